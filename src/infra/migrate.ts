@@ -1,0 +1,29 @@
+/** Runs migrations by a name without extension: knex keeps names, and .ts once and .js later would be "corrupt". */
+import { readdirSync } from 'node:fs';
+import { join, parse } from 'node:path';
+import type { Knex } from 'knex';
+import type { Db } from './db';
+
+function listMigrations(folder: string): Knex.MigrationSource<string> {
+  return {
+    getMigrations: () => {
+      const names = readdirSync(folder)
+        .filter((f) => /^\d+_.*\.(ts|js)$/.test(f) && !f.endsWith('.d.ts'))
+        .map((f) => parse(f).name);
+      return Promise.resolve([...new Set(names)].sort());
+    },
+    getMigrationName: (name) => name,
+    getMigration: (name) => import(join(folder, name)) as Promise<Knex.Migration>,
+  };
+}
+
+/** Brings the schema up to date; several replicas may call it at once (knex takes a lock, the others wait). */
+export async function migrateDb(db: Db): Promise<void> {
+  const folder = join(__dirname, '..', '..', 'migrations');
+  await db.raw('select pg_advisory_lock(727274)');
+  try {
+    await db.migrate.latest({ migrationSource: listMigrations(folder) });
+  } finally {
+    await db.raw('select pg_advisory_unlock_all()');
+  }
+}

@@ -1,0 +1,66 @@
+/** A REST route as a value: what it takes and gives stands in one schema, which validates and documents it. */
+import type { Request, Response } from 'express';
+import type { z } from 'zod';
+
+/** Who asks. `domainId` is null for a key that may see every domain. */
+export interface Caller {
+  apiKeyId: string;
+  scopes: readonly Scope[];
+  domainId: string | null;
+}
+
+/** `admin` may do everything; `domain` everything within one domain. */
+export type Scope = 'admin' | 'domain';
+
+export interface RouteContext<P, Q, B> {
+  params: P;
+  query: Q;
+  body: B;
+  caller: Caller;
+  requestId: string;
+  request: Request;
+  response: Response;
+}
+
+export interface RouteAnswer {
+  /** The route's first documented status where it is left out. */
+  status?: number;
+  body?: unknown;
+  headers?: Record<string, string>;
+}
+
+export interface Route {
+  method: 'get' | 'post' | 'put' | 'patch' | 'delete';
+  /** OpenAPI form: /v1/calls/{id} */
+  path: string;
+  tag: string;
+  summary: string;
+  description?: string;
+  /** The least a key needs: `domain` lets admin keys in as well. */
+  scope: Scope;
+  params?: z.ZodObject;
+  query?: z.ZodObject;
+  body?: z.ZodObject;
+  /** status → schema of the answer's body; null for no body. */
+  answers: Record<number, z.ZodType | null>;
+  /** Returns undefined where it has written the response by itself (streams). */
+  handle: (context: RouteContext<never, never, never>) => Promise<RouteAnswer | undefined>;
+}
+
+type Shape<T> = T extends z.ZodType ? z.output<T> : Record<string, never>;
+
+/** Gives `handle` the types of the schemas that stand beside it. */
+export function defineRoute<
+  P extends z.ZodObject | undefined = undefined,
+  Q extends z.ZodObject | undefined = undefined,
+  B extends z.ZodObject | undefined = undefined,
+>(
+  route: Omit<Route, 'params' | 'query' | 'body' | 'handle'> & {
+    params?: P;
+    query?: Q;
+    body?: B;
+    handle: (context: RouteContext<Shape<P>, Shape<Q>, Shape<B>>) => Promise<RouteAnswer | undefined>;
+  },
+): Route {
+  return route as unknown as Route;
+}
