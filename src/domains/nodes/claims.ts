@@ -1,0 +1,96 @@
+/** Holds capacity for a call in Redis by one script, so that any number of replicas never fill a node past its limit. */
+import type { Redis } from '../../infra/redis';
+
+/**
+ * A node's claims: a sorted set (call → expiry), a hash (call → units in thousandths) and their running total.
+ * The braces keep a node's keys in one slot of a Redis cluster.
+ */
+function claimKeys(prefix: string, nodeId: string): [string, string, string] {
+  const base = `${prefix}:{claims:${nodeId}}`;
+  return [`${base}:expiry`, `${base}:units`, `${base}:total`];
+}
+
+const SWEEP = `
+local gone = redis.call('zrangebyscore', KEYS[1], '-inf', ARGV[1])
+for _, call in ipairs(gone) do
+  local units = tonumber(redis.call('hget', KEYS[2], call) or '0')
+  redis.call('zrem', KEYS[1], call)
+  redis.call('hdel', KEYS[2], call)
+  redis.call('decrby', KEYS[3], units)
+end`;
+
+/** ARGV: now, call, units, capacity (-1 for "whatever it is"), expiry. Answers {granted, total}. */
+const CLAIM = `${SWEEP}
+local held = redis.call('hget', KEYS[2], ARGV[2])
+local total = tonumber(redis.call('get', KEYS[3]) or '0')
+if held then
+  redis.call('zadd', KEYS[1], ARGV[5], ARGV[2])
+  return {1, total}
+end
+local capacity = tonumber(ARGV[4])
+if capacity >= 0 and total + tonumber(ARGV[3]) > capacity then return {0, total} end
+redis.call('zadd', KEYS[1], ARGV[5], ARGV[2])
+redis.call('hset', KEYS[2], ARGV[2], ARGV[3])
+total = redis.call('incrby', KEYS[3], ARGV[3])
+return {1, total}`;
+
+const RELEASE = `${SWEEP}
+local units = redis.call('hget', KEYS[2], ARGV[2])
+if not units then return 0 end
+redis.call('zrem', KEYS[1], ARGV[2])
+redis.call('hdel', KEYS[2], ARGV[2])
+redis.call('decrby', KEYS[3], units)
+return 1`;
+
+const TOTAL = `${SWEEP}
+return tonumber(redis.call('get', KEYS[3]) or '0')`;
+
+/** A claim nobody renews is gone after this; the sweep renews those of live calls well before. */
+export const CLAIM_TTL_MS = 120_000;
+
+export interface Claims {
+  /** @returns false where the node would be past its capacity. Claiming again for the same call renews it. */
+  claim(nodeId: string, callId: string, units: number, capacityUnits: number | null, nowMs: number): Promise<boolean>;
+  release(nodeId: string, callId: string, nowMs: number): Promise<void>;
+  /** Units held on each node, in the order of the ids. */
+  readTotals(nodeIds: readonly string[], nowMs: number): Promise<number[]>;
+  /** Which calls hold a claim on the node. */
+  listClaims(nodeId: string): Promise<string[]>;
+}
+
+const toStored = (units: number): number => Math.round(units * 1000);
+
+export function createClaims(redis: Redis, prefix: string): Claims {
+  return {
+    async claim(nodeId, callId, units, capacityUnits, nowMs) {
+      const capacity = capacityUnits === null ? -1 : toStored(capacityUnits);
+      const answer = (await redis.eval(
+        CLAIM,
+        3,
+        ...claimKeys(prefix, nodeId),
+        nowMs,
+        callId,
+        toStored(units),
+        capacity,
+        nowMs + CLAIM_TTL_MS,
+      )) as [number, number];
+      return answer[0] === 1;
+    },
+    async release(nodeId, callId, nowMs) {
+      await redis.eval(RELEASE, 3, ...claimKeys(prefix, nodeId), nowMs, callId);
+    },
+    async readTotals(nodeIds, nowMs) {
+      if (nodeIds.length === 0) return [];
+      const pipeline = redis.pipeline();
+      for (const nodeId of nodeIds) pipeline.eval(TOTAL, 3, ...claimKeys(prefix, nodeId), nowMs);
+      const answers = (await pipeline.exec()) ?? [];
+      return answers.map(([error, total]) => {
+        if (error) throw error;
+        return Number(total) / 1000;
+      });
+    },
+    async listClaims(nodeId) {
+      return redis.zrange(claimKeys(prefix, nodeId)[0], 0, -1);
+    },
+  };
+}

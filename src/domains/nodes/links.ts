@@ -1,0 +1,136 @@
+/** Every replica's own command connection to every node, kept up by itself as nodes come, move and go. */
+import { SwitchyardError } from '../../errors';
+import type { Db } from '../../infra/db';
+import type { Logger } from '../../infra/logger';
+import { decryptSecret } from '../../infra/secrets';
+import { createNodeLink, type ApiCommand, type NodeConnection, type NodeLink, type Reply } from '../../freeswitch/esl';
+import { listNodeRows, type NodeRow } from './nodes.store';
+
+const REFRESH_MS = 1000;
+const PROBE_INTERVAL_MS = 2000;
+const PROBE_TIMEOUT_MS = 2000;
+
+/** How a link is made; the event streams and the command links differ only in what they do when they are up. */
+export interface LinkSettings {
+  db: Db;
+  logger: Logger;
+  secretKey: Buffer;
+  commandTimeoutMs: number;
+}
+
+export interface NodeLinks {
+  /** @throws node_unreachable where there is no connection now. */
+  connection(nodeId: string): NodeConnection;
+  /** True while the node's connection is up. */
+  isUp(nodeId: string): boolean;
+  api(nodeId: string, command: ApiCommand): Promise<Reply>;
+  /** Sends to every node that can be reached; what a node answers is not waited for by the caller. */
+  broadcast(command: ApiCommand): void;
+  /** Looks at the nodes' table at once instead of within a second. */
+  refresh(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export function linkToNode(
+  settings: LinkSettings,
+  node: NodeRow,
+  handlers: { onUp: (connection: NodeConnection) => Promise<void>; onDown: (reason: { kind: string }) => void },
+): NodeLink {
+  return createNodeLink({
+    host: node.host,
+    port: node.esl_port,
+    password: decryptSecret(settings.secretKey, node.esl_password_sealed),
+    logger: settings.logger.child({ node: node.name }),
+    probeIntervalMs: PROBE_INTERVAL_MS,
+    probeTimeoutMs: PROBE_TIMEOUT_MS,
+    random: Math.random,
+    ...handlers,
+  });
+}
+
+/** What must stay the same for a link to stay. */
+export const linkKey = (node: NodeRow): string => `${node.host}:${node.esl_port}:${node.esl_password_sealed}`;
+
+/** Keeps one thing for each node of the table: made when it appears, made anew when it moves, ended when it goes. */
+export function followNodes(
+  db: Db,
+  logger: Logger,
+  open: (node: NodeRow) => { stop(): Promise<void> },
+): { refresh(): Promise<void>; stop(): Promise<void> } {
+  const held = new Map<string, { key: string; thing: { stop(): Promise<void> } }>();
+  let running: Promise<void> | undefined;
+  let stopped = false;
+
+  async function compare(): Promise<void> {
+    const nodes = await listNodeRows(db);
+    if (stopped) return;
+    const seen = new Set(nodes.map((n) => n.id));
+    for (const [id, { thing }] of held) {
+      if (seen.has(id)) continue;
+      held.delete(id);
+      await thing.stop();
+    }
+    for (const node of nodes) {
+      const before = held.get(node.id);
+      if (before?.key === linkKey(node)) continue;
+      if (before) await before.thing.stop();
+      held.set(node.id, { key: linkKey(node), thing: open(node) });
+    }
+  }
+
+  const refresh = (): Promise<void> => {
+    running ??= compare()
+      .catch((error: unknown) => logger.debug({ err: error }, 'the list of nodes can not be read now'))
+      .finally(() => (running = undefined));
+    return running;
+  };
+  const timer = setInterval(() => void refresh(), REFRESH_MS);
+  void refresh();
+  return {
+    refresh,
+    async stop() {
+      stopped = true;
+      clearInterval(timer);
+      await running;
+      await Promise.all([...held.values()].map(({ thing }) => thing.stop()));
+      held.clear();
+    },
+  };
+}
+
+export function createNodeLinks(settings: LinkSettings): NodeLinks {
+  const links = new Map<string, NodeLink>();
+  const follower = followNodes(settings.db, settings.logger, (node) => {
+    const link = linkToNode(settings, node, {
+      onUp: (connection) => connection.subscribe(['BACKGROUND_JOB'], []),
+      onDown: () => undefined,
+    });
+    links.set(node.id, link);
+    return {
+      async stop() {
+        if (links.get(node.id) === link) links.delete(node.id);
+        await link.stop();
+      },
+    };
+  });
+  const connection = (nodeId: string): NodeConnection => {
+    const open = links.get(nodeId)?.connection();
+    if (!open) throw new SwitchyardError('node_unreachable', 'There is no connection to the node now.');
+    return open;
+  };
+  return {
+    connection,
+    isUp: (nodeId) => links.get(nodeId)?.connection() !== undefined,
+    api: async (nodeId, command) => connection(nodeId).api(command, { timeoutMs: settings.commandTimeoutMs }),
+    broadcast(command) {
+      for (const link of links.values()) {
+        link
+          .connection()
+          ?.api(command, { timeoutMs: settings.commandTimeoutMs })
+          .catch((error: unknown) => settings.logger.warn({ err: error }, 'a broadcast did not reach a node'));
+      }
+    },
+    refresh: follower.refresh,
+    stop: follower.stop,
+  };
+}

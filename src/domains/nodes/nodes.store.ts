@@ -1,0 +1,100 @@
+/** The SQL of nodes. State changes are conditional: they name the state they expect. */
+import type { Queryable } from '../../infra/db';
+
+export type NodeState = 'joining' | 'serving' | 'draining' | 'down';
+
+export interface NodeRow {
+  id: string;
+  name: string;
+  secret_hash: string;
+  esl_password_sealed: string;
+  host: string;
+  esl_port: number;
+  sip_port: number;
+  internode_port: number;
+  ws_port: number;
+  ws_url: string | null;
+  zone: string;
+  capacity_units: string;
+  state: NodeState;
+  drain_deadline_at: Date | null;
+  core_uuid: string | null;
+  version: string | null;
+  session_count: number;
+  max_sessions: number;
+  idle_cpu_percent: string;
+  reported_at: Date | null;
+  down_since: Date | null;
+  created_at: Date;
+  updated_at: Date;
+}
+
+export async function listNodeRows(db: Queryable): Promise<NodeRow[]> {
+  return (await db('nodes').orderBy('name')) as NodeRow[];
+}
+
+export async function findNode(db: Queryable, id: string): Promise<NodeRow | undefined> {
+  return (await db('nodes').where({ id }).first()) as NodeRow | undefined;
+}
+
+export async function findNodeByName(db: Queryable, name: string): Promise<NodeRow | undefined> {
+  return (await db('nodes').where({ name }).first()) as NodeRow | undefined;
+}
+
+/** @returns undefined where a node of that name is there already. */
+export async function insertNode(db: Queryable, row: Partial<NodeRow>): Promise<NodeRow | undefined> {
+  const rows = (await db('nodes').insert(row).onConflict('name').ignore().returning('*')) as NodeRow[];
+  return rows[0];
+}
+
+/** @returns the row as it is now, or undefined where it was in none of the expected states. */
+export async function updateNode(
+  db: Queryable,
+  id: string,
+  expected: readonly NodeState[],
+  change: Partial<NodeRow>,
+): Promise<NodeRow | undefined> {
+  const rows = (await db('nodes')
+    .where({ id })
+    .whereIn('state', expected)
+    .update({ ...change, updated_at: new Date() })
+    .returning('*')) as NodeRow[];
+  return rows[0];
+}
+
+/** Takes in one HEARTBEAT; an older one than the last is left out. */
+export async function saveReport(
+  db: Queryable,
+  id: string,
+  report: { at: Date; sessionCount: number; maxSessions: number; idleCpuPercent: number },
+): Promise<void> {
+  await db('nodes')
+    .where({ id })
+    .where((w) => w.whereNull('reported_at').orWhere('reported_at', '<=', report.at))
+    .update({
+      reported_at: report.at,
+      session_count: report.sessionCount,
+      max_sessions: report.maxSessions,
+      idle_cpu_percent: report.idleCpuPercent,
+    });
+}
+
+/** Removes a node that has no live call; @returns false where one is left. */
+export async function deleteIdleNode(db: Queryable, id: string): Promise<boolean> {
+  const count = await db('nodes')
+    .where({ id })
+    .whereIn('state', ['draining', 'down', 'joining'])
+    .whereNotExists((q) => q.select('id').from('calls').where('node_id', id).whereNot('state', 'ended'))
+    .delete();
+  return count > 0;
+}
+
+export async function countLiveCalls(db: Queryable): Promise<Map<string, number>> {
+  const rows = (await db('calls')
+    .whereNot('state', 'ended')
+    .whereNotNull('node_id')
+    .groupBy('node_id')
+    .select('node_id')
+    .count('id as count')) as { node_id: string; count: string }[];
+  return new Map(rows.map((r) => [r.node_id, Number(r.count)]));
+}

@@ -1,0 +1,204 @@
+/** One replica at a time takes in a node's events: it holds the lease, subscribes once, compares, then listens. */
+import { randomUUID } from 'node:crypto';
+import type { Db } from '../../infra/db';
+import { isUnreachable } from '../../infra/db';
+import type { Redis } from '../../infra/redis';
+import { SUBSCRIPTION, type NodeConnection, type NodeEvent, type NodeLink } from '../../freeswitch/esl';
+import type { EventLog } from '../events/events';
+import { followNodes, linkToNode, type LinkSettings } from './links';
+import { changeNodeState } from './nodes';
+import { findNode, saveReport, updateNode, type NodeRow } from './nodes.store';
+
+const LEASE_MS = 4000;
+const RENEW_MS = 1000;
+/** A node that has closed its socket and does not come back in this time is down (a killed one refuses at once). */
+const GRACE_MS = 2000;
+/** Events kept while the database is away; past this the snapshot after its return tells what was missed. */
+const BACKLOG_LIMIT = 10_000;
+const DB_RETRY_MS = 250;
+
+/** Takes the lease where it is free or ours, and makes it longer; all in one step. */
+const RENEW = `
+local owner = redis.call('get', KEYS[1])
+if owner and owner ~= ARGV[1] then return 0 end
+redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
+return 1`;
+const GIVE_UP = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0`;
+
+/** What the other rooms do with a node's reports. Every method may be called twice with the same: it must not matter. */
+export interface StreamHandlers {
+  /** After every (re)connect, before any event: compare what is with what is known. */
+  onSnapshot(node: NodeRow, connection: NodeConnection, restarted: boolean): Promise<void>;
+  onEvent(node: NodeRow, event: NodeEvent): Promise<void>;
+  /** The node is down: its sockets refuse, or nobody has heard of it for the grace. */
+  onDown(node: NodeRow, reason: string): Promise<void>;
+}
+
+export interface StreamSettings extends LinkSettings {
+  redis: Redis;
+  prefix: string;
+  log: EventLog;
+  handlers: StreamHandlers;
+}
+
+export interface NodeStreams {
+  refresh(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export function createNodeStreams(settings: StreamSettings): NodeStreams {
+  const replicaId = randomUUID();
+  return followNodes(settings.db, settings.logger, (node) => holdStream(settings, node, replicaId));
+}
+
+/** Runs steps one after another, tries again while the database is away, and forgets what it was too long away for. */
+function createSequence(settings: StreamSettings, nodeName: string): { add(step: () => Promise<void>): void; end(): Promise<void> } {
+  let tail: Promise<void> = Promise.resolve();
+  let waiting = 0;
+  let ended = false;
+  const run = async (step: () => Promise<void>): Promise<void> => {
+    while (!ended) {
+      try {
+        return await step();
+      } catch (error) {
+        if (!isUnreachable(error)) {
+          settings.logger.error({ err: error, node: nodeName }, 'a report of a node could not be taken in');
+          return;
+        }
+        await new Promise((resolve) => setTimeout(resolve, DB_RETRY_MS));
+      }
+    }
+  };
+  return {
+    add(step) {
+      if (waiting >= BACKLOG_LIMIT) return;
+      waiting += 1;
+      tail = tail.then(() => run(step)).finally(() => (waiting -= 1));
+    },
+    async end() {
+      ended = true;
+      await tail;
+    },
+  };
+}
+
+function holdStream(settings: StreamSettings, node: NodeRow, replicaId: string): { stop(): Promise<void> } {
+  const key = `${settings.prefix}:stream:${node.id}`;
+  let stream: { link: NodeLink; stop(): Promise<void> } | undefined;
+  let busy = false;
+  let stopped = false;
+
+  /** While Redis is away the holder goes on: handling twice does no harm, handling nothing would. */
+  async function tryLease(): Promise<boolean> {
+    try {
+      return (await settings.redis.eval(RENEW, 1, key, replicaId, LEASE_MS)) === 1;
+    } catch {
+      return stream !== undefined;
+    }
+  }
+  async function renew(): Promise<void> {
+    if (busy || stopped) return;
+    busy = true;
+    try {
+      const mine = await tryLease();
+      if (mine && !stream && !stopped) stream = openStream(settings, node);
+      if (!mine && stream) {
+        const old = stream;
+        stream = undefined;
+        await old.stop();
+      }
+    } finally {
+      busy = false;
+    }
+  }
+  const timer = setInterval(() => void renew(), RENEW_MS);
+  void renew();
+  return {
+    async stop() {
+      stopped = true;
+      clearInterval(timer);
+      await stream?.stop();
+      if (stream) await settings.redis.eval(GIVE_UP, 1, key, replicaId).catch(() => undefined);
+    },
+  };
+}
+
+function openStream(settings: StreamSettings, node: NodeRow): { link: NodeLink; stop(): Promise<void> } {
+  const { db, handlers, logger } = settings;
+  const sequence = createSequence(settings, node.name);
+  let graceTimer: NodeJS.Timeout | undefined;
+  let stopped = false;
+
+  async function reportUp(connection: NodeConnection, coreUuid: string): Promise<void> {
+    const known = await findNode(db, node.id);
+    if (!known) return;
+    const restarted = known.core_uuid !== null && known.core_uuid !== coreUuid;
+    await updateNode(db, node.id, ['joining', 'serving', 'draining', 'down'], { core_uuid: coreUuid });
+    await handlers.onSnapshot({ ...known, core_uuid: coreUuid }, connection, restarted);
+    const state = known.drain_deadline_at ? 'draining' : 'serving';
+    await changeNodeState(settings, node.id, ['joining', 'down'], { state, down_since: null, reported_at: new Date() });
+    if (known.state === 'serving' || known.state === 'draining') {
+      await db('nodes').where({ id: node.id }).update({ reported_at: new Date() });
+    }
+  }
+  async function reportDown(reason: string): Promise<void> {
+    const row = await changeNodeState(
+      settings,
+      node.id,
+      ['serving', 'draining', 'joining'],
+      { state: 'down', down_since: new Date() },
+      { reason },
+    );
+    if (row) await handlers.onDown(row, reason);
+  }
+  async function takeIn(event: NodeEvent): Promise<void> {
+    if (event.type === 'heartbeat') {
+      await saveReport(db, node.id, {
+        at: new Date(Math.min(event.atMs, Date.now())),
+        sessionCount: event.sessionCount,
+        maxSessions: event.maxSessions,
+        idleCpuPercent: event.idleCpuPercent,
+      });
+      return;
+    }
+    await handlers.onEvent(node, event);
+  }
+
+  const link = linkToNode(settings, node, {
+    async onUp(connection) {
+      clearTimeout(graceTimer);
+      const early: NodeEvent[] = [];
+      let listening = false;
+      connection.onEvent((event) => {
+        if (event.type === 'job') return;
+        if (listening) sequence.add(() => takeIn(event));
+        else early.push(event);
+      });
+      await connection.subscribe(SUBSCRIPTION.events, SUBSCRIPTION.subclasses);
+      const core = await connection.api({ line: 'global_getvar core_uuid' }, { timeoutMs: settings.commandTimeoutMs });
+      sequence.add(async () => {
+        if (connection.isOpen) await reportUp(connection, core.text.trim());
+      });
+      for (const event of early) sequence.add(() => takeIn(event));
+      listening = true;
+    },
+    onDown(reason) {
+      if (stopped) return;
+      logger.warn({ node: node.name, reason: reason.kind }, 'the event stream of a node ended');
+      clearTimeout(graceTimer);
+      const graceMs = reason.kind === 'refused' ? 0 : GRACE_MS;
+      graceTimer = setTimeout(() => {
+        if (link.connection() === undefined) sequence.add(() => reportDown(reason.kind));
+      }, graceMs);
+    },
+  });
+  return {
+    link,
+    async stop() {
+      stopped = true;
+      clearTimeout(graceTimer);
+      await link.stop();
+      await sequence.end();
+    },
+  };
+}

@@ -1,0 +1,167 @@
+/** Knows where every user's phones are: from the nodes' events as they happen, and from a snapshot after a reconnect. */
+import type { Db, Trx } from '../../infra/db';
+import { createId } from '../../infra/ids';
+import { parseRegistrations, showRegistrations, type NodeConnection } from '../../freeswitch/esl';
+import type { RegisteredEvent, RegistrationRow, UnregisteredEvent } from '../../freeswitch/esl';
+import type { EventLog } from '../events/events';
+import type { EventDraft } from '../events/events.store';
+import type { NodeRow } from '../nodes/nodes.store';
+import {
+  deleteExpiredRegistrations,
+  deleteRegistrations,
+  findRegistrationsOfNode,
+  findRegistrationsOfUsers,
+  findUserIds,
+  upsertRegistration,
+  type RegistrationRecord,
+} from './registrations.store';
+
+export interface RegistrationDeps {
+  db: Db;
+  log: EventLog;
+}
+
+/** As the API shows it with its user. */
+export interface Registration {
+  node: string;
+  contact: string;
+  transport: string;
+  userAgent: string;
+  networkIp: string;
+  registeredAt: string;
+  expiresAt: string;
+}
+
+/** FreeSWITCH ends a registration up to this long after its time; until then it still works. */
+const EXPIRY_GRACE_MS = 60_000;
+
+type Emit = (draft: EventDraft) => void;
+
+function draftOf(type: string, row: RegistrationRecord, data: Record<string, unknown>): EventDraft {
+  return { stream: row.domain_id, type, userId: row.user_id, nodeId: row.node_id, data };
+}
+
+const describe = (row: RegistrationRecord): Record<string, unknown> => ({
+  contact: row.contact,
+  transport: row.transport,
+  userAgent: row.user_agent,
+  networkIp: row.network_ip,
+});
+
+async function saveRegistration(trx: Trx, emit: Emit, node: NodeRow, found: Omit<RegisteredEvent, 'type' | 'status' | 'atMs'>, nowMs: number): Promise<void> {
+  const user = await findUserIds(trx, found.username, found.domain);
+  if (!user) return;
+  const now = new Date(nowMs);
+  const row: RegistrationRecord = {
+    id: createId(nowMs),
+    node_id: node.id,
+    domain_id: user.domain_id,
+    user_id: user.id,
+    sip_call_id: found.sipCallId,
+    contact: found.contact,
+    profile: found.profile,
+    user_agent: found.userAgent,
+    network_ip: found.networkIp,
+    network_port: found.networkPort || null,
+    transport: found.transport,
+    registered_at: now,
+    refreshed_at: now,
+    expires_at: new Date(nowMs + found.expiresSeconds * 1000 + EXPIRY_GRACE_MS),
+  };
+  if (await upsertRegistration(trx, row)) {
+    emit(draftOf('registration.created', row, { username: found.username, node: node.name, ...describe(row) }));
+  }
+}
+
+export async function takeRegistered(deps: RegistrationDeps, node: NodeRow, event: RegisteredEvent): Promise<void> {
+  await deps.log.record((trx, emit) => saveRegistration(trx, emit, node, event, Date.now()));
+}
+
+export async function takeUnregistered(deps: RegistrationDeps, node: NodeRow, event: UnregisteredEvent): Promise<void> {
+  await deps.log.record(async (trx, emit) => {
+    const user = await findUserIds(trx, event.username, event.domain);
+    if (!user) return;
+    const gone = await deleteRegistrations(trx, {
+      node_id: node.id,
+      user_id: user.id,
+      ...(event.sipCallId ? { sip_call_id: event.sipCallId } : {}),
+    });
+    for (const row of gone) {
+      const data = { username: event.username, node: node.name, reason: event.reason, ...describe(row) };
+      emit(draftOf('registration.ended', row, data));
+    }
+  });
+}
+
+/** What the node lists is what is: the rest of its registrations ended unseen, new ones came unseen. */
+export async function compareRegistrations(
+  deps: RegistrationDeps,
+  node: NodeRow,
+  connection: NodeConnection,
+  timeoutMs: number,
+): Promise<void> {
+  const reply = await connection.api(showRegistrations(), { timeoutMs });
+  const listed = reply.ok ? parseRegistrations(reply.text) : [];
+  await deps.log.record(async (trx, emit) => {
+    const known = await findRegistrationsOfNode(trx, node.id);
+    const alive = new Set(listed.map((r) => r.sipCallId));
+    const ids = known.filter((row) => !alive.has(row.sip_call_id)).map((row) => row.id);
+    if (ids.length > 0) await endRegistrations(trx, emit, node, ids, 'missed');
+    const seen = new Set(known.map((row) => row.sip_call_id));
+    for (const row of listed) {
+      if (!seen.has(row.sipCallId)) await saveRegistration(trx, emit, node, fromListing(row, Date.now()), Date.now());
+    }
+  });
+}
+
+function fromListing(row: RegistrationRow, nowMs: number): Omit<RegisteredEvent, 'type' | 'status' | 'atMs'> {
+  return {
+    username: row.username,
+    domain: row.domain,
+    contact: row.contactUrl,
+    sipCallId: row.sipCallId,
+    expiresSeconds: Math.max(0, Math.round((row.expiresAtMs - nowMs) / 1000)),
+    networkIp: row.networkIp,
+    networkPort: row.networkPort,
+    userAgent: '',
+    profile: row.profile,
+    transport: row.transport,
+  };
+}
+
+async function endRegistrations(trx: Trx, emit: Emit, node: NodeRow, ids: string[] | undefined, reason: string): Promise<void> {
+  const gone = await deleteRegistrations(trx, { node_id: node.id, ...(ids ? { ids } : {}) });
+  for (const row of gone) emit(draftOf('registration.ended', row, { node: node.name, reason, ...describe(row) }));
+}
+
+/** A dead node reaches nobody. */
+export async function dropRegistrations(deps: RegistrationDeps, node: NodeRow): Promise<void> {
+  await deps.log.record((trx, emit) => endRegistrations(trx, emit, node, undefined, 'node_down'));
+}
+
+/** Ends those whose time is over and of which no node has said so. */
+export async function expireRegistrations(deps: RegistrationDeps, now: Date): Promise<void> {
+  await deps.log.record(async (trx, emit) => {
+    for (const row of await deleteExpiredRegistrations(trx, now)) {
+      emit(draftOf('registration.ended', row, { reason: 'expired', ...describe(row) }));
+    }
+  });
+}
+
+/** For GET /v1/users: user id → where their phones are. */
+export async function listRegistrations(db: Db, userIds: readonly string[]): Promise<Map<string, Registration[]>> {
+  const byUser = new Map<string, Registration[]>(userIds.map((id) => [id, []]));
+  if (userIds.length === 0) return byUser;
+  for (const row of await findRegistrationsOfUsers(db, userIds)) {
+    byUser.get(row.user_id)?.push({
+      node: row.node_name,
+      contact: row.contact,
+      transport: row.transport,
+      userAgent: row.user_agent,
+      networkIp: row.network_ip,
+      registeredAt: row.registered_at.toISOString(),
+      expiresAt: row.expires_at.toISOString(),
+    });
+  }
+  return byUser;
+}
