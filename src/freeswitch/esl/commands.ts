@@ -1,0 +1,144 @@
+/** Commands are values: what goes over the wire can be read, compared and tested without a node. */
+import { SwitchyardError } from '../../errors';
+import { assertEndpoint, assertHost, assertToken, escapeArgument, variableBlock } from './escape';
+
+/** A command's line, without `api ` or `bgapi ` in front. */
+export interface ApiCommand {
+  readonly line: string;
+}
+
+/** What is dialled, and where it goes when it answers. */
+export interface OriginateOptions {
+  /** Fixes the channel's uuid beforehand, so that it can be recorded before it is dialled. */
+  legId: string;
+  /** A dial string built by userEndpoint(), sofiaEndpoint() or loopbackEndpoint(). */
+  endpoint: string;
+  variables: Readonly<Record<string, string>>;
+  ringTimeoutSeconds: number;
+  destination: { extension: string; dialplan: 'XML'; context: string };
+}
+
+const command = (...words: string[]): ApiCommand => ({ line: words.join(' ') });
+const leg = (legId: string): string => assertToken(legId, 'legId');
+
+/** A registered user: the node asks its directory how to reach them. */
+export function userEndpoint(username: string, domain: string): string {
+  return `user/${assertToken(username, 'username')}@${assertHost(domain, 'domain')}`;
+}
+
+/** Somebody at another SIP server, through one of the node's profiles. */
+export function sofiaEndpoint(profile: string, username: string, host: string): string {
+  return `sofia/${assertToken(profile, 'profile')}/${assertToken(username, 'username')}@${assertHost(host, 'host')}`;
+}
+
+/** A call of the node to itself, without SIP. */
+export function loopbackEndpoint(extension: string, context: string): string {
+  return `loopback/${assertToken(extension, 'extension')}/${assertToken(context, 'context')}`;
+}
+
+/** Dials, and sends the answered leg to an extension. */
+export function originateCall(o: OriginateOptions): ApiCommand {
+  const seconds = o.ringTimeoutSeconds;
+  if (!Number.isInteger(seconds) || seconds < 1 || seconds > 3600) {
+    throw new SwitchyardError('invalid_request', 'ringTimeoutSeconds is not a whole number from 1 to 3600');
+  }
+  const variables = { ...o.variables, origination_uuid: leg(o.legId), originate_timeout: String(seconds) };
+  const { extension, dialplan, context } = o.destination;
+  return command(
+    'originate',
+    variableBlock(variables) + assertEndpoint(o.endpoint),
+    assertToken(extension, 'extension'),
+    dialplan,
+    assertToken(context, 'context'),
+  );
+}
+
+/** Ends a channel with a cause the other side is told. */
+export const killChannel = (legId: string, cause: string): ApiCommand =>
+  command('uuid_kill', leg(legId), assertToken(cause, 'cause'));
+
+/** Answers `true` or `false`. */
+export const channelExists = (legId: string): ApiCommand => command('uuid_exists', leg(legId));
+
+/** Everything known of one channel, as JSON. */
+export const dumpChannel = (legId: string): ApiCommand => command('uuid_dump', leg(legId), 'json');
+
+export const showChannels = (): ApiCommand => command('show channels as json');
+export const showRegistrations = (): ApiCommand => command('show registrations as json');
+
+/** Makes the node ask for the user again. */
+export const flushUserCache = (username: string, domain: string): ApiCommand =>
+  command('xml_flush_cache id', assertToken(username, 'username'), assertHost(domain, 'domain'));
+
+export const reloadAcl = (): ApiCommand => command('reloadacl');
+export const reloadXml = (): ApiCommand => command('reloadxml');
+export const rescanProfile = (name: string): ApiCommand =>
+  command('sofia profile', assertToken(name, 'profile'), 'rescan');
+export const sofiaStatus = (): ApiCommand => command('sofia status');
+
+/** One profile's own report. */
+export const statusOf = (profile: string): ApiCommand =>
+  command('sofia status profile', assertToken(profile, 'profile'));
+
+export const version = (): ApiCommand => command('version');
+
+/** The cheapest thing a node can answer: it tells that the node is alive. */
+export const probe = (): ApiCommand => command('echo alive');
+
+/** Ends a registration: the phone has to register anew. */
+export const flushRegistration = (profile: string, sipCallId: string): ApiCommand =>
+  command(
+    'sofia profile',
+    assertToken(profile, 'profile'),
+    'flush_inbound_reg',
+    escapeArgument(sipCallId, 'sipCallId'),
+  );
+
+export const setVariable = (legId: string, name: string, value: string): ApiCommand =>
+  command('uuid_setvar', leg(legId), assertToken(name, 'variable name'), escapeArgument(value, name));
+
+export const parkChannel = (legId: string): ApiCommand => command('uuid_park', leg(legId));
+export const holdChannel = (legId: string): ApiCommand => command('uuid_hold', leg(legId));
+export const unholdChannel = (legId: string): ApiCommand => command('uuid_hold off', leg(legId));
+
+/** Sends a channel elsewhere; `whose` takes the other side of its bridge, or both. */
+export function transferChannel(
+  legId: string,
+  to: { extension: string; context: string },
+  whose: 'own' | 'other' | 'both' = 'own',
+): ApiCommand {
+  const flag = { own: [], other: ['-bleg'], both: ['-both'] }[whose];
+  return command(
+    'uuid_transfer',
+    leg(legId),
+    ...flag,
+    assertToken(to.extension, 'extension'),
+    'XML',
+    assertToken(to.context, 'context'),
+  );
+}
+
+/** Joins two channels. */
+export const bridgeChannels = (legId: string, otherLegId: string): ApiCommand =>
+  command('uuid_bridge', leg(legId), leg(otherLegId));
+
+/** Plays digits to the channel's far end. */
+export function sendDtmf(legId: string, digits: string, millisecondsEach = 100): ApiCommand {
+  if (!/^[0-9A-Da-d*#wW]{1,128}$/.test(digits)) {
+    throw new SwitchyardError('invalid_request', 'digits hold something that is no DTMF digit');
+  }
+  return command('uuid_send_dtmf', leg(legId), `${digits}@${Math.trunc(millisecondsEach)}`);
+}
+
+/** Plays a file or stream to one side, or to both. */
+export const playFile = (legId: string, path: string, to: 'aleg' | 'bleg' | 'both' = 'both'): ApiCommand =>
+  command('uuid_broadcast', leg(legId), escapeArgument(path, 'path'), to);
+
+/** Stops what plays. */
+export const stopPlaying = (legId: string): ApiCommand => command('uuid_break', leg(legId), 'all');
+
+export const recordChannel = (legId: string, action: 'start' | 'stop', path: string): ApiCommand =>
+  command('uuid_record', leg(legId), action, escapeArgument(path, 'path'));
+
+/** All rooms of the node with their members. */
+export const conferenceList = (): ApiCommand => command('conference json_list');

@@ -1,0 +1,17 @@
+/** What the rest of the house may use of the Event Socket. */
+export * from './commands';
+export { openConnection, type ConnectOptions, type NodeConnection } from './connection';
+export {
+  assertEndpoint,
+  assertHost,
+  assertSafe,
+  assertToken,
+  escapeArgument,
+  escapeVariableValue,
+  inertText,
+} from './escape';
+export * from './events';
+export { EslError, type ConnectionLost, type EslErrorKind } from './faults';
+export { createNodeLink, pauseBefore, type DownReport, type NodeLink, type NodeLinkOptions } from './link';
+export { parseReply, type Reply } from './replies';
+export { parseChannels, parseRegistrations, type ChannelRow, type RegistrationRow } from './snapshots';

@@ -1,0 +1,100 @@
+/** After a reconnect a node's own listings say what is true now; this reads them as rows. */
+import { EslError } from './faults';
+
+/** One live channel, from `show channels as json`. */
+export interface ChannelRow {
+  legId: string;
+  direction: 'inbound' | 'outbound';
+  createdAtMs: number;
+  channelName: string;
+  /** CS_EXECUTE, CS_EXCHANGE_MEDIA … */
+  state: string;
+  /** RINGING, EARLY, ACTIVE, HELD … */
+  callState: string;
+  callerName: string;
+  callerNumber: string;
+  destination: string;
+  context: string;
+  /** accountcode: where Switchyard placed the leg, its call's id. */
+  callId?: string;
+  /** The uuid both legs of one bridge share. */
+  bridgeId?: string;
+}
+
+/** One registration, from `show registrations as json`. */
+export interface RegistrationRow {
+  username: string;
+  domain: string;
+  sipCallId: string;
+  contactUrl: string;
+  expiresAtMs: number;
+  networkIp: string;
+  networkPort: number;
+  transport: string;
+  profile: string;
+}
+
+type Row = Record<string, unknown>;
+
+function rowsOf(text: string, what: string): Row[] {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch (cause) {
+    throw new EslError('bad_reply', `${what} came as something that is not JSON`, { cause });
+  }
+  const rows = (parsed as { rows?: unknown } | null)?.rows ?? []; // no rows at all: the field is missing
+  if (!Array.isArray(rows)) throw new EslError('bad_reply', `${what} came without a list of rows`);
+  return rows.filter((r): r is Row => typeof r === 'object' && r !== null);
+}
+
+const text = (row: Row, name: string): string => {
+  const value = row[name];
+  return typeof value === 'string' ? value : typeof value === 'number' ? String(value) : '';
+};
+
+const count = (row: Row, name: string): number => {
+  const n = Number(text(row, name));
+  return Number.isFinite(n) ? n : 0;
+};
+
+/** Reads the answer of showChannels(). Rows without a uuid are left out. */
+export function parseChannels(json: string): ChannelRow[] {
+  return rowsOf(json, 'The list of channels')
+    .filter((row) => text(row, 'uuid') !== '')
+    .map((row) => ({
+      legId: text(row, 'uuid'),
+      direction: text(row, 'direction') === 'outbound' ? 'outbound' : 'inbound',
+      createdAtMs: count(row, 'created_epoch') * 1000,
+      channelName: text(row, 'name'),
+      state: text(row, 'state'),
+      callState: text(row, 'callstate'),
+      callerName: text(row, 'cid_name'),
+      callerNumber: text(row, 'cid_num'),
+      destination: text(row, 'dest'),
+      context: text(row, 'context'),
+      callId: text(row, 'accountcode') || undefined,
+      bridgeId: text(row, 'call_uuid') || undefined,
+    }));
+}
+
+/** Reads the answer of showRegistrations(). Rows without a user are left out. */
+export function parseRegistrations(json: string): RegistrationRow[] {
+  return rowsOf(json, 'The list of registrations')
+    .filter((row) => text(row, 'reg_user') !== '')
+    .map((row) => {
+      // The url is `sofia/PROFILE/sip:…`: only there does the listing name the profile.
+      const url = /^sofia\/([^/]+)\/(.*)$/s.exec(text(row, 'url'));
+      return {
+        username: text(row, 'reg_user'),
+        domain: text(row, 'realm'),
+        sipCallId: text(row, 'token'),
+        contactUrl: url?.[2] ?? text(row, 'url'),
+        expiresAtMs: count(row, 'expires') * 1000,
+        networkIp: text(row, 'network_ip'),
+        networkPort: count(row, 'network_port'),
+        transport: text(row, 'network_proto'),
+        profile: url?.[1] ?? '',
+      };
+    });
+}
