@@ -65,6 +65,7 @@ create table nodes (
   idle_cpu_percent numeric not null default 100,
   reported_at timestamptz,
   down_since timestamptz,
+  down_reason text,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
 );

@@ -82,7 +82,7 @@ export function createClaims(redis: Redis, prefix: string): Claims {
     async readTotals(nodeIds, nowMs) {
       if (nodeIds.length === 0) return [];
       const pipeline = redis.pipeline();
-      for (const nodeId of nodeIds) pipeline.eval(TOTAL, 3, ...claimKeys(prefix, nodeId), nowMs);
+      for (const nodeId of nodeIds) pipeline.eval(TOTAL, 3, ...claimKeys(prefix, nodeId), String(nowMs));
       const answers = (await pipeline.exec()) ?? [];
       return answers.map(([error, total]) => {
         if (error) throw error;

@@ -25,6 +25,7 @@ export interface NodeRow {
   idle_cpu_percent: string;
   reported_at: Date | null;
   down_since: Date | null;
+  down_reason: string | null;
   created_at: Date;
   updated_at: Date;
 }

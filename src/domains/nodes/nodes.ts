@@ -54,9 +54,7 @@ function addressColumns(address: NodeAddress): Partial<NodeRow> {
 /** Splits `<joinToken>.<nodeSecret>`, as a node has it on disk. */
 export function splitNodePassword(password: string): { token: string; secret: string } {
   const at = password.indexOf('.');
-  return at < 0
-    ? { token: '', secret: password }
-    : { token: password.slice(0, at), secret: password.slice(at + 1) };
+  return at < 0 ? { token: '', secret: password } : { token: password.slice(0, at), secret: password.slice(at + 1) };
 }
 
 /**
@@ -121,7 +119,8 @@ async function moveNode(
   const change = { ...addressColumns(address), ...(secretHash ? { secret_hash: secretHash } : {}) };
   return deps.log.record(async (trx, emit) => {
     const row = await updateNode(trx, known.id, [known.state], change);
-    if (row) emit({ stream: POOL_STREAM, type: 'node.moved', nodeId: row.id, data: { name: row.name, host: row.host } });
+    if (row)
+      emit({ stream: POOL_STREAM, type: 'node.moved', nodeId: row.id, data: { name: row.name, host: row.host } });
     return row;
   });
 }

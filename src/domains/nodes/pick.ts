@@ -28,7 +28,8 @@ export interface PlacementRequest {
   reportLimitMs: number;
 }
 
-export type Rejection = 'not_serving' | 'silent' | 'tried_before' | 'full' | 'max_sessions' | 'busy_cpu' | 'claim_refused';
+export type Rejection =
+  'not_serving' | 'silent' | 'tried_before' | 'full' | 'max_sessions' | 'busy_cpu' | 'claim_refused';
 
 export interface Considered {
   nodeId: string;

@@ -1,6 +1,5 @@
 /** One replica at a time takes in a node's events: it holds the lease, subscribes once, compares, then listens. */
 import { randomUUID } from 'node:crypto';
-import type { Db } from '../../infra/db';
 import { isUnreachable } from '../../infra/db';
 import type { Redis } from '../../infra/redis';
 import { SUBSCRIPTION, type NodeConnection, type NodeEvent, type NodeLink } from '../../freeswitch/esl';
@@ -52,7 +51,10 @@ export function createNodeStreams(settings: StreamSettings): NodeStreams {
 }
 
 /** Runs steps one after another, tries again while the database is away, and forgets what it was too long away for. */
-function createSequence(settings: StreamSettings, nodeName: string): { add(step: () => Promise<void>): void; end(): Promise<void> } {
+function createSequence(
+  settings: StreamSettings,
+  nodeName: string,
+): { add(step: () => Promise<void>): void; end(): Promise<void> } {
   let tail: Promise<void> = Promise.resolve();
   let waiting = 0;
   let ended = false;
@@ -136,7 +138,12 @@ function openStream(settings: StreamSettings, node: NodeRow): { link: NodeLink; 
     await updateNode(db, node.id, ['joining', 'serving', 'draining', 'down'], { core_uuid: coreUuid });
     await handlers.onSnapshot({ ...known, core_uuid: coreUuid }, connection, restarted);
     const state = known.drain_deadline_at ? 'draining' : 'serving';
-    await changeNodeState(settings, node.id, ['joining', 'down'], { state, down_since: null, reported_at: new Date() });
+    await changeNodeState(settings, node.id, ['joining', 'down'], {
+      state,
+      down_since: null,
+      down_reason: null,
+      reported_at: new Date(),
+    });
     if (known.state === 'serving' || known.state === 'draining') {
       await db('nodes').where({ id: node.id }).update({ reported_at: new Date() });
     }
@@ -146,7 +153,7 @@ function openStream(settings: StreamSettings, node: NodeRow): { link: NodeLink; 
       settings,
       node.id,
       ['serving', 'draining', 'joining'],
-      { state: 'down', down_since: new Date() },
+      { state: 'down', down_since: new Date(), down_reason: reason },
       { reason },
     );
     if (row) await handlers.onDown(row, reason);

@@ -23,7 +23,16 @@ export async function upsertRegistration(db: Queryable, row: RegistrationRecord)
   const rows = (await db('registrations')
     .insert(row)
     .onConflict(['node_id', 'user_id', 'sip_call_id'])
-    .merge(['contact', 'profile', 'user_agent', 'network_ip', 'network_port', 'transport', 'refreshed_at', 'expires_at'])
+    .merge([
+      'contact',
+      'profile',
+      'user_agent',
+      'network_ip',
+      'network_port',
+      'transport',
+      'refreshed_at',
+      'expires_at',
+    ])
     .returning('id')) as { id: string }[];
   return rows[0]?.id === row.id;
 }
@@ -53,7 +62,10 @@ export interface NamedRegistration extends RegistrationRecord {
 }
 
 /** Registrations at nodes that are up, the newest first. */
-export async function findRegistrationsOfUsers(db: Queryable, userIds: readonly string[]): Promise<NamedRegistration[]> {
+export async function findRegistrationsOfUsers(
+  db: Queryable,
+  userIds: readonly string[],
+): Promise<NamedRegistration[]> {
   return (await db('registrations as r')
     .join('nodes as n', 'n.id', 'r.node_id')
     .whereIn('r.user_id', userIds)

@@ -48,7 +48,13 @@ const describe = (row: RegistrationRecord): Record<string, unknown> => ({
   networkIp: row.network_ip,
 });
 
-async function saveRegistration(trx: Trx, emit: Emit, node: NodeRow, found: Omit<RegisteredEvent, 'type' | 'status' | 'atMs'>, nowMs: number): Promise<void> {
+async function saveRegistration(
+  trx: Trx,
+  emit: Emit,
+  node: NodeRow,
+  found: Omit<RegisteredEvent, 'type' | 'status' | 'atMs'>,
+  nowMs: number,
+): Promise<void> {
   const user = await findUserIds(trx, found.username, found.domain);
   if (!user) return;
   const now = new Date(nowMs);
@@ -129,7 +135,13 @@ function fromListing(row: RegistrationRow, nowMs: number): Omit<RegisteredEvent,
   };
 }
 
-async function endRegistrations(trx: Trx, emit: Emit, node: NodeRow, ids: string[] | undefined, reason: string): Promise<void> {
+async function endRegistrations(
+  trx: Trx,
+  emit: Emit,
+  node: NodeRow,
+  ids: string[] | undefined,
+  reason: string,
+): Promise<void> {
   const gone = await deleteRegistrations(trx, { node_id: node.id, ...(ids ? { ids } : {}) });
   for (const row of gone) emit(draftOf('registration.ended', row, { node: node.name, reason, ...describe(row) }));
 }

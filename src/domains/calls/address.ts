@@ -1,0 +1,60 @@
+/** Reads what people write as the ends of a call; anything without a scheme is what they would dial. */
+import { SwitchyardError } from '../../errors';
+
+export type Address =
+  | { kind: 'user'; username: string }
+  | { kind: 'service'; service: 'echo' }
+  | { kind: 'room'; name: string }
+  | { kind: 'tel'; number: string }
+  | { kind: 'sip'; uri: string };
+
+/** Dialled in every domain: hear yourself. */
+export const ECHO_NUMBER = '9196';
+
+const USERNAME = /^[A-Za-z0-9._-]{1,64}$/;
+
+/** @throws invalid_address naming what is wrong with it. */
+export function parseAddress(text: string): Address {
+  const at = text.indexOf(':');
+  const scheme = at < 0 ? '' : text.slice(0, at).toLowerCase();
+  const rest = text.slice(at + 1);
+  switch (scheme) {
+    case '':
+      if (text === ECHO_NUMBER) return { kind: 'service', service: 'echo' };
+      if (/^\+[0-9]{3,20}$/.test(text)) return { kind: 'tel', number: text };
+      if (USERNAME.test(text)) return { kind: 'user', username: text };
+      break;
+    case 'user':
+      if (USERNAME.test(rest)) return { kind: 'user', username: rest };
+      break;
+    case 'room':
+      if (USERNAME.test(rest)) return { kind: 'room', name: rest };
+      break;
+    case 'tel':
+      if (/^\+?[0-9]{3,20}$/.test(rest)) return { kind: 'tel', number: rest };
+      break;
+    case 'sip':
+      if (/^[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?$/.test(rest)) return { kind: 'sip', uri: rest };
+      break;
+  }
+  throw new SwitchyardError(
+    'invalid_address',
+    'An address is user:NAME, room:NAME, tel:+NUMBER, sip:USER@HOST, or digits as one would dial them.',
+  );
+}
+
+/** The canonical way to write it. */
+export function formatAddress(address: Address): string {
+  switch (address.kind) {
+    case 'user':
+      return `user:${address.username}`;
+    case 'service':
+      return ECHO_NUMBER;
+    case 'room':
+      return `room:${address.name}`;
+    case 'tel':
+      return `tel:${address.number}`;
+    case 'sip':
+      return `sip:${address.uri}`;
+  }
+}

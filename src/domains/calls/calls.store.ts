@@ -1,0 +1,210 @@
+/** The SQL of calls, attempts and legs. Every change of a state names the states it may come from. */
+import type { Queryable } from '../../infra/db';
+import type { Considered } from '../nodes/pick';
+import type { CallOutcome, CallState } from './outcome';
+
+export interface CallRow {
+  id: string;
+  domain_id: string;
+  domain_name: string;
+  node_name: string | null;
+  origin: 'api' | 'phone';
+  from_address: string;
+  to_address: string;
+  caller_name: string;
+  state: CallState;
+  outcome: CallOutcome | null;
+  node_id: string | null;
+  hangup_cause: string | null;
+  units: string;
+  ring_timeout_seconds: number;
+  place_before: Date;
+  hangup_requested_at: Date | null;
+  queued_at: Date;
+  placing_at: Date | null;
+  ringing_at: Date | null;
+  answered_at: Date | null;
+  ended_at: Date | null;
+  talk_seconds: string | null;
+  metadata: Record<string, unknown>;
+}
+
+export interface AttemptRow {
+  call_id: string;
+  number: number;
+  node_id: string | null;
+  node_name: string;
+  node_core_uuid: string | null;
+  leg_id: string;
+  placed_at: Date;
+  rang_at: Date | null;
+  ended_at: Date | null;
+  result: string | null;
+  hangup_cause: string | null;
+}
+
+export type LegRole = 'from' | 'to' | 'transit';
+
+export interface LegRow {
+  id: string;
+  call_id: string;
+  node_id: string | null;
+  role: LegRole;
+  address: string;
+  state: 'placing' | 'ringing' | 'answered' | 'ended';
+  created_at: Date;
+  ringing_at: Date | null;
+  answered_at: Date | null;
+  ended_at: Date | null;
+  hangup_cause: string | null;
+}
+
+/** A call's own columns: what joins add is not stored. */
+export type NewCall = Partial<Omit<CallRow, 'domain_name' | 'node_name'>> & { id: string };
+
+const selectCalls = (db: Queryable) =>
+  db('calls as c')
+    .join('domains as d', 'd.id', 'c.domain_id')
+    .leftJoin('nodes as n', 'n.id', 'c.node_id')
+    .select('c.*', 'd.name as domain_name', 'n.name as node_name');
+
+/** @returns false where the call is there already. */
+export async function insertCall(db: Queryable, row: NewCall): Promise<boolean> {
+  const rows = (await db('calls').insert(row).onConflict('id').ignore().returning('id')) as unknown[];
+  return rows.length > 0;
+}
+
+export async function findCall(db: Queryable, id: string): Promise<CallRow | undefined> {
+  return (await selectCalls(db).where('c.id', id).first()) as CallRow | undefined;
+}
+
+export async function listCallRows(
+  db: Queryable,
+  filter: { domainId?: string; state?: string; live?: boolean; before?: string; limit: number },
+): Promise<CallRow[]> {
+  const query = selectCalls(db).orderBy('c.id', 'desc').limit(filter.limit);
+  if (filter.domainId) void query.where('c.domain_id', filter.domainId);
+  if (filter.state) void query.where('c.state', filter.state);
+  if (filter.live) void query.whereNot('c.state', 'ended');
+  if (filter.before) void query.where('c.id', '<', filter.before);
+  return (await query) as CallRow[];
+}
+
+/** @returns whether the call was in one of `expected` and is now as asked. */
+export async function updateCall(
+  db: Queryable,
+  id: string,
+  expected: readonly CallState[],
+  change: Partial<CallRow>,
+): Promise<boolean> {
+  return (await db('calls').where({ id }).whereIn('state', expected).update(change)) > 0;
+}
+
+export async function lockCall(db: Queryable, id: string): Promise<CallRow | undefined> {
+  const row = (await db('calls').where({ id }).forUpdate().first('id')) as { id: string } | undefined;
+  return row ? findCall(db, id) : undefined;
+}
+
+export async function insertAttempt(db: Queryable, row: Partial<AttemptRow>): Promise<void> {
+  await db('call_attempts').insert(row);
+}
+
+/** The last attempt, whether it is over or not. */
+export async function findLastAttempt(db: Queryable, callId: string): Promise<AttemptRow | undefined> {
+  return (await db('call_attempts').where({ call_id: callId }).orderBy('number', 'desc').first()) as
+    AttemptRow | undefined;
+}
+
+export async function findAttemptOfLeg(db: Queryable, legId: string): Promise<AttemptRow | undefined> {
+  return (await db('call_attempts').where({ leg_id: legId }).first()) as AttemptRow | undefined;
+}
+
+export async function listAttempts(db: Queryable, callIds: readonly string[]): Promise<AttemptRow[]> {
+  return (await db('call_attempts').whereIn('call_id', callIds).orderBy(['call_id', 'number'])) as AttemptRow[];
+}
+
+/** @returns whether the attempt was still open. */
+export async function closeAttempt(
+  db: Queryable,
+  legId: string,
+  change: { ended_at: Date; result: string; hangup_cause: string },
+): Promise<boolean> {
+  return (await db('call_attempts').where({ leg_id: legId }).whereNull('ended_at').update(change)) > 0;
+}
+
+export async function markAttemptRang(db: Queryable, callId: string, at: Date): Promise<void> {
+  await db('call_attempts')
+    .where({ call_id: callId })
+    .whereNull('ended_at')
+    .whereNull('rang_at')
+    .update({ rang_at: at });
+}
+
+/** @returns false where the leg is known already. */
+export async function insertLeg(db: Queryable, row: Partial<LegRow>): Promise<boolean> {
+  const rows = (await db('legs').insert(row).onConflict('id').ignore().returning('id')) as unknown[];
+  return rows.length > 0;
+}
+
+export async function findLeg(db: Queryable, id: string): Promise<LegRow | undefined> {
+  return (await db('legs').where({ id }).first()) as LegRow | undefined;
+}
+
+export async function listLegs(db: Queryable, callIds: readonly string[]): Promise<LegRow[]> {
+  return (await db('legs').whereIn('call_id', callIds).orderBy('created_at')) as LegRow[];
+}
+
+export async function updateLeg(
+  db: Queryable,
+  id: string,
+  expected: readonly LegRow['state'][],
+  change: Partial<LegRow>,
+): Promise<boolean> {
+  return (await db('legs').where({ id }).whereIn('state', expected).update(change)) > 0;
+}
+
+/** Ends whatever leg of the call is still open: none outlives its call. */
+export async function endLegsOfCall(db: Queryable, callId: string, at: Date, cause: string): Promise<void> {
+  await db('legs')
+    .where({ call_id: callId })
+    .whereNot('state', 'ended')
+    .update({ state: 'ended', ended_at: at, hangup_cause: cause });
+}
+
+export async function listLiveLegsOfNode(db: Queryable, nodeId: string): Promise<LegRow[]> {
+  return (await db('legs').where({ node_id: nodeId }).whereNot('state', 'ended')) as LegRow[];
+}
+
+export async function listOpenAttemptsOfNode(db: Queryable, nodeId: string): Promise<AttemptRow[]> {
+  return (await db('call_attempts').where({ node_id: nodeId }).whereNull('ended_at')) as AttemptRow[];
+}
+
+export interface PlacementRow {
+  call_id: string;
+  attempt: number;
+  decided_at: Date;
+  node_id: string | null;
+  node_name: string | null;
+  policy: string;
+  considered: Considered[];
+}
+
+export async function savePlacement(db: Queryable, row: PlacementRow): Promise<void> {
+  await db('placements')
+    .insert({ ...row, considered: JSON.stringify(row.considered) })
+    .onConflict(['call_id', 'attempt'])
+    .merge();
+}
+
+export async function listPlacements(db: Queryable, callId: string): Promise<PlacementRow[]> {
+  return (await db('placements').where({ call_id: callId }).orderBy('attempt')) as PlacementRow[];
+}
+
+/** @returns false where this leg's record was taken in before. */
+export async function insertCdr(
+  db: Queryable,
+  row: { leg_id: string; node_id: string; call_id: string | null; record: string },
+): Promise<boolean> {
+  const rows = (await db('cdrs').insert(row).onConflict('leg_id').ignore().returning('leg_id')) as unknown[];
+  return rows.length > 0;
+}

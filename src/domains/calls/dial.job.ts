@@ -1,0 +1,202 @@
+/** The job that dials a call: one for each call, until somebody has answered or it is over. It never dials twice. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DelayedError, type Job } from '../../infra/queues';
+import {
+  channelExists,
+  EslError,
+  killChannel,
+  originateCall,
+  userEndpoint,
+  type ApiCommand,
+  type Reply,
+} from '../../freeswitch/esl';
+import type { NodeLinks } from '../nodes/links';
+import { findNode } from '../nodes/nodes.store';
+import { parseAddress } from './address';
+import { findCall, findLastAttempt, lockCall, type AttemptRow, type CallRow } from './calls.store';
+import { placeCall, type PlaceDeps } from './place';
+import { endCall, settleAttempt } from './settle';
+
+export interface DialDeps extends PlaceDeps {
+  links: NodeLinks;
+  commandTimeoutMs: number;
+  /** Stops waiting when Switchyard stops; the job is then taken up by another replica, or at the next start. */
+  signal: AbortSignal;
+}
+
+/** How often a call without a node looks again. */
+const RETRY_PLACING_MS = 400;
+const WATCH_MS = 250;
+/** An ended leg's event may be this much behind the answer to originate. */
+const ANSWER_MARGIN_MS = 10_000;
+/** How long a node that can't be asked may stay silent before the call is given up as lost. */
+const UNKNOWN_LIMIT_MS = 20_000;
+
+/** A channel that is gone has an event with its true cause under way: it is waited for this long. */
+const GONE_LIMIT_MS = 3000;
+
+/** The context in which our own originate lands; no profile leads into it. */
+export const CALLS_CONTEXT = 'calls';
+
+export async function runDialJob(deps: DialDeps, job: Job<{ callId: string }>, token?: string): Promise<void> {
+  const { callId } = job.data;
+  for (;;) {
+    const call = await findCall(deps.db, callId);
+    if (!call || call.state === 'ended' || call.state === 'answered') return;
+    if (call.state !== 'queued') {
+      const attempt = await findLastAttempt(deps.db, callId);
+      if (!attempt) return;
+      // Somebody placed it before us, and may or may not have dialled: only the node knows.
+      await watchAttempt(deps, call, attempt, undefined);
+      continue;
+    }
+    const placed = await placeCall(deps, call);
+    if (placed.done === 'placed') {
+      await dialAttempt(deps, call, placed.attempt);
+      continue;
+    }
+    if (placed.done === 'no_node') {
+      if (Date.now() > call.place_before.getTime()) {
+        await endWithoutCapacity(deps, callId);
+        return;
+      }
+      await job.moveToDelayed(Date.now() + RETRY_PLACING_MS, token);
+      throw new DelayedError();
+    }
+    const again = await findCall(deps.db, callId);
+    if (again?.state === 'queued' && again.hangup_requested_at) await endCancelled(deps, callId);
+  }
+}
+
+async function endWithoutCapacity(deps: DialDeps, callId: string): Promise<void> {
+  await deps.log.record(async (trx, emit) => {
+    const call = await lockCall(trx, callId);
+    if (call?.state !== 'queued') return;
+    await endCall(trx, emit, call, { outcome: 'no_capacity', cause: null, at: new Date() });
+  });
+}
+
+async function endCancelled(deps: DialDeps, callId: string): Promise<void> {
+  await deps.log.record(async (trx, emit) => {
+    const call = await lockCall(trx, callId);
+    if (call?.state !== 'queued') return;
+    await endCall(trx, emit, call, { outcome: 'cancelled', cause: 'ORIGINATOR_CANCEL', at: new Date() });
+  });
+}
+
+/** What the caller's phone rings with; pure, and golden in its test. */
+export function dialCommand(call: CallRow, attempt: AttemptRow): ApiCommand {
+  const from = parseAddress(call.from_address);
+  if (from.kind !== 'user') throw new Error(`a call from ${from.kind} can not be dialled`);
+  const to = parseAddress(call.to_address);
+  const shown = to.kind === 'user' ? to.username : call.to_address;
+  return originateCall({
+    legId: attempt.leg_id,
+    endpoint: userEndpoint(from.username, call.domain_name),
+    variables: {
+      switchyard_call_id: call.id,
+      switchyard_leg: 'from',
+      accountcode: call.id,
+      origination_caller_id_number: shown,
+      origination_caller_id_name: call.caller_name || shown,
+      ignore_early_media: 'true',
+    },
+    ringTimeoutSeconds: call.ring_timeout_seconds,
+    destination: { extension: shown, dialplan: 'XML', context: CALLS_CONTEXT },
+  });
+}
+
+async function dialAttempt(deps: DialDeps, call: CallRow, attempt: AttemptRow): Promise<void> {
+  let result: Promise<Reply>;
+  try {
+    const command = dialCommand(call, attempt);
+    const connection = deps.links.connection(attempt.node_id!);
+    const timeoutMs = call.ring_timeout_seconds * 1000 + ANSWER_MARGIN_MS;
+    result = connection.bgapi(command, { jobId: attempt.leg_id, timeoutMs });
+  } catch (error) {
+    deps.logger.warn({ err: error, callId: call.id, node: attempt.node_name }, 'a call could not be sent to its node');
+    await settleAttempt(deps, attempt.leg_id, call.id, { cause: 'NODE_REFUSED', at: new Date() });
+    return;
+  }
+  await watchAttempt(deps, call, attempt, result);
+}
+
+/**
+ * Waits until the call is answered, over, or back in the queue. `result` is what originate will say; undefined where
+ * somebody else sent it, or nobody did.
+ */
+async function watchAttempt(
+  deps: DialDeps,
+  call: CallRow,
+  attempt: AttemptRow,
+  result: Promise<Reply> | undefined,
+): Promise<void> {
+  const progress: { reply?: Reply; error?: unknown; settled: boolean } = { settled: result === undefined };
+  result?.then(
+    (reply) => Object.assign(progress, { reply, settled: true }),
+    (error: unknown) => Object.assign(progress, { error, settled: true }),
+  );
+  const asked = { unknownSinceMs: undefined as number | undefined, hangupSent: false };
+  let mustAsk = result === undefined;
+  for (;;) {
+    if (deps.signal.aborted) throw new Error('Switchyard stops; the call is watched on by the next to run');
+    const now = await findCall(deps.db, call.id);
+    const current = await findLastAttempt(deps.db, call.id);
+    if (!now || now.state === 'ended' || now.state === 'answered' || now.state === 'queued') return;
+    if (!current || current.leg_id !== attempt.leg_id || current.ended_at) return;
+    if (now.hangup_requested_at && !asked.hangupSent) asked.hangupSent = await sendHangup(deps, attempt);
+    if (progress.settled && progress.reply && !progress.reply.ok) {
+      await settleAttempt(deps, attempt.leg_id, call.id, { cause: progress.reply.cause, at: new Date() });
+      return;
+    }
+    if (progress.settled && progress.error) {
+      if (progress.error instanceof EslError && !progress.error.sent) {
+        await settleAttempt(deps, attempt.leg_id, call.id, { cause: 'NODE_REFUSED', at: new Date() });
+        return;
+      }
+      mustAsk = true;
+    }
+    if (mustAsk || !deps.links.isUp(attempt.node_id!)) {
+      const answer = await askNode(deps, attempt);
+      if (answer === 'dead') {
+        await settleAttempt(deps, attempt.leg_id, call.id, { cause: 'NODE_DIED', at: new Date() });
+        return;
+      }
+      if (answer === 'there') asked.unknownSinceMs = undefined;
+      else asked.unknownSinceMs ??= Date.now();
+      const limitMs = answer === 'gone' ? GONE_LIMIT_MS : UNKNOWN_LIMIT_MS;
+      if (asked.unknownSinceMs && Date.now() - asked.unknownSinceMs > limitMs) {
+        await settleAttempt(deps, attempt.leg_id, call.id, { cause: 'NODE_UNKNOWN', at: new Date() });
+        return;
+      }
+    }
+    await sleep(WATCH_MS, undefined, { signal: deps.signal }).catch(() => undefined);
+  }
+}
+
+/** @returns whether the node has taken it in; a channel that is not there yet is tried again. */
+async function sendHangup(deps: DialDeps, attempt: AttemptRow): Promise<boolean> {
+  try {
+    return (await deps.links.api(attempt.node_id!, killChannel(attempt.leg_id, 'ORIGINATOR_CANCEL'))).ok;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Asks the node about the leg. `dead`: the process that had it is gone for sure (it refuses connections, so the stream
+ * has marked it down, or it runs under another core UUID), so nothing rings any more. `gone`: it lives and has no such
+ * channel, which may have rung and ended. `unknown`: it can't be asked now.
+ */
+async function askNode(deps: DialDeps, attempt: AttemptRow): Promise<'there' | 'gone' | 'dead' | 'unknown'> {
+  const node = await findNode(deps.db, attempt.node_id!);
+  if (!node) return 'dead';
+  if (node.core_uuid && attempt.node_core_uuid && node.core_uuid !== attempt.node_core_uuid) return 'dead';
+  if (!deps.links.isUp(node.id)) return node.state === 'down' && node.down_reason === 'refused' ? 'dead' : 'unknown';
+  try {
+    const reply = await deps.links.api(node.id, channelExists(attempt.leg_id));
+    return reply.text.trim() === 'true' ? 'there' : 'gone';
+  } catch {
+    return 'unknown';
+  }
+}

@@ -1,0 +1,125 @@
+/** Takes in what nodes report of channels and moves legs and calls on; the same report twice changes nothing. */
+import type { Trx } from '../../infra/db';
+import type { ChannelEvent } from '../../freeswitch/esl';
+import type { NodeRow } from '../nodes/nodes.store';
+import { ECHO_NUMBER } from './address';
+import {
+  findCall,
+  findLastAttempt,
+  findLeg,
+  insertLeg,
+  lockCall,
+  markAttemptRang,
+  updateCall,
+  updateLeg,
+  type CallRow,
+  type LegRole,
+  type LegRow,
+} from './calls.store';
+import { draftCallEvent, settleAttempt, type Emit, type SettleDeps } from './settle';
+
+const ROLES: readonly string[] = ['from', 'to', 'transit'];
+const readRole = (role: string | undefined): LegRole => (ROLES.includes(role ?? '') ? (role as LegRole) : 'to');
+
+const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
+
+export async function takeChannelEvent(deps: SettleDeps, node: NodeRow, event: ChannelEvent): Promise<void> {
+  if (!UUID.test(event.legId)) return;
+  const known = await findLeg(deps.db, event.legId);
+  const callId = known?.call_id ?? event.callId;
+  if (!callId || !UUID.test(callId)) return; // a channel nobody asked us for
+  if (event.phase === 'hangup' || event.phase === 'destroyed') {
+    await endLeg(deps, node, callId, known, event);
+    return;
+  }
+  await deps.log.record(async (trx, emit) => {
+    const call = await lockCall(trx, callId);
+    if (!call || call.state === 'ended') return;
+    const leg = await ensureLeg(trx, emit, call, node, event);
+    await moveLeg(trx, emit, call, leg, event);
+  });
+}
+
+async function ensureLeg(trx: Trx, emit: Emit, call: CallRow, node: NodeRow, event: ChannelEvent): Promise<LegRow> {
+  const known = await findLeg(trx, event.legId);
+  if (known) return known;
+  const attempt = await findLastAttempt(trx, call.id);
+  const role: LegRole = attempt?.leg_id === event.legId ? 'from' : readRole(event.legRole);
+  const row: LegRow = {
+    id: event.legId,
+    call_id: call.id,
+    node_id: node.id,
+    role,
+    address: role === 'from' ? call.from_address : call.to_address,
+    state: 'placing',
+    created_at: new Date(event.createdAtMs ?? event.atMs),
+    ringing_at: null,
+    answered_at: null,
+    ended_at: null,
+    hangup_cause: null,
+  };
+  if (await insertLeg(trx, row)) {
+    emit(draftCallEvent('call.leg_created', call, { leg: row.id, role, node: node.name }));
+  }
+  return row;
+}
+
+async function moveLeg(trx: Trx, emit: Emit, call: CallRow, leg: LegRow, event: ChannelEvent): Promise<void> {
+  const at = new Date(event.atMs);
+  if (event.phase === 'progress' || event.phase === 'progress_media') {
+    const rang = await updateLeg(trx, leg.id, ['placing'], { state: 'ringing', ringing_at: at });
+    if (rang && leg.role !== 'transit') await moveToRinging(trx, emit, call, leg, at);
+  }
+  if (event.phase === 'answered') {
+    const answered = await updateLeg(trx, leg.id, ['placing', 'ringing'], { state: 'answered', answered_at: at });
+    if (!answered || leg.role === 'transit') return;
+    if (leg.role === 'to' || call.to_address === ECHO_NUMBER) await moveToAnswered(trx, emit, call, at);
+    else await moveToRinging(trx, emit, call, leg, at);
+  }
+  if (event.phase === 'held' || event.phase === 'unheld') {
+    emit(draftCallEvent(`call.${event.phase}`, call, { leg: leg.id, role: leg.role }));
+  }
+}
+
+async function moveToRinging(trx: Trx, emit: Emit, call: CallRow, leg: LegRow, at: Date): Promise<void> {
+  await markAttemptRang(trx, call.id, at);
+  if (await updateCall(trx, call.id, ['placing'], { state: 'ringing', ringing_at: at })) {
+    emit(draftCallEvent('call.ringing', call, { node: call.node_name, leg: leg.id, role: leg.role }));
+  }
+}
+
+async function moveToAnswered(trx: Trx, emit: Emit, call: CallRow, at: Date): Promise<void> {
+  if (await updateCall(trx, call.id, ['placing', 'ringing'], { state: 'answered', answered_at: at })) {
+    emit(draftCallEvent('call.answered', call, { node: call.node_name }));
+  }
+}
+
+/** Ends a leg; where it carried the attempt, the attempt is settled with it. */
+async function endLeg(
+  deps: SettleDeps,
+  node: NodeRow,
+  callId: string,
+  known: LegRow | undefined,
+  event: ChannelEvent,
+): Promise<void> {
+  const at = new Date(event.endedAtMs ?? event.atMs);
+  const cause = event.hangupCause ?? known?.hangup_cause ?? 'UNKNOWN';
+  const attempt = await findLastAttempt(deps.db, callId);
+  if (attempt?.leg_id === event.legId) {
+    await settleAttempt(deps, event.legId, callId, { cause, at });
+  }
+  if (!known) return;
+  await deps.log.record(async (trx, emit) => {
+    const call = await findCall(trx, callId);
+    if (!call) return;
+    const ended = await updateLeg(trx, event.legId, ['placing', 'ringing', 'answered'], {
+      state: 'ended',
+      ended_at: at,
+      hangup_cause: cause,
+    });
+    if (ended) {
+      const data = { leg: event.legId, role: known.role, hangupCause: cause, node: node.name };
+      emit(draftCallEvent('call.leg_ended', call, data));
+    }
+  });
+}

@@ -1,0 +1,150 @@
+/** Brings calls and nodes together again: after a reconnect, after a node's death, and by a sweep now and then. */
+import { killChannel, parseChannels, showChannels, type ChannelRow, type NodeConnection } from '../../freeswitch/esl';
+import type { JobQueue } from '../../infra/queues';
+import { CLAIM_TTL_MS } from '../nodes/claims';
+import { findNode, type NodeRow } from '../nodes/nodes.store';
+import {
+  findCall,
+  findLastAttempt,
+  listCallRows,
+  listLiveLegsOfNode,
+  listOpenAttemptsOfNode,
+  updateLeg,
+  type LegRow,
+} from './calls.store';
+import { takeChannelEvent } from './progress';
+import { endCall, settleAttempt, type SettleDeps } from './settle';
+
+/** A leg placed this shortly ago may not have reached the node: its job asks by itself. */
+const YOUNG_MS = 5000;
+/** A node nobody can ask may come back with its calls; after this they are given up. */
+export const SILENCE_LIMIT_MS = 30_000;
+/** A queued call whose job and everything else failed ends this long after its time. */
+const QUEUE_MARGIN_MS = 5000;
+
+export interface ReconcileDeps extends SettleDeps {
+  commandTimeoutMs: number;
+}
+
+const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
+
+/** Compares the node's channels with the legs that should be there, and settles what differs on either side. */
+export async function compareChannels(
+  deps: ReconcileDeps,
+  node: NodeRow,
+  connection: NodeConnection,
+  now: Date,
+): Promise<void> {
+  const reply = await connection.api(showChannels(), { timeoutMs: deps.commandTimeoutMs });
+  if (!reply.ok) return;
+  const channels = new Map(parseChannels(reply.text).map((row) => [row.legId, row]));
+  for (const leg of await listLiveLegsOfNode(deps.db, node.id)) {
+    if (!channels.has(leg.id)) await settleMissingLeg(deps, leg, now);
+  }
+  for (const channel of channels.values()) {
+    if (channel.callId && UUID.test(channel.callId)) await settleChannel(deps, node, connection, channel, now);
+  }
+}
+
+/** The leg ended unseen. Its CDR, where it came, has said how; else the call is lost with what is known. */
+async function settleMissingLeg(deps: ReconcileDeps, leg: LegRow, now: Date): Promise<void> {
+  if (now.getTime() - leg.created_at.getTime() < YOUNG_MS) return;
+  const attempt = await findLastAttempt(deps.db, leg.call_id);
+  if (attempt?.leg_id === leg.id && !attempt.ended_at) {
+    await settleAttempt(deps, leg.id, leg.call_id, { cause: 'NODE_UNKNOWN', at: now });
+  }
+  await updateLeg(deps.db, leg.id, ['placing', 'ringing', 'answered'], {
+    state: 'ended',
+    ended_at: now,
+    hangup_cause: 'NODE_UNKNOWN',
+  });
+}
+
+/** A channel of a call that is over is ended; one of a living call is taken in, as if its events had been seen. */
+async function settleChannel(
+  deps: ReconcileDeps,
+  node: NodeRow,
+  connection: NodeConnection,
+  channel: ChannelRow,
+  now: Date,
+): Promise<void> {
+  const call = await findCall(deps.db, channel.callId!);
+  if (!call || call.state === 'ended') {
+    deps.logger.warn({ node: node.name, leg: channel.legId, callId: channel.callId }, 'ends a channel without a call');
+    await connection.api(killChannel(channel.legId, 'NORMAL_CLEARING'), { timeoutMs: deps.commandTimeoutMs });
+    return;
+  }
+  const base = {
+    type: 'channel' as const,
+    legId: channel.legId,
+    callId: channel.callId,
+    direction: channel.direction,
+    channelName: channel.channelName,
+    callerName: channel.callerName,
+    callerNumber: channel.callerNumber,
+    destination: channel.destination,
+    createdAtMs: channel.createdAtMs,
+    atMs: now.getTime(),
+  };
+  await takeChannelEvent(deps, node, { ...base, phase: 'created' });
+  if (channel.callState === 'RINGING' || channel.callState === 'EARLY') {
+    await takeChannelEvent(deps, node, { ...base, phase: 'progress' });
+  }
+  if (channel.callState === 'ACTIVE' || channel.callState === 'HELD') {
+    await takeChannelEvent(deps, node, { ...base, phase: 'answered' });
+  }
+}
+
+/**
+ * Settles the calls of a node that is down. Where its process is gone for sure they end now (or ring elsewhere);
+ * where it only can't be asked they wait for SILENCE_LIMIT_MS: a cut cable must not end calls that go on behind it.
+ */
+export async function settleCallsOfNode(deps: ReconcileDeps, nodeId: string, cause: string): Promise<void> {
+  for (const attempt of await listOpenAttemptsOfNode(deps.db, nodeId)) {
+    await settleAttempt(deps, attempt.leg_id, attempt.call_id, { cause, at: new Date() });
+  }
+}
+
+export interface SweepDeps extends ReconcileDeps {
+  queue: JobQueue<{ callId: string }>;
+}
+
+const PAGE = 500;
+
+/**
+ * Looks at every live call: it has a job while it is being dialled, a claim while it is on a node, and an end when
+ * its node has been silent for too long. Makes good what a Redis that lost its data has forgotten.
+ */
+export async function sweepCalls(deps: SweepDeps, now: Date): Promise<void> {
+  let before: string | undefined;
+  for (;;) {
+    const calls = await listCallRows(deps.db, { live: true, before, limit: PAGE });
+    for (const call of calls) {
+      if (call.state === 'queued' && call.place_before.getTime() + QUEUE_MARGIN_MS < now.getTime()) {
+        await deps.log.record((trx, emit) =>
+          endCall(trx, emit, call, { outcome: 'no_capacity', cause: null, at: now }).then(() => undefined),
+        );
+        continue;
+      }
+      if (call.origin === 'api' && call.state !== 'answered') {
+        await deps.queue.add(call.id, { callId: call.id }).catch(() => undefined);
+      }
+      if (call.node_id) {
+        await deps.claims.claim(call.node_id, call.id, Number(call.units), null, now.getTime()).catch(() => undefined);
+        await settleSilent(deps, call.node_id, now);
+      }
+    }
+    if (calls.length < PAGE) return;
+    before = calls.at(-1)!.id;
+  }
+}
+
+async function settleSilent(deps: SweepDeps, nodeId: string, now: Date): Promise<void> {
+  const node = await findNode(deps.db, nodeId);
+  if (node?.state !== 'down' || !node.down_since) return;
+  if (node.down_reason !== 'refused' && now.getTime() - node.down_since.getTime() < SILENCE_LIMIT_MS) return;
+  await settleCallsOfNode(deps, nodeId, node.down_reason === 'refused' ? 'NODE_DIED' : 'NODE_UNKNOWN');
+}
+
+/** How often claims must be made longer to outlive their time to live. */
+export const SWEEP_INTERVAL_MS = Math.min(2000, CLAIM_TTL_MS / 4);

@@ -1,0 +1,109 @@
+/** Ends attempts and calls, each once: whoever learns of an end first settles it, the others find it settled. */
+import type { Db, Trx } from '../../infra/db';
+import type { Logger } from '../../infra/logger';
+import type { EventLog } from '../events/events';
+import type { EventDraft } from '../events/events.store';
+import type { Claims } from '../nodes/claims';
+import { closeAttempt, endLegsOfCall, findLastAttempt, lockCall, updateCall, type CallRow } from './calls.store';
+import { decideAfterAttempt, type AttemptDecision, type CallOutcome } from './outcome';
+
+export interface SettleDeps {
+  db: Db;
+  log: EventLog;
+  logger: Logger;
+  claims: Claims;
+}
+
+export type Emit = (draft: EventDraft) => void;
+
+/** What every event of a call carries. */
+export function draftCallEvent(type: string, call: CallRow, data: Record<string, unknown> = {}): EventDraft {
+  return {
+    stream: call.domain_id,
+    type,
+    callId: call.id,
+    nodeId: call.node_id,
+    data: { from: call.from_address, to: call.to_address, ...data },
+  };
+}
+
+const secondsBetween = (from: Date | null, to: Date): number | null =>
+  from ? Math.max(0, Math.round((to.getTime() - from.getTime()) / 100) / 10) : null;
+
+/** Ends a call inside a transaction, where it is not ended yet. */
+export async function endCall(
+  trx: Trx,
+  emit: Emit,
+  call: CallRow,
+  end: { outcome: CallOutcome; cause: string | null; at: Date },
+): Promise<boolean> {
+  const talkSeconds = secondsBetween(call.answered_at, end.at);
+  const done = await updateCall(trx, call.id, ['queued', 'placing', 'ringing', 'answered'], {
+    state: 'ended',
+    outcome: end.outcome,
+    hangup_cause: end.cause,
+    ended_at: end.at,
+    talk_seconds: talkSeconds === null ? null : String(talkSeconds),
+  });
+  if (!done) return false;
+  await endLegsOfCall(trx, call.id, end.at, end.cause ?? 'NORMAL_CLEARING');
+  emit(draftCallEvent('call.ended', call, { outcome: end.outcome, hangupCause: end.cause, talkSeconds }));
+  return true;
+}
+
+/**
+ * Settles the end of the leg that carries an attempt: the call goes back to the queue, or ends.
+ * @returns what was decided, or undefined where the attempt was settled before.
+ */
+export async function settleAttempt(
+  deps: SettleDeps,
+  legId: string,
+  callId: string,
+  end: { cause: string; at: Date },
+): Promise<AttemptDecision | undefined> {
+  const settled = await deps.log.record(async (trx, emit) => {
+    const call = await lockCall(trx, callId);
+    if (!call) return undefined;
+    const attempt = await findLastAttempt(trx, callId);
+    if (!attempt || attempt.leg_id !== legId) return undefined;
+    const decision = decideAfterAttempt({
+      cause: end.cause,
+      answered: call.answered_at !== null,
+      rang: attempt.rang_at !== null,
+      origin: call.origin,
+      attempts: attempt.number,
+      hangupRequested: call.hangup_requested_at !== null,
+      nowMs: end.at.getTime(),
+      placeBeforeMs: call.place_before.getTime(),
+    });
+    const result = decision.next === 'retry' ? 'retried' : decision.outcome;
+    if (!(await closeAttempt(trx, legId, { ended_at: end.at, result, hangup_cause: end.cause }))) return undefined;
+    if (decision.next === 'retry') await returnToQueue(trx, emit, call, end);
+    else await endCall(trx, emit, call, { outcome: decision.outcome, cause: end.cause, at: end.at });
+    return { decision, nodeId: attempt.node_id };
+  });
+  if (settled?.nodeId) await releaseClaim(deps, settled.nodeId, callId);
+  return settled?.decision;
+}
+
+/** Back to the queue, with a new time to find a node: the first one's refusal must not cost the call its chance. */
+async function returnToQueue(trx: Trx, emit: Emit, call: CallRow, end: { cause: string; at: Date }): Promise<void> {
+  const waitMs = Math.max(10_000, call.place_before.getTime() - call.queued_at.getTime());
+  await updateCall(trx, call.id, ['placing', 'ringing'], {
+    state: 'queued',
+    node_id: null,
+    ringing_at: null,
+    place_before: new Date(end.at.getTime() + waitMs),
+  });
+  await endLegsOfCall(trx, call.id, end.at, end.cause);
+  emit(draftCallEvent('call.retrying', call, { node: call.node_name, hangupCause: end.cause }));
+}
+
+/** A claim that can't be given back now expires by itself. */
+export async function releaseClaim(deps: SettleDeps, nodeId: string, callId: string): Promise<void> {
+  try {
+    await deps.claims.release(nodeId, callId, Date.now());
+  } catch (error) {
+    deps.logger.debug({ err: error, callId }, 'a claim is left to expire');
+  }
+}
