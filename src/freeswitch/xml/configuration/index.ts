@@ -1,0 +1,53 @@
+/** Answers the configuration questions of a node: it starts with three files and one URL, and gets the rest here. */
+import { documentXml, element, type Element } from '../document';
+import { conferenceConf } from './conference';
+import { conferenceLayoutsConf } from './layouts';
+import { avcodecConf, avformatConf, opusConf, vpxConf } from './media';
+import { aclConf, eventSocketConf, jsonCdrConf } from './control';
+import {
+  consoleConf,
+  curlConf,
+  emptyConf,
+  httapiConf,
+  localStreamConf,
+  logfileConf,
+  postLoadSwitchConf,
+  timezonesConf,
+} from './plain';
+import type { NodeSettings } from './settings';
+import { sofiaConf } from './sofia';
+
+export type { NodeSettings } from './settings';
+
+const ANSWERS: Record<string, (node: NodeSettings) => Element[]> = {
+  'acl.conf': aclConf,
+  'avcodec.conf': avcodecConf,
+  'avformat.conf': avformatConf,
+  'conference.conf': conferenceConf,
+  'conference_layouts.conf': conferenceLayoutsConf,
+  'console.conf': consoleConf,
+  'curl.conf': curlConf,
+  'db.conf': emptyConf,
+  'event_socket.conf': eventSocketConf,
+  'hash.conf': emptyConf,
+  'httapi.conf': httapiConf,
+  'json_cdr.conf': jsonCdrConf,
+  'local_stream.conf': localStreamConf,
+  'logfile.conf': logfileConf,
+  'opus.conf': opusConf,
+  'post_load_modules.conf': emptyConf,
+  'post_load_switch.conf': postLoadSwitchConf,
+  'sndfile.conf': emptyConf,
+  'sofia.conf': sofiaConf,
+  'timezones.conf': timezonesConf,
+  'vpx.conf': vpxConf,
+};
+
+/** Everything that is answered; the rest is "not found". */
+export const CONFIGURATION_NAMES: readonly string[] = Object.keys(ANSWERS);
+
+/** The answer, or undefined where there is none. */
+export function configurationXml(name: string, node: NodeSettings): string | undefined {
+  if (!Object.hasOwn(ANSWERS, name)) return undefined;
+  return documentXml('configuration', [element('configuration', { name }, ANSWERS[name]!(node))]);
+}

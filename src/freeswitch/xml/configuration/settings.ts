@@ -1,0 +1,23 @@
+/** What distinguishes one node from the next: everything a configuration answer is made from. */
+export interface NodeSettings {
+  name: string;
+  /** Where other nodes and Switchyard reach it. */
+  host: string;
+  eslPort: number;
+  eslPassword: string;
+  sipPort: number;
+  internodePort: number;
+  wsPort: number;
+  rtpFrom: number;
+  rtpTo: number;
+  heartbeatSeconds: number;
+  xmlUrl: string;
+  cdrUrl: string;
+  /** `user:password` for the CDR entrance. */
+  cdrCredentials: string;
+  /** Every node of the pool, this one too: only they may use the internode profile. */
+  poolHosts: string[];
+  /** From where Switchyard connects to the Event Socket, besides the loopback; left out: loopback only. */
+  controlHosts?: string[];
+  zone?: string;
+}

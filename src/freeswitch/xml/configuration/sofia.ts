@@ -1,0 +1,89 @@
+/** The two SIP doors of a node: one for phones and browsers, who must prove who they are, one for the other nodes. */
+import { element, params, type Element } from '../document';
+import type { NodeSettings } from './settings';
+
+/** What is offered and taken, in this order. */
+export const CODECS = 'OPUS,PCMU,PCMA,VP8,H264';
+
+export function sofiaConf(node: NodeSettings): Element[] {
+  return [
+    params({ 'log-level': 0, 'debug-presence': 0 }, 'global_settings'),
+    element('profiles', {}, [profile('internal', internal(node)), profile('internode', internode(node))]),
+  ];
+}
+
+type Settings = Record<string, string | number | boolean>;
+
+function profile(name: string, settings: Settings, lists: Element[] = []): Element {
+  return element('profile', { name }, [
+    element('aliases'),
+    element('gateways'),
+    element('domains', {}, [element('domain', { name: 'all', alias: 'false', parse: 'false' })]),
+    element('settings', {}, [...params(settings).children!, ...lists]),
+  ]);
+}
+
+function common(node: NodeSettings): Settings {
+  return {
+    dialplan: 'XML',
+    'user-agent-string': 'Switchyard',
+    'sip-ip': node.host,
+    'rtp-ip': node.host,
+    'inbound-codec-prefs': CODECS,
+    'outbound-codec-prefs': CODECS,
+    'inbound-codec-negotiation': 'generous',
+    'inbound-late-negotiation': true,
+    'rtp-timer-name': 'soft',
+    'dtmf-type': 'rfc2833',
+    'rfc2833-pt': 101,
+    'manage-presence': false,
+    'manage-shared-appearance': false,
+    'nonce-ttl': 60,
+    'rtp-timeout-sec': 300,
+    'rtp-hold-timeout-sec': 1800,
+    'local-network-acl': 'localnet.auto',
+    'log-auth-failures': true,
+    'caller-id-type': 'none',
+    tls: false,
+    tracelevel: 'info',
+  };
+}
+
+/**
+ * For phones and browsers. Every call must show a password (`auth-calls`), in the realm of the domain it comes from;
+ * no domain is forced, so one node serves all of them.
+ */
+function internal(node: NodeSettings): Settings {
+  return {
+    ...common(node),
+    context: 'users',
+    'sip-port': node.sipPort,
+    'ws-binding': `${node.host}:${node.wsPort}`,
+    'auth-calls': true,
+    'auth-subscriptions': true,
+    'auth-messages': true,
+    'auth-all-packets': false,
+    'accept-blind-reg': false,
+    'accept-blind-auth': false,
+    'challenge-realm': 'auto_from',
+    'inbound-reg-force-matching-username': true,
+    'apply-nat-acl': 'nat.auto',
+    'apply-candidate-acl': 'loopback.auto',
+    'multiple-registrations': 'contact',
+    'max-registrations-per-extension': 10,
+    'sip-force-expires-max': 3600,
+  };
+}
+
+/** For the pool: by address (`pool`), and each call carries a token that its dialplan answer checks. */
+function internode(node: NodeSettings): Settings {
+  return {
+    ...common(node),
+    context: 'internode',
+    'sip-port': node.internodePort,
+    'auth-calls': false,
+    'apply-inbound-acl': 'pool',
+    'disable-register': true,
+    'disable-transfer': true,
+  };
+}

@@ -1,0 +1,171 @@
+/** Answers about users: what a node needs to check a password, and where a user can be reached at this moment. */
+import { SwitchyardError } from '../../errors';
+import { documentXml, element, param, type Element } from './document';
+import {
+  addressPart,
+  attribute,
+  callerNameText,
+  escapeText,
+  hidePreprocessor,
+  isAddressPart,
+  isPlainValue,
+} from './escape';
+
+/** FreeSWITCH's word for "not here". It would look on disk next, where there is no directory and no dialplan. */
+export function notFoundXml(): string {
+  return NOT_FOUND;
+}
+
+const NOT_FOUND =
+  '<document type="freeswitch/xml"><section name="result"><result status="not found"/></section></document>';
+
+export interface UserAnswer {
+  domain: string;
+  username: string;
+  /** MD5 of user:realm:password in hex, the realm being the domain. */
+  ha1: string;
+  displayName: string;
+  callerNumber: string;
+  /**
+   * How long the node may keep the answer; 0: not at all. The node keeps one answer for sip_auth and user_call
+   * together, and its key is user and domain without anything between: bo@bb.test and bob@b.test are one to it.
+   * So a value above 0 is safe only where all domains of the pool belong to one owner.
+   */
+  cacheMs: number;
+  /** Where a call to this user goes; made by dialStringTo(). */
+  dialString?: string;
+}
+
+/**
+ * The answer to a directory question. It is made from a template, because a SIP profile checks passwords one after
+ * the other: 0.9 µs against 46 µs by the document builder; a test holds both to the same bytes.
+ * @throws SwitchyardError where the hash is not one: FreeSWITCH lets a user in who has no params at all
+ */
+export function userXml(user: UserAnswer): string {
+  const u = checked(user);
+  const cache = u.cacheMs > 0 ? ` cacheable="${Math.floor(u.cacheMs)}"` : '';
+  const dial = u.dialString === undefined ? '' : `<param name="dial-string" value="${attribute(u.dialString)}"/>`;
+  return hidePreprocessor(
+    `<document type="freeswitch/xml"><section name="directory"><domain name="${u.domain}"><user id="${u.username}"${cache}>` +
+      `<params><param name="a1-hash" value="${u.ha1}"/>${dial}</params><variables>` +
+      `<variable name="user_context" value="users"/>` +
+      `<variable name="effective_caller_id_name" value="${attribute(u.displayName)}"/>` +
+      `<variable name="effective_caller_id_number" value="${attribute(u.callerNumber)}"/>` +
+      `</variables></user></domain></section></document>`,
+  );
+}
+
+/** The same by the document builder: what the template is held to. */
+export function userXmlByBuilder(user: UserAnswer): string {
+  const u = checked(user);
+  const keys: Element[] = [param('a1-hash', u.ha1)];
+  if (u.dialString !== undefined) keys.push(param('dial-string', u.dialString));
+  const variable = (name: string, value: string): Element => element('variable', { name, value });
+  return documentXml('directory', [
+    element('domain', { name: u.domain }, [
+      element('user', { id: u.username, ...(u.cacheMs > 0 ? { cacheable: Math.floor(u.cacheMs) } : {}) }, [
+        element('params', {}, keys),
+        element('variables', {}, [
+          variable('user_context', 'users'),
+          variable('effective_caller_id_name', u.displayName),
+          variable('effective_caller_id_number', u.callerNumber),
+        ]),
+      ]),
+    ]),
+  ]);
+}
+
+function checked(user: UserAnswer): UserAnswer {
+  if (!/^[0-9a-f]{32}$/i.test(user.ha1)) throw new SwitchyardError('internal', 'A user has no digest hash.');
+  return {
+    ...user,
+    username: addressPart(user.username, 'The user name'),
+    domain: addressPart(user.domain, 'The domain'),
+    displayName: callerNameText(user.displayName),
+    callerNumber: escapeText(user.callerNumber),
+  };
+}
+
+/** One registration, wherever in the pool it is. */
+export interface ReachableContact {
+  /** The node it is registered at. */
+  node: string;
+  host: string;
+  internodePort: number;
+  /** As sofia::register told it, with or without name and angle brackets. */
+  contact: string;
+  profile: string;
+}
+
+export interface DialStringOptions {
+  username: string;
+  domain: string;
+  /** The node that will dial. */
+  thisNode: string;
+  contacts: ReachableContact[];
+  /** Proof for another node that this pool sent the call. */
+  token: (node: string) => string;
+  callId: string;
+  /** For every branch after the first: the first may carry the uuid that originate was given. */
+  createId: () => string;
+  /** Which leg of the call this reaches; the other node gives its own leg that role. */
+  leg?: 'from' | 'to';
+}
+
+/** What a dial string is where nobody can be reached: the call ends with USER_NOT_REGISTERED. */
+export const NOT_REGISTERED = 'error/user_not_registered';
+
+/**
+ * Where to send a call to a user. Contacts of this node are written out one by one, and not left to sofia_contact:
+ * a phone chooses its contact, a comma in it is legal, and FreeSWITCH would dial what stands behind the comma.
+ * Contacts with characters that mean something in a dial string are left out. Another node is asked once.
+ */
+export function dialStringTo(o: DialStringOptions): string {
+  const branches: { variables: string[]; endpoint: string }[] = [];
+  const askedNodes = new Set<string>();
+  for (const contact of o.contacts) {
+    if (contact.node === o.thisNode) {
+      const uri = contactUri(contact.contact);
+      if (uri && isAddressPart(contact.profile))
+        branches.push({ variables: [], endpoint: `sofia/${contact.profile}/${uri}` });
+      continue;
+    }
+    if (askedNodes.has(contact.node)) continue;
+    const branch = internodeBranch(o, contact);
+    if (!branch) continue;
+    askedNodes.add(contact.node);
+    branches.push(branch);
+  }
+  if (branches.length === 0) return NOT_REGISTERED;
+  return branches
+    .map(({ variables, endpoint }, index) => {
+      const all = index === 0 ? variables : [`origination_uuid=${o.createId()}`, ...variables];
+      return all.length > 0 ? `[${all.join(',')}]${endpoint}` : endpoint;
+    })
+    .join(',');
+}
+
+function internodeBranch(
+  o: DialStringOptions,
+  to: ReachableContact,
+): { variables: string[]; endpoint: string } | undefined {
+  const token = o.token(to.node);
+  if (!isAddressPart(o.username) || !isAddressPart(to.host) || !isPlainValue(token) || !isPlainValue(o.callId))
+    return undefined;
+  return {
+    variables: [
+      'switchyard_leg=transit',
+      `sip_h_X-Switchyard-Token=${token}`,
+      `sip_h_X-Switchyard-Call=${o.callId}`,
+      `sip_h_X-Switchyard-Leg=${o.leg ?? 'to'}`,
+    ],
+    endpoint: `sofia/internode/${o.username}@${to.host}:${to.internodePort}`,
+  };
+}
+
+/** The address inside a contact, or undefined where it holds anything the dial string parser would act on. */
+export function contactUri(contact: string): string | undefined {
+  const inBrackets = /<([^<>]*)>/.exec(contact);
+  const uri = (inBrackets ? inBrackets[1]! : contact).trim();
+  return /^sips?:[A-Za-z0-9_.!~*()+=&;:@%?/-]{1,1000}$/.test(uri) && !uri.includes(':_:') ? uri : undefined;
+}

@@ -1,0 +1,56 @@
+/** What a person typed must reach a node as text: never as a variable, a command, a header or a preprocessor line. */
+import { SwitchyardError } from '../../errors';
+
+const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g;
+const NOT_XML = /[\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+/** A `$` that stands, or could come to stand, before a `{`: FreeSWITCH would run what follows. */
+const EXPANDS = /\$(?=\$*(?:\{|$))/g;
+
+/**
+ * Makes text inert: control characters and line breaks become one space, broken Unicode becomes U+FFFD, and a `$`
+ * that could start `${…}` or `$${…}` becomes the full-width `＄`. Everything else stays as it was typed.
+ */
+export function escapeText(text: string): string {
+  return text.replace(CONTROL, ' ').replace(NOT_XML, '\ufffd').trim().replace(EXPANDS, '\uff04');
+}
+
+/**
+ * For a caller's name: it becomes a quoted string in SIP, which FreeSWITCH writes without escaping, and data of an
+ * application, where a backslash starts an escape.
+ */
+export function callerNameText(name: string): string {
+  return escapeText(name).replace(/"/g, '\u201d').replace(/\\/g, '\uff3c').slice(0, 128);
+}
+
+/** Escapes text for the inside of a double-quoted attribute, for answers made without the document builder. */
+export function attribute(text: string): string {
+  if (!/[&<>"]/.test(text)) return text;
+  return text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;').replace(/"/g, '&quot;');
+}
+
+/**
+ * FreeSWITCH drops every line that contains "x-pre-process" in any case, wherever it stands: a character reference
+ * keeps the word and hides it.
+ */
+export function hidePreprocessor(xml: string): string {
+  return /x-pre-process/i.test(xml) ? xml.replace(/(x)-(?=pre-process)/gi, '$1&#45;') : xml;
+}
+
+const ADDRESS_PART = /^[A-Za-z0-9_.+\-~*#]{1,128}$/;
+
+/** True for a user name or host that can stand in a dial string as it is. */
+export function isAddressPart(text: string): boolean {
+  return ADDRESS_PART.test(text);
+}
+
+/** @throws SwitchyardError invalid_request: a part of an address is used as it is or not at all. */
+export function addressPart(text: string, what: string): string {
+  if (!isAddressPart(text))
+    throw new SwitchyardError('invalid_request', `${what} has characters that can not be dialled.`);
+  return text;
+}
+
+/** True for a value that means nothing to the dial string parser: tokens, ids. */
+export function isPlainValue(text: string): boolean {
+  return /^[A-Za-z0-9_.=@+/~-]{1,2048}$/.test(text);
+}

@@ -1,0 +1,29 @@
+/** The door of this room: what a node may ask, and every answer it can get. */
+export { callerNameText, escapeText, isAddressPart } from './escape';
+export { findAll, parseDocument, type Element } from './document';
+export * from './requests';
+export {
+  contactUri,
+  dialStringTo,
+  NOT_REGISTERED,
+  notFoundXml,
+  userXml,
+  type DialStringOptions,
+  type ReachableContact,
+  type UserAnswer,
+} from './directory';
+export {
+  bridgeToUserPlan,
+  dialplanXml,
+  echoPlan,
+  internodeDeliveryPlan,
+  refusalCause,
+  refusePlan,
+  type Action,
+  type BridgeToUser,
+  type CallVariables,
+  type InternodeDelivery,
+  type RefusalStatus,
+} from './dialplan';
+export { CONFIGURATION_NAMES, configurationXml, type NodeSettings } from './configuration';
+export { CODECS } from './configuration/sofia';

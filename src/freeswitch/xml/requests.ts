@@ -1,0 +1,183 @@
+/** Turns a node's form fields into one typed question, so that nothing above reads FreeSWITCH's field names. */
+
+/** Who asks: the node's own words about itself. */
+interface AskedBy {
+  /** The node's switchname. */
+  nodeName: string;
+  coreUuid?: string;
+}
+
+/** A user is looked up: to check a password (`sip_auth`) or to be called (`user_call`). */
+export interface UserRequest extends AskedBy {
+  kind: 'user';
+  purpose: 'sip_auth' | 'user_call' | 'other';
+  username: string;
+  domain: string;
+  /** REGISTER, INVITE … where a password is checked. */
+  sipMethod?: string;
+  realm?: string;
+  profile?: string;
+  networkIp?: string;
+  networkPort?: number;
+  userAgent?: string;
+  /** Where the call that rings this user carries one. */
+  callId?: string;
+  legRole?: string;
+}
+
+/** A SIP profile asks for its gateways. */
+export interface GatewaysRequest extends AskedBy {
+  kind: 'gateways';
+  profile: string;
+}
+
+/** A channel asks where to go. */
+export interface DialplanRequest extends AskedBy {
+  kind: 'dialplan';
+  legId: string;
+  /** The context it asks in: that of the profile it came in by, or of the transfer. */
+  context: string;
+  destination: string;
+  direction: 'inbound' | 'outbound';
+  /** Who it proved to be with a password; never what its From header says. */
+  username?: string;
+  domain?: string;
+  callerName: string;
+  callerNumber: string;
+  networkIp?: string;
+  profile?: string;
+  /** The channel's variables, without `variable_` before their names. */
+  variables: Record<string, string>;
+  /** Set by us on a leg we placed, or named by another node of the pool. */
+  callId?: string;
+  legRole?: string;
+  /** What another node of the pool shows to prove who sent it. */
+  token?: string;
+  /** Which leg the other node is asking us to deliver. */
+  deliveredLeg?: 'from' | 'to';
+}
+
+/** A module asks for its configuration. */
+export interface ConfigurationRequest extends AskedBy {
+  kind: 'configuration';
+  name: string;
+  /** With `conference.conf`: the room that is about to start, and the profile it was asked with. */
+  conferenceName?: string;
+  profileName?: string;
+  legId?: string;
+  action?: string;
+}
+
+/** Something we don't serve: it gets "not found". */
+export interface UnknownRequest extends AskedBy {
+  kind: 'unknown';
+  section: string;
+  purpose: string;
+}
+
+export type XmlRequest = UserRequest | GatewaysRequest | DialplanRequest | ConfigurationRequest | UnknownRequest;
+
+type Form = Record<string, string | undefined>;
+
+/** Never throws: what can't be understood is `unknown`. */
+export function parseXmlRequest(form: Record<string, string>): XmlRequest {
+  const fields: Form = form;
+  const by: AskedBy = {
+    nodeName: fields['FreeSWITCH-Switchname'] || fields.hostname || '',
+    coreUuid: fields['Core-UUID'] || undefined,
+  };
+  switch (fields.section) {
+    case 'directory':
+      return directoryRequest(fields, by);
+    case 'dialplan':
+      return dialplanRequest(fields, by) ?? unknown(fields, by);
+    case 'configuration':
+      return configurationRequest(fields, by) ?? unknown(fields, by);
+    default:
+      return unknown(fields, by);
+  }
+}
+
+function unknown(fields: Form, by: AskedBy): UnknownRequest {
+  return { kind: 'unknown', ...by, section: fields.section ?? '', purpose: fields.purpose ?? fields.action ?? '' };
+}
+
+function directoryRequest(fields: Form, by: AskedBy): XmlRequest {
+  const domain = fields.domain || (fields.key_name === 'name' ? fields.key_value : '') || '';
+  if (fields.user && domain && !fields.purpose) {
+    const action = fields.action;
+    return {
+      kind: 'user',
+      ...by,
+      purpose: action === 'sip_auth' || action === 'user_call' ? action : 'other',
+      username: fields.user,
+      domain,
+      sipMethod: fields.sip_auth_method || undefined,
+      realm: fields.sip_auth_realm || undefined,
+      profile: fields.sip_profile || undefined,
+      networkIp: fields.ip || undefined,
+      networkPort: number(fields.client_port),
+      userAgent: fields.sip_user_agent || undefined,
+      callId: variable(fields, 'switchyard_call_id'),
+      legRole: variable(fields, 'switchyard_leg'),
+    };
+  }
+  if (fields.purpose === 'gateways') return { kind: 'gateways', ...by, profile: fields.profile ?? '' };
+  return unknown(fields, by);
+}
+
+function dialplanRequest(fields: Form, by: AskedBy): DialplanRequest | undefined {
+  const legId = fields['Unique-ID'];
+  const context = fields['Hunt-Context'] || fields['Caller-Context'];
+  const destination = fields['Hunt-Destination-Number'] ?? fields['Caller-Destination-Number'];
+  if (!legId || !context || destination === undefined) return undefined;
+  const variables: Record<string, string> = {};
+  for (const [key, value] of Object.entries(fields)) {
+    if (key.startsWith('variable_') && value !== undefined) variables[key.slice('variable_'.length)] = value;
+  }
+  const authenticated = variables.sip_authorized === 'true' && variables.user_name && variables.domain_name;
+  const delivered = variables['sip_h_X-Switchyard-Leg'];
+  return {
+    kind: 'dialplan',
+    ...by,
+    legId,
+    context,
+    destination,
+    direction: fields['Call-Direction'] === 'outbound' ? 'outbound' : 'inbound',
+    username: authenticated ? variables.user_name : undefined,
+    domain: authenticated ? variables.domain_name : undefined,
+    callerName: fields['Caller-Caller-ID-Name'] ?? '',
+    callerNumber: fields['Caller-Caller-ID-Number'] ?? '',
+    networkIp: variables.sip_network_ip || fields['Caller-Network-Addr'] || undefined,
+    profile: variables.sofia_profile_name || undefined,
+    variables,
+    callId: variables.switchyard_call_id || variables['sip_h_X-Switchyard-Call'] || undefined,
+    legRole: variables.switchyard_leg || undefined,
+    token: variables['sip_h_X-Switchyard-Token'] || undefined,
+    deliveredLeg: delivered === 'from' || delivered === 'to' ? delivered : undefined,
+  };
+}
+
+function configurationRequest(fields: Form, by: AskedBy): ConfigurationRequest | undefined {
+  const name = fields.key_value;
+  if (fields.key_name !== 'name' || !name) return undefined;
+  return {
+    kind: 'configuration',
+    ...by,
+    name,
+    conferenceName: fields.conference_name || fields['Conf-Name'] || undefined,
+    profileName: fields.profile_name || fields['Conf-Profile'] || undefined,
+    legId: fields['Fetch-Call-UUID'] || undefined,
+    action: fields.Action || undefined,
+  };
+}
+
+/** Originate merges a channel's variables into the question bare; a channel's own carry the prefix. */
+function variable(fields: Form, name: string): string | undefined {
+  return fields[name] || fields[`variable_${name}`] || undefined;
+}
+
+function number(text: string | undefined): number | undefined {
+  const value = Number(text);
+  return text && Number.isInteger(value) ? value : undefined;
+}
