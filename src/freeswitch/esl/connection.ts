@@ -1,22 +1,34 @@
 /** One authenticated connection to one node: typed commands in, typed events out, and a deadline on every wait. */
+import { SwitchyardError } from '../../errors';
 import type { Logger } from '../../infra/logger';
 import type { ApiCommand } from './commands';
+import { assertSafe } from './escape';
 import type { NodeEvent } from './events';
-import type { ConnectionLost } from './faults';
-import type { Reply } from './replies';
+import { EslError, type ConnectionLost } from './faults';
+import { FrameReader, type Frame } from './framing';
+import { Jobs } from './jobs';
+import { parseRawEvent, typedEvent } from './parse-event';
+import { parseReply, type Reply } from './replies';
+import { openTransport, type Transport } from './transport';
+import { Waiters } from './waiters';
 
 export interface NodeConnection {
   /** Runs a command and waits for its answer. A missed deadline destroys the connection: answers carry no id. */
   api(command: ApiCommand, options: { timeoutMs: number }): Promise<Reply>;
-  /** Runs a command in the node's background under a job id of our own; resolves with the job's result. */
+  /**
+   * Runs a command in the node's background under a job id of our own; resolves with the job's result. A job that is not
+   * done in time is rejected, and goes on in the node; a job that is not even acknowledged destroys the connection.
+   */
   bgapi(command: ApiCommand, options: { jobId: string; timeoutMs: number }): Promise<Reply>;
+  /** Adds to what is listened to. */
   subscribe(names: string[], subclasses: string[]): Promise<void>;
   onEvent(listener: (event: NodeEvent) => void): () => void;
-  /** Called once, also when the connection is already closed. */
+  /** Called once, also where the connection is already closed. */
   onClosed(listener: (reason: ConnectionLost) => void): () => void;
   /** Known after the first event. */
   readonly coreUuid?: string;
   readonly isOpen: boolean;
+  /** Ends the connection; everything that waits is rejected. */
   close(): void;
 }
 
@@ -24,8 +36,235 @@ export interface ConnectOptions {
   host: string;
   port: number;
   password: string;
+  /** For connecting and logging in together. */
   connectTimeoutMs: number;
   logger: Logger;
+  /** Gives up connecting. */
+  signal?: AbortSignal;
 }
 
-export declare function openConnection(o: ConnectOptions): Promise<NodeConnection>;
+const SUBSCRIBE_TIMEOUT_MS = 5000;
+
+/** Connects and logs in. Fails with an EslError of kind refused, unreachable, timeout, auth_failed, acl_denied or lost. */
+export function openConnection(o: ConnectOptions): Promise<NodeConnection> {
+  return new Promise((resolve, reject) => {
+    assertSafe(o.password, 'password');
+    const connection = new Connection(o, (error) => {
+      clearTimeout(deadline);
+      o.signal?.removeEventListener('abort', abort);
+      if (error) reject(error);
+      else resolve(connection);
+    });
+    const abort = (): void => connection.fail(new EslError('lost', `Connecting to ${o.host}:${o.port} was given up`));
+    const late = (): void =>
+      connection.fail(new EslError('timeout', `${o.host}:${o.port} did not let us in within ${o.connectTimeoutMs} ms`));
+    const deadline = setTimeout(late, o.connectTimeoutMs);
+    o.signal?.addEventListener('abort', abort, { once: true });
+    if (o.signal?.aborted) abort();
+  });
+}
+
+function connectFault(error: NodeJS.ErrnoException, where: string): EslError {
+  const kind = error.code === 'ECONNREFUSED' ? 'refused' : 'unreachable';
+  return new EslError(kind, `${where}: ${error.code ?? error.message}`, { cause: error });
+}
+
+/** A connection's whole life: connecting → logging in → open → closed. */
+class Connection implements NodeConnection {
+  coreUuid?: string;
+  private stage: 'connecting' | 'login' | 'open' | 'closed' = 'connecting';
+  private readonly waiters: Waiters;
+  private readonly jobs = new Jobs();
+  private readonly frames = new FrameReader((frame) => this.onFrame(frame));
+  private readonly transport: Transport;
+  private readonly eventListeners = new Set<(event: NodeEvent) => void>();
+  private readonly closeListeners = new Set<(reason: ConnectionLost) => void>();
+  private readonly subscribed = new Set<string>();
+  private readonly where: string;
+  private lost?: ConnectionLost;
+  private onReady?: (error?: EslError) => void;
+
+  constructor(
+    private readonly o: ConnectOptions,
+    onReady: (error?: EslError) => void,
+  ) {
+    this.onReady = onReady;
+    this.where = `${o.host}:${o.port}`;
+    this.waiters = new Waiters((error) => this.fail(error));
+    this.transport = openTransport(o.host, o.port, {
+      onConnect: () => {
+        if (this.stage === 'connecting') this.stage = 'login';
+      },
+      onData: (chunk) => this.onData(chunk),
+      onClose: (error) => this.onTransportClosed(error),
+    });
+  }
+
+  get isOpen(): boolean {
+    return this.stage === 'open';
+  }
+
+  async api(command: ApiCommand, options: { timeoutMs: number }): Promise<Reply> {
+    return this.send(`api ${command.line}`, options.timeoutMs);
+  }
+
+  async bgapi(command: ApiCommand, options: { jobId: string; timeoutMs: number }): Promise<Reply> {
+    const { jobId, timeoutMs } = options;
+    const line = `bgapi ${assertSafe(command.line, 'command')}`;
+    if (this.jobs.has(assertSafe(jobId, 'jobId'))) {
+      throw new SwitchyardError('conflict', `Job ${jobId} is already under way`);
+    }
+    const listening = this.listenToJobs();
+    const result = this.jobs.expect(jobId, nameOf(line), timeoutMs); // before sending: the result may come at once
+    this.send(line, timeoutMs, `\nJob-UUID: ${jobId}`).then(
+      (reply) => {
+        if (!reply.ok) this.jobs.settle(jobId, reply); // denied: no result will come
+      },
+      (error: unknown) => this.jobs.reject(jobId, error),
+    );
+    const [reply] = await Promise.all([result, listening]);
+    return reply;
+  }
+
+  async subscribe(names: string[], subclasses: string[]): Promise<void> {
+    const custom = subclasses.length > 0 ? ['CUSTOM', ...subclasses] : []; // CUSTOM takes all that follows
+    for (const name of [...names, ...subclasses]) this.subscribed.add(name);
+    const reply = await this.send(`event json ${[...names, ...custom].join(' ')}`, SUBSCRIBE_TIMEOUT_MS);
+    if (reply.ok) return;
+    for (const name of [...names, ...subclasses]) this.subscribed.delete(name);
+    throw new EslError('bad_reply', `${this.where} refused the subscription: ${reply.text}`);
+  }
+
+  onEvent(listener: (event: NodeEvent) => void): () => void {
+    this.eventListeners.add(listener);
+    return () => this.eventListeners.delete(listener);
+  }
+
+  onClosed(listener: (reason: ConnectionLost) => void): () => void {
+    if (this.lost) listener(this.lost);
+    else this.closeListeners.add(listener);
+    return () => this.closeListeners.delete(listener);
+  }
+
+  close(): void {
+    this.end({ kind: 'closed', detail: `The connection to ${this.where} was closed by us` });
+  }
+
+  /** Ends the connection for a reason. */
+  fail(error: EslError): void {
+    this.end({ kind: error.kind, detail: error.message }, error);
+  }
+
+  private async listenToJobs(): Promise<void> {
+    if (!this.subscribed.has('BACKGROUND_JOB')) await this.subscribe(['BACKGROUND_JOB'], []);
+  }
+
+  private send(line: string, timeoutMs: number, header = ''): Promise<Reply> {
+    const name = nameOf(line);
+    if (this.stage !== 'open') {
+      return Promise.reject(new EslError('lost', `There is no connection to ${this.where} for "${name}"`));
+    }
+    assertSafe(line, 'command');
+    const reply = this.waiters.expect(name, timeoutMs, this.where);
+    this.transport.write(`${line}${header}\n\n`);
+    return reply;
+  }
+
+  private onData(chunk: Buffer): void {
+    try {
+      this.frames.push(chunk);
+    } catch (error) {
+      const fault = error instanceof EslError ? error : new EslError('bad_reply', 'Unreadable', { cause: error });
+      this.fail(fault);
+    }
+  }
+
+  private onFrame(frame: Frame): void {
+    switch (frame.contentType) {
+      case 'text/event-json':
+        return this.onEventFrame(frame);
+      case 'api/response':
+        return this.onReply(frame.body?.toString('utf8') ?? '');
+      case 'command/reply':
+        return this.onReply(frame.headers.get('reply-text') ?? '');
+      case 'auth/request':
+        return this.onAuthRequest();
+      case 'text/rude-rejection':
+        return this.fail(new EslError('acl_denied', `${this.where} does not let our address in`));
+      case 'text/disconnect-notice':
+        return this.fail(new EslError('lost', `${this.where} said goodbye`));
+      default: // log/data and what later versions invent: nothing waits for it
+        return this.o.logger.debug({ contentType: frame.contentType, node: this.where }, 'frame not used');
+    }
+  }
+
+  private onAuthRequest(): void {
+    if (this.stage !== 'login') return this.fail(new EslError('bad_reply', `${this.where} asked for a login again`));
+    this.waiters.expect('auth', this.o.connectTimeoutMs, this.where).then(
+      (reply) => {
+        if (this.stage !== 'login') return;
+        if (!reply.ok) return this.fail(new EslError('auth_failed', `${this.where} refused the password`));
+        this.stage = 'open';
+        this.ready();
+      },
+      () => undefined, // the connection has ended, and said why
+    );
+    this.transport.write(`auth ${this.o.password}\n\n`);
+  }
+
+  private onReply(raw: string): void {
+    if (!this.waiters.settleFirst(parseReply(raw))) {
+      this.fail(new EslError('bad_reply', `${this.where} sent an answer that nobody had asked for`));
+    }
+  }
+
+  private onEventFrame(frame: Frame): void {
+    const raw = frame.body && parseRawEvent(frame.body);
+    if (!raw)
+      return this.o.logger.warn({ node: this.where, bytes: frame.body?.length ?? 0 }, 'event is no JSON object');
+    if (this.coreUuid === undefined && typeof raw['Core-UUID'] === 'string') this.coreUuid = raw['Core-UUID'];
+    const event = typedEvent(raw);
+    if (!event) return;
+    if (event.type === 'job') this.jobs.settle(event.jobId, event.reply);
+    for (const listener of this.eventListeners) {
+      try {
+        listener(event);
+      } catch (err) {
+        this.o.logger.error({ err, node: this.where, event: event.type }, 'an event listener failed');
+      }
+    }
+  }
+
+  private onTransportClosed(error: NodeJS.ErrnoException | undefined): void {
+    if (error && this.stage === 'connecting') return this.fail(connectFault(error, this.where));
+    this.fail(
+      new EslError('lost', `The connection to ${this.where} was lost (${error?.code ?? 'closed by the node'})`),
+    );
+  }
+
+  private ready(error?: EslError): void {
+    const tell = this.onReady;
+    this.onReady = undefined;
+    tell?.(error);
+  }
+
+  private end(reason: ConnectionLost, error?: EslError): void {
+    if (this.stage === 'closed') return;
+    this.stage = 'closed';
+    this.lost = reason;
+    this.frames.stop();
+    this.transport.destroy();
+    this.waiters.rejectAll(reason.detail);
+    this.jobs.rejectAll(reason.detail);
+    this.ready(error ?? new EslError('lost', reason.detail));
+    const listeners = [...this.closeListeners];
+    this.closeListeners.clear();
+    this.eventListeners.clear();
+    for (const listener of listeners) listener(reason);
+  }
+}
+
+/** Commands are named in errors and logs by their first words only: what follows can hold secrets. */
+function nameOf(line: string): string {
+  return line.split(' ', 2).join(' ');
+}

@@ -1,7 +1,6 @@
 /** The one place where text becomes part of a command: a caller's name must never become a second command or a variable. */
 import { SwitchyardError } from '../../errors';
 
-// eslint-disable-next-line no-control-regex -- finding control characters is its purpose
 const CONTROL = /[\u0000-\u001f\u007f]/;
 const IN_ENDPOINT = /[\s'"\\{}<>$`]|:_:/;
 

@@ -1,7 +1,9 @@
 /** Keeps one node connected: reconnects with growing, jittered pauses, and notices a peer that is frozen. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../../infra/logger';
-import type { NodeConnection } from './connection';
-import type { EslError } from './faults';
+import { probe } from './commands';
+import { openConnection, type NodeConnection } from './connection';
+import { EslError, type ConnectionLost } from './faults';
 
 /** What is known when a link is down. */
 export interface DownReport {
@@ -42,4 +44,93 @@ export function pauseBefore(failures: number, first: number, longest: number, ra
   return Math.round(full / 2 + (full / 2) * random());
 }
 
-export declare function createNodeLink(o: NodeLinkOptions): NodeLink;
+/** Starts connecting at once, and goes on until it is stopped. */
+export function createNodeLink(o: NodeLinkOptions): NodeLink {
+  const stopping = new AbortController();
+  let current: NodeConnection | undefined;
+  let failures = 0;
+
+  async function openOnce(): Promise<NodeConnection> {
+    const password = typeof o.password === 'function' ? await o.password() : o.password;
+    const { host, port, logger, connectTimeoutMs = 5000 } = o;
+    return openConnection({ host, port, password, connectTimeoutMs, logger, signal: stopping.signal });
+  }
+
+  /** From connecting to the end of that connection. @returns why it ended, and whether it had worked. */
+  async function liveOnce(): Promise<{ error: EslError; wasUp: boolean }> {
+    let connection: NodeConnection | undefined;
+    let wasUp = false;
+    const close = (): void => connection?.close();
+    try {
+      const opened = (connection = await openOnce());
+      const closed = new Promise<ConnectionLost>((resolve) => opened.onClosed(resolve));
+      stopping.signal.addEventListener('abort', close, { once: true });
+      if (stopping.signal.aborted) close();
+      await Promise.race([o.onUp(opened), closed.then((lost) => Promise.reject(asError(lost)))]);
+      current = opened;
+      wasUp = opened.isOpen;
+      if (wasUp) failures = 0;
+      const stopProbing = keepProbing(opened, o);
+      const lost = await closed;
+      stopProbing();
+      return { error: asError(lost), wasUp };
+    } catch (cause) {
+      const error =
+        cause instanceof EslError ? cause : new EslError('bad_reply', 'Taking the node up failed', { cause });
+      return { error, wasUp };
+    } finally {
+      current = undefined;
+      stopping.signal.removeEventListener('abort', close);
+      close();
+    }
+  }
+
+  async function run(): Promise<void> {
+    while (!stopping.signal.aborted) {
+      const { error, wasUp } = await liveOnce();
+      if (stopping.signal.aborted) return;
+      failures += 1;
+      const retryInMs = pauseBefore(failures, o.firstPauseMs ?? 200, o.longestPauseMs ?? 10_000, o.random);
+      tell(error, { wasUp, failures, retryInMs });
+      await sleep(retryInMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+    }
+  }
+
+  function tell(error: EslError, report: DownReport): void {
+    try {
+      o.onDown(error, report);
+    } catch (err) {
+      o.logger.error({ err }, 'the listener of a lost node failed');
+    }
+  }
+
+  const running = run();
+  return {
+    connection: () => (current?.isOpen ? current : undefined),
+    stop: () => {
+      stopping.abort();
+      return running;
+    },
+  };
+}
+
+function asError(lost: ConnectionLost): EslError {
+  return new EslError(lost.kind === 'closed' ? 'lost' : lost.kind, lost.detail);
+}
+
+/** A frozen node keeps its sockets open: only an answer in time tells that it lives. A missed one closes the connection. */
+function keepProbing(connection: NodeConnection, o: NodeLinkOptions): () => void {
+  let timer: NodeJS.Timeout;
+  let stopped = false;
+  const next = (): void => {
+    if (stopped) return;
+    timer = setTimeout(() => {
+      connection.api(probe(), { timeoutMs: o.probeTimeoutMs }).then(next, () => undefined);
+    }, o.probeIntervalMs);
+  };
+  next();
+  return () => {
+    stopped = true;
+    clearTimeout(timer);
+  };
+}

@@ -1,0 +1,238 @@
+/** Turns one JSON event into its typed value; it runs for every event of every node, so it reads only what is asked. */
+import type {
+  ChannelEvent,
+  ChannelPhase,
+  HeartbeatEvent,
+  NodeEvent,
+  RegisteredEvent,
+  RoomEvent,
+  UnregisteredEvent,
+} from './events';
+import { parseReply } from './replies';
+
+/** An event as the node wrote it: names to strings, or to lists of them. */
+export type RawEvent = Readonly<Record<string, unknown>>;
+
+function text(raw: RawEvent, name: string): string {
+  const value = raw[name];
+  if (typeof value === 'string') return value;
+  if (Array.isArray(value)) return value.join(',');
+  return typeof value === 'number' ? String(value) : '';
+}
+
+const maybe = (raw: RawEvent, name: string): string | undefined => text(raw, name) || undefined;
+
+function count(raw: RawEvent, name: string): number {
+  const n = Number(raw[name]);
+  return Number.isFinite(n) ? n : 0;
+}
+
+const atMs = (raw: RawEvent): number => Math.floor(count(raw, 'Event-Date-Timestamp') / 1000);
+
+/** FreeSWITCH writes microseconds, and 0 for "not yet". */
+function moment(raw: RawEvent, name: string): number | undefined {
+  const micros = count(raw, name);
+  return micros > 0 ? Math.floor(micros / 1000) : undefined;
+}
+
+const switchName = (raw: RawEvent): string => text(raw, 'FreeSWITCH-Switchname') || text(raw, 'FreeSWITCH-Hostname');
+
+const PHASES: Readonly<Record<string, ChannelPhase>> = {
+  CHANNEL_CREATE: 'created',
+  CHANNEL_PROGRESS: 'progress',
+  CHANNEL_PROGRESS_MEDIA: 'progress_media',
+  CHANNEL_ANSWER: 'answered',
+  CHANNEL_BRIDGE: 'bridged',
+  CHANNEL_UNBRIDGE: 'unbridged',
+  CHANNEL_HANGUP_COMPLETE: 'hangup',
+  CHANNEL_DESTROY: 'destroyed',
+  CHANNEL_HOLD: 'held',
+  CHANNEL_UNHOLD: 'unheld',
+};
+
+/** `variables` is read on demand: copying a hundred of them would cost more than all the rest of the event. */
+class ParsedChannelEvent implements ChannelEvent {
+  readonly type = 'channel' as const;
+  readonly legId: string;
+  readonly otherLegId?: string;
+  readonly callId?: string;
+  readonly legRole?: string;
+  readonly direction: 'inbound' | 'outbound';
+  readonly channelName: string;
+  readonly callerNumber: string;
+  readonly callerName: string;
+  readonly destination: string;
+  readonly context?: string;
+  readonly profile?: string;
+  readonly hangupCause?: string;
+  readonly atMs: number;
+  readonly createdAtMs?: number;
+  readonly answeredAtMs?: number;
+  readonly endedAtMs?: number;
+  readonly #raw: RawEvent;
+
+  constructor(
+    raw: RawEvent,
+    readonly phase: ChannelPhase,
+  ) {
+    this.#raw = raw;
+    this.legId = text(raw, 'Unique-ID');
+    this.otherLegId = otherLeg(raw, this.legId);
+    this.callId = maybe(raw, 'variable_switchyard_call_id') ?? maybe(raw, 'variable_accountcode');
+    this.legRole = maybe(raw, 'variable_switchyard_leg');
+    this.direction = raw['Call-Direction'] === 'outbound' ? 'outbound' : 'inbound';
+    this.channelName = text(raw, 'Channel-Name');
+    this.callerNumber = text(raw, 'Caller-Caller-ID-Number');
+    this.callerName = text(raw, 'Caller-Caller-ID-Name');
+    this.destination = text(raw, 'Caller-Destination-Number');
+    this.context = maybe(raw, 'Caller-Context');
+    this.profile = maybe(raw, 'variable_sofia_profile_name') ?? profileIn(this.channelName);
+    this.hangupCause = maybe(raw, 'Hangup-Cause');
+    this.atMs = atMs(raw);
+    this.createdAtMs = moment(raw, 'Caller-Channel-Created-Time');
+    this.answeredAtMs = moment(raw, 'Caller-Channel-Answered-Time');
+    this.endedAtMs = moment(raw, 'Caller-Channel-Hangup-Time');
+  }
+
+  get variables(): Record<string, string> {
+    const variables: Record<string, string> = {};
+    for (const name of Object.keys(this.#raw)) {
+      if (name.startsWith('variable_')) variables[name.slice(9)] = text(this.#raw, name);
+    }
+    return variables;
+  }
+}
+
+function otherLeg(raw: RawEvent, legId: string): string | undefined {
+  const other = maybe(raw, 'Other-Leg-Unique-ID');
+  if (other !== undefined) return other;
+  const [a, b] = [maybe(raw, 'Bridge-A-Unique-ID'), maybe(raw, 'Bridge-B-Unique-ID')];
+  return a === legId ? b : a;
+}
+
+function profileIn(channelName: string): string | undefined {
+  if (!channelName.startsWith('sofia/')) return undefined;
+  const end = channelName.indexOf('/', 6);
+  return end > 6 ? channelName.slice(6, end) : undefined;
+}
+
+/** The URI inside `"Name" <sip:…>`. */
+function contactUri(contact: string): string {
+  const [open, close] = [contact.indexOf('<'), contact.lastIndexOf('>')];
+  return open >= 0 && close > open ? contact.slice(open + 1, close) : contact;
+}
+
+/** How the phone is reached: its contact says so, or `Registered(WS-NAT)` does. */
+function transportOf(contact: string, status: string): string {
+  const said = /transport(?:=|%3D)([A-Za-z]+)/i.exec(contact)?.[1] ?? /\((UDP|TCP|TLS|WSS?)\b/i.exec(status)?.[1];
+  return (said ?? 'udp').toLowerCase();
+}
+
+function heartbeat(raw: RawEvent): HeartbeatEvent {
+  return {
+    type: 'heartbeat',
+    coreUuid: text(raw, 'Core-UUID'),
+    hostname: switchName(raw),
+    sessionCount: count(raw, 'Session-Count'),
+    maxSessions: count(raw, 'Max-Sessions'),
+    idleCpuPercent: count(raw, 'Idle-CPU'),
+    uptimeMs: count(raw, 'Uptime-msec'),
+    sessionsPerSecondLeft: count(raw, 'Session-Per-Sec'),
+    atMs: atMs(raw),
+  };
+}
+
+function registered(raw: RawEvent): RegisteredEvent {
+  const contact = contactUri(text(raw, 'contact'));
+  const status = text(raw, 'status');
+  return {
+    type: 'registered',
+    username: text(raw, 'to-user') || text(raw, 'from-user') || text(raw, 'username'),
+    domain: text(raw, 'to-host') || text(raw, 'from-host') || text(raw, 'realm'),
+    contact,
+    sipCallId: text(raw, 'call-id'),
+    expiresSeconds: count(raw, 'expires'),
+    networkIp: text(raw, 'network-ip'),
+    networkPort: count(raw, 'network-port'),
+    userAgent: text(raw, 'user-agent'),
+    profile: text(raw, 'profile-name'),
+    status,
+    transport: transportOf(contact, status),
+    atMs: atMs(raw),
+  };
+}
+
+function unregistered(raw: RawEvent, reason: 'unregister' | 'expire'): UnregisteredEvent {
+  return {
+    type: 'unregistered',
+    username: text(raw, 'user') || text(raw, 'to-user') || text(raw, 'from-user') || text(raw, 'username'),
+    domain: text(raw, 'host') || text(raw, 'to-host') || text(raw, 'from-host') || text(raw, 'realm'),
+    contact: contactUri(text(raw, 'contact')),
+    sipCallId: text(raw, 'call-id'),
+    profile: text(raw, 'profile-name'),
+    reason,
+    atMs: atMs(raw),
+  };
+}
+
+function room(raw: RawEvent): RoomEvent {
+  const size = raw['Conference-Size'];
+  return {
+    type: 'room',
+    action: text(raw, 'Action'),
+    room: text(raw, 'Conference-Name'),
+    sessionId: maybe(raw, 'Conference-Unique-ID'),
+    size: size === undefined ? undefined : count(raw, 'Conference-Size'),
+    memberId: maybe(raw, 'Member-ID'),
+    legId: maybe(raw, 'Unique-ID'),
+    profile: maybe(raw, 'Conference-Profile-Name'),
+    path: maybe(raw, 'Path')?.replace(/^\{[^}]*\}/, ''), // parameters stand before the path that was asked for
+    atMs: atMs(raw),
+    fields: raw as Record<string, string>,
+  };
+}
+
+function custom(raw: RawEvent): NodeEvent | undefined {
+  switch (raw['Event-Subclass']) {
+    case 'sofia::register':
+      return registered(raw);
+    case 'sofia::unregister':
+      return unregistered(raw, 'unregister');
+    case 'sofia::expire':
+      return unregistered(raw, 'expire');
+    case 'conference::maintenance':
+      return room(raw);
+    default:
+      return undefined;
+  }
+}
+
+/** The typed value of an event, or undefined for one we have no use for. */
+export function typedEvent(raw: RawEvent): NodeEvent | undefined {
+  const name = raw['Event-Name'];
+  if (typeof name !== 'string') return undefined;
+  const phase = PHASES[name];
+  if (phase !== undefined) return new ParsedChannelEvent(raw, phase);
+  switch (name) {
+    case 'HEARTBEAT':
+      return heartbeat(raw);
+    case 'CUSTOM':
+      return custom(raw);
+    case 'BACKGROUND_JOB':
+      return { type: 'job', jobId: text(raw, 'Job-UUID'), reply: parseReply(text(raw, '_body')), atMs: atMs(raw) };
+    case 'SHUTDOWN':
+      return { type: 'shutdown', coreUuid: text(raw, 'Core-UUID'), hostname: switchName(raw), atMs: atMs(raw) };
+    default:
+      return undefined;
+  }
+}
+
+/** Reads a JSON event's bytes; undefined where they are no JSON object. Bytes that are no UTF-8 become U+FFFD. */
+export function parseRawEvent(body: Buffer): RawEvent | undefined {
+  try {
+    const parsed: unknown = JSON.parse(body.toString('utf8'));
+    return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed) ? (parsed as RawEvent) : undefined;
+  } catch {
+    return undefined;
+  }
+}
