@@ -90,7 +90,7 @@ export function createClaims(redis: Redis, prefix: string): Claims {
       });
     },
     async listClaims(nodeId) {
-      return redis.zrange(claimKeys(prefix, nodeId)[0], 0, -1);
+      return redis.zrangebyscore(claimKeys(prefix, nodeId)[0], '-inf', '+inf');
     },
   };
 }

@@ -1,0 +1,216 @@
+/** The REST of calls: schemas that validate and document, and nothing else. */
+import { z } from 'zod';
+import { SwitchyardError } from '../../errors';
+import { defineRoute, type Caller, type Route } from '../../infra/route';
+import {
+  actOnCall,
+  createCall,
+  explainPlacement,
+  getCall,
+  hangupCall,
+  listCalls,
+  type CallAction,
+  type CallDeps,
+} from './calls';
+
+export interface CallRouteDeps extends CallDeps {
+  /** Finds a domain by its name or id as far as the caller may see it. @throws not_found */
+  findDomain: (nameOrId: string, caller: Caller) => Promise<{ id: string; name: string }>;
+}
+
+const instant = z.iso.datetime().nullable();
+const plainText = (max: number) =>
+  z
+    .string()
+    .max(max)
+    .regex(/^\P{Cc}*$/u, 'must not hold control characters or line breaks');
+
+const callSchema = z
+  .object({
+    id: z.uuid(),
+    domain: z.string(),
+    origin: z.enum(['api', 'phone']),
+    from: z.string(),
+    to: z.string(),
+    callerName: z.string(),
+    state: z.enum(['queued', 'placing', 'ringing', 'answered', 'ended']),
+    outcome: z
+      .enum(['answered', 'busy', 'no_answer', 'rejected', 'cancelled', 'unreachable', 'no_capacity', 'failed', 'lost'])
+      .nullable(),
+    node: z.string().nullable(),
+    hangupCause: z.string().nullable(),
+    queuedAt: instant,
+    ringingAt: instant,
+    answeredAt: instant,
+    endedAt: instant,
+    talkSeconds: z.number().nullable(),
+    metadata: z.record(z.string(), z.unknown()),
+    attempts: z.array(z.record(z.string(), z.unknown())),
+    legs: z.array(z.record(z.string(), z.unknown())),
+  })
+  .meta({ id: 'Call' });
+
+const idParams = z.object({ id: z.uuid() });
+const address = z.string().min(1).max(255);
+
+export function callRoutes(deps: CallRouteDeps): Route[] {
+  return [...basicRoutes(deps), ...actionRoutes(deps)];
+}
+
+function basicRoutes(deps: CallRouteDeps): Route[] {
+  return [
+    defineRoute({
+      method: 'post',
+      path: '/v1/calls',
+      tag: 'Calls',
+      summary: 'Start a call',
+      description:
+        'Rings `from` first, and connects it to `to` when it answers. Answers at once with the queued call; follow ' +
+        'it by its events or by reading it.',
+      scope: 'domain',
+      body: z.strictObject({
+        domain: z.string().min(1).max(253).describe('The name of the domain both ends are in.'),
+        from: address.describe('Who is rung first: user:NAME, or the digits of a user.'),
+        to: address.describe('user:NAME, or what one would dial: 9196 is the echo test.'),
+        callerName: plainText(128).optional().describe('What the display of "from" shows while it rings.'),
+        ringTimeoutSeconds: z.number().int().min(5).max(300).optional(),
+        queueTimeoutSeconds: z
+          .number()
+          .int()
+          .min(1)
+          .max(600)
+          .optional()
+          .describe('How long it may wait for a node with capacity before it ends with no_capacity.'),
+        metadata: z.record(z.string().max(64), z.string().max(1024)).optional(),
+      }),
+      answers: { 201: callSchema },
+      handle: async ({ body, caller }) => {
+        const domain = await deps.findDomain(body.domain, caller);
+        return { status: 201, body: await createCall(deps, { ...body, domainId: domain.id, domain: domain.name }) };
+      },
+    }),
+    defineRoute({
+      method: 'get',
+      path: '/v1/calls',
+      tag: 'Calls',
+      summary: 'List calls, the newest first',
+      scope: 'domain',
+      query: z.strictObject({
+        domain: z.string().max(253).optional(),
+        state: z.enum(['queued', 'placing', 'ringing', 'answered', 'ended']).optional(),
+        limit: z.coerce.number().int().min(1).max(200).default(50),
+        cursor: z.string().max(200).optional(),
+      }),
+      answers: { 200: z.object({ items: z.array(callSchema), nextCursor: z.string().nullable() }) },
+      handle: async ({ query, caller }) => {
+        const domain = query.domain ? await deps.findDomain(query.domain, caller) : undefined;
+        const before = query.cursor;
+        if (before && !z.uuid().safeParse(before).success) throw new SwitchyardError('invalid_cursor');
+        const domainId = domain?.id ?? caller.domainId ?? undefined;
+        const found = await listCalls(deps, { domainId, state: query.state, before, limit: query.limit + 1 });
+        const items = found.slice(0, query.limit);
+        return { body: { items, nextCursor: found.length > query.limit ? items.at(-1)!.id : null } };
+      },
+    }),
+    defineRoute({
+      method: 'get',
+      path: '/v1/calls/{id}',
+      tag: 'Calls',
+      summary: 'Read a call with its attempts and legs',
+      scope: 'domain',
+      params: idParams,
+      answers: { 200: callSchema },
+      handle: async ({ params, caller }) => ({ body: await getCall(deps, params.id, caller.domainId) }),
+    }),
+    defineRoute({
+      method: 'get',
+      path: '/v1/calls/{id}/placement',
+      tag: 'Calls',
+      summary: 'Why this node: every decision with its scores and rejections',
+      scope: 'domain',
+      params: idParams,
+      answers: {
+        200: z.object({
+          call: z.uuid(),
+          decisions: z.array(
+            z.object({
+              attempt: z.number(),
+              decidedAt: z.iso.datetime(),
+              policy: z.string(),
+              node: z.string().nullable(),
+              considered: z.array(z.record(z.string(), z.unknown())),
+              explanation: z.array(z.string()),
+            }),
+          ),
+        }),
+      },
+      handle: async ({ params, caller }) => ({ body: await explainPlacement(deps, params.id, caller.domainId) }),
+    }),
+    defineRoute({
+      method: 'post',
+      path: '/v1/calls/{id}/hangup',
+      tag: 'Calls',
+      summary: 'End a call, in any state',
+      scope: 'domain',
+      params: idParams,
+      answers: { 200: callSchema },
+      handle: async ({ params, caller }) => ({ body: await hangupCall(deps, params.id, caller.domainId) }),
+    }),
+  ];
+}
+
+function actionRoutes(deps: CallRouteDeps): Route[] {
+  const action = <B extends z.ZodObject>(
+    name: string,
+    summary: string,
+    body: B,
+    read: (b: z.output<B>) => CallAction,
+  ) =>
+    defineRoute({
+      method: 'post',
+      path: `/v1/calls/{id}/${name}`,
+      tag: 'Calls',
+      summary,
+      scope: 'domain',
+      params: idParams,
+      body: body as z.ZodObject,
+      answers: { 200: callSchema },
+      handle: async ({ params, body: given, caller }) => ({
+        body: await actOnCall(
+          deps,
+          (params as { id: string }).id,
+          caller.domainId,
+          read(given as unknown as z.output<B>),
+        ),
+      }),
+    });
+  const none = z.strictObject({});
+  return [
+    action('hold', 'Put the caller on hold', none, () => ({ do: 'hold' })),
+    action('unhold', 'Take the caller from hold', none, () => ({ do: 'unhold' })),
+    action(
+      'dtmf',
+      'Send digits to the caller',
+      z.strictObject({ digits: z.string().regex(/^[0-9A-Da-d*#wW]{1,128}$/, 'must be DTMF digits; w and W pause') }),
+      (b) => ({ do: 'dtmf', digits: b.digits }),
+    ),
+    action(
+      'play',
+      'Play a tone or a file to both',
+      z.strictObject({
+        source: z
+          .string()
+          .max(256)
+          .regex(
+            /^(tone_stream:\/\/[%(),;=.0-9A-Za-z]+|[A-Za-z0-9_-]+(\/[A-Za-z0-9_-]+)*\.(wav|mp3|opus))$/,
+            "must be tone_stream://… or the path of a sound below the node's sounds",
+          ),
+      }),
+      (b) => ({ do: 'play', source: b.source }),
+    ),
+    action('transfer', 'Connect the caller to somebody else', z.strictObject({ to: address }), (b) => ({
+      do: 'transfer',
+      to: b.to,
+    })),
+  ];
+}

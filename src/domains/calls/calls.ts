@@ -1,0 +1,265 @@
+/** What can be done with a call: ask for it, look at it, and act on it while it lives. */
+import { SwitchyardError } from '../../errors';
+import { createId } from '../../infra/ids';
+import type { JobQueue } from '../../infra/queues';
+import {
+  holdChannel,
+  killChannel,
+  playFile,
+  sendDtmf,
+  transferChannel,
+  unholdChannel,
+  type ApiCommand,
+} from '../../freeswitch/esl';
+import type { NodeLinks } from '../nodes/links';
+import { explainConsidered } from '../nodes/pick';
+import type { Directory } from '../users/directory';
+import { formatAddress, parseAddress, type Address } from './address';
+import {
+  findCall,
+  findLastAttempt,
+  insertCall,
+  listAttempts,
+  listCallRows,
+  listLegs,
+  listPlacements,
+  lockCall,
+  updateCall,
+  type AttemptRow,
+  type CallRow,
+  type LegRow,
+} from './calls.store';
+import { CALLS_CONTEXT } from './dial.job';
+import { draftCallEvent, endCall, type SettleDeps } from './settle';
+
+export interface CallDeps extends SettleDeps {
+  directory: Directory;
+  links: NodeLinks;
+  queue: JobQueue<{ callId: string }>;
+  queueTimeoutMs: number;
+}
+
+export interface NewCallRequest {
+  domainId: string;
+  domain: string;
+  from: string;
+  to: string;
+  callerName?: string;
+  ringTimeoutSeconds?: number;
+  queueTimeoutSeconds?: number;
+  metadata?: Record<string, unknown>;
+}
+
+/** Two audio legs. */
+const CALL_UNITS = 1;
+
+const iso = (date: Date | null): string | null => date?.toISOString() ?? null;
+
+/** A call as the API shows it. */
+export function presentCall(call: CallRow, attempts: AttemptRow[], legs: LegRow[]) {
+  return {
+    id: call.id,
+    domain: call.domain_name,
+    origin: call.origin,
+    from: call.from_address,
+    to: call.to_address,
+    callerName: call.caller_name,
+    state: call.state,
+    outcome: call.outcome,
+    node: call.node_name,
+    hangupCause: call.hangup_cause,
+    queuedAt: iso(call.queued_at),
+    ringingAt: iso(call.ringing_at),
+    answeredAt: iso(call.answered_at),
+    endedAt: iso(call.ended_at),
+    talkSeconds: call.talk_seconds === null ? null : Number(call.talk_seconds),
+    metadata: call.metadata,
+    attempts: attempts.map((a) => ({
+      number: a.number,
+      node: a.node_name,
+      leg: a.leg_id,
+      placedAt: iso(a.placed_at),
+      rangAt: iso(a.rang_at),
+      endedAt: iso(a.ended_at),
+      result: a.result,
+      hangupCause: a.hangup_cause,
+    })),
+    legs: legs.map((l) => ({
+      id: l.id,
+      role: l.role,
+      address: l.address,
+      state: l.state,
+      createdAt: iso(l.created_at),
+      ringingAt: iso(l.ringing_at),
+      answeredAt: iso(l.answered_at),
+      endedAt: iso(l.ended_at),
+      hangupCause: l.hangup_cause,
+    })),
+  };
+}
+
+export type PresentedCall = ReturnType<typeof presentCall>;
+
+async function presentAll(deps: CallDeps, calls: CallRow[]): Promise<PresentedCall[]> {
+  const ids = calls.map((c) => c.id);
+  const [attempts, legs] = await Promise.all([listAttempts(deps.db, ids), listLegs(deps.db, ids)]);
+  return calls.map((call) =>
+    presentCall(
+      call,
+      attempts.filter((a) => a.call_id === call.id),
+      legs.filter((l) => l.call_id === call.id),
+    ),
+  );
+}
+
+/** @throws unprocessable where nobody of that name can be called. */
+async function checkReachable(deps: CallDeps, address: Address, domain: string, end: 'from' | 'to'): Promise<void> {
+  if (address.kind === 'service' && end === 'to') return;
+  if (address.kind !== 'user') {
+    throw new SwitchyardError(
+      'unprocessable',
+      end === 'from'
+        ? '"from" is rung first and must be a user of the domain (user:NAME).'
+        : `There is no way to ${formatAddress(address)}: this pool has no gateway and no room of that name.`,
+    );
+  }
+  const user = await deps.directory.findUser(address.username, domain);
+  if (!user) throw new SwitchyardError('unprocessable', `There is no user "${address.username}" in ${domain}.`);
+  if (!user.enabled) throw new SwitchyardError('unprocessable', `The user "${address.username}" is disabled.`);
+}
+
+/** Writes the call down and queues it. While Redis is away it waits in Postgres, and the sweep queues it later. */
+export async function createCall(deps: CallDeps, asked: NewCallRequest): Promise<PresentedCall> {
+  const from = parseAddress(asked.from);
+  const to = parseAddress(asked.to);
+  await checkReachable(deps, from, asked.domain, 'from');
+  await checkReachable(deps, to, asked.domain, 'to');
+  const now = new Date();
+  const waitMs = asked.queueTimeoutSeconds === undefined ? deps.queueTimeoutMs : asked.queueTimeoutSeconds * 1000;
+  const row = {
+    id: createId(now.getTime()),
+    domain_id: asked.domainId,
+    origin: 'api' as const,
+    from_address: formatAddress(from),
+    to_address: formatAddress(to),
+    caller_name: asked.callerName ?? '',
+    state: 'queued' as const,
+    units: String(CALL_UNITS),
+    ring_timeout_seconds: asked.ringTimeoutSeconds ?? 30,
+    place_before: new Date(now.getTime() + waitMs),
+    queued_at: now,
+    metadata: asked.metadata ?? {},
+  };
+  await deps.log.record(async (trx, emit) => {
+    await insertCall(trx, row);
+    emit(draftCallEvent('call.queued', row as unknown as CallRow));
+  });
+  await deps.queue.add(row.id, { callId: row.id }).catch((error: unknown) => {
+    deps.logger.warn({ err: error, callId: row.id }, 'the queue is away: the call waits');
+  });
+  return getCall(deps, row.id, asked.domainId);
+}
+
+/** @param domainId null sees every domain. @throws not_found, also for a call of another domain. */
+async function requireCall(deps: CallDeps, id: string, domainId: string | null): Promise<CallRow> {
+  const call = await findCall(deps.db, id);
+  if (!call || (domainId !== null && call.domain_id !== domainId)) {
+    throw new SwitchyardError('not_found', 'There is no such call.');
+  }
+  return call;
+}
+
+export async function getCall(deps: CallDeps, id: string, domainId: string | null): Promise<PresentedCall> {
+  return (await presentAll(deps, [await requireCall(deps, id, domainId)]))[0]!;
+}
+
+export async function listCalls(
+  deps: CallDeps,
+  filter: { domainId?: string; state?: string; before?: string; limit: number },
+): Promise<PresentedCall[]> {
+  return presentAll(deps, await listCallRows(deps.db, filter));
+}
+
+export async function explainPlacement(deps: CallDeps, id: string, domainId: string | null) {
+  await requireCall(deps, id, domainId);
+  const placements = await listPlacements(deps.db, id);
+  return {
+    call: id,
+    decisions: placements.map((p) => ({
+      attempt: p.attempt,
+      decidedAt: p.decided_at.toISOString(),
+      policy: p.policy,
+      node: p.node_name,
+      considered: p.considered,
+      explanation: p.considered.map((c) => explainConsidered(c, p.node_id)),
+    })),
+  };
+}
+
+/** Ends the call in whatever state it is; ending it twice is no fault. */
+export async function hangupCall(deps: CallDeps, id: string, domainId: string | null): Promise<PresentedCall> {
+  const call = await requireCall(deps, id, domainId);
+  const state = await deps.log.record(async (trx, emit) => {
+    const now = await lockCall(trx, call.id);
+    if (!now || now.state === 'ended') return 'ended';
+    await updateCall(trx, id, [now.state], { hangup_requested_at: new Date() });
+    if (now.state !== 'queued') return now.state;
+    await endCall(trx, emit, now, { outcome: 'cancelled', cause: 'ORIGINATOR_CANCEL', at: new Date() });
+    return 'ended';
+  });
+  if (state !== 'ended') {
+    const attempt = await findLastAttempt(deps.db, id);
+    const cause = state === 'answered' ? 'NORMAL_CLEARING' : 'ORIGINATOR_CANCEL';
+    // Where the node has no such channel yet, the job that dials sees the request and ends it.
+    if (attempt?.node_id) await deps.links.api(attempt.node_id, killChannel(attempt.leg_id, cause));
+  }
+  return getCall(deps, id, domainId);
+}
+
+export type CallAction =
+  | { do: 'hold' | 'unhold' }
+  | { do: 'dtmf'; digits: string }
+  | { do: 'play'; source: string }
+  | { do: 'transfer'; to: string };
+
+/** @throws conflict where the call is not answered, node_error with the node's own word where it refuses. */
+export async function actOnCall(
+  deps: CallDeps,
+  id: string,
+  domainId: string | null,
+  action: CallAction,
+): Promise<PresentedCall> {
+  const call = await requireCall(deps, id, domainId);
+  const attempt = await findLastAttempt(deps.db, id);
+  if (call.state !== 'answered' || !attempt?.node_id) {
+    throw new SwitchyardError('conflict', `The call is ${call.state}: that can be done while it is answered.`);
+  }
+  const command = await commandFor(deps, call, attempt.leg_id, action);
+  const reply = await deps.links.api(attempt.node_id, command);
+  if (!reply.ok) throw new SwitchyardError('node_error', `The node says: ${reply.text.slice(0, 200)}`);
+  return getCall(deps, id, domainId);
+}
+
+async function commandFor(deps: CallDeps, call: CallRow, legId: string, action: CallAction): Promise<ApiCommand> {
+  switch (action.do) {
+    case 'hold':
+      return holdChannel(legId);
+    case 'unhold':
+      return unholdChannel(legId);
+    case 'dtmf':
+      return sendDtmf(legId, action.digits);
+    case 'play':
+      return playFile(legId, action.source, 'both');
+    case 'transfer': {
+      const to = parseAddress(action.to);
+      await checkReachable(deps, to, call.domain_name, 'to');
+      // The dialplan answer reads where to go from the row, as it did for the first end.
+      await deps.log.record(async (trx, emit) => {
+        await updateCall(trx, call.id, ['answered'], { to_address: formatAddress(to) });
+        emit(draftCallEvent('call.transferred', call, { to: formatAddress(to) }));
+      });
+      const extension = to.kind === 'user' ? to.username : formatAddress(to);
+      return transferChannel(legId, { extension, context: CALLS_CONTEXT });
+    }
+  }
+}

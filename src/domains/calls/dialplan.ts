@@ -1,0 +1,237 @@
+/** Decides where a channel goes: a phone that dials, a leg that we placed, or a call that another node hands over. */
+import { SwitchyardError } from '../../errors';
+import { isUnreachable } from '../../infra/db';
+import { createId } from '../../infra/ids';
+import { readToken, signToken } from '../../infra/secrets';
+import {
+  bridgeToUserPlan,
+  dialStringTo,
+  echoPlan,
+  internodeDeliveryPlan,
+  refusePlan,
+  type DialplanRequest,
+  type ReachableContact,
+  type UserRequest,
+} from '../../freeswitch/xml';
+import type { NodeRow } from '../nodes/nodes.store';
+import { findRegistrationsOfUsers } from '../registrations/registrations.store';
+import type { Directory, DirectoryUser } from '../users/directory';
+import { formatAddress, parseAddress, type Address } from './address';
+import { findCall, findLeg, insertAttempt, insertCall, insertLeg, type CallRow } from './calls.store';
+import { CALLS_CONTEXT } from './dial.job';
+import { draftCallEvent, type SettleDeps } from './settle';
+
+export interface DialplanDeps extends SettleDeps {
+  directory: Directory;
+  secretKey: Buffer;
+}
+
+const RING_SECONDS = 30;
+/** Long enough for a call to cross the pool, too short to be kept and used. */
+const TOKEN_SECONDS = 60;
+/** A phone's call of two legs. */
+const PHONE_CALL_UNITS = 1;
+
+/** The way to a user for the node that asks; other nodes get a token that only they can use, for this user and call. */
+export async function reachUser(
+  deps: DialplanDeps,
+  node: NodeRow,
+  user: DirectoryUser,
+  o: { callId: string; leg: 'from' | 'to'; ownOnly?: boolean },
+): Promise<string> {
+  const rows = await findRegistrationsOfUsers(deps.db, [user.id]);
+  const contacts: ReachableContact[] = rows
+    .filter((row) => !o.ownOnly || row.node_id === node.id)
+    .map((row) => ({
+      node: row.node_name,
+      host: row.node_host,
+      internodePort: row.internode_port,
+      contact: row.contact,
+      profile: row.profile,
+    }));
+  const exp = Math.floor(Date.now() / 1000) + TOKEN_SECONDS;
+  return dialStringTo({
+    username: user.username,
+    domain: user.domain,
+    thisNode: node.name,
+    contacts,
+    token: (target) =>
+      signToken(deps.secretKey, { c: o.callId, n: target, u: `${user.username}@${user.domain}`, l: o.leg, exp }),
+    callId: o.callId,
+    createId: () => createId(),
+    leg: o.leg,
+  });
+}
+
+/** Answers `user/NAME@DOMAIN` of a node that is about to ring somebody. */
+export async function reachForCall(
+  deps: DialplanDeps,
+  node: NodeRow,
+  request: UserRequest,
+  user: DirectoryUser,
+): Promise<string> {
+  return reachUser(deps, node, user, {
+    callId: request.callId ?? createId(),
+    leg: request.legRole === 'from' ? 'from' : 'to',
+  });
+}
+
+/** @returns the plan; a refusal is a plan too. @throws unavailable where it can't be known who is called. */
+export async function answerDialplan(deps: DialplanDeps, node: NodeRow, request: DialplanRequest): Promise<string> {
+  switch (request.context) {
+    case CALLS_CONTEXT:
+      return continueCall(deps, request);
+    case 'users':
+      return answerPhone(deps, node, request);
+    case 'internode':
+      return deliverCall(deps, node, request);
+    default:
+      return refusePlan({ context: request.context, sipStatus: 404, reason: 'No such context' });
+  }
+}
+
+/** The caller's phone has answered a call that we placed: now the other end is rung. */
+async function continueCall(deps: DialplanDeps, request: DialplanRequest): Promise<string> {
+  const call = request.callId ? await findCall(deps.db, request.callId) : undefined;
+  const context = request.context;
+  if (!call || call.state === 'ended' || call.hangup_requested_at) {
+    return refusePlan({ context, sipStatus: 410, reason: 'The call is over' });
+  }
+  const from = parseAddress(call.from_address);
+  const caller = from.kind === 'user' ? await deps.directory.findUser(from.username, call.domain_name) : undefined;
+  return connectTo(deps, parseAddress(call.to_address), call.domain_name, {
+    context,
+    callId: call.id,
+    callerName: caller?.displayName || caller?.username || '',
+    callerNumber: caller?.callerNumber ?? '',
+    ringTimeoutSeconds: call.ring_timeout_seconds,
+  });
+}
+
+interface Caller {
+  context: string;
+  callId: string;
+  legRole?: 'from';
+  callerName: string;
+  callerNumber: string;
+  ringTimeoutSeconds: number;
+}
+
+async function connectTo(deps: DialplanDeps, to: Address, domain: string, caller: Caller): Promise<string> {
+  if (to.kind === 'service') return echoPlan(caller);
+  if (to.kind !== 'user') return refusePlan({ ...caller, sipStatus: 404, reason: 'No way to that address' });
+  const user = await deps.directory.findUser(to.username, domain);
+  if (!user) return refusePlan({ ...caller, sipStatus: 404, reason: 'No such number' });
+  if (!user.enabled) return refusePlan({ ...caller, sipStatus: 480, reason: 'The user is disabled' });
+  return bridgeToUserPlan({ ...caller, username: user.username, domain: user.domain });
+}
+
+/** A registered phone dials. Whom it calls is looked up in its own domain only. */
+async function answerPhone(deps: DialplanDeps, node: NodeRow, request: DialplanRequest): Promise<string> {
+  const { context } = request;
+  if (!request.username || !request.domain) return refusePlan({ context, sipStatus: 403, reason: 'Not authenticated' });
+  const caller = await deps.directory.findUser(request.username, request.domain);
+  if (!caller?.enabled) return refusePlan({ context, sipStatus: 403, reason: 'Not allowed to call' });
+  const to = readDialled(request.destination);
+  const callId = createId();
+  const kept = await recordPhoneCall(deps, node, request, caller, to, callId);
+  const plan = {
+    context,
+    callId: kept,
+    legRole: 'from' as const,
+    callerName: caller.displayName || caller.username,
+    callerNumber: caller.callerNumber,
+    ringTimeoutSeconds: RING_SECONDS,
+  };
+  if (!to) return refusePlan({ ...plan, sipStatus: 484, reason: 'Not a number' });
+  return connectTo(deps, to, caller.domain, plan);
+}
+
+/** A phone's digits are an address without scheme; a scheme typed on a phone is no address. */
+function readDialled(text: string): Address | undefined {
+  try {
+    return text.includes(':') ? undefined : parseAddress(text);
+  } catch (error) {
+    if (error instanceof SwitchyardError) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Writes the call down before the node goes on. A node may ask twice for the same leg: the first answer counts.
+ * While Postgres is away the phone's call goes on without a row; its record (CDR) is kept when it comes.
+ * @returns the call's id.
+ */
+async function recordPhoneCall(
+  deps: DialplanDeps,
+  node: NodeRow,
+  request: DialplanRequest,
+  caller: DirectoryUser,
+  to: Address | undefined,
+  callId: string,
+): Promise<string> {
+  const now = new Date();
+  const row: Partial<CallRow> & { id: string } = {
+    id: callId,
+    domain_id: caller.domainId,
+    origin: 'phone',
+    from_address: `user:${caller.username}`,
+    to_address: to ? formatAddress(to) : request.destination.slice(0, 128),
+    caller_name: caller.displayName,
+    state: 'placing',
+    node_id: node.id,
+    units: String(PHONE_CALL_UNITS),
+    ring_timeout_seconds: RING_SECONDS,
+    place_before: now,
+    queued_at: now,
+    placing_at: now,
+  };
+  try {
+    const known = await findLeg(deps.db, request.legId);
+    if (known) return known.call_id;
+    await deps.log.record(async (trx, emit) => {
+      await insertCall(trx, row);
+      const leg = { leg_id: request.legId, node_id: node.id, node_name: node.name, node_core_uuid: node.core_uuid };
+      await insertAttempt(trx, { call_id: callId, number: 1, placed_at: now, ...leg });
+      const address = row.from_address!;
+      await insertLeg(trx, {
+        id: request.legId,
+        call_id: callId,
+        node_id: node.id,
+        role: 'from',
+        address,
+        state: 'placing',
+        created_at: now,
+      });
+      emit(draftCallEvent('call.placing', row as CallRow, { node: node.name, attempt: 1, origin: 'phone' }));
+    });
+  } catch (error) {
+    if (!isUnreachable(error)) throw error;
+    deps.logger.warn(
+      { callId, node: node.name },
+      'a phone calls while the database is away: the call goes on unwritten',
+    );
+    return callId;
+  }
+  await deps.claims.claim(node.id, callId, PHONE_CALL_UNITS, null, now.getTime()).catch(() => undefined); // the sweep claims it when Redis is back
+  return callId;
+}
+
+/** Another node hands over a call: its address proves nothing, its token names this node, the user and the call. */
+async function deliverCall(deps: DialplanDeps, node: NodeRow, request: DialplanRequest): Promise<string> {
+  const { context } = request;
+  const claims = request.token ? readToken(deps.secretKey, request.token, Date.now()) : undefined;
+  const [username, domain] = String(claims?.u ?? '').split('@');
+  if (!claims || claims.n !== node.name || !username || !domain || username !== request.destination) {
+    deps.logger.warn({ node: node.name, from: request.networkIp }, 'a call without a valid token was refused');
+    return refusePlan({ context, sipStatus: 403, reason: 'No valid token' });
+  }
+  const user = await deps.directory.findUser(username, domain);
+  if (!user?.enabled) return refusePlan({ context, sipStatus: 404, reason: 'No such user' });
+  const callId = String(claims.c);
+  const deliveredLeg = claims.l === 'from' ? ('from' as const) : ('to' as const);
+  const dialString = await reachUser(deps, node, user, { callId, leg: deliveredLeg, ownOnly: true });
+  const call = await findCall(deps.db, callId).catch(() => undefined);
+  const ringTimeoutSeconds = call?.ring_timeout_seconds ?? RING_SECONDS;
+  return internodeDeliveryPlan({ context, callId, dialString, deliveredLeg, ringTimeoutSeconds });
+}

@@ -1,0 +1,203 @@
+/** The REST of nodes and of the pool as a whole. */
+import { z } from 'zod';
+import { SwitchyardError } from '../../errors';
+import { createId } from '../../infra/ids';
+import { defineRoute, type Route } from '../../infra/route';
+import { createSecret, encryptSecret, hashSecret } from '../../infra/secrets';
+import { POOL_STREAM } from '../events/events.store';
+import type { Claims } from './claims';
+import { drainNode, removeNode, resumeNode, type NodeDeps } from './nodes';
+import { countLiveCalls, findNode, insertNode, listNodeRows, type NodeRow } from './nodes.store';
+
+export interface NodeRouteDeps extends NodeDeps {
+  claims: Claims;
+  now: () => number;
+}
+
+const nodeSchema = z
+  .object({
+    id: z.uuid(),
+    name: z.string(),
+    state: z.enum(['joining', 'serving', 'draining', 'down']),
+    downReason: z.string().nullable(),
+    zone: z.string(),
+    host: z.string(),
+    eslPort: z.number(),
+    sipPort: z.number(),
+    internodePort: z.number(),
+    wsPort: z.number(),
+    wsUrl: z.string(),
+    capacityUnits: z.number(),
+    claimedUnits: z.number().nullable().describe('null while Redis is away'),
+    liveCalls: z.number(),
+    sessionCount: z.number(),
+    maxSessions: z.number(),
+    idleCpuPercent: z.number(),
+    reportedAt: z.iso.datetime().nullable(),
+    downSince: z.iso.datetime().nullable(),
+    drainDeadlineAt: z.iso.datetime().nullable(),
+  })
+  .meta({ id: 'Node' });
+
+const port = z.number().int().min(1).max(65535);
+const idParams = z.object({ id: z.uuid() });
+
+function presentNode(row: NodeRow, claimedUnits: number | null, liveCalls: number): z.output<typeof nodeSchema> {
+  return {
+    id: row.id,
+    name: row.name,
+    state: row.state,
+    downReason: row.down_reason,
+    zone: row.zone,
+    host: row.host,
+    eslPort: row.esl_port,
+    sipPort: row.sip_port,
+    internodePort: row.internode_port,
+    wsPort: row.ws_port,
+    wsUrl: row.ws_url ?? `ws://${row.host}:${row.ws_port}`,
+    capacityUnits: Number(row.capacity_units),
+    claimedUnits,
+    liveCalls,
+    sessionCount: row.session_count,
+    maxSessions: row.max_sessions,
+    idleCpuPercent: Number(row.idle_cpu_percent),
+    reportedAt: row.reported_at?.toISOString() ?? null,
+    downSince: row.down_since?.toISOString() ?? null,
+    drainDeadlineAt: row.drain_deadline_at?.toISOString() ?? null,
+  };
+}
+
+async function presentNodes(deps: NodeRouteDeps, rows: NodeRow[]): Promise<z.output<typeof nodeSchema>[]> {
+  const ids = rows.map((r) => r.id);
+  const [live, totals] = await Promise.all([
+    countLiveCalls(deps.db),
+    deps.claims.readTotals(ids, deps.now()).catch(() => undefined),
+  ]);
+  return rows.map((row, i) => presentNode(row, totals?.[i] ?? null, live.get(row.id) ?? 0));
+}
+
+async function presentOne(deps: NodeRouteDeps, id: string): Promise<z.output<typeof nodeSchema>> {
+  const row = await findNode(deps.db, id);
+  if (!row) throw new SwitchyardError('not_found', 'There is no such node.');
+  return (await presentNodes(deps, [row]))[0]!;
+}
+
+export function nodeRoutes(deps: NodeRouteDeps): Route[] {
+  return [
+    defineRoute({
+      method: 'get',
+      path: '/v1/nodes',
+      tag: 'Nodes',
+      summary: 'List the nodes of the pool',
+      scope: 'admin',
+      answers: { 200: z.object({ items: z.array(nodeSchema), nextCursor: z.null() }) },
+      handle: async () => ({
+        body: { items: await presentNodes(deps, await listNodeRows(deps.db)), nextCursor: null },
+      }),
+    }),
+    defineRoute({
+      method: 'get',
+      path: '/v1/nodes/{id}',
+      tag: 'Nodes',
+      summary: 'Read a node',
+      scope: 'admin',
+      params: idParams,
+      answers: { 200: nodeSchema },
+      handle: async ({ params }) => ({ body: await presentOne(deps, params.id) }),
+    }),
+    registerRoute(deps),
+    defineRoute({
+      method: 'post',
+      path: '/v1/nodes/{id}/drain',
+      tag: 'Nodes',
+      summary: 'Take no new calls on a node; those that run go on',
+      scope: 'admin',
+      params: idParams,
+      body: z.strictObject({ deadlineSeconds: z.number().int().min(0).max(86_400).default(3600) }),
+      answers: { 200: nodeSchema },
+      handle: async ({ params, body }) => {
+        await drainNode(deps, params.id, body.deadlineSeconds);
+        return { body: await presentOne(deps, params.id) };
+      },
+    }),
+    defineRoute({
+      method: 'post',
+      path: '/v1/nodes/{id}/resume',
+      tag: 'Nodes',
+      summary: 'Let a draining node take calls again',
+      scope: 'admin',
+      params: idParams,
+      answers: { 200: nodeSchema },
+      handle: async ({ params }) => {
+        await resumeNode(deps, params.id);
+        return { body: await presentOne(deps, params.id) };
+      },
+    }),
+    defineRoute({
+      method: 'delete',
+      path: '/v1/nodes/{id}',
+      tag: 'Nodes',
+      summary: 'Remove a node that is drained or down and has no live calls',
+      scope: 'admin',
+      params: idParams,
+      answers: { 204: null },
+      handle: async ({ params }) => {
+        await removeNode(deps, params.id);
+        return { status: 204 };
+      },
+    }),
+  ];
+}
+
+/** Nodes enter by their join token; this is for an operator who hands out a name and a password beforehand instead. */
+function registerRoute(deps: NodeRouteDeps): Route {
+  return defineRoute({
+    method: 'post',
+    path: '/v1/nodes',
+    tag: 'Nodes',
+    summary: 'Register a node beforehand, and get its credentials (shown once)',
+    scope: 'admin',
+    body: z.strictObject({
+      name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/),
+      host: z.string().regex(/^[A-Za-z0-9.:-]{1,253}$/),
+      eslPort: port.default(8021),
+      sipPort: port.default(5060),
+      internodePort: port.default(5080),
+      wsPort: port.default(5066),
+      wsUrl: z.url({ protocol: /^wss?$/ }).optional(),
+      zone: z
+        .string()
+        .regex(/^[A-Za-z0-9._-]{0,64}$/)
+        .default(''),
+      capacityUnits: z.number().min(1).max(1_000_000).default(100),
+    }),
+    answers: {
+      201: z.object({ node: nodeSchema, credentials: z.object({ username: z.string(), password: z.string() }) }),
+    },
+    handle: async ({ body }) => {
+      const id = createId();
+      const secret = createSecret();
+      await deps.log.record(async (trx, emit) => {
+        const row = await insertNode(trx, {
+          id,
+          name: body.name,
+          secret_hash: hashSecret(secret),
+          esl_password_sealed: encryptSecret(deps.secretKey, createSecret()),
+          host: body.host,
+          esl_port: body.eslPort,
+          sip_port: body.sipPort,
+          internode_port: body.internodePort,
+          ws_port: body.wsPort,
+          ws_url: body.wsUrl ?? null,
+          zone: body.zone,
+          capacity_units: String(body.capacityUnits),
+          state: 'joining',
+        });
+        if (!row) throw new SwitchyardError('conflict', `There is a node "${body.name}" already.`);
+        emit({ stream: POOL_STREAM, type: 'node.joining', nodeId: id, data: { name: body.name, host: body.host } });
+      });
+      const credentials = { username: body.name, password: `registered.${secret}` };
+      return { status: 201, body: { node: await presentOne(deps, id), credentials } };
+    },
+  });
+}

@@ -1,0 +1,61 @@
+/** Reads what a node says of itself in the query of its one URL: where it is, and what it can carry. */
+import { z } from 'zod';
+import { SwitchyardError } from '../errors';
+import type { NodeAddress } from '../domains/nodes/nodes';
+
+const port = z.coerce.number().int().min(1).max(65535);
+
+const schema = z.object({
+  host: z.string().regex(/^[A-Za-z0-9.:-]{1,253}$/),
+  esl: port,
+  sip: port,
+  internode: port,
+  ws: port,
+  wsUrl: z.url({ protocol: /^wss?$/ }).optional(),
+  zone: z
+    .string()
+    .regex(/^[A-Za-z0-9._-]{0,64}$/)
+    .default(''),
+  capacity: z.coerce.number().min(1).max(1_000_000).default(100),
+  rtp: z
+    .string()
+    .regex(/^\d{1,5}-\d{1,5}$/)
+    .default('16384-32768'),
+});
+
+function readQuery(url: string): Record<string, string> {
+  const at = url.indexOf('?');
+  const entries = at < 0 ? [] : [...new URLSearchParams(url.slice(at + 1))];
+  return Object.fromEntries(entries.filter(([, value]) => value !== ''));
+}
+
+/** @throws invalid_request naming the part of the URL that is wrong; undefined where it has no query at all. */
+export function readNodeAddress(url: string): NodeAddress | undefined {
+  const query = readQuery(url);
+  if (Object.keys(query).length === 0) return undefined;
+  const parsed = schema.safeParse(query);
+  if (!parsed.success) {
+    const faults = parsed.error.issues.map((i) => ({ path: i.path.join('.'), message: i.message }));
+    throw new SwitchyardError('invalid_request', `The node's URL: ${faults.map((f) => f.path).join(', ')}`, {
+      errors: faults,
+    });
+  }
+  const q = parsed.data;
+  return {
+    host: q.host,
+    eslPort: q.esl,
+    sipPort: q.sip,
+    internodePort: q.internode,
+    wsPort: q.ws,
+    wsUrl: q.wsUrl ?? null,
+    zone: q.zone,
+    capacityUnits: q.capacity,
+  };
+}
+
+/** The ports of a node's media. */
+export function readRtpRange(url: string): { rtpFrom: number; rtpTo: number } {
+  const range = readQuery(url).rtp ?? '16384-32768';
+  const [from, to] = range.split('-').map(Number);
+  return { rtpFrom: from ?? 16384, rtpTo: to ?? 32768 };
+}

@@ -1,0 +1,211 @@
+/** The two doors for nodes: xml_curl's questions and call records. Plain node:http, since every phone waits on them. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { parse as parseForm } from 'node:querystring';
+import { configurationXml, notFoundXml, parseXmlRequest, userXml, type XmlRequest } from '../freeswitch/xml';
+import { isUnreachable } from '../infra/db';
+import type { Logger } from '../infra/logger';
+import { decryptSecret } from '../infra/secrets';
+import { takeCdr } from '../domains/calls/cdr';
+import { answerDialplan, reachForCall, type DialplanDeps } from '../domains/calls/dialplan';
+import { admitNode, type NodeDeps } from '../domains/nodes/nodes';
+import { listNodeRows, type NodeRow } from '../domains/nodes/nodes.store';
+import { readNodeAddress, readRtpRange } from './node.address';
+import { SwitchyardError } from '../errors';
+
+export interface EntranceDeps extends DialplanDeps, Pick<NodeDeps, 'joinToken'> {
+  heartbeatSeconds: number;
+  /** Told when a node has just entered, so that it is connected to at once. */
+  onNodeSeen: () => void;
+}
+
+/** A dialplan question of a video call has about 160 fields and 20 kB; a CDR of it up to 100 kB. */
+const BODY_LIMIT_BYTES = 1_000_000;
+const BODY_TIMEOUT_MS = 5000;
+/** How long a node's proof is taken as given; a removed node is out after this. */
+const ADMITTED_MS = 5000;
+/** While the database is away, a node that was let in before is let in. */
+const REMEMBERED_MS = 86_400_000;
+
+interface Admitted {
+  node: NodeRow;
+  atMs: number;
+}
+
+/** @returns a handler that answers where the path is one of a node's doors, and says so. */
+export function createNodeEntrance(
+  deps: EntranceDeps,
+): (request: IncomingMessage, response: ServerResponse) => boolean {
+  const admitted = new Map<string, Admitted>();
+  return (request, response) => {
+    const path = request.url ?? '';
+    const isXml = path.startsWith('/freeswitch/xml');
+    if (!isXml && !path.startsWith('/freeswitch/cdr')) return false;
+    const handle = isXml ? answerXml : answerCdr;
+    handle(deps, admitted, request, response).catch((error: unknown) => refuse(deps.logger, response, error));
+    return true;
+  };
+}
+
+function refuse(logger: Logger, response: ServerResponse, error: unknown): void {
+  const known = error instanceof SwitchyardError;
+  const status = known ? error.status : isUnreachable(error) ? 503 : 500;
+  if (status >= 500) logger.error({ err: error }, 'a node gets no answer');
+  else logger.warn({ fault: (error as Error).message }, 'a node was refused');
+  if (response.headersSent) return;
+  const headers: Record<string, string> = { 'content-type': 'text/plain' };
+  if (status === 401) headers['www-authenticate'] = 'Basic realm="nodes"';
+  response.writeHead(status, headers).end(known ? `${error.code}: ${error.message}\n` : 'unavailable\n');
+}
+
+/** @throws payload_too_large, request_timeout: a node's question is small and comes at once. */
+function readBody(request: IncomingMessage): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const timer = setTimeout(() => fail(new SwitchyardError('request_timeout')), BODY_TIMEOUT_MS);
+    const fail = (error: Error): void => {
+      clearTimeout(timer);
+      request.removeAllListeners('data');
+      request.resume();
+      reject(error);
+    };
+    request.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > BODY_LIMIT_BYTES) fail(new SwitchyardError('payload_too_large', 'The body is over 1 MB.'));
+      else chunks.push(chunk);
+    });
+    request.on('end', () => {
+      clearTimeout(timer);
+      resolve(chunks.length === 1 ? chunks[0]!.toString('utf8') : Buffer.concat(chunks).toString('utf8'));
+    });
+    request.on('error', fail);
+  });
+}
+
+function readCredentials(header: string | undefined): { name: string; password: string } | undefined {
+  if (!header?.startsWith('Basic ')) return undefined;
+  const text = Buffer.from(header.slice(6), 'base64').toString('utf8');
+  const at = text.indexOf(':');
+  return at < 0 ? undefined : { name: text.slice(0, at), password: text.slice(at + 1) };
+}
+
+/** @throws unauthorized for everybody who is no node of this pool. */
+async function admit(
+  deps: EntranceDeps,
+  admitted: Map<string, Admitted>,
+  request: IncomingMessage,
+  door: 'xml' | 'cdr',
+): Promise<NodeRow> {
+  const header = request.headers.authorization ?? '';
+  const key = door === 'xml' ? `${header}\n${request.url}` : header;
+  const known = admitted.get(key);
+  const nowMs = Date.now();
+  if (known && nowMs - known.atMs < ADMITTED_MS) return known.node;
+  const credentials = readCredentials(header);
+  if (!credentials) throw new SwitchyardError('unauthorized', 'A node shows its name and its password.');
+  const address = door === 'xml' ? readNodeAddress(request.url ?? '') : undefined;
+  try {
+    const node = await admitNode(deps, credentials.name, credentials.password, address);
+    if (!node) {
+      admitted.delete(key);
+      throw new SwitchyardError('unauthorized', `The node "${credentials.name.slice(0, 64)}" may not enter.`);
+    }
+    if (node.state === 'joining' || node.state === 'down') deps.onNodeSeen();
+    admitted.set(key, { node, atMs: nowMs });
+    return node;
+  } catch (error) {
+    if (isUnreachable(error) && known && nowMs - known.atMs < REMEMBERED_MS) return known.node;
+    throw error;
+  }
+}
+
+async function answerXml(
+  deps: EntranceDeps,
+  admitted: Map<string, Admitted>,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const [body, node] = await Promise.all([readBody(request), admit(deps, admitted, request, 'xml')]);
+  const question = parseXmlRequest(parseForm(body, '&', '=', { maxKeys: 2000 }) as Record<string, string>);
+  const xml = await answerQuestion(deps, node, question, request);
+  response.writeHead(200, { 'content-type': 'text/xml', 'content-length': Buffer.byteLength(xml) });
+  response.end(xml);
+}
+
+async function answerQuestion(
+  deps: EntranceDeps,
+  node: NodeRow,
+  question: XmlRequest,
+  request: IncomingMessage,
+): Promise<string> {
+  switch (question.kind) {
+    case 'user': {
+      const user = await deps.directory.findUser(question.username, question.domain);
+      if (!user?.enabled) {
+        const why = user ? 'the user is disabled' : 'there is no such user';
+        const who = { username: question.username.slice(0, 64), domain: question.domain.slice(0, 253) };
+        deps.logger.info({ ...who, node: node.name, from: question.networkIp, why }, 'a user was refused');
+        return notFoundXml();
+      }
+      const ringing = question.purpose === 'user_call';
+      const dialString = ringing ? await reachForCall(deps, node, question, user) : undefined;
+      return userXml({ ...user, cacheMs: 0, dialString });
+    }
+    case 'dialplan':
+      return answerDialplan(deps, node, question);
+    case 'configuration':
+      return (await answerConfiguration(deps, node, question.name, request)) ?? notFoundXml();
+    default:
+      return notFoundXml();
+  }
+}
+
+async function answerConfiguration(
+  deps: EntranceDeps,
+  node: NodeRow,
+  name: string,
+  request: IncomingMessage,
+): Promise<string | undefined> {
+  const credentials = readCredentials(request.headers.authorization)!;
+  const base = `http://${request.headers.host ?? 'localhost'}`;
+  const nodes = await listNodeRows(deps.db);
+  const local = request.socket.localAddress?.replace(/^::ffff:/, '');
+  return configurationXml(name, {
+    name: node.name,
+    host: node.host,
+    eslPort: node.esl_port,
+    eslPassword: decryptSecret(deps.secretKey, node.esl_password_sealed),
+    sipPort: node.sip_port,
+    internodePort: node.internode_port,
+    wsPort: node.ws_port,
+    ...readRtpRange(request.url ?? ''),
+    heartbeatSeconds: deps.heartbeatSeconds,
+    xmlUrl: `${base}${request.url}`,
+    cdrUrl: `${base}/freeswitch/cdr`,
+    cdrCredentials: `${credentials.name}:${credentials.password}`,
+    poolHosts: [...new Set(nodes.map((n) => n.host))],
+    controlHosts: local ? [local] : [],
+    zone: node.zone,
+  });
+}
+
+/** Takes JSON itself, or the form that mod_json_cdr sends with `encode` (a field `cdr`). */
+async function answerCdr(
+  deps: EntranceDeps,
+  admitted: Map<string, Admitted>,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const [body, node] = await Promise.all([readBody(request), admit(deps, admitted, request, 'cdr')]);
+  const text = body.trimStart().startsWith('{') ? body : String(parseForm(body).cdr ?? '');
+  let record: unknown;
+  try {
+    record = JSON.parse(text);
+  } catch {
+    record = undefined;
+  }
+  const result = await takeCdr(deps, node, record);
+  if (result === 'malformed') deps.logger.warn({ node: node.name }, 'a call record could not be read');
+  // 200 also for what can't be read: the node would send it again and again.
+  response.writeHead(200, { 'content-type': 'text/plain' }).end(`${result}\n`);
+}
