@@ -4,16 +4,7 @@ import { conferenceConf } from './conference';
 import { conferenceLayoutsConf } from './layouts';
 import { avcodecConf, avformatConf, opusConf, vpxConf } from './media';
 import { aclConf, eventSocketConf, jsonCdrConf } from './control';
-import {
-  consoleConf,
-  curlConf,
-  emptyConf,
-  httapiConf,
-  localStreamConf,
-  logfileConf,
-  postLoadSwitchConf,
-  timezonesConf,
-} from './plain';
+import { consoleConf, curlConf, emptyConf, logfileConf, postLoadSwitchConf, timezonesConf } from './plain';
 import type { NodeSettings } from './settings';
 import { sofiaConf } from './sofia';
 
@@ -30,9 +21,8 @@ const ANSWERS: Record<string, (node: NodeSettings) => Element[]> = {
   'db.conf': emptyConf,
   'event_socket.conf': eventSocketConf,
   'hash.conf': emptyConf,
-  'httapi.conf': httapiConf,
   'json_cdr.conf': jsonCdrConf,
-  'local_stream.conf': localStreamConf,
+  'loopback.conf': emptyConf,
   'logfile.conf': logfileConf,
   'opus.conf': opusConf,
   'post_load_modules.conf': emptyConf,

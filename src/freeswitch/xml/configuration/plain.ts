@@ -30,30 +30,7 @@ export function logfileConf(_node: NodeSettings): Element[] {
 }
 
 export function curlConf(_node: NodeSettings): Element[] {
-  return [params({ 'max-bytes': 65536, validate_certs: true })];
-}
-
-/** Lets `http://…` be played; a page that is fetched may set and run nothing. */
-export function httapiConf(_node: NodeSettings): Element[] {
-  const denied = ['set-params', 'set-vars', 'get-vars', 'extended-data', 'execute-apps', 'expand-vars', 'dial'];
-  return [
-    params({ 'file-not-found-expires': 300, 'file-cache-ttl': 300 }),
-    element('profiles', {}, [
-      element('profile', { name: 'default' }, [
-        element('params', {}),
-        element(
-          'permissions',
-          {},
-          denied.map((name) => element('permission', { name, value: false })),
-        ),
-      ]),
-    ]),
-  ];
-}
-
-/** Silence in place of music: no sound files are needed for a node to start. */
-export function localStreamConf(_node: NodeSettings): Element[] {
-  return [];
+  return [params({ 'max-bytes': 65536 })];
 }
 
 /** Read after the modules are up; the session limits of switch.conf stay as they are. */

@@ -1,5 +1,5 @@
 /** The two SIP doors of a node: one for phones and browsers, who must prove who they are, one for the other nodes. */
-import { element, params, type Element } from '../document';
+import { element, param, params, type Element } from '../document';
 import type { NodeSettings } from './settings';
 
 /** What is offered and taken, in this order. */
@@ -8,9 +8,12 @@ export const CODECS = 'OPUS,PCMU,PCMA,VP8,H264';
 export function sofiaConf(node: NodeSettings): Element[] {
   return [
     params({ 'log-level': 0, 'debug-presence': 0 }, 'global_settings'),
-    element('profiles', {}, [profile('internal', internal(node)), profile('internode', internode(node))]),
+    element('profiles', {}, [profile('internal', internal(node), CANDIDATES), profile('internode', internode(node))]),
   ];
 }
+
+/** Browsers offer addresses of every kind: each list is a setting of its own under the same name. */
+const CANDIDATES = ['loopback.auto', 'localnet.auto', 'any_v4.auto'].map((name) => param('apply-candidate-acl', name));
 
 type Settings = Record<string, string | number | boolean>;
 
@@ -68,7 +71,6 @@ function internal(node: NodeSettings): Settings {
     'challenge-realm': 'auto_from',
     'inbound-reg-force-matching-username': true,
     'apply-nat-acl': 'nat.auto',
-    'apply-candidate-acl': 'loopback.auto',
     'multiple-registrations': 'contact',
     'max-registrations-per-extension': 10,
     'sip-force-expires-max': 3600,

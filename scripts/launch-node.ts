@@ -1,0 +1,90 @@
+/** Starts a real FreeSWITCH as a node of the pool, the same way for a local start and for the tests. */
+import { cp, mkdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { startChild } from './child';
+import { projectRoot } from './project';
+
+export interface RealNodeOptions {
+  /** Path of the `freeswitch` program. */
+  binary: string;
+  /** The node's own folder: configuration, log, database; made where it is missing. */
+  dir: string;
+  name: string;
+  /** Switchyard's XML entrance, with the node's ports in its query. */
+  xmlUrl: string;
+  /** `<join token>.<secret of this node>`. */
+  password: string;
+  /** More of freeswitch/freeswitch.xml's variables: SWITCHYARD_HEARTBEAT_SECONDS, SWITCHYARD_RTP_FROM … */
+  env?: Record<string, string>;
+}
+
+export interface RealNode {
+  readonly pid: number;
+  /** Settles when it has ended, whatever the reason. */
+  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  /** Its own log: what it did, channel by channel. */
+  readonly logFile: string;
+  /** The last lines it printed, to be shown when it failed to start. */
+  lastLines(count?: number): string;
+  stop(): Promise<void>;
+  /** SIGKILL, SIGSTOP, SIGCONT: what a machine can do to it. */
+  kill(signal: NodeJS.Signals): void;
+}
+
+/** Each is given to FreeSWITCH by name, so that nodes on one machine share nothing. */
+const FOLDERS = ['log', 'db', 'run', 'temp', 'storage', 'cache', 'recordings', 'scripts', 'certs'] as const;
+const PID_TIMEOUT_MS = 10_000;
+
+/** Starts it, and waits only until its process is known: when it serves, the pool says. It never outlives us. */
+export async function launchRealNode(o: RealNodeOptions): Promise<RealNode> {
+  const conf = join(o.dir, 'conf');
+  await mkdir(o.dir, { recursive: true, mode: 0o700 }); // FreeSWITCH writes its configuration, password and all, into its log folder
+  await rm(conf, { recursive: true, force: true });
+  await cp(join(projectRoot(), 'freeswitch'), conf, { recursive: true });
+  for (const folder of FOLDERS) await mkdir(join(o.dir, folder), { recursive: true });
+  const pidFile = join(o.dir, 'run', 'freeswitch.pid');
+  await rm(pidFile, { force: true });
+  const child = startChild({
+    name: o.name,
+    command: o.binary,
+    args: ['-nf', '-nc', '-np', '-nonat', '-conf', conf, ...FOLDERS.flatMap((f) => [`-${f}`, join(o.dir, f)])],
+    cwd: o.dir,
+    env: {
+      ...process.env,
+      ...o.env,
+      SWITCHYARD_XML_URL: o.xmlUrl,
+      SWITCHYARD_NODE_NAME: o.name,
+      SWITCHYARD_NODE_PASSWORD: o.password,
+    },
+    logFile: join(o.dir, 'log', 'output.log'),
+    stopTimeoutMs: 8_000,
+  });
+  const pid = await readPid(pidFile, child.isRunning);
+  if (pid === undefined) {
+    await child.stop();
+    throw new Error(`FreeSWITCH ${o.name} did not start:\n${child.lastLines()}`);
+  }
+  return {
+    pid,
+    ended: child.ended,
+    logFile: join(o.dir, 'log', 'freeswitch.log'),
+    lastLines: (count) => child.lastLines(count),
+    stop: async () => {
+      if (child.isRunning()) process.kill(pid, 'SIGCONT'); // one that was frozen could not hear us
+      await child.stop();
+    },
+    kill: (signal) => {
+      if (child.isRunning()) process.kill(pid, signal);
+    },
+  };
+}
+
+async function readPid(file: string, isRunning: () => boolean): Promise<number | undefined> {
+  const deadline = Date.now() + PID_TIMEOUT_MS;
+  while (isRunning() && Date.now() < deadline) {
+    const pid = Number(await readFile(file, 'utf8').catch(() => ''));
+    if (pid > 0) return pid;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return undefined;
+}
