@@ -1,0 +1,61 @@
+/** Holds what a hangup cause means, and when another node may try. */
+import { decideAfterAttempt, outcomeOfCause, type AttemptEnd } from '../../../src/domains/calls/outcome';
+
+const end: AttemptEnd = {
+  cause: 'NORMAL_CLEARING',
+  answered: false,
+  rang: false,
+  origin: 'api',
+  attempts: 1,
+  hangupRequested: false,
+  nowMs: 0,
+  placeBeforeMs: 10_000,
+};
+
+test.each([
+  ['USER_BUSY', 'busy'],
+  ['NO_ANSWER', 'no_answer'],
+  ['CALL_REJECTED', 'rejected'],
+  ['USER_NOT_REGISTERED', 'unreachable'],
+  ['ORIGINATOR_CANCEL', 'cancelled'],
+  ['INCOMPATIBLE_DESTINATION', 'failed'],
+] as const)('a call that ends with %s before an answer is %s', (cause, outcome) => {
+  expect(outcomeOfCause(cause)).toBe(outcome);
+  expect(decideAfterAttempt({ ...end, cause })).toEqual({ next: 'end', outcome });
+});
+
+test('a call that was answered ends answered, whatever the cause', () => {
+  const decision = decideAfterAttempt({ ...end, answered: true, cause: 'MEDIA_TIMEOUT' });
+  expect(decision).toEqual({ next: 'end', outcome: 'answered' });
+});
+
+test('an answered call whose node died is lost', () => {
+  expect(decideAfterAttempt({ ...end, answered: true, cause: 'NODE_DIED' })).toEqual({ next: 'end', outcome: 'lost' });
+});
+
+test('a node that refuses before anything rang is followed by another', () => {
+  expect(decideAfterAttempt({ ...end, cause: 'NORMAL_TEMPORARY_FAILURE' })).toEqual({ next: 'retry' });
+});
+
+test('a refusal after it rang is not tried again: somebody has said something', () => {
+  const decision = decideAfterAttempt({ ...end, rang: true, cause: 'NORMAL_TEMPORARY_FAILURE' });
+  expect(decision).toEqual({ next: 'end', outcome: 'failed' });
+});
+
+test('a node that died while it rang is followed by another', () => {
+  expect(decideAfterAttempt({ ...end, rang: true, cause: 'NODE_DIED' })).toEqual({ next: 'retry' });
+});
+
+test('a call whose outcome is unknown is lost and never dialled again', () => {
+  expect(decideAfterAttempt({ ...end, cause: 'NODE_UNKNOWN' })).toEqual({ next: 'end', outcome: 'lost' });
+});
+
+test('after three attempts it is over', () => {
+  expect(decideAfterAttempt({ ...end, attempts: 3, cause: 'NODE_DIED' })).toEqual({ next: 'end', outcome: 'lost' });
+});
+
+test("a phone's own call is not placed anew, and a call that was hung up neither", () => {
+  expect(decideAfterAttempt({ ...end, origin: 'phone', cause: 'NODE_DIED' }).next).toBe('end');
+  const cancelled = decideAfterAttempt({ ...end, hangupRequested: true, cause: 'NODE_DIED' });
+  expect(cancelled).toEqual({ next: 'end', outcome: 'cancelled' });
+});
