@@ -1,6 +1,7 @@
 /** A REST route as a value: what it takes and gives stands in one schema, which validates and documents it. */
 import type { Request, Response } from 'express';
 import type { z } from 'zod';
+import type { ErrorCode } from '../errors';
 
 /** Who asks. `domainId` is null for a key that may see every domain. */
 export interface Caller {
@@ -43,6 +44,10 @@ export interface Route {
   body?: z.ZodObject;
   /** status → schema of the answer's body; null for no body. */
   answers: Record<number, z.ZodType | null>;
+  /** Codes beyond those that every route of its kind can answer; they only document. */
+  errors?: readonly ErrorCode[];
+  /** The content type of the answer, where it is not application/json. */
+  produces?: string;
   /** Returns undefined where it has written the response by itself (streams). */
   handle: (context: RouteContext<never, never, never>) => Promise<RouteAnswer | undefined>;
 }

@@ -1,0 +1,118 @@
+/** The Express app: everything a request passes on its way, in order. Nodes come first and pass none of the rest. */
+import { randomUUID } from 'node:crypto';
+import express, { type Express, type RequestHandler } from 'express';
+import helmet from 'helmet';
+import { pinoHttp } from 'pino-http';
+import type { Registry } from 'prom-client';
+import { SwitchyardError } from '../errors';
+import type { Logger } from '../infra/logger';
+import type { Route } from '../infra/route';
+import type { Authenticate } from './authentication';
+import type { BodyLimits } from './body';
+import { mountRoutes } from './dispatch';
+import { mountDocs } from './docs';
+import type { IdempotencyStore } from './idempotency.store';
+import { buildOpenApi } from './openapi';
+import { measureRequests, mountOperations } from './operations';
+import { problemHandler } from './problem';
+import { createRateLimiter, type RateLimit } from './rate-limit';
+
+export interface AppOptions {
+  routes: readonly Route[];
+  authenticate: Authenticate;
+  idempotency: IdempotencyStore;
+  /** Store by store, whether it answers: `{ postgres: true, redis: true }`. */
+  ready: () => Promise<Record<string, boolean>>;
+  /** Each app needs a registry of its own: it registers its request metrics there. */
+  metrics: Registry;
+  logger: Logger;
+  version: string;
+  /** Named as the server in the OpenAPI document; the document's own origin where it is left out. */
+  publicUrl?: string;
+  /** Mounted before everything: xml_curl and CDRs pass no helmet, no log and no JSON reader. */
+  nodeEntrances?: (app: Express) => void;
+  /** Pages and the like, mounted after the API and before "not found". */
+  pages?: (app: Express) => void;
+  rateLimit?: RateLimit;
+  bodyLimits?: BodyLimits;
+  now?: () => number;
+  /** In tests: an answer that differs from its schema is a fault. */
+  checkAnswers?: boolean;
+}
+
+const DEFAULT_RATE: RateLimit = { perSecond: 200, burst: 400 };
+const STRANGER_RATE: RateLimit = { perSecond: 5, burst: 50 };
+const DEFAULT_BODY: BodyLimits = { maxBytes: 100_000, deadlineMs: 10_000 };
+
+/** Builds the app; createHttpServer() serves it. */
+export function createApp(o: AppOptions): Express {
+  const now = o.now ?? Date.now;
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.set('query parser', 'simple');
+  o.nodeEntrances?.(app);
+  app.use(nameRequest);
+  app.use(measureRequests(o.metrics));
+  app.use(logRequests(o.logger));
+  app.use(
+    helmet({
+      contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
+    }),
+  );
+  mountOperations(app, o);
+  const document = buildOpenApi(o.routes, { version: o.version, publicUrl: o.publicUrl });
+  app.get('/openapi.json', (_request, response) => {
+    response.json(document);
+  });
+  mountDocs(app, document);
+  app.use('/v1', (_request, response, next) => {
+    response.set('Cache-Control', 'no-store');
+    next();
+  });
+  mountRoutes(app, o.routes, {
+    authenticate: o.authenticate,
+    idempotency: o.idempotency,
+    checkAnswers: o.checkAnswers,
+    limits: {
+      keys: createRateLimiter(o.rateLimit ?? DEFAULT_RATE, now),
+      strangers: createRateLimiter(STRANGER_RATE, now),
+      body: o.bodyLimits ?? DEFAULT_BODY,
+    },
+  });
+  o.pages?.(app);
+  app.use((_request, _response, next) => {
+    next(new SwitchyardError('not_found', 'There is nothing at this path.'));
+  });
+  app.use(problemHandler(o.logger));
+  return app;
+}
+
+const nameRequest: RequestHandler = (request, response, next) => {
+  const given = request.get('x-request-id');
+  const requestId = given !== undefined && /^[A-Za-z0-9._-]{1,64}$/.test(given) ? given : randomUUID();
+  response.locals.requestId = requestId;
+  response.set('X-Request-Id', requestId);
+  next();
+};
+
+/** One line for each request: no headers, no query, no body, since secrets live there. */
+function logRequests(logger: Logger): RequestHandler {
+  return pinoHttp({
+    logger,
+    quietReqLogger: true,
+    genReqId: (_request, response) => String((response as express.Response).locals.requestId),
+    customAttributeKeys: { reqId: 'requestId' },
+    customLogLevel: (request) => (/^\/(healthz|readyz|metrics)/.test(request.url ?? '') ? 'debug' : 'info'),
+    customProps: (_request, response) => ({ apiKeyId: (response as express.Response).locals.apiKeyId as unknown }),
+    serializers: {
+      req: (request: { method: string; url: string }) => ({
+        method: request.method,
+        path: request.url.split('?', 1)[0]?.slice(0, 300),
+      }),
+      res: (response: { statusCode: number }) => ({ status: response.statusCode }),
+      err: (error: { message?: string }) => ({ message: error.message }),
+    },
+    wrapSerializers: true,
+  }) as RequestHandler;
+}

@@ -1,0 +1,91 @@
+/** Reads a request's JSON body under a size and a deadline, so that neither a huge nor a slow client holds us up. */
+import type { Request, Response } from 'express';
+import { SwitchyardError } from '../errors';
+
+export interface BodyLimits {
+  maxBytes: number;
+  /** From the end of the headers to the end of the body. */
+  deadlineMs: number;
+}
+
+const DISCARD_MS = 5000;
+
+/**
+ * @returns the parsed JSON object, or undefined where there was no body.
+ * @throws SwitchyardError payload_too_large, request_timeout, unsupported_media_type, invalid_json
+ */
+export async function readJsonBody(request: Request, response: Response, limits: BodyLimits): Promise<unknown> {
+  const announced = Number(request.headers['content-length'] ?? 0);
+  if (announced === 0 && request.headers['transfer-encoding'] === undefined) return undefined;
+  if (announced > limits.maxBytes) {
+    discard(request);
+    throw tooLarge(limits);
+  }
+  if (!isJson(request)) {
+    discard(request);
+    throw new SwitchyardError('unsupported_media_type');
+  }
+  const bytes = await collect(request, response, limits);
+  return bytes.length === 0 ? undefined : parseObject(bytes);
+}
+
+function isJson(request: Request): boolean {
+  const encoding = request.headers['content-encoding'];
+  if (encoding !== undefined && encoding !== 'identity') return false;
+  return /^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i.test(request.headers['content-type'] ?? '');
+}
+
+function tooLarge(limits: BodyLimits): SwitchyardError {
+  return new SwitchyardError('payload_too_large', `A body has ${limits.maxBytes} bytes at most.`);
+}
+
+/** Lets the client finish sending, so that it reads our answer, but not for ever. */
+function discard(request: Request): void {
+  request.removeAllListeners('data');
+  request.resume();
+  const timer = setTimeout(() => request.destroy(), DISCARD_MS);
+  const done = () => clearTimeout(timer);
+  request.once('end', done).once('close', done);
+}
+
+function collect(request: Request, response: Response, limits: BodyLimits): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const fail = (error: Error) => {
+      clearTimeout(timer);
+      reject(error);
+    };
+    const timer = setTimeout(() => {
+      response.set('Connection', 'close');
+      request.removeAllListeners('data');
+      fail(new SwitchyardError('request_timeout', `The body was not there after ${limits.deadlineMs / 1000} seconds.`));
+    }, limits.deadlineMs);
+    request.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > limits.maxBytes) {
+        discard(request);
+        fail(tooLarge(limits));
+      } else chunks.push(chunk);
+    });
+    request.once('end', () => {
+      clearTimeout(timer);
+      resolve(Buffer.concat(chunks));
+    });
+    request.once('error', fail);
+    request.once('close', () => fail(new SwitchyardError('request_timeout', 'The connection ended within the body.')));
+  });
+}
+
+function parseObject(bytes: Buffer): unknown {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch {
+    throw new SwitchyardError('invalid_json');
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new SwitchyardError('invalid_json', 'The body must be one JSON object.');
+  }
+  return value;
+}

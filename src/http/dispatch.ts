@@ -1,0 +1,118 @@
+/** Turns a Route into what Express runs: who asks, what they send, what they may, and what they get. */
+import type { Express, NextFunction, Request, Response } from 'express';
+import { z } from 'zod';
+import { SwitchyardError } from '../errors';
+import type { Caller, Route, RouteAnswer, RouteContext } from '../infra/route';
+import { requireCaller, type Authenticate } from './authentication';
+import { readJsonBody, type BodyLimits } from './body';
+import { answerOnce, readIdempotencyKey } from './idempotency';
+import type { IdempotencyStore, KeptAnswer } from './idempotency.store';
+import { requestIdOf } from './problem';
+import type { RateLimiter } from './rate-limit';
+import { validate } from './validation';
+
+export interface DispatchOptions {
+  authenticate: Authenticate;
+  idempotency: IdempotencyStore;
+  limits: { keys: RateLimiter; strangers: RateLimiter; body: BodyLimits };
+  /** In tests: an answer that differs from its schema is a fault. */
+  checkAnswers?: boolean;
+}
+
+const NOTHING = z.object({});
+
+/** Mounts the routes, grouped by path, so that a wrong method is answered with those that are right. */
+export function mountRoutes(app: Express, routes: readonly Route[], o: DispatchOptions): void {
+  const byPath = new Map<string, Route[]>();
+  for (const route of routes) byPath.set(route.path, [...(byPath.get(route.path) ?? []), route]);
+  // Paths without a parameter first: /v1/nodes/next must not be read as the node "next".
+  const paths = [...byPath.keys()].sort((a, b) => Number(a.includes('{')) - Number(b.includes('{')));
+  for (const path of paths) {
+    const here = byPath.get(path)!;
+    app.all(path.replace(/\{(\w+)\}/g, ':$1'), async (request, response, next: NextFunction) => {
+      response.locals.route = path;
+      try {
+        const method = request.method === 'HEAD' ? 'get' : request.method.toLowerCase();
+        const route = here.find((r) => r.method === method);
+        if (route) await dispatch(route, request, response, o);
+        else refuseMethod(here, request, response);
+      } catch (error) {
+        next(error);
+      }
+    });
+  }
+}
+
+function refuseMethod(here: readonly Route[], request: Request, response: Response): void {
+  const allowed = here.map((r) => r.method.toUpperCase());
+  if (allowed.includes('GET')) allowed.push('HEAD');
+  response.set('Allow', [...allowed, 'OPTIONS'].join(', '));
+  if (request.method !== 'OPTIONS') throw new SwitchyardError('method_not_allowed');
+  response.status(204).end();
+}
+
+async function dispatch(route: Route, request: Request, response: Response, o: DispatchOptions): Promise<void> {
+  const caller = await requireCaller(request, response, route.scope, o.authenticate, o.limits);
+  response.locals.apiKeyId = caller.apiKeyId;
+  const writes = route.method === 'post' || route.method === 'put' || route.method === 'patch';
+  const raw = writes ? await readJsonBody(request, response, o.limits.body) : undefined;
+  const context = {
+    params: readParams(route, request),
+    query: validate(route.query ?? NOTHING, request.query, 'query'),
+    body: validate(route.body ?? NOTHING, raw, 'body'),
+    caller,
+    requestId: requestIdOf(response),
+    request,
+    response,
+  } as RouteContext<never, never, never>;
+  const key = route.method === 'post' ? readIdempotencyKey(request.get('idempotency-key')) : undefined;
+  if (key !== undefined) return replayable(route, context, caller, key, raw, o);
+  const answer = await route.handle(context);
+  if (answer) send(response, complete(route, answer, o));
+}
+
+async function replayable(
+  route: Route,
+  context: RouteContext<never, never, never>,
+  caller: Caller,
+  key: string,
+  raw: unknown,
+  o: DispatchOptions,
+): Promise<void> {
+  const request = JSON.stringify([route.method, context.request.originalUrl, raw ?? null]);
+  const { answer, replayed } = await answerOnce(
+    o.idempotency,
+    { apiKeyId: caller.apiKeyId, key, request },
+    async () => {
+      const given = await route.handle(context);
+      if (!given) throw new Error(`${route.path} streams: it can not be replayed`);
+      return complete(route, given, o);
+    },
+  );
+  if (replayed) context.response.set('Idempotency-Replayed', 'true');
+  send(context.response, answer);
+}
+
+/** A path that can't name anything names nothing. */
+function readParams(route: Route, request: Request): unknown {
+  if (!route.params) return {};
+  const result = route.params.safeParse(request.params);
+  if (result.success) return result.data;
+  throw new SwitchyardError('not_found');
+}
+
+function complete(route: Route, answer: RouteAnswer, o: DispatchOptions): KeptAnswer {
+  const status = answer.status ?? Number(Object.keys(route.answers)[0] ?? 200);
+  const schema = route.answers[status];
+  if (o.checkAnswers && schema) {
+    const strict = schema instanceof z.ZodObject ? schema.strict() : schema;
+    strict.parse(JSON.parse(JSON.stringify(answer.body)));
+  }
+  return { status, body: answer.body ?? null, headers: answer.headers ?? {} };
+}
+
+function send(response: Response, answer: KeptAnswer): void {
+  response.status(answer.status).set(answer.headers);
+  if (answer.body === null) response.end();
+  else response.json(answer.body);
+}

@@ -1,0 +1,62 @@
+/** Every failure leaves as problem+json (RFC 9457) with a stable code, so that a program can act on it. */
+import type { ErrorRequestHandler, Response } from 'express';
+import { z } from 'zod';
+import { ERROR_CODES, SwitchyardError, type ErrorCode } from '../errors';
+import { nameDbFault } from '../infra/db';
+import type { Logger } from '../infra/logger';
+
+export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';
+
+/** The schema of a problem, for the document. */
+export const problemSchema = z
+  .object({
+    type: z.string().describe('Where this kind of problem is described.'),
+    title: z.string(),
+    status: z.number().int(),
+    code: z.enum(Object.keys(ERROR_CODES) as [ErrorCode, ...ErrorCode[]]).describe('Stable: decide by this.'),
+    detail: z.string().describe('What happened this time, for a person.'),
+    fix: z.string().describe('What to do about it.'),
+    requestId: z.string().describe('Also in the header X-Request-Id and in our log.'),
+    errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+  })
+  .meta({ id: 'Problem' });
+
+export type Problem = z.output<typeof problemSchema>;
+
+/** The problem an error is told as. A fault without a code is told as `internal`, and nothing of it is shown. */
+export function problemOf(error: unknown, requestId: string): Problem {
+  const known = error instanceof SwitchyardError ? error : new SwitchyardError('internal');
+  const entry = ERROR_CODES[known.code];
+  return {
+    type: `/docs#error-${known.code}`,
+    title: entry.title,
+    status: entry.status,
+    code: known.code,
+    detail: known.message,
+    fix: entry.fix,
+    requestId,
+    ...(known.errors.length > 0 ? { errors: known.errors } : {}),
+  };
+}
+
+/** The id of the request that `response` answers. */
+export function requestIdOf(response: Response): string {
+  return String(response.locals.requestId ?? '');
+}
+
+/** Express's last handler. Codes from 500 on are logged with their cause. */
+export function problemHandler(logger: Logger): ErrorRequestHandler {
+  return (error: unknown, request, response, _next) => {
+    const named = nameDbFault(error);
+    const requestId = requestIdOf(response);
+    const problem = problemOf(named, requestId);
+    if (problem.status === 500) logger.error({ requestId, err: error, path: request.path }, 'a request failed');
+    else if (problem.status > 500) logger.warn({ requestId, code: problem.code, path: request.path }, problem.detail);
+    if (response.headersSent) {
+      response.destroy();
+      return;
+    }
+    if (problem.code === 'unavailable' && !response.hasHeader('Retry-After')) response.set('Retry-After', '2');
+    response.status(problem.status).set('Content-Type', PROBLEM_TYPE).send(JSON.stringify(problem));
+  };
+}
