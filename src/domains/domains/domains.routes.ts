@@ -1,0 +1,92 @@
+/** The REST of domains. */
+import { z } from 'zod';
+import { makePage, pageOf, pageQuery, readCursor } from '../../infra/page';
+import { defineRoute, type Route } from '../../infra/route';
+import { plainText } from '../../infra/text';
+import {
+  changeDomain,
+  createDomain,
+  domainName,
+  domainReference,
+  domainSchema,
+  removeDomain,
+  requireDomain,
+  showDomain,
+  type DomainsDeps,
+} from './domains';
+import { listDomains } from './domains.store';
+
+const one = { path: '/v1/domains/{id}', tag: 'Domains', params: z.object({ id: domainReference }) } as const;
+const all = { path: '/v1/domains', tag: 'Domains' } as const;
+const displayName = plainText({ max: 128 });
+
+export function domainsRoutes(deps: DomainsDeps): Route[] {
+  return [
+    defineRoute({
+      ...all,
+      method: 'post',
+      summary: 'Create a domain',
+      description:
+        "The name is the SIP domain its phones register at. It can't be changed later: passwords are digests over it.",
+      scope: 'admin',
+      body: z.object({ name: domainName, displayName: displayName.default('') }),
+      answers: { 201: domainSchema },
+      errors: ['conflict'],
+      handle: async ({ body }) => {
+        const domain = await createDomain(deps, body);
+        return { status: 201, body: domain, headers: { Location: `/v1/domains/${domain.id}` } };
+      },
+    }),
+    defineRoute({
+      ...all,
+      method: 'get',
+      summary: 'List domains',
+      description: 'A domain key sees its own.',
+      scope: 'domain',
+      query: z.object(pageQuery),
+      answers: { 200: pageOf(domainSchema) },
+      handle: async ({ query, caller }) => {
+        const rows = await listDomains(deps.db, {
+          after: readCursor(query.cursor),
+          limit: query.limit,
+          onlyId: caller.domainId ?? undefined,
+        });
+        return { body: makePage(rows, query.limit, showDomain) };
+      },
+    }),
+    defineRoute({
+      ...one,
+      method: 'get',
+      summary: 'Read a domain',
+      scope: 'domain',
+      answers: { 200: domainSchema },
+      handle: async ({ params, caller }) => ({ body: showDomain(await requireDomain(deps.db, caller, params.id)) }),
+    }),
+    defineRoute({
+      ...one,
+      method: 'patch',
+      summary: 'Change a domain',
+      scope: 'domain',
+      body: z.object({ displayName: displayName.optional() }),
+      answers: { 200: domainSchema },
+      handle: async ({ params, body, caller }) => {
+        const domain = await requireDomain(deps.db, caller, params.id);
+        if (body.displayName === undefined) return { body: showDomain(domain) };
+        return { body: await changeDomain(deps, domain.id, body.displayName) };
+      },
+    }),
+    defineRoute({
+      ...one,
+      method: 'delete',
+      summary: 'Delete a domain',
+      description: 'Its users, API keys and calls go with it. Refused while a call of it is going on.',
+      scope: 'admin',
+      answers: { 204: null },
+      errors: ['conflict'],
+      handle: async ({ params, caller }) => {
+        await removeDomain(deps, await requireDomain(deps.db, caller, params.id));
+        return { status: 204 };
+      },
+    }),
+  ];
+}

@@ -1,0 +1,67 @@
+/** The SQL of domains. */
+import type { Db, Queryable } from '../../infra/db';
+
+export interface DomainRecord {
+  id: string;
+  name: string;
+  display_name: string;
+  created_at: Date;
+  updated_at: Date;
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+export async function insertDomain(
+  db: Queryable,
+  row: Pick<DomainRecord, 'id' | 'name' | 'display_name'>,
+): Promise<DomainRecord> {
+  const rows = (await db('domains').insert(row).returning('*')) as DomainRecord[];
+  return rows[0]!;
+}
+
+/** By name or id. A name that looks like an id is read as an id. */
+export async function findDomain(db: Queryable, nameOrId: string): Promise<DomainRecord | undefined> {
+  const where = UUID.test(nameOrId) ? { id: nameOrId.toLowerCase() } : { name: nameOrId.toLowerCase() };
+  return (await db('domains').where(where).first()) as DomainRecord | undefined;
+}
+
+export async function listDomains(
+  db: Db,
+  o: { after?: string; limit: number; onlyId?: string },
+): Promise<DomainRecord[]> {
+  const query = db('domains')
+    .orderBy('id')
+    .limit(o.limit + 1);
+  if (o.after) void query.where('id', '>', o.after);
+  if (o.onlyId) void query.where({ id: o.onlyId });
+  return (await query) as DomainRecord[];
+}
+
+export async function updateDomain(db: Queryable, id: string, displayName: string): Promise<DomainRecord | undefined> {
+  const rows = (await db('domains')
+    .where({ id })
+    .update({ display_name: displayName, updated_at: db.fn.now() })
+    .returning('*')) as DomainRecord[];
+  return rows[0];
+}
+
+/** Its users, keys, registrations and calls go with it. */
+export async function deleteDomain(db: Queryable, id: string): Promise<void> {
+  await db('domains').where({ id }).delete();
+}
+
+/** Locks the domain until the transaction ends. @returns whether a call of it is still going on */
+export async function lockDomain(db: Queryable, id: string): Promise<{ found: boolean; liveCalls: boolean }> {
+  const found = (await db('domains').where({ id }).forUpdate().first('id')) as unknown;
+  const live = (await db('calls').where({ domain_id: id }).whereNot({ state: 'ended' }).first('id')) as unknown;
+  return { found: found !== undefined, liveCalls: live !== undefined };
+}
+
+export async function listUsernames(db: Queryable, domainId: string): Promise<string[]> {
+  return (await db('users').where({ domain_id: domainId }).pluck('username')) as string[];
+}
+
+/** Keys that die with the domain. */
+export async function listKeyIds(db: Queryable, domainId: string): Promise<string[]> {
+  return (await db('api_keys').where({ domain_id: domainId }).pluck('id')) as string[];
+}

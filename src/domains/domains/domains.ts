@@ -1,0 +1,129 @@
+/** Domains: tenants, each with a SIP domain of its own, and the walls between them. */
+import { z } from 'zod';
+import { SwitchyardError } from '../../errors';
+import { violatedUnique, type Db, type Queryable } from '../../infra/db';
+import { createId } from '../../infra/ids';
+import type { Caller } from '../../infra/route';
+import type { EventLog } from '../events/events';
+import { POOL_STREAM, type EventDraft } from '../events/events.store';
+import * as store from './domains.store';
+
+/** A DNS name: labels of letters, digits and inner hyphens; kept in lower case. */
+export const domainName = z
+  .string()
+  .min(1)
+  .max(253)
+  .toLowerCase()
+  .regex(
+    /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/,
+    'must be a DNS name: labels of letters, digits and inner hyphens, joined by dots',
+  )
+  .refine((s) => !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(s), 'must not look like an id');
+
+/** How a request names a domain: by its name or id. */
+export const domainReference = z.string().min(1).max(253).describe("A domain's name or id.");
+
+export const domainSchema = z
+  .object({
+    id: z.uuid(),
+    name: z.string(),
+    displayName: z.string(),
+    createdAt: z.iso.datetime(),
+    updatedAt: z.iso.datetime(),
+  })
+  .meta({ id: 'Domain' });
+
+export type DomainView = z.output<typeof domainSchema>;
+
+export function showDomain(row: store.DomainRecord): DomainView {
+  return {
+    id: row.id,
+    name: row.name,
+    displayName: row.display_name,
+    createdAt: row.created_at.toISOString(),
+    updatedAt: row.updated_at.toISOString(),
+  };
+}
+
+/** True where the caller may know that the domain exists. */
+export function mayUseDomain(caller: Caller, domainId: string): boolean {
+  return caller.scopes.includes('admin') || caller.domainId === domainId;
+}
+
+/**
+ * The domain a request names, or a domain key's own where it names none.
+ * @throws SwitchyardError not_found where there is none, or the caller may not know of it; invalid_request where an
+ * admin key names none
+ */
+export async function requireDomain(
+  db: Queryable,
+  caller: Caller,
+  nameOrId: string | undefined,
+): Promise<store.DomainRecord> {
+  const wanted = nameOrId ?? caller.domainId;
+  if (wanted === null || wanted === undefined) {
+    throw new SwitchyardError('invalid_request', 'Name a domain.', {
+      errors: [{ path: 'domain', message: 'is needed with an admin key' }],
+    });
+  }
+  const row = await store.findDomain(db, wanted);
+  if (!row || !mayUseDomain(caller, row.id)) throw new SwitchyardError('not_found', 'There is no such domain.');
+  return row;
+}
+
+export interface DomainsDeps {
+  db: Db;
+  events: EventLog;
+  /** After a user was changed or removed: nodes forget what they keep of it. */
+  onUserChanged: (user: { domain: string; username: string }) => void | Promise<void>;
+  /** Keys that died with their domain. */
+  onKeysRevoked: (apiKeyIds: readonly string[]) => void | Promise<void>;
+}
+
+/** A domain's own readers and those of the pool both hear of it. */
+function domainEvents(type: string, domain: DomainView): EventDraft[] {
+  return [domain.id, POOL_STREAM].map((stream) => ({ stream, type, data: { domain } }));
+}
+
+export async function createDomain(
+  deps: DomainsDeps,
+  input: { name: string; displayName: string },
+): Promise<DomainView> {
+  try {
+    return await deps.events.record(async (trx, emit) => {
+      const row = await store.insertDomain(trx, { id: createId(), name: input.name, display_name: input.displayName });
+      const view = showDomain(row);
+      domainEvents('domain.created', view).forEach(emit);
+      return view;
+    });
+  } catch (error) {
+    if (violatedUnique(error)) throw new SwitchyardError('conflict', `There is a domain "${input.name}" already.`);
+    throw error;
+  }
+}
+
+export async function changeDomain(deps: DomainsDeps, id: string, displayName: string): Promise<DomainView> {
+  return deps.events.record(async (trx, emit) => {
+    const row = await store.updateDomain(trx, id, displayName);
+    if (!row) throw new SwitchyardError('not_found', 'There is no such domain.');
+    const view = showDomain(row);
+    domainEvents('domain.updated', view).forEach(emit);
+    return view;
+  });
+}
+
+/** Refused while a call of the domain is going on. */
+export async function removeDomain(deps: DomainsDeps, domain: store.DomainRecord): Promise<void> {
+  const gone = await deps.events.record(async (trx, emit) => {
+    const { found, liveCalls } = await store.lockDomain(trx, domain.id);
+    if (!found) throw new SwitchyardError('not_found', 'There is no such domain.');
+    if (liveCalls) throw new SwitchyardError('conflict', 'Calls of this domain are going on: hang them up first.');
+    const usernames = await store.listUsernames(trx, domain.id);
+    const keyIds = await store.listKeyIds(trx, domain.id);
+    await store.deleteDomain(trx, domain.id);
+    domainEvents('domain.deleted', showDomain(domain)).forEach(emit);
+    return { usernames, keyIds };
+  });
+  await deps.onKeysRevoked(gone.keyIds);
+  for (const username of gone.usernames) await deps.onUserChanged({ domain: domain.name, username });
+}

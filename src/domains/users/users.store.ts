@@ -1,0 +1,65 @@
+/** The SQL of users. */
+import type { Queryable } from '../../infra/db';
+
+export interface UserRecord {
+  id: string;
+  domain_id: string;
+  username: string;
+  display_name: string;
+  caller_number: string | null;
+  ha1: string;
+  enabled: boolean;
+  created_at: Date;
+  updated_at: Date;
+}
+
+/** A user with its domain's name. */
+export interface NamedUser extends UserRecord {
+  domain_name: string;
+}
+
+export type UserChanges = Partial<Pick<UserRecord, 'display_name' | 'caller_number' | 'ha1' | 'enabled'>>;
+
+export async function insertUser(
+  db: Queryable,
+  row: Omit<UserRecord, 'created_at' | 'updated_at'>,
+): Promise<UserRecord> {
+  const rows = (await db('users').insert(row).returning('*')) as UserRecord[];
+  return rows[0]!;
+}
+
+/** @param domainId where only users of one domain may be seen */
+export async function findUser(db: Queryable, id: string, domainId: string | null): Promise<NamedUser | undefined> {
+  const query = withDomain(db).where('u.id', id);
+  if (domainId !== null) void query.where('u.domain_id', domainId);
+  return (await query.first()) as NamedUser | undefined;
+}
+
+export async function listUsers(
+  db: Queryable,
+  o: { domainId?: string; username?: string; after?: string; limit: number },
+): Promise<NamedUser[]> {
+  const query = withDomain(db)
+    .orderBy('u.id')
+    .limit(o.limit + 1);
+  if (o.domainId) void query.where('u.domain_id', o.domainId);
+  if (o.username) void query.where('u.username', o.username);
+  if (o.after) void query.where('u.id', '>', o.after);
+  return (await query) as NamedUser[];
+}
+
+export async function updateUser(db: Queryable, id: string, changes: UserChanges): Promise<UserRecord | undefined> {
+  const rows = (await db('users')
+    .where({ id })
+    .update({ ...changes, updated_at: db.fn.now() })
+    .returning('*')) as UserRecord[];
+  return rows[0];
+}
+
+export async function deleteUser(db: Queryable, id: string): Promise<boolean> {
+  return (await db('users').where({ id }).delete()) > 0;
+}
+
+function withDomain(db: Queryable) {
+  return db('users as u').join('domains as d', 'd.id', 'u.domain_id').select('u.*', 'd.name as domain_name');
+}

@@ -1,0 +1,158 @@
+/** Users: who may register at any node of the pool. Passwords are kept only as the digest SIP needs. */
+import { z } from 'zod';
+import { SwitchyardError } from '../../errors';
+import { violatedUnique, type Db } from '../../infra/db';
+import { createId } from '../../infra/ids';
+import type { Caller } from '../../infra/route';
+import { hashSipPassword } from '../../infra/secrets';
+import { plainText } from '../../infra/text';
+import { requireDomain } from '../domains/domains';
+import type { EventLog } from '../events/events';
+import * as store from './users.store';
+
+export const username = z
+  .string()
+  .regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be 1 to 64 of A-Z a-z 0-9 . _ -')
+  .describe('What the phone registers as, and what is dialled.');
+export const password = plainText({ min: 8, max: 128 }).describe('Kept only as a digest; never shown.');
+export const callerNumber = z
+  .string()
+  .regex(/^\+?[0-9]{1,32}$/, 'must be 1 to 32 digits, with a + before them where it is international')
+  .nullable()
+  .describe('Shown to who is called; the username where it is null.');
+
+/** One phone of a user, as the pool knows it. */
+export const registrationSchema = z
+  .object({
+    id: z.string(),
+    node: z.string(),
+    contact: z.string(),
+    userAgent: z.string(),
+    transport: z.string(),
+    registeredAt: z.iso.datetime(),
+    expiresAt: z.iso.datetime(),
+  })
+  .meta({ id: 'Registration' });
+export type RegistrationView = z.output<typeof registrationSchema>;
+
+export const userSchema = z
+  .object({
+    id: z.uuid(),
+    domain: z.string(),
+    username: z.string(),
+    displayName: z.string(),
+    callerNumber: z.string().nullable(),
+    enabled: z.boolean(),
+    createdAt: z.iso.datetime(),
+    updatedAt: z.iso.datetime(),
+    registrations: z.array(registrationSchema).describe('Where its phones are registered now.'),
+  })
+  .meta({ id: 'User' });
+export type UserView = z.output<typeof userSchema>;
+
+export interface UsersDeps {
+  db: Db;
+  events: EventLog;
+  /** Registrations by user id; users without one may be left out. */
+  listRegistrations: (userIds: readonly string[]) => Promise<ReadonlyMap<string, RegistrationView[]>>;
+  /** After a user was changed or removed: nodes forget what they keep of it. */
+  onUserChanged: (user: { domain: string; username: string }) => void | Promise<void>;
+}
+
+export interface NewUser {
+  domain?: string;
+  username: string;
+  password: string;
+  displayName: string;
+  callerNumber: string | null;
+  enabled: boolean;
+}
+
+export type UserPatch = Partial<Pick<NewUser, 'password' | 'displayName' | 'callerNumber' | 'enabled'>>;
+
+/** A user without what changes by itself; this is what events carry. */
+function showProvisioned(row: store.UserRecord, domain: string): Omit<UserView, 'registrations'> {
+  return {
+    id: row.id,
+    domain,
+    username: row.username,
+    displayName: row.display_name,
+    callerNumber: row.caller_number,
+    enabled: row.enabled,
+    createdAt: row.created_at.toISOString(),
+    updatedAt: row.updated_at.toISOString(),
+  };
+}
+
+/** Users with their registrations, asked for once for all of them. */
+export async function showUsers(deps: UsersDeps, rows: readonly store.NamedUser[]): Promise<Map<string, UserView>> {
+  const registrations = rows.length > 0 ? await deps.listRegistrations(rows.map((r) => r.id)) : new Map();
+  return new Map(
+    rows.map((row) => [
+      row.id,
+      {
+        ...showProvisioned(row, row.domain_name),
+        registrations: (registrations.get(row.id) as RegistrationView[] | undefined) ?? [],
+      },
+    ]),
+  );
+}
+
+/** @throws SwitchyardError not_found, also where the user is of a domain the caller can't see */
+export async function requireUser(db: Db, caller: Caller, id: string): Promise<store.NamedUser> {
+  const row = await store.findUser(db, id, caller.domainId);
+  if (!row) throw new SwitchyardError('not_found', 'There is no such user.');
+  return row;
+}
+
+export async function createUser(deps: UsersDeps, caller: Caller, input: NewUser): Promise<UserView> {
+  try {
+    return await deps.events.record(async (trx, emit) => {
+      const domain = await requireDomain(trx, caller, input.domain);
+      const row = await store.insertUser(trx, {
+        id: createId(),
+        domain_id: domain.id,
+        username: input.username,
+        display_name: input.displayName,
+        caller_number: input.callerNumber,
+        ha1: hashSipPassword(input.username, domain.name, input.password),
+        enabled: input.enabled,
+      });
+      const user = showProvisioned(row, domain.name);
+      emit({ stream: domain.id, type: 'user.created', userId: row.id, data: { user } });
+      return { ...user, registrations: [] };
+    });
+  } catch (error) {
+    if (violatedUnique(error)) throw new SwitchyardError('conflict', `There is a user "${input.username}" already.`);
+    throw error;
+  }
+}
+
+/** A new password is digested anew; nodes are told to forget the old one. */
+export async function changeUser(deps: UsersDeps, user: store.NamedUser, patch: UserPatch): Promise<store.NamedUser> {
+  const changes: store.UserChanges = {
+    ...(patch.displayName !== undefined && { display_name: patch.displayName }),
+    ...(patch.callerNumber !== undefined && { caller_number: patch.callerNumber }),
+    ...(patch.enabled !== undefined && { enabled: patch.enabled }),
+    ...(patch.password !== undefined && { ha1: hashSipPassword(user.username, user.domain_name, patch.password) }),
+  };
+  if (Object.keys(changes).length === 0) return user;
+  const changed = await deps.events.record(async (trx, emit) => {
+    const row = await store.updateUser(trx, user.id, changes);
+    if (!row) throw new SwitchyardError('not_found', 'There is no such user.');
+    const shown = showProvisioned(row, user.domain_name);
+    emit({ stream: user.domain_id, type: 'user.updated', userId: user.id, data: { user: shown } });
+    return { ...row, domain_name: user.domain_name };
+  });
+  await deps.onUserChanged({ domain: user.domain_name, username: user.username });
+  return changed;
+}
+
+export async function removeUser(deps: UsersDeps, user: store.NamedUser): Promise<void> {
+  await deps.events.record(async (trx, emit) => {
+    if (!(await store.deleteUser(trx, user.id))) throw new SwitchyardError('not_found', 'There is no such user.');
+    const shown = showProvisioned(user, user.domain_name);
+    emit({ stream: user.domain_id, type: 'user.deleted', userId: user.id, data: { user: shown } });
+  });
+  await deps.onUserChanged({ domain: user.domain_name, username: user.username });
+}
