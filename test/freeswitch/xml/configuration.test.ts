@@ -1,0 +1,105 @@
+import {
+  CONFIGURATION_NAMES,
+  configurationXml,
+  findAll,
+  parseDocument,
+  type Element,
+  type NodeSettings,
+} from '../../../src/freeswitch/xml';
+import { expectInert } from './hostile';
+
+const node: NodeSettings = {
+  name: 'n1',
+  host: '10.0.0.1',
+  eslPort: 8021,
+  eslPassword: 'p"<&>',
+  sipPort: 5060,
+  internodePort: 5080,
+  wsPort: 5066,
+  rtpFrom: 16384,
+  rtpTo: 16999,
+  heartbeatSeconds: 2,
+  xmlUrl: 'http://10.0.0.9/freeswitch/xml?a=1&b=2',
+  cdrUrl: 'http://10.0.0.9/freeswitch/cdr?a=1&b=2',
+  cdrCredentials: 'n1:secret',
+  poolHosts: ['10.0.0.1', '10.0.0.2', '10.0.0.2', 'not-an-address'],
+};
+const conf = (name: string, settings = node): Element => parseDocument(configurationXml(name, settings)!);
+const value = (root: Element, name: string): unknown =>
+  findAll(root, 'param').find((p) => p.attributes?.name === name)?.attributes?.value;
+
+it('answers each name with a document of that name, and nothing else', () => {
+  for (const name of CONFIGURATION_NAMES) {
+    expectInert(configurationXml(name, node)!);
+    expect(findAll(conf(name), 'configuration')[0]?.attributes?.name).toBe(name);
+  }
+  for (const name of ['verto.conf', 'toString', '__proto__', '']) expect(configurationXml(name, node)).toBeUndefined();
+});
+
+it('opens the Event Socket to the loopback, and outside only where somebody is named', () => {
+  expect(value(conf('event_socket.conf'), 'listen-ip')).toBe('127.0.0.1');
+  expect(value(conf('event_socket.conf'), 'password')).toBe('p"<&>');
+  const outside = { ...node, controlHosts: ['10.0.0.9'] };
+  expect(value(conf('event_socket.conf', outside), 'listen-ip')).toBe('0.0.0.0');
+  const esl = findAll(conf('acl.conf', outside), 'list')[0]!;
+  expect(esl.attributes).toEqual({ name: 'esl', default: 'deny' });
+  expect(esl.children?.map((c) => c.attributes?.cidr)).toEqual(['127.0.0.0/8', '::1/128', '10.0.0.9/32']);
+});
+
+it('lets only the nodes of the pool use the internode profile', () => {
+  const pool = findAll(conf('acl.conf'), 'list')[1]!;
+  expect(pool.children?.map((c) => c.attributes?.cidr)).toEqual(['10.0.0.1/32', '10.0.0.2/32']);
+});
+
+it('asks phones for a password, and forces no domain', () => {
+  const [internal, internode] = findAll(conf('sofia.conf'), 'profile');
+  expect(internal?.attributes?.name).toBe('internal');
+  expect(value(internal!, 'auth-calls')).toBe('true');
+  expect(value(internal!, 'ws-binding')).toBe('10.0.0.1:5066');
+  expect(value(internal!, 'force-register-domain')).toBeUndefined();
+  expect(findAll(internal!, 'param').filter((p) => p.attributes?.name === 'apply-candidate-acl')).toHaveLength(3);
+  expect(value(internode!, 'apply-inbound-acl')).toBe('pool');
+  expect(value(internode!, 'context')).toBe('internode');
+});
+
+describe('layouts', () => {
+  const layouts = findAll(conf('conference_layouts.conf'), 'layout').filter((l) => l.attributes?.name);
+
+  it('has every name a group uses', () => {
+    const names = new Set(layouts.map((l) => l.attributes?.name));
+    const used = findAll(conf('conference_layouts.conf'), 'group').flatMap((g) => g.children!.map((c) => c.text));
+    expect(used.length).toBeGreaterThan(20);
+    for (const name of used) expect(names).toContain(name);
+  });
+
+  it('keeps every picture on the canvas', () => {
+    for (const layout of layouts) {
+      for (const image of layout.children!) {
+        const [x, y, scale] = ['x', 'y', 'scale'].map((k) => Number(image.attributes?.[k]));
+        const height = Number(image.attributes?.hscale ?? scale);
+        expect([layout.attributes?.name, x! + scale! <= 360, y! + height <= 360, x! >= 0, y! >= 0]).toEqual([
+          layout.attributes?.name,
+          true,
+          true,
+          true,
+          true,
+        ]);
+      }
+    }
+  });
+
+  it('divides 3x3 into nine', () => {
+    const images = layouts.find((l) => l.attributes?.name === '3x3')!.children!;
+    expect(images.map((i) => `${i.attributes?.x},${i.attributes?.y}`)).toEqual([
+      '0,0',
+      '120,0',
+      '240,0',
+      '0,120',
+      '120,120',
+      '240,120',
+      '0,240',
+      '120,240',
+      '240,240',
+    ]);
+  });
+});
