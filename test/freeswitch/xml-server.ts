@@ -33,11 +33,12 @@ export async function startXmlServer(name: string): Promise<XmlServer> {
     req.on('data', (chunk: Buffer) => chunks.push(chunk));
     req.on('end', () => {
       credentials.add(Buffer.from((req.headers.authorization ?? '').slice(6), 'base64').toString());
-      const form = Object.fromEntries(new URLSearchParams(Buffer.concat(chunks).toString()));
+      const body = Buffer.concat(chunks).toString();
       if (req.url?.startsWith('/cdr')) {
-        records.push(JSON.parse(form.cdr ?? '{}') as Record<string, unknown>);
+        records.push(JSON.parse(body) as Record<string, unknown>);
         return res.end('ok');
       }
+      const form = Object.fromEntries(new URLSearchParams(body));
       const request = parseXmlRequest(form);
       asked.push({ request, form });
       const xml =

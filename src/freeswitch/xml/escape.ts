@@ -14,12 +14,23 @@ export function escapeText(text: string): string {
   return text.replace(CONTROL, ' ').replace(NOT_XML, '\ufffd').trim().replace(EXPANDS, '\uff04');
 }
 
+/** Signs that FreeSWITCH acts on in a caller's name, and the full-width ones that look the same. */
+const WIDE: Record<string, string> = {
+  '"': '\u201d',
+  '\\': '\uff3c',
+  '/': '\uff0f',
+  ':': '\uff1a',
+  '@': '\uff20',
+  '%': '\uff05',
+};
+
 /**
- * For a caller's name: it becomes a quoted string in SIP, which FreeSWITCH writes without escaping, and data of an
- * application, where a backslash starts an escape.
+ * For a caller's name. FreeSWITCH writes it into SIP's quoted string as it is, takes a backslash for an escape, cuts
+ * the name at `/`, `:` and `@`, and decodes `%E9` into a byte that is no UTF-8: these signs become full-width ones.
  */
 export function callerNameText(name: string): string {
-  return escapeText(name).replace(/"/g, '\u201d').replace(/\\/g, '\uff3c').slice(0, 128);
+  const wide = escapeText(name).replace(/["\\/:@]|%(?=[0-9a-f]{2})/gi, (sign) => WIDE[sign]!);
+  return Array.from(wide).slice(0, 128).join('');
 }
 
 /** Escapes text for the inside of a double-quoted attribute, for answers made without the document builder. */

@@ -70,5 +70,5 @@ it('echoes', () => expect(steps(echoPlan())).toEqual(['answer', 'echo']));
 
 it('refuses with a cause, and keeps the reason as text', () => {
   const plan = steps(refusePlan({ sipStatus: 404, reason: 'no such number: ${system(x)}' }));
-  expect(plan).toEqual(['set switchyard_refused=no such number: ＄{system(x)}', 'hangup UNALLOCATED_NUMBER']);
+  expect(plan).toEqual(['set switchyard_refused=no such number： ＄{system(x)}', 'hangup UNALLOCATED_NUMBER']);
 });

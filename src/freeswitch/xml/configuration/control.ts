@@ -34,8 +34,8 @@ export function jsonCdrConf(node: NodeSettings): Element[] {
     params({
       'log-b-leg': true,
       'prefix-a-leg': false,
-      encode: true,
-      'encode-values': true,
+      encode: false,
+      'encode-values': false,
       url: node.cdrUrl,
       cred: node.cdrCredentials,
       'auth-scheme': 'basic',
