@@ -1,0 +1,75 @@
+/** Starts the planned media nodes, real or simulated, as children that end with us. */
+import { extname, join } from 'node:path';
+import { startChild, type Child } from './child';
+import { launchRealNode } from './launch-node';
+import { xmlUrlOf, type NodePlan } from './media-nodes';
+import { findFreePort } from './ports';
+import type { KeptSecrets } from './run-state';
+import type { StartOptions } from './start-options';
+
+export interface RunningPool {
+  children: Child[];
+  simulatorUrl?: string;
+}
+
+export interface PoolOptions {
+  options: StartOptions;
+  plans: NodePlan[];
+  freeswitch: string | undefined;
+  secrets: KeptSecrets;
+  switchyardUrl: string;
+}
+
+export async function startMediaNodes(o: PoolOptions): Promise<RunningPool> {
+  return o.freeswitch ? startRealNodes(o, o.freeswitch) : startSimulatedNodes(o);
+}
+
+/** What a node shows: the pool's token, and a secret of its own that is remembered from its first visit on. */
+function passwordOf(o: PoolOptions, plan: NodePlan): string {
+  const token = process.env.NODE_JOIN_TOKEN || o.secrets.nodeJoinToken;
+  return `${token}.${o.secrets.nodeSecrets[plan.name]}`;
+}
+
+async function startRealNodes(o: PoolOptions, binary: string): Promise<RunningPool> {
+  const children = await Promise.all(
+    o.plans.map(async (plan): Promise<Child> => {
+      const node = await launchRealNode({
+        binary,
+        dir: join(o.options.stateDir, 'nodes', plan.name),
+        name: plan.name,
+        xmlUrl: xmlUrlOf(plan, o.switchyardUrl),
+        password: passwordOf(o, plan),
+        env: { SWITCHYARD_RTP_FROM: String(plan.rtpFrom), SWITCHYARD_RTP_TO: String(plan.rtpTo) },
+      });
+      let running = true;
+      const ended = node.ended.finally(() => (running = false));
+      return {
+        name: plan.name,
+        logFile: node.logFile,
+        ended,
+        isRunning: () => running,
+        lastLines: (count) => node.lastLines(count),
+        stop: () => node.stop(),
+      };
+    }),
+  );
+  return { children };
+}
+
+async function startSimulatedNodes(o: PoolOptions): Promise<RunningPool> {
+  const control = o.options.simulatorPort ?? (await findFreePort());
+  const nodes = o.plans.map((plan) => ({
+    name: plan.name,
+    eslPort: plan.eslPort,
+    xmlUrl: xmlUrlOf(plan, o.switchyardUrl),
+    password: passwordOf(o, plan),
+  }));
+  const child = startChild({
+    name: 'Simulated nodes',
+    command: process.execPath,
+    args: [...process.execArgv, join(__dirname, '..', 'src', 'simulator', `main${extname(__filename)}`)],
+    env: { ...process.env, SIMULATOR_CONTROL_PORT: String(control), SIMULATOR_NODES: JSON.stringify(nodes) },
+    logFile: join(o.options.stateDir, 'logs', 'simulator.log'),
+  });
+  return { children: [child], simulatorUrl: `http://127.0.0.1:${control}` };
+}

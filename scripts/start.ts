@@ -1,0 +1,227 @@
+/** `./scripts/start`: brings up stores, Switchyard and media nodes in order, says where they are, stops them in reverse. */
+import { resolve, join, extname } from 'node:path';
+import type { Child } from './child';
+import { startChild } from './child';
+import { createApiClient, waitFor, type ApiClient } from './api-client';
+import { playDemo } from './demo';
+import { findFreeswitch, planNodes, portsOf, type NodePlan } from './media-nodes';
+import { startMediaNodes } from './launch-pool';
+import { isPortFree } from './ports';
+import { projectRoot, StartFault } from './project';
+import { holdStateDir, keepSecrets, removeRunFile, writeRunFile, type KeptSecrets } from './run-state';
+import { readStartOptions, START_HELP, type StartOptions } from './start-options';
+import { startStores, type Stores } from './stores';
+
+const READY_TIMEOUT_MS = 30_000;
+const SERVING_TIMEOUT_MS = 60_000;
+
+const say = (line = ''): void => {
+  process.stdout.write(`${line}\n`);
+};
+
+async function main(): Promise<number> {
+  const options = readStartOptions(process.argv.slice(2), process.env);
+  if (options.help) {
+    say(START_HELP);
+    return 0;
+  }
+  options.stateDir = resolve(projectRoot(), options.stateDir);
+  const release = holdStateDir(options.stateDir);
+  const started: Child[] = [];
+  const interrupted = new AbortController();
+  const interrupt = (): void => interrupted.abort();
+  process.on('SIGINT', interrupt);
+  process.on('SIGTERM', interrupt);
+  process.on('SIGHUP', interrupt);
+  try {
+    // What is still being started when Ctrl-C comes hangs on our pipes, and ends with us.
+    return await Promise.race([
+      run(options, started, interrupted.signal),
+      untilAborted(interrupted.signal).then(() => 0),
+    ]);
+  } catch (fault) {
+    if (interrupted.signal.aborted) return 0;
+    const plain = fault instanceof StartFault || (fault as Error).name === 'ApiFault';
+    process.stderr.write(`\n${plain ? (fault as Error).message : ((fault as Error).stack ?? String(fault))}\n`);
+    return 1;
+  } finally {
+    removeRunFile(options.stateDir);
+    if (started.length) say('\nStopping…');
+    for (const child of started.reverse()) {
+      const wasRunning = child.isRunning();
+      await child.stop();
+      say(`  ${child.name} ${wasRunning ? 'stopped' : 'had ended'}`);
+    }
+    release();
+  }
+}
+
+async function run(options: StartOptions, started: Child[], interrupted: AbortSignal): Promise<number> {
+  const freeswitch = findFreeswitch(options);
+  const plans = planNodes(options, freeswitch ? 'real' : 'simulated');
+  await refuseTakenPorts(options, plans);
+  const secrets = keepSecrets(
+    options.stateDir,
+    plans.map((plan) => plan.name),
+  );
+  const note = (line: string): void => {
+    if (interrupted.aborted) throw new StartFault('Interrupted.');
+    say(`  ${line}`);
+  };
+
+  say('Starting Switchyard');
+  const stores = await startStores({ ...options, password: secrets.storePassword, report: note });
+  started.push(...stores.children);
+  note(`Postgres    ${options.databaseUrl ? 'yours (DATABASE_URL)' : `started; data in ${stores.dataDir}`}`);
+  note(`Redis       ${options.redisUrl ? 'yours (REDIS_URL)' : 'started, private to this run'}`);
+
+  const url = `http://${options.httpHost === '0.0.0.0' ? '127.0.0.1' : options.httpHost}:${options.httpPort}`;
+  const switchyard = startSwitchyard(options, secrets, stores, url);
+  started.push(switchyard);
+  await untilReady(url, switchyard);
+  note(`Switchyard  ready at ${url}`);
+
+  const nodes = await startMediaNodes({ options, plans, freeswitch, secrets, switchyardUrl: url });
+  started.push(...nodes.children);
+  const api = createApiClient(url, secrets.apiKey);
+  await untilServing(api, plans, [switchyard, ...nodes.children]);
+  note(
+    freeswitch
+      ? `Media       ${plans.length} real nodes (${freeswitch})`
+      : `Media       ${plans.length} simulated nodes, since ${options.simulated ? 'that was asked for' : 'no FreeSWITCH was found (set FREESWITCH_BIN)'}`,
+  );
+
+  writeRunFile(options.stateDir, {
+    url,
+    apiKey: secrets.apiKey,
+    databaseUrl: stores.databaseUrl,
+    redisUrl: stores.redisUrl,
+    nodes: plans.map(({ name, kind, eslPort, sipPort, wsUrl }) => ({ name, kind, eslPort, sipPort, wsUrl })),
+    pid: process.pid,
+    simulatorUrl: nodes.simulatorUrl,
+  });
+  printSummary(url, secrets.apiKey, plans, options.stateDir);
+
+  const broken = firstToEnd(started);
+  if (options.demo) {
+    const demo = playDemo({ api, nodes: plans, simulatorUrl: nodes.simulatorUrl, say, interrupted });
+    await Promise.race([demo, broken, untilAborted(interrupted)]);
+    if (options.once || interrupted.aborted) return 0;
+  }
+  say('\nCtrl-C stops everything.');
+  await Promise.race([broken, untilAborted(interrupted)]);
+  return 0;
+}
+
+async function refuseTakenPorts(options: StartOptions, plans: NodePlan[]): Promise<void> {
+  const taken: string[] = [];
+  for (const { port, use, setting } of portsOf(options, plans)) {
+    if (port > 65535) throw new StartFault(`There is no port ${port} for ${use}: lower ${setting}.`);
+    if (!(await isPortFree(port))) taken.push(`  port ${port} (${use}): choose another with ${setting}`);
+  }
+  if (taken.length) throw new StartFault(`Something else already uses\n${taken.join('\n')}`);
+}
+
+function startSwitchyard(options: StartOptions, secrets: KeptSecrets, stores: Stores, url: string): Child {
+  const main = join(__dirname, '..', 'src', `main${extname(__filename)}`);
+  return startChild({
+    name: 'Switchyard',
+    command: process.execPath,
+    args: [...process.execArgv, main],
+    env: {
+      ...process.env,
+      HTTP_HOST: options.httpHost,
+      HTTP_PORT: String(options.httpPort),
+      PUBLIC_URL: process.env.PUBLIC_URL || url,
+      DATABASE_URL: stores.databaseUrl,
+      REDIS_URL: stores.redisUrl,
+      SWITCHYARD_SECRET: process.env.SWITCHYARD_SECRET || secrets.switchyardSecret,
+      NODE_JOIN_TOKEN: process.env.NODE_JOIN_TOKEN || secrets.nodeJoinToken,
+      BOOTSTRAP_API_KEY: secrets.apiKey,
+    },
+    logFile: join(options.stateDir, 'logs', 'switchyard.log'),
+  });
+}
+
+async function untilReady(url: string, switchyard: Child): Promise<void> {
+  const ask = async (): Promise<boolean> => {
+    failIfEnded([switchyard]);
+    return (await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(2000) })).ok;
+  };
+  await waitForOrShow(switchyard, 'Switchyard to be ready', ask, (ready) => ready, READY_TIMEOUT_MS);
+}
+
+async function untilServing(api: ApiClient, plans: NodePlan[], children: Child[]): Promise<void> {
+  const ask = (): Promise<{ items: { name: string; state: string }[] }> => {
+    failIfEnded(children);
+    return api.get('/v1/nodes?limit=100');
+  };
+  const serving = (list: { items: { name: string; state: string }[] }): boolean =>
+    plans.every((plan) => list.items.some((node) => node.name === plan.name && node.state === 'serving'));
+  await waitForOrShow(children.at(-1)!, 'the media nodes to serve', ask, serving, SERVING_TIMEOUT_MS);
+}
+
+async function waitForOrShow<T>(
+  child: Child,
+  what: string,
+  ask: () => Promise<T>,
+  test: (value: T) => boolean,
+  timeoutMs: number,
+): Promise<void> {
+  try {
+    await waitFor(what, ask, test, timeoutMs);
+  } catch (fault) {
+    throw new StartFault(`${(fault as Error).message}\nThe last lines of ${child.logFile}:\n${child.lastLines()}`);
+  }
+}
+
+function failIfEnded(children: Child[]): void {
+  const ended = children.find((child) => !child.isRunning());
+  if (ended) throw new StartFault(endedText(ended));
+}
+
+const endedText = (child: Child): string =>
+  `${child.name} ended by itself. The last lines of ${child.logFile}:\n${child.lastLines()}`;
+
+/** Rejects when one of them ends. */
+function firstToEnd(children: Child[]): Promise<never> {
+  const ends = children.map((child) =>
+    child.ended.then((): never => {
+      throw new StartFault(endedText(child));
+    }),
+  );
+  const first = Promise.race(ends);
+  first.catch(() => undefined); // it is awaited later, or not at all
+  ends.forEach((end) => end.catch(() => undefined));
+  return first;
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    // A signal alone keeps no process alive.
+    const alive = setInterval(() => undefined, 60_000);
+    signal.addEventListener('abort', () => (clearInterval(alive), resolve()), { once: true });
+  });
+}
+
+function printSummary(url: string, apiKey: string, plans: NodePlan[], stateDir: string): void {
+  say(`
+Switchyard is running.
+
+  API         ${url}/v1
+  Docs        ${url}/docs
+  API key     ${apiKey}
+  Written to  ${join(stateDir, 'run.json')}; logs in ${join(stateDir, 'logs')}
+`);
+  for (const plan of plans) {
+    const where = plan.kind === 'real' ? `  SIP ${plan.host}:${plan.sipPort}  WebSocket ${plan.wsUrl}` : '';
+    say(`  ${plan.name}      ${plan.kind}${where}  Event Socket ${plan.host}:${plan.eslPort}`);
+  }
+  say(`
+Try it:
+
+  curl -s ${url}/v1/nodes -H "Authorization: Bearer ${apiKey}"`);
+}
+
+void main().then((code) => process.exit(code));
