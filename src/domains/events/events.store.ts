@@ -101,15 +101,32 @@ export async function readEventHead(db: Queryable, stream: string): Promise<{ fi
   return head ? { first: Number(head.first_number), last: Number(head.last_number) } : { first: 1, last: 0 };
 }
 
-/** Removes events older than `before`; the head remembers where the log now begins, so that a gap can be said. */
-export async function trimEvents(db: Queryable, before: Date): Promise<number> {
+/** The last number given in each of these streams; streams nothing was written to are left out. */
+export async function readEventHeads(
+  db: Queryable,
+  streams: readonly string[],
+): Promise<{ stream: string; last: number }[]> {
+  const rows = (await db('event_heads').whereIn('stream', streams).select('stream', 'last_number')) as {
+    stream: string;
+    last_number: string;
+  }[];
+  return rows.map((row) => ({ stream: row.stream, last: Number(row.last_number) }));
+}
+
+/**
+ * Removes events older than `before`, `limit` at once, so that no writer waits long for its stream's head. The head
+ * remembers where the log now begins.
+ */
+export async function trimEvents(db: Queryable, before: Date, limit = 5000): Promise<number> {
   const result = await db.raw<{ rows: { count: string }[] }>(
-    `with gone as (delete from events where at < ? returning stream, number),
+    `with old as (select stream, number from events where at < ? order by at, number limit ?),
+          gone as (delete from events e using old where e.stream = old.stream and e.number = old.number
+                   returning e.stream, e.number),
           ends as (select stream, max(number) as last from gone group by stream),
           heads as (update event_heads h set first_number = greatest(h.first_number, ends.last + 1)
                     from ends where ends.stream = h.stream)
      select count(*) from gone`,
-    [before],
+    [before, limit],
   );
   return Number(result.rows[0]?.count ?? 0);
 }

@@ -1,0 +1,138 @@
+/** GET /v1/events: the numbered log, as a stream, as a WebSocket, or page by page. */
+import { z } from 'zod';
+import type { WebSocket } from 'ws';
+import { SwitchyardError } from '../../errors';
+import type { Db } from '../../infra/db';
+import type { Logger } from '../../infra/logger';
+import { defineRoute, type Caller, type Route } from '../../infra/route';
+import { readEventHead, readEvents } from './events.store';
+import { withGaps, type EventHub } from './hub';
+import { openSocket, openSse } from './outlets';
+import { eventSchema, eventsQuery, openReading, showEvent, type EventsQuery, type Reading } from './reading';
+import { streamEvents, type StreamDeps } from './stream';
+
+export interface EventsDeps {
+  db: Db;
+  hub: EventHub;
+  logger: Logger;
+  /** Is the key of this Authorization header still good? (The app's authenticate.) */
+  authenticate: (bearer: string) => Promise<Caller | undefined>;
+  /** Hears of revoked keys (createKeyRing().onRevoked). */
+  onKeyRevoked: (listener: (apiKeyId: string) => void) => () => void;
+  heartbeatMs?: number;
+  stalledMs?: number;
+  /** How many streams one key may have open in this process. */
+  maxStreamsPerKey?: number;
+}
+
+export interface EventsEntrance {
+  routes: Route[];
+  /** Takes a WebSocket that came for /v1/events with a key that was found good. */
+  acceptSocket(socket: WebSocket, reading: Reading, caller: Caller, bearer: string): Promise<void>;
+  /** Checks a WebSocket's request before it is accepted. @throws SwitchyardError */
+  checkSocket(caller: Caller, query: Record<string, string>, lastEventId?: string): Promise<Reading>;
+}
+
+const page = z.object({
+  items: z.array(eventSchema),
+  gap: z
+    .object({ from: z.number().int(), to: z.number().int() })
+    .nullable()
+    .describe('Numbers that are no more, before or among these events.'),
+  nextSince: z.number().int().describe('`since` of the next page; the same as before where there is nothing new.'),
+});
+
+export function createEventsEntrance(deps: EventsDeps): EventsEntrance {
+  const open = new Map<string, number>();
+
+  async function run(caller: Caller, bearer: string, act: (stream: StreamDeps) => Promise<void>): Promise<void> {
+    const id = caller.apiKeyId;
+    open.set(id, (open.get(id) ?? 0) + 1);
+    try {
+      await act({
+        hub: deps.hub,
+        logger: deps.logger,
+        stillValid: async () => (await deps.authenticate(bearer)) !== undefined,
+        onRevoked: (listener) => deps.onKeyRevoked((revoked) => revoked === id && listener()),
+        heartbeatMs: deps.heartbeatMs ?? 15_000,
+        stalledMs: deps.stalledMs ?? 30_000,
+      });
+    } finally {
+      const left = (open.get(id) ?? 1) - 1;
+      if (left > 0) open.set(id, left);
+      else open.delete(id);
+    }
+  }
+
+  function mayOpen(caller: Caller): void {
+    if ((open.get(caller.apiKeyId) ?? 0) >= (deps.maxStreamsPerKey ?? 200)) {
+      throw new SwitchyardError('rate_limited', 'This key has too many event streams open.');
+    }
+  }
+
+  const route = defineRoute({
+    method: 'get',
+    path: '/v1/events',
+    tag: 'Events',
+    summary: 'Read events',
+    description: [
+      'Server-Sent Events: `id` is the number, `event` the type, `data` the event as JSON. A connection that upgrades to',
+      'a WebSocket gets the same as JSON messages. Come back with `since` (or `Last-Event-ID`): you get each event once,',
+      'in order. Where events are kept no more, an event `gap` `{from, to}` says so. A comment comes every 15 seconds.',
+      '`format=json` reads one page.',
+    ].join(' '),
+    scope: 'domain',
+    query: eventsQuery,
+    answers: { 200: page },
+    errors: ['not_found'],
+    handle: async ({ query, caller, request, response }) => {
+      const reading = await openReading(deps.db, caller, query, request.get('last-event-id'));
+      if (query.format === 'json' || request.method === 'HEAD')
+        return { body: await readPage(deps.db, reading, query) };
+      mayOpen(caller);
+      const bearer = (request.get('authorization') ?? '').replace(/^Bearer /i, '');
+      await run(caller, bearer, (stream) => streamEvents(stream, reading, openSse(response, reading.after)));
+      return undefined;
+    },
+  });
+
+  return {
+    routes: [route],
+    async checkSocket(caller, query, lastEventId) {
+      const result = eventsQuery.strict().safeParse(query);
+      if (!result.success) {
+        const errors = result.error.issues.map((i) => ({ path: i.path.join('.'), message: i.message }));
+        throw new SwitchyardError('invalid_request', 'The query is not valid.', { errors });
+      }
+      mayOpen(caller);
+      return openReading(deps.db, caller, result.data, lastEventId);
+    },
+    acceptSocket: (socket, reading, caller, bearer) =>
+      run(caller, bearer, (stream) => streamEvents(stream, reading, openSocket(socket))),
+  };
+}
+
+const MAX_SCANS = 10;
+
+/** Looks through a bounded part of the log: a page may hold less than `limit`, and still be followed by another. */
+async function readPage(db: Db, reading: Reading, query: EventsQuery): Promise<z.output<typeof page>> {
+  const items: z.output<typeof eventSchema>[] = [];
+  let gap = null as { from: number; to: number } | null;
+  let at = reading.after;
+  for (let scan = 0; scan < MAX_SCANS && items.length < query.limit; scan += 1) {
+    const { last } = await readEventHead(db, reading.stream);
+    const events = await readEvents(db, reading.stream, at, query.limit);
+    for (const item of withGaps(events, at, events.length < query.limit ? last : at)) {
+      if (item.kind === 'gap') {
+        gap = { from: gap?.from ?? item.from, to: item.to };
+        at = item.to;
+      } else {
+        at = item.event.number;
+        if (reading.wanted(item.event)) items.push(showEvent(item.event));
+      }
+      if (items.length === query.limit) break;
+    }
+    if (at >= last) break;
+  }
+  return { items, gap, nextSince: at };
+}

@@ -1,0 +1,82 @@
+/** What a reader of events asks for: which stream, from where, and which of its events. */
+import { z } from 'zod';
+import { SwitchyardError } from '../../errors';
+import type { Db } from '../../infra/db';
+import type { Caller } from '../../infra/route';
+import { domainReference, requireDomain } from '../domains/domains';
+import { POOL_STREAM, readEventHead, type LoggedEvent } from './events.store';
+import type { Followed } from './hub';
+
+const number = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+
+export const eventsQuery = z.object({
+  domain: domainReference.optional().describe("A domain's name or id. An admin key that names none reads the pool's."),
+  since: number.optional().describe('The number of the last event you have; left out: only what happens from now on.'),
+  types: z
+    .string()
+    .regex(/^(\*|[a-z_]+(\.[a-z_]+)*(\.\*)?)(,(\*|[a-z_]+(\.[a-z_]+)*(\.\*)?))*$/, 'must be like call.*,user.created')
+    .max(500)
+    .optional()
+    .describe('Only events of these types: names, or the beginnings of names, as in `call.*,registration.started`.'),
+  callId: z.uuid().optional().describe('Only events of this call.'),
+  userId: z.uuid().optional().describe('Only events of this user.'),
+  format: z.enum(['stream', 'json']).default('stream').describe('`json` reads one page instead of a stream.'),
+  limit: z.coerce.number().int().min(1).max(1000).default(200).describe('Events on a page, with `format=json`.'),
+});
+export type EventsQuery = z.output<typeof eventsQuery>;
+
+export const eventSchema = z
+  .object({
+    number: z.number().int(),
+    type: z.string(),
+    at: z.iso.datetime(),
+    callId: z.string().nullable(),
+    userId: z.string().nullable(),
+    nodeId: z.string().nullable(),
+    data: z.record(z.string(), z.unknown()),
+  })
+  .meta({ id: 'Event' });
+
+/** An event as readers get it. */
+export function showEvent(event: LoggedEvent): z.output<typeof eventSchema> {
+  const { stream: _stream, ...shown } = event;
+  return shown;
+}
+
+export interface Reading {
+  stream: string;
+  after: number;
+  wanted: (event: LoggedEvent) => boolean;
+}
+
+/**
+ * @param lastEventId the header Last-Event-ID, which browsers send when they come back: it is newer than `since`
+ * @throws SwitchyardError not_found, invalid_request
+ */
+export async function openReading(db: Db, caller: Caller, query: EventsQuery, lastEventId?: string): Promise<Reading> {
+  const pool = query.domain === undefined && caller.domainId === null;
+  const stream = pool ? POOL_STREAM : (await requireDomain(db, caller, query.domain)).id;
+  const { last } = await readEventHead(db, stream);
+  const back = lastEventId === undefined || lastEventId === '' ? undefined : number.safeParse(lastEventId);
+  if (back && !back.success) throw new SwitchyardError('invalid_request', 'Last-Event-ID must be a number.');
+  const after = back?.data ?? query.since ?? (query.format === 'json' ? 0 : last);
+  if (after > last) {
+    throw new SwitchyardError('invalid_request', `The log ends at ${last}: number ${after} was not given yet.`);
+  }
+  return { stream, after, wanted: eventFilter(query) };
+}
+
+/** @returns what says whether an event is asked for */
+export function eventFilter(query: Pick<EventsQuery, 'types' | 'callId' | 'userId'>): (event: LoggedEvent) => boolean {
+  const types = query.types?.split(',').map((type) => ({ name: type.replace(/\*$/, ''), begins: type.endsWith('*') }));
+  const { callId, userId } = query;
+  return (event) =>
+    (!types || types.some((t) => (t.begins ? event.type.startsWith(t.name) : event.type === t.name))) &&
+    (callId === undefined || event.callId === callId.toLowerCase()) &&
+    (userId === undefined || event.userId === userId.toLowerCase());
+}
+
+/** Gaps are always told: what was asked for may have been in them. */
+export function isWanted(item: Followed, reading: Reading): boolean {
+  return item.kind === 'gap' || reading.wanted(item.event);
+}

@@ -1,0 +1,54 @@
+/** WebSockets: a connection that upgrades at /v1/events is checked like any request before it is accepted. */
+import type { IncomingMessage, Server } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { WebSocketServer } from 'ws';
+import type { EventsEntrance } from '../domains/events/events.routes';
+import { SwitchyardError } from '../errors';
+import { nameDbFault } from '../infra/db';
+import type { Logger } from '../infra/logger';
+import { bearerOf, type Authenticate } from './authentication';
+import { refuseSocket } from './server';
+
+/** @returns how to close all sockets when the server stops */
+export function attachEventSockets(
+  server: Server,
+  o: { events: EventsEntrance; authenticate: Authenticate; logger: Logger },
+): { close(): void } {
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: 4096, perMessageDeflate: false });
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    socket.on('error', () => socket.destroy());
+    accept(request, socket, head).catch((fault: unknown) => {
+      const named = nameDbFault(fault);
+      if (!(named instanceof SwitchyardError)) o.logger.error({ err: fault }, 'a WebSocket failed');
+      refuseSocket(socket, named instanceof SwitchyardError ? named : new SwitchyardError('internal'));
+    });
+  });
+
+  async function accept(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const url = new URL(request.url ?? '/', 'http://localhost');
+    if (url.pathname !== '/v1/events') throw new SwitchyardError('not_found', 'There is nothing at this path.');
+    const bearer = bearerOf(request.headers.authorization);
+    const caller = bearer === undefined ? undefined : await o.authenticate(bearer);
+    if (!caller || bearer === undefined) throw new SwitchyardError('unauthorized');
+    const lastEventId = request.headers['last-event-id'];
+    const reading = await o.events.checkSocket(
+      caller,
+      Object.fromEntries(url.searchParams),
+      typeof lastEventId === 'string' ? lastEventId : undefined,
+    );
+    if (socket.destroyed) return;
+    sockets.handleUpgrade(request, socket, head, (ws) => {
+      o.events.acceptSocket(ws, reading, caller, bearer).catch((error: Error) => {
+        o.logger.error({ err: error }, 'an event socket failed');
+        ws.terminate();
+      });
+    });
+  }
+
+  return {
+    close() {
+      for (const client of sockets.clients) client.terminate();
+      sockets.close();
+    },
+  };
+}
