@@ -1,0 +1,188 @@
+/** What all parts of one simulated node share: who it is, its channels, its timers, and the way its events go out. */
+import { randomUUID } from 'node:crypto';
+import type { Logger } from '../infra/logger';
+import type { Element } from '../freeswitch/xml/document';
+import type { TakeIn } from './calls';
+import type { Leg } from './leg';
+import { post, readAnswer } from './xml-client';
+
+export type EventBody = Record<string, string>;
+
+/** An Event Socket client that listens. */
+export interface Listener {
+  wants(name: string, subclass: string | undefined): boolean;
+  deliver(json: string): void;
+}
+
+/** What can be wrong with a node, on demand. */
+export interface FaultState {
+  frozen: boolean;
+  heartbeatsSilent: boolean;
+  replyDelayMs: number;
+  /** How many of the next originates are refused, and with what. */
+  refusals: number;
+  refusalCause: string;
+}
+
+const XML_TIMEOUT_MS = 5000;
+
+export class NodeCore {
+  readonly legs = new Map<string, Leg>();
+  readonly listeners = new Set<Listener>();
+  readonly faults: FaultState = {
+    frozen: false,
+    heartbeatsSilent: false,
+    replyDelayMs: 0,
+    refusals: 0,
+    refusalCause: 'NORMAL_TEMPORARY_FAILURE',
+  };
+  readonly coreUuid: string = randomUUID();
+  readonly startedMs: number;
+  readonly maxSessions = 1000;
+  readonly sessionsPerSecond = 300;
+  sessionsSinceStart = 0;
+  sessionPeak = 0;
+  isOver = false;
+  /** Where its records go; from json_cdr.conf. */
+  cdr?: { url: string; credentials: string; encode: boolean };
+  /** How another node of this process hands a call in, and takes it back. Set by the calls of this node. */
+  takeIn?: (o: TakeIn) => Leg | undefined;
+  hangup?: (leg: Leg, cause: string) => void;
+  #sequence = 0;
+  readonly #timers = new Set<NodeJS.Timeout>();
+  #whenThawed: (() => void)[] = [];
+
+  constructor(
+    readonly name: string,
+    readonly host: string,
+    readonly sipPort: number,
+    readonly internodePort: number,
+    readonly xmlUrl: string,
+    readonly password: string,
+    readonly clock: () => number,
+    readonly logger: Logger,
+  ) {
+    this.startedMs = clock();
+  }
+
+  nowUs(): number {
+    return this.clock() * 1000;
+  }
+
+  /** A timer that ends with the node, and waits while it is frozen. */
+  later(ms: number, run: () => void): () => void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      if (this.isOver) return;
+      if (this.faults.frozen) this.#whenThawed.push(run);
+      else run();
+    }, ms);
+    this.#timers.add(timer);
+    return () => {
+      clearTimeout(timer);
+      this.#timers.delete(timer);
+    };
+  }
+
+  /** Runs now, or after the thaw. */
+  whenAwake(run: () => void): void {
+    if (this.faults.frozen) this.#whenThawed.push(run);
+    else if (!this.isOver) run();
+  }
+
+  thaw(): void {
+    this.faults.frozen = false;
+    const waiting = this.#whenThawed;
+    this.#whenThawed = [];
+    for (const run of waiting) if (!this.isOver) run();
+  }
+
+  end(): void {
+    this.isOver = true;
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.clear();
+    this.#whenThawed = [];
+  }
+
+  /** The headers every event and every question begins with. */
+  stamp(name: string, file: string, fn: string): EventBody {
+    const nowMs = this.clock();
+    const date = new Date(nowMs);
+    return {
+      'Event-Name': name,
+      'Core-UUID': this.coreUuid,
+      'FreeSWITCH-Hostname': this.name,
+      'FreeSWITCH-Switchname': this.name,
+      'FreeSWITCH-IPv4': this.host,
+      'FreeSWITCH-IPv6': '::1',
+      'Event-Date-Local': date.toISOString().slice(0, 19).replace('T', ' '),
+      'Event-Date-GMT': date.toUTCString(),
+      'Event-Date-Timestamp': String(Math.floor(nowMs * 1000)),
+      'Event-Calling-File': file,
+      'Event-Calling-Function': fn,
+      'Event-Calling-Line-Number': '1',
+      'Event-Sequence': String(++this.#sequence),
+    };
+  }
+
+  /** Builds an event only where somebody listens. */
+  emit(name: string, file: string, fn: string, body: () => EventBody, subclass?: string): void {
+    if (this.isOver || this.faults.frozen) return;
+    let json: string | undefined;
+    for (const listener of this.listeners) {
+      if (!listener.wants(name, subclass)) continue;
+      if (json === undefined) {
+        const head: EventBody = subclass === undefined ? {} : { 'Event-Subclass': subclass };
+        json = JSON.stringify({ ...head, ...this.stamp(name, file, fn), ...body() });
+      }
+      listener.deliver(json);
+    }
+  }
+
+  emitLeg(name: string, leg: Leg, extra: EventBody = {}): void {
+    this.emit(name, 'switch_channel.c', 'switch_channel_perform', () => ({
+      ...extra,
+      ...(leg.cause === undefined ? {} : { 'Hangup-Cause': leg.cause }),
+      ...leg.headers(),
+    }));
+  }
+
+  /** @returns the answer's section; undefined where it says "not found" or nobody answered */
+  async ask(fields: Record<string, string>): Promise<Element | undefined> {
+    const answer = await this.askRaw(fields);
+    return answer.status === 200 ? readAnswer(answer.body) : undefined;
+  }
+
+  askRaw(fields: Record<string, string>): Promise<{ status: number; body: string }> {
+    return post({
+      url: this.xmlUrl,
+      name: this.name,
+      password: this.password,
+      body: new URLSearchParams({ hostname: this.name, ...fields }).toString(),
+      contentType: 'application/x-www-form-urlencoded',
+      userAgent: 'freeswitch-xml/1.0',
+      timeoutMs: XML_TIMEOUT_MS,
+    });
+  }
+
+  configuration(name: string): Promise<Element | undefined> {
+    return this.ask({
+      section: 'configuration',
+      tag_name: 'configuration',
+      key_name: 'name',
+      key_value: name,
+      ...this.stamp('REQUEST_PARAMS', 'switch_xml.c', 'switch_xml_open_cfg'),
+    });
+  }
+
+  directory(domain: string, fn: string, fields: Record<string, string>): Promise<Element | undefined> {
+    return this.ask({
+      section: 'directory',
+      tag_name: 'domain',
+      key_name: 'name',
+      key_value: domain,
+      ...this.stamp('REQUEST_PARAMS', 'mod_sofia.c', fn),
+      ...fields,
+    });
+  }
+}

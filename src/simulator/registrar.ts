@@ -1,0 +1,222 @@
+/** Phones of one simulated node: they log in against the directory, are listed, and take calls in a set way. */
+import { createHash, randomUUID } from 'node:crypto';
+import type { NodeCore } from './core';
+import type { FarEnd, Leg } from './leg';
+import { child, pairs } from './xml-client';
+
+/** How a phone takes calls; it answers after 100 ms where nothing is said. */
+export interface PhoneBehaviour {
+  answerAfterMs?: number;
+  busy?: boolean;
+  reject?: boolean;
+  ringOnly?: boolean;
+  /** Hangs up this long after it answered. */
+  hangupAfterMs?: number;
+}
+
+export interface PhoneOptions {
+  username: string;
+  domain: string;
+  /** One of the two; neither: whatever the directory holds is taken as right. */
+  password?: string;
+  ha1?: string;
+  behaviour?: PhoneBehaviour;
+  expiresSeconds?: number;
+  transport?: 'udp' | 'tcp' | 'ws';
+}
+
+export interface Registration {
+  id: string;
+  username: string;
+  domain: string;
+  uri: string;
+  sipCallId: string;
+  port: number;
+  transport: string;
+  expiresAtMs: number;
+  behaviour: PhoneBehaviour;
+  variables: Record<string, string>;
+}
+
+export const md5 = (text: string): string => createHash('md5').update(text).digest('hex');
+
+export interface Registrar {
+  /** @returns the registration, or the SIP status it was refused with */
+  register(o: PhoneOptions, existing?: Registration): Promise<Registration | number>;
+  unregister(registration: Registration, reason: 'unregister' | 'expire'): void;
+  contactsOf(username: string, domain: string): Registration[];
+  all(): Registration[];
+  /** The phone at a contact address, if it is still registered. */
+  at(uri: string): Registration | undefined;
+  rows(): Record<string, string>[];
+  clear(): void;
+}
+
+export function createRegistrar(core: NodeCore): Registrar {
+  const registrations = new Map<string, Registration>();
+  const expiries = new Map<string, () => void>();
+  let nextPort = 40_000;
+
+  const eventFields = (r: Registration, expires: number): Record<string, string> => ({
+    'profile-name': 'internal',
+    'from-user': r.username,
+    'from-host': r.domain,
+    'presence-hosts': 'n/a',
+    contact: `"" <${r.uri}>`,
+    'call-id': r.sipCallId,
+    rpid: 'unknown',
+    ...(expires > 0 ? { status: `Registered(${r.transport.toUpperCase()})` } : {}),
+    expires: String(expires),
+    'to-user': r.username,
+    'to-host': r.domain,
+    'network-ip': '127.0.0.1',
+    'network-port': String(r.port),
+    username: r.username,
+    realm: r.domain,
+    'user-agent': 'Switchyard simulator',
+    sip_number_alias: r.username,
+    sip_auth_username: r.username,
+    sip_auth_realm: r.domain,
+    number_alias: r.username,
+    user_name: r.username,
+    domain_name: r.domain,
+    ...r.variables,
+  });
+  const tell = (subclass: string, r: Registration, expires: number): void =>
+    core.emit('CUSTOM', 'sofia_reg.c', 'sofia_reg_handle_register_token', () => eventFields(r, expires), subclass);
+
+  async function register(o: PhoneOptions, existing?: Registration): Promise<Registration | number> {
+    const port = existing?.port ?? nextPort++;
+    const sipCallId = existing?.sipCallId ?? `${randomUUID()}@simulated`;
+    const user = findUser(
+      await core.directory(o.domain, 'sofia_reg_parse_auth', {
+        action: 'sip_auth',
+        sip_profile: 'internal',
+        sip_user_agent: 'Switchyard simulator',
+        sip_auth_username: o.username,
+        sip_auth_realm: o.domain,
+        sip_auth_method: 'REGISTER',
+        sip_call_id: sipCallId,
+        client_port: String(port),
+        key: 'id',
+        user: o.username,
+        domain: o.domain,
+        ip: '127.0.0.1',
+      }),
+    );
+    if (!user) return 403;
+    const expected = user.params['a1-hash'] ?? md5(`${o.username}:${o.domain}:${user.params.password ?? ''}`);
+    const shown = o.ha1 ?? (o.password === undefined ? expected : md5(`${o.username}:${o.domain}:${o.password}`));
+    if (shown !== expected) return 403;
+    const seconds = o.expiresSeconds ?? 300;
+    const transport = o.transport ?? 'udp';
+    const registration: Registration = {
+      id: existing?.id ?? randomUUID(),
+      username: o.username,
+      domain: o.domain,
+      uri: `sip:${o.username}@127.0.0.1:${port}${transport === 'udp' ? '' : `;transport=${transport}`}`,
+      sipCallId,
+      port,
+      transport,
+      expiresAtMs: core.clock() + seconds * 1000,
+      behaviour: o.behaviour ?? {},
+      variables: user.variables,
+    };
+    registrations.set(registration.id, registration);
+    expiries.get(registration.id)?.();
+    const cancel = core.later(seconds * 1000, () => unregister(registration, 'expire'));
+    expiries.set(registration.id, cancel);
+    tell('sofia::register', registration, seconds);
+    return registration;
+  }
+
+  function unregister(r: Registration, reason: 'unregister' | 'expire'): void {
+    if (!registrations.delete(r.id)) return;
+    expiries.get(r.id)?.();
+    expiries.delete(r.id);
+    if (reason === 'unregister') return tell('sofia::unregister', r, 0);
+    core.emit(
+      'CUSTOM',
+      'sofia_reg.c',
+      'sofia_reg_del_callback',
+      () => ({
+        'profile-name': 'internal',
+        'sip-profile-name': 'internal',
+        'call-id': r.sipCallId,
+        user: r.username,
+        host: r.domain,
+        contact: `"" <${r.uri}>`,
+        expires: String(Math.floor(r.expiresAtMs / 1000)),
+        'user-agent': 'Switchyard simulator',
+        realm: r.domain,
+        'network-ip': '127.0.0.1',
+        'network-port': String(r.port),
+      }),
+      'sofia::expire',
+    );
+  }
+
+  return {
+    register,
+    unregister,
+    contactsOf: (username, domain) =>
+      [...registrations.values()].filter((r) => r.username === username && r.domain === domain),
+    all: () => [...registrations.values()],
+    at: (uri) => [...registrations.values()].find((r) => r.uri === uri || r.uri === `sip:${uri}`),
+    rows: () =>
+      [...registrations.values()].map((r) => ({
+        reg_user: r.username,
+        realm: r.domain,
+        token: r.sipCallId,
+        url: `sofia/internal/${r.uri}`,
+        expires: String(Math.floor(r.expiresAtMs / 1000)),
+        network_ip: '127.0.0.1',
+        network_port: String(r.port),
+        network_proto: r.transport,
+        hostname: core.name,
+        metadata: '',
+      })),
+    clear: () => registrations.clear(),
+  };
+}
+
+export interface FoundUser {
+  params: Record<string, string>;
+  variables: Record<string, string>;
+}
+
+/** Reads a directory answer; undefined where the user is not in it. */
+export function findUser(section: Awaited<ReturnType<NodeCore['directory']>>): FoundUser | undefined {
+  const user =
+    child(child(section, 'domain'), 'user') ??
+    child(child(child(child(section, 'domain'), 'groups'), 'group'), 'users');
+  if (!user) return undefined;
+  return { params: pairs(child(user, 'params'), 'param'), variables: pairs(child(user, 'variables'), 'variable') };
+}
+
+/** What a phone does with a channel that rings it. */
+export interface RingAnswers {
+  progress(): void;
+  answer(): void;
+  fail(cause: string): void;
+}
+
+/** Lets a phone ring; the far end it returns stops it. */
+export function ringPhone(core: NodeCore, phone: Registration, leg: Leg, answers: RingAnswers): FarEnd {
+  const stops: (() => void)[] = [];
+  const b = phone.behaviour;
+  const after = (ms: number, run: () => void): void => void stops.push(core.later(ms, run));
+  if (b.busy) after(1, () => answers.fail('USER_BUSY'));
+  else if (b.reject) after(1, () => answers.fail('CALL_REJECTED'));
+  else {
+    after(1, () => {
+      answers.progress();
+      if (b.ringOnly) return;
+      after(b.answerAfterMs ?? 100, () => {
+        answers.answer();
+        if (b.hangupAfterMs !== undefined && !leg.isOver) after(b.hangupAfterMs, () => answers.fail('NORMAL_CLEARING'));
+      });
+    });
+  }
+  return { ended: () => stops.forEach((stop) => stop()) };
+}
