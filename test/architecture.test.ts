@@ -1,0 +1,112 @@
+/** Holds the shape of the house: who may import whom, what has one owner, and what no file may contain. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+
+const root = resolve(__dirname, '..');
+/** What git holds or would hold: never build output or packages. */
+const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { cwd: root })
+  .toString()
+  .split('\n')
+  .filter((file) => file && existsSync(join(root, file)) && statSync(join(root, file)).isFile());
+const read = (file: string): string => readFileSync(join(root, file), 'utf8');
+const sources = files.filter((file) => /^(src|migrations|scripts|test)\/.*\.ts$/.test(file) && !file.endsWith('.d.ts'));
+
+function importsOf(file: string): string[] {
+  const found = read(file).matchAll(/(?:from|import|require)\s*\(?\s*'([^']+)'/g);
+  return [...found].map((match) => match[1]!);
+}
+
+/** A path inside the project without its ending, or the package's name. */
+function targetOf(file: string, name: string): string {
+  return name.startsWith('.') ? relative(root, resolve(root, dirname(file), name)) : name;
+}
+
+/** Floors from the roof down: a file may import its own floor and what lies below. */
+const FLOORS = ['main', 'http', 'domains', 'freeswitch', 'infra', 'ground'];
+
+function floorOf(path: string): string | undefined {
+  if (/^src\/(config|errors)(\.ts)?$/.test(path)) return 'ground';
+  if (/^src\/main(\.ts)?$/.test(path)) return 'main';
+  return /^src\/(http|domains|freeswitch|infra|simulator|web)(\/|$)/.exec(path)?.[1];
+}
+
+const edges = sources.flatMap((file) => importsOf(file).map((name) => ({ file, to: targetOf(file, name) })));
+const show = (list: { file: string; to: string }[]): string[] => list.map(({ file, to }) => `${file} → ${to}`);
+
+test('imports run downward only', () => {
+  const upward = edges.filter(({ file, to }) => {
+    const from = FLOORS.indexOf(floorOf(file) ?? '');
+    const below = FLOORS.indexOf(floorOf(to) ?? '');
+    return from >= 0 && below >= 0 && below < from;
+  });
+  expect(show(upward)).toEqual([]);
+});
+
+test('the simulator stands apart: it reads the wire, and nothing of the house stands on it', () => {
+  const intoIt = edges.filter(
+    ({ file, to }) => file.startsWith('src/') && !file.startsWith('src/simulator/') && floorOf(to) === 'simulator',
+  );
+  const outOfIt = edges.filter(
+    ({ file, to }) => file.startsWith('src/simulator/') && ['http', 'domains', 'main'].includes(floorOf(to) ?? ''),
+  );
+  expect(show([...intoIt, ...outOfIt])).toEqual([]);
+});
+
+test('src imports neither scripts nor tests', () => {
+  const outward = edges.filter(({ file, to }) => file.startsWith('src/') && /^(scripts|test)\//.test(to));
+  expect(show(outward)).toEqual([]);
+});
+
+test('freeswitch knows no database, queue or domain room', () => {
+  const known = edges.filter(
+    ({ file, to }) =>
+      file.startsWith('src/freeswitch/') &&
+      /^(knex|pg|bullmq|ioredis|express|src\/(infra\/(db|redis|queues)|domains))/.test(to),
+  );
+  expect(show(known)).toEqual([]);
+});
+
+test.each([
+  ['modesl', /^src\/freeswitch\/esl\/transport\.ts$/],
+  ['xmlbuilder2', /^src\/freeswitch\/xml\/document\.ts$/],
+  ['bullmq', /^src\/infra\//],
+  ['knex', /^(src\/infra\/|migrations\/|src\/.*\.store\.ts$)/],
+])('%s is imported by its owner only', (name, owner) => {
+  const importers = edges.filter(({ to }) => to === name || to.startsWith(`${name}/`)).map(({ file }) => file);
+  expect(importers.filter((file) => file.startsWith('src/') && !owner.test(file))).toEqual([]);
+});
+
+test('no file is longer than 400 lines, and each begins by saying why it exists', () => {
+  const faults = sources.flatMap((file) => {
+    const text = read(file);
+    const lines = text.trimEnd().split('\n').length;
+    return [
+      ...(lines > 400 ? [`${file}: ${lines} lines`] : []),
+      ...(file.endsWith('.test.ts') || /^(#!.*\n)?\/\*\*/.test(text) ? [] : [`${file}: no header comment`]),
+    ];
+  });
+  expect(faults).toEqual([]);
+});
+
+test('nothing is exported without a name, but for what jest wants so', () => {
+  const allowed = ['test/global-setup.ts', 'test/global-teardown.ts'];
+  const faults = sources.filter((file) => /^export default /m.test(read(file)) && !allowed.includes(file));
+  expect(faults).toEqual([]);
+});
+
+test('no new top-level folder', () => {
+  const folders = [...new Set(files.filter((file) => file.includes('/')).map((file) => file.split('/')[0]))].sort();
+  expect(folders).toEqual(['.ci', 'freeswitch', 'migrations', 'scripts', 'src', 'test'].sort());
+});
+
+test('no file tells of the machine it was written on', () => {
+  // Put together here, so that this file does not find itself.
+  const paths = ['work', 'opt/freeswitch', 'home/', 'Users/'].map((name) => `/${name}`);
+  const pattern = new RegExp(
+    `(^|[\\s"'\`(=:])(${paths.join('|')})(?![a-z-])|registry\\.[a-z]+\\.(internal|local)`,
+    'm',
+  );
+  const faults = files.filter((file) => !/\.(png|jpg|ico|wav|json\.gz)$/.test(file) && pattern.test(read(file)));
+  expect(faults).toEqual([]);
+});
