@@ -28,6 +28,8 @@ const schema = z.object({
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
   HEARTBEAT_SECONDS: z.coerce.number().int().min(1).max(60).default(2),
   NODE_COMMAND_TIMEOUT_MS: ms.default(5000),
+  /** A node with less idle CPU gets no new call. FreeSWITCH reports the whole machine's; 0 leaves it to the score. */
+  NODE_MIN_IDLE_CPU_PERCENT: z.coerce.number().min(0).max(90).default(0),
   CALL_QUEUE_TIMEOUT_MS: ms.default(30000),
   CALL_WORKERS: z.coerce.number().int().min(1).max(2000).default(200),
 });
@@ -46,6 +48,7 @@ export interface Config {
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
   readonly heartbeatSeconds: number;
   readonly nodeCommandTimeoutMs: number;
+  readonly nodeMinIdleCpuPercent: number;
   readonly callQueueTimeoutMs: number;
   readonly callWorkers: number;
 }
@@ -73,6 +76,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     logLevel: e.LOG_LEVEL,
     heartbeatSeconds: e.HEARTBEAT_SECONDS,
     nodeCommandTimeoutMs: e.NODE_COMMAND_TIMEOUT_MS,
+    nodeMinIdleCpuPercent: e.NODE_MIN_IDLE_CPU_PERCENT,
     callQueueTimeoutMs: e.CALL_QUEUE_TIMEOUT_MS,
     callWorkers: e.CALL_WORKERS,
   });

@@ -21,6 +21,7 @@ import { draftCallEvent, releaseClaim, type SettleDeps } from './settle';
 export interface PlaceDeps extends SettleDeps {
   /** Milliseconds after which a node's last report says nothing. */
   reportLimitMs: number;
+  minIdleCpuPercent: number;
   random: () => number;
 }
 
@@ -70,7 +71,13 @@ async function claimNode(
     const units = Number(call.units);
     const choice = pickNode(
       views.filter((v) => !refused.has(v.id)),
-      { units, registeredNodeIds, excludedNodeIds: excluded, reportLimitMs: deps.reportLimitMs },
+      {
+        units,
+        registeredNodeIds,
+        excludedNodeIds: excluded,
+        reportLimitMs: deps.reportLimitMs,
+        minIdleCpuPercent: deps.minIdleCpuPercent,
+      },
       nowMs,
       deps.random,
     );

@@ -26,6 +26,8 @@ export interface PlacementRequest {
   excludedNodeIds: readonly string[];
   /** A report older than this says nothing about now. */
   reportLimitMs: number;
+  /** A node with less idle CPU takes no new call; 0 leaves it to the score. */
+  minIdleCpuPercent: number;
 }
 
 export type Rejection =
@@ -47,8 +49,6 @@ export interface Choice {
 
 /** Shares of the score. A registered phone outweighs a moderate difference in load, not a nearly full node. */
 const WEIGHTS = { free: 0.45, idleCpu: 0.25, zone: 0.1, registered: 0.2 };
-/** Below this a node has no time left for a new call's transcoding. */
-const MIN_IDLE_CPU_PERCENT = 5;
 /** FreeSWITCH counts a session for each leg; two for an ordinary call. */
 const SESSIONS_PER_CALL = 2;
 
@@ -58,7 +58,7 @@ function rejectNode(node: NodeView, request: PlacementRequest, nowMs: number): R
   if (node.reportedAtMs === null || nowMs - node.reportedAtMs > request.reportLimitMs) return 'silent';
   if (node.claimedUnits + request.units > node.capacityUnits) return 'full';
   if (node.sessionCount + SESSIONS_PER_CALL > node.maxSessions) return 'max_sessions';
-  if (node.idleCpuPercent < MIN_IDLE_CPU_PERCENT) return 'busy_cpu';
+  if (node.idleCpuPercent < request.minIdleCpuPercent) return 'busy_cpu';
   return null;
 }
 
@@ -100,7 +100,7 @@ const REASONS: Record<Rejection, string> = {
   tried_before: 'it refused or died in an earlier attempt of this call',
   full: 'its capacity is claimed',
   max_sessions: 'FreeSWITCH is at its max-sessions',
-  busy_cpu: 'it has no idle CPU left',
+  busy_cpu: 'it has less idle CPU than is asked of a node',
   claim_refused: 'another replica claimed the last of its capacity first',
 };
 

@@ -152,7 +152,7 @@ function openStream(settings: StreamSettings, node: NodeRow): { link: NodeLink; 
     const row = await changeNodeState(
       settings,
       node.id,
-      ['serving', 'draining', 'joining'],
+      ['serving', 'draining'],
       { state: 'down', down_since: new Date(), down_reason: reason },
       { reason },
     );

@@ -23,6 +23,7 @@ export interface RegistrationDeps {
 
 /** As the API shows it with its user. */
 export interface Registration {
+  id: string;
   node: string;
   contact: string;
   transport: string;
@@ -166,6 +167,7 @@ export async function listRegistrations(db: Db, userIds: readonly string[]): Pro
   if (userIds.length === 0) return byUser;
   for (const row of await findRegistrationsOfUsers(db, userIds)) {
     byUser.get(row.user_id)?.push({
+      id: row.id,
       node: row.node_name,
       contact: row.contact,
       transport: row.transport,

@@ -19,7 +19,13 @@ function node(name: string, change: Partial<NodeView> = {}): NodeView {
   };
 }
 
-const request: PlacementRequest = { units: 1, registeredNodeIds: [], excludedNodeIds: [], reportLimitMs: 7000 };
+const request: PlacementRequest = {
+  units: 1,
+  registeredNodeIds: [],
+  excludedNodeIds: [],
+  reportLimitMs: 7000,
+  minIdleCpuPercent: 5,
+};
 const pick = (nodes: NodeView[], change: Partial<PlacementRequest> = {}, random = () => 0.5) =>
   pickNode(nodes, { ...request, ...change }, NOW, random);
 
