@@ -104,7 +104,9 @@ describe('answers', () => {
   it('never let a newline become a second command', async () => {
     const c = await connect();
     await expect(c.api({ line: 'x\n\napi shutdown' }, soon)).rejects.toMatchObject({ code: 'invalid_request' });
-    await expect(c.bgapi({ line: 'x' }, { jobId: 'a\n\nb', ...soon })).rejects.toMatchObject({ code: 'invalid_request' });
+    await expect(c.bgapi({ line: 'x' }, { jobId: 'a\n\nb', ...soon })).rejects.toMatchObject({
+      code: 'invalid_request',
+    });
     await expect(c.subscribe(['A\nB'], [])).rejects.toMatchObject({ code: 'invalid_request' });
     expect(node.commands).toEqual(['auth right']);
   });
@@ -142,7 +144,10 @@ describe('the end', () => {
   it.each([
     ['a reset', (n: ScriptedNode) => void n.socket.resetAndDestroy()],
     ['a half-closed peer', (n: ScriptedNode) => void n.socket.end()],
-    ['a notice', (n: ScriptedNode) => void n.socket.write('Content-Type: text/disconnect-notice\nContent-Length: 0\n\n')],
+    [
+      'a notice',
+      (n: ScriptedNode) => void n.socket.write('Content-Type: text/disconnect-notice\nContent-Length: 0\n\n'),
+    ],
   ])('%s settles every waiter and is told once', async (_name, act) => {
     node.answer = (command) => (command.startsWith('bgapi') ? commandReply('+OK Job-UUID: j1') : undefined);
     const c = await connect();
@@ -191,7 +196,10 @@ describe('events', () => {
     const c = await connect();
     const seen: NodeEvent[] = [];
     c.onEvent((event) => seen.push(event));
-    const body = Buffer.from('{"Event-Name":"CHANNEL_CREATE","Unique-ID":"u1","Caller-Caller-ID-Name":"Jos\xe9"}', 'latin1');
+    const body = Buffer.from(
+      '{"Event-Name":"CHANNEL_CREATE","Unique-ID":"u1","Caller-Caller-ID-Name":"Jos\xe9"}',
+      'latin1',
+    );
     node.socket.write(`Content-Length: ${body.length}\nContent-Type: text/event-json\n\n`);
     node.socket.write(body);
     await until(() => seen.length === 1);
