@@ -37,18 +37,20 @@ function moment(raw: RawEvent, name: string): number | undefined {
 
 const switchName = (raw: RawEvent): string => text(raw, 'FreeSWITCH-Switchname') || text(raw, 'FreeSWITCH-Hostname');
 
-const PHASES: Readonly<Record<string, ChannelPhase>> = {
-  CHANNEL_CREATE: 'created',
-  CHANNEL_PROGRESS: 'progress',
-  CHANNEL_PROGRESS_MEDIA: 'progress_media',
-  CHANNEL_ANSWER: 'answered',
-  CHANNEL_BRIDGE: 'bridged',
-  CHANNEL_UNBRIDGE: 'unbridged',
-  CHANNEL_HANGUP_COMPLETE: 'hangup',
-  CHANNEL_DESTROY: 'destroyed',
-  CHANNEL_HOLD: 'held',
-  CHANNEL_UNHOLD: 'unheld',
-};
+const PHASES: ReadonlyMap<string, ChannelPhase> = new Map(
+  Object.entries({
+    CHANNEL_CREATE: 'created',
+    CHANNEL_PROGRESS: 'progress',
+    CHANNEL_PROGRESS_MEDIA: 'progress_media',
+    CHANNEL_ANSWER: 'answered',
+    CHANNEL_BRIDGE: 'bridged',
+    CHANNEL_UNBRIDGE: 'unbridged',
+    CHANNEL_HANGUP_COMPLETE: 'hangup',
+    CHANNEL_DESTROY: 'destroyed',
+    CHANNEL_HOLD: 'held',
+    CHANNEL_UNHOLD: 'unheld',
+  } as const),
+);
 
 /** `variables` is read on demand: copying a hundred of them would cost more than all the rest of the event. */
 class ParsedChannelEvent implements ChannelEvent {
@@ -211,7 +213,7 @@ function custom(raw: RawEvent): NodeEvent | undefined {
 export function typedEvent(raw: RawEvent): NodeEvent | undefined {
   const name = raw['Event-Name'];
   if (typeof name !== 'string') return undefined;
-  const phase = PHASES[name];
+  const phase = PHASES.get(name);
   if (phase !== undefined) return new ParsedChannelEvent(raw, phase);
   switch (name) {
     case 'HEARTBEAT':
