@@ -1,0 +1,114 @@
+/** A small Switchyard for the wire contract: it answers a node's questions with the project's own documents. */
+import { createServer, type IncomingMessage } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { hashSipPassword } from '../../src/infra/secrets';
+import {
+  bridgeToUserPlan,
+  configurationXml,
+  echoPlan,
+  notFoundXml,
+  parseXmlRequest,
+  refusePlan,
+  userXml,
+  type XmlRequest,
+} from '../../src/freeswitch/xml';
+import type { NodePorts } from './harness';
+
+export const DOMAIN = 'clinic.test';
+export const PASSWORD = 'a phone password';
+export const ESL_PASSWORD = 'contract-esl';
+const USERS = new Set(['1001', '1002', '1003', '1004', '1005', '1006']);
+
+export interface Answerer {
+  xmlUrl: string;
+  requests: XmlRequest[];
+  forms: Record<string, string>[];
+  cdrs: { contentType: string; body: string }[];
+  authorizations: Set<string>;
+  close(): Promise<void>;
+}
+
+export async function openAnswerer(nodeName: string, password: string, ports: NodePorts): Promise<Answerer> {
+  const seen: Omit<Answerer, 'xmlUrl' | 'close'> = { requests: [], forms: [], cdrs: [], authorizations: new Set() };
+  let base = '';
+  const settings = (): Parameters<typeof configurationXml>[1] => ({
+    name: nodeName,
+    host: '127.0.0.1',
+    eslPort: ports.esl,
+    eslPassword: ESL_PASSWORD,
+    sipPort: ports.sip,
+    internodePort: ports.internode,
+    wsPort: ports.ws,
+    rtpFrom: ports.rtpFrom,
+    rtpTo: ports.rtpTo,
+    heartbeatSeconds: 1,
+    xmlUrl: `${base}/xml`,
+    cdrUrl: `${base}/cdr`,
+    cdrCredentials: `${nodeName}:${password}`,
+    poolHosts: ['127.0.0.1'],
+    zone: '',
+  });
+
+  function answer(request: XmlRequest): string {
+    if (request.kind === 'configuration') return configurationXml(request.name, settings()) ?? notFoundXml();
+    if (request.kind === 'user' && request.domain === DOMAIN && USERS.has(request.username)) {
+      const { username, domain } = request;
+      return userXml({
+        domain,
+        username,
+        ha1: hashSipPassword(username, domain, PASSWORD),
+        displayName: `Zoë ${username}`,
+        callerNumber: username,
+        cacheMs: 0,
+        dialString: `\${sofia_contact(internal/${username}@${domain})}`,
+      });
+    }
+    if (request.kind !== 'dialplan') return notFoundXml();
+    const callId = request.callId ?? 'contract-call';
+    if (request.destination === 'echo') return echoPlan({ callId });
+    if (request.destination === 'refuse') return refusePlan({ sipStatus: 404, reason: 'nobody', callId });
+    if (!USERS.has(request.destination)) return notFoundXml();
+    return bridgeToUserPlan({
+      callId,
+      username: request.destination,
+      domain: DOMAIN,
+      callerName: request.callerName,
+      callerNumber: request.callerNumber,
+      ringTimeoutSeconds: 2,
+    });
+  }
+
+  const server = createServer((request, response) => {
+    void readText(request).then((body) => {
+      seen.authorizations.add(request.headers.authorization ?? '');
+      if (request.url?.startsWith('/cdr')) {
+        seen.cdrs.push({ contentType: request.headers['content-type'] ?? '', body });
+        return response.end();
+      }
+      const form = Object.fromEntries(new URLSearchParams(body));
+      const asked = parseXmlRequest(form);
+      seen.forms.push(form);
+      seen.requests.push(asked);
+      response.setHeader('Content-Type', 'text/xml');
+      return response.end(answer(asked));
+    });
+  });
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const query = `host=127.0.0.1&esl=${ports.esl}&sip=${ports.sip}&internode=${ports.internode}&ws=${ports.ws}`;
+  return {
+    ...seen,
+    xmlUrl: `${base}/xml?${query}&rtp=${ports.rtpFrom}-${ports.rtpTo}&zone=&capacity=100&wsUrl=`,
+    close: () =>
+      new Promise((done) => {
+        server.close(() => done());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+async function readText(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString('utf8');
+}

@@ -1,0 +1,77 @@
+/** Brings up one node with its answerer for a set of contract tests, and takes both down again. */
+import { connect, createServer, type AddressInfo } from 'node:net';
+import { openAnswerer, ESL_PASSWORD, type Answerer } from './answerer';
+import type { MediaNode, NodePorts, StartMediaNode } from './harness';
+import { connectRaw, type RawClient } from './raw-client';
+
+export interface Stage {
+  node: MediaNode;
+  answerer: Answerer;
+  /** Authenticated, subscribed to everything Switchyard hears. */
+  client: RawClient;
+}
+
+export type Contract = (stage: () => Stage) => void;
+
+const NAME = 'contract-node';
+const NODE_PASSWORD = 'join-token.node-secret';
+export const SUBSCRIBE =
+  'event json HEARTBEAT BACKGROUND_JOB CHANNEL_CREATE CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_BRIDGE ' +
+  'CHANNEL_UNBRIDGE CHANNEL_HANGUP CHANNEL_HANGUP_COMPLETE CHANNEL_DESTROY CUSTOM sofia::register sofia::unregister sofia::expire';
+
+export function describeNode(title: string, start: StartMediaNode, contracts: Contract[]): void {
+  describe(title, () => {
+    let stage: Stage | undefined;
+    beforeAll(async () => {
+      const ports = await freePorts();
+      const answerer = await openAnswerer(NAME, NODE_PASSWORD, ports);
+      const node = await start({ name: NAME, xmlUrl: answerer.xmlUrl, password: NODE_PASSWORD, ports });
+      const client = await connectRaw(node.eslPort);
+      await client.send(`auth ${ESL_PASSWORD}`);
+      await client.send(SUBSCRIBE);
+      stage = { node, answerer, client };
+    }, 60_000);
+    afterAll(async () => {
+      stage?.client.close();
+      await stage?.node.stop();
+      await stage?.answerer.close();
+    }, 20_000);
+    for (const contract of contracts)
+      contract(() => {
+        if (!stage) throw new Error('the node is not up');
+        return stage;
+      });
+  });
+}
+
+async function freePorts(): Promise<NodePorts> {
+  const servers = await Promise.all(
+    Array.from(
+      { length: 4 },
+      () =>
+        new Promise<ReturnType<typeof createServer>>((done) => {
+          const server = createServer().listen(0, '127.0.0.1', () => done(server));
+        }),
+    ),
+  );
+  const [esl = 0, sip = 0, internode = 0, ws = 0] = servers.map((s) => (s.address() as AddressInfo).port);
+  await Promise.all(servers.map((s) => new Promise((done) => s.close(done))));
+  return { esl, sip, internode, ws, rtpFrom: 27_000, rtpTo: 27_200 };
+}
+
+export async function waitForPort(port: number, timeoutMs: number): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const open = await new Promise<boolean>((done) => {
+      const socket = connect(port, '127.0.0.1');
+      socket.once('connect', () => {
+        socket.destroy();
+        done(true);
+      });
+      socket.once('error', () => done(false));
+    });
+    if (open) return;
+    if (Date.now() > deadline) throw new Error(`port ${port} did not open within ${timeoutMs} ms`);
+    await new Promise((done) => setTimeout(done, 100));
+  }
+}

@@ -1,0 +1,40 @@
+/** Holds a real FreeSWITCH to the same contract, where FREESWITCH_BIN names one: it is what the simulator is held to. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { launchRealNode } from '../../scripts/launch-node';
+import { callContract } from './calls.contract';
+import { describeNode, waitForPort } from './describe-node';
+import type { StartMediaNode } from './harness';
+import { openSipPhone } from './sip-phone';
+import { socketContract } from './socket.contract';
+
+const binary = process.env.FREESWITCH_BIN;
+
+const start: StartMediaNode = async ({ name, xmlUrl, password, ports }) => {
+  const dir = await mkdtemp(join(tmpdir(), 'contract-node-'));
+  const env = {
+    SWITCHYARD_HEARTBEAT_SECONDS: '1',
+    SWITCHYARD_RTP_FROM: String(ports.rtpFrom),
+    SWITCHYARD_RTP_TO: String(ports.rtpTo),
+  };
+  const node = await launchRealNode({ binary: binary!, dir, name, xmlUrl, password, env });
+  const stop = async (): Promise<void> => {
+    await node.stop();
+    await rm(dir, { recursive: true, force: true });
+  };
+  try {
+    await waitForPort(ports.esl, 40_000);
+  } catch (error) {
+    const lines = node.lastLines();
+    await stop();
+    throw new Error(`The node did not come up: ${(error as Error).message}\n${lines}`);
+  }
+  return { kind: 'real', eslPort: ports.esl, openPhone: (o) => openSipPhone({ ...o, nodePort: ports.sip }), stop };
+};
+
+if (binary) describeNode('a real node', start, [socketContract, callContract]);
+else
+  test('a real node is held to the contract where FREESWITCH_BIN names one', () => {
+    process.stderr.write('The wire contract was not run against a real FreeSWITCH: FREESWITCH_BIN names none.\n');
+  });

@@ -1,0 +1,37 @@
+/** Holds the simulator to the wire contract. */
+import { createLogger } from '../../src/infra/logger';
+import { startSimulatedNode } from '../../src/simulator/node';
+import { callContract } from './calls.contract';
+import { describeNode } from './describe-node';
+import type { StartMediaNode } from './harness';
+import { socketContract } from './socket.contract';
+
+const start: StartMediaNode = async ({ name, xmlUrl, password }) => {
+  const node = await startSimulatedNode({ name, xmlUrl, password, heartbeatMs: 1000, logger: createLogger('silent') });
+  return {
+    kind: 'simulated',
+    eslPort: node.eslPort,
+    openPhone: (o) => {
+      let phone: Awaited<ReturnType<typeof node.registerPhone>> | undefined;
+      return Promise.resolve({
+        async register(expiresSeconds) {
+          if (phone) return phone.refresh(expiresSeconds);
+          try {
+            phone = await node.registerPhone({ ...o, expiresSeconds });
+            return 200;
+          } catch (error) {
+            return Number(/got (\d+)$/.exec((error as Error).message)?.[1]);
+          }
+        },
+        unregister: () => {
+          phone?.unregister();
+          return Promise.resolve(200);
+        },
+        close: () => undefined,
+      });
+    },
+    stop: () => node.kill(),
+  };
+};
+
+describeNode('a simulated node', start, [socketContract, callContract]);
