@@ -200,20 +200,20 @@ class Connection implements NodeConnection {
 
   private onAuthRequest(): void {
     if (this.stage !== 'login') return this.fail(new EslError('bad_reply', `${this.where} asked for a login again`));
-    this.waiters.expect('auth', this.o.connectTimeoutMs, this.where).then(
-      (reply) => {
-        if (this.stage !== 'login') return;
-        if (!reply.ok) return this.fail(new EslError('auth_failed', `${this.where} refused the password`));
-        this.stage = 'open';
-        this.ready();
-      },
-      () => undefined, // the connection has ended, and said why
-    );
     this.transport.write(`auth ${this.o.password}\n\n`);
   }
 
+  /** At once, not in a promise: a node says goodbye in the same breath as it refuses, and the reason must win. */
+  private onLoginReply(reply: Reply): void {
+    if (!reply.ok) return this.fail(new EslError('auth_failed', `${this.where} refused the password`));
+    this.stage = 'open';
+    this.ready();
+  }
+
   private onReply(raw: string): void {
-    if (!this.waiters.settleFirst(parseReply(raw))) {
+    const reply = parseReply(raw);
+    if (this.stage === 'login') return this.onLoginReply(reply);
+    if (!this.waiters.settleFirst(reply)) {
       this.fail(new EslError('bad_reply', `${this.where} sent an answer that nobody had asked for`));
     }
   }

@@ -31,6 +31,7 @@ it('reads a registration and its end', () => {
   const phone = { username: '1001', domain: 'clinic.test', profile: 'internal', sipCallId: 'r1@sipp' };
   const contact = 'sip:1001@127.0.0.1:17701;transport=udp';
   const raw = JSON.parse(recorded('custom.sofia-register')) as RawEvent;
+  expect(event('custom.sofia-unregister')).toMatchObject({ type: 'unregistered', ...phone, contact });
   expect(typedEvent(raw)).toMatchObject({
     type: 'registered',
     ...phone,
@@ -64,7 +65,6 @@ it('reads the end of a registration that ran out', () => {
 it('reads a channel from its creation to its end', () => {
   expect(event('channel-create')).toMatchObject({
     phase: 'created',
-    direction: 'outbound',
     legRole: 'from',
     callerName: "Zoë O'Hara, 50% 🙂",
     callerNumber: '1001',

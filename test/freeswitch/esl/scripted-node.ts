@@ -52,7 +52,9 @@ export class ScriptedNode {
 
   private reply(command: string, socket: Socket): string | undefined {
     if (command.startsWith('auth ')) {
-      return commandReply(command === `auth ${this.password}` ? '+OK accepted' : '-ERR invalid');
+      return command === `auth ${this.password}`
+        ? commandReply('+OK accepted')
+        : commandReply('-ERR invalid') + 'Content-Type: text/disconnect-notice\nContent-Length: 0\n\n'; // as real nodes do
     }
     const own = this.answer(command, socket);
     if (own === undefined && command.startsWith('event ')) return commandReply('+OK event listener enabled json');
