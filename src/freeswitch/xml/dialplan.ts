@@ -153,6 +153,8 @@ function bridgeActions(o: {
     set('hangup_after_bridge', String(o.hangupAfterBridge ?? true)),
     // Heard by a leg that is answered already; before that a phone's 180 goes through as it is.
     set('transfer_ringback', RINGBACK),
+    // Else what one phone or node put into its headers, a token too, would go out with the other leg's INVITE.
+    set('sip_copy_custom_headers', 'false'),
     { app: 'bridge', data: o.endpoint === '' ? NOT_REGISTERED : o.endpoint },
     // bridge hangs up by itself except after NO_ANSWER, NO_USER_RESPONSE and ORIGINATOR_CANCEL, where it goes on here.
     { app: 'hangup', data: '${originate_disposition}' },

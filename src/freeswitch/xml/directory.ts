@@ -38,7 +38,7 @@ export interface UserAnswer {
 
 /**
  * The answer to a directory question. It is made from a template, because a SIP profile checks passwords one after
- * the other: 0.9 µs against 46 µs by the document builder; a test holds both to the same bytes.
+ * the other: 1.4 µs against 40 to 50 µs by the document builder; a test holds both to the same bytes.
  * @throws SwitchyardError where the hash is not one: FreeSWITCH lets a user in who has no params at all
  */
 export function userXml(user: UserAnswer): string {

@@ -136,7 +136,10 @@ function dialplanRequest(fields: Form, by: AskedBy): DialplanRequest | undefined
     if (key.startsWith('variable_') && value !== undefined) variables[key.slice('variable_'.length)] = value;
   }
   const authenticated = variables.sip_authorized === 'true' && variables.user_name && variables.domain_name;
-  const delivered = variables['sip_h_X-Switchyard-Leg'];
+  // A phone can send any header: only what comes in by the nodes' own door is read.
+  const header = (name: string): string | undefined =>
+    variables.sofia_profile_name === 'internode' ? variables[`sip_h_X-Switchyard-${name}`] || undefined : undefined;
+  const delivered = header('Leg');
   return {
     kind: 'dialplan',
     ...by,
@@ -151,9 +154,9 @@ function dialplanRequest(fields: Form, by: AskedBy): DialplanRequest | undefined
     networkIp: variables.sip_network_ip || fields['Caller-Network-Addr'] || undefined,
     profile: variables.sofia_profile_name || undefined,
     variables,
-    callId: variables.switchyard_call_id || variables['sip_h_X-Switchyard-Call'] || undefined,
+    callId: variables.switchyard_call_id || header('Call'),
     legRole: variables.switchyard_leg || undefined,
-    token: variables['sip_h_X-Switchyard-Token'] || undefined,
+    token: header('Token'),
     deliveredLeg: delivered === 'from' || delivered === 'to' ? delivered : undefined,
   };
 }

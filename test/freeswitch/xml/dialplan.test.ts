@@ -36,6 +36,7 @@ describe('bridgeToUserPlan', () => {
       'set originate_timeout=30',
       'set hangup_after_bridge=true',
       'set transfer_ringback=%(1000,4000,425)',
+      'set sip_copy_custom_headers=false',
       'bridge user/1002@clinic.test',
       'hangup ${originate_disposition}',
     ]);
@@ -46,7 +47,7 @@ describe('bridgeToUserPlan', () => {
       const xml = bridgeToUserPlan({ ...bridge, callerName: text, callerNumber: text });
       expectInert(xml);
       const all = steps(xml);
-      expect(all).toHaveLength(14);
+      expect(all).toHaveLength(15);
       expect(all.filter((s) => s.includes('${'))).toEqual(['hangup ${originate_disposition}']);
       expect(all[6]).not.toMatch(/["\\]/);
     }

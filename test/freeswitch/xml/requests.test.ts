@@ -78,14 +78,16 @@ describe('parseXmlRequest', () => {
     expect(unproved).not.toHaveProperty('username', '1001');
   });
 
-  it('finds what another node sent along', () => {
+  it('finds what another node sent along, and believes no phone that says the same', () => {
     const form = {
       ...call,
       'variable_sip_h_X-Switchyard-Token': 't',
       'variable_sip_h_X-Switchyard-Call': 'c',
       'variable_sip_h_X-Switchyard-Leg': 'from',
     };
-    expect(parseXmlRequest(form)).toMatchObject({ token: 't', callId: 'c', deliveredLeg: 'from' });
+    const through = (profile: string) => parseXmlRequest({ ...form, variable_sofia_profile_name: profile });
+    expect(through('internode')).toMatchObject({ token: 't', callId: 'c', deliveredLeg: 'from' });
+    expect(through('internal')).toMatchObject({ token: undefined, callId: undefined, deliveredLeg: undefined });
   });
 
   it('reads the configuration question of a room', () => {
