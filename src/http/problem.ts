@@ -47,7 +47,8 @@ export function requestIdOf(response: Response): string {
 /** Express's last handler. Codes from 500 on are logged with their cause. */
 export function problemHandler(logger: Logger): ErrorRequestHandler {
   return (error: unknown, request, response, _next) => {
-    const named = nameDbFault(error);
+    const named =
+      (error as Error | undefined)?.name === 'URIError' ? new SwitchyardError('not_found') : nameDbFault(error);
     const requestId = requestIdOf(response);
     const problem = problemOf(named, requestId);
     if (problem.status === 500) logger.error({ requestId, err: error, path: request.path }, 'a request failed');

@@ -43,15 +43,15 @@ const UNREACHABLE = new Set(['ECONNREFUSED', 'ECONNRESET', 'ETIMEDOUT', 'EPIPE',
 
 /** True for faults that say "the database is away", and nothing of the query or its data. */
 export function isUnreachable(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const code = (error as { code?: unknown }).code;
+  if (typeof error !== 'object' || error === null) return false;
+  const { code, name, message } = error as { code?: unknown; name?: unknown; message?: unknown };
   if (typeof code === 'string' && (UNREACHABLE.has(code) || code.startsWith('08') || /^57P0[123]$/.test(code)))
     return true;
   return (
-    error.name === 'KnexTimeoutError' ||
-    error.name === 'AggregateError' ||
+    name === 'KnexTimeoutError' ||
+    name === 'AggregateError' ||
     /Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client has encountered a connection error/i.test(
-      error.message,
+      String(message),
     )
   );
 }

@@ -4,6 +4,7 @@ import { SwitchyardError } from '../../errors';
 import { violatedUnique, type Db, type Queryable } from '../../infra/db';
 import { createId } from '../../infra/ids';
 import type { Caller } from '../../infra/route';
+import { plainText } from '../../infra/text';
 import type { EventLog } from '../events/events';
 import { POOL_STREAM, type EventDraft } from '../events/events.store';
 import * as store from './domains.store';
@@ -21,7 +22,7 @@ export const domainName = z
   .refine((s) => !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(s), 'must not look like an id');
 
 /** How a request names a domain: by its name or id. */
-export const domainReference = z.string().min(1).max(253).describe("A domain's name or id.");
+export const domainReference = plainText({ min: 1, max: 253 }).describe("A domain's name or id.");
 
 export const domainSchema = z
   .object({

@@ -1,0 +1,127 @@
+/** A whole HTTP side on a free port for tests: real stores, real sockets, an admin key. */
+import type { AddressInfo } from 'node:net';
+import { Registry } from 'prom-client';
+import { createKeyRing, type KeyRing } from '../../src/domains/api-keys/key-ring';
+import { ensureBootstrapKey } from '../../src/domains/api-keys/api-keys';
+import { apiKeysRoutes } from '../../src/domains/api-keys/api-keys.routes';
+import { domainsRoutes } from '../../src/domains/domains/domains.routes';
+import { createEventLog, type EventLog } from '../../src/domains/events/events';
+import { createEventsEntrance } from '../../src/domains/events/events.routes';
+import { createEventHub } from '../../src/domains/events/hub';
+import { usersRoutes } from '../../src/domains/users/users.routes';
+import { createApp, type AppOptions } from '../../src/http/app';
+import { createIdempotencyStore } from '../../src/http/idempotency.store';
+import { createHttpServer } from '../../src/http/server';
+import { attachEventSockets } from '../../src/http/upgrade';
+import { createDb, type Db } from '../../src/infra/db';
+import { createLogger } from '../../src/infra/logger';
+import { createBlockingRedis, createRedis } from '../../src/infra/redis';
+import type { Route } from '../../src/infra/route';
+import type { TestStores } from '../stores';
+
+export const ADMIN_KEY = 'sk_test_admin_key_of_the_house';
+
+export interface House {
+  url: string;
+  port: number;
+  db: Db;
+  ring: KeyRing;
+  events: EventLog;
+  /** `domain/username` of every user whose nodes were told. */
+  changed: string[];
+  lines: string[];
+  call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
+  close(): Promise<void>;
+}
+
+export interface Answer {
+  status: number;
+  headers: Headers;
+  body: any; // eslint-disable-line @typescript-eslint/no-explicit-any
+}
+
+export async function openHouse(
+  stores: Pick<TestStores, 'databaseUrl' | 'redisUrl' | 'redisPrefix'>,
+  o: Partial<AppOptions> & { extra?: Route[]; heartbeatMs?: number; stalledMs?: number } = {},
+): Promise<House> {
+  const lines: string[] = [];
+  const logger = createLogger('debug', { write: (line: string) => void lines.push(line) });
+  const db = createDb(stores.databaseUrl, 30);
+  const redis = createRedis(stores.redisUrl, logger);
+  await redis.connect().catch(() => undefined);
+  const subscriber = createBlockingRedis(stores.redisUrl, logger);
+  const prefix = stores.redisPrefix;
+  const ring = createKeyRing({ db, redis, subscriber, prefix, logger });
+  const hub = createEventHub({ db, redis, subscriber, prefix, logger, pollMs: 300 });
+  const listening = Promise.all([ring.start(), hub.start()]);
+  if (redis.status === 'ready') await listening;
+  else listening.catch(() => undefined);
+  const events = createEventLog(db, hub, logger);
+  const changed: string[] = [];
+  const onUserChanged = (u: { domain: string; username: string }) => void changed.push(`${u.domain}/${u.username}`);
+  const entrance = createEventsEntrance({
+    db,
+    hub,
+    logger,
+    authenticate: ring.authenticate,
+    onKeyRevoked: ring.onRevoked,
+    heartbeatMs: o.heartbeatMs,
+    stalledMs: o.stalledMs,
+  });
+  const app = createApp({
+    routes: [
+      ...domainsRoutes({ db, events, onUserChanged, onKeysRevoked: ring.revoked }),
+      ...usersRoutes({ db, events, onUserChanged, listRegistrations: () => Promise.resolve(new Map()) }),
+      ...apiKeysRoutes({ db, events, onKeysRevoked: ring.revoked }),
+      ...entrance.routes,
+      ...(o.extra ?? []),
+    ],
+    authenticate: ring.authenticate,
+    idempotency: createIdempotencyStore({ db, secretKey: Buffer.alloc(32, 7) }),
+    ready: () => Promise.resolve({ postgres: true, redis: true }),
+    metrics: new Registry(),
+    logger,
+    version: '0.0.0',
+    checkAnswers: true,
+    ...o,
+  });
+  await ensureBootstrapKey(db, ADMIN_KEY).catch(() => undefined);
+  const server = createHttpServer(app, { headersMs: 1000, requestMs: 5000, checkMs: 100 });
+  const sockets = attachEventSockets(server, { events: entrance, authenticate: ring.authenticate, logger });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const url = `http://127.0.0.1:${port}`;
+  return {
+    url,
+    port,
+    db,
+    ring,
+    events,
+    changed,
+    lines,
+    async call(method, path, body, headers = {}) {
+      const response = await fetch(url + path, {
+        method,
+        headers: {
+          authorization: `Bearer ${ADMIN_KEY}`,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...headers,
+        },
+        body: body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body),
+      });
+      const text = await response.text();
+      const json = /json/.test(response.headers.get('content-type') ?? '');
+      return { status: response.status, headers: response.headers, body: json ? JSON.parse(text) : text };
+    },
+    async close() {
+      sockets.close();
+      hub.stop();
+      ring.stop();
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      redis.disconnect();
+      subscriber.disconnect();
+      await db.destroy();
+    },
+  };
+}
