@@ -86,8 +86,10 @@ export async function playDemo(options: DemoOptions): Promise<void> {
       STEP_TIMEOUT_MS,
     );
     const placement = await api.get<Placement>(`/v1/calls/${id}/placement`);
-    tell(`GET …/placement     why ${placement.decisions.at(-1)?.node ?? 'no node'}:`);
-    for (const decision of placement.decisions) decision.explanation.forEach((line) => tell(`      ${line}`));
+    for (const decision of placement.decisions) {
+      tell(`GET …/placement     attempt ${decision.attempt}: why ${decision.node ?? 'no node'}?`);
+      decision.explanation.forEach((line) => tell(`      ${line}`));
+    }
 
     if (call.state === 'answered') {
       tell(`They talk for ${TALK_MS / 1000} seconds…`);

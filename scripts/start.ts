@@ -154,7 +154,7 @@ async function untilReady(url: string, switchyard: Child): Promise<void> {
 async function untilServing(api: ApiClient, plans: NodePlan[], children: Child[]): Promise<void> {
   const ask = (): Promise<{ items: { name: string; state: string }[] }> => {
     failIfEnded(children);
-    return api.get('/v1/nodes?limit=100');
+    return api.get('/v1/nodes');
   };
   const serving = (list: { items: { name: string; state: string }[] }): boolean =>
     plans.every((plan) => list.items.some((node) => node.name === plan.name && node.state === 'serving'));
