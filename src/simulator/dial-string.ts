@@ -17,21 +17,17 @@ const CLOSING: Record<string, string> = { '{': '}', '[': ']', '<': '>' };
 function takeBlock(text: string): { variables: Record<string, string>; rest: string } | undefined {
   const close = CLOSING[text[0] ?? ''];
   if (!close) return undefined;
-  let depth = 0;
-  let quoted = false;
+  let depth = 0; // FreeSWITCH counts brackets without regard to quotes and escapes
   for (let i = 0; i < text.length; i += 1) {
-    const c = text[i]!;
-    if (c === '\\') i += 1;
-    else if (c === "'") quoted = !quoted;
-    else if (!quoted && c === text[0]) depth += 1;
-    else if (!quoted && c === close && --depth === 0)
+    if (text[i] === text[0]) depth += 1;
+    else if (text[i] === close && --depth === 0)
       return { variables: readVariables(text.slice(1, i)), rest: text.slice(i + 1) };
   }
   return undefined;
 }
 
 /** Splits at a character outside of quotes, brackets and escapes. */
-function splitAt(text: string, separator: string): string[] {
+function splitAt(text: string, separator: string, brackets = true): string[] {
   const parts: string[] = [];
   let part = '';
   let quoted = false;
@@ -43,8 +39,8 @@ function splitAt(text: string, separator: string): string[] {
       continue;
     }
     if (c === "'") quoted = !quoted;
-    if (!quoted && '{[('.includes(c)) depth += 1;
-    if (!quoted && '}])'.includes(c)) depth -= 1;
+    if (brackets && !quoted && '{['.includes(c)) depth += 1;
+    if (brackets && !quoted && '}]'.includes(c)) depth -= 1;
     if (c === separator && !quoted && depth <= 0) {
       parts.push(part);
       part = '';
@@ -53,27 +49,38 @@ function splitAt(text: string, separator: string): string[] {
   return [...parts, part];
 }
 
-/** `a=b,c='d,e'` → values without their quotes and escapes. */
+/** `a=b,c='d,e'` → values, each split adding its own cleaning, as FreeSWITCH does. */
 function readVariables(text: string): Record<string, string> {
   const variables: Record<string, string> = {};
   for (const pair of splitAt(text, ',')) {
-    const at = pair.indexOf('=');
-    if (at > 0) variables[pair.slice(0, at).trim()] = unquote(pair.slice(at + 1));
+    const [name, ...rest] = splitAt(clean(pair, ','), '=');
+    if (name && rest.length > 0) variables[name.trim()] = clean(rest.join('='), '=');
   }
   return variables;
 }
 
-/** FreeSWITCH's cleaning of a separated value: quotes taken off, escapes resolved. */
-export function unquote(text: string): string {
+const ESCAPES: Record<string, string> = { n: '\n', r: '\r', t: '\t', s: ' ' };
+
+/** FreeSWITCH's cleaning after a split: one level of escapes resolved, paired quotes taken off, blanks trimmed. */
+export function clean(text: string, delimiter: string): string {
   let out = '';
+  let kept = 0;
+  let quoted = false;
   for (let i = 0; i < text.length; i += 1) {
     const c = text[i]!;
-    if (c === '\\' && i + 1 < text.length) {
-      const next = text[++i]!;
-      out += next === 'n' ? '\n' : next === 'r' ? '\r' : next === 't' ? '\t' : next === 's' ? ' ' : next;
-    } else if (c !== "'") out += c;
+    const next = text[i + 1];
+    const literal = next !== undefined && `'"\\${delimiter}`.includes(next) ? next : next && ESCAPES[next];
+    if (c === '\\' && literal) {
+      out += literal;
+      kept = out.length;
+      i += 1;
+    } else if (c === "'" && (quoted || text.includes("'", i + 1))) quoted = !quoted;
+    else if (out !== '' || c !== ' ' || quoted) {
+      out += c;
+      if (c !== ' ' || quoted) kept = out.length;
+    }
   }
-  return out;
+  return out.slice(0, kept);
 }
 
 /** @returns undefined where a bracket is never closed */
@@ -102,8 +109,9 @@ function parseBranch(text: string): Branch {
   return { endpoint: rest, variables };
 }
 
-/** Splits an API argument line into words; quotes keep spaces, brackets too. */
+/** Splits an API argument line into words; quotes and backslashes keep spaces, brackets don't. */
 export function splitWords(line: string): string[] {
-  const words = splitAt(line, ' ').filter((w) => w !== '');
-  return words.map((w) => (w.startsWith("'") && w.endsWith("'") ? unquote(w) : w));
+  return splitAt(line, ' ', false)
+    .filter((word) => word !== '')
+    .map((word) => clean(word, ' '));
 }
