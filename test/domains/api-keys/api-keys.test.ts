@@ -1,0 +1,54 @@
+import { ADMIN_KEY, openHouse, type House } from '../../http/house';
+import { useStores } from '../../stores';
+
+const stores = useStores();
+let house: House;
+beforeAll(async () => {
+  house = await openHouse(stores);
+});
+afterAll(() => house.close());
+
+test('A key is shown once and kept only as a hash', async () => {
+  const made = await house.call('POST', '/v1/api-keys', { name: 'robot', scope: 'admin' });
+  expect(made.body.key).toMatch(/^sk_[\w-]{32}$/);
+  const read = await house.call('GET', `/v1/api-keys/${made.body.id}`);
+  expect(read.body.key).toBeUndefined();
+  expect(read.body.hint).toBe(`${made.body.key.slice(0, 6)}…${made.body.key.slice(-4)}`);
+  expect(JSON.stringify(await house.db('api_keys'))).not.toMatch(made.body.key);
+});
+
+test('A key that expired is refused', async () => {
+  const expiresAt = new Date(Date.now() + 300).toISOString();
+  const made = await house.call('POST', '/v1/api-keys', { name: 'short', scope: 'admin', expiresAt });
+  const bearer = { authorization: `Bearer ${made.body.key}` };
+  expect((await house.call('GET', '/v1/domains', undefined, bearer)).status).toBe(200);
+  await new Promise((resolve) => setTimeout(resolve, 350));
+  expect((await house.call('GET', '/v1/domains', undefined, bearer)).status).toBe(401);
+});
+
+test('A revoked key is listed only where revoked keys are asked for, and is not revoked twice', async () => {
+  const made = await house.call('POST', '/v1/api-keys', { name: 'gone', scope: 'admin' });
+  const path = `/v1/api-keys/${made.body.id}`;
+  expect((await house.call('DELETE', path)).status).toBe(204);
+  expect((await house.call('DELETE', path)).status).toBe(404);
+  const ids = async (query: string) =>
+    (await house.call('GET', `/v1/api-keys${query}`)).body.items.map((k: { id: string }) => k.id);
+  expect(await ids('')).not.toContain(made.body.id);
+  expect(await ids('?revoked=true')).toContain(made.body.id);
+});
+
+test('The last admin key can not be revoked', async () => {
+  const { body } = await house.call('GET', '/v1/api-keys?limit=200');
+  const mine = body.items.find((k: { name: string }) => k.name === 'bootstrap');
+  for (const key of body.items) if (key.id !== mine.id) await house.call('DELETE', `/v1/api-keys/${key.id}`);
+  expect((await house.call('DELETE', `/v1/api-keys/${mine.id}`)).body.code).toBe('conflict');
+  expect((await house.call('GET', '/v1/domains', undefined, { authorization: `Bearer ${ADMIN_KEY}` })).status).toBe(
+    200,
+  );
+});
+
+test('A domain key needs a domain, and an admin key has none', async () => {
+  expect((await house.call('POST', '/v1/api-keys', { name: 'x', scope: 'domain' })).body.code).toBe('invalid_request');
+  const both = await house.call('POST', '/v1/api-keys', { name: 'x', scope: 'admin', domain: 'a.test' });
+  expect(both.body.code).toBe('invalid_request');
+});

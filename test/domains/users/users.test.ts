@@ -1,0 +1,122 @@
+import { hashSipPassword } from '../../../src/infra/secrets';
+import { openHouse, type House } from '../../http/house';
+import { useStores } from '../../stores';
+
+const stores = useStores();
+let house: House;
+let domainKey: { authorization: string };
+beforeAll(async () => {
+  house = await openHouse(stores);
+  await house.call('POST', '/v1/domains', { name: 'Clinic.Test' });
+  await house.call('POST', '/v1/domains', { name: 'school.test' });
+  const key = await house.call('POST', '/v1/api-keys', { name: 'clinic', scope: 'domain', domain: 'clinic.test' });
+  domainKey = { authorization: `Bearer ${key.body.key}` };
+});
+afterAll(() => house.close());
+
+const make = (username: string, more: object = {}, headers = {}) =>
+  house.call('POST', '/v1/users', { domain: 'clinic.test', username, password: 'correct-horse', ...more }, headers);
+
+test('A user is made, read, changed and removed, and each is an event', async () => {
+  const made = await make('1001', { displayName: 'Zoë 👩‍⚕️ Müller', callerNumber: '+4930123' });
+  expect(made.status).toBe(201);
+  expect(made.body).toMatchObject({ domain: 'clinic.test', username: '1001', enabled: true, registrations: [] });
+  const path = made.headers.get('location')!;
+  expect((await house.call('GET', path)).body).toEqual(made.body);
+  expect((await house.call('PATCH', path, { enabled: false, displayName: 'Z' })).body).toMatchObject({
+    enabled: false,
+    displayName: 'Z',
+    callerNumber: '+4930123',
+  });
+  expect((await house.call('DELETE', path)).status).toBe(204);
+  expect((await house.call('GET', path)).body.code).toBe('not_found');
+  const { body } = await house.call('GET', `/v1/events?format=json&domain=clinic.test&userId=${made.body.id}`);
+  expect(body.items.map((e: { type: string }) => e.type)).toEqual(['user.created', 'user.updated', 'user.deleted']);
+  expect(house.changed).toEqual(['clinic.test/1001', 'clinic.test/1001']);
+});
+
+test('A password is kept only as the digest SIP needs, and a new one is digested anew', async () => {
+  const made = await make('1002');
+  const ha1 = async () => (await house.db('users').where({ id: made.body.id }).first('ha1')).ha1 as string;
+  expect(await ha1()).toBe(hashSipPassword('1002', 'clinic.test', 'correct-horse'));
+  await house.call('PATCH', `/v1/users/${made.body.id}`, { password: 'battery-staple' });
+  expect(await ha1()).toBe(hashSipPassword('1002', 'clinic.test', 'battery-staple'));
+  const all = JSON.stringify([await house.db('users'), await house.db('events')]);
+  for (const secret of ['correct-horse', 'battery-staple']) expect(all).not.toMatch(secret);
+  expect(JSON.stringify(made.body)).not.toMatch(await ha1());
+});
+
+test('A username is unique within its domain, not among domains', async () => {
+  expect((await make('1003')).status).toBe(201);
+  expect((await make('1003')).body.code).toBe('conflict');
+  expect((await make('1003', { domain: 'school.test' })).status).toBe(201);
+  expect((await make('1004', { domain: 'nowhere.test' })).body.code).toBe('not_found');
+});
+
+test.each(['', 'a b', 'a@b', '${system(touch x)}', 'a'.repeat(65), 'Jos%E9', '"><x/>', '1001\n'])(
+  'The username %j is refused',
+  async (username) => {
+    expect((await make(username)).body.code).toBe('invalid_request');
+  },
+);
+
+test('Hostile text in a name for people stays text', async () => {
+  for (const displayName of ['${system(touch x)}', '$${base_dir}', '"><x/>', 'Jos%E9', '😀']) {
+    const made = await make(`n${Math.random().toString(36).slice(2)}`, { displayName });
+    expect(made.body.displayName).toBe(displayName);
+  }
+});
+
+test('A domain key sees its own users, and of the others not that they exist', async () => {
+  const foreign = await make('2001', { domain: 'school.test' });
+  const path = `/v1/users/${foreign.body.id}`;
+  for (const [method, body] of [['GET'], ['PATCH', { enabled: false }], ['DELETE']] as const) {
+    expect((await house.call(method, path, body, domainKey)).status).toBe(404);
+  }
+  expect((await make('2002', { domain: 'school.test' }, domainKey)).status).toBe(404);
+  expect((await make('2003', { domain: undefined }, domainKey)).body.domain).toBe('clinic.test');
+  expect((await house.call('GET', '/v1/users?domain=school.test', undefined, domainKey)).status).toBe(404);
+  const { body } = await house.call('GET', '/v1/users?limit=200', undefined, domainKey);
+  expect(new Set(body.items.map((u: { domain: string }) => u.domain))).toEqual(new Set(['clinic.test']));
+  expect((await house.call('GET', '/v1/domains', undefined, domainKey)).body.items).toHaveLength(1);
+  expect((await house.call('GET', '/v1/domains/school.test', undefined, domainKey)).status).toBe(404);
+  expect((await house.call('POST', '/v1/domains', { name: 'x.test' }, domainKey)).body.code).toBe('forbidden');
+  expect((await house.call('GET', '/v1/api-keys', undefined, domainKey)).body.code).toBe('forbidden');
+});
+
+test('A list is read page by page, each user once', async () => {
+  await house.call('POST', '/v1/domains', { name: 'pages.test' });
+  for (let i = 0; i < 7; i += 1) await make(`p${i}`, { domain: 'pages.test' });
+  const seen: string[] = [];
+  let cursor = '';
+  do {
+    const { body } = await house.call('GET', `/v1/users?domain=pages.test&limit=3${cursor && `&cursor=${cursor}`}`);
+    seen.push(...body.items.map((u: { username: string }) => u.username));
+    cursor = body.nextCursor ?? '';
+  } while (cursor);
+  expect(seen).toEqual(['p0', 'p1', 'p2', 'p3', 'p4', 'p5', 'p6']);
+});
+
+test('A domain takes its users and keys with it, but not while a call is going on', async () => {
+  await house.call('POST', '/v1/domains', { name: 'going.test' });
+  const user = await make('1', { domain: 'going.test' });
+  const key = await house.call('POST', '/v1/api-keys', { name: 'k', scope: 'domain', domain: 'going.test' });
+  const { domain_id } = await house.db('users').where({ id: user.body.id }).first();
+  const call = {
+    id: user.body.id,
+    domain_id,
+    origin: 'api',
+    from_address: 'a',
+    to_address: 'b',
+    state: 'queued',
+    place_before: new Date(),
+  };
+  await house.db('calls').insert(call);
+  expect((await house.call('DELETE', '/v1/domains/going.test')).body.code).toBe('conflict');
+  await house.db('calls').update({ state: 'ended', outcome: 'cancelled' });
+  expect((await house.call('DELETE', '/v1/domains/going.test')).status).toBe(204);
+  expect((await house.call('GET', `/v1/users/${user.body.id}`)).status).toBe(404);
+  const bearer = { authorization: `Bearer ${key.body.key}` };
+  expect((await house.call('GET', '/v1/users', undefined, bearer)).status).toBe(401);
+  expect(house.changed).toContain('going.test/1');
+});
