@@ -10,6 +10,7 @@ import {
   type ApiCommand,
   type Reply,
 } from '../../freeswitch/esl';
+import { callerNameText } from '../../freeswitch/xml';
 import type { NodeLinks } from '../nodes/links';
 import { findNode } from '../nodes/nodes.store';
 import { parseAddress } from './address';
@@ -98,7 +99,9 @@ export function dialCommand(call: CallRow, attempt: AttemptRow): ApiCommand {
       switchyard_leg: 'from',
       accountcode: call.id,
       origination_caller_id_number: shown,
-      origination_caller_id_name: call.caller_name || shown,
+      origination_caller_id_name: callerNameText(call.caller_name) || shown,
+      // Inside user/ FreeSWITCH counts this one, not originate_timeout, and 60 s without it.
+      call_timeout: String(call.ring_timeout_seconds),
       ignore_early_media: 'true',
     },
     ringTimeoutSeconds: call.ring_timeout_seconds,

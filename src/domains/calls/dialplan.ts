@@ -14,7 +14,7 @@ import {
   type UserRequest,
 } from '../../freeswitch/xml';
 import type { NodeRow } from '../nodes/nodes.store';
-import { findRegistrationsOfUsers } from '../registrations/registrations.store';
+import { findRegistrationsOfUsers, type NamedRegistration } from '../registrations/registrations.store';
 import type { Directory, DirectoryUser } from '../users/directory';
 import { formatAddress, parseAddress, type Address } from './address';
 import { findCall, findLeg, insertAttempt, insertCall, insertLeg, type CallRow } from './calls.store';
@@ -32,6 +32,24 @@ const TOKEN_SECONDS = 60;
 /** A phone's call of two legs. */
 const PHONE_CALL_UNITS = 1;
 
+/** Where users were last seen, for the time in which Postgres is away; the longest unasked go first. */
+const lastSeen = new Map<string, NamedRegistration[]>();
+const REMEMBERED_USERS = 50_000;
+
+async function readRegistrations(deps: DialplanDeps, userId: string): Promise<NamedRegistration[]> {
+  try {
+    const rows = await findRegistrationsOfUsers(deps.db, [userId]);
+    lastSeen.delete(userId);
+    lastSeen.set(userId, rows);
+    if (lastSeen.size > REMEMBERED_USERS) lastSeen.delete(lastSeen.keys().next().value!);
+    return rows;
+  } catch (error) {
+    const known = lastSeen.get(userId);
+    if (!known || !isUnreachable(error)) throw error;
+    return known;
+  }
+}
+
 /** The way to a user for the node that asks; other nodes get a token that only they can use, for this user and call. */
 export async function reachUser(
   deps: DialplanDeps,
@@ -39,7 +57,7 @@ export async function reachUser(
   user: DirectoryUser,
   o: { callId: string; leg: 'from' | 'to'; ownOnly?: boolean },
 ): Promise<string> {
-  const rows = await findRegistrationsOfUsers(deps.db, [user.id]);
+  const rows = await readRegistrations(deps, user.id);
   const contacts: ReachableContact[] = rows
     .filter((row) => !o.ownOnly || row.node_id === node.id)
     .map((row) => ({

@@ -19,7 +19,11 @@ import {
 import { draftCallEvent, settleAttempt, type Emit, type SettleDeps } from './settle';
 
 const ROLES: readonly string[] = ['from', 'to', 'transit'];
-const readRole = (role: string | undefined): LegRole => (ROLES.includes(role ?? '') ? (role as LegRole) : 'to');
+/** A bridge exports its role to every leg it makes; one that only leads to another node is on its way. */
+function readRole(event: ChannelEvent): LegRole {
+  if (event.channelName.startsWith('sofia/internode/')) return 'transit';
+  return ROLES.includes(event.legRole ?? '') ? (event.legRole as LegRole) : 'to';
+}
 
 const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 
@@ -44,7 +48,7 @@ async function ensureLeg(trx: Trx, emit: Emit, call: CallRow, node: NodeRow, eve
   const known = await findLeg(trx, event.legId);
   if (known) return known;
   const attempt = await findLastAttempt(trx, call.id);
-  const role: LegRole = attempt?.leg_id === event.legId ? 'from' : readRole(event.legRole);
+  const role: LegRole = attempt?.leg_id === event.legId ? 'from' : readRole(event);
   const row: LegRow = {
     id: event.legId,
     call_id: call.id,

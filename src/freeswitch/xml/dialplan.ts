@@ -155,6 +155,9 @@ function bridgeActions(o: {
     set('transfer_ringback', RINGBACK),
     // Else what one phone or node put into its headers, a token too, would go out with the other leg's INVITE.
     set('sip_copy_custom_headers', 'false'),
+    // Else the other leg is offered only what this one speaks: opus from a browser to a phone that has none ended with
+    // INCOMPATIBLE_DESTINATION (switch_core_media_prepare_codecs: originator_codec alone).
+    { app: 'export', data: 'nolocal:media_mix_inbound_outbound_codecs=true' },
     { app: 'bridge', data: o.endpoint === '' ? NOT_REGISTERED : o.endpoint },
     // bridge hangs up by itself except after NO_ANSWER, NO_USER_RESPONSE and ORIGINATOR_CANCEL, where it goes on here.
     { app: 'hangup', data: '${originate_disposition}' },
