@@ -85,7 +85,7 @@ async function startParts(config: Config, logger: Logger, stops: (() => Promise<
 
   const prefix = config.redisPrefix;
   const hub = createEventHub({ db, redis, subscriber, prefix, logger });
-  await hub.start();
+  void hub.start(); // waits for Redis, which may be away: readers poll until then
   stops.push(() => hub.stop());
   const log = createEventLog(db, hub, logger);
   const claims = createClaims(redis, prefix);
@@ -151,7 +151,7 @@ async function startParts(config: Config, logger: Logger, stops: (() => Promise<
   stops.push(() => sweep.stop());
 
   const keyRing = createKeyRing({ db, redis, subscriber, prefix, logger });
-  await keyRing.start();
+  void keyRing.start();
   stops.push(() => keyRing.stop());
   if (config.bootstrapApiKey) await ensureBootstrapKey(db, config.bootstrapApiKey);
   const idempotency = createIdempotencyStore({ db, secretKey });

@@ -20,10 +20,9 @@ function listMigrations(folder: string): Knex.MigrationSource<string> {
 /** Brings the schema up to date; several replicas may call it at once (knex takes a lock, the others wait). */
 export async function migrateDb(db: Db): Promise<void> {
   const folder = join(__dirname, '..', '..', 'migrations');
-  await db.raw('select pg_advisory_lock(727274)');
-  try {
+  await db.transaction(async (trx) => {
+    // Held by this connection until the end, also if we die; another replica waits here and finds nothing to do.
+    await trx.raw('select pg_advisory_xact_lock(727274)');
     await db.migrate.latest({ migrationSource: listMigrations(folder) });
-  } finally {
-    await db.raw('select pg_advisory_unlock_all()');
-  }
+  });
 }

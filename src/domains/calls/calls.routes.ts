@@ -1,6 +1,7 @@
 /** The REST of calls: schemas that validate and document, and nothing else. */
 import { z } from 'zod';
-import { SwitchyardError } from '../../errors';
+import { makePage, pageOf, pageQuery, readCursor } from '../../infra/page';
+import { plainText } from '../../infra/text';
 import { defineRoute, type Caller, type Route } from '../../infra/route';
 import {
   actOnCall,
@@ -19,12 +20,6 @@ export interface CallRouteDeps extends CallDeps {
 }
 
 const instant = z.iso.datetime().nullable();
-const plainText = (max: number) =>
-  z
-    .string()
-    .max(max)
-    .regex(/^\P{Cc}*$/u, 'must not hold control characters or line breaks');
-
 const callSchema = z
   .object({
     id: z.uuid(),
@@ -72,7 +67,7 @@ function basicRoutes(deps: CallRouteDeps): Route[] {
         domain: z.string().min(1).max(253).describe('The name of the domain both ends are in.'),
         from: address.describe('Who is rung first: user:NAME, or the digits of a user.'),
         to: address.describe('user:NAME, or what one would dial: 9196 is the echo test.'),
-        callerName: plainText(128).optional().describe('What the display of "from" shows while it rings.'),
+        callerName: plainText({ max: 128 }).optional().describe('What the display of "from" shows while it rings.'),
         ringTimeoutSeconds: z.number().int().min(5).max(300).optional(),
         queueTimeoutSeconds: z
           .number()
@@ -98,18 +93,15 @@ function basicRoutes(deps: CallRouteDeps): Route[] {
       query: z.strictObject({
         domain: z.string().max(253).optional(),
         state: z.enum(['queued', 'placing', 'ringing', 'answered', 'ended']).optional(),
-        limit: z.coerce.number().int().min(1).max(200).default(50),
-        cursor: z.string().max(200).optional(),
+        ...pageQuery,
       }),
-      answers: { 200: z.object({ items: z.array(callSchema), nextCursor: z.string().nullable() }) },
+      answers: { 200: pageOf(callSchema) },
       handle: async ({ query, caller }) => {
         const domain = query.domain ? await deps.findDomain(query.domain, caller) : undefined;
-        const before = query.cursor;
-        if (before && !z.uuid().safeParse(before).success) throw new SwitchyardError('invalid_cursor');
+        const before = readCursor(query.cursor);
         const domainId = domain?.id ?? caller.domainId ?? undefined;
         const found = await listCalls(deps, { domainId, state: query.state, before, limit: query.limit + 1 });
-        const items = found.slice(0, query.limit);
-        return { body: { items, nextCursor: found.length > query.limit ? items.at(-1)!.id : null } };
+        return { body: makePage(found, query.limit, (call) => call) };
       },
     }),
     defineRoute({
