@@ -1,5 +1,6 @@
 /** Speaks to Switchyard as any customer would: over its public API, and nothing else. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { StartFault } from './project';
 
 const REQUEST_TIMEOUT_MS = 10_000;
 
@@ -101,6 +102,7 @@ export async function waitFor<T>(
       const value = await ask();
       if (test(value)) return value;
     } catch (fault) {
+      if (fault instanceof StartFault) throw fault; // it can't get better by waiting
       last = ` (${(fault as Error).message})`;
     }
     if (Date.now() > deadline) throw new Error(`Waited ${timeoutMs / 1000} s for ${what}${last}.`);

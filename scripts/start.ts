@@ -171,6 +171,7 @@ async function waitForOrShow<T>(
   try {
     await waitFor(what, ask, test, timeoutMs);
   } catch (fault) {
+    if (fault instanceof StartFault) throw fault;
     throw new StartFault(`${(fault as Error).message}\nThe last lines of ${child.logFile}:\n${child.lastLines()}`);
   }
 }
