@@ -1,7 +1,14 @@
 /** The two doors for nodes: xml_curl's questions and call records. Plain node:http, since every phone waits on them. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { parse as parseForm } from 'node:querystring';
-import { configurationXml, notFoundXml, parseXmlRequest, userXml, type XmlRequest } from '../freeswitch/xml';
+import {
+  configurationXml,
+  notFoundXml,
+  parseXmlRequest,
+  userXml,
+  type UserRequest,
+  type XmlRequest,
+} from '../freeswitch/xml';
 import { isUnreachable } from '../infra/db';
 import type { Logger } from '../infra/logger';
 import { decryptSecret } from '../infra/secrets';
@@ -9,7 +16,9 @@ import { takeCdr } from '../domains/calls/cdr';
 import { answerDialplan, reachForCall, type DialplanDeps } from '../domains/calls/dialplan';
 import { admitNode, type NodeDeps } from '../domains/nodes/nodes';
 import { listNodeRows, type NodeRow } from '../domains/nodes/nodes.store';
+import type { DirectoryUser } from '../domains/users/directory';
 import { readNodeAddress, readRtpRange } from './node.address';
+import { readNodeForm } from './node.form';
 import { SwitchyardError } from '../errors';
 
 export interface EntranceDeps extends DialplanDeps, Pick<NodeDeps, 'joinToken'> {
@@ -40,8 +49,8 @@ export function createNodeEntrance(
     const path = request.url ?? '';
     const isXml = path.startsWith('/freeswitch/xml');
     if (!isXml && !path.startsWith('/freeswitch/cdr')) return false;
-    const handle = isXml ? answerXml : answerCdr;
-    handle(deps, admitted, request, response).catch((error: unknown) => refuse(deps.logger, response, error));
+    if (isXml) answerXml(deps, admitted, request, response);
+    else answerCdr(deps, admitted, request, response).catch((e: unknown) => refuse(deps.logger, response, e));
     return true;
   };
 }
@@ -57,29 +66,34 @@ function refuse(logger: Logger, response: ServerResponse, error: unknown): void 
   response.writeHead(status, headers).end(known ? `${error.code}: ${error.message}\n` : 'unavailable\n');
 }
 
-/** @throws payload_too_large, request_timeout: a node's question is small and comes at once. */
-function readBody(request: IncomingMessage): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
-    const timer = setTimeout(() => fail(new SwitchyardError('request_timeout')), BODY_TIMEOUT_MS);
-    const fail = (error: Error): void => {
-      clearTimeout(timer);
-      request.removeAllListeners('data');
-      request.resume();
-      reject(error);
-    };
-    request.on('data', (chunk: Buffer) => {
-      size += chunk.length;
-      if (size > BODY_LIMIT_BYTES) fail(new SwitchyardError('payload_too_large', 'The body is over 1 MB.'));
-      else chunks.push(chunk);
-    });
-    request.on('end', () => {
-      clearTimeout(timer);
-      resolve(chunks.length === 1 ? chunks[0]!.toString('utf8') : Buffer.concat(chunks).toString('utf8'));
-    });
-    request.on('error', fail);
+/**
+ * Reads a node's question, which is small and comes at once. By callbacks, since a password's answer is often there
+ * when the body is, and need not wait for promises.
+ * @param fail is told payload_too_large, request_timeout, or what broke; nothing is told after that.
+ */
+function readBody(request: IncomingMessage, done: (body: string) => void, fail: (error: Error) => void): void {
+  let first: Buffer | undefined;
+  let rest: Buffer[] | undefined;
+  let size = 0;
+  const stop = (error: Error): void => {
+    clearTimeout(timer);
+    request.removeAllListeners('data');
+    request.removeAllListeners('end');
+    request.resume();
+    fail(error);
+  };
+  const timer = setTimeout(() => stop(new SwitchyardError('request_timeout')), BODY_TIMEOUT_MS);
+  request.on('data', (chunk: Buffer) => {
+    size += chunk.length;
+    if (size > BODY_LIMIT_BYTES) stop(new SwitchyardError('payload_too_large', 'The body is over 1 MB.'));
+    else if (!first) first = chunk;
+    else (rest ??= [first]).push(chunk);
   });
+  request.on('end', () => {
+    clearTimeout(timer);
+    done((rest ? Buffer.concat(rest) : (first ?? Buffer.alloc(0))).toString('utf8'));
+  });
+  request.on('error', stop);
 }
 
 function readCredentials(header: string | undefined): { name: string; password: string } | undefined {
@@ -87,6 +101,11 @@ function readCredentials(header: string | undefined): { name: string; password: 
   const text = Buffer.from(header.slice(6), 'base64').toString('utf8');
   const at = text.indexOf(':');
   return at < 0 ? undefined : { name: text.slice(0, at), password: text.slice(at + 1) };
+}
+
+function admissionKey(request: IncomingMessage, door: 'xml' | 'cdr'): string {
+  const header = request.headers.authorization ?? '';
+  return door === 'xml' ? `${header}\n${request.url}` : header;
 }
 
 /** @throws unauthorized for everybody who is no node of this pool. */
@@ -97,7 +116,7 @@ async function admit(
   door: 'xml' | 'cdr',
 ): Promise<NodeRow> {
   const header = request.headers.authorization ?? '';
-  const key = door === 'xml' ? `${header}\n${request.url}` : header;
+  const key = admissionKey(request, door);
   const known = admitted.get(key);
   const nowMs = Date.now();
   if (known && nowMs - known.atMs < ADMITTED_MS) return known.node;
@@ -119,17 +138,64 @@ async function admit(
   }
 }
 
-async function answerXml(
+/** A node that was let in just now and a user looked up just now are answered in the turn the question comes in. */
+function answerXml(
   deps: EntranceDeps,
   admitted: Map<string, Admitted>,
   request: IncomingMessage,
   response: ServerResponse,
+): void {
+  const fail = (error: unknown): void => refuse(deps.logger, response, error);
+  const known = admitted.get(admissionKey(request, 'xml'));
+  const node = known && Date.now() - known.atMs < ADMITTED_MS ? known.node : admit(deps, admitted, request, 'xml');
+  if (node instanceof Promise) node.catch(fail);
+  readBody(
+    request,
+    (body) => {
+      try {
+        const question = parseXmlRequest(readNodeForm(body));
+        const isPassword = question.kind === 'user' && question.purpose !== 'user_call';
+        if (isPassword && !(node instanceof Promise)) {
+          const user = deps.directory.readFresh(question.username, question.domain);
+          if (user !== undefined) return send(response, answerUser(deps, node, question, user ?? undefined));
+        }
+        answerLater(deps, node, question, request, response).catch(fail);
+      } catch (error) {
+        fail(error);
+      }
+    },
+    fail,
+  );
+}
+
+async function answerLater(
+  deps: EntranceDeps,
+  node: NodeRow | Promise<NodeRow>,
+  question: XmlRequest,
+  request: IncomingMessage,
+  response: ServerResponse,
 ): Promise<void> {
-  const [body, node] = await Promise.all([readBody(request), admit(deps, admitted, request, 'xml')]);
-  const question = parseXmlRequest(parseForm(body, '&', '=', { maxKeys: 2000 }) as Record<string, string>);
-  const xml = await answerQuestion(deps, node, question, request);
+  send(response, await answerQuestion(deps, await node, question, request));
+}
+
+function send(response: ServerResponse, xml: string): void {
+  if (response.headersSent) return; // it was refused while it was sent
   response.writeHead(200, { 'content-type': 'text/xml', 'content-length': Buffer.byteLength(xml) });
   response.end(xml);
+}
+
+function answerUser(
+  deps: EntranceDeps,
+  node: NodeRow,
+  question: UserRequest,
+  user: DirectoryUser | undefined,
+  dialString?: string,
+): string {
+  if (user?.enabled) return userXml({ ...user, cacheMs: 0, dialString });
+  const why = user ? 'the user is disabled' : 'there is no such user';
+  const who = { username: question.username.slice(0, 64), domain: question.domain.slice(0, 253) };
+  deps.logger.info({ ...who, node: node.name, from: question.networkIp, why }, 'a user was refused');
+  return notFoundXml();
 }
 
 async function answerQuestion(
@@ -141,15 +207,9 @@ async function answerQuestion(
   switch (question.kind) {
     case 'user': {
       const user = await deps.directory.findUser(question.username, question.domain);
-      if (!user?.enabled) {
-        const why = user ? 'the user is disabled' : 'there is no such user';
-        const who = { username: question.username.slice(0, 64), domain: question.domain.slice(0, 253) };
-        deps.logger.info({ ...who, node: node.name, from: question.networkIp, why }, 'a user was refused');
-        return notFoundXml();
-      }
-      const ringing = question.purpose === 'user_call';
+      const ringing = user?.enabled && question.purpose === 'user_call';
       const dialString = ringing ? await reachForCall(deps, node, question, user) : undefined;
-      return userXml({ ...user, cacheMs: 0, dialString });
+      return answerUser(deps, node, question, user, dialString);
     }
     case 'dialplan':
       return answerDialplan(deps, node, question);
@@ -196,11 +256,11 @@ async function answerCdr(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const [body, node] = await Promise.all([readBody(request), admit(deps, admitted, request, 'cdr')]);
-  const text = body.trimStart().startsWith('{') ? body : String(parseForm(body).cdr ?? '');
+  const body = new Promise<string>((resolve, reject) => readBody(request, resolve, reject));
+  const [text, node] = await Promise.all([body, admit(deps, admitted, request, 'cdr')]);
   let record: unknown;
   try {
-    record = JSON.parse(text);
+    record = JSON.parse(text.trimStart().startsWith('{') ? text : String(parseForm(text).cdr ?? ''));
   } catch {
     record = undefined;
   }

@@ -13,7 +13,8 @@ function listMigrations(folder: string): Knex.MigrationSource<string> {
       return Promise.resolve([...new Set(names)].sort());
     },
     getMigrationName: (name) => name,
-    getMigration: (name) => import(join(folder, name)) as Promise<Knex.Migration>,
+    // Node's own import() wants the extension, which is .js when built and .ts before: require.resolve finds it.
+    getMigration: (name) => import(require.resolve(join(folder, name))) as Promise<Knex.Migration>,
   };
 }
 

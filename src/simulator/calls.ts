@@ -163,10 +163,11 @@ export function createCalls(core: NodeCore, registrar: Registrar): Calls {
     const user = /^user\/([^@]+)@(.+)$/.exec(b.endpoint);
     if (!user) return [{ target: b.endpoint, variables: b.variables }];
     const [, username = '', domain = ''] = user;
-    const asked = o.by ? o.by.headers() : { ...o.variables, ...b.variables };
     const found = findUser(
       await core.directory(domain, 'user_outgoing_channel', {
-        ...asked,
+        // What the new leg will carry, and nothing of the channel that dials: user_outgoing_channel() sends no more.
+        ...o.variables,
+        ...b.variables,
         as_channel: 'true',
         action: 'user_call',
         key: 'id',

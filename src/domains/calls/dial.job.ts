@@ -28,6 +28,8 @@ export interface DialDeps extends PlaceDeps {
 /** How often a call without a node looks again. */
 const RETRY_PLACING_MS = 400;
 const WATCH_MS = 250;
+/** The event stream's connection may be up a moment before the one that commands. */
+const REACH_MS = 1500;
 /** An ended leg's event may be this much behind the answer to originate. */
 const ANSWER_MARGIN_MS = 10_000;
 /** How long a node that can't be asked may stay silent before the call is given up as lost. */
@@ -113,7 +115,7 @@ async function dialAttempt(deps: DialDeps, call: CallRow, attempt: AttemptRow): 
   let result: Promise<Reply>;
   try {
     const command = dialCommand(call, attempt);
-    const connection = deps.links.connection(attempt.node_id!);
+    const connection = await deps.links.reach(attempt.node_id!, REACH_MS);
     const timeoutMs = call.ring_timeout_seconds * 1000 + ANSWER_MARGIN_MS;
     result = connection.bgapi(command, { jobId: attempt.leg_id, timeoutMs });
   } catch (error) {

@@ -1,4 +1,5 @@
 /** Every replica's own command connection to every node, kept up by itself as nodes come, move and go. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { SwitchyardError } from '../../errors';
 import type { Db } from '../../infra/db';
 import type { Logger } from '../../infra/logger';
@@ -7,6 +8,9 @@ import { createNodeLink, type ApiCommand, type NodeConnection, type NodeLink, ty
 import { listNodeRows, type NodeRow } from './nodes.store';
 
 const REFRESH_MS = 1000;
+const REACH_POLL_MS = 20;
+/** A node that comes back is wanted within a second, by every replica. */
+const LONGEST_PAUSE_MS = 1000;
 const PROBE_INTERVAL_MS = 2000;
 const PROBE_TIMEOUT_MS = 2000;
 
@@ -21,6 +25,8 @@ export interface LinkSettings {
 export interface NodeLinks {
   /** @throws node_unreachable where there is no connection now. */
   connection(nodeId: string): NodeConnection;
+  /** Waits for a connection that is just being made. @throws node_unreachable where there is none in time. */
+  reach(nodeId: string, timeoutMs: number): Promise<NodeConnection>;
   /** True while the node's connection is up. */
   isUp(nodeId: string): boolean;
   api(nodeId: string, command: ApiCommand): Promise<Reply>;
@@ -44,6 +50,7 @@ export function linkToNode(
     probeIntervalMs: PROBE_INTERVAL_MS,
     probeTimeoutMs: PROBE_TIMEOUT_MS,
     random: Math.random,
+    longestPauseMs: LONGEST_PAUSE_MS,
     ...handlers,
   });
 }
@@ -120,6 +127,11 @@ export function createNodeLinks(settings: LinkSettings): NodeLinks {
   };
   return {
     connection,
+    async reach(nodeId, timeoutMs) {
+      const until = Date.now() + timeoutMs;
+      while (!links.get(nodeId)?.connection() && Date.now() < until) await sleep(REACH_POLL_MS);
+      return connection(nodeId);
+    },
     isUp: (nodeId) => links.get(nodeId)?.connection() !== undefined,
     api: async (nodeId, command) => connection(nodeId).api(command, { timeoutMs: settings.commandTimeoutMs }),
     broadcast(command) {

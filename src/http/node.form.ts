@@ -1,0 +1,60 @@
+/** Reads a node's form: of a password question's fifty fields a dozen matter, and phones wait for all of them. */
+import { unescape } from 'node:querystring';
+
+/** More fields than any question has; the rest is left out. */
+const MAX_FIELDS = 2000;
+
+/** What is read of a directory question. */
+const DIRECTORY_FIELDS: ReadonlySet<string> = new Set([
+  'section',
+  'hostname',
+  'FreeSWITCH-Switchname',
+  'Core-UUID',
+  'domain',
+  'key_name',
+  'key_value',
+  'user',
+  'purpose',
+  'action',
+  'profile',
+  'sip_auth_method',
+  'sip_auth_realm',
+  'sip_profile',
+  'ip',
+  'client_port',
+  'sip_user_agent',
+  'switchyard_call_id',
+  'switchyard_leg',
+  'variable_switchyard_call_id',
+  'variable_switchyard_leg',
+]);
+
+/** FreeSWITCH writes the section among the first fields, as mod_xml_curl puts it. */
+const DIRECTORY = /^(?:hostname=[^&]*&)?section=directory&/;
+
+/** Never throws: a broken escape stays as it can be read. Of a field that stands twice the first counts. */
+export function readNodeForm(body: string): Record<string, string> {
+  return readFields(body, DIRECTORY.test(body) ? DIRECTORY_FIELDS : undefined);
+}
+
+function readFields(body: string, wanted: ReadonlySet<string> | undefined): Record<string, string> {
+  const fields = (wanted ? {} : Object.create(null)) as Record<string, string>;
+  let at = 0;
+  for (let count = 0; at < body.length && count < MAX_FIELDS; count += 1) {
+    let end = body.indexOf('&', at);
+    if (end < 0) end = body.length;
+    let equals = body.indexOf('=', at);
+    if (equals < 0 || equals > end) equals = end;
+    const written = body.slice(at, equals);
+    const name = wanted ? written : decode(written);
+    if ((wanted ? wanted.has(name) : name !== '') && fields[name] === undefined)
+      fields[name] = decode(body.slice(equals + 1, end));
+    at = end + 1;
+  }
+  return fields;
+}
+
+function decode(text: string): string {
+  const spaced = text.includes('+') ? text.replaceAll('+', ' ') : text;
+  return spaced.includes('%') ? unescape(spaced) : spaced;
+}
