@@ -1,0 +1,206 @@
+/** A whole Switchyard for a test file: real stores, the house as it starts for users, simulated nodes, and a client. */
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { findFreePort } from '../../scripts/ports';
+import type { Config } from '../../src/config';
+import type { PresentedCall } from '../../src/domains/calls/calls';
+import { createLogger } from '../../src/infra/logger';
+import { startSwitchyard, type RunningSwitchyard } from '../../src/main';
+import {
+  startSimulatedNode,
+  type PhoneBehaviour,
+  type SimulatedNode,
+  type SimulatedPhone,
+} from '../../src/simulator/node';
+import type { TestStores } from '../stores';
+
+export const ADMIN_KEY = 'sk_test_admin_key_of_switchyard';
+export const JOIN_TOKEN = 'join-token-of-the-tests';
+export const DOMAIN = 'clinic.test';
+const SECRET = randomBytes(32);
+
+export interface Answer {
+  status: number;
+  body: any; // eslint-disable-line @typescript-eslint/no-explicit-any
+}
+
+export interface Node extends SimulatedNode {
+  readonly id: string;
+  /** The URL it has on disk, and what it shows there. */
+  readonly xmlUrl: string;
+  readonly password: string;
+}
+
+export interface Yard {
+  url: string;
+  config: Config;
+  /** What was logged, by all replicas. */
+  lines: string[];
+  api(method: string, path: string, body?: unknown, url?: string): Promise<Answer>;
+  addNode(name: string, o?: { capacity?: number; zone?: string }): Promise<Node>;
+  addUser(username: string, o?: { displayName?: string; domain?: string }): Promise<string>;
+  /** A user, and a phone of theirs at a node that Switchyard knows of. */
+  addPhone(node: Node, username: string, behaviour?: PhoneBehaviour): Promise<SimulatedPhone>;
+  call(from: string, to: string, extra?: Record<string, unknown>): Promise<PresentedCall>;
+  readCall(id: string): Promise<PresentedCall>;
+  callIs(id: string, state: string, timeoutMs?: number): Promise<PresentedCall>;
+  eventsOf(callId: string): Promise<string[]>;
+  nodeIs(node: Node, state: string, timeoutMs?: number): Promise<void>;
+  /** Another Switchyard on the same stores. */
+  addReplica(o?: Partial<Config>): Promise<RunningSwitchyard>;
+  /** Asks as a node does. */
+  askXml(
+    node: Pick<Node, 'name' | 'password' | 'xmlUrl'>,
+    form: Record<string, string>,
+  ): Promise<{ status: number; text: string }>;
+  sendCdr(node: Node, body: string, type?: string): Promise<{ status: number; text: string }>;
+  close(): Promise<void>;
+}
+
+/** Asks again until the answer is truthy. @throws when the time is over, with what was waited for. */
+export async function until<T>(
+  what: string | (() => string),
+  ask: () => Promise<T> | T,
+  timeoutMs = 10_000,
+): Promise<NonNullable<T>> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const answer = await ask();
+    if (answer) return answer;
+    if (Date.now() > deadline) {
+      throw new Error(`it did not come about in ${timeoutMs} ms: ${typeof what === 'string' ? what : what()}`);
+    }
+    await sleep(25);
+  }
+}
+
+export const passwordOf = (username: string): string => `password-of-${username}`;
+
+export async function openYard(
+  stores: Pick<TestStores, 'databaseUrl' | 'redisUrl' | 'redisPrefix'>,
+  o: Partial<Config> = {},
+): Promise<Yard> {
+  const lines: string[] = [];
+  const logger = createLogger('debug', { write: (line: string) => void lines.push(line) });
+  const config: Config = {
+    httpHost: '127.0.0.1',
+    httpPort: 0,
+    publicUrl: undefined,
+    databaseUrl: stores.databaseUrl,
+    databasePoolSize: 10,
+    redisUrl: stores.redisUrl,
+    redisPrefix: stores.redisPrefix,
+    secretKey: SECRET,
+    nodeJoinToken: JOIN_TOKEN,
+    bootstrapApiKey: ADMIN_KEY,
+    logLevel: 'debug',
+    heartbeatSeconds: 2,
+    nodeCommandTimeoutMs: 2000,
+    nodeMinIdleCpuPercent: 0,
+    callQueueTimeoutMs: 20_000,
+    callWorkers: 100,
+    ...o,
+  };
+  const first = await startSwitchyard(config, logger);
+  const replicas = [first];
+  const nodes: Node[] = [];
+
+  async function api(method: string, path: string, body?: unknown, url = first.url): Promise<Answer> {
+    const response = await fetch(`${url}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${ADMIN_KEY}`, ...(body ? { 'content-type': 'application/json' } : {}) },
+      body: body ? JSON.stringify(body) : undefined,
+      signal: AbortSignal.timeout(20_000),
+    });
+    const text = await response.text();
+    return { status: response.status, body: text ? JSON.parse(text) : undefined };
+  }
+  async function must(status: number, method: string, path: string, body?: unknown) {
+    const answer = await api(method, path, body);
+    if (answer.status !== status) throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
+    return answer.body;
+  }
+  const post = async (url: string, who: { name: string; password: string }, body: string, type: string) => {
+    const authorization = `Basic ${Buffer.from(`${who.name}:${who.password}`).toString('base64')}`;
+    const headers = { authorization, 'content-type': type };
+    const response = await fetch(url, { method: 'POST', headers, body, signal: AbortSignal.timeout(20_000) });
+    return { status: response.status, text: await response.text() };
+  };
+
+  await must(201, 'POST', '/v1/domains', { name: DOMAIN });
+  const yard: Yard = {
+    url: first.url,
+    config,
+    lines,
+    api,
+    async addNode(name, { capacity = 100, zone = '' } = {}) {
+      const port = await findFreePort();
+      const query = `host=127.0.0.1&esl=${port}&sip=${port}&internode=${port}&ws=${port}&zone=${zone}&capacity=${capacity}`;
+      const xmlUrl = `${first.url}/freeswitch/xml?${query}`;
+      const password = `${JOIN_TOKEN}.${randomBytes(16).toString('hex')}`;
+      const started = await startSimulatedNode({ name, xmlUrl, password, heartbeatMs: 500, logger });
+      const row = (await must(200, 'GET', '/v1/nodes')).items.find((n: { name: string }) => n.name === name);
+      const node = Object.create(started, {
+        id: { value: row.id },
+        xmlUrl: { value: xmlUrl },
+        password: { value: password },
+      }) as Node;
+      nodes.push(node);
+      await yard.nodeIs(node, 'serving');
+      return node;
+    },
+    async addUser(username, { displayName = '', domain = DOMAIN } = {}) {
+      const user = { domain, username, password: passwordOf(username), displayName };
+      return (await must(201, 'POST', '/v1/users', user)).id;
+    },
+    async addPhone(node, username, behaviour = {}) {
+      const known = (await must(200, 'GET', `/v1/users?username=${username}&domain=${DOMAIN}`)).items;
+      if (known.length === 0) await yard.addUser(username);
+      const before = known[0]?.registrations.length ?? 0;
+      const phone = await node.registerPhone({ username, domain: DOMAIN, password: passwordOf(username), behaviour });
+      await until(`${username} is registered`, async () => {
+        const [user] = (await must(200, 'GET', `/v1/users?username=${username}&domain=${DOMAIN}`)).items;
+        return user.registrations.length > before;
+      });
+      return phone;
+    },
+    call: (from, to, extra = {}) => must(201, 'POST', '/v1/calls', { domain: DOMAIN, from, to, ...extra }),
+    readCall: (id) => must(200, 'GET', `/v1/calls/${id}`),
+    callIs(id, state, timeoutMs) {
+      let call: PresentedCall | undefined;
+      return until(
+        () => `the call is ${state}: ${JSON.stringify(call)}`,
+        async () => {
+          call = await yard.readCall(id);
+          if (call.state === 'ended' && state !== 'ended') throw new Error(`it has ended: ${JSON.stringify(call)}`);
+          return call.state === state ? call : undefined;
+        },
+        timeoutMs,
+      );
+    },
+    async eventsOf(callId) {
+      const domain = encodeURIComponent(DOMAIN);
+      const { items } = await must(200, 'GET', `/v1/events?format=json&limit=1000&domain=${domain}&callId=${callId}`);
+      return items.map((e: { type: string }) => e.type);
+    },
+    nodeIs: async (node, state, timeoutMs) =>
+      void (await until(
+        `${node.name} is ${state}`,
+        async () => (await api('GET', `/v1/nodes/${node.id}`)).body.state === state,
+        timeoutMs,
+      )),
+    async addReplica(change = {}) {
+      const replica = await startSwitchyard({ ...config, ...change }, logger);
+      replicas.push(replica);
+      return replica;
+    },
+    askXml: (node, form) =>
+      post(node.xmlUrl, node, new URLSearchParams(form).toString(), 'application/x-www-form-urlencoded'),
+    sendCdr: (node, body, type = 'application/json') => post(`${first.url}/freeswitch/cdr`, node, body, type),
+    async close() {
+      await Promise.all(nodes.map((node) => node.kill()));
+      for (const replica of replicas.reverse()) await replica.stop();
+    },
+  };
+  return yard;
+}
