@@ -42,6 +42,8 @@ function common(node: NodeSettings): Settings {
     'manage-presence': false,
     'manage-shared-appearance': false,
     'nonce-ttl': 60,
+    // JsSIP asks for a session interval of 90 s; with timers on, FreeSWITCH refuses below 120 (422) and nobody can dial.
+    'enable-timer': false,
     'rtp-timeout-sec': 300,
     'rtp-hold-timeout-sec': 1800,
     'local-network-acl': 'localnet.auto',
