@@ -1,0 +1,179 @@
+/** Opens JsSIP phones in a real Chromium, so that calls are held to what a person's browser does. */
+import { existsSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { createRequire } from 'node:module';
+import type { AddressInfo } from 'node:net';
+import { delimiter, join } from 'node:path';
+import { chromium, type Browser, type Page } from 'playwright-core';
+import { describeWithRealNode } from '../real-node';
+
+/** What a phone of the page has received in the call it is in. */
+export interface Received {
+  audioPackets: number;
+  /** Above 0 where what was decoded is more than silence. */
+  audioEnergy: number;
+  audioCodec: string;
+  videoPackets: number;
+  framesDecoded: number;
+  videoCodec: string;
+}
+
+export interface PhoneSession {
+  direction: 'incoming' | 'outgoing';
+  state: 'ringing' | 'talking' | 'ended' | 'failed';
+  cause: string | null;
+}
+
+export interface BrowserPhone {
+  /** `registered`, or the status and cause of the refusal. */
+  readonly registration: string;
+  call(target: string): Promise<void>;
+  hangup(): Promise<void>;
+  sessions(): Promise<PhoneSession[]>;
+  received(): Promise<Received>;
+  close(): Promise<void>;
+}
+
+export interface BrowserPhoneOptions {
+  wsUrl: string;
+  username: string;
+  domain: string;
+  password: string;
+  video?: boolean;
+  /** null: it only rings. */
+  answerAfterMs?: number | null;
+}
+
+export interface BrowserHouse {
+  openPhone(o: BrowserPhoneOptions): Promise<BrowserPhone>;
+  close(): Promise<void>;
+}
+
+/** CHROMIUM_BIN, or what Debian and others call it on PATH. */
+export function chromiumBinary(): string | undefined {
+  const named = process.env.CHROMIUM_BIN;
+  if (named) return existsSync(named) ? named : undefined;
+  const folders = (process.env.PATH ?? '').split(delimiter).filter(Boolean);
+  const names = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome'];
+  return names.flatMap((name) => folders.map((folder) => join(folder, name))).find((file) => existsSync(file));
+}
+
+/** Like describeWithRealNode, and needs a Chromium as well. */
+export function describeWithBrowser(name: string, tests: (freeswitch: string, chromium: string) => void): void {
+  const browser = chromiumBinary();
+  if (browser) return describeWithRealNode(name, (freeswitch) => tests(freeswitch, browser));
+  describe(name, () => {
+    it('no Chromium found (CHROMIUM_BIN or PATH): not run', () => {
+      process.stdout.write(`${name}: no Chromium found (CHROMIUM_BIN or PATH): not run\n`);
+    });
+  });
+}
+
+/** A fake camera and microphone, nobody to be asked, addresses of this machine shown, and nothing sent home. */
+const FLAGS = [
+  '--no-sandbox',
+  '--use-fake-ui-for-media-stream',
+  '--use-fake-device-for-media-stream',
+  '--disable-features=WebRtcHideLocalIpsWithMdns,MediaRouter,OptimizationHints',
+  '--autoplay-policy=no-user-gesture-required',
+  '--disable-background-networking',
+  '--disable-background-timer-throttling',
+  '--disable-renderer-backgrounding',
+  '--disable-backgrounding-occluded-windows',
+  '--disable-component-update',
+  '--disable-default-apps',
+  '--disable-sync',
+  '--disable-gpu',
+  '--disable-dev-shm-usage',
+  '--no-first-run',
+  '--no-proxy-server',
+];
+
+/** @throws where Chromium does not start. */
+export async function openBrowserHouse(executablePath: string): Promise<BrowserHouse> {
+  const server = await servePage(bundlePage());
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  let browser: Browser;
+  try {
+    browser = await chromium.launch({ executablePath, headless: true, args: FLAGS, timeout: 20_000 });
+  } catch (fault) {
+    server.close();
+    throw fault;
+  }
+  return {
+    openPhone: async (o) => {
+      const context = await browser.newContext({ permissions: ['microphone', 'camera'] });
+      const page = await context.newPage();
+      await page.goto(url);
+      const ask = <T>(method: string, argument?: unknown): Promise<T> => askPage<T>(page, method, argument);
+      const registration = await ask<string>('register', o);
+      return {
+        registration,
+        call: (target) => ask('call', target),
+        hangup: () => ask('hangup'),
+        sessions: () => ask('sessions'),
+        received: () => ask('received'),
+        close: async () => {
+          await ask('stop').catch(() => undefined); // its node may be gone
+          await context.close();
+        },
+      };
+    },
+    close: async () => {
+      await browser.close();
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+const ASK_TIMEOUT_MS = 15_000;
+
+async function askPage<T>(page: Page, method: string, argument: unknown): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`The page did not answer "${method}".`)), ASK_TIMEOUT_MS);
+  });
+  const asked = page.evaluate(
+    ([name, given]) => {
+      const { phone } = globalThis as unknown as { phone: Record<string, (given: unknown) => unknown> };
+      return phone[name]!(given);
+    },
+    [method, argument] as [string, unknown],
+  );
+  return (await Promise.race([asked, late]).finally(() => clearTimeout(timer))) as T;
+}
+
+interface Bundler {
+  buildSync(options: object): { outputFiles: { text: string }[] };
+}
+
+/** The page's script with JsSIP in it; esbuild is the one that tsx brings. */
+function bundlePage(): string {
+  const { buildSync } = createRequire(require.resolve('tsx/package.json'))('esbuild') as Bundler;
+  const built = buildSync({
+    entryPoints: [join(__dirname, 'phone.page.js')],
+    bundle: true,
+    write: false,
+    format: 'iife',
+    platform: 'browser',
+    logLevel: 'silent',
+  });
+  return built.outputFiles[0]!.text;
+}
+
+/** 127.0.0.1 counts as a secure origin, so the page may use camera and microphone. */
+function servePage(script: string): Promise<Server> {
+  const server = createServer((request, response) => {
+    if (request.url === '/phone.js') {
+      response.setHeader('content-type', 'text/javascript; charset=utf-8').end(script);
+    } else if (request.url === '/') {
+      response.setHeader('content-type', 'text/html; charset=utf-8');
+      response.end('<!doctype html><title>Phone</title><body><script src="/phone.js"></script>');
+    } else response.writeHead(404).end();
+  });
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => resolve(server));
+  });
+}

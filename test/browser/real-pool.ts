@@ -1,0 +1,108 @@
+/** Switchyard with real media nodes around it, as tests of whole calls need it: nothing in it is a stand-in. */
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createApiClient, waitFor, type ApiClient } from '../../scripts/api-client';
+import { launchRealNode, type RealNode } from '../../scripts/launch-node';
+import { xmlUrlOf, type NodePlan } from '../../scripts/media-nodes';
+import { findFreePort } from '../../scripts/ports';
+import { readConfig } from '../../src/config';
+import { createLogger } from '../../src/infra/logger';
+import { startSwitchyard } from '../../src/main';
+import type { TestStores } from '../stores';
+
+export interface PoolNode extends NodePlan {
+  process: RealNode;
+}
+
+export interface RealPool {
+  api: ApiClient;
+  nodes: PoolNode[];
+  /** What Switchyard logged at `warn` and above. */
+  warnings: string[];
+  stop(): Promise<void>;
+}
+
+const JOIN_TIMEOUT_MS = 40_000;
+const RTP_BASE = 28_000;
+const RTP_PORTS = 400;
+
+/** Resolves when every node serves. @throws with a node's last lines where one does not. */
+export async function startRealPool(freeswitch: string, stores: TestStores, nodeCount: number): Promise<RealPool> {
+  const joinToken = randomBytes(16).toString('hex');
+  const apiKey = `sk_${randomBytes(16).toString('hex')}`;
+  const warnings: string[] = [];
+  const config = readConfig({
+    HTTP_PORT: '0',
+    DATABASE_URL: stores.databaseUrl,
+    REDIS_URL: stores.redisUrl,
+    REDIS_PREFIX: stores.redisPrefix,
+    SWITCHYARD_SECRET: randomBytes(32).toString('base64'),
+    NODE_JOIN_TOKEN: joinToken,
+    BOOTSTRAP_API_KEY: apiKey,
+    HEARTBEAT_SECONDS: '1',
+    CALL_WORKERS: '10',
+  });
+  const running = await startSwitchyard(config, createLogger('warn', { write: (line) => void warnings.push(line) }));
+  const api = createApiClient(running.url, apiKey);
+  const dir = await mkdtemp(join(tmpdir(), 'real-pool-'));
+  const nodes: PoolNode[] = [];
+  const stop = async (): Promise<void> => {
+    await Promise.all(nodes.map((node) => node.process.stop()));
+    await running.stop();
+    await rm(dir, { recursive: true, force: true });
+  };
+  try {
+    for (let index = 0; index < nodeCount; index += 1) {
+      const plan = await planNode(index);
+      const process = await launchRealNode({
+        binary: freeswitch,
+        dir: join(dir, plan.name),
+        name: plan.name,
+        xmlUrl: xmlUrlOf(plan, running.url),
+        password: `${joinToken}.${randomBytes(16).toString('hex')}`,
+        env: {
+          SWITCHYARD_HEARTBEAT_SECONDS: '1',
+          SWITCHYARD_RTP_FROM: String(plan.rtpFrom),
+          SWITCHYARD_RTP_TO: String(plan.rtpTo),
+        },
+      });
+      nodes.push({ ...plan, process });
+    }
+    await waitFor(
+      'every node to serve',
+      () => api.get<{ items: { state: string }[] }>('/v1/nodes'),
+      ({ items }) => items.filter(({ state }) => state === 'serving').length === nodeCount,
+      JOIN_TIMEOUT_MS,
+    );
+  } catch (fault) {
+    const lines = nodes.map((node) => `${node.name}:\n${node.process.lastLines()}`).join('\n');
+    await stop();
+    throw new Error(`${(fault as Error).message}\n${lines}\n${warnings.join('')}`);
+  }
+  return { api, nodes, warnings, stop };
+}
+
+async function planNode(index: number): Promise<NodePlan> {
+  const [sipPort, internodePort, wsPort, eslPort] = [
+    await findFreePort(),
+    await findFreePort(),
+    await findFreePort(),
+    await findFreePort(),
+  ];
+  const rtpFrom = RTP_BASE + index * RTP_PORTS;
+  const host = '127.0.0.1';
+  return {
+    name: `node-${index + 1}`,
+    kind: 'real',
+    host,
+    sipPort,
+    internodePort,
+    wsPort,
+    eslPort,
+    rtpFrom,
+    rtpTo: rtpFrom + RTP_PORTS - 1,
+    wsUrl: `ws://${host}:${wsPort}`,
+  };
+}
