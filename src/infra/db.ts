@@ -8,6 +8,7 @@ export type Trx = Knex.Transaction;
 /** Where a query may run inside or outside of a transaction. */
 export type Queryable = Knex | Knex.Transaction;
 
+const ignore = (): void => undefined;
 const CONNECT_TIMEOUT_MS = 2000;
 const STATEMENT_TIMEOUT_MS = 10_000;
 
@@ -23,6 +24,8 @@ export function createDb(databaseUrl: string, poolSize: number): Db {
     },
     pool: { min: 0, max: poolSize, acquireTimeoutMillis: CONNECT_TIMEOUT_MS + 1000, idleTimeoutMillis: 30_000 },
     acquireConnectionTimeout: CONNECT_TIMEOUT_MS + 1000,
+    // Its own way of saying things is bare lines on the console; whoever asked gets the fault and says it.
+    log: { warn: ignore, error: ignore, deprecate: ignore, debug: ignore },
   });
 }
 
