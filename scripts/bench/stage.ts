@@ -46,7 +46,7 @@ export function startRole(file: string, role: string, env: Record<string, string
         child.send(order as object);
       });
     },
-    stop: () => void child.kill('SIGTERM'),
+    stop: () => void (child.connected && child.disconnect()),
   };
 }
 
