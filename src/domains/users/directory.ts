@@ -77,7 +77,6 @@ function readRow(row: Row): DirectoryUser {
 }
 
 /** A name with control characters is nobody's, and one NUL would make Postgres refuse its neighbours' questions too. */
-// eslint-disable-next-line no-control-regex -- that is what it looks for
 const NOBODYS = /[\u0000-\u001f\u007f]/;
 const MAX_NAME = 512;
 

@@ -37,6 +37,7 @@ describe('bridgeToUserPlan', () => {
       'set hangup_after_bridge=true',
       'set transfer_ringback=%(1000,4000,425)',
       'set sip_copy_custom_headers=false',
+      'export nolocal:media_mix_inbound_outbound_codecs=true',
       'bridge user/1002@clinic.test',
       'hangup ${originate_disposition}',
     ]);
@@ -47,7 +48,7 @@ describe('bridgeToUserPlan', () => {
       const xml = bridgeToUserPlan({ ...bridge, callerName: text, callerNumber: text });
       expectInert(xml);
       const all = steps(xml);
-      expect(all).toHaveLength(15);
+      expect(all).toHaveLength(16);
       expect(all.filter((s) => s.includes('${'))).toEqual(['hangup ${originate_disposition}']);
       expect(all[6]).not.toMatch(/["\\]/);
     }
