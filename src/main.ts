@@ -95,7 +95,7 @@ async function startParts(config: Config, logger: Logger, stops: (() => Promise<
   const links = createNodeLinks(linkSettings);
   stops.push(() => links.stop());
 
-  const settle = { db, log, logger, claims };
+  const settle = { db, log, logger, claims, links };
   const reconcile = { ...settle, commandTimeoutMs: config.nodeCommandTimeoutMs };
   const registrations = { db, log };
   const handlers: StreamHandlers = {

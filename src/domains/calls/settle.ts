@@ -3,8 +3,19 @@ import type { Db, Trx } from '../../infra/db';
 import type { Logger } from '../../infra/logger';
 import type { EventLog } from '../events/events';
 import type { EventDraft } from '../events/events.store';
+import { killChannel } from '../../freeswitch/esl';
 import type { Claims } from '../nodes/claims';
-import { closeAttempt, endLegsOfCall, findLastAttempt, lockCall, updateCall, type CallRow } from './calls.store';
+import type { NodeLinks } from '../nodes/links';
+import {
+  closeAttempt,
+  endLegsOfCall,
+  findLastAttempt,
+  listLegs,
+  lockCall,
+  updateCall,
+  type CallRow,
+  type LegRow,
+} from './calls.store';
 import { decideAfterAttempt, type AttemptDecision, type CallOutcome } from './outcome';
 
 export interface SettleDeps {
@@ -12,6 +23,7 @@ export interface SettleDeps {
   log: EventLog;
   logger: Logger;
   claims: Claims;
+  links: Pick<NodeLinks, 'api'>;
 }
 
 export type Emit = (draft: EventDraft) => void;
@@ -77,13 +89,30 @@ export async function settleAttempt(
       placeBeforeMs: call.place_before.getTime(),
     });
     const result = decision.next === 'retry' ? 'retried' : decision.outcome;
+    const legs = await listLegs(trx, [callId]);
     if (!(await closeAttempt(trx, legId, { ended_at: end.at, result, hangup_cause: end.cause }))) return undefined;
     if (decision.next === 'retry') await returnToQueue(trx, emit, call, end);
     else await endCall(trx, emit, call, { outcome: decision.outcome, cause: end.cause, at: end.at });
-    return { decision, nodeId: attempt.node_id };
+    return { decision, nodeId: attempt.node_id, legs };
   });
-  if (settled?.nodeId) await releaseClaim(deps, settled.nodeId, callId);
-  return settled?.decision;
+  if (!settled) return undefined;
+  const { nodeId, legs } = settled;
+  if (end.cause === 'NODE_DIED') await endLegsElsewhere(deps, callId, legs, nodeId);
+  if (nodeId) await releaseClaim(deps, nodeId, callId);
+  return settled.decision;
+}
+
+/**
+ * A node that died hangs up nothing: phones that it reached through other nodes would ring on beside the next attempt,
+ * or hear silence until the RTP time-out. So the other nodes are told.
+ */
+async function endLegsElsewhere(deps: SettleDeps, callId: string, legs: LegRow[], deadNodeId: string | null) {
+  const left = legs.filter((leg) => leg.state !== 'ended' && leg.node_id && leg.node_id !== deadNodeId);
+  const asked = left.map((leg) => deps.links.api(leg.node_id!, killChannel(leg.id, 'NORMAL_TEMPORARY_FAILURE')));
+  for (const outcome of await Promise.allSettled(asked)) {
+    if (outcome.status === 'rejected')
+      deps.logger.warn({ err: outcome.reason, callId }, 'a leg is left to end by itself');
+  }
 }
 
 /** Back to the queue, with a new time to find a node: the first one's refusal must not cost the call its chance. */
