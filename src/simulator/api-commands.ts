@@ -130,7 +130,7 @@ const COMMANDS: Record<string, Command> = {
   switchname: ({ core }) => core.name,
   uptime: ({ core }) => `${Math.floor((core.clock() - core.startedMs) / 1000)}\n`,
   create_uuid: () => randomUUID(),
-  global_getvar: () => '',
+  global_getvar: ({ core }, rest) => (rest === 'core_uuid' ? core.coreUuid : ''),
   module_exists: (_, rest) => String(/^mod_\w+$/.test(rest)),
   show: ({ core, registrar }, rest) => {
     if (/^channels\b/.test(rest)) return listing([...core.legs.values()].map((l) => l.row(core.name)));

@@ -127,7 +127,8 @@ export async function openYard(
     return { status: response.status, text: await response.text() };
   };
 
-  await must(201, 'POST', '/v1/domains', { name: DOMAIN });
+  const made = await api('POST', '/v1/domains', { name: DOMAIN });
+  if (made.status !== 201 && made.status !== 409) throw new Error(`no domain: ${JSON.stringify(made.body)}`);
   const yard: Yard = {
     url: first.url,
     config,

@@ -208,3 +208,7 @@ export async function insertCdr(
   const rows = (await db('cdrs').insert(row).onConflict('leg_id').ignore().returning('leg_id')) as unknown[];
   return rows.length > 0;
 }
+
+export async function hasCdr(db: Queryable, legId: string): Promise<boolean> {
+  return (await db('cdrs').where({ leg_id: legId }).first('leg_id')) !== undefined;
+}

@@ -1,25 +1,49 @@
 /** Takes in a node's call detail records: they settle times and causes, also of what no event has told. Each counts once. */
 import { z } from 'zod';
 import type { NodeRow } from '../nodes/nodes.store';
-import { findAttemptOfLeg, findCall, findLeg, insertCdr, updateCall, updateLeg } from './calls.store';
+import { ECHO_NUMBER } from './address';
+import {
+  findAttemptOfLeg,
+  findLastAttempt,
+  findLeg,
+  hasCdr,
+  insertCdr,
+  lockCall,
+  updateCall,
+  updateLeg,
+  type CallRow,
+} from './calls.store';
 import { decideAfterAttempt } from './outcome';
 import { draftCallEvent, settleAttempt, type SettleDeps } from './settle';
 
-const microseconds = z.coerce.number().min(0).catch(0);
+/** Up to the year 2096: a Date holds no more than it can. */
+const microseconds = z.coerce.number().min(0).max(4e15).catch(0);
 
 /** What we read of mod_json_cdr's record; the whole of it is kept. */
 const recordSchema = z.object({
   variables: z.object({
     uuid: z.uuid(),
     switchyard_call_id: z.uuid().optional().catch(undefined),
-    hangup_cause: z.string().max(64).default('UNKNOWN'),
+    hangup_cause: z
+      .string()
+      .regex(/^[A-Z0-9_]{1,64}$/)
+      .catch('UNKNOWN'),
     progress_uepoch: microseconds,
     answer_uepoch: microseconds,
+    bridge_uepoch: microseconds,
     end_uepoch: microseconds,
   }),
 });
 
+type Variables = z.output<typeof recordSchema>['variables'];
+
 const dateOf = (us: number): Date | null => (us > 0 ? new Date(Math.round(us / 1000)) : null);
+
+/** Postgres keeps neither NUL nor half a surrogate pair in jsonb, and a caller's name may hold both. */
+function writeRecord(record: unknown): string {
+  const text = JSON.stringify(record);
+  return text.replace(/\\\\|\\u(?:0000|d[89a-f][0-9a-f]{2})/g, (found) => (found === '\\\\' ? found : '\\ufffd'));
+}
 
 /**
  * @param record the parsed JSON of one leg
@@ -35,25 +59,17 @@ export async function takeCdr(
   const v = parsed.data.variables;
   const leg = await findLeg(deps.db, v.uuid);
   const callId = leg?.call_id ?? v.switchyard_call_id ?? null;
-  const fresh = await insertCdr(deps.db, {
-    leg_id: v.uuid,
-    node_id: node.id,
-    call_id: callId,
-    // Postgres keeps no NUL in jsonb, and a caller's name may hold one.
-    record: JSON.stringify(record).replaceAll('\\u0000', ''),
-  });
-  if (!fresh) return 'known';
+  if (await hasCdr(deps.db, v.uuid)) return 'known';
   const endedAt = dateOf(v.end_uepoch) ?? new Date();
+  // Settled before it is kept: where the database goes away in between, the node sends it again and nothing is missed.
   await settleLeg(deps, v, endedAt);
-  if (callId) await settleCall(deps, v.uuid, callId, { cause: v.hangup_cause, at: endedAt });
+  if (callId) await settleCall(deps, v, callId, { cause: v.hangup_cause, at: endedAt });
+  const row = { leg_id: v.uuid, node_id: node.id, call_id: callId, record: writeRecord(record) };
+  if (!(await insertCdr(deps.db, row))) return 'known';
   return 'kept';
 }
 
-async function settleLeg(
-  deps: SettleDeps,
-  v: z.output<typeof recordSchema>['variables'],
-  endedAt: Date,
-): Promise<void> {
+async function settleLeg(deps: SettleDeps, v: Variables, endedAt: Date): Promise<void> {
   const ringingAt = dateOf(v.progress_uepoch);
   const answeredAt = dateOf(v.answer_uepoch);
   await updateLeg(deps.db, v.uuid, ['placing', 'ringing', 'answered', 'ended'], {
@@ -65,24 +81,34 @@ async function settleLeg(
   });
 }
 
+/** When the two ends were connected, as the caller's leg tells it. */
+function connectedAt(v: Variables, call: CallRow): Date | null {
+  return dateOf(v.bridge_uepoch) ?? (call.to_address === ECHO_NUMBER ? dateOf(v.answer_uepoch) : null);
+}
+
 /** Where the leg carried the call: ends it if nothing has, and puts right what was only guessed (`lost`). */
 async function settleCall(
   deps: SettleDeps,
-  legId: string,
+  v: Variables,
   callId: string,
   end: { cause: string; at: Date },
 ): Promise<void> {
-  const attempt = await findAttemptOfLeg(deps.db, legId);
+  const attempt = await findAttemptOfLeg(deps.db, v.uuid);
   if (!attempt) return;
   if (!attempt.ended_at) {
-    await settleAttempt(deps, legId, callId, end);
+    await noteAnswer(deps, v, callId);
+    await settleAttempt(deps, v.uuid, callId, end);
     return;
   }
   await deps.log.record(async (trx, emit) => {
-    const call = await findCall(trx, callId);
+    const call = await lockCall(trx, callId);
     if (!call || call.state !== 'ended') return;
-    const talkSeconds = call.answered_at ? Math.max(0, (end.at.getTime() - call.answered_at.getTime()) / 1000) : null;
+    // The record of a node that refused comes late, and says nothing of what the next one did.
+    if ((await findLastAttempt(trx, callId))?.leg_id !== v.uuid) return;
+    const answeredAt = call.answered_at ?? (call.outcome === 'lost' ? connectedAt(v, call) : null);
+    const talkSeconds = answeredAt ? Math.max(0, (end.at.getTime() - answeredAt.getTime()) / 1000) : null;
     const times = {
+      answered_at: answeredAt,
       ended_at: end.at,
       talk_seconds: talkSeconds === null ? null : String(Math.round(talkSeconds * 10) / 10),
     };
@@ -92,7 +118,7 @@ async function settleCall(
     }
     const decision = decideAfterAttempt({
       cause: end.cause,
-      answered: call.answered_at !== null,
+      answered: answeredAt !== null,
       rang: attempt.rang_at !== null,
       origin: 'phone', // a record never makes a call ring again
       attempts: attempt.number,
@@ -102,6 +128,18 @@ async function settleCall(
     });
     if (decision.next !== 'end' || decision.outcome === 'lost') return;
     await updateCall(trx, callId, ['ended'], { outcome: decision.outcome, hangup_cause: end.cause, ...times });
-    emit(draftCallEvent('call.corrected', call, { outcome: decision.outcome, hangupCause: end.cause }));
+    emit(draftCallEvent('call.corrected', call, { outcome: decision.outcome, hangupCause: end.cause, talkSeconds }));
+  });
+}
+
+/** An answer that no event has told. */
+async function noteAnswer(deps: SettleDeps, v: Variables, callId: string): Promise<void> {
+  await deps.log.record(async (trx, emit) => {
+    const call = await lockCall(trx, callId);
+    const at = call && call.answered_at === null ? connectedAt(v, call) : null;
+    if (!call || !at) return;
+    if (await updateCall(trx, callId, ['placing', 'ringing'], { state: 'answered', answered_at: at })) {
+      emit(draftCallEvent('call.answered', call, { node: call.node_name }));
+    }
   });
 }

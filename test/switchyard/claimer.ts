@@ -1,0 +1,44 @@
+/** One process that claims and gives back at random, and tells what it was granted; started by claims.test.ts. */
+import { createClaims } from '../../src/domains/nodes/claims';
+import { createLogger } from '../../src/infra/logger';
+import { createRedis } from '../../src/infra/redis';
+
+const CLAIMERS = 60;
+const ROUNDS = 8;
+
+/** mulberry32: the same seed claims in the same order. */
+function randomFrom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+async function main(): Promise<void> {
+  const [prefix = '', nodeId = '', seed = '1', capacity = '1'] = process.argv.slice(2);
+  const redis = createRedis(process.env.REDIS_URL ?? '', createLogger('silent'));
+  await redis.connect();
+  const claims = createClaims(redis, prefix);
+  const random = randomFrom(Number(seed));
+  const told = { granted: [] as string[], released: [] as string[], highest: 0 };
+  const claimer = async (name: string): Promise<void> => {
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const call = `${seed}-${name}-${round}`;
+      if (!(await claims.claim(nodeId, call, 0.25 + Math.floor(random() * 8) / 4, Number(capacity), Date.now())))
+        continue;
+      told.granted.push(call);
+      told.highest = Math.max(told.highest, ...(await claims.readTotals([nodeId], Date.now())));
+      if (random() < 0.03) continue; // died with it
+      await claims.release(nodeId, call, Date.now());
+      told.released.push(call);
+    }
+  };
+  await Promise.all(Array.from({ length: CLAIMERS }, (_, i) => claimer(String(i))));
+  redis.disconnect();
+  process.stdout.write(JSON.stringify(told));
+}
+
+void main();
