@@ -1,0 +1,142 @@
+/** Redis loses everything, Postgres stops: calls go on, users stay known, and nobody is told what can't be known. */
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, chmodSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ensureDatabase, startPostgres, type PostgresOptions, type RunningPostgres } from '../../scripts/postgres';
+import { startRedis, type RunningRedis } from '../../scripts/redis';
+import { createRedis } from '../../src/infra/redis';
+import { createLogger } from '../../src/infra/logger';
+import { ADMIN_KEY, DOMAIN, JOIN_TOKEN, openYard, until, type Node, type Yard } from './harness';
+
+let yard: Yard;
+let postgres: RunningPostgres;
+let redis: RunningRedis;
+let node: Node;
+const stateDir = mkdtempSync(join(tmpdir(), 'switchyard-away-'));
+const password = randomBytes(12).toString('hex');
+let settings: PostgresOptions;
+
+beforeAll(async () => {
+  chmodSync(stateDir, 0o711);
+  settings = { dataDir: join(stateDir, 'postgres'), password, logFile: join(stateDir, 'postgres.log') };
+  postgres = await startPostgres(settings);
+  await ensureDatabase(postgres.urlOf('postgres'), 'away');
+  redis = await startRedis({
+    dataDir: join(stateDir, 'redis'),
+    password,
+    logFile: join(stateDir, 'redis.log'),
+    ephemeral: true,
+    report: () => undefined,
+  });
+  yard = await openYard({ databaseUrl: postgres.urlOf('away'), redisUrl: redis.url, redisPrefix: 'away' });
+  node = await yard.addNode('one', { capacity: 2 });
+  for (const name of ['ann', 'bob', 'eve']) await yard.addPhone(node, name, { answerAfterMs: 20 });
+  await yard.addUser('unseen');
+}, 60_000);
+afterAll(async () => {
+  await yard?.close();
+  await redis?.child.stop();
+  await postgres?.child.stop();
+  rmSync(stateDir, { recursive: true, force: true });
+});
+
+const ask = (username: string) =>
+  yard.askXml(node, {
+    section: 'directory',
+    tag_name: 'domain',
+    key_name: 'name',
+    key_value: DOMAIN,
+    action: 'sip_auth',
+    user: username,
+    domain: DOMAIN,
+  });
+
+test('Redis restarted empty: within 10 s the pool is known, live calls are counted, and a waiting call is placed', async () => {
+  const live = [await yard.call('user:ann', '9196'), await yard.call('user:bob', '9196')];
+  for (const { id } of live) await yard.callIs(id, 'answered');
+  const waiting = await yard.call('user:eve', '9196', { queueTimeoutSeconds: 60 });
+  await until('it waits for capacity', async () => {
+    return (await yard.api('GET', `/v1/calls/${waiting.id}/placement`)).body.decisions.length > 0;
+  });
+  await redis.child.stop();
+  expect((await yard.api('GET', `/v1/calls/${live[0]!.id}`)).body.state).toBe('answered');
+  redis = await startRedis({
+    dataDir: join(stateDir, 'redis'),
+    password,
+    logFile: join(stateDir, 'redis.log'),
+    port: redis.port,
+    ephemeral: true,
+    report: () => undefined,
+  });
+  await until('claims are there again', async () => {
+    const { body } = await yard.api('GET', `/v1/nodes/${node.id}`);
+    return body.state === 'serving' && body.claimedUnits === 2 && body.liveCalls === 2;
+  });
+  const client = createRedis(redis.url, createLogger('silent'));
+  await client.connect();
+  await client.flushall();
+  client.disconnect();
+  await until('claims are there again', async () => {
+    return (await yard.api('GET', `/v1/nodes/${node.id}`)).body.claimedUnits === 2;
+  });
+  expect((await yard.readCall(waiting.id)).state).toBe('queued'); // forgetting its claims has not overbooked the node
+  await yard.api('POST', `/v1/calls/${live[0]!.id}/hangup`);
+  await yard.callIs(waiting.id, 'answered');
+  for (const id of [live[1]!.id, waiting.id]) {
+    await yard.api('POST', `/v1/calls/${id}/hangup`);
+    expect(await yard.callIs(id, 'ended')).toMatchObject({ outcome: 'answered' });
+  }
+  await until('nothing is claimed', async () => {
+    return (await yard.api('GET', `/v1/nodes/${node.id}`)).body.claimedUnits === 0;
+  });
+}, 60_000);
+
+test('Postgres stops and comes back', async () => {
+  const live = await yard.call('user:ann', '9196');
+  await yard.callIs(live.id, 'answered');
+  const before = await ask('bob');
+  expect(before.text).toContain('a1-hash');
+  await postgres.child.stop();
+
+  const started = Date.now();
+  await sleep(1100); // answers are taken as fresh for a second
+  expect(await ask('bob')).toEqual(before);
+  const unseen = await ask('unseen');
+  expect(unseen.status).toBe(503);
+  expect(unseen.text).not.toContain('not found');
+  expect((await ask('nobody-at-all')).status).toBe(503);
+  const phone = await node.registerPhone({ username: 'bob', domain: DOMAIN, password: 'password-of-bob' });
+  expect(await phone.refresh()).toBe(200);
+
+  for (const [method, path, body] of [
+    ['POST', '/v1/users', { domain: DOMAIN, username: 'late', password: 'a-long-password' }],
+    ['POST', '/v1/calls', { domain: DOMAIN, from: 'user:ann', to: '9196' }],
+    ['GET', '/v1/calls', undefined],
+    ['POST', `/v1/nodes/${node.id}/drain`, {}],
+  ] as const) {
+    const answer = await yard.api(method, path, body);
+    expect([path, answer.status, answer.body.code]).toEqual([path, 503, 'unavailable']);
+  }
+  const strange = { name: 'stranger', xmlUrl: node.xmlUrl, password: `${JOIN_TOKEN}.${'x'.repeat(32)}` };
+  expect((await yard.askXml(strange, { section: 'configuration' })).status).toBe(503);
+  expect(Date.now() - started).toBeLessThan(60_000);
+
+  postgres = await startPostgres({ ...settings, port: postgres.port });
+  await until('REST answers again', async () => (await yard.api('GET', '/v1/calls')).status === 200);
+  await yard.nodeIs(node, 'serving');
+  expect((await yard.readCall(live.id)).state).toBe('answered');
+  expect((await ask('unseen')).text).toContain('a1-hash');
+  expect((await ask('nobody-at-all')).text).toContain('not found');
+  const next = await until('a call can be asked for', async () => {
+    const answer = await yard.api('POST', '/v1/calls', { domain: DOMAIN, from: 'user:eve', to: 'user:bob' });
+    return answer.status === 201 ? answer.body : undefined;
+  });
+  await yard.callIs(next.id, 'answered');
+  for (const { id } of [live, next]) {
+    await yard.api('POST', `/v1/calls/${id}/hangup`);
+    expect(await yard.callIs(id, 'ended')).toMatchObject({ outcome: 'answered' });
+  }
+  expect(yard.lines.join('')).not.toContain(ADMIN_KEY);
+}, 90_000);
