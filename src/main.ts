@@ -19,6 +19,7 @@ import { createEventHub } from './domains/events/hub';
 import { createClaims } from './domains/nodes/claims';
 import { createNodeLinks } from './domains/nodes/links';
 import { nodeRoutes } from './domains/nodes/nodes.routes';
+import { createPoolPicture } from './domains/nodes/pool';
 import { createNodeStreams, type StreamHandlers } from './domains/nodes/stream';
 import {
   compareRegistrations,
@@ -126,6 +127,7 @@ async function startParts(config: Config, logger: Logger, stops: (() => Promise<
   const dial: DialDeps = {
     ...settle,
     links,
+    pool: createPoolPicture({ db, claims, now: Date.now }),
     commandTimeoutMs: config.nodeCommandTimeoutMs,
     reportLimitMs: config.heartbeatSeconds * HEARTBEATS_MISSED * 1000 + 1000,
     minIdleCpuPercent: config.nodeMinIdleCpuPercent,

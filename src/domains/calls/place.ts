@@ -1,8 +1,7 @@
-/** Finds a node for a call and holds its capacity: reads the pool, picks by the pure rule, claims by the script. */
+/** Finds a node for a call and writes down which, why and with what leg, before anything is dialled. */
 import { createId } from '../../infra/ids';
-import type { Claims } from '../nodes/claims';
-import { listNodeRows, type NodeRow } from '../nodes/nodes.store';
-import { pickNode, type Choice, type NodeView } from '../nodes/pick';
+import { holdNode, type Held, type HoldDeps } from '../nodes/hold';
+import type { NodeRow } from '../nodes/nodes.store';
 import { findRegistrationsOfUsers, findUserIds } from '../registrations/registrations.store';
 import type { Db } from '../../infra/db';
 import { parseAddress } from './address';
@@ -18,36 +17,7 @@ import {
 } from './calls.store';
 import { draftCallEvent, releaseClaim, type SettleDeps } from './settle';
 
-export interface PlaceDeps extends SettleDeps {
-  /** Milliseconds after which a node's last report says nothing. */
-  reportLimitMs: number;
-  minIdleCpuPercent: number;
-  random: () => number;
-}
-
-export function viewNode(row: NodeRow, claimedUnits: number): NodeView {
-  return {
-    id: row.id,
-    name: row.name,
-    state: row.state,
-    zone: row.zone,
-    capacityUnits: Number(row.capacity_units),
-    claimedUnits,
-    sessionCount: row.session_count,
-    maxSessions: row.max_sessions,
-    idleCpuPercent: Number(row.idle_cpu_percent),
-    reportedAtMs: row.reported_at?.getTime() ?? null,
-  };
-}
-
-export async function readPool(db: Db, claims: Claims, nowMs: number): Promise<{ rows: NodeRow[]; views: NodeView[] }> {
-  const rows = await listNodeRows(db);
-  const totals = await claims.readTotals(
-    rows.map((r) => r.id),
-    nowMs,
-  );
-  return { rows, views: rows.map((row, i) => viewNode(row, totals[i] ?? 0)) };
-}
+export interface PlaceDeps extends SettleDeps, HoldDeps {}
 
 async function readRegisteredNodeIds(db: Db, call: CallRow): Promise<string[]> {
   const from = parseAddress(call.from_address);
@@ -57,39 +27,9 @@ async function readRegisteredNodeIds(db: Db, call: CallRow): Promise<string[]> {
   return [...new Set((await findRegistrationsOfUsers(db, [user.id])).map((r) => r.node_id))];
 }
 
-/** Picks and claims, again without the node whose last capacity another replica took. */
-async function claimNode(
-  deps: PlaceDeps,
-  call: CallRow,
-  excluded: readonly string[],
-): Promise<{ choice: Choice; node: NodeRow | undefined }> {
+async function claimNode(deps: PlaceDeps, call: CallRow, excludedNodeIds: readonly string[]): Promise<Held> {
   const registeredNodeIds = await readRegisteredNodeIds(deps.db, call);
-  const refused = new Set<string>();
-  for (;;) {
-    const nowMs = Date.now();
-    const { rows, views } = await readPool(deps.db, deps.claims, nowMs);
-    const units = Number(call.units);
-    const choice = pickNode(
-      views.filter((v) => !refused.has(v.id)),
-      {
-        units,
-        registeredNodeIds,
-        excludedNodeIds: excluded,
-        reportLimitMs: deps.reportLimitMs,
-        minIdleCpuPercent: deps.minIdleCpuPercent,
-      },
-      nowMs,
-      deps.random,
-    );
-    for (const view of views.filter((v) => refused.has(v.id))) {
-      choice.considered.push({ nodeId: view.id, node: view.name, score: null, rejected: 'claim_refused', parts: null });
-    }
-    const node = rows.find((row) => row.id === choice.nodeId);
-    if (!node || (await deps.claims.claim(node.id, call.id, units, Number(node.capacity_units), nowMs))) {
-      return { choice, node };
-    }
-    refused.add(node.id);
-  }
+  return holdNode(deps, { callId: call.id, units: Number(call.units), registeredNodeIds, excludedNodeIds });
 }
 
 export type Placed =

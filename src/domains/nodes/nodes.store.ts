@@ -34,6 +34,36 @@ export async function listNodeRows(db: Queryable): Promise<NodeRow[]> {
   return (await db('nodes').orderBy('name')) as NodeRow[];
 }
 
+/** What a choice among all nodes needs of them, and no more: it is read several times a second. */
+export type PoolRow = Pick<
+  NodeRow,
+  | 'id'
+  | 'name'
+  | 'state'
+  | 'zone'
+  | 'capacity_units'
+  | 'session_count'
+  | 'max_sessions'
+  | 'idle_cpu_percent'
+  | 'reported_at'
+>;
+
+const POOL_COLUMNS = [
+  'id',
+  'name',
+  'state',
+  'zone',
+  'capacity_units',
+  'session_count',
+  'max_sessions',
+  'idle_cpu_percent',
+  'reported_at',
+] as const;
+
+export async function listPoolRows(db: Queryable): Promise<PoolRow[]> {
+  return (await db('nodes').select(POOL_COLUMNS).orderBy('name')) as PoolRow[];
+}
+
 export async function findNode(db: Queryable, id: string): Promise<NodeRow | undefined> {
   return (await db('nodes').where({ id }).first()) as NodeRow | undefined;
 }

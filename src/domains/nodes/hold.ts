@@ -1,0 +1,91 @@
+/** Holds a node for a call: picks by the pure rule from the pool's picture, claims by the script, and looks once more. */
+import type { Db } from '../../infra/db';
+import type { Claims } from './claims';
+import { findNode, type NodeRow } from './nodes.store';
+import { pickNode, type Choice, type Considered, type NodeView, type Rejection } from './pick';
+import type { PoolPicture } from './pool';
+
+export interface HoldDeps {
+  db: Db;
+  claims: Claims;
+  pool: PoolPicture;
+  /** Milliseconds after which a node's last report says nothing. */
+  reportLimitMs: number;
+  minIdleCpuPercent: number;
+  random: () => number;
+}
+
+export interface HoldRequest {
+  callId: string;
+  units: number;
+  registeredNodeIds: readonly string[];
+  excludedNodeIds: readonly string[];
+}
+
+export interface Held {
+  choice: Choice;
+  /** The row as it is after the claim; undefined where no node can take the call. */
+  node: NodeRow | undefined;
+}
+
+/**
+ * A picture a moment old is good enough to choose by, since the script refuses what is full by now, and the row is
+ * read again for what a claim doesn't know: that the node drains, or is gone. "No node" is only said of an exact one.
+ */
+export async function holdNode(deps: HoldDeps, request: HoldRequest): Promise<Held> {
+  const refused = new Map<string, Rejection>();
+  let exact = false;
+  for (;;) {
+    const views = await (exact ? deps.pool.readExactly() : deps.pool.read());
+    const nowMs = Date.now();
+    const { reportLimitMs, minIdleCpuPercent } = deps;
+    const choice = pickNode(
+      refused.size > 0 ? views.filter((v) => !refused.has(v.id)) : views,
+      { ...request, reportLimitMs, minIdleCpuPercent },
+      nowMs,
+      deps.random,
+    );
+    for (const view of views) if (refused.has(view.id)) choice.considered.push(refusal(view, refused.get(view.id)!));
+    const chosen = views.find((v) => v.id === choice.nodeId);
+    if (!chosen) {
+      if (exact) return { choice, node: undefined };
+      exact = true;
+      continue;
+    }
+    const taken = await takeNode(deps, request, chosen, nowMs);
+    if (typeof taken !== 'string') return { choice, node: taken };
+    refused.set(chosen.id, taken);
+  }
+}
+
+/** @returns the node, or why it is not to be had; nothing is held then. */
+async function takeNode(
+  deps: HoldDeps,
+  request: HoldRequest,
+  chosen: NodeView,
+  nowMs: number,
+): Promise<NodeRow | Rejection> {
+  // Before the claim is granted, so that others who choose meanwhile see it; one refused stays counted as full.
+  deps.pool.reserve(chosen.id, request.units);
+  let node: NodeRow | undefined;
+  try {
+    const granted = await deps.claims.claim(chosen.id, request.callId, request.units, chosen.capacityUnits, nowMs);
+    if (!granted) return 'claim_refused';
+    node = await findNode(deps.db, chosen.id);
+    if (node?.state === 'serving') return node;
+  } catch (error) {
+    await giveBack(deps, request, chosen.id);
+    throw error;
+  }
+  await giveBack(deps, request, chosen.id);
+  return 'not_serving';
+}
+
+async function giveBack(deps: HoldDeps, request: HoldRequest, nodeId: string): Promise<void> {
+  deps.pool.reserve(nodeId, -request.units);
+  await deps.claims.release(nodeId, request.callId, Date.now()).catch(() => undefined); // else it expires by itself
+}
+
+function refusal(view: NodeView, rejected: Rejection): Considered {
+  return { nodeId: view.id, node: view.name, score: null, rejected, parts: null };
+}

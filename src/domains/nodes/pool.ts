@@ -1,0 +1,88 @@
+/** Keeps a short-lived picture of the pool, since reading a thousand nodes for every call would be most of its cost. */
+import type { Db } from '../../infra/db';
+import type { Claims } from './claims';
+import { listPoolRows, type PoolRow } from './nodes.store';
+import type { NodeView } from './pick';
+
+/** A choice may be made from a picture this old: the claim's script and the node's row are asked anew anyway. */
+const PICTURE_MS = 200;
+
+export interface PoolPicture {
+  /** All nodes as they were at most 200 ms ago, with what was reserved here since. */
+  read(): Promise<readonly NodeView[]>;
+  /** As they are now, without expired claims. */
+  readExactly(): Promise<readonly NodeView[]>;
+  /** Counts units in until the next reading sees them; negative ones give them back. */
+  reserve(nodeId: string, units: number): void;
+}
+
+function viewNode(row: PoolRow, claimedUnits: number): NodeView {
+  return {
+    id: row.id,
+    name: row.name,
+    state: row.state,
+    zone: row.zone,
+    capacityUnits: Number(row.capacity_units),
+    claimedUnits,
+    sessionCount: row.session_count,
+    maxSessions: row.max_sessions,
+    idleCpuPercent: Number(row.idle_cpu_percent),
+    reportedAtMs: row.reported_at?.getTime() ?? null,
+  };
+}
+
+export function createPoolPicture(o: {
+  db: Db;
+  claims: Pick<Claims, 'readTotals' | 'estimateTotals'>;
+  now: () => number;
+}): PoolPicture {
+  let views = new Map<string, NodeView>();
+  let takenAtMs = -Infinity;
+  /** Reserved while a reading is under way: it may have missed them, and counting one twice for 200 ms harms nobody. */
+  let reserved: { nodeId: string; units: number }[] = [];
+  const underWay = new Map<'read' | 'exact', Promise<readonly NodeView[]>>();
+
+  async function take(kind: 'read' | 'exact'): Promise<readonly NodeView[]> {
+    const startedMs = o.now();
+    const missed = reserved.length;
+    const rows = await listPoolRows(o.db);
+    const ids = rows.map((r) => r.id);
+    const totals = await (kind === 'exact'
+      ? o.claims.readTotals(ids, startedMs)
+      : o.claims.estimateTotals(ids, startedMs));
+    const taken = rows.map((row, i) => viewNode(row, totals[i] ?? 0));
+    if (startedMs < takenAtMs) return [...views.values()]; // a younger reading was quicker
+    views = new Map(taken.map((view) => [view.id, view]));
+    takenAtMs = startedMs;
+    for (const { nodeId, units } of reserved.slice(missed)) count(nodeId, units);
+    return taken;
+  }
+
+  function share(kind: 'read' | 'exact'): Promise<readonly NodeView[]> {
+    const known = underWay.get(kind);
+    if (known) return known;
+    const taking = take(kind).finally(() => {
+      underWay.delete(kind);
+      if (underWay.size === 0) reserved = [];
+    });
+    underWay.set(kind, taking);
+    return taking;
+  }
+
+  function count(nodeId: string, units: number): void {
+    const view = views.get(nodeId);
+    if (view) view.claimedUnits = Math.max(0, view.claimedUnits + units);
+  }
+
+  return {
+    async read() {
+      if (o.now() - takenAtMs >= PICTURE_MS) return share('read');
+      return [...views.values()];
+    },
+    readExactly: () => share('exact'),
+    reserve(nodeId, units) {
+      count(nodeId, units);
+      if (underWay.size > 0) reserved.push({ nodeId, units });
+    },
+  };
+}
