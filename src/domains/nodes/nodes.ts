@@ -116,7 +116,9 @@ async function moveNode(
   address: NodeAddress,
   secretHash?: string,
 ): Promise<NodeRow | undefined> {
-  const change = { ...addressColumns(address), ...(secretHash ? { secret_hash: secretHash } : {}) };
+  // Joining, so that the old machine can't take the name back with its own secret.
+  const anew = secretHash ? { secret_hash: secretHash, state: 'joining' as const } : {};
+  const change = { ...addressColumns(address), ...anew };
   return deps.log.record(async (trx, emit) => {
     const row = await updateNode(trx, known.id, [known.state], change);
     if (row)
