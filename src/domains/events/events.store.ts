@@ -11,6 +11,7 @@ export interface EventDraft {
   type: string;
   callId?: string | null;
   userId?: string | null;
+  roomId?: string | null;
   nodeId?: string | null;
   data: Record<string, unknown>;
 }
@@ -22,6 +23,7 @@ export interface LoggedEvent {
   at: string;
   callId: string | null;
   userId: string | null;
+  roomId: string | null;
   nodeId: string | null;
   data: Record<string, unknown>;
 }
@@ -40,6 +42,7 @@ export async function appendEvents(trx: Trx, drafts: readonly EventDraft[]): Pro
       type: d.type,
       call_id: d.callId ?? null,
       user_id: d.userId ?? null,
+      room_id: d.roomId ?? null,
       node_id: d.nodeId ?? null,
       data: d.data,
     }));
@@ -48,9 +51,9 @@ export async function appendEvents(trx: Trx, drafts: readonly EventDraft[]): Pro
          insert into event_heads (stream, last_number) values (?, ?)
          on conflict (stream) do update set last_number = event_heads.last_number + excluded.last_number
          returning last_number)
-       insert into events (stream, number, type, call_id, user_id, node_id, data)
+       insert into events (stream, number, type, call_id, user_id, room_id, node_id, data)
        select ?, head.last_number - ? + d.ord, d.item->>'type', (d.item->>'call_id')::uuid,
-              (d.item->>'user_id')::uuid, (d.item->>'node_id')::uuid, d.item->'data'
+              (d.item->>'user_id')::uuid, (d.item->>'room_id')::uuid, (d.item->>'node_id')::uuid, d.item->'data'
        from head, jsonb_array_elements(?::jsonb) with ordinality as d(item, ord)
        returning *`,
       [stream, rows.length, stream, rows.length, JSON.stringify(rows)],
@@ -67,6 +70,7 @@ interface EventRow {
   at: Date;
   call_id: string | null;
   user_id: string | null;
+  room_id: string | null;
   node_id: string | null;
   data: Record<string, unknown>;
 }
@@ -79,6 +83,7 @@ function readEventRow(row: EventRow): LoggedEvent {
     at: row.at.toISOString(),
     callId: row.call_id,
     userId: row.user_id,
+    roomId: row.room_id,
     nodeId: row.node_id,
     data: row.data,
   };

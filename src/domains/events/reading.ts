@@ -20,6 +20,7 @@ export const eventsQuery = z.object({
     .describe('Only events of these types: names, or the beginnings of names, as in `call.*,registration.started`.'),
   callId: z.uuid().optional().describe('Only events of this call.'),
   userId: z.uuid().optional().describe('Only events of this user.'),
+  roomId: z.uuid().optional().describe('Only events of this room.'),
   format: z.enum(['stream', 'json']).default('stream').describe('`json` reads one page instead of a stream.'),
   limit: z.coerce.number().int().min(1).max(1000).default(200).describe('Events on a page, with `format=json`.'),
 });
@@ -32,6 +33,7 @@ export const eventSchema = z
     at: z.iso.datetime(),
     callId: z.string().nullable(),
     userId: z.string().nullable(),
+    roomId: z.string().nullable(),
     nodeId: z.string().nullable(),
     data: z.record(z.string(), z.unknown()),
   })
@@ -67,13 +69,16 @@ export async function openReading(db: Db, caller: Caller, query: EventsQuery, la
 }
 
 /** @returns what says whether an event is asked for */
-export function eventFilter(query: Pick<EventsQuery, 'types' | 'callId' | 'userId'>): (event: LoggedEvent) => boolean {
+export function eventFilter(
+  query: Pick<EventsQuery, 'types' | 'callId' | 'userId' | 'roomId'>,
+): (event: LoggedEvent) => boolean {
   const types = query.types?.split(',').map((type) => ({ name: type.replace(/\*$/, ''), begins: type.endsWith('*') }));
-  const { callId, userId } = query;
+  const { callId, userId, roomId } = query;
   return (event) =>
     (!types || types.some((t) => (t.begins ? event.type.startsWith(t.name) : event.type === t.name))) &&
     (callId === undefined || event.callId === callId.toLowerCase()) &&
-    (userId === undefined || event.userId === userId.toLowerCase());
+    (userId === undefined || event.userId === userId.toLowerCase()) &&
+    (roomId === undefined || event.roomId === roomId.toLowerCase());
 }
 
 /** Gaps are always told: what was asked for may have been in them. */

@@ -14,4 +14,6 @@ export * from './events';
 export { EslError, type ConnectionLost, type EslErrorKind } from './faults';
 export { createNodeLink, pauseBefore, type DownReport, type NodeLink, type NodeLinkOptions } from './link';
 export { parseReply, type Reply } from './replies';
+export * from './room-commands';
+export { parseRooms, type RoomMember, type RoomRecording, type RoomSnapshot } from './room-snapshot';
 export { parseChannels, parseRegistrations, type ChannelRow, type RegistrationRow } from './snapshots';

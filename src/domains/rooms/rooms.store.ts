@@ -1,0 +1,63 @@
+/** The SQL of rooms: what each should be, whether anybody is in it or not. */
+import type { Queryable } from '../../infra/db';
+
+export interface RoomRow {
+  id: string;
+  domain_id: string;
+  domain_name: string;
+  /** What is dialled. */
+  name: string;
+  display_name: string;
+  /** Checked by roomSettings in settings.ts when it was written; read with readSettings(). */
+  settings: Record<string, unknown>;
+  pin_sealed: string | null;
+  moderator_pin_sealed: string | null;
+  metadata: Record<string, unknown>;
+  created_at: Date;
+  updated_at: Date;
+}
+
+export type NewRoom = Partial<Omit<RoomRow, 'domain_name'>> & { id: string };
+
+const selectRooms = (db: Queryable) =>
+  db('rooms as r').join('domains as d', 'd.id', 'r.domain_id').select('r.*', 'd.name as domain_name');
+
+/** @returns false where the domain has a room of that name. */
+export async function insertRoom(db: Queryable, row: NewRoom): Promise<boolean> {
+  const rows = (await db('rooms').insert(row).onConflict(['domain_id', 'name']).ignore().returning('id')) as unknown[];
+  return rows.length > 0;
+}
+
+export async function findRoom(db: Queryable, id: string): Promise<RoomRow | undefined> {
+  return (await selectRooms(db).where('r.id', id).first()) as RoomRow | undefined;
+}
+
+export async function findRoomByName(db: Queryable, domain: string, name: string): Promise<RoomRow | undefined> {
+  return (await selectRooms(db).where({ 'd.name': domain.toLowerCase(), 'r.name': name }).first()) as
+    RoomRow | undefined;
+}
+
+export async function listRoomRows(
+  db: Queryable,
+  filter: { domainId?: string; name?: string; after?: string; limit: number },
+): Promise<RoomRow[]> {
+  const query = selectRooms(db)
+    .orderBy('r.id')
+    .limit(filter.limit + 1);
+  if (filter.domainId) void query.where('r.domain_id', filter.domainId);
+  if (filter.name) void query.where('r.name', filter.name);
+  if (filter.after) void query.where('r.id', '>', filter.after);
+  return (await query) as RoomRow[];
+}
+
+export async function updateRoom(db: Queryable, id: string, change: Partial<NewRoom>): Promise<boolean> {
+  return (
+    (await db('rooms')
+      .where({ id })
+      .update({ ...change, updated_at: new Date() })) > 0
+  );
+}
+
+export async function deleteRoom(db: Queryable, id: string): Promise<boolean> {
+  return (await db('rooms').where({ id }).delete()) > 0;
+}

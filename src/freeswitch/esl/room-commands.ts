@@ -1,0 +1,111 @@
+/** Commands to a running room (mod_conference), as values. A room is named by its session's id, a member by its number. */
+import { SwitchyardError } from '../../errors';
+import type { ApiCommand } from './commands';
+import { assertToken, escapeArgument, inertText } from './escape';
+
+/** Whom a command is for: a member's number, everybody, or everybody but the moderators. */
+export type MemberTarget = number | 'all' | 'non_moderator';
+
+function inRoom(sessionId: string, ...words: string[]): ApiCommand {
+  return { line: ['conference', assertToken(sessionId, 'sessionId'), ...words].join(' ') };
+}
+
+function whom(target: MemberTarget): string {
+  if (typeof target === 'string') return target;
+  if (Number.isInteger(target) && target > 0) return String(target);
+  throw new SwitchyardError('invalid_request', 'A member has a number above 0.');
+}
+
+function wholeNumber(value: number, from: number, to: number, what: string): string {
+  if (Number.isInteger(value) && value >= from && value <= to) return String(value);
+  throw new SwitchyardError('invalid_request', `${what} is not a whole number from ${from} to ${to}.`);
+}
+
+/** A path of ours, an address, or a tone: FreeSWITCH splits the line at blanks. */
+const path = (text: string): string => escapeArgument(text, 'path');
+
+/** All rooms of the node with their members; parseRooms() reads the answer. */
+export const listRooms = (): ApiCommand => ({ line: 'conference json_list' });
+/** One room; `-ERR Conference … not found` where the node has none of that name. */
+export const listRoom = (sessionId: string): ApiCommand => inRoom(sessionId, 'json_list');
+
+export type MemberSwitch = 'mute' | 'unmute' | 'vmute' | 'unvmute' | 'deaf' | 'undeaf';
+
+/** Sound, picture and hearing. FreeSWITCH answers +OK; `mute-member` and its kin say that it was done. */
+export const switchMember = (sessionId: string, target: MemberTarget, what: MemberSwitch): ApiCommand =>
+  inRoom(sessionId, what, whom(target));
+
+/** Out of the room, and hung up. */
+export const hangUpMember = (sessionId: string, target: MemberTarget): ApiCommand =>
+  inRoom(sessionId, 'hup', whom(target));
+
+/** Out of the room; the channel goes on with its plan. */
+export const kickMember = (sessionId: string, target: MemberTarget): ApiCommand =>
+  inRoom(sessionId, 'kick', whom(target));
+
+export const giveFloor = (sessionId: string, memberId: number): ApiCommand =>
+  inRoom(sessionId, 'floor', whom(memberId));
+/** `force` keeps the picture there whoever speaks. */
+export const giveVideoFloor = (sessionId: string, memberId: number, force = true): ApiCommand =>
+  inRoom(sessionId, 'vid-floor', whom(memberId), ...(force ? ['force'] : []));
+export const clearVideoFloor = (sessionId: string): ApiCommand => inRoom(sessionId, 'clear-vid-floor');
+
+/** `name` of a layout, or `group:NAME`. An unknown group is answered with `+OK … [(null)]`: compare with what is known. */
+export const setLayout = (sessionId: string, name: string): ApiCommand =>
+  inRoom(sessionId, 'vid-layout', name.startsWith('group:') ? `group:${token(name.slice(6))}` : token(name));
+const token = (name: string): string => assertToken(name, 'layout');
+
+export const lockRoom = (sessionId: string, locked: boolean): ApiCommand =>
+  inRoom(sessionId, locked ? 'lock' : 'unlock');
+
+/** From -4 to 4. */
+export const setVolume = (sessionId: string, memberId: number, which: 'in' | 'out', level: number): ApiCommand =>
+  inRoom(sessionId, `volume_${which}`, whom(memberId), wholeNumber(level, -4, 4, 'volume'));
+/** A layer of the layout, counted from 1. */
+export const setLayer = (sessionId: string, memberId: number, layer: number): ApiCommand =>
+  inRoom(sessionId, 'vid-layer', whom(memberId), wholeNumber(layer, 1, 99, 'layer'));
+/** A place that the layout keeps under a name; null gives it back. */
+export const setReservation = (sessionId: string, memberId: number, name: string | null): ApiCommand =>
+  inRoom(sessionId, 'vid-res-id', whom(memberId), name === null ? 'clear' : assertToken(name, 'reservation'));
+/** Text under the picture; null takes it away. FreeSWITCH takes one word there and decodes its percent signs. */
+export const setBanner = (sessionId: string, memberId: number, text: string | null): ApiCommand =>
+  inRoom(
+    sessionId,
+    'vid-banner',
+    whom(memberId),
+    text === null ? 'clear' : encodeURIComponent(inertText(text, 'banner')).replace(/'/g, '%27'),
+  );
+/** In kilobit a second, for all members. */
+export const setRoomBandwidth = (sessionId: string, kbps: number): ApiCommand =>
+  inRoom(sessionId, 'vid-bandwidth', `${wholeNumber(kbps, 16, 50_000, 'bandwidth')}kb`);
+export const setFrameRate = (sessionId: string, fps: number): ApiCommand =>
+  inRoom(sessionId, 'vid-fps', wholeNumber(fps, 1, 60, 'fps'));
+export const setCanvasSize = (sessionId: string, width: number, height: number): ApiCommand =>
+  inRoom(sessionId, 'vid-res', `${wholeNumber(width, 64, 4096, 'width')}x${wholeNumber(height, 64, 4096, 'height')}`);
+export const setMaxMembers = (sessionId: string, count: number): ApiCommand =>
+  inRoom(sessionId, 'set', 'max_members', wholeNumber(count, 0, 10_000, 'max_members'));
+
+/** Plays to all, or to one. `play-file` and `play-file-done` say that it was done. */
+export const playInRoom = (sessionId: string, source: string, memberId?: number): ApiCommand =>
+  inRoom(sessionId, 'play', path(source), memberId === undefined ? 'async' : whom(memberId));
+/** Stops what plays for all, or for one. */
+export const stopPlayingInRoom = (sessionId: string, memberId?: number): ApiCommand =>
+  inRoom(sessionId, 'stop', 'all', ...(memberId === undefined ? [] : [whom(memberId)]));
+/** Spoken by the node, where it has a voice (the profile's tts-engine). The rest of the line is the text. */
+export const sayInRoom = (sessionId: string, text: string, memberId?: number): ApiCommand =>
+  memberId === undefined
+    ? inRoom(sessionId, 'say', inertText(text, 'text'))
+    : inRoom(sessionId, 'saymember', whom(memberId), inertText(text, 'text'));
+
+/** Writes the mixed picture into a file of the node. */
+export const writeSnapshot = (sessionId: string, file: string): ApiCommand =>
+  inRoom(sessionId, 'vid-write-png', path(file));
+
+export type RecordingStep = 'start' | 'stop' | 'pause' | 'resume' | 'check';
+
+/**
+ * Records into a file, or sends to an RTMP address. `+OK` says only that a thread was started: what is true is the
+ * event `start-recording` and the check.
+ */
+export const recordRoom = (sessionId: string, step: RecordingStep, target: string): ApiCommand =>
+  inRoom(sessionId, 'recording', step, path(target));
