@@ -36,6 +36,7 @@ export const ERROR_CODES = {
   unprocessable: { status: 422, title: 'It can not be done as asked', fix: 'See "detail".' },
   rate_limited: { status: 429, title: 'Too many requests', fix: 'Wait for the seconds in "Retry-After".' },
   internal: { status: 500, title: 'Something failed on our side', fix: 'Try again; report "requestId" if it stays.' },
+  no_capacity: { status: 503, title: 'The pool is full', fix: 'Try again in a moment, or add nodes.' },
   node_error: { status: 502, title: 'The media node refused', fix: 'See "detail"; try again or on another node.' },
   unavailable: { status: 503, title: 'A store is out of reach', fix: 'Try again in a few seconds.' },
   node_unreachable: { status: 503, title: 'The media node is out of reach', fix: 'Try again in a few seconds.' },

@@ -1,0 +1,231 @@
+/** Opens, moves and ends the sessions of rooms: one room has one owner, whoever asks and however many ask at once. */
+import { SwitchyardError } from '../../errors';
+import { createId } from '../../infra/ids';
+import type { Logger } from '../../infra/logger';
+import type { Trx } from '../../infra/db';
+import { hangUpMember } from '../../freeswitch/esl';
+import type { EventLog } from '../events/events';
+import type { EventDraft } from '../events/events.store';
+import { holdNode, type HoldDeps } from '../nodes/hold';
+import type { NodeLinks } from '../nodes/links';
+import { findNode, type NodeRow } from '../nodes/nodes.store';
+import type { RoomHooksOwner } from './hooks';
+import { listParticipants, updateParticipant, type ParticipantRow } from './participants.store';
+import { draftParticipantEvent, draftSessionEvent } from './room-events';
+import type { RoomRow } from './rooms.store';
+import {
+  clearLease,
+  findLivingSession,
+  insertSession,
+  lockLease,
+  lockSession,
+  takeLease,
+  updateSession,
+  type SessionEnd,
+  type SessionRow,
+} from './sessions.store';
+
+export interface SessionDeps extends HoldDeps {
+  log: EventLog;
+  logger: Logger;
+  links: Pick<NodeLinks, 'api'>;
+  hooks: RoomHooksOwner;
+  /** Capacity one session of the room takes on its node. */
+  unitsOf: (room: RoomRow) => number;
+  /** Whether the room is locked from the start. */
+  lockedFromStart: (room: RoomRow) => boolean;
+}
+
+export type Emit = (draft: EventDraft) => void;
+
+/** How long a session that was opened for somebody waits for them; a browser asks for a camera meanwhile. */
+export const OPEN_FOR_MS = 90_000;
+/** Somebody was on the way in when the last one left: they get this long. */
+const ON_THE_WAY_MS = 15_000;
+const RACES = 5;
+
+export interface Opened {
+  session: SessionRow;
+  node: NodeRow;
+  isNew: boolean;
+}
+
+export interface OpenOptions {
+  /** Nodes that would spare a hop: where the one who enters is. */
+  preferNodeIds: readonly string[];
+  excludedNodeIds: readonly string[];
+}
+
+/** A node that can still be entered. One that drains keeps its rooms open until its deadline. */
+export const canBeEntered = (node: NodeRow | undefined): node is NodeRow =>
+  node?.state === 'serving' || node?.state === 'draining';
+
+/**
+ * The room's living session; where there is none, or its node is dead, a new one on the best node. Two who ask at once
+ * get the same session: the lease's row decides.
+ * @throws no_capacity where no node can take it
+ */
+export async function openSession(deps: SessionDeps, room: RoomRow, o: OpenOptions): Promise<Opened> {
+  for (let race = 0; race < RACES; race += 1) {
+    const living = await findLivingSession(deps.db, room.id);
+    const owner = living?.node_id ? await findNode(deps.db, living.node_id) : undefined;
+    if (living && canBeEntered(owner) && !o.excludedNodeIds.includes(owner.id)) {
+      if (living.state === 'opening') {
+        await updateSession(deps.db, living.id, ['opening'], { open_until: new Date(Date.now() + OPEN_FOR_MS) });
+      }
+      return { session: living, node: owner, isNew: false };
+    }
+    const placed = await placeSession(deps, room, living, 'node_died', o);
+    if (placed) return placed;
+  }
+  throw new SwitchyardError('conflict', 'The room changes hands too fast: try again.');
+}
+
+/** @returns undefined where somebody else opened it first. */
+export async function placeSession(
+  deps: SessionDeps,
+  room: RoomRow,
+  before: SessionRow | undefined,
+  reason: 'node_died' | 'moved',
+  o: OpenOptions,
+): Promise<Opened | undefined> {
+  const id = createId();
+  const units = deps.unitsOf(room);
+  const excludedNodeIds = before?.node_id ? [...o.excludedNodeIds, before.node_id] : o.excludedNodeIds;
+  const held = await holdNode(deps, { callId: id, units, registeredNodeIds: o.preferNodeIds, excludedNodeIds });
+  const node = held.node;
+  if (!node) throw new SwitchyardError('no_capacity', `No node of the pool can take the room "${room.name}" now.`);
+  try {
+    const done = await deps.log.record(async (trx, emit) => {
+      const lease = await lockLease(trx, room.id);
+      const living = await findLivingSession(trx, room.id);
+      if (living?.id !== before?.id) return undefined;
+      const ended = living && (await endInside(trx, emit, living, reason, new Date(), 'away'));
+      const at = new Date();
+      if (!(await takeLease(trx, lease, { nodeId: node.id, sessionId: id, at }))) return undefined;
+      const session = await insertSession(trx, {
+        id,
+        room_id: room.id,
+        domain_id: room.domain_id,
+        node_id: node.id,
+        epoch: String(BigInt(lease.epoch) + 1n),
+        meeting_id: living?.meeting_id ?? id,
+        state: 'opening',
+        units: String(units),
+        settings: room.settings,
+        layout: living?.layout ?? null,
+        locked: living?.locked ?? deps.lockedFromStart(room),
+        floor_participant_id: living?.floor_participant_id ?? null,
+        video_floor_participant_id: living?.video_floor_participant_id ?? null,
+        opened_at: at,
+        open_until: new Date(at.getTime() + OPEN_FOR_MS),
+      });
+      emit(draftSessionEvent('session.opening', session, { node: node.name, before: living?.id ?? null }));
+      return { session, ended };
+    });
+    if (!done) {
+      await release(deps, node.id, id);
+      return undefined;
+    }
+    if (done.ended) await afterEnd(deps, done.ended);
+    return { session: done.session, node, isNew: true };
+  } catch (error) {
+    await release(deps, node.id, id);
+    throw error;
+  }
+}
+
+/** Ends it inside a transaction, with everybody in it. @returns the ended row, or undefined where it was over. */
+async function endInside(
+  trx: Trx,
+  emit: Emit,
+  session: SessionRow,
+  reason: SessionEnd,
+  at: Date,
+  everybody: 'left' | 'away',
+): Promise<SessionRow | undefined> {
+  const ended = await updateSession(trx, session.id, ['opening', 'live'], {
+    state: 'ended',
+    ended_at: at,
+    end_reason: reason,
+    open_until: null,
+  });
+  if (!ended) return undefined;
+  await clearLease(trx, session.id);
+  for (const participant of await listParticipants(trx, session.id)) {
+    const row = await updateParticipant(trx, participant.id, ['joining', 'in'], {
+      state: everybody,
+      left_at: at,
+      leave_reason: reason,
+      member_id: null,
+      leg_id: null,
+    });
+    if (row) emit(draftParticipantEvent(`participant.${everybody}`, row, { reason }));
+  }
+  emit(draftSessionEvent('session.ended', ended, { reason }));
+  return ended;
+}
+
+async function afterEnd(deps: SessionDeps, session: SessionRow): Promise<void> {
+  if (session.node_id) await release(deps, session.node_id, session.id);
+  deps.hooks.sessionEnded(session);
+}
+
+async function release(deps: SessionDeps, nodeId: string, sessionId: string): Promise<void> {
+  await deps.claims.release(nodeId, sessionId, Date.now()).catch(() => undefined); // else it expires by itself
+}
+
+/** Ends a session that is not over, and gives its lease and its capacity back. */
+export async function endSession(
+  deps: SessionDeps,
+  sessionId: string,
+  reason: SessionEnd,
+  at: Date,
+): Promise<SessionRow | undefined> {
+  const ended = await deps.log.record(async (trx, emit) => {
+    const session = await lockSession(trx, sessionId);
+    if (!session || session.state === 'ended') return undefined;
+    return endInside(trx, emit, session, reason, at, 'left');
+  });
+  if (ended) await afterEnd(deps, ended);
+  return ended;
+}
+
+/**
+ * The node says that the room is over there. Where somebody has been let in and is not there yet, the session stays
+ * open for them under the same name: their node makes the room again.
+ */
+export async function endEmptySession(deps: SessionDeps, sessionId: string, at: Date): Promise<void> {
+  const ended = await deps.log.record(async (trx, emit) => {
+    const session = await lockSession(trx, sessionId);
+    if (!session || session.state === 'ended') return undefined;
+    const awaited = await listParticipants(trx, sessionId, ['joining']);
+    if (awaited.length === 0) return endInside(trx, emit, session, 'empty', at, 'left');
+    await updateSession(trx, sessionId, ['live'], {
+      state: 'opening',
+      conference_uuid: null,
+      open_until: new Date(at.getTime() + ON_THE_WAY_MS),
+    });
+    return undefined;
+  });
+  if (ended) await afterEnd(deps, ended);
+}
+
+/** Ends a session for everybody in it: the room was deleted, or somebody asked for it. */
+export async function closeSession(deps: SessionDeps, session: SessionRow, reason: SessionEnd): Promise<void> {
+  await endSession(deps, session.id, reason, new Date());
+  await emptyRoom(deps, session);
+}
+
+/** Hangs up whoever is still there; a node that can't be asked is compared when it is back. */
+export async function emptyRoom(deps: SessionDeps, session: SessionRow): Promise<void> {
+  if (!session.node_id) return;
+  await deps.links.api(session.node_id, hangUpMember(session.id, 'all')).catch((error: unknown) => {
+    deps.logger.warn({ err: error, sessionId: session.id }, 'a room could not be emptied now');
+  });
+}
+
+/** Everybody who was in and is awaited in the room's next session. */
+export async function listAwaited(deps: Pick<SessionDeps, 'db'>, sessionId: string): Promise<ParticipantRow[]> {
+  return listParticipants(deps.db, sessionId, ['away']);
+}
