@@ -1,15 +1,30 @@
 /** Who asks: reads the bearer key, and slows down those who guess. */
 import type { Request, Response } from 'express';
 import { SwitchyardError } from '../errors';
-import type { Caller, Scope } from '../infra/route';
+import { isScopeEnough, type Caller, type Scope } from '../infra/route';
 import type { RateLimiter } from './rate-limit';
 
-/** Finds the caller a key belongs to; undefined for a key that is unknown, revoked or expired. */
+/** Finds the caller a key or a grant's token belongs to; undefined where it is unknown, revoked or expired. */
 export type Authenticate = (bearer: string) => Promise<Caller | undefined>;
 
 /** @returns the key of "Authorization: Bearer KEY", or undefined. */
 export function bearerOf(header: string | undefined): string | undefined {
   return /^Bearer ([\x21-\x7e]{16,256})$/i.exec(header ?? '')?.[1];
+}
+
+/** How the token of a grant begins. */
+const GRANT_TOKEN = /^gt_[\x21-\x7e]{16,256}$/;
+
+export const isGrantToken = (text: string): boolean => GRANT_TOKEN.test(text);
+
+/**
+ * What was shown. EventSource and a browser's WebSocket can't send headers, so a grant's token may also stand in the
+ * query as `access_token`; an API key may not, since queries are kept in logs and histories everywhere.
+ */
+export function shownBearer(authorization: string | undefined, accessToken: unknown): string | undefined {
+  const bearer = bearerOf(authorization);
+  if (bearer !== undefined) return bearer;
+  return typeof accessToken === 'string' && isGrantToken(accessToken) ? accessToken : undefined;
 }
 
 /** @throws SwitchyardError rate_limited, after setting Retry-After */
@@ -28,17 +43,17 @@ export async function requireCaller(
   need: Scope,
   authenticate: Authenticate,
   limits: { keys: RateLimiter; strangers: RateLimiter },
-): Promise<Caller> {
-  const bearer = bearerOf(request.headers.authorization);
+): Promise<{ caller: Caller; bearer: string }> {
+  const bearer = shownBearer(request.headers.authorization, need === 'grant' ? request.query.access_token : undefined);
   const caller = bearer === undefined ? undefined : await authenticate(bearer);
-  if (!caller) {
+  if (!caller || bearer === undefined) {
     spendToken(limits.strangers, request.socket.remoteAddress ?? '', response);
     response.set('WWW-Authenticate', 'Bearer realm="switchyard"');
     throw new SwitchyardError('unauthorized');
   }
   spendToken(limits.keys, caller.apiKeyId, response);
-  if (!caller.scopes.includes('admin') && !caller.scopes.includes(need)) {
+  if (!isScopeEnough(caller.scopes, need)) {
     throw new SwitchyardError('forbidden', `This needs a key with the scope "${need}".`);
   }
-  return caller;
+  return { caller, bearer };
 }

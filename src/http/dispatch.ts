@@ -52,15 +52,16 @@ function refuseMethod(here: readonly Route[], request: Request, response: Respon
 }
 
 async function dispatch(route: Route, request: Request, response: Response, o: DispatchOptions): Promise<void> {
-  const caller = await requireCaller(request, response, route.scope, o.authenticate, o.limits);
+  const { caller, bearer } = await requireCaller(request, response, route.scope, o.authenticate, o.limits);
   response.locals.apiKeyId = caller.apiKeyId;
   const writes = route.method === 'post' || route.method === 'put' || route.method === 'patch';
   const raw = writes ? await readJsonBody(request, response, o.limits.body) : undefined;
   const context = {
     params: readParams(route, request),
-    query: validate(route.query ?? NOTHING, request.query, 'query'),
+    query: validate(route.query ?? NOTHING, queryOf(route, request), 'query'),
     body: validate(route.body ?? NOTHING, raw, 'body'),
     caller,
+    bearer,
     requestId: requestIdOf(response),
     request,
     response,
@@ -91,6 +92,13 @@ async function replayable(
   );
   if (replayed) context.response.set('Idempotency-Replayed', 'true');
   send(context.response, answer);
+}
+
+/** Where a grant's token may stand in the query, it is none of the route's fields. */
+function queryOf(route: Route, request: Request): unknown {
+  if (route.scope !== 'grant') return request.query;
+  const { access_token: _token, ...fields } = request.query;
+  return fields;
 }
 
 /** A path that can't name anything names nothing. */

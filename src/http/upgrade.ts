@@ -6,7 +6,7 @@ import type { EventsEntrance } from '../domains/events/events.routes';
 import { SwitchyardError } from '../errors';
 import { nameDbFault } from '../infra/db';
 import type { Logger } from '../infra/logger';
-import { bearerOf, type Authenticate } from './authentication';
+import { shownBearer, type Authenticate } from './authentication';
 import { refuseSocket } from './server';
 
 /** @returns how to close all sockets when the server stops */
@@ -27,13 +27,14 @@ export function attachEventSockets(
   async function accept(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const url = new URL(request.url ?? '/', 'http://localhost');
     if (url.pathname !== '/v1/events') throw new SwitchyardError('not_found', 'There is nothing at this path.');
-    const bearer = bearerOf(request.headers.authorization);
+    const { access_token: accessToken, ...query } = Object.fromEntries(url.searchParams);
+    const bearer = shownBearer(request.headers.authorization, accessToken);
     const caller = bearer === undefined ? undefined : await o.authenticate(bearer);
     if (!caller || bearer === undefined) throw new SwitchyardError('unauthorized');
     const lastEventId = request.headers['last-event-id'];
     const reading = await o.events.checkSocket(
       caller,
-      Object.fromEntries(url.searchParams),
+      query,
       typeof lastEventId === 'string' ? lastEventId : undefined,
     );
     if (socket.destroyed) return;

@@ -8,16 +8,39 @@ export interface Caller {
   apiKeyId: string;
   scopes: readonly Scope[];
   domainId: string | null;
+  /** Where a grant's token was shown: what it is for. `apiKeyId` is the grant's id then. */
+  grant?: CallerGrant;
 }
 
-/** `admin` may do everything; `domain` everything within one domain. */
-export type Scope = 'admin' | 'domain';
+/** A grant's token reads the events of one room or one user, from when it was made. */
+export interface CallerGrant {
+  id: string;
+  roomId: string | null;
+  userId: string | null;
+  /** The number of the last event of the domain's log before the grant was made. */
+  afterNumber: number;
+}
+
+/**
+ * `admin` may do everything; `domain` everything within one domain; `grant` is the token of one grant. A route that
+ * needs less lets those in who may do more.
+ */
+export type Scope = 'admin' | 'domain' | 'grant';
+
+const LEVELS: Record<Scope, number> = { grant: 0, domain: 1, admin: 2 };
+
+/** True where one of the scopes is as good as `need`, or better. */
+export function isScopeEnough(scopes: readonly Scope[], need: Scope): boolean {
+  return scopes.some((scope) => LEVELS[scope] >= LEVELS[need]);
+}
 
 export interface RouteContext<P, Q, B> {
   params: P;
   query: Q;
   body: B;
   caller: Caller;
+  /** The key or token that was shown; streams ask again and again whether it is still good. */
+  bearer: string;
   requestId: string;
   request: Request;
   response: Response;
@@ -37,7 +60,7 @@ export interface Route {
   tag: string;
   summary: string;
   description?: string;
-  /** The least a key needs: `domain` lets admin keys in as well. */
+  /** The least that is needed: `domain` lets admin keys in as well, `grant` all keys and the tokens of grants. */
   scope: Scope;
   params?: z.ZodObject;
   query?: z.ZodObject;

@@ -166,8 +166,10 @@ const COMMANDS: Record<string, Command> = {
   acl: (_, rest) => String(rest.startsWith('127.')),
   load: () => '+OK Reloading XML\n+OK\n',
   hupall: (parts, rest) => {
-    const cause = splitWords(rest)[0] ?? 'MANAGER_REQUEST';
-    soon(parts, () => [...parts.core.legs.values()].forEach((leg) => parts.calls.hangup(leg, cause)));
+    const [cause = 'MANAGER_REQUEST', name, value] = splitWords(rest);
+    const isMeant = (leg: Leg): boolean => !name || !value || leg.variables.get(name) === value;
+    soon(parts, () => [...parts.core.legs.values()].filter(isMeant).forEach((leg) => parts.calls.hangup(leg, cause)));
+    if (name && value) return `+OK hangup all channels matching [${name}]=[${value}] with cause: ${cause}\n`;
     return `+OK hangup all channels with cause ${cause}\n`;
   },
   conference: (_, rest) => {

@@ -2,12 +2,15 @@
 import type { Queryable, Trx } from '../../infra/db';
 import type { Scope } from '../../infra/route';
 
+/** A key's own; `grant` is no key's. */
+export type KeyScope = Exclude<Scope, 'grant'>;
+
 export interface ApiKeyRecord {
   id: string;
   name: string;
   key_hash: string;
   hint: string;
-  scopes: Scope[];
+  scopes: KeyScope[];
   domain_id: string | null;
   created_at: Date;
   expires_at: Date | null;

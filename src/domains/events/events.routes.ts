@@ -79,18 +79,18 @@ export function createEventsEntrance(deps: EventsDeps): EventsEntrance {
       'Server-Sent Events: `id` is the number, `event` the type, `data` the event as JSON. A connection that upgrades to',
       'a WebSocket gets the same as JSON messages. Come back with `since` (or `Last-Event-ID`): you get each event once,',
       'in order. Where events are kept no more, an event `gap` `{from, to}` says so. A comment comes every 15 seconds.',
-      '`format=json` reads one page.',
+      "`format=json` reads one page. A grant's token reads the events of its own room or user since it was made; in a",
+      'browser it may stand in the query as `access_token`.',
     ].join(' '),
-    scope: 'domain',
+    scope: 'grant',
     query: eventsQuery,
     answers: { 200: page },
     errors: ['not_found'],
-    handle: async ({ query, caller, request, response }) => {
+    handle: async ({ query, caller, bearer, request, response }) => {
       const reading = await openReading(deps.db, caller, query, request.get('last-event-id'));
       if (query.format === 'json' || request.method === 'HEAD')
         return { body: await readPage(deps.db, reading, query) };
       mayOpen(caller);
-      const bearer = (request.get('authorization') ?? '').replace(/^Bearer /i, '');
       await run(caller, bearer, (stream) => streamEvents(stream, reading, openSse(response, reading.after)));
       return undefined;
     },

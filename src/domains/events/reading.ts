@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { SwitchyardError } from '../../errors';
 import type { Db } from '../../infra/db';
-import type { Caller } from '../../infra/route';
+import type { Caller, CallerGrant } from '../../infra/route';
 import { domainReference, requireDomain } from '../domains/domains';
 import { POOL_STREAM, readEventHead, type LoggedEvent } from './events.store';
 import type { Followed } from './hub';
@@ -65,7 +65,24 @@ export async function openReading(db: Db, caller: Caller, query: EventsQuery, la
   if (after > last) {
     throw new SwitchyardError('invalid_request', `The log ends at ${last}: number ${after} was not given yet.`);
   }
-  return { stream, after, wanted: eventFilter(query) };
+  const wanted = eventFilter(query);
+  const { grant } = caller;
+  if (!grant) return { stream, after, wanted };
+  return {
+    stream,
+    after: Math.max(after, Math.min(grant.afterNumber, last)),
+    wanted: (event) => isOfGrant(event, grant) && wanted(event),
+  };
+}
+
+/** What who is in a room may know of it; not where it is relayed to, nor how it is provisioned. */
+const IN_A_ROOM = /^(?:participant|session|floor|hand|recording)\.|^room\.changed$/;
+
+/** True for what the token of a grant may read: its own room or user, and its own end. */
+export function isOfGrant(event: LoggedEvent, grant: CallerGrant): boolean {
+  if (event.type.startsWith('grant.')) return event.data.grantId === grant.id;
+  if (grant.roomId !== null) return event.roomId === grant.roomId && IN_A_ROOM.test(event.type);
+  return grant.userId !== null && event.userId === grant.userId;
 }
 
 /** @returns what says whether an event is asked for */

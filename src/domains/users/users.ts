@@ -8,11 +8,13 @@ import { hashSipPassword } from '../../infra/secrets';
 import { plainText } from '../../infra/text';
 import { requireDomain } from '../domains/domains';
 import type { EventLog } from '../events/events';
+import { isGrantName } from '../grants/grant-name';
 import * as store from './users.store';
 
 export const username = z
   .string()
   .regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be 1 to 64 of A-Z a-z 0-9 . _ -')
+  .refine((name) => !isGrantName(name), 'must not look like the SIP name of a grant')
   .describe('What the phone registers as, and what is dialled.');
 export const password = plainText({ min: 8, max: 128 }).describe('Kept only as a digest; never shown.');
 export const callerNumber = z

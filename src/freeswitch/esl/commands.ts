@@ -57,6 +57,13 @@ export function originateCall(o: OriginateOptions): ApiCommand {
 export const killChannel = (legId: string, cause: string): ApiCommand =>
   command('uuid_kill', leg(legId), assertToken(cause, 'cause'));
 
+/**
+ * Ends every channel of the node in which a variable has this value. Without variable and value FreeSWITCH would end
+ * all channels: both are words here, or it throws.
+ */
+export const hangUpMatching = (variable: string, value: string, cause: string): ApiCommand =>
+  command('hupall', assertToken(cause, 'cause'), assertToken(variable, 'variable name'), assertToken(value, variable));
+
 /** Answers `true` or `false`. */
 export const channelExists = (legId: string): ApiCommand => command('uuid_exists', leg(legId));
 
@@ -92,6 +99,15 @@ export const flushRegistration = (profile: string, sipCallId: string): ApiComman
     assertToken(profile, 'profile'),
     'flush_inbound_reg',
     escapeArgument(sipCallId, 'sipCallId'),
+  );
+
+/** Ends all registrations of one SIP user: FreeSWITCH takes `user@domain` in the place of a Call-ID. */
+export const flushRegistrationsOf = (profile: string, username: string, domain: string): ApiCommand =>
+  command(
+    'sofia profile',
+    assertToken(profile, 'profile'),
+    'flush_inbound_reg',
+    `${assertToken(username, 'username')}@${assertHost(domain, 'domain')}`,
   );
 
 export const setVariable = (legId: string, name: string, value: string): ApiCommand =>

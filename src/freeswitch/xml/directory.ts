@@ -95,6 +95,8 @@ export interface ReachableContact {
   /** As sofia::register told it, with or without name and angle brackets. */
   contact: string;
   profile: string;
+  /** The grant it was registered with: the leg that rings it carries it, and ends with it. */
+  grantId?: string;
 }
 
 export interface DialStringOptions {
@@ -127,7 +129,7 @@ export function dialStringTo(o: DialStringOptions): string {
     if (contact.node === o.thisNode) {
       const uri = contactUri(contact.contact);
       if (uri && isAddressPart(contact.profile))
-        branches.push({ variables: [], endpoint: `sofia/${contact.profile}/${uri}` });
+        branches.push({ variables: grantVariable(contact), endpoint: `sofia/${contact.profile}/${uri}` });
       continue;
     }
     if (askedNodes.has(contact.node)) continue;
@@ -143,6 +145,13 @@ export function dialStringTo(o: DialStringOptions): string {
       return all.length > 0 ? `[${all.join(',')}]${endpoint}` : endpoint;
     })
     .join(',');
+}
+
+/** The channel variable by which the legs to a grant's phones are found. */
+export const GRANT_VARIABLE = 'switchyard_grant';
+
+function grantVariable({ grantId }: ReachableContact): string[] {
+  return grantId !== undefined && isPlainValue(grantId) ? [`${GRANT_VARIABLE}=${grantId}`] : [];
 }
 
 function internodeBranch(
