@@ -23,6 +23,8 @@ export interface HeartbeatEvent {
   maxSessions: number;
   idleCpuPercent: number;
   uptimeMs: number;
+  /** FreeSWITCH's own, as far as a person reads it: 1.10.12-release. Null where it is not told. */
+  version: string | null;
   /** What is left of it, not the limit. */
   sessionsPerSecondLeft: number;
   atMs: number;
@@ -97,6 +99,19 @@ export interface RoomEvent {
   fields: Record<string, string>;
 }
 
+/** The recording of a leg began or ended (RECORD_START, RECORD_STOP). */
+export interface RecordEvent {
+  type: 'record';
+  phase: 'started' | 'stopped';
+  legId: string;
+  path: string;
+  /** What was written, where it has ended. */
+  durationMs?: number;
+  /** FreeSWITCH's word for why it ended; `success-silence` also stands for a plain hangup. */
+  cause?: string;
+  atMs: number;
+}
+
 /** A background command is done. */
 export interface JobEvent {
   type: 'job';
@@ -114,7 +129,14 @@ export interface ShutdownEvent {
 }
 
 export type NodeEvent =
-  HeartbeatEvent | RegisteredEvent | UnregisteredEvent | ChannelEvent | RoomEvent | JobEvent | ShutdownEvent;
+  | HeartbeatEvent
+  | RegisteredEvent
+  | UnregisteredEvent
+  | ChannelEvent
+  | RoomEvent
+  | RecordEvent
+  | JobEvent
+  | ShutdownEvent;
 
 /** All that Switchyard listens to: narrow on purpose (RTCP and floor noise are two thirds of an open stream). */
 export const SUBSCRIPTION: { events: string[]; subclasses: string[] } = {
@@ -132,6 +154,8 @@ export const SUBSCRIPTION: { events: string[]; subclasses: string[] } = {
     'CHANNEL_DESTROY',
     'CHANNEL_HOLD',
     'CHANNEL_UNHOLD',
+    'RECORD_START',
+    'RECORD_STOP',
   ],
   subclasses: ['sofia::register', 'sofia::unregister', 'sofia::expire', 'conference::maintenance'],
 };

@@ -11,6 +11,7 @@ export {
   inertText,
 } from './escape';
 export * from './events';
+export * from './file-commands';
 export { EslError, type ConnectionLost, type EslErrorKind } from './faults';
 export { createNodeLink, pauseBefore, type DownReport, type NodeLink, type NodeLinkOptions } from './link';
 export { parseReply, type Reply } from './replies';

@@ -4,6 +4,7 @@ import type {
   ChannelPhase,
   HeartbeatEvent,
   NodeEvent,
+  RecordEvent,
   RegisteredEvent,
   RoomEvent,
   UnregisteredEvent,
@@ -139,6 +140,7 @@ function heartbeat(raw: RawEvent): HeartbeatEvent {
     maxSessions: count(raw, 'Max-Sessions'),
     idleCpuPercent: count(raw, 'Idle-CPU'),
     uptimeMs: count(raw, 'Uptime-msec'),
+    version: text(raw, 'FreeSWITCH-Version').split(/[+~]/)[0] || null,
     sessionsPerSecondLeft: count(raw, 'Session-Per-Sec'),
     atMs: atMs(raw),
   };
@@ -194,6 +196,19 @@ function room(raw: RawEvent): RoomEvent {
   };
 }
 
+function record(raw: RawEvent, phase: 'started' | 'stopped'): RecordEvent {
+  const ms = maybe(raw, 'variable_record_ms');
+  return {
+    type: 'record',
+    phase,
+    legId: text(raw, 'Unique-ID'),
+    path: text(raw, 'Record-File-Path').replace(/^\{[^}]*\}/, ''),
+    durationMs: phase === 'stopped' && ms !== undefined ? Number(ms) || 0 : undefined,
+    cause: maybe(raw, 'Record-Completion-Cause'),
+    atMs: atMs(raw),
+  };
+}
+
 function custom(raw: RawEvent): NodeEvent | undefined {
   switch (raw['Event-Subclass']) {
     case 'sofia::register':
@@ -222,6 +237,10 @@ export function typedEvent(raw: RawEvent): NodeEvent | undefined {
       return custom(raw);
     case 'BACKGROUND_JOB':
       return { type: 'job', jobId: text(raw, 'Job-UUID'), reply: parseReply(text(raw, '_body')), atMs: atMs(raw) };
+    case 'RECORD_START':
+      return record(raw, 'started');
+    case 'RECORD_STOP':
+      return record(raw, 'stopped');
     case 'SHUTDOWN':
       return { type: 'shutdown', coreUuid: text(raw, 'Core-UUID'), hostname: switchName(raw), atMs: atMs(raw) };
     default:
