@@ -30,6 +30,8 @@ const schema = z.object({
   NODE_COMMAND_TIMEOUT_MS: ms.default(5000),
   /** A node with less idle CPU gets no new call. FreeSWITCH reports the whole machine's; 0 leaves it to the score. */
   NODE_MIN_IDLE_CPU_PERCENT: z.coerce.number().min(0).max(90).default(0),
+  /** Which of the nodes that can takes a call; src/domains/nodes/policies.ts. */
+  PLACEMENT_POLICY: z.enum(['least_loaded', 'zone_first', 'two_choices', 'sticky']).default('least_loaded'),
   CALL_QUEUE_TIMEOUT_MS: ms.default(30000),
   CALL_WORKERS: z.coerce.number().int().min(1).max(2000).default(200),
 });
@@ -49,6 +51,7 @@ export interface Config {
   readonly heartbeatSeconds: number;
   readonly nodeCommandTimeoutMs: number;
   readonly nodeMinIdleCpuPercent: number;
+  readonly placementPolicy: 'least_loaded' | 'zone_first' | 'two_choices' | 'sticky';
   readonly callQueueTimeoutMs: number;
   readonly callWorkers: number;
 }
@@ -77,6 +80,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     heartbeatSeconds: e.HEARTBEAT_SECONDS,
     nodeCommandTimeoutMs: e.NODE_COMMAND_TIMEOUT_MS,
     nodeMinIdleCpuPercent: e.NODE_MIN_IDLE_CPU_PERCENT,
+    placementPolicy: e.PLACEMENT_POLICY,
     callQueueTimeoutMs: e.CALL_QUEUE_TIMEOUT_MS,
     callWorkers: e.CALL_WORKERS,
   });

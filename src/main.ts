@@ -16,7 +16,9 @@ import { createEventsEntrance } from './domains/events/events.routes';
 import { createEventLog } from './domains/events/events';
 import { startEventRetention } from './domains/events/retention';
 import { createEventHub } from './domains/events/hub';
+import { createCalibrator } from './domains/nodes/calibrator';
 import { createClaims } from './domains/nodes/claims';
+import { reportLimitMs } from './domains/nodes/limits';
 import { createNodeLinks } from './domains/nodes/links';
 import { nodeRoutes } from './domains/nodes/nodes.routes';
 import { createPoolPicture } from './domains/nodes/pool';
@@ -49,8 +51,6 @@ export interface RunningSwitchyard {
   stop(): Promise<void>;
 }
 
-/** A node that has missed this many heartbeats is not picked. */
-const HEARTBEATS_MISSED = 3;
 const HOUR_MS = 3_600_000;
 const EVENTS_KEPT_MS = 30 * 24 * HOUR_MS;
 
@@ -99,6 +99,7 @@ async function startParts(config: Config, logger: Logger, stops: (() => Promise<
   const settle = { db, log, logger, claims, links };
   const reconcile = { ...settle, commandTimeoutMs: config.nodeCommandTimeoutMs };
   const registrations = { db, log };
+  const calibrator = createCalibrator({ db, claims, now: Date.now });
   const handlers: StreamHandlers = {
     async onSnapshot(node, connection, restarted) {
       if (restarted) await settleCallsOfNode(reconcile, node.id, 'NODE_DIED');
@@ -110,6 +111,7 @@ async function startParts(config: Config, logger: Logger, stops: (() => Promise<
       if (event.type === 'registered') await takeRegistered(registrations, node, event);
       if (event.type === 'unregistered') await takeUnregistered(registrations, node, event);
     },
+    onReport: (node, report) => calibrator.takeReport(node.id, report.idleCpuPercent),
     async onDown(node, reason) {
       if (reason !== 'refused') return; // it may only be cut off: the sweep gives it time
       await settleCallsOfNode(reconcile, node.id, 'NODE_DIED');
@@ -127,9 +129,10 @@ async function startParts(config: Config, logger: Logger, stops: (() => Promise<
   const dial: DialDeps = {
     ...settle,
     links,
-    pool: createPoolPicture({ db, claims, now: Date.now }),
+    pool: createPoolPicture({ db, claims, now: Date.now, minIdleCpuPercent: config.nodeMinIdleCpuPercent }),
     commandTimeoutMs: config.nodeCommandTimeoutMs,
-    reportLimitMs: config.heartbeatSeconds * HEARTBEATS_MISSED * 1000 + 1000,
+    reportLimitMs: reportLimitMs(config.heartbeatSeconds),
+    policy: config.placementPolicy,
     minIdleCpuPercent: config.nodeMinIdleCpuPercent,
     random: Math.random,
     signal: stopping.signal,

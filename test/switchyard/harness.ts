@@ -97,6 +97,7 @@ export async function openYard(
     heartbeatSeconds: 2,
     nodeCommandTimeoutMs: 2000,
     nodeMinIdleCpuPercent: 0,
+    placementPolicy: 'least_loaded',
     callQueueTimeoutMs: 20_000,
     callWorkers: 100,
     ...o,

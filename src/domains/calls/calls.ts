@@ -12,7 +12,7 @@ import {
   type ApiCommand,
 } from '../../freeswitch/esl';
 import type { NodeLinks } from '../nodes/links';
-import { explainConsidered } from '../nodes/pick';
+import { explainChoice } from '../nodes/pick';
 import type { Directory } from '../users/directory';
 import { formatAddress, parseAddress, type Address } from './address';
 import {
@@ -191,7 +191,7 @@ export async function explainPlacement(deps: CallDeps, id: string, domainId: str
       policy: p.policy,
       node: p.node_name,
       considered: p.considered,
-      explanation: p.considered.map((c) => explainConsidered(c, p.node_id)),
+      explanation: explainChoice(p.policy, p.considered, p.node_id),
     })),
   };
 }

@@ -34,6 +34,21 @@ redis.call('hset', KEYS[2], ARGV[2], ARGV[3])
 total = redis.call('incrby', KEYS[3], ARGV[3])
 return {1, total}`;
 
+/** ARGV: now, call, units, capacity (-1 for "whatever it is"), expiry. Answers {granted, total}; refused, all stays. */
+const RESIZE = `${SWEEP}
+local held = tonumber(redis.call('hget', KEYS[2], ARGV[2]) or '0')
+local more = tonumber(ARGV[3]) - held
+local total = tonumber(redis.call('get', KEYS[3]) or '0')
+local capacity = tonumber(ARGV[4])
+if more > 0 and capacity >= 0 and total + more > capacity then
+  if held > 0 then redis.call('zadd', KEYS[1], ARGV[5], ARGV[2]) end
+  return {0, total}
+end
+redis.call('zadd', KEYS[1], ARGV[5], ARGV[2])
+redis.call('hset', KEYS[2], ARGV[2], ARGV[3])
+total = redis.call('incrby', KEYS[3], more)
+return {1, total}`;
+
 const RELEASE = `${SWEEP}
 local units = redis.call('hget', KEYS[2], ARGV[2])
 if not units then return 0 end
@@ -51,6 +66,11 @@ export const CLAIM_TTL_MS = 120_000;
 export interface Claims {
   /** @returns false where the node would be past its capacity. Claiming again for the same call renews it. */
   claim(nodeId: string, callId: string, units: number, capacityUnits: number | null, nowMs: number): Promise<boolean>;
+  /**
+   * Makes a claim larger or smaller, or makes it where it is missing. Smaller is always granted.
+   * @returns false where the node would be past its capacity: the claim stays as it was, and is renewed.
+   */
+  resize(nodeId: string, callId: string, units: number, capacityUnits: number | null, nowMs: number): Promise<boolean>;
   release(nodeId: string, callId: string, nowMs: number): Promise<void>;
   /** Units held on each node, in the order of the ids. */
   readTotals(nodeIds: readonly string[], nowMs: number): Promise<number[]>;
@@ -82,21 +102,24 @@ export function createClaims(redis: Redis, prefix: string): Claims {
     });
   }
 
+  async function ask(
+    script: string,
+    nodeId: string,
+    callId: string,
+    units: number,
+    capacityUnits: number | null,
+    nowMs: number,
+  ): Promise<boolean> {
+    const capacity = capacityUnits === null ? -1 : toStored(capacityUnits);
+    const expiry = nowMs + CLAIM_TTL_MS;
+    const keys = claimKeys(prefix, nodeId);
+    const answer = await redis.eval(script, 3, ...keys, nowMs, callId, toStored(units), capacity, expiry);
+    return (answer as [number, number])[0] === 1;
+  }
+
   return {
-    async claim(nodeId, callId, units, capacityUnits, nowMs) {
-      const capacity = capacityUnits === null ? -1 : toStored(capacityUnits);
-      const answer = (await redis.eval(
-        CLAIM,
-        3,
-        ...claimKeys(prefix, nodeId),
-        nowMs,
-        callId,
-        toStored(units),
-        capacity,
-        nowMs + CLAIM_TTL_MS,
-      )) as [number, number];
-      return answer[0] === 1;
-    },
+    claim: (...asked) => ask(CLAIM, ...asked),
+    resize: (...asked) => ask(RESIZE, ...asked),
     async release(nodeId, callId, nowMs) {
       await redis.eval(RELEASE, 3, ...claimKeys(prefix, nodeId), nowMs, callId);
     },

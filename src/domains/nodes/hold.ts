@@ -2,7 +2,8 @@
 import type { Db } from '../../infra/db';
 import type { Claims } from './claims';
 import { findNode, type NodeRow } from './nodes.store';
-import { pickNode, type Choice, type Considered, type NodeView, type Rejection } from './pick';
+import { pickNode, type Choice, type Considered, type Rejection } from './pick';
+import type { NodeView, PolicyName } from './policies';
 import type { PoolPicture } from './pool';
 
 export interface HoldDeps {
@@ -12,6 +13,8 @@ export interface HoldDeps {
   /** Milliseconds after which a node's last report says nothing. */
   reportLimitMs: number;
   minIdleCpuPercent: number;
+  /** PLACEMENT_POLICY; least_loaded where it is left out. */
+  policy?: PolicyName;
   random: () => number;
 }
 
@@ -20,6 +23,10 @@ export interface HoldRequest {
   units: number;
   registeredNodeIds: readonly string[];
   excludedNodeIds: readonly string[];
+  /** Taken before any policy is asked, the first that can. */
+  preferNodeIds?: readonly string[];
+  /** The caller's zone; where it is left out, that of the node its phone is registered at. */
+  zone?: string;
 }
 
 export interface Held {
@@ -38,10 +45,11 @@ export async function holdNode(deps: HoldDeps, request: HoldRequest): Promise<He
   for (;;) {
     const views = await (exact ? deps.pool.readExactly() : deps.pool.read());
     const nowMs = Date.now();
-    const { reportLimitMs, minIdleCpuPercent } = deps;
+    const { reportLimitMs, minIdleCpuPercent, policy } = deps;
+    const zone = request.zone ?? zoneOf(views, request.registeredNodeIds);
     const choice = pickNode(
       refused.size > 0 ? views.filter((v) => !refused.has(v.id)) : views,
-      { ...request, reportLimitMs, minIdleCpuPercent },
+      { ...request, zone, policy, reportLimitMs, minIdleCpuPercent },
       nowMs,
       deps.random,
     );
@@ -56,6 +64,13 @@ export async function holdNode(deps: HoldDeps, request: HoldRequest): Promise<He
     if (typeof taken !== 'string') return { choice, node: taken };
     refused.set(chosen.id, taken);
   }
+}
+
+/** Undefined where phones are in no zone, or in several. */
+function zoneOf(views: readonly NodeView[], nodeIds: readonly string[]): string | undefined {
+  if (nodeIds.length === 0) return undefined;
+  const zones = new Set(views.filter((v) => nodeIds.includes(v.id) && v.zone !== '').map((v) => v.zone));
+  return zones.size === 1 ? [...zones][0] : undefined;
 }
 
 /** @returns the node, or why it is not to be had; nothing is held then. */

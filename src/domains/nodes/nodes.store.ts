@@ -16,6 +16,8 @@ export interface NodeRow {
   ws_url: string | null;
   zone: string;
   capacity_units: string;
+  /** What its reports let it carry; null: as it says of itself. */
+  effective_units: string | null;
   state: NodeState;
   drain_deadline_at: Date | null;
   core_uuid: string | null;
@@ -42,6 +44,7 @@ export type PoolRow = Pick<
   | 'state'
   | 'zone'
   | 'capacity_units'
+  | 'effective_units'
   | 'session_count'
   | 'max_sessions'
   | 'idle_cpu_percent'
@@ -54,6 +57,7 @@ const POOL_COLUMNS = [
   'state',
   'zone',
   'capacity_units',
+  'effective_units',
   'session_count',
   'max_sessions',
   'idle_cpu_percent',
@@ -97,7 +101,7 @@ export async function updateNode(
 export async function saveReport(
   db: Queryable,
   id: string,
-  report: { at: Date; sessionCount: number; maxSessions: number; idleCpuPercent: number },
+  report: { at: Date; sessionCount: number; maxSessions: number; idleCpuPercent: number; version: string | null },
 ): Promise<void> {
   await db('nodes')
     .where({ id })
@@ -107,15 +111,19 @@ export async function saveReport(
       session_count: report.sessionCount,
       max_sessions: report.maxSessions,
       idle_cpu_percent: report.idleCpuPercent,
+      ...(report.version ? { version: report.version } : {}),
     });
 }
 
-/** Removes a node that has no live call; @returns false where one is left. */
+/** Removes a node that has no live call, leg or room; @returns false where one is left. */
 export async function deleteIdleNode(db: Queryable, id: string): Promise<boolean> {
   const count = await db('nodes')
     .where({ id })
     .whereIn('state', ['draining', 'down', 'joining'])
     .whereNotExists((q) => q.select('id').from('calls').where('node_id', id).whereNot('state', 'ended'))
+    // A call of another node may end at a phone here.
+    .whereNotExists((q) => q.select('id').from('legs').where('node_id', id).whereNot('state', 'ended'))
+    .whereNotExists((q) => q.select('id').from('sessions').where('node_id', id).whereNot('state', 'ended'))
     .delete();
   return count > 0;
 }
@@ -128,4 +136,9 @@ export async function countLiveCalls(db: Queryable): Promise<Map<string, number>
     .select('node_id')
     .count('id as count')) as { node_id: string; count: string }[];
   return new Map(rows.map((r) => [r.node_id, Number(r.count)]));
+}
+
+/** What the node's reports let it carry, in units. */
+export async function saveEffectiveUnits(db: Queryable, id: string, units: number): Promise<void> {
+  await db('nodes').where({ id }).update({ effective_units: units });
 }

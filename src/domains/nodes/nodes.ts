@@ -163,7 +163,7 @@ export async function resumeNode(deps: NodeDeps, id: string): Promise<NodeRow> {
   return row ?? refuseState(deps, id, 'resumed');
 }
 
-/** @throws conflict while it serves or has live calls. */
+/** @throws conflict while it serves or has live calls or rooms. */
 export async function removeNode(deps: NodeDeps, id: string): Promise<void> {
   const node = await findNode(deps.db, id);
   if (!node) throw new SwitchyardError('not_found', 'There is no such node.');
@@ -173,7 +173,10 @@ export async function removeNode(deps: NodeDeps, id: string): Promise<void> {
     return done;
   });
   if (!removed) {
-    throw new SwitchyardError('conflict', `Node ${node.name} is ${node.state} or has live calls: drain it first.`);
+    throw new SwitchyardError(
+      'conflict',
+      `Node ${node.name} is ${node.state} or has live calls or rooms: drain it first.`,
+    );
   }
 }
 

@@ -1,25 +1,23 @@
 /** Decides which node takes a call: pure, so that the same question always has the same, explainable answer. */
+import { LIMITS } from './limits';
+import {
+  choose,
+  explainPassedOver,
+  explainPolicy,
+  type Candidate,
+  type NodeView,
+  type PassedOver,
+  type PolicyName,
+  type PolicyRequest,
+  type ScoreParts,
+} from './policies';
 
-/** What is known of a node at the moment of the choice. */
-export interface NodeView {
-  id: string;
-  name: string;
-  state: 'joining' | 'serving' | 'draining' | 'down';
-  zone: string;
-  capacityUnits: number;
-  /** Units held by claims, this replica's and all others'. */
-  claimedUnits: number;
-  sessionCount: number;
-  maxSessions: number;
-  idleCpuPercent: number;
-  /** Milliseconds since 1970 of the last HEARTBEAT; null before the first. */
-  reportedAtMs: number | null;
-}
+export type { NodeView, PolicyName } from './policies';
 
-export interface PlacementRequest {
+export interface PlacementRequest extends PolicyRequest {
   units: number;
-  /** The caller's zone, where it is known. */
-  zone?: string;
+  /** The rule among those that can; least_loaded where it is left out. */
+  policy?: PolicyName;
   /** Nodes at which the caller's phones are registered: no second node is needed to reach them there. */
   registeredNodeIds: readonly string[];
   /** Nodes that refused or died in an earlier attempt. */
@@ -38,35 +36,43 @@ export interface Considered {
   node: string;
   score: number | null;
   rejected: Rejection | null;
-  parts: { free: number; idleCpu: number; zone: number; registered: number } | null;
+  parts: ScoreParts | null;
+  /** It could have taken the call, and the rule left it out for this. */
+  passedOver?: PassedOver;
 }
 
 export interface Choice {
   nodeId: string | null;
-  policy: 'least_loaded';
+  policy: PolicyName;
   considered: Considered[];
 }
 
 /** Shares of the score. A registered phone outweighs a moderate difference in load, not a nearly full node. */
 const WEIGHTS = { free: 0.45, idleCpu: 0.25, zone: 0.1, registered: 0.2 };
-/** FreeSWITCH counts a session for each leg; two for an ordinary call. */
-const SESSIONS_PER_CALL = 2;
 
 function rejectNode(node: NodeView, request: PlacementRequest, nowMs: number): Rejection | null {
   if (node.state !== 'serving') return 'not_serving';
   if (request.excludedNodeIds.includes(node.id)) return 'tried_before';
   if (node.reportedAtMs === null || nowMs - node.reportedAtMs > request.reportLimitMs) return 'silent';
   if (node.claimedUnits + request.units > node.capacityUnits) return 'full';
-  if (node.sessionCount + SESSIONS_PER_CALL > node.maxSessions) return 'max_sessions';
-  if (node.idleCpuPercent < request.minIdleCpuPercent) return 'busy_cpu';
+  if (node.sessionCount + LIMITS.sessionsPerCall > node.maxSessions) return 'max_sessions';
+  if (node.idleCpuPercent < request.minIdleCpuPercent || node.resting === 'busy_cpu') return 'busy_cpu';
   return null;
 }
 
 const round = (value: number): number => Math.round(value * 1000) / 1000;
 
+function scoreNode(node: NodeView, request: PlacementRequest): ScoreParts {
+  return {
+    free: round(WEIGHTS.free * Math.max(0, 1 - node.claimedUnits / node.capacityUnits)),
+    idleCpu: round((WEIGHTS.idleCpu * node.idleCpuPercent) / 100),
+    zone: request.zone !== undefined && request.zone === node.zone ? WEIGHTS.zone : 0,
+    registered: request.registeredNodeIds.includes(node.id) ? WEIGHTS.registered : 0,
+  };
+}
+
 /**
- * Scores every node and takes the best; equal scores go to the one `random` names, so that many replicas with the
- * same picture don't all choose the same node.
+ * Refuses the nodes that can't, scores the others, and lets the policy take one of them.
  * @param nowMs milliseconds since 1970 @param random answers in [0, 1)
  */
 export function pickNode(
@@ -75,23 +81,25 @@ export function pickNode(
   nowMs: number,
   random: () => number,
 ): Choice {
-  let best: { id: string; score: number; tie: number } | null = null;
+  const lateMs = request.reportLimitMs * LIMITS.lateShare;
+  const candidates: Candidate[] = [];
   const considered = nodes.map((node): Considered => {
     const rejected = rejectNode(node, request, nowMs);
     if (rejected) return { nodeId: node.id, node: node.name, score: null, rejected, parts: null };
-    const parts = {
-      free: round(WEIGHTS.free * Math.max(0, 1 - node.claimedUnits / node.capacityUnits)),
-      idleCpu: round((WEIGHTS.idleCpu * node.idleCpuPercent) / 100),
-      zone: request.zone !== undefined && request.zone === node.zone ? WEIGHTS.zone : 0,
-      registered: request.registeredNodeIds.includes(node.id) ? WEIGHTS.registered : 0,
-    };
+    const parts = scoreNode(node, request);
     const score = round(parts.free + parts.idleCpu + parts.zone + parts.registered);
-    const tie = random();
-    if (!best || score > best.score || (score === best.score && tie > best.tie)) best = { id: node.id, score, tie };
+    candidates.push({ view: node, score, parts, tie: random(), late: nowMs - node.reportedAtMs! > lateMs });
     return { nodeId: node.id, node: node.name, score, rejected: null, parts };
   });
-  const chosen = best as { id: string } | null;
-  return { nodeId: chosen?.id ?? null, policy: 'least_loaded', considered };
+  const policy = request.policy ?? 'least_loaded';
+  const choice = choose(candidates, request, policy, random);
+  if (!choice) return { nodeId: null, policy, considered };
+  if (choice.passedOver.size > 0)
+    for (const entry of considered) {
+      const passedOver = choice.passedOver.get(entry.nodeId);
+      if (passedOver) entry.passedOver = passedOver;
+    }
+  return { nodeId: choice.chosen.view.id, policy: choice.policy, considered };
 }
 
 const REASONS: Record<Rejection, string> = {
@@ -114,5 +122,16 @@ export function explainConsidered(entry: Considered, chosenNodeId: string | null
     ...(parts.zone > 0 ? [`same zone ${parts.zone}`] : []),
     ...(parts.registered > 0 ? [`the caller's phone is registered there ${parts.registered}`] : []),
   ].join(' + ');
-  return `${entry.node}: ${entry.nodeId === chosenNodeId ? 'chosen' : 'possible'}, score ${entry.score} = ${why}.`;
+  const passed = entry.passedOver ? `; left out, because ${explainPassedOver(entry.passedOver)}` : '';
+  const verdict = entry.nodeId === chosenNodeId ? 'chosen' : 'possible';
+  return `${entry.node}: ${verdict}, score ${entry.score} = ${why}${passed}.`;
+}
+
+/** The rule, then a sentence on every node. */
+export function explainChoice(
+  policy: string,
+  considered: readonly Considered[],
+  chosenNodeId: string | null,
+): string[] {
+  return [explainPolicy(policy), ...considered.map((entry) => explainConsidered(entry, chosenNodeId))];
 }

@@ -2,7 +2,7 @@
 import type { Db } from '../../infra/db';
 import type { Claims } from './claims';
 import { listPoolRows, type PoolRow } from './nodes.store';
-import type { NodeView } from './pick';
+import { restNode, type NodeView, type Resting } from './policies';
 
 /** A choice may be made from a picture this old: the claim's script and the node's row are asked anew anyway. */
 const PICTURE_MS = 200;
@@ -16,13 +16,14 @@ export interface PoolPicture {
   reserve(nodeId: string, units: number): void;
 }
 
-function viewNode(row: PoolRow, claimedUnits: number): NodeView {
+/** The picture of one node, before it is known whether it rests. */
+export function viewNode(row: PoolRow, claimedUnits: number): NodeView {
   return {
     id: row.id,
     name: row.name,
     state: row.state,
     zone: row.zone,
-    capacityUnits: Number(row.capacity_units),
+    capacityUnits: Number(row.effective_units ?? row.capacity_units),
     claimedUnits,
     sessionCount: row.session_count,
     maxSessions: row.max_sessions,
@@ -35,8 +36,11 @@ export function createPoolPicture(o: {
   db: Db;
   claims: Pick<Claims, 'readTotals' | 'estimateTotals'>;
   now: () => number;
+  /** As in the choice itself: a node refused for it rests for a while. */
+  minIdleCpuPercent?: number;
 }): PoolPicture {
   let views = new Map<string, NodeView>();
+  let resting = new Map<string, Resting>();
   let takenAtMs = -Infinity;
   /** Reserved while a reading is under way: it may have missed them, and counting one twice for 200 ms harms nobody. */
   let reserved: { nodeId: string; units: number }[] = [];
@@ -52,10 +56,20 @@ export function createPoolPicture(o: {
       : o.claims.estimateTotals(ids, startedMs));
     const taken = rows.map((row, i) => viewNode(row, totals[i] ?? 0));
     if (startedMs < takenAtMs) return [...views.values()]; // a younger reading was quicker
+    rest(taken);
     views = new Map(taken.map((view) => [view.id, view]));
     takenAtMs = startedMs;
     for (const { nodeId, units } of reserved.slice(missed)) count(nodeId, units);
     return taken;
+  }
+
+  function rest(taken: NodeView[]): void {
+    const now = new Map<string, Resting>();
+    for (const view of taken) {
+      view.resting = restNode(resting.get(view.id) ?? null, view, o.minIdleCpuPercent ?? 0);
+      if (view.resting) now.set(view.id, view.resting);
+    }
+    resting = now;
   }
 
   function share(kind: 'read' | 'exact'): Promise<readonly NodeView[]> {

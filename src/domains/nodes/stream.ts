@@ -2,7 +2,13 @@
 import { randomUUID } from 'node:crypto';
 import { isUnreachable } from '../../infra/db';
 import type { Redis } from '../../infra/redis';
-import { SUBSCRIPTION, type NodeConnection, type NodeEvent, type NodeLink } from '../../freeswitch/esl';
+import {
+  SUBSCRIPTION,
+  type HeartbeatEvent,
+  type NodeConnection,
+  type NodeEvent,
+  type NodeLink,
+} from '../../freeswitch/esl';
 import type { EventLog } from '../events/events';
 import { followNodes, linkToNode, type LinkSettings } from './links';
 import { changeNodeState } from './nodes';
@@ -29,6 +35,8 @@ export interface StreamHandlers {
   /** After every (re)connect, before any event: compare what is with what is known. */
   onSnapshot(node: NodeRow, connection: NodeConnection, restarted: boolean): Promise<void>;
   onEvent(node: NodeRow, event: NodeEvent): Promise<void>;
+  /** A HEARTBEAT, after it was saved. */
+  onReport?(node: NodeRow, report: HeartbeatEvent): Promise<void>;
   /** The node is down: its sockets refuse, or nobody has heard of it for the grace. */
   onDown(node: NodeRow, reason: string): Promise<void>;
 }
@@ -165,7 +173,9 @@ function openStream(settings: StreamSettings, node: NodeRow): { link: NodeLink; 
         sessionCount: event.sessionCount,
         maxSessions: event.maxSessions,
         idleCpuPercent: event.idleCpuPercent,
+        version: event.version,
       });
+      await handlers.onReport?.(node, event);
       return;
     }
     await handlers.onEvent(node, event);

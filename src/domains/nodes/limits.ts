@@ -1,0 +1,45 @@
+/** One table of the limits by which nodes are judged, so that an operator finds every number in one place. */
+
+/** Reports of a node. The period is HEARTBEAT_SECONDS. */
+const HEARTBEATS_MISSED = 3;
+/** A report is on its way for a moment, and the clock of a busy node's timer is late: not yet a sign of death. */
+const REPORT_GRACE_MS = 1000;
+
+/** Milliseconds after which a node's last report says nothing about now: the node is `silent` and gets no call. */
+export function reportLimitMs(heartbeatSeconds: number): number {
+  return heartbeatSeconds * HEARTBEATS_MISSED * 1000 + REPORT_GRACE_MS;
+}
+
+export const LIMITS = {
+  /** From this share of the report limit on a node is `late`: it gets calls only where no other node can take them. */
+  lateShare: 0.6,
+  /** A node refused for its processor comes back only with this much more idle CPU than NODE_MIN_IDLE_CPU_PERCENT. */
+  idleCpuReturnPercent: 10,
+  /** A node that was full is taken last until no more than this share of its capacity is claimed. */
+  fullReturnShare: 0.9,
+  /** FreeSWITCH counts a session for each leg; two for an ordinary call. */
+  sessionsPerCall: 2,
+} as const;
+
+/** How a node's capacity follows what its machine reports; see calibrate.ts. */
+export const CALIBRATION = {
+  /** A node is full at this share of its machine's processors: sound breaks up well before all of them are busy. */
+  fullCpuShare: 0.8,
+  /** The bounds, in shares of what the node says of itself. */
+  leastShare: 0.25,
+  mostShare: 1.5,
+  /** More than nominal is believed only of a node on which this share of the nominal capacity is in use. */
+  proofShare: 0.5,
+  /** Time constants: down within half a minute, since people hear it; up slowly, since a lull proves little. */
+  downMs: 30_000,
+  upMs: 300_000,
+} as const;
+
+/** When the pool should grow or shrink; see recommend.ts. Percent of the effective capacity that is claimed. */
+export const SCALING = {
+  targetPercent: 60,
+  /** Grows above target + this, shrinks only where the rest would stay below target − this. */
+  bandPercent: 10,
+  /** Most nodes named in one recommendation, so that a wrong report can't empty a pool. */
+  mostAtOnce: 5,
+} as const;
