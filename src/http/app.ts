@@ -9,6 +9,7 @@ import type { Logger } from '../infra/logger';
 import type { Route } from '../infra/route';
 import type { Authenticate } from './authentication';
 import type { BodyLimits } from './body';
+import { allowGrantPages } from './cors';
 import { mountRoutes } from './dispatch';
 import { mountDocs } from './docs';
 import type { IdempotencyStore } from './idempotency.store';
@@ -70,6 +71,7 @@ export function createApp(o: AppOptions): Express {
     response.set('Cache-Control', 'no-store');
     next();
   });
+  app.use(['/v1/events', '/v1/grants/self'], allowGrantPages);
   mountRoutes(app, o.routes, {
     authenticate: o.authenticate,
     idempotency: o.idempotency,

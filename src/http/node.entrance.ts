@@ -16,13 +16,15 @@ import { takeCdr } from '../domains/calls/cdr';
 import { answerDialplan, reachForCall, type DialplanDeps } from '../domains/calls/dialplan';
 import { admitNode, type NodeDeps } from '../domains/nodes/nodes';
 import { listNodeRows, type NodeRow } from '../domains/nodes/nodes.store';
-import type { DirectoryUser } from '../domains/users/directory';
+import type { Directory, DirectoryUser } from '../domains/users/directory';
 import { readNodeAddress, readRtpRange } from './node.address';
 import { readNodeForm } from './node.form';
 import { SwitchyardError } from '../errors';
 
 export interface EntranceDeps extends DialplanDeps, Pick<NodeDeps, 'joinToken'> {
   heartbeatSeconds: number;
+  /** Whose passwords are checked: users and grants (createLogins); users only where it is left out. */
+  logins?: Pick<Directory, 'findUser' | 'readFresh'>;
   /** Told when a node has just entered, so that it is connected to at once. */
   onNodeSeen: () => void;
 }
@@ -156,7 +158,7 @@ function answerXml(
         const question = parseXmlRequest(readNodeForm(body));
         const isPassword = question.kind === 'user' && question.purpose !== 'user_call';
         if (isPassword && !(node instanceof Promise)) {
-          const user = deps.directory.readFresh(question.username, question.domain);
+          const user = (deps.logins ?? deps.directory).readFresh(question.username, question.domain);
           if (user !== undefined) return send(response, answerUser(deps, node, question, user ?? undefined));
         }
         answerLater(deps, node, question, request, response).catch(fail);
@@ -206,7 +208,9 @@ async function answerQuestion(
 ): Promise<string> {
   switch (question.kind) {
     case 'user': {
-      const user = await deps.directory.findUser(question.username, question.domain);
+      // Only a user is called: a grant's phones are reached by its user's name.
+      const directory = question.purpose === 'user_call' ? deps.directory : (deps.logins ?? deps.directory);
+      const user = await directory.findUser(question.username, question.domain);
       const ringing = user?.enabled && question.purpose === 'user_call';
       const dialString = ringing ? await reachForCall(deps, node, question, user) : undefined;
       return answerUser(deps, node, question, user, dialString);

@@ -16,6 +16,8 @@ export interface RegistrationRecord {
   registered_at: Date;
   refreshed_at: Date;
   expires_at: Date;
+  /** The grant it was registered with. */
+  grant_id: string | null;
 }
 
 /** @returns whether the registration is new, and not only refreshed. */
@@ -39,7 +41,7 @@ export async function upsertRegistration(db: Queryable, row: RegistrationRecord)
 
 export async function deleteRegistrations(
   db: Queryable,
-  where: { node_id: string; user_id?: string; sip_call_id?: string; ids?: string[] },
+  where: { node_id?: string; user_id?: string; grant_id?: string; sip_call_id?: string; ids?: string[] },
 ): Promise<RegistrationRecord[]> {
   const { ids, ...exact } = where;
   const query = db('registrations').where(exact);
@@ -75,13 +77,37 @@ export async function findRegistrationsOfUsers(
     .select('r.*', 'n.name as node_name', 'n.host as node_host', 'n.internode_port')) as NamedRegistration[];
 }
 
-export async function findUserIds(
-  db: Queryable,
-  username: string,
-  domainName: string,
-): Promise<{ id: string; domain_id: string } | undefined> {
-  return (await db('users as u')
-    .join('domains as d', 'd.id', 'u.domain_id')
-    .where({ 'u.username': username, 'd.name': domainName.toLowerCase() })
-    .first('u.id', 'u.domain_id')) as { id: string; domain_id: string } | undefined;
+/** The user whom a SIP name belongs to: their own, or that of a grant made for them, over or not. */
+export interface NamedHolder {
+  id: string;
+  domain_id: string;
+  username: string;
+  grant_id: string | null;
+  grant_expires_at: Date | null;
+  grant_revoked_at: Date | null;
 }
+
+export async function findHolder(
+  db: Queryable,
+  sipName: string,
+  domainName: string,
+  isGrant: boolean,
+): Promise<NamedHolder | undefined> {
+  const named = db('users as u')
+    .join('domains as d', 'd.id', 'u.domain_id')
+    .where('d.name', domainName.toLowerCase())
+    .select('u.id', 'u.domain_id', 'u.username');
+  if (isGrant) {
+    void named
+      .join('grants as g', 'g.user_id', 'u.id')
+      .where({ 'g.username': sipName, 'g.kind': 'user' })
+      .select('g.id as grant_id', 'g.expires_at as grant_expires_at', 'g.revoked_at as grant_revoked_at');
+  } else {
+    const none = db.raw('null as grant_id, null as grant_expires_at, null as grant_revoked_at');
+    void named.where('u.username', sipName).select(none);
+  }
+  return (await named.first()) as NamedHolder | undefined;
+}
+
+export const findUserIds = (db: Queryable, username: string, domainName: string): Promise<NamedHolder | undefined> =>
+  findHolder(db, username, domainName, false);

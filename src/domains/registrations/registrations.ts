@@ -5,13 +5,14 @@ import { parseRegistrations, showRegistrations, type NodeConnection } from '../.
 import type { RegisteredEvent, RegistrationRow, UnregisteredEvent } from '../../freeswitch/esl';
 import type { EventLog } from '../events/events';
 import type { EventDraft } from '../events/events.store';
+import { isGrantName } from '../grants/grant-name';
 import type { NodeRow } from '../nodes/nodes.store';
 import {
   deleteExpiredRegistrations,
   deleteRegistrations,
   findRegistrationsOfNode,
   findRegistrationsOfUsers,
-  findUserIds,
+  findHolder,
   upsertRegistration,
   type RegistrationRecord,
 } from './registrations.store';
@@ -43,6 +44,7 @@ function draftOf(type: string, row: RegistrationRecord, data: Record<string, unk
 }
 
 const describe = (row: RegistrationRecord): Record<string, unknown> => ({
+  ...(row.grant_id ? { grantId: row.grant_id } : {}),
   contact: row.contact,
   transport: row.transport,
   userAgent: row.user_agent,
@@ -56,8 +58,12 @@ async function saveRegistration(
   found: Omit<RegisteredEvent, 'type' | 'status' | 'atMs'>,
   nowMs: number,
 ): Promise<void> {
-  const user = await findUserIds(trx, found.username, found.domain);
-  if (!user) return;
+  const user = await findHolder(trx, found.username, found.domain, isGrantName(found.username));
+  if (!user || user.grant_revoked_at) return;
+  // Nobody is called over a grant that has expired, whatever the node still lists.
+  const endsMs = nowMs + found.expiresSeconds * 1000 + EXPIRY_GRACE_MS;
+  const expiresMs = Math.min(endsMs, user.grant_expires_at?.getTime() ?? Infinity);
+  if (expiresMs <= nowMs) return;
   const now = new Date(nowMs);
   const row: RegistrationRecord = {
     id: createId(nowMs),
@@ -73,10 +79,11 @@ async function saveRegistration(
     transport: found.transport,
     registered_at: now,
     refreshed_at: now,
-    expires_at: new Date(nowMs + found.expiresSeconds * 1000 + EXPIRY_GRACE_MS),
+    expires_at: new Date(expiresMs),
+    grant_id: user.grant_id,
   };
   if (await upsertRegistration(trx, row)) {
-    emit(draftOf('registration.created', row, { username: found.username, node: node.name, ...describe(row) }));
+    emit(draftOf('registration.created', row, { username: user.username, node: node.name, ...describe(row) }));
   }
 }
 
@@ -86,15 +93,16 @@ export async function takeRegistered(deps: RegistrationDeps, node: NodeRow, even
 
 export async function takeUnregistered(deps: RegistrationDeps, node: NodeRow, event: UnregisteredEvent): Promise<void> {
   await deps.log.record(async (trx, emit) => {
-    const user = await findUserIds(trx, event.username, event.domain);
+    const user = await findHolder(trx, event.username, event.domain, isGrantName(event.username));
     if (!user) return;
     const gone = await deleteRegistrations(trx, {
       node_id: node.id,
       user_id: user.id,
+      ...(user.grant_id ? { grant_id: user.grant_id } : {}),
       ...(event.sipCallId ? { sip_call_id: event.sipCallId } : {}),
     });
     for (const row of gone) {
-      const data = { username: event.username, node: node.name, reason: event.reason, ...describe(row) };
+      const data = { username: user.username, node: node.name, reason: event.reason, ...describe(row) };
       emit(draftOf('registration.ended', row, data));
     }
   });
@@ -178,4 +186,16 @@ export async function listRegistrations(db: Db, userIds: readonly string[]): Pro
     });
   }
   return byUser;
+}
+
+/** A grant that is over reaches nobody, whatever its nodes still list. */
+export async function dropRegistrationsOfGrant(
+  trx: Trx,
+  emit: Emit,
+  grantId: string,
+  reason: 'revoked' | 'grant_expired',
+): Promise<void> {
+  for (const row of await deleteRegistrations(trx, { grant_id: grantId })) {
+    emit(draftOf('registration.ended', row, { reason, ...describe(row) }));
+  }
 }
