@@ -22,6 +22,7 @@ import { reportLimitMs } from './domains/nodes/limits';
 import { createNodeLinks } from './domains/nodes/links';
 import { nodeRoutes } from './domains/nodes/nodes.routes';
 import { createPoolPicture } from './domains/nodes/pool';
+import { poolRoutes } from './domains/nodes/pool.routes';
 import { createNodeStreams, type StreamHandlers } from './domains/nodes/stream';
 import {
   compareRegistrations,
@@ -189,6 +190,7 @@ async function startParts(config: Config, logger: Logger, stops: (() => Promise<
       ...usersRoutes({ ...provisioning, listRegistrations: (userIds) => listRegistrations(db, userIds) }),
       ...apiKeysRoutes(provisioning),
       ...nodeRoutes(nodeDeps),
+      ...poolRoutes({ ...dial, now: Date.now, policy: config.placementPolicy }),
       ...callRoutes({ ...callDeps, findDomain: (nameOrId, caller) => requireDomain(db, caller, nameOrId) }),
       ...events.routes,
     ],

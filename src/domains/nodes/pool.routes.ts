@@ -1,0 +1,261 @@
+/** The REST of the pool as a whole: what is, what should be done about it, and what would be. */
+import { z } from 'zod';
+import { SwitchyardError } from '../../errors';
+import type { Db } from '../../infra/db';
+import { defineRoute, type Route } from '../../infra/route';
+import { SCALING } from './limits';
+import { listNodeRows, type NodeRow } from './nodes.store';
+import { POLICY_NAMES, type NodeView, type PolicyName } from './policies';
+import { viewNode, type PoolPicture } from './pool';
+import { businessOf, countBusiness, type NodeBusiness } from './pool.store';
+import { recommendPool } from './recommend';
+import { simulatePool } from './simulate';
+import { roomUnits } from './units';
+
+export interface PoolRouteDeps {
+  db: Db;
+  pool: PoolPicture;
+  /** Milliseconds since 1970. */
+  now: () => number;
+  policy: PolicyName;
+  reportLimitMs: number;
+  minIdleCpuPercent: number;
+}
+
+const instant = z.iso.datetime().nullable();
+const memberSchema = z.object({
+  id: z.uuid(),
+  name: z.string(),
+  state: z.enum(['joining', 'serving', 'draining', 'down']),
+  silent: z.boolean().describe('Its last report is too old: it gets no calls.'),
+  resting: z.enum(['busy_cpu', 'full']).nullable().describe('It was at this limit a moment ago.'),
+  downReason: z.string().nullable(),
+  zone: z.string(),
+  version: z.string().nullable(),
+  sessions: z.number().describe('Channels FreeSWITCH counted in its last report.'),
+  maxSessions: z.number(),
+  idleCpuPercent: z.number(),
+  claimedUnits: z.number().nullable().describe('null while Redis is away'),
+  capacityUnits: z.number(),
+  effectiveUnits: z.number(),
+  liveCalls: z.number(),
+  liveLegs: z.number().describe('Channels of live calls, also of calls that another node carries.'),
+  rooms: z.number(),
+  registrations: z.number(),
+  drainDeadlineAt: instant,
+  reportedAt: instant,
+  downSince: instant,
+});
+type Member = z.output<typeof memberSchema>;
+
+const poolSchema = z
+  .object({
+    policy: z.enum(POLICY_NAMES),
+    nodes: z.array(memberSchema),
+    total: z.object({
+      nodes: z.number(),
+      serving: z.number(),
+      claimedUnits: z.number().nullable(),
+      effectiveUnits: z.number().describe('Of serving nodes.'),
+      liveCalls: z.number(),
+      rooms: z.number(),
+      registrations: z.number(),
+      sessions: z.number(),
+    }),
+    recommendation: z.object({
+      action: z.enum(['grow', 'shrink', 'keep']),
+      count: z.number(),
+      nodes: z.array(z.string()),
+      why: z.string(),
+      utilisationPercent: z.number().nullable(),
+      servingNodes: z.number(),
+      targetPercent: z.number(),
+    }),
+  })
+  .meta({ id: 'Pool' });
+
+interface Picture {
+  rows: NodeRow[];
+  views: Map<string, NodeView>;
+  /** Undefined while Redis is away. */
+  claimsKnown: boolean;
+  business: Map<string, NodeBusiness>;
+}
+
+async function takePicture(deps: PoolRouteDeps): Promise<Picture> {
+  const [rows, business, views] = await Promise.all([
+    listNodeRows(deps.db),
+    countBusiness(deps.db),
+    deps.pool.readExactly().catch(() => undefined),
+  ]);
+  const known = new Map((views ?? []).map((v) => [v.id, v]));
+  return {
+    rows,
+    views: new Map(rows.map((row) => [row.id, known.get(row.id) ?? viewNode(row, 0)])),
+    claimsKnown: views !== undefined,
+    business,
+  };
+}
+
+function presentMember(picture: Picture, row: NodeRow, nowMs: number, limitMs: number): Member {
+  const view = picture.views.get(row.id)!;
+  const { liveCalls, liveLegs, rooms, registrations } = businessOf(picture.business, row.id);
+  return {
+    id: row.id,
+    name: row.name,
+    state: row.state,
+    silent: row.state === 'serving' && nowMs - (row.reported_at?.getTime() ?? 0) > limitMs,
+    resting: view.resting ?? null,
+    downReason: row.down_reason,
+    zone: row.zone,
+    version: row.version,
+    sessions: row.session_count,
+    maxSessions: row.max_sessions,
+    idleCpuPercent: Number(row.idle_cpu_percent),
+    claimedUnits: picture.claimsKnown ? view.claimedUnits : null,
+    capacityUnits: Number(row.capacity_units),
+    effectiveUnits: Math.round(10 * Number(row.effective_units ?? row.capacity_units)) / 10,
+    liveCalls,
+    liveLegs,
+    rooms,
+    registrations,
+    drainDeadlineAt: row.drain_deadline_at?.toISOString() ?? null,
+    reportedAt: row.reported_at?.toISOString() ?? null,
+    downSince: row.down_since?.toISOString() ?? null,
+  };
+}
+
+function totalOf(members: readonly Member[]): z.output<typeof poolSchema>['total'] {
+  const serving = members.filter((m) => m.state === 'serving' && !m.silent);
+  const sum = (list: readonly Member[], read: (m: Member) => number): number =>
+    Math.round(10 * list.reduce((total, m) => total + read(m), 0)) / 10;
+  return {
+    nodes: members.length,
+    serving: serving.length,
+    claimedUnits: members.some((m) => m.claimedUnits === null) ? null : sum(members, (m) => m.claimedUnits ?? 0),
+    effectiveUnits: sum(serving, (m) => m.effectiveUnits),
+    liveCalls: sum(members, (m) => m.liveCalls),
+    rooms: sum(members, (m) => m.rooms),
+    registrations: sum(members, (m) => m.registrations),
+    sessions: sum(members, (m) => m.sessions),
+  };
+}
+
+export function poolRoutes(deps: PoolRouteDeps): Route[] {
+  return [pictureRoute(deps), simulateRoute(deps)];
+}
+
+function pictureRoute(deps: PoolRouteDeps): Route {
+  return defineRoute({
+    method: 'get',
+    path: '/v1/pool',
+    tag: 'Nodes',
+    summary: 'The pool at a glance, and whether it should grow or shrink',
+    scope: 'admin',
+    query: z.strictObject({
+      target: z.coerce.number().min(10).max(90).default(SCALING.targetPercent).describe('percent of capacity in use'),
+      min: z.coerce.number().int().min(0).max(10_000).default(1),
+      max: z.coerce.number().int().min(1).max(10_000).optional(),
+    }),
+    answers: { 200: poolSchema },
+    handle: async ({ query }) => {
+      const picture = await takePicture(deps);
+      const nowMs = deps.now();
+      const nodes = picture.rows.map((row) => presentMember(picture, row, nowMs, deps.reportLimitMs));
+      const goal = { targetPercent: query.target, minNodes: query.min, maxNodes: query.max ?? null };
+      const recommendation = { ...recommendPool(nodes, goal), targetPercent: query.target };
+      return { body: { policy: deps.policy, nodes, total: totalOf(nodes), recommendation } };
+    },
+  });
+}
+
+const placedSchema = z.object({ asked: z.number(), placed: z.number(), notPlaced: z.number() });
+
+function simulateRoute(deps: PoolRouteDeps): Route {
+  return defineRoute({
+    method: 'post',
+    path: '/v1/pool/simulate',
+    tag: 'Nodes',
+    summary: 'What if: nodes away or added, more calls, more rooms',
+    description:
+      'Plays the placement over a copy of the pool as it is now. Nothing is changed. What is on a removed node has to ' +
+      'find a place elsewhere first. The same question about the same pool has the same answer.',
+    scope: 'admin',
+    body: z.strictObject({
+      remove: z
+        .union([z.string().max(64), z.array(z.string().max(64)).max(1000)])
+        .default([])
+        .describe('names or ids of nodes'),
+      add: z.number().int().min(0).max(1000).default(0),
+      addedUnits: z.number().min(1).max(1_000_000).default(100),
+      calls: z.number().int().min(0).max(1_000_000).default(0),
+      rooms: z.number().int().min(0).max(100_000).default(0),
+      room: z
+        .strictObject({
+          participants: z.number().int().min(1).max(1000).default(4),
+          video: z.enum(['none', 'passed', 'mixed']).default('mixed'),
+          width: z.number().int().min(16).max(3840).default(1280),
+          height: z.number().int().min(16).max(2160).default(720),
+          fps: z.number().int().min(1).max(60).default(15),
+        })
+        .prefault({}),
+      policy: z.enum(POLICY_NAMES).optional(),
+    }),
+    answers: {
+      200: z.object({
+        nodes: z.array(
+          z.object({
+            node: z.string(),
+            change: z.enum(['none', 'removed', 'added']),
+            calls: z.number(),
+            rooms: z.number(),
+            unitsBefore: z.number(),
+            unitsAfter: z.number(),
+            capacityUnits: z.number(),
+          }),
+        ),
+        movedCalls: placedSchema,
+        movedRooms: placedSchema,
+        calls: placedSchema,
+        rooms: placedSchema,
+        utilisationPercent: z.object({ before: z.number().nullable(), after: z.number().nullable() }),
+        explanation: z.array(z.string()),
+      }),
+    },
+    handle: async ({ body }) => {
+      const picture = await takePicture(deps);
+      if (!picture.claimsKnown) throw new SwitchyardError('unavailable', 'What is claimed can not be read now.');
+      const remove = [body.remove].flat().map((wanted) => {
+        const row = picture.rows.find((r) => r.id === wanted || r.name === wanted);
+        if (!row) throw new SwitchyardError('unprocessable', `There is no node "${wanted}".`);
+        return row.id;
+      });
+      const pool = picture.rows.map((row) => {
+        const { liveCalls, rooms, roomUnits: units } = businessOf(picture.business, row.id);
+        return { view: picture.views.get(row.id)!, liveCalls, rooms, roomUnits: units };
+      });
+      const { participants, video, ...canvas } = body.room;
+      const { reportLimitMs, minIdleCpuPercent } = deps;
+      const asked = {
+        ...body,
+        remove,
+        unitsPerRoom: roomUnits({ participants, video, canvas }),
+        policy: body.policy ?? deps.policy,
+        reportLimitMs,
+        minIdleCpuPercent,
+      };
+      return { body: simulatePool(pool, asked, deps.now(), seededRandom()) };
+    },
+  });
+}
+
+/** mulberry32 with a fixed seed: the same question has the same answer. */
+function seededRandom(): () => number {
+  let state = 1;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
