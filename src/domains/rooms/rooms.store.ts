@@ -1,5 +1,5 @@
 /** The SQL of rooms: what each should be, whether anybody is in it or not. */
-import type { Queryable } from '../../infra/db';
+import type { Queryable, Trx } from '../../infra/db';
 
 export interface RoomRow {
   id: string;
@@ -35,6 +35,11 @@ export async function findRoom(db: Queryable, id: string): Promise<RoomRow | und
 export async function findRoomByName(db: Queryable, domain: string, name: string): Promise<RoomRow | undefined> {
   return (await selectRooms(db).where({ 'd.name': domain.toLowerCase(), 'r.name': name }).first()) as
     RoomRow | undefined;
+}
+
+/** Holds the room until the transaction ends. */
+export async function lockRoomRow(trx: Trx, id: string): Promise<RoomRow | undefined> {
+  return (await selectRooms(trx).where('r.id', id).forUpdate('r').first()) as RoomRow | undefined;
 }
 
 export async function listRoomRows(

@@ -92,6 +92,15 @@ export async function findLivingSession(db: Queryable, roomId: string): Promise<
   return (await db('sessions').where({ room_id: roomId }).whereNot('state', 'ended').first()) as SessionRow | undefined;
 }
 
+/** The session, where it is not over, runs on this node, and still holds its room's lease. */
+export async function findOwnedSession(db: Queryable, id: string, nodeId: string): Promise<SessionRow | undefined> {
+  return (await db('sessions as s')
+    .join('leases as l', (on) => on.on('l.room_id', 's.room_id').andOn('l.session_id', 's.id'))
+    .where({ 's.id': id, 's.node_id': nodeId, 'l.node_id': nodeId })
+    .whereNot('s.state', 'ended')
+    .first('s.*')) as SessionRow | undefined;
+}
+
 export async function lockSession(trx: Trx, id: string): Promise<SessionRow | undefined> {
   return (await trx('sessions').where({ id }).forUpdate().first()) as SessionRow | undefined;
 }

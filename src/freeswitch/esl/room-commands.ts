@@ -85,6 +85,17 @@ export const setCanvasSize = (sessionId: string, width: number, height: number):
 export const setMaxMembers = (sessionId: string, count: number): ApiCommand =>
   inRoom(sessionId, 'set', 'max_members', wholeNumber(count, 0, 10_000, 'max_members'));
 
+/** What is played when somebody enters or leaves; null: nothing. */
+export const setEntrySound = (sessionId: string, which: 'enter' | 'exit', source: string | null): ApiCommand[] =>
+  source === null
+    ? [inRoom(sessionId, `${which}_sound`, 'off')]
+    : [inRoom(sessionId, `${which}_sound`, 'file', path(source)), inRoom(sessionId, `${which}_sound`, 'on')];
+/**
+ * What who is alone hears. `moh off` would last only until the second member enters (conference_member_add clears it),
+ * so quiet is a source as well.
+ */
+export const setMusic = (sessionId: string, source: string): ApiCommand => inRoom(sessionId, 'moh', path(source));
+
 /** Plays to all, or to one. `play-file` and `play-file-done` say that it was done. */
 export const playInRoom = (sessionId: string, source: string, memberId?: number): ApiCommand =>
   inRoom(sessionId, 'play', path(source), memberId === undefined ? 'async' : whom(memberId));

@@ -26,4 +26,12 @@ export {
   type RefusalStatus,
 } from './dialplan';
 export { CONFIGURATION_NAMES, configurationXml, type NodeSettings } from './configuration';
+export {
+  playable,
+  ROOM_BASE,
+  type ProfileParams,
+  type RoomConfiguration,
+  type RoomTone,
+} from './configuration/conference';
+export { GROUPS, LAYOUTS, type CustomLayout, type LayoutPlace } from './configuration/layouts';
 export { CODECS } from './configuration/sofia';

@@ -1,6 +1,6 @@
 /** Answers the configuration questions of a node: it starts with three files and one URL, and gets the rest here. */
 import { documentXml, element, type Element } from '../document';
-import { conferenceConf } from './conference';
+import { conferenceConf, type RoomConfiguration } from './conference';
 import { conferenceLayoutsConf } from './layouts';
 import { avcodecConf, avformatConf, opusConf, vpxConf } from './media';
 import { aclConf, eventSocketConf, jsonCdrConf } from './control';
@@ -10,7 +10,7 @@ import { sofiaConf } from './sofia';
 
 export type { NodeSettings } from './settings';
 
-const ANSWERS: Record<string, (node: NodeSettings) => Element[]> = {
+const ANSWERS: Record<string, (node: NodeSettings, room?: RoomConfiguration) => Element[]> = {
   'acl.conf': aclConf,
   'avcodec.conf': avcodecConf,
   'avformat.conf': avformatConf,
@@ -36,8 +36,11 @@ const ANSWERS: Record<string, (node: NodeSettings) => Element[]> = {
 /** Everything that is answered; the rest is "not found". */
 export const CONFIGURATION_NAMES: readonly string[] = Object.keys(ANSWERS);
 
-/** The answer, or undefined where there is none. */
-export function configurationXml(name: string, node: NodeSettings): string | undefined {
+/**
+ * The answer, or undefined where there is none.
+ * @param room where a room that is about to start is what is asked for
+ */
+export function configurationXml(name: string, node: NodeSettings, room?: RoomConfiguration): string | undefined {
   if (!Object.hasOwn(ANSWERS, name)) return undefined;
-  return documentXml('configuration', [element('configuration', { name }, ANSWERS[name]!(node))]);
+  return documentXml('configuration', [element('configuration', { name }, ANSWERS[name]!(node, room))]);
 }

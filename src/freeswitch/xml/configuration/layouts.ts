@@ -6,7 +6,7 @@ import type { NodeSettings } from './settings';
 const SIDE = 360;
 
 /** One picture's place. `scale` is its width; its height is the same unless `hscale` says otherwise. */
-interface Place {
+export interface LayoutPlace {
   x: number;
   y: number;
   scale: number;
@@ -17,14 +17,18 @@ interface Place {
   'floor-only'?: true;
   overlap?: true;
   reservation_id?: string;
+  /** In pixels. */
+  border?: number;
 }
+type Place = LayoutPlace;
 
-interface Layout {
+export interface CustomLayout {
   name: string;
-  places: Place[];
+  places: readonly Place[];
   /** Sounds come from where the picture is. */
   placesSound: boolean;
 }
+type Layout = CustomLayout;
 
 /** Equal pictures in rows. A row that is not full stands in the middle. */
 function rows(name: string, counts: number[], scale: number): Layout {
@@ -161,10 +165,16 @@ export const GROUPS: Readonly<Record<string, readonly string[]>> = {
   '3up_plus': ['3up+4', '3up+9'],
 };
 
-export function conferenceLayoutsConf(_node: NodeSettings): Element[] {
+/**
+ * A node asks with `conference_name` each time a room with a mixed picture starts, and keeps what it gets with that
+ * room alone (conference_video_parse_layouts fills the conference's own table): the names of two domains never meet,
+ * and a layout made now is there in the next session.
+ */
+export function conferenceLayoutsConf(_node: NodeSettings, room?: { layouts?: readonly CustomLayout[] }): Element[] {
+  const layouts = [...LAYOUTS, ...(room?.layouts ?? [])];
   return [
     element('layout-settings', {}, [
-      element('layouts', {}, LAYOUTS.map(layoutElement)),
+      element('layouts', {}, layouts.map(layoutElement)),
       element(
         'groups',
         {},

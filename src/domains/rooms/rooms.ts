@@ -1,0 +1,173 @@
+/** Rooms: places to meet, as they should be. */
+import { z } from 'zod';
+import { SwitchyardError } from '../../errors';
+import type { Db } from '../../infra/db';
+import { createId } from '../../infra/ids';
+import type { Logger } from '../../infra/logger';
+import type { Caller } from '../../infra/route';
+import { decryptSecret, encryptSecret } from '../../infra/secrets';
+import { isPlainText, plainText } from '../../infra/text';
+import { requireDomain } from '../domains/domains';
+import type { EventLog } from '../events/events';
+import type { NodeLinks } from '../nodes/links';
+import { username } from '../users/users';
+import type { RoomHooksOwner } from './hooks';
+import { requireLayout } from './layouts';
+import * as store from './rooms.store';
+import type { RoomRow } from './rooms.store';
+import { findLivingSession, type SessionRow } from './sessions.store';
+import { DEFAULT_SETTINGS, mergeSettings, pin, readSettings, roomSettings, settingsPatch } from './settings';
+
+/** Digits that the dialplan keeps for itself. */
+const RESERVED_NAMES = new Set(['9196']);
+const MAX_METADATA = 20;
+
+export const roomName = username
+  .refine((name) => !RESERVED_NAMES.has(name), 'is a number that every domain has already')
+  .describe(
+    'What is dialled. Where a user has the same name, digits ring the user; `room:NAME` always means the room.',
+  );
+
+const metadata = z
+  .record(z.string().min(1).max(64).refine(isPlainText, 'must be plain text'), plainText({ max: 512 }))
+  .refine((all) => Object.keys(all).length <= MAX_METADATA, `must have ${MAX_METADATA} entries at most`)
+  .describe('Yours; kept and shown as it is.');
+
+/** What can be said of a room when it is made or changed, beside its name. */
+export const roomFields = {
+  displayName: plainText({ max: 128 }).optional(),
+  pin: pin.optional().describe('Asked of those who dial in; null: none.'),
+  moderatorPin: pin.optional().describe('Who dials in with it is a moderator; null: none.'),
+  metadata: metadata.optional(),
+  ...settingsPatch.shape,
+};
+export type RoomPatch = z.output<z.ZodObject<typeof roomFields>>;
+
+export const roomSchema = z
+  .object({
+    id: z.uuid(),
+    domain: z.string(),
+    name: z.string(),
+    displayName: z.string(),
+    pin: z.string().nullable(),
+    moderatorPin: z.string().nullable(),
+    metadata: z.record(z.string(), z.string()),
+    ...roomSettings.shape,
+    createdAt: z.iso.datetime(),
+    updatedAt: z.iso.datetime(),
+  })
+  .meta({ id: 'Room' });
+export type RoomView = z.output<typeof roomSchema>;
+
+export const changedRoomSchema = roomSchema
+  .extend({
+    pending: z
+      .array(z.string())
+      .describe('Settings (`video.mode`) that the session that is going on does not have; they wait for the next one.'),
+  })
+  .meta({ id: 'ChangedRoom' });
+
+export interface RoomsDeps {
+  db: Db;
+  events: EventLog;
+  logger: Logger;
+  /** Seals PINs. */
+  secretKey: Buffer;
+  links: Pick<NodeLinks, 'api'>;
+  hooks: Pick<RoomHooksOwner, 'settingsChanged'>;
+  /** Ends a session for everybody in it. */
+  closeSession: (session: SessionRow) => Promise<void>;
+}
+
+/** A room without its PINs: this is what events carry. */
+export function showOpenly(row: RoomRow): Omit<RoomView, 'pin' | 'moderatorPin'> {
+  return {
+    id: row.id,
+    domain: row.domain_name,
+    name: row.name,
+    displayName: row.display_name,
+    metadata: row.metadata as Record<string, string>,
+    ...readSettings(row.settings),
+    createdAt: row.created_at.toISOString(),
+    updatedAt: row.updated_at.toISOString(),
+  };
+}
+
+export function showRoom(secretKey: Buffer, row: RoomRow): RoomView {
+  const unseal = (sealed: string | null) => (sealed === null ? null : decryptSecret(secretKey, sealed));
+  return { ...showOpenly(row), pin: unseal(row.pin_sealed), moderatorPin: unseal(row.moderator_pin_sealed) };
+}
+
+/** @throws SwitchyardError not_found, also where the room is of a domain the caller can't see */
+export async function requireRoom(db: Db, caller: Caller, id: string): Promise<RoomRow> {
+  const row = await store.findRoom(db, id);
+  if (!row || (caller.domainId !== null && caller.domainId !== row.domain_id)) {
+    throw new SwitchyardError('not_found', 'There is no such room.');
+  }
+  return row;
+}
+
+export function seal(secretKey: Buffer, plain: string | null): string | null {
+  return plain === null ? null : encryptSecret(secretKey, plain);
+}
+
+/** @throws SwitchyardError invalid_request where both are the same. Two equal PINs would say nothing of who is a moderator. */
+export function checkPins(room: { pin: string | null; moderatorPin: string | null }): void {
+  if (room.pin === null || room.pin !== room.moderatorPin) return;
+  throw new SwitchyardError('invalid_request', 'The PINs must differ: the moderator is known by theirs.', {
+    errors: [{ path: 'moderatorPin', message: 'must differ from pin' }],
+  });
+}
+
+export async function createRoom(
+  deps: RoomsDeps,
+  caller: Caller,
+  input: RoomPatch & { domain?: string; name: string },
+): Promise<RoomView> {
+  const { pin: plainPin = null, moderatorPin = null } = input;
+  checkPins({ pin: plainPin, moderatorPin });
+  const settings = mergeSettings(DEFAULT_SETTINGS, settingsOf(input));
+  return deps.events.record(async (trx, emit) => {
+    const domain = await requireDomain(trx, caller, input.domain);
+    await requireLayout(trx, domain.id, settings.layout);
+    const id = createId();
+    const made = await store.insertRoom(trx, {
+      id,
+      domain_id: domain.id,
+      name: input.name,
+      display_name: input.displayName ?? '',
+      settings: { ...settings },
+      pin_sealed: seal(deps.secretKey, plainPin),
+      moderator_pin_sealed: seal(deps.secretKey, moderatorPin),
+      metadata: input.metadata ?? {},
+    });
+    if (!made) throw new SwitchyardError('conflict', `There is a room "${input.name}" already.`);
+    const row = (await store.findRoom(trx, id))!;
+    emit({ stream: row.domain_id, type: 'room.created', roomId: id, data: { room: showOpenly(row) } });
+    return showRoom(deps.secretKey, row);
+  });
+}
+
+const SETTING_NAMES = Object.keys(settingsPatch.shape);
+
+/** Of a request's fields those that are settings. */
+export function settingsOf(input: RoomPatch): z.output<typeof settingsPatch> {
+  return Object.fromEntries(Object.entries(input).filter(([name]) => SETTING_NAMES.includes(name)));
+}
+
+/** @throws SwitchyardError conflict while somebody is in it, unless `force` */
+export async function removeRoom(deps: RoomsDeps, room: RoomRow, force: boolean): Promise<void> {
+  const living = await findLivingSession(deps.db, room.id);
+  if (living && !force) {
+    throw new SwitchyardError('conflict', 'A session of this room is going on: wait for its end, or say ?force=true.');
+  }
+  if (living) await deps.closeSession(living);
+  await deps.events.record(async (trx, emit) => {
+    if (!(await store.lockRoomRow(trx, room.id))) throw new SwitchyardError('not_found', 'There is no such room.');
+    if (await findLivingSession(trx, room.id)) {
+      throw new SwitchyardError('conflict', 'Somebody has just entered the room: try again.');
+    }
+    await store.deleteRoom(trx, room.id);
+    emit({ stream: room.domain_id, type: 'room.deleted', roomId: room.id, data: { room: showOpenly(room) } });
+  });
+}
