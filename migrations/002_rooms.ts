@@ -76,6 +76,7 @@ create table participants (
   role text not null check (role in ('moderator','participant')),
   state text not null check (state in ('joining','in','away','left')),
   created_at timestamptz not null default now(),
+  entering_at timestamptz not null default now(),
   joined_at timestamptz,
   left_at timestamptz,
   leave_reason text,

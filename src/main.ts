@@ -6,9 +6,11 @@ import { ensureBootstrapKey } from './domains/api-keys/api-keys';
 import { apiKeysRoutes } from './domains/api-keys/api-keys.routes';
 import { createKeyRing } from './domains/api-keys/key-ring';
 import { runDialJob, type DialDeps } from './domains/calls/dial.job';
+import { createCall } from './domains/calls/calls';
 import { callRoutes } from './domains/calls/calls.routes';
+import { findCall } from './domains/calls/calls.store';
 import type { DialplanDeps } from './domains/calls/dialplan';
-import { takeChannelEvent } from './domains/calls/progress';
+import { answerCall, takeChannelEvent } from './domains/calls/progress';
 import { compareChannels, settleCallsOfNode, sweepCalls, SWEEP_INTERVAL_MS } from './domains/calls/reconcile';
 import { requireDomain } from './domains/domains/domains';
 import { domainsRoutes } from './domains/domains/domains.routes';
@@ -17,6 +19,7 @@ import { createEventLog } from './domains/events/events';
 import { startEventRetention } from './domains/events/retention';
 import { createEventHub } from './domains/events/hub';
 import { createCalibrator } from './domains/nodes/calibrator';
+import { createGrantDirectory } from './domains/grants/grant-directory';
 import { createClaims } from './domains/nodes/claims';
 import { reportLimitMs } from './domains/nodes/limits';
 import { createNodeLinks } from './domains/nodes/links';
@@ -32,6 +35,7 @@ import {
   takeRegistered,
   takeUnregistered,
 } from './domains/registrations/registrations';
+import { createRunningRooms } from './domains/rooms/running';
 import { createDirectory } from './domains/users/directory';
 import { usersRoutes } from './domains/users/users.routes';
 import { flushUserCache } from './freeswitch/esl';
@@ -92,28 +96,62 @@ async function startParts(config: Config, logger: Logger, stops: (() => Promise<
   const log = createEventLog(db, hub, logger);
   const claims = createClaims(redis, prefix);
   const directory = createDirectory(lookups, Date.now);
+  const grantDirectory = createGrantDirectory(lookups, Date.now);
   const { secretKey } = config;
   const linkSettings = { db, logger, secretKey, commandTimeoutMs: config.nodeCommandTimeoutMs };
   const links = createNodeLinks(linkSettings);
   stops.push(() => links.stop());
 
   const settle = { db, log, logger, claims, links };
-  const reconcile = { ...settle, commandTimeoutMs: config.nodeCommandTimeoutMs };
+  const commandTimeoutMs = config.nodeCommandTimeoutMs;
+  const reconcile = { ...settle, commandTimeoutMs };
+  const hold = {
+    db,
+    claims,
+    pool: createPoolPicture({ db, claims, now: Date.now, minIdleCpuPercent: config.nodeMinIdleCpuPercent }),
+    reportLimitMs: reportLimitMs(config.heartbeatSeconds),
+    policy: config.placementPolicy,
+    minIdleCpuPercent: config.nodeMinIdleCpuPercent,
+    random: Math.random,
+  };
+  const stopping = new AbortController();
+  stops.push(() => stopping.abort());
+  const rooms = createRunningRooms({
+    ...hold,
+    ...settle,
+    secretKey,
+    commandTimeoutMs,
+    signal: stopping.signal,
+    onEntered: answerCall,
+    async redial({ call_id: callId }) {
+      const call = callId ? await findCall(db, callId) : undefined;
+      if (call?.origin !== 'api') return; // whoever dialled in dials again
+      const { domain_id: domainId, domain_name: domain, from_address: from, to_address: to } = call;
+      await createCall(callDeps, { domainId, domain, from, to, callerName: call.caller_name });
+    },
+  });
   const registrations = { db, log };
   const calibrator = createCalibrator({ db, claims, now: Date.now });
   const handlers: StreamHandlers = {
     async onSnapshot(node, connection, restarted) {
       if (restarted) await settleCallsOfNode(reconcile, node.id, 'NODE_DIED');
-      await compareRegistrations(registrations, node, connection, config.nodeCommandTimeoutMs);
+      if (restarted) await rooms.takeNodeGone(node.id);
+      await compareRegistrations(registrations, node, connection, commandTimeoutMs);
       await compareChannels(reconcile, node, connection, new Date());
+      await rooms.compare(node, connection);
     },
     async onEvent(node, event) {
-      if (event.type === 'channel') await takeChannelEvent(settle, node, event);
+      if (event.type === 'channel') {
+        await takeChannelEvent(settle, node, event);
+        await rooms.takeChannelEvent(event);
+      }
+      if (event.type === 'room') await rooms.takeRoomEvent(node, event);
       if (event.type === 'registered') await takeRegistered(registrations, node, event);
       if (event.type === 'unregistered') await takeUnregistered(registrations, node, event);
     },
     onReport: (node, report) => calibrator.takeReport(node.id, report.idleCpuPercent),
     async onDown(node, reason) {
+      await rooms.takeNodeGone(node.id);
       if (reason !== 'refused') return; // it may only be cut off: the sweep gives it time
       await settleCallsOfNode(reconcile, node.id, 'NODE_DIED');
       await dropRegistrations(registrations, node);
@@ -126,18 +164,7 @@ async function startParts(config: Config, logger: Logger, stops: (() => Promise<
   stops.push(() => queueConnection.disconnect());
   const queue = createQueue<{ callId: string }>('calls', prefix, queueConnection);
   stops.push(() => queue.close());
-  const stopping = new AbortController();
-  const dial: DialDeps = {
-    ...settle,
-    links,
-    pool: createPoolPicture({ db, claims, now: Date.now, minIdleCpuPercent: config.nodeMinIdleCpuPercent }),
-    commandTimeoutMs: config.nodeCommandTimeoutMs,
-    reportLimitMs: reportLimitMs(config.heartbeatSeconds),
-    policy: config.placementPolicy,
-    minIdleCpuPercent: config.nodeMinIdleCpuPercent,
-    random: Math.random,
-    signal: stopping.signal,
-  };
+  const dial: DialDeps = { ...settle, ...hold, links, commandTimeoutMs, signal: stopping.signal };
   const worker = createWorker<{ callId: string }>({
     name: 'calls',
     prefix,
@@ -153,6 +180,7 @@ async function startParts(config: Config, logger: Logger, stops: (() => Promise<
   const sweep = runEvery('calls sweep', SWEEP_INTERVAL_MS, logger, async () => {
     await sweepCalls({ ...reconcile, queue }, new Date());
     await expireRegistrations(registrations, new Date());
+    await rooms.sweep(new Date());
   });
   stops.push(() => sweep.stop());
 
@@ -208,7 +236,13 @@ async function startParts(config: Config, logger: Logger, stops: (() => Promise<
     version: '0.1.0',
     publicUrl: config.publicUrl,
   });
-  const dialplan: DialplanDeps = { ...settle, directory, secretKey };
+  const dialplan: DialplanDeps = {
+    ...settle,
+    directory,
+    secretKey,
+    rooms: rooms.entering,
+    findGrantOfUser: grantDirectory.findGrant,
+  };
   const entrance = createNodeEntrance({
     ...dialplan,
     joinToken: config.nodeJoinToken,

@@ -6,7 +6,9 @@ export type Address =
   | { kind: 'service'; service: 'echo' }
   | { kind: 'room'; name: string }
   | { kind: 'tel'; number: string }
-  | { kind: 'sip'; uri: string };
+  | { kind: 'sip'; uri: string }
+  /** Somebody who came by grant; written by us, never dialled. */
+  | { kind: 'guest'; grantId: string };
 
 /** Dialled in every domain: hear yourself. */
 export const ECHO_NUMBER = '9196';
@@ -33,6 +35,9 @@ export function parseAddress(text: string): Address {
     case 'tel':
       if (/^\+?[0-9]{3,20}$/.test(rest)) return { kind: 'tel', number: rest };
       break;
+    case 'guest':
+      if (/^[0-9a-f-]{36}$/.test(rest)) return { kind: 'guest', grantId: rest };
+      break;
     case 'sip':
       if (/^[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?$/.test(rest)) return { kind: 'sip', uri: rest };
       break;
@@ -56,5 +61,7 @@ export function formatAddress(address: Address): string {
       return `tel:${address.number}`;
     case 'sip':
       return `sip:${address.uri}`;
+    case 'guest':
+      return `guest:${address.grantId}`;
   }
 }

@@ -13,6 +13,7 @@ import {
 } from '../../freeswitch/esl';
 import type { NodeLinks } from '../nodes/links';
 import { explainChoice } from '../nodes/pick';
+import { findRoomByName } from '../rooms/rooms.store';
 import type { Directory } from '../users/directory';
 import { formatAddress, parseAddress, type Address } from './address';
 import {
@@ -115,12 +116,16 @@ async function presentAll(deps: CallDeps, calls: CallRow[]): Promise<PresentedCa
 /** @throws unprocessable where nobody of that name can be called. */
 async function checkReachable(deps: CallDeps, address: Address, domain: string, end: 'from' | 'to'): Promise<void> {
   if (address.kind === 'service' && end === 'to') return;
+  if (address.kind === 'room' && end === 'to') {
+    if (await findRoomByName(deps.db, domain, address.name)) return;
+    throw new SwitchyardError('unprocessable', `There is no room "${address.name}" in ${domain}.`);
+  }
   if (address.kind !== 'user') {
     throw new SwitchyardError(
       'unprocessable',
       end === 'from'
         ? '"from" is rung first and must be a user of the domain (user:NAME).'
-        : `There is no way to ${formatAddress(address)}: this pool has no gateway and no room of that name.`,
+        : `There is no way to ${formatAddress(address)}: this pool has no gateway.`,
     );
   }
   const user = await deps.directory.findUser(address.username, domain);

@@ -83,7 +83,8 @@ async function settleLeg(deps: SettleDeps, v: Variables, endedAt: Date): Promise
 
 /** When the two ends were connected, as the caller's leg tells it. */
 function connectedAt(v: Variables, call: CallRow): Date | null {
-  return dateOf(v.bridge_uepoch) ?? (call.to_address === ECHO_NUMBER ? dateOf(v.answer_uepoch) : null);
+  const isAlone = call.to_address === ECHO_NUMBER || call.to_address.startsWith('room:');
+  return dateOf(v.bridge_uepoch) ?? (isAlone ? dateOf(v.answer_uepoch) : null);
 }
 
 /** Where the leg carried the call: ends it if nothing has, and puts right what was only guessed (`lost`). */

@@ -9,11 +9,22 @@ import {
   echoPlan,
   internodeDeliveryPlan,
   refusePlan,
+  ROOM_EXTENSION,
   type DialplanRequest,
   type ReachableContact,
   type UserRequest,
 } from '../../freeswitch/xml';
+import type { GrantView } from '../grants/grant-directory';
 import type { NodeRow } from '../nodes/nodes.store';
+import {
+  deliverToRoom,
+  enterRoom,
+  reenterRoom,
+  ROOMS_CONTEXT,
+  type EnteringDeps,
+  type RoomCaller,
+} from '../rooms/entering';
+import { findRoom, findRoomByName, type RoomRow } from '../rooms/rooms.store';
 import { findRegistrationsOfUsers, type NamedRegistration } from '../registrations/registrations.store';
 import type { Directory, DirectoryUser } from '../users/directory';
 import { formatAddress, parseAddress, type Address } from './address';
@@ -24,6 +35,9 @@ import { draftCallEvent, type SettleDeps } from './settle';
 export interface DialplanDeps extends SettleDeps {
   directory: Directory;
   secretKey: Buffer;
+  rooms: EnteringDeps;
+  /** The grant that this SIP user name belongs to; undefined where it is none, or over. */
+  findGrantOfUser: (username: string, domain: string) => Promise<GrantView | undefined>;
 }
 
 const RING_SECONDS = 30;
@@ -98,7 +112,9 @@ export async function reachForCall(
 export async function answerDialplan(deps: DialplanDeps, node: NodeRow, request: DialplanRequest): Promise<string> {
   switch (request.context) {
     case CALLS_CONTEXT:
-      return continueCall(deps, request);
+      return continueCall(deps, node, request);
+    case ROOMS_CONTEXT:
+      return reenterRoom(deps.rooms, node, request);
     case 'users':
       return answerPhone(deps, node, request);
     case 'internode':
@@ -109,7 +125,7 @@ export async function answerDialplan(deps: DialplanDeps, node: NodeRow, request:
 }
 
 /** The caller's phone has answered a call that we placed: now the other end is rung. */
-async function continueCall(deps: DialplanDeps, request: DialplanRequest): Promise<string> {
+async function continueCall(deps: DialplanDeps, node: NodeRow, request: DialplanRequest): Promise<string> {
   const call = request.callId ? await findCall(deps.db, request.callId) : undefined;
   const context = request.context;
   if (!call || call.state === 'ended' || call.hangup_requested_at) {
@@ -117,7 +133,18 @@ async function continueCall(deps: DialplanDeps, request: DialplanRequest): Promi
   }
   const from = parseAddress(call.from_address);
   const caller = from.kind === 'user' ? await deps.directory.findUser(from.username, call.domain_name) : undefined;
-  return connectTo(deps, parseAddress(call.to_address), call.domain_name, {
+  const to = parseAddress(call.to_address);
+  if (to.kind === 'room') {
+    const room = await findRoomByName(deps.db, call.domain_name, to.name);
+    if (!room) return refusePlan({ context, callId: call.id, sipStatus: 404, reason: 'No such room' });
+    const who: RoomCaller = caller
+      ? callerOf(caller)
+      : { kind: 'number', identity: `number:${call.from_address}`, name: call.caller_name, number: '' };
+    // Whoever asked for the call over REST may put the user into the room: no PIN is asked.
+    const invited = { ...who, role: 'participant' as const };
+    return enterRoom(deps.rooms, node, { request, room, who: invited, call: { callId: call.id } });
+  }
+  return connectTo(deps, to, call.domain_name, {
     context,
     callId: call.id,
     callerName: caller?.displayName || caller?.username || '',
@@ -144,15 +171,73 @@ async function connectTo(deps: DialplanDeps, to: Address, domain: string, caller
   return bridgeToUserPlan({ ...caller, username: user.username, domain: user.domain });
 }
 
+const callerOf = (user: DirectoryUser): RoomCaller => ({
+  kind: 'user',
+  identity: `user:${user.username}`,
+  name: user.displayName || user.username,
+  number: user.callerNumber,
+  userId: user.id,
+});
+
+/** A grant for a room leads into that room, whatever is dialled. */
+async function answerGuest(
+  deps: DialplanDeps,
+  node: NodeRow,
+  request: DialplanRequest,
+  grant: GrantView,
+): Promise<string> {
+  const { context } = request;
+  const room = grant.roomId ? await findRoom(deps.db, grant.roomId) : undefined;
+  if (!room) return refusePlan({ context, sipStatus: 404, reason: 'The room is no more' });
+  const from = { address: `guest:${grant.id}`, domainId: room.domain_id, name: grant.name };
+  const callId = await recordPhoneCall(deps, node, request, from, `room:${room.name}`, createId());
+  const who: RoomCaller = {
+    kind: 'grant',
+    identity: grant.identity,
+    name: grant.name,
+    number: '',
+    role: grant.role,
+    grantId: grant.id,
+    userId: grant.userId ?? undefined,
+    maxVideoKbps: grant.maxVideoKbps ?? undefined,
+  };
+  return enterRoom(deps.rooms, node, { request, room, who, call: { callId, legRole: 'from' } });
+}
+
+/** The user behind a login: their own, or that of a grant made for them. */
+async function findCaller(
+  deps: DialplanDeps,
+  username: string,
+  domain: string,
+): Promise<DirectoryUser | GrantView | undefined> {
+  const grant = await deps.findGrantOfUser(username, domain);
+  if (grant?.kind === 'room') return grant;
+  return deps.directory.findUser(grant?.username ?? username, domain);
+}
+
+/** Digits that are no user's may be a room's. */
+async function readTarget(deps: DialplanDeps, text: string, domain: string): Promise<[Address?, RoomRow?]> {
+  const to = readDialled(text);
+  if (to?.kind !== 'user' || (await deps.directory.findUser(to.username, domain))) return [to];
+  const room = await findRoomByName(deps.db, domain, to.username);
+  return room ? [{ kind: 'room', name: room.name }, room] : [to];
+}
+
 /** A registered phone dials. Whom it calls is looked up in its own domain only. */
 async function answerPhone(deps: DialplanDeps, node: NodeRow, request: DialplanRequest): Promise<string> {
   const { context } = request;
   if (!request.username || !request.domain) return refusePlan({ context, sipStatus: 403, reason: 'Not authenticated' });
-  const caller = await deps.directory.findUser(request.username, request.domain);
+  const caller = await findCaller(deps, request.username, request.domain);
+  if (caller && 'kind' in caller) return answerGuest(deps, node, request, caller);
   if (!caller?.enabled) return refusePlan({ context, sipStatus: 403, reason: 'Not allowed to call' });
-  const to = readDialled(request.destination);
-  const callId = createId();
-  const kept = await recordPhoneCall(deps, node, request, caller, to, callId);
+  const [to, room] = await readTarget(deps, request.destination, caller.domain);
+  const from = { address: `user:${caller.username}`, domainId: caller.domainId, name: caller.displayName };
+  const dialled = to ? formatAddress(to) : request.destination.slice(0, 128);
+  const kept = await recordPhoneCall(deps, node, request, from, dialled, createId());
+  if (room) {
+    const call = { callId: kept, legRole: 'from' as const };
+    return enterRoom(deps.rooms, node, { request, room, who: callerOf(caller), call });
+  }
   const plan = {
     context,
     callId: kept,
@@ -184,18 +269,18 @@ async function recordPhoneCall(
   deps: DialplanDeps,
   node: NodeRow,
   request: DialplanRequest,
-  caller: DirectoryUser,
-  to: Address | undefined,
+  from: { address: string; domainId: string; name: string },
+  to: string,
   callId: string,
 ): Promise<string> {
   const now = new Date();
   const row: Partial<CallRow> & { id: string } = {
     id: callId,
-    domain_id: caller.domainId,
+    domain_id: from.domainId,
     origin: 'phone',
-    from_address: `user:${caller.username}`,
-    to_address: to ? formatAddress(to) : request.destination.slice(0, 128),
-    caller_name: caller.displayName,
+    from_address: from.address,
+    to_address: to,
+    caller_name: from.name,
     state: 'placing',
     node_id: node.id,
     units: String(PHONE_CALL_UNITS),
@@ -240,6 +325,9 @@ async function deliverCall(deps: DialplanDeps, node: NodeRow, request: DialplanR
   const { context } = request;
   const claims = request.token ? readToken(deps.secretKey, request.token, Date.now()) : undefined;
   const [username, domain] = String(claims?.u ?? '').split('@');
+  if (claims && claims.n === node.name && claims.r && request.destination === ROOM_EXTENSION) {
+    return deliverToRoom(deps.rooms, node, request, claims);
+  }
   if (!claims || claims.n !== node.name || !username || !domain || username !== request.destination) {
     deps.logger.warn({ node: node.name, from: request.networkIp }, 'a call without a valid token was refused');
     return refusePlan({ context, sipStatus: 403, reason: 'No valid token' });

@@ -127,3 +127,9 @@ async function endLeg(
     }
   });
 }
+
+/** A call whose other end is no leg: somebody is in the room they called, or that called them. */
+export async function answerCall(trx: Trx, emit: Emit, callId: string, at: Date): Promise<void> {
+  const call = await lockCall(trx, callId);
+  if (call) await moveToAnswered(trx, emit, call, at);
+}

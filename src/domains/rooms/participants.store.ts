@@ -35,6 +35,8 @@ export interface ParticipantRow {
   /** `away`: the session ended under it, and it is awaited in the next one. */
   state: ParticipantState;
   created_at: Date;
+  /** When they were last let in. */
+  entering_at: Date;
   joined_at: Date | null;
   left_at: Date | null;
   leave_reason: string | null;
@@ -112,4 +114,9 @@ export async function updateParticipant(
     .update(json(change))
     .returning('*')) as ParticipantRow[];
   return rows[0];
+}
+
+/** Gives up the places of those who did not follow their room. */
+export async function forgetAway(db: Queryable, before: Date): Promise<number> {
+  return db('participants').where({ state: 'away' }).where('left_at', '<', before).update({ state: 'left' });
 }

@@ -35,3 +35,16 @@ export {
 } from './configuration/conference';
 export { GROUPS, LAYOUTS, type CustomLayout, type LayoutPlace } from './configuration/layouts';
 export { CODECS } from './configuration/sofia';
+export {
+  askPinPlan,
+  bridgeToRoomPlan,
+  enterRoomPlan,
+  PIN_TRIES_VARIABLE,
+  PIN_VARIABLE,
+  ROOM_EXTENSION,
+  ROOM_PROFILE,
+  turnAwayPlan,
+  type AskPin,
+  type BridgeToRoom,
+  type EnterRoom,
+} from './room';

@@ -1,0 +1,131 @@
+/** Brings rooms and nodes together again: after a reconnect, after a node's death or drain, and by a sweep. */
+import { listRooms, parseRooms, type NodeConnection } from '../../freeswitch/esl';
+import type { EventDraft } from '../events/events.store';
+import { findNode, type NodeRow } from '../nodes/nodes.store';
+import { dissolve, markIn, markLeft, markLive, observeMember, type ParticipantDeps } from './participants';
+import { findParticipantOfLeg, forgetAway, listParticipants, type ParticipantRow } from './participants.store';
+import { draftParticipantEvent, draftSessionEvent } from './room-events';
+import { findRoom } from './rooms.store';
+import { endEmptySession, endSession, listAwaited, placeSession, type Opened } from './sessions';
+import { findSession, listLivingSessions, type SessionRow } from './sessions.store';
+
+export interface CompareDeps extends ParticipantDeps {
+  commandTimeoutMs: number;
+  /** Rings somebody again whom the room had called, after it moved. */
+  redial: (participant: ParticipantRow) => Promise<void>;
+  /** Where a browser goes now: what the event tells those who came by grant. */
+  whereNow: (opened: Opened) => Record<string, unknown>;
+}
+
+/** The list may be a moment older than the event that told of somebody. */
+const YOUNG_MS = 5000;
+/** Somebody who was let in and never came. */
+const JOINING_LIMIT_MS = 60_000;
+/** How long a place is kept for somebody whose room moved. */
+const AWAY_LIMIT_MS = 600_000;
+const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
+
+/** Compares the node's rooms with the sessions that should be there, and settles what differs on either side. */
+export async function compareRooms(
+  deps: CompareDeps,
+  node: NodeRow,
+  connection: NodeConnection,
+  now: Date,
+): Promise<void> {
+  const reply = await connection.api(listRooms(), { timeoutMs: deps.commandTimeoutMs });
+  const rooms = new Map(parseRooms(reply.text).map((room) => [room.name, room]));
+  for (const session of await listLivingSessions(deps.db, node.id)) {
+    const room = rooms.get(session.id);
+    if (!room) {
+      if (session.state === 'live') await endEmptySession(deps, session.id, now);
+      continue;
+    }
+    await markLive(deps, node, session.id, room.conferenceUuid, now);
+    const seen = new Set(room.members.map((m) => m.legId));
+    for (const member of room.members) {
+      const participant = await findParticipantOfLeg(deps.db, member.legId);
+      const at = new Date(now.getTime() - member.joinedSecondsAgo * 1000);
+      if (participant) await markIn(deps, session, participant, member.memberId, at, observeMember(member));
+    }
+    for (const participant of await listParticipants(deps.db, session.id)) {
+      if (participant.state !== 'in' || (participant.leg_id && seen.has(participant.leg_id))) continue;
+      if (now.getTime() - (participant.joined_at ?? now).getTime() < YOUNG_MS) continue;
+      await markLeft(deps, participant, now, 'lost');
+    }
+  }
+  for (const room of rooms.values()) {
+    if (!UUID.test(room.name)) continue;
+    const session = await findSession(deps.db, room.name);
+    if (!session || session.state === 'ended' || session.node_id !== node.id) await dissolve(deps, node, room.name);
+  }
+}
+
+/** The node is gone for sure, or drained to its deadline: its rooms go on elsewhere, and everybody is told where. */
+export async function moveSessionsOfNode(
+  deps: CompareDeps,
+  nodeId: string,
+  reason: 'node_died' | 'moved',
+): Promise<void> {
+  const sessions = await listLivingSessions(deps.db, nodeId);
+  await Promise.all(
+    sessions.map((session) =>
+      moveSession(deps, session, reason).catch((error: unknown) => {
+        deps.logger.warn({ err: error, sessionId: session.id, reason }, 'a room could not be moved now');
+      }),
+    ),
+  );
+}
+
+/** @returns the room's new place; undefined where nobody was in it, or somebody else moved it. */
+export async function moveSession(
+  deps: CompareDeps,
+  session: SessionRow,
+  reason: 'node_died' | 'moved',
+): Promise<Opened | undefined> {
+  const inside = await listParticipants(deps.db, session.id);
+  const room = await findRoom(deps.db, session.room_id);
+  if (!room || inside.length === 0) {
+    await endSession(deps, session.id, reason, new Date());
+    return undefined;
+  }
+  const opened = await placeSession(deps, room, session, reason, { preferNodeIds: [], excludedNodeIds: [] });
+  if (!opened) return undefined;
+  const awaited = await listAwaited(deps, session.id);
+  const where = deps.whereNow(opened);
+  await deps.log.record((_trx, emit: (draft: EventDraft) => void) => {
+    const data = { from: session.id, node: opened.node.name, reason, ...where };
+    emit(draftSessionEvent('session.moved', opened.session, data));
+    for (const participant of awaited) emit(draftParticipantEvent('participant.moved', participant, data));
+    return Promise.resolve();
+  });
+  for (const participant of awaited) {
+    // A drained node still has the phones: they are taken along.
+    if (participant.kind === 'user' && reason === 'node_died') await deps.redial(participant).catch(() => undefined);
+  }
+  return opened;
+}
+
+/** Its process has ended, or nobody has heard of it for longer than a cut cable is given. */
+const isGone = (node: NodeRow): boolean => node.state === 'down' || node.state === 'joining';
+
+/** Makes good what no event told: sessions nobody came to, claims, rooms of dead nodes, and people who never arrived. */
+export async function sweepSessions(deps: CompareDeps, now: Date): Promise<void> {
+  for (const session of await listLivingSessions(deps.db)) {
+    const node = session.node_id ? await findNode(deps.db, session.node_id) : undefined;
+    if (!node || isGone(node)) {
+      await moveSession(deps, session, 'node_died');
+      continue;
+    }
+    const joining = await listParticipants(deps.db, session.id, ['joining']);
+    for (const participant of joining) {
+      if (now.getTime() - participant.entering_at.getTime() < JOINING_LIMIT_MS) continue;
+      await markLeft(deps, participant, now, 'never_came');
+    }
+    if (session.state === 'opening' && session.open_until && session.open_until < now && joining.length === 0) {
+      await endSession(deps, session.id, 'never_entered', now);
+      continue;
+    }
+    await deps.claims.claim(node.id, session.id, Number(session.units), null, now.getTime()).catch(() => undefined);
+  }
+  await forgetAway(deps.db, new Date(now.getTime() - AWAY_LIMIT_MS));
+}

@@ -1,0 +1,188 @@
+/** Takes in what a node reports of who is in a room; the same report twice changes nothing. */
+import type { Trx } from '../../infra/db';
+import type { RoomEvent, RoomMember } from '../../freeswitch/esl';
+import { hangUpMember } from '../../freeswitch/esl';
+import type { NodeRow } from '../nodes/nodes.store';
+import {
+  findParticipantOfLeg,
+  updateParticipant,
+  type ParticipantObserved,
+  type ParticipantRow,
+} from './participants.store';
+import { draftParticipantEvent, draftSessionEvent } from './room-events';
+import { emptyRoom, endEmptySession, type Emit, type SessionDeps } from './sessions';
+import { findSession, lockSession, updateSession, type SessionRow } from './sessions.store';
+
+export interface ParticipantDeps extends SessionDeps {
+  /** The call of somebody who is now in the room is answered. */
+  onEntered: (trx: Trx, emit: Emit, callId: string, at: Date) => Promise<void>;
+}
+
+const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
+
+/** The session of that name, where this node owns it. A room that is nobody's, or another's by now, is emptied. */
+export async function requireOwned(
+  deps: SessionDeps,
+  node: NodeRow,
+  conferenceName: string,
+): Promise<SessionRow | undefined> {
+  if (!UUID.test(conferenceName)) return undefined; // not of our making: left alone
+  const session = await findSession(deps.db, conferenceName);
+  if (session && session.state !== 'ended' && session.node_id === node.id) return session;
+  if (session && session.state !== 'ended') {
+    deps.logger.warn({ node: node.name, sessionId: session.id }, 'a node runs a room that another node owns');
+  }
+  return undefined;
+}
+
+/** The lives of rooms and of those in them; what they do there is taken in by steering. */
+export async function takeRoomEvent(deps: ParticipantDeps, node: NodeRow, event: RoomEvent): Promise<void> {
+  switch (event.action) {
+    case 'conference-create':
+      return takeCreated(deps, node, event);
+    case 'add-member':
+      return takeMember(deps, node, event);
+    case 'del-member':
+      if (event.legId) await takeLeft(deps, event.legId, event.room, new Date(event.atMs), 'hung_up');
+      return;
+    case 'conference-destroy':
+      if (await requireOwned(deps, node, event.room)) await endEmptySession(deps, event.room, new Date(event.atMs));
+      return;
+  }
+}
+
+async function takeCreated(deps: ParticipantDeps, node: NodeRow, event: RoomEvent): Promise<void> {
+  if (!UUID.test(event.room)) return;
+  const session = await requireOwned(deps, node, event.room);
+  if (!session) return dissolve(deps, node, event.room);
+  await markLive(deps, node, session.id, event.sessionId ?? null, new Date(event.atMs));
+}
+
+/** A twin: its node was cut off, or late. The lease's owner is the only one that may run the room. */
+export async function dissolve(deps: SessionDeps, node: NodeRow, sessionId: string): Promise<void> {
+  deps.logger.warn({ node: node.name, sessionId }, 'ends a room that its node may not run any more');
+  const session = await findSession(deps.db, sessionId);
+  if (session) await emptyRoom(deps, { ...session, node_id: node.id });
+  else await deps.links.api(node.id, hangUpMember(sessionId, 'all')).catch(() => undefined);
+}
+
+/** Says once that the room lives. @returns the session as it is now. */
+export async function markLive(
+  deps: ParticipantDeps,
+  node: NodeRow,
+  sessionId: string,
+  conferenceUuid: string | null,
+  at: Date,
+): Promise<SessionRow | undefined> {
+  const live = await deps.log.record(async (trx, emit) => {
+    const session = await lockSession(trx, sessionId);
+    if (session?.state !== 'opening' || session.node_id !== node.id) return undefined;
+    const row = await updateSession(trx, sessionId, ['opening'], {
+      state: 'live',
+      conference_uuid: conferenceUuid,
+      started_at: session.started_at ?? at,
+      open_until: null,
+      observed: {},
+    });
+    if (row) emit(draftSessionEvent('session.live', row, { node: node.name }));
+    return row;
+  });
+  if (live) deps.hooks.sessionLive(live);
+  return live;
+}
+
+const flag = (event: RoomEvent, name: string): boolean | undefined => {
+  const value = event.fields[name];
+  return value === undefined ? undefined : value === 'true';
+};
+const not = (value: boolean | undefined): boolean | undefined => (value === undefined ? undefined : !value);
+
+async function takeMember(deps: ParticipantDeps, node: NodeRow, event: RoomEvent): Promise<void> {
+  const memberId = Number(event.memberId);
+  if (!UUID.test(event.room) || !event.legId || !UUID.test(event.legId) || !(memberId > 0)) return;
+  const session = await requireOwned(deps, node, event.room);
+  if (!session) return dissolve(deps, node, event.room);
+  const at = new Date(event.atMs);
+  await markLive(deps, node, session.id, event.sessionId ?? null, at);
+  const participant = await findParticipantOfLeg(deps.db, event.legId);
+  if (!participant || participant.session_id !== session.id) {
+    // Nobody gets in without an answer of ours, which writes the row first.
+    deps.logger.warn({ node: node.name, sessionId: session.id, leg: event.legId }, 'ends a member nobody let in');
+    await deps.links.api(node.id, hangUpMember(session.id, memberId)).catch(() => undefined);
+    return;
+  }
+  await markIn(deps, session, participant, memberId, at, {
+    hasVideo: flag(event, 'Video'),
+    muted: not(flag(event, 'Speak')),
+    deaf: not(flag(event, 'Hear')),
+  });
+}
+
+/** Somebody is in the room, as an event or a snapshot tells. */
+export async function markIn(
+  deps: ParticipantDeps,
+  session: SessionRow,
+  participant: ParticipantRow,
+  memberId: number,
+  at: Date,
+  seen: ParticipantObserved,
+): Promise<void> {
+  const entered = await deps.log.record(async (trx, emit) => {
+    const row = await updateParticipant(trx, participant.id, ['joining'], {
+      state: 'in',
+      member_id: memberId,
+      joined_at: at,
+      left_at: null,
+      leave_reason: null,
+      observed: seen,
+    });
+    if (!row) return undefined;
+    if (row.call_id) await deps.onEntered(trx, emit, row.call_id, at);
+    emit(draftParticipantEvent('participant.in', row, { hasVideo: seen.hasVideo ?? false }));
+    return row;
+  });
+  if (entered) deps.hooks.participantIn(session, entered);
+}
+
+/** The channel is out of the room, or ended before it was in. */
+export async function takeLeft(
+  deps: ParticipantDeps,
+  legId: string,
+  conferenceName: string | undefined,
+  at: Date,
+  reason: string,
+): Promise<void> {
+  const participant = await findParticipantOfLeg(deps.db, legId);
+  if (!participant || (conferenceName !== undefined && participant.session_id !== conferenceName)) return;
+  await markLeft(deps, participant, at, reason);
+}
+
+/** @returns whether they were in, or on the way in, until now. */
+export async function markLeft(
+  deps: ParticipantDeps,
+  participant: ParticipantRow,
+  at: Date,
+  reason: string,
+): Promise<boolean> {
+  const left = await deps.log.record(async (trx, emit) => {
+    const row = await updateParticipant(trx, participant.id, ['joining', 'in'], {
+      state: 'left',
+      left_at: at,
+      leave_reason: participant.leave_reason ?? reason,
+      leg_id: null,
+      member_id: null,
+      hand_raised_at: null,
+    });
+    if (row) emit(draftParticipantEvent('participant.left', row, { reason: row.leave_reason }));
+    return row;
+  });
+  if (!left) return false;
+  const session = await findSession(deps.db, left.session_id);
+  if (session) deps.hooks.participantLeft(session, left);
+  return true;
+}
+
+/** What a snapshot tells of a member, in the words of `observed`. */
+export function observeMember(member: RoomMember): ParticipantObserved {
+  return { muted: member.muted, deaf: member.deaf, hasVideo: member.hasVideo, moderator: member.moderator };
+}

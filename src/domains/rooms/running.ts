@@ -1,0 +1,93 @@
+/** Puts together all that rooms do while they run, so that main.ts wires them as one part. */
+import type { ChannelEvent, NodeConnection, RoomEvent } from '../../freeswitch/esl';
+import { compareRooms, moveSessionsOfNode, sweepSessions, type CompareDeps } from './compare';
+import { drainOf, type DrainDeps } from './drain';
+import type { EnteringDeps } from './entering';
+import { createRoomHooks, type RoomHooksOwner } from './hooks';
+import { takeLeft, takeRoomEvent } from './participants';
+import type { RoomRow } from './rooms.store';
+import { closeSession, openSession, type Opened, type OpenOptions, type SessionDeps } from './sessions';
+import { findLivingSession, type SessionRow } from './sessions.store';
+import { readSettings, sessionUnits } from './settings';
+import type { NodeRow } from '../nodes/nodes.store';
+
+export interface RunningRoomsOptions extends Omit<SessionDeps, 'hooks' | 'unitsOf' | 'lockedFromStart'> {
+  secretKey: Buffer;
+  commandTimeoutMs: number;
+  onEntered: CompareDeps['onEntered'];
+  redial: CompareDeps['redial'];
+  signal: AbortSignal;
+}
+
+export interface RunningRooms {
+  hooks: RoomHooksOwner;
+  /** What the dialplan needs. */
+  entering: EnteringDeps;
+  open(room: RoomRow, o: OpenOptions): Promise<Opened>;
+  /** Ends the room's living session, if there is one. */
+  close(roomId: string): Promise<void>;
+  takeRoomEvent(node: NodeRow, event: RoomEvent): Promise<void>;
+  takeChannelEvent(event: ChannelEvent): Promise<void>;
+  compare(node: NodeRow, connection: NodeConnection): Promise<void>;
+  /** The node's process is gone: its rooms go on elsewhere. */
+  takeNodeGone(nodeId: string): Promise<void>;
+  /** The deadline of a drain: everybody is told to move. */
+  empty(node: NodeRow): Promise<void>;
+  sweep(now: Date): Promise<void>;
+  findSession(roomId: string): Promise<SessionRow | undefined>;
+}
+
+/** Where a browser signals to a node. */
+export const signalUrl = (node: Pick<NodeRow, 'ws_url' | 'host' | 'ws_port'>): string =>
+  node.ws_url ?? `ws://${node.host}:${node.ws_port}`;
+
+export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
+  const hooks = createRoomHooks(o.logger);
+  const session: SessionDeps = {
+    ...o,
+    hooks,
+    unitsOf: (room) => sessionUnits(readSettings(room.settings)),
+    lockedFromStart: (room) => readSettings(room.settings).locked,
+  };
+  const entering: EnteringDeps = {
+    ...session,
+    secretKey: o.secretKey,
+    readDoor(room) {
+      const { maxParticipants, mutedOnEntry, endWithModerator, audioOnly, video } = readSettings(room.settings);
+      return {
+        maxParticipants,
+        mutedOnEntry,
+        endWithModerator,
+        audioOnly,
+        participantKbps: video.participantKbps ?? undefined,
+      };
+    },
+  };
+  const compare: DrainDeps = {
+    ...session,
+    commandTimeoutMs: o.commandTimeoutMs,
+    onEntered: o.onEntered,
+    redial: o.redial,
+    signal: o.signal,
+    whereNow: ({ node }) => ({ nodeId: node.id, wssUrl: signalUrl(node) }),
+  };
+  return {
+    hooks,
+    entering,
+    open: (room, options) => openSession(session, room, options),
+    async close(roomId) {
+      const living = await findLivingSession(o.db, roomId);
+      if (living) await closeSession(session, living, 'closed');
+    },
+    takeRoomEvent: (node, event) => takeRoomEvent(compare, node, event),
+    async takeChannelEvent(event) {
+      if (event.phase !== 'hangup' && event.phase !== 'destroyed') return;
+      await takeLeft(compare, event.legId, undefined, new Date(event.endedAtMs ?? event.atMs), 'hung_up');
+    },
+    compare: (node, connection) => compareRooms(compare, node, connection, new Date()),
+    takeNodeGone: (nodeId) => moveSessionsOfNode(compare, nodeId, 'node_died'),
+    empty: (node) => drainOf(compare, node),
+    sweep: (now) => sweepSessions(compare, now),
+    findSession: (roomId) => findLivingSession(o.db, roomId),
+  };
+}

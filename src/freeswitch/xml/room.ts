@@ -1,0 +1,168 @@
+/** Plans that lead into a room: ask for its PIN, enter it here, or go on to the node that has it. */
+import { SwitchyardError } from '../../errors';
+import { dialplanXml, type Action, type CallVariables } from './dialplan';
+import { addressPart, callerNameText, isPlainValue } from './escape';
+
+/** The profile's name inside every answer to conference.conf for a room. */
+export const ROOM_PROFILE = 'room';
+
+export interface EnterRoom extends CallVariables {
+  context: string;
+  /** What FreeSWITCH calls the conference. */
+  sessionId: string;
+  participantId: string;
+  /** Shown to the others. */
+  name: string;
+  moderator: boolean;
+  muted: boolean;
+  videoMuted: boolean;
+  deaf: boolean;
+  /** The session ends when this one leaves. */
+  endsRoom: boolean;
+  audioOnly: boolean;
+  /** In kilobit a second, both ways; left out: as the room's profile says. */
+  maxVideoKbps?: number;
+}
+
+function set(name: string, value: string): Action {
+  return { app: 'set', data: `${name}=${value}` };
+}
+
+function plain(value: string, what: string): string {
+  if (!isPlainValue(value)) throw new SwitchyardError('invalid_request', `${what} is not an id.`);
+  return value;
+}
+
+function ownVariables(o: CallVariables): Action[] {
+  const callId = plain(o.callId, 'The call id');
+  return [
+    set('switchyard_call_id', callId),
+    ...(o.legRole ? [set('switchyard_leg', o.legRole)] : []),
+    set('accountcode', callId),
+  ];
+}
+
+/**
+ * Enters the room on this node. Whether somebody may is decided before, so FreeSWITCH's own lock and PIN are not asked
+ * (`conference_enforce_security`). After the room the channel ends.
+ */
+export function enterRoomPlan(o: EnterRoom): string {
+  const flags = [
+    o.moderator && 'moderator',
+    o.muted && 'mute',
+    o.videoMuted && 'vmute',
+    o.deaf && 'deaf',
+    o.endsRoom && 'endconf',
+  ].filter((flag) => flag !== false);
+  const room = `${plain(o.sessionId, 'The session id')}@${ROOM_PROFILE}`;
+  return dialplanXml(o.context, 'room', [
+    ...ownVariables(o),
+    set('switchyard_participant_id', plain(o.participantId, 'The participant id')),
+    set('conference_enforce_security', 'false'),
+    { app: 'set_profile_var', data: `caller_id_name=${callerNameText(o.name)}` },
+    ...(o.audioOnly ? [set('absolute_codec_string', 'OPUS,PCMU,PCMA')] : []),
+    ...(o.maxVideoKbps === undefined
+      ? []
+      : [
+          set('rtp_video_max_bandwidth_in', `${Math.floor(o.maxVideoKbps)}kb`),
+          set('rtp_video_max_bandwidth_out', `${Math.floor(o.maxVideoKbps)}kb`),
+        ]),
+    { app: 'answer' },
+    { app: 'conference', data: flags.length > 0 ? `${room}+flags{${flags.join('|')}}` : room },
+    { app: 'hangup', data: 'NORMAL_CLEARING' },
+  ]);
+}
+
+/** What a caller hears instead of words, which a node may not have: three rising tones, as the network's own. */
+const REFUSAL_TONE = 'tone_stream://%(330,15,950);%(330,15,1400);%(330,1000,1800)';
+const ASK_TONE = 'tone_stream://%(200,100,660);%(200,0,880)';
+const WRONG_TONE = 'tone_stream://%(400,100,350);loops=2';
+const PIN_WAIT_MS = 8000;
+const PIN_MAX_DIGITS = 12;
+
+export interface AskPin extends CallVariables {
+  context: string;
+  /** Dialled again with the digits, so that Switchyard sees them; the node never knows the PIN. */
+  destination: string;
+  /** How many were given before this one. */
+  triesBefore: number;
+}
+
+/** The variables in which the digits come back. */
+export const PIN_VARIABLE = 'switchyard_pin';
+export const PIN_TRIES_VARIABLE = 'switchyard_pin_tries';
+
+/** Takes digits up to `#`, then asks the dialplan again. Nothing pressed comes back as an empty PIN. */
+export function askPinPlan(o: AskPin): string {
+  const destination = addressPart(o.destination, 'The number');
+  return dialplanXml(o.context, 'pin', [
+    ...ownVariables(o),
+    { app: 'answer' },
+    set(PIN_VARIABLE, ''),
+    ...(o.triesBefore > 0 ? [{ app: 'playback', data: WRONG_TONE }] : []),
+    {
+      app: 'play_and_get_digits',
+      data: `0 ${PIN_MAX_DIGITS} 1 ${PIN_WAIT_MS} # ${ASK_TONE} silence_stream://1 ${PIN_VARIABLE} \\d* 3000`,
+    },
+    set(PIN_TRIES_VARIABLE, String(o.triesBefore + 1)),
+    { app: 'transfer', data: `${destination} XML ${addressPart(o.context, 'The context')}` },
+  ]);
+}
+
+/** Ends a caller who has been answered already: a tone instead of a SIP status. */
+export function turnAwayPlan(o: CallVariables & { context: string; reason: string }): string {
+  return dialplanXml(o.context, 'turned-away', [
+    ...ownVariables(o),
+    set('switchyard_refused', callerNameText(o.reason)),
+    { app: 'playback', data: REFUSAL_TONE },
+    { app: 'hangup', data: 'CALL_REJECTED' },
+  ]);
+}
+
+export interface BridgeToRoom extends CallVariables {
+  context: string;
+  /** The node that has the room. */
+  host: string;
+  internodePort: number;
+  token: string;
+  name: string;
+  number: string;
+  maxVideoKbps?: number;
+  audioOnly: boolean;
+}
+
+/** The user part of every call between nodes that leads into a room: the token says which. */
+export const ROOM_EXTENSION = 'room';
+
+/** Goes on to the node that has the room; sound and picture pass through this one. */
+export function bridgeToRoomPlan(o: BridgeToRoom): string {
+  const callId = plain(o.callId, 'The call id');
+  const variables = [
+    'switchyard_leg=transit',
+    `switchyard_call_id=${callId}`,
+    `accountcode=${callId}`,
+    `sip_h_X-Switchyard-Token=${plain(o.token, 'The token')}`,
+    `sip_h_X-Switchyard-Call=${callId}`,
+    'sip_h_X-Switchyard-Leg=to',
+  ];
+  return dialplanXml(o.context, 'room-elsewhere', [
+    ...ownVariables(o),
+    set('effective_caller_id_name', callerNameText(o.name)),
+    set('effective_caller_id_number', callerNameText(o.number)),
+    set('hangup_after_bridge', 'true'),
+    set('sip_copy_custom_headers', 'false'),
+    ...(o.audioOnly ? [set('absolute_codec_string', 'OPUS,PCMU,PCMA')] : []),
+    ...(o.maxVideoKbps === undefined
+      ? []
+      : [
+          set('rtp_video_max_bandwidth_in', `${Math.floor(o.maxVideoKbps)}kb`),
+          set('rtp_video_max_bandwidth_out', `${Math.floor(o.maxVideoKbps)}kb`),
+        ]),
+    { app: 'export', data: 'nolocal:media_mix_inbound_outbound_codecs=true' },
+    {
+      app: 'bridge',
+      data: `[${variables.join(',')}]sofia/internode/${ROOM_EXTENSION}@${addressPart(o.host, 'The host')}:${o.internodePort}`,
+    },
+    { app: 'hangup', data: '${originate_disposition}' },
+  ]);
+}
