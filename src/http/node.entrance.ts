@@ -6,6 +6,8 @@ import {
   notFoundXml,
   parseXmlRequest,
   userXml,
+  type ConfigurationRequest,
+  type RoomConfiguration,
   type UserRequest,
   type XmlRequest,
 } from '../freeswitch/xml';
@@ -27,6 +29,8 @@ export interface EntranceDeps extends DialplanDeps, Pick<NodeDeps, 'joinToken'> 
   logins?: Pick<Directory, 'findUser' | 'readFresh'>;
   /** Told when a node has just entered, so that it is connected to at once. */
   onNodeSeen: () => void;
+  /** What a node is told of the room of a session; refused where the room is not that node's. */
+  roomConfiguration?: (node: NodeRow, sessionId: string) => Promise<RoomConfiguration | 'refused'>;
 }
 
 /** A dialplan question of a video call has about 160 fields and 20 kB; a CDR of it up to 100 kB. */
@@ -218,23 +222,35 @@ async function answerQuestion(
     case 'dialplan':
       return answerDialplan(deps, node, question);
     case 'configuration':
-      return (await answerConfiguration(deps, node, question.name, request)) ?? notFoundXml();
+      return (await answerConfiguration(deps, node, question, request)) ?? notFoundXml();
     default:
       return notFoundXml();
   }
 }
 
+/** Every room of ours is called by its session's id. */
+const SESSION_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 async function answerConfiguration(
   deps: EntranceDeps,
   node: NodeRow,
-  name: string,
+  question: ConfigurationRequest,
   request: IncomingMessage,
 ): Promise<string | undefined> {
+  const { conferenceName: sessionId = '' } = question;
+  const room = SESSION_ID.test(sessionId) ? await deps.roomConfiguration?.(node, sessionId) : undefined;
+  if (room === 'refused') {
+    deps.logger.warn(
+      { node: node.name, sessionId, question: question.name },
+      'a node asked for a room that is not its own',
+    );
+    return undefined;
+  }
   const credentials = readCredentials(request.headers.authorization)!;
   const base = `http://${request.headers.host ?? 'localhost'}`;
   const nodes = await listNodeRows(deps.db);
   const local = request.socket.localAddress?.replace(/^::ffff:/, '');
-  return configurationXml(name, {
+  const settings = {
     name: node.name,
     host: node.host,
     eslPort: node.esl_port,
@@ -250,7 +266,8 @@ async function answerConfiguration(
     poolHosts: [...new Set(nodes.map((n) => n.host))],
     controlHosts: local ? [local] : [],
     zone: node.zone,
-  });
+  };
+  return configurationXml(question.name, settings, room);
 }
 
 /** Takes JSON itself, or the form that mod_json_cdr sends with `encode` (a field `cdr`). */
