@@ -19,7 +19,7 @@ import { createEventLog } from './domains/events/events';
 import { startEventRetention } from './domains/events/retention';
 import { createEventHub } from './domains/events/hub';
 import { createCalibrator } from './domains/nodes/calibrator';
-import { createGrantDirectory } from './domains/grants/grant-directory';
+import { createGrantDirectory, createLogins } from './domains/grants/grant-directory';
 import { createClaims } from './domains/nodes/claims';
 import { reportLimitMs } from './domains/nodes/limits';
 import { createNodeLinks } from './domains/nodes/links';
@@ -35,6 +35,9 @@ import {
   takeRegistered,
   takeUnregistered,
 } from './domains/registrations/registrations';
+import { createRoomConfiguration } from './domains/rooms/configuration';
+import { layoutsRoutes } from './domains/rooms/layouts.routes';
+import { roomsRoutes } from './domains/rooms/rooms.routes';
 import { createRunningRooms } from './domains/rooms/running';
 import { createDirectory } from './domains/users/directory';
 import { usersRoutes } from './domains/users/users.routes';
@@ -220,6 +223,8 @@ async function startParts(config: Config, logger: Logger, stops: (() => Promise<
       ...nodeRoutes(nodeDeps),
       ...poolRoutes({ ...dial, now: Date.now, policy: config.placementPolicy }),
       ...callRoutes({ ...callDeps, findDomain: (nameOrId, caller) => requireDomain(db, caller, nameOrId) }),
+      ...roomsRoutes({ db, events: log, logger, secretKey, links, hooks: rooms.hooks, closeSession: rooms.close }),
+      ...layoutsRoutes({ db, events: log }),
       ...events.routes,
     ],
     authenticate: keyRing.authenticate,
@@ -245,6 +250,8 @@ async function startParts(config: Config, logger: Logger, stops: (() => Promise<
   };
   const entrance = createNodeEntrance({
     ...dialplan,
+    roomConfiguration: createRoomConfiguration(db),
+    logins: createLogins(directory, grantDirectory),
     joinToken: config.nodeJoinToken,
     heartbeatSeconds: config.heartbeatSeconds,
     onNodeSeen: () => void Promise.all([links.refresh(), streams.refresh()]),

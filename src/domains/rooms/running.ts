@@ -24,8 +24,8 @@ export interface RunningRooms {
   /** What the dialplan needs. */
   entering: EnteringDeps;
   open(room: RoomRow, o: OpenOptions): Promise<Opened>;
-  /** Ends the room's living session, if there is one. */
-  close(roomId: string): Promise<void>;
+  /** Ends a session for everybody in it. */
+  close(session: SessionRow): Promise<void>;
   takeRoomEvent(node: NodeRow, event: RoomEvent): Promise<void>;
   takeChannelEvent(event: ChannelEvent): Promise<void>;
   compare(node: NodeRow, connection: NodeConnection): Promise<void>;
@@ -75,10 +75,7 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
     hooks,
     entering,
     open: (room, options) => openSession(session, room, options),
-    async close(roomId) {
-      const living = await findLivingSession(o.db, roomId);
-      if (living) await closeSession(session, living, 'closed');
-    },
+    close: (living) => closeSession(session, living, 'closed'),
     takeRoomEvent: (node, event) => takeRoomEvent(compare, node, event),
     async takeChannelEvent(event) {
       if (event.phase !== 'hangup' && event.phase !== 'destroyed') return;
