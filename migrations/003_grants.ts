@@ -30,6 +30,7 @@ create table grants (
 );
 create index grants_room on grants (room_id, id);
 create index grants_user on grants (user_id, id);
+create index grants_revoked on grants (revoked_at) where revoked_at is not null;
 create index grants_open on grants (expires_at) where closed_at is null;
 alter table registrations add column grant_id uuid;
 `);

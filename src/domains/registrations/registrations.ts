@@ -5,7 +5,9 @@ import { parseRegistrations, showRegistrations, type NodeConnection } from '../.
 import type { RegisteredEvent, RegistrationRow, UnregisteredEvent } from '../../freeswitch/esl';
 import type { EventLog } from '../events/events';
 import type { EventDraft } from '../events/events.store';
+import { draftGrantEvent } from '../grants/grants';
 import { isGrantName } from '../grants/grant-name';
+import { markUsed } from '../grants/grants.store';
 import type { NodeRow } from '../nodes/nodes.store';
 import {
   deleteExpiredRegistrations,
@@ -84,6 +86,8 @@ async function saveRegistration(
   };
   if (await upsertRegistration(trx, row)) {
     emit(draftOf('registration.created', row, { username: user.username, node: node.name, ...describe(row) }));
+    const used = row.grant_id ? await markUsed(trx, row.grant_id, now) : undefined;
+    if (used) emit(draftGrantEvent('grant.used', used, { by: 'register', node: node.name }));
   }
 }
 

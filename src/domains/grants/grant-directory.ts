@@ -1,0 +1,127 @@
+/** Answers what a grant's SIP name may do, as fast and as long as the directory of users does, never past its end. */
+import type { Pool } from 'pg';
+import type { Directory, DirectoryUser } from '../users/directory';
+import { createNameLookup } from '../../infra/lookup';
+import { isGrantName } from './grant-name';
+import type { GrantKind, GrantRole } from './grants.store';
+
+/** What is to be known of a grant to let its holder in, and no further. */
+export interface GrantView {
+  id: string;
+  kind: GrantKind;
+  domainId: string;
+  domain: string;
+  roomId: string | null;
+  userId: string | null;
+  /** The user's own name, where the grant is for a user. */
+  username: string | null;
+  /** `user:NAME`, or what whoever made the grant called them, or `grant:ID`. */
+  identity: string;
+  name: string;
+  role: GrantRole;
+  maxVideoKbps: number | null;
+  expiresAt: Date;
+  /** Always null: a revoked grant is not found. */
+  revokedAt: Date | null;
+}
+
+export interface GrantDirectory extends Pick<Directory, 'findUser' | 'readFresh'> {
+  /** @throws unavailable where it can't be known */
+  findGrant(sipName: string, domain: string): Promise<GrantView | undefined>;
+  /** After a revocation, in every replica: what is remembered of it is answered no more. */
+  drop(grantId: string): void;
+}
+
+interface Login {
+  grant: GrantView;
+  /** As a node asks for it: the SIP name and its digest. */
+  user: DirectoryUser;
+  expiresMs: number;
+}
+
+const LOOK_UP = {
+  name: 'directory-grants',
+  text: `select asked.n::int, g.* from unnest($1::text[], $2::text[]) with ordinality as asked(domain, username, n),
+         lateral (select g.id, g.kind, g.domain_id, d.name as domain, g.room_id, g.user_id, u.username as user_name,
+             g.identity, g.name, g.role, g.max_video_kbps, g.expires_at, g.username, u.caller_number, g.ha1
+           from domains d join grants g on g.domain_id = d.id left join users u on u.id = g.user_id
+           where d.name = asked.domain and g.username = asked.username and g.revoked_at is null
+             and g.expires_at > now() and (u.id is null or u.enabled) limit 1) g`,
+};
+
+/** The columns of LOOK_UP. */
+type Row = [
+  n: number,
+  id: string,
+  kind: GrantKind,
+  domainId: string,
+  domain: string,
+  roomId: string | null,
+  userId: string | null,
+  userName: string | null,
+  identity: string,
+  name: string,
+  role: GrantRole,
+  maxVideoKbps: number | null,
+  expiresAt: Date,
+  sipName: string,
+  callerNumber: string | null,
+  ha1: string,
+];
+
+function readRow(columns: unknown[]): Login {
+  const [, id, kind, domainId, domain, roomId, userId, username, identity, name, role, maxVideoKbps, ...rest] =
+    columns as Row;
+  const [expiresAt, sipName, callerNumber, ha1] = rest;
+  const grant = { id, kind, domainId, domain, roomId, userId, username, identity, name, role, maxVideoKbps, expiresAt };
+  return {
+    grant: { ...grant, revokedAt: null },
+    user: {
+      id,
+      domainId,
+      domain,
+      username: sipName,
+      displayName: name,
+      callerNumber: callerNumber ?? username ?? '',
+      ha1,
+      enabled: true,
+    },
+    expiresMs: expiresAt.getTime(),
+  };
+}
+
+export function createGrantDirectory(pool: Pool, now: () => number): GrantDirectory {
+  const lookup = createNameLookup<Login>({
+    pool,
+    now,
+    statement: LOOK_UP,
+    readRow,
+    isOver: (login, nowMs) => login.expiresMs <= nowMs,
+    away: 'The grant can not be looked up: the database is out of reach.',
+  });
+  const find = async (sipName: string, domain: string): Promise<Login | undefined> => {
+    const login = await lookup.find(sipName, domain);
+    return login && login.expiresMs > now() ? login : undefined;
+  };
+  return {
+    findUser: async (sipName, domain) => (await find(sipName, domain))?.user,
+    readFresh(sipName, domain) {
+      const login = lookup.readFresh(sipName, domain);
+      return login ? login.user : (login as null | undefined);
+    },
+    findGrant: async (sipName, domain) => (await find(sipName, domain))?.grant,
+    drop: (grantId) => lookup.drop((login) => login.grant.id === grantId),
+  };
+}
+
+/** Whose passwords a node may ask for: users', and grants' by the shape of their names. */
+export function createLogins(
+  users: Pick<Directory, 'findUser' | 'readFresh'>,
+  grants: Pick<Directory, 'findUser' | 'readFresh'>,
+): Pick<Directory, 'findUser' | 'readFresh'> {
+  const of = (name: string): Pick<Directory, 'findUser' | 'readFresh'> => (isGrantName(name) ? grants : users);
+  return {
+    findUser: (name, domain) => of(name).findUser(name, domain),
+    readFresh: (name, domain) => of(name).readFresh(name, domain),
+  };
+}

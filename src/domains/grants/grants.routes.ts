@@ -1,0 +1,122 @@
+/** The REST of grants. */
+import { z } from 'zod';
+import { SwitchyardError } from '../../errors';
+import { makePage, pageOf, pageQuery, readCursor } from '../../infra/page';
+import { defineRoute, type Route } from '../../infra/route';
+import {
+  createRoomGrant,
+  createUserGrant,
+  locateSelf,
+  requireRoomOf,
+  requireUserOf,
+  type GrantDeps,
+  type MadeGrant,
+} from './grants';
+import { findGrant, listGrants } from './grants.store';
+import { revokeGrant, type OverDeps } from './over';
+import { grantSchema, newGrantSchema, roomGrantBody, selfSchema, showGrant, userGrantBody } from './shapes';
+
+const params = z.object({ id: z.uuid() });
+const ofRoom = { path: '/v1/rooms/{id}/grants', tag: 'Grants', scope: 'domain', params } as const;
+const ofUser = { path: '/v1/users/{id}/grants', tag: 'Grants', scope: 'domain', params } as const;
+const one = { path: '/v1/grants/{id}', tag: 'Grants', scope: 'domain', params } as const;
+
+const LIFE =
+  'When it expires its registrations end; who is in the room or in a call then stays until they leave, and can not come back.';
+
+const made = ({ view }: MadeGrant) => ({ status: 201, body: view, headers: { Location: `/v1/grants/${view.id}` } });
+
+export function grantRoutes(deps: GrantDeps & OverDeps): Route[] {
+  return [
+    defineRoute({
+      ...ofRoom,
+      method: 'post',
+      summary: 'Let a browser into a room',
+      description:
+        'The answer holds all it needs: the node is chosen before it signals, where the room is or the best one for a ' +
+        `new session. The credentials open this room only. ${LIFE}`,
+      body: roomGrantBody,
+      answers: { 201: newGrantSchema },
+      errors: ['unprocessable', 'no_capacity'],
+      handle: async ({ params, body, caller }) => made(await createRoomGrant(deps, caller, params.id, body)),
+    }),
+    defineRoute({
+      ...ofRoom,
+      method: 'get',
+      summary: 'List the grants of a room',
+      query: z.object(pageQuery),
+      answers: { 200: pageOf(grantSchema) },
+      handle: async ({ params, query, caller }) => {
+        const room = await requireRoomOf(deps, caller, params.id);
+        const page = { after: readCursor(query.cursor), limit: query.limit };
+        const rows = await listGrants(deps.db, { room_id: room.id }, page);
+        return { body: makePage(rows, query.limit, (row) => showGrant(row, new Date())) };
+      },
+    }),
+    defineRoute({
+      ...ofUser,
+      method: 'post',
+      summary: "Log a user's softphone in",
+      description:
+        'It registers at the node that is named, with credentials of its own: the password of the user is not needed, ' +
+        `and a call to the user rings it. ${LIFE}`,
+      body: userGrantBody,
+      answers: { 201: newGrantSchema },
+      errors: ['unprocessable', 'no_capacity'],
+      handle: async ({ params, body, caller }) => made(await createUserGrant(deps, caller, params.id, body)),
+    }),
+    defineRoute({
+      ...ofUser,
+      method: 'get',
+      summary: 'List the logins of a user',
+      query: z.object(pageQuery),
+      answers: { 200: pageOf(grantSchema) },
+      handle: async ({ params, query, caller }) => {
+        const user = await requireUserOf(deps, caller, params.id);
+        const page = { after: readCursor(query.cursor), limit: query.limit };
+        const rows = await listGrants(deps.db, { user_id: user.id, kind: 'user' }, page);
+        return { body: makePage(rows, query.limit, (row) => showGrant(row, new Date())) };
+      },
+    }),
+    defineRoute({
+      path: '/v1/grants/self',
+      tag: 'Grants',
+      scope: 'grant',
+      method: 'get',
+      summary: 'Where to go now',
+      description:
+        "For the holder of a grant's token: the node of the room or the phone as it is now. A page asks it when its " +
+        'node died or the room moved, and enters again with the credentials it has.',
+      answers: { 200: selfSchema },
+      errors: ['forbidden', 'gone', 'no_capacity'],
+      handle: async ({ caller }) => {
+        if (!caller.grant) throw new SwitchyardError('forbidden', "This needs a grant's token.");
+        return { body: await locateSelf(deps, caller.grant.id) };
+      },
+    }),
+    defineRoute({
+      ...one,
+      method: 'get',
+      summary: 'Read a grant',
+      answers: { 200: grantSchema },
+      handle: async ({ params, caller }) => {
+        const row = await findGrant(deps.db, params.id, caller.domainId);
+        if (!row) throw new SwitchyardError('not_found', 'There is no such grant.');
+        return { body: showGrant(row, new Date()) };
+      },
+    }),
+    defineRoute({
+      ...one,
+      method: 'delete',
+      summary: 'Revoke a grant',
+      description:
+        'Within a second: its registrations end, its calls are hung up, who is in a room by it is put out, new calls ' +
+        'are refused, and streams of its token end.',
+      answers: { 204: null },
+      handle: async ({ params, caller }) => {
+        await revokeGrant(deps, caller, params.id, new Date());
+        return { status: 204 };
+      },
+    }),
+  ];
+}

@@ -1,0 +1,56 @@
+/** Puts the parts of grants together for main.ts: logins for nodes, tokens for pages, routes, and their end. */
+import type { Pool } from 'pg';
+import type { NodeConnection } from '../../freeswitch/esl';
+import type { Caller, Route } from '../../infra/route';
+import { runEvery } from '../../infra/schedule';
+import type { Directory } from '../users/directory';
+import { createGrantDirectory, createLogins } from './grant-directory';
+import type { GrantDeps } from './grants';
+import { grantRoutes } from './grants.routes';
+import { authenticateGrants, createGrantFinder, type FindGrantOfUser } from './holder';
+import { createPhonePick, type PhonePickDeps } from './location';
+import { compareGrants, GRANT_SWEEP_MS, sweepGrants, type OverDeps } from './over';
+
+export interface GrantsOptions
+  extends Omit<GrantDeps, 'pickForPhone'>, Omit<OverDeps, 'onRevoked'>, Omit<PhonePickDeps, 'db'> {
+  /** createLookupPool(): the directory's own connections. */
+  lookups: Pool;
+  /** createKeyRing(): grants' ids are told beside keys' when they are revoked. */
+  keyRing: {
+    authenticate(bearer: string): Promise<Caller | undefined>;
+    revoked(ids: readonly string[]): Promise<void>;
+    onRevoked(listener: (id: string) => void): () => void;
+  };
+}
+
+export interface Grants {
+  routes: Route[];
+  /** In the place of keyRing.authenticate, for the app, the events' entrance and the sockets. */
+  authenticate: (bearer: string) => Promise<Caller | undefined>;
+  /** For the nodes' entrance: whose passwords are checked. */
+  loginsBeside(users: Pick<Directory, 'findUser' | 'readFresh'>): Pick<Directory, 'findUser' | 'readFresh'>;
+  /** For the dialplan. */
+  findGrantOfUser: FindGrantOfUser;
+  /** After a reconnect to a node; before compareRegistrations, which reads what is left. */
+  compare(connection: NodeConnection, timeoutMs: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export function openGrants(o: GrantsOptions): Grants {
+  const { db, logger, lookups, keyRing } = o;
+  const directory = createGrantDirectory(lookups, Date.now);
+  const deps: GrantDeps & OverDeps = { ...o, pickForPhone: createPhonePick(o), onRevoked: keyRing.revoked };
+  const unhear = keyRing.onRevoked(directory.drop);
+  const sweep = runEvery('grants sweep', GRANT_SWEEP_MS, logger, () => sweepGrants(deps, new Date()));
+  return {
+    routes: grantRoutes(deps),
+    authenticate: authenticateGrants(db, keyRing.authenticate, Date.now),
+    loginsBeside: (users) => createLogins(users, directory),
+    findGrantOfUser: createGrantFinder({ ...o, grants: directory }),
+    compare: (connection, timeoutMs) => compareGrants(o, connection, timeoutMs, new Date()),
+    async stop() {
+      unhear();
+      await sweep.stop();
+    },
+  };
+}

@@ -1,0 +1,125 @@
+/** What a grant is asked with, and how it is shown: with its secrets once, without them ever after. */
+import { z } from 'zod';
+import { plainText } from '../../infra/text';
+import type { NamedGrant } from './grants.store';
+
+const iceServer = z.object({
+  urls: z.array(z.string()),
+  username: z.string().optional(),
+  credential: z.string().optional(),
+});
+
+const locationShape = {
+  node: z.string().describe("The node's name."),
+  wssUrl: z.string().describe('Where the browser signals: SIP over WebSocket.'),
+  target: z.string().nullable().describe("What to dial to enter the room; null for a user's phone."),
+  iceServers: z.array(iceServer).describe('For RTCPeerConnection. TURN credentials end with the grant.'),
+};
+
+const metadata = z.record(z.string().max(64), z.unknown()).refine((m) => JSON.stringify(m).length <= 4000, {
+  message: 'must be 4000 characters of JSON at most',
+});
+
+/** Without secrets: as lists and events show it. */
+export const grantSchema = z
+  .object({
+    id: z.uuid(),
+    kind: z.enum(['room', 'user']),
+    domain: z.string(),
+    roomId: z.uuid().nullable(),
+    userId: z.uuid().nullable(),
+    identity: z.string(),
+    name: z.string(),
+    role: z.enum(['moderator', 'participant']),
+    maxVideoKbps: z.number().int().nullable(),
+    metadata: z.record(z.string(), z.unknown()),
+    username: z.string().describe('Its SIP name.'),
+    node: z.string().nullable().describe('Where it was told to go last.'),
+    state: z.enum(['valid', 'expired', 'revoked']),
+    createdAt: z.iso.datetime(),
+    expiresAt: z.iso.datetime(),
+    usedAt: z.iso.datetime().nullable().describe('When it first registered or called.'),
+    revokedAt: z.iso.datetime().nullable(),
+  })
+  .meta({ id: 'Grant' });
+export type ShownGrant = z.output<typeof grantSchema>;
+
+export const newGrantSchema = z
+  .object({
+    id: z.uuid(),
+    ...locationShape,
+    sipUri: z.string(),
+    username: z.string().describe('SIP name, also for the digest.'),
+    ha1: z.string().describe('MD5 of username:realm:password, which JsSIP takes in the place of a password.'),
+    realm: z.string(),
+    identity: z.string(),
+    role: z.enum(['moderator', 'participant']),
+    maxVideoKbps: z.number().int().nullable(),
+    expiresAt: z.iso.datetime(),
+    token: z.string().describe("Reads the room's or user's events, and `GET /v1/grants/self`. Shown this once."),
+    eventsUrl: z.string().describe('Its events from now on; an EventSource adds `&access_token=TOKEN`.'),
+  })
+  .meta({ id: 'NewGrant' });
+
+export const selfSchema = z
+  .object({
+    id: z.uuid(),
+    kind: z.enum(['room', 'user']),
+    roomId: z.uuid().nullable(),
+    userId: z.uuid().nullable(),
+    ...locationShape,
+    sipUri: z.string(),
+    realm: z.string(),
+    identity: z.string(),
+    name: z.string(),
+    role: z.enum(['moderator', 'participant']),
+    maxVideoKbps: z.number().int().nullable(),
+    expiresAt: z.iso.datetime(),
+  })
+  .meta({ id: 'GrantLocation' });
+
+/** Names that say what they are begin so; a guest's name may not. */
+const RESERVED = /^(?:user|number|grant|guest|room|tel|sip):/i;
+
+const grantBody = {
+  name: plainText({ max: 128 }).optional().describe('Shown to the others; the display name of the user by default.'),
+  maxVideoKbps: z.number().int().min(32).max(20_000).optional().describe('Most video it may send and gets, kilobit/s.'),
+  expiresInSeconds: z.number().int().min(60).max(86_400).default(3600),
+  metadata: metadata.default({}),
+};
+export const roomGrantBody = z.object({
+  ...grantBody,
+  identity: plainText({ min: 1, max: 128 })
+    .refine((text) => !RESERVED.test(text), 'must not begin with user:, number: and the like')
+    .optional()
+    .describe('Who it is, for you: who comes back under the same identity is the same participant.'),
+  userId: z.uuid().optional().describe('The user it is for; a guest where neither this nor `username` is given.'),
+  username: z.string().min(1).max(64).optional().describe('The user it is for, by name.'),
+  role: z.enum(['moderator', 'participant']).default('participant'),
+});
+export const userGrantBody = z.object(grantBody);
+
+export type RoomGrantInput = z.output<typeof roomGrantBody>;
+export type UserGrantInput = z.output<typeof userGrantBody>;
+
+export function showGrant(row: NamedGrant, now: Date): ShownGrant {
+  return {
+    id: row.id,
+    kind: row.kind,
+    domain: row.domain_name,
+    roomId: row.room_id,
+    userId: row.user_id,
+    identity: row.identity,
+    name: row.name,
+    role: row.role,
+    maxVideoKbps: row.max_video_kbps,
+    metadata: row.metadata,
+    username: row.username,
+    node: row.node_name,
+    state: row.revoked_at ? 'revoked' : row.expires_at <= now ? 'expired' : 'valid',
+    createdAt: row.created_at.toISOString(),
+    expiresAt: row.expires_at.toISOString(),
+    usedAt: row.used_at?.toISOString() ?? null,
+    revokedAt: row.revoked_at?.toISOString() ?? null,
+  };
+}
