@@ -24,6 +24,10 @@ function wholeNumber(value: number, from: number, to: number, what: string): str
 /** A path of ours, an address, or a tone: FreeSWITCH splits the line at blanks. */
 const path = (text: string): string => escapeArgument(text, 'path');
 
+/** Who has the floor, and whose place is kept, for all rooms of the node; parseRoomFlags() reads the answer. */
+export const listRoomFlags = (): ApiCommand => ({ line: 'conference list' });
+/** The same of one room, without what counts for the room as a whole. */
+export const listMemberFlags = (sessionId: string): ApiCommand => inRoom(sessionId, 'list');
 /** All rooms of the node with their members; parseRooms() reads the answer. */
 export const listRooms = (): ApiCommand => ({ line: 'conference json_list' });
 /** One room; `-ERR Conference … not found` where the node has none of that name. */
@@ -43,14 +47,26 @@ export const hangUpMember = (sessionId: string, target: MemberTarget): ApiComman
 export const kickMember = (sessionId: string, target: MemberTarget): ApiCommand =>
   inRoom(sessionId, 'kick', whom(target));
 
-export const giveFloor = (sessionId: string, memberId: number): ApiCommand =>
+/**
+ * Gives the floor where it is free, takes it from who has it, and refuses where somebody else has it. A free floor is
+ * given away by the mixer within 20 ms, so to move it both commands go out at once: first for its holder, then for who
+ * gets it.
+ */
+export const toggleFloor = (sessionId: string, memberId: number): ApiCommand =>
   inRoom(sessionId, 'floor', whom(memberId));
-/** `force` keeps the picture there whoever speaks. */
-export const giveVideoFloor = (sessionId: string, memberId: number, force = true): ApiCommand =>
-  inRoom(sessionId, 'vid-floor', whom(memberId), ...(force ? ['force'] : []));
+/**
+ * Keeps the picture there whoever speaks. Said again for who has it by force, it lets go of it: clearVideoFloor() goes
+ * before it. Who has no picture gets `-ERR no reply`.
+ */
+export const forceVideoFloor = (sessionId: string, memberId: number): ApiCommand =>
+  inRoom(sessionId, 'vid-floor', whom(memberId), 'force');
+/** The picture follows the voices again; it stays where it is until then. */
 export const clearVideoFloor = (sessionId: string): ApiCommand => inRoom(sessionId, 'clear-vid-floor');
 
-/** `name` of a layout, or `group:NAME`. An unknown group is answered with `+OK … [(null)]`: compare with what is known. */
+/**
+ * `name` of a layout, or `group:NAME`. No event tells of it. `+OK … [NAME]` is what there is to go by: an unknown group
+ * is answered with `+OK … []`.
+ */
 export const setLayout = (sessionId: string, name: string): ApiCommand =>
   inRoom(sessionId, 'vid-layout', name.startsWith('group:') ? `group:${token(name.slice(6))}` : token(name));
 const token = (name: string): string => assertToken(name, 'layout');
@@ -61,12 +77,14 @@ export const lockRoom = (sessionId: string, locked: boolean): ApiCommand =>
 /** From -4 to 4. */
 export const setVolume = (sessionId: string, memberId: number, which: 'in' | 'out', level: number): ApiCommand =>
   inRoom(sessionId, `volume_${which}`, whom(memberId), wholeNumber(level, -4, 4, 'volume'));
-/** A layer of the layout, counted from 1. */
+/** A layer of the layout, counted from 1. One that the layout has not becomes 1; `+OK layer N` says which it is. */
 export const setLayer = (sessionId: string, memberId: number, layer: number): ApiCommand =>
   inRoom(sessionId, 'vid-layer', whom(memberId), wholeNumber(layer, 1, 99, 'layer'));
 /** A place that the layout keeps under a name; null gives it back. */
 export const setReservation = (sessionId: string, memberId: number, name: string | null): ApiCommand =>
-  inRoom(sessionId, 'vid-res-id', whom(memberId), name === null ? 'clear' : assertToken(name, 'reservation'));
+  // Without `force` the same name said again would give the place back.
+  inRoom(sessionId, 'vid-res-id', whom(memberId), ...(name === null ? ['clear'] : [reservation(name), 'force']));
+const reservation = (name: string): string => assertToken(name, 'reservation');
 /** Text under the picture; null takes it away. FreeSWITCH takes one word there and decodes its percent signs. */
 export const setBanner = (sessionId: string, memberId: number, text: string | null): ApiCommand =>
   inRoom(
@@ -96,17 +114,29 @@ export const setEntrySound = (sessionId: string, which: 'enter' | 'exit', source
  */
 export const setMusic = (sessionId: string, source: string): ApiCommand => inRoom(sessionId, 'moh', path(source));
 
-/** Plays to all, or to one. `play-file` and `play-file-done` say that it was done. */
-export const playInRoom = (sessionId: string, source: string, memberId?: number): ApiCommand =>
-  inRoom(sessionId, 'play', path(source), memberId === undefined ? 'async' : whom(memberId));
+/**
+ * Plays to all, or to one, after what is playing. The answer says whether there is such a file; `play-file` comes even
+ * where there is none. `say:…` played to one member ends a node without a voice (mod_conference reads a file it never
+ * opened), so it is refused here.
+ */
+export function playInRoom(sessionId: string, source: string, memberId?: number): ApiCommand {
+  if (/^\s*(\{|say:)/i.test(source)) throw new SwitchyardError('invalid_request', 'That is no file and no tone.');
+  return inRoom(sessionId, 'play', path(source), ...(memberId === undefined ? [] : [whom(memberId)]));
+}
 /** Stops what plays for all, or for one. */
 export const stopPlayingInRoom = (sessionId: string, memberId?: number): ApiCommand =>
   inRoom(sessionId, 'stop', 'all', ...(memberId === undefined ? [] : [whom(memberId)]));
-/** Spoken by the node, where it has a voice (the profile's tts-engine). The rest of the line is the text. */
-export const sayInRoom = (sessionId: string, text: string, memberId?: number): ApiCommand =>
-  memberId === undefined
-    ? inRoom(sessionId, 'say', inertText(text, 'text'))
-    : inRoom(sessionId, 'saymember', whom(memberId), inertText(text, 'text'));
+/**
+ * Spoken by the node, where it has a voice (the profile's tts-engine, and its module). The rest of the line is the text;
+ * one that begins with `#` would choose another voice. Without a voice "all" is refused, and "one" is answered `+OK`.
+ */
+export function sayInRoom(sessionId: string, text: string, memberId?: number): ApiCommand {
+  const spoken = inertText(text, 'text').replace(/^[\s#]+/, '');
+  if (spoken === '') throw new SwitchyardError('invalid_request', 'There is nothing to say.');
+  return memberId === undefined
+    ? inRoom(sessionId, 'say', spoken)
+    : inRoom(sessionId, 'saymember', whom(memberId), spoken);
+}
 
 /** Writes the mixed picture into a file of the node. */
 export const writeSnapshot = (sessionId: string, file: string): ApiCommand =>
