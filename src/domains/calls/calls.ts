@@ -263,7 +263,7 @@ async function commandFor(deps: CallDeps, call: CallRow, legId: string, action: 
         await updateCall(trx, call.id, ['answered'], { to_address: formatAddress(to) });
         emit(draftCallEvent('call.transferred', call, { to: formatAddress(to) }));
       });
-      const extension = to.kind === 'user' ? to.username : formatAddress(to);
+      const extension = to.kind === 'user' ? to.username : to.kind === 'room' ? to.name : formatAddress(to);
       return transferChannel(legId, { extension, context: CALLS_CONTEXT });
     }
   }

@@ -92,7 +92,7 @@ export function dialCommand(call: CallRow, attempt: AttemptRow): ApiCommand {
   const from = parseAddress(call.from_address);
   if (from.kind !== 'user') throw new Error(`a call from ${from.kind} can not be dialled`);
   const to = parseAddress(call.to_address);
-  const shown = to.kind === 'user' ? to.username : call.to_address;
+  const shown = to.kind === 'user' ? to.username : to.kind === 'room' ? to.name : call.to_address;
   return originateCall({
     legId: attempt.leg_id,
     endpoint: userEndpoint(from.username, call.domain_name),

@@ -105,10 +105,14 @@ export async function enterRoom(deps: EnteringDeps, node: NodeRow, o: AtTheDoor)
     token: signToken(deps.secretKey, claims),
     name: who.name,
     number: who.number,
-    audioOnly: door.audioOnly,
+    audioOnly: door.audioOnly || !offersVideo(request),
     maxVideoKbps: who.maxVideoKbps ?? door.participantKbps,
   });
 }
+
+/** What the channel's far end offers, in its own words (SDP). */
+const offersVideo = (request: DialplanRequest): boolean =>
+  /^m=video [1-9]/m.test(request.variables.switch_r_sdp ?? '');
 
 function pinTries(request: DialplanRequest): number {
   const tries = Number(request.variables[PIN_TRIES_VARIABLE]);

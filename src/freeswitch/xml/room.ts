@@ -42,6 +42,12 @@ function ownVariables(o: CallVariables): Action[] {
   ];
 }
 
+function videoLimit(kbps: number | undefined): Action[] {
+  if (kbps === undefined) return [];
+  const value = `${Math.floor(kbps)}kb`;
+  return [set('rtp_video_max_bandwidth_in', value), set('rtp_video_max_bandwidth_out', value)];
+}
+
 /**
  * Enters the room on this node. Whether somebody may is decided before, so FreeSWITCH's own lock and PIN are not asked
  * (`conference_enforce_security`). After the room the channel ends.
@@ -61,12 +67,7 @@ export function enterRoomPlan(o: EnterRoom): string {
     set('conference_enforce_security', 'false'),
     { app: 'set_profile_var', data: `caller_id_name=${callerNameText(o.name)}` },
     ...(o.audioOnly ? [set('absolute_codec_string', 'OPUS,PCMU,PCMA')] : []),
-    ...(o.maxVideoKbps === undefined
-      ? []
-      : [
-          set('rtp_video_max_bandwidth_in', `${Math.floor(o.maxVideoKbps)}kb`),
-          set('rtp_video_max_bandwidth_out', `${Math.floor(o.maxVideoKbps)}kb`),
-        ]),
+    ...videoLimit(o.maxVideoKbps),
     { app: 'answer' },
     { app: 'conference', data: flags.length > 0 ? `${room}+flags{${flags.join('|')}}` : room },
     { app: 'hangup', data: 'NORMAL_CLEARING' },
@@ -144,6 +145,8 @@ export function bridgeToRoomPlan(o: BridgeToRoom): string {
     `sip_h_X-Switchyard-Token=${plain(o.token, 'The token')}`,
     `sip_h_X-Switchyard-Call=${callId}`,
     'sip_h_X-Switchyard-Leg=to',
+    // Else a telephone would be offered on with a picture, and stand in the room as an empty tile.
+    ...(o.audioOnly ? ['absolute_codec_string=^^:OPUS:PCMU:PCMA'] : []),
   ];
   return dialplanXml(o.context, 'room-elsewhere', [
     ...ownVariables(o),
@@ -152,12 +155,7 @@ export function bridgeToRoomPlan(o: BridgeToRoom): string {
     set('hangup_after_bridge', 'true'),
     set('sip_copy_custom_headers', 'false'),
     ...(o.audioOnly ? [set('absolute_codec_string', 'OPUS,PCMU,PCMA')] : []),
-    ...(o.maxVideoKbps === undefined
-      ? []
-      : [
-          set('rtp_video_max_bandwidth_in', `${Math.floor(o.maxVideoKbps)}kb`),
-          set('rtp_video_max_bandwidth_out', `${Math.floor(o.maxVideoKbps)}kb`),
-        ]),
+    ...videoLimit(o.maxVideoKbps),
     { app: 'export', data: 'nolocal:media_mix_inbound_outbound_codecs=true' },
     {
       app: 'bridge',
