@@ -111,8 +111,7 @@ export async function enterRoom(deps: EnteringDeps, node: NodeRow, o: AtTheDoor)
 }
 
 /** What the channel's far end offers, in its own words (SDP). */
-const offersVideo = (request: DialplanRequest): boolean =>
-  /^m=video [1-9]/m.test(request.variables.switch_r_sdp ?? '');
+const offersVideo = (request: DialplanRequest): boolean => /^m=video [1-9]/m.test(request.variables.switch_r_sdp ?? '');
 
 function pinTries(request: DialplanRequest): number {
   const tries = Number(request.variables[PIN_TRIES_VARIABLE]);
