@@ -4,6 +4,14 @@ import { z } from 'zod';
 const port = z.coerce.number().int().min(0).max(65535);
 const ms = z.coerce.number().int().min(1);
 
+const urlList = (pattern: RegExp, example: string) =>
+  z
+    .string()
+    .default('')
+    .transform((text) => text.split(',').map((url) => url.trim()))
+    .transform((urls) => urls.filter((url) => url !== ''))
+    .refine((urls) => urls.every((url) => pattern.test(url)), `must be addresses like ${example}, with commas between`);
+
 const schema = z.object({
   HTTP_HOST: z.string().default('127.0.0.1'),
   HTTP_PORT: port.default(8080),
@@ -33,7 +41,17 @@ const schema = z.object({
   /** Which of the nodes that can takes a call; src/domains/nodes/policies.ts. */
   PLACEMENT_POLICY: z.enum(['least_loaded', 'zone_first', 'two_choices', 'sticky']).default('least_loaded'),
   CALL_QUEUE_TIMEOUT_MS: ms.default(30000),
+  /** coturn's addresses as browsers reach them, comma-separated: `turn:host:3478?transport=udp`, `turns:…`. */
+  TURN_URLS: urlList(/^turns?:[^\s,]+$/, 'turn:host:port'),
+  /** coturn's `static-auth-secret`: credentials are made from it, and end with the grant. */
+  TURN_SECRET: z.string().min(16).optional(),
+  STUN_URLS: urlList(/^stuns?:[^\s,]+$/, 'stun:host:port'),
   CALL_WORKERS: z.coerce.number().int().min(1).max(2000).default(200),
+});
+
+const whole = schema.refine((e) => e.TURN_URLS.length === 0 || e.TURN_SECRET !== undefined, {
+  path: ['TURN_SECRET'],
+  message: 'is needed with TURN_URLS',
 });
 
 export interface Config {
@@ -54,12 +72,15 @@ export interface Config {
   readonly placementPolicy: 'least_loaded' | 'zone_first' | 'two_choices' | 'sticky';
   readonly callQueueTimeoutMs: number;
   readonly callWorkers: number;
+  readonly turnUrls: readonly string[];
+  readonly turnSecret: string | undefined;
+  readonly stunUrls: readonly string[];
 }
 
 /** @throws Error naming every variable that is missing or wrong; no value is repeated, since some are secrets. */
 export function readConfig(env: Record<string, string | undefined>): Config {
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
-  const result = schema.safeParse(given);
+  const result = whole.safeParse(given);
   if (!result.success) {
     const faults = result.error.issues.map((i) => `  ${i.path.join('.')}: ${i.message}`);
     throw new Error(`The environment is not complete:\n${faults.join('\n')}`);
@@ -83,5 +104,8 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     placementPolicy: e.PLACEMENT_POLICY,
     callQueueTimeoutMs: e.CALL_QUEUE_TIMEOUT_MS,
     callWorkers: e.CALL_WORKERS,
+    turnUrls: e.TURN_URLS,
+    turnSecret: e.TURN_SECRET,
+    stunUrls: e.STUN_URLS,
   });
 }

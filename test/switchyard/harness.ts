@@ -100,6 +100,9 @@ export async function openYard(
     placementPolicy: 'least_loaded',
     callQueueTimeoutMs: 20_000,
     callWorkers: 100,
+    turnUrls: [],
+    turnSecret: undefined,
+    stunUrls: [],
     ...o,
   };
   const first = await startSwitchyard(config, logger);
