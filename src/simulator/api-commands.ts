@@ -1,26 +1,19 @@
 /** The commands a simulated node knows, with the very words a real one answers. */
 import { randomUUID } from 'node:crypto';
-import type { Calls } from './calls';
+import { NO_CHANNEL, onLeg, type Command, type NodeParts } from './api-command';
 import type { NodeCore } from './core';
 import { splitWords } from './dial-string';
 import type { Leg } from './leg';
-import type { Plans } from './plan';
-import type { Registrar } from './registrar';
+import { MEDIA_COMMANDS } from './media-commands';
+import { createRoomCommands } from './room-commands';
+import { runInShell, SHELL_COMMANDS } from './shell';
 
 const VERSION = '1.10.12-release+git~20240802T210227Z~a88d069d6f~64bit';
-const NO_CHANNEL = '-ERR No such channel!\n';
 const ORIGINATE_USAGE =
   '-USAGE: <call url> <exten>|&<application_name>(<app_args>) [<dialplan>] [<context>] [<cid_name>] [<cid_num>] [<timeout_sec>]\n';
 const SHOW_USAGE =
   '-USAGE: codec|endpoint|application|api|dialplan|file|timer|calls [count]|channels [count|like <match string>]|calls|detailed_calls|bridged_calls|detailed_bridged_calls|aliases|complete|chat|management|modules|nat_map|say|interfaces|interface_types|tasks|limits|status\n';
 const DEFAULT_RING_SECONDS = 60;
-
-export interface NodeParts {
-  core: NodeCore;
-  calls: Calls;
-  registrar: Registrar;
-  plans: () => Plans;
-}
 
 export interface Api {
   run(line: string): Promise<string>;
@@ -28,11 +21,32 @@ export interface Api {
   runNow(line: string): string;
 }
 
+/** A command that only asks is never lost. */
+const ASKS =
+  /^(show|status|version|echo|eval|global_getvar|uuid_(exists|dump|getvar)|conference( \S+)? (json_)?(list|count|get)\b)/;
+
 export function createApi(parts: NodeParts): Api {
   const { core } = parts;
+  const conference = createRoomCommands({
+    core,
+    rooms: parts.rooms,
+    transfer: (m, application) =>
+      core.later(1, () => void parts.plans().run(m.leg, [{ app: 'conference', data: application }])),
+    dial: (_room, name, [target = '', callerNumber, callerName]) =>
+      void originate(
+        parts,
+        `${target} &conference(${name}@default) XML default '${callerName ?? ''}' ${callerNumber ?? '0000000000'}`,
+      ),
+  });
   function runNow(line: string): string {
     const { name, rest } = named(line);
-    const command = COMMANDS[name];
+    const { faults } = core;
+    if (faults.lostCommands > 0 && !ASKS.test(line) && faults.lostPattern.test(line)) {
+      faults.lostCommands -= 1;
+      return '+OK\n';
+    }
+    if (name === 'conference') return conference(rest);
+    const command = COMMANDS[name] ?? MEDIA_COMMANDS[name];
     return command ? command(parts, rest) : `-ERR ${name} Command not found!\n`;
   }
   return {
@@ -41,7 +55,9 @@ export function createApi(parts: NodeParts): Api {
       if (named(line).name === 'originate') return originate(parts, named(line).rest);
       if (core.faults.replyDelayMs > 0)
         await new Promise<void>((done) => void core.later(core.faults.replyDelayMs, done));
-      return runNow(line);
+      const { name, rest } = named(line);
+      if (SHELL_COMMANDS.has(name)) return runInShell(core, name, rest);
+      return core.answerFirst(() => runNow(line));
     },
   };
 }
@@ -75,24 +91,8 @@ async function originate(parts: NodeParts, rest: string): Promise<string> {
   return `+OK ${result.leg.uuid}\n`;
 }
 
-type Command = (parts: NodeParts, rest: string) => string;
-
 const listing = (rows: unknown[]): string =>
   rows.length === 0 ? '{"row_count": 0}\n' : JSON.stringify({ row_count: rows.length, rows });
-
-/** A command on one channel; the first word is its uuid. */
-const onLeg =
-  (
-    act: (parts: NodeParts, leg: Leg, words: string[]) => string,
-    missing = NO_CHANNEL,
-    usage = '-USAGE: <uuid>\n',
-  ): Command =>
-  (parts, rest) => {
-    const [uuid, ...words] = splitWords(rest);
-    if (!uuid) return usage;
-    const leg = parts.core.legs.get(uuid);
-    return leg ? act(parts, leg, words) : missing;
-  };
 
 /** Afterwards, so that the answer goes out before the events it causes. */
 const soon = (parts: NodeParts, run: () => void): string => {
@@ -130,7 +130,11 @@ const COMMANDS: Record<string, Command> = {
   switchname: ({ core }) => core.name,
   uptime: ({ core }) => `${Math.floor((core.clock() - core.startedMs) / 1000)}\n`,
   create_uuid: () => randomUUID(),
-  global_getvar: ({ core }, rest) => (rest === 'core_uuid' ? core.coreUuid : ''),
+  global_getvar: ({ core }, rest) => {
+    if (rest === 'core_uuid') return core.coreUuid;
+    if (rest === 'recordings_dir') return core.disk.recordings;
+    return /^(base|temp|storage)_dir$/.test(rest) ? core.disk.folder : '';
+  },
   module_exists: (_, rest) => String(/^mod_\w+$/.test(rest)),
   show: ({ core, registrar }, rest) => {
     if (/^channels\b/.test(rest)) return listing([...core.legs.values()].map((l) => l.row(core.name)));
@@ -171,11 +175,6 @@ const COMMANDS: Record<string, Command> = {
     soon(parts, () => [...parts.core.legs.values()].filter(isMeant).forEach((leg) => parts.calls.hangup(leg, cause)));
     if (name && value) return `+OK hangup all channels matching [${name}]=[${value}] with cause: ${cause}\n`;
     return `+OK hangup all channels with cause ${cause}\n`;
-  },
-  conference: (_, rest) => {
-    if (rest === 'json_list') return '[]';
-    if (rest === 'list' || rest === '') return '+OK No active conferences.\n';
-    return `-ERR Conference ${rest.split(' ')[0]!} not found\n`;
   },
   originate: () => '-ERR NORMAL_TEMPORARY_FAILURE\n',
   uuid_exists: ({ core }, rest) => String(core.legs.has(rest.trim())),
@@ -218,7 +217,6 @@ const COMMANDS: Record<string, Command> = {
     (_, leg, [digits]) => `+OK ${leg.uuid} sent DTMF ${digits ?? ''}.\n`,
     '-ERR Cannot locate session!\n',
   ),
-  uuid_record: onLeg(() => '+OK Success\n', '-ERR Cannot locate session!\n'),
 };
 
 /** Takes a channel out of its bridge; the one left behind ends unless it was moved as well. */

@@ -6,7 +6,7 @@ import { finishVariables } from './leg-end';
 import { Leg } from './leg';
 import { findUser, ringPhone, type Registrar } from './registrar';
 import { postCdr } from './cdr';
-import { findInYard } from './yard';
+import { ringOtherNode, startLoopback } from './far-calls';
 
 export type Dialled = { leg: Leg } | { cause: string };
 
@@ -36,7 +36,11 @@ export interface Calls {
 }
 
 export interface TakeIn {
-  profile: 'internal' | 'internode';
+  profile: 'internal' | 'internode' | 'loopback';
+  /** Left out: that of a SIP channel. */
+  channelName?: string;
+  /** Who is at the other end, however many nodes away. */
+  person?: Leg['person'];
   context: string;
   destination: string;
   callerName: string;
@@ -90,6 +94,7 @@ export function createCalls(core: NodeCore, registrar: Registrar): Calls {
     leg.run += 1;
     core.emitLeg('CHANNEL_HANGUP', leg);
     leg.far?.ended(cause);
+    leg.leaveRoom?.();
     leg.state = 'CS_REPORTING';
     leg.callState = 'HANGUP';
     finishVariables(leg);
@@ -130,7 +135,7 @@ export function createCalls(core: NodeCore, registrar: Registrar): Calls {
   }
 
   function takeIn(o: TakeIn): Leg | undefined {
-    const name = `sofia/${o.profile}/${o.callerNumber}@${core.host}`;
+    const name = o.channelName ?? `sofia/${o.profile}/${o.callerNumber}@${core.host}`;
     const leg = new Leg(
       randomUUID(),
       'inbound',
@@ -146,6 +151,8 @@ export function createCalls(core: NodeCore, registrar: Registrar): Calls {
     leg.dialplan = 'XML';
     leg.networkAddress = '127.0.0.1';
     leg.far = o.far;
+    leg.person = o.person;
+    leg.hasVideo = o.person?.().video === true;
     for (const [k, v] of Object.entries(o.variables)) leg.variables.set(k, v);
     leg.variables.set('sip_network_ip', '127.0.0.1');
     leg.variables.set('sip_req_user', o.destination);
@@ -259,6 +266,7 @@ export function createCalls(core: NodeCore, registrar: Registrar): Calls {
 
   function startLeg(target: string, o: DialOptions, won: (leg: Leg) => void): { leg: Leg } | { cause: string } {
     if (target.startsWith('error/')) return { cause: target.slice(6).toUpperCase() };
+    if (target.startsWith('loopback/')) return startLoopback({ core, calls }, target, o, won);
     const sofia = /^sofia\/([^/]+)\/(.+)$/s.exec(target);
     if (!sofia) return { cause: 'CHAN_NOT_IMPLEMENTED' };
     const [, profile = '', address = ''] = sofia;
@@ -309,44 +317,11 @@ export function createCalls(core: NodeCore, registrar: Registrar): Calls {
       : undefined;
     if (stopLegTimeout) leg.onEnd.push(stopLegTimeout);
     const phone = profile === 'internal' ? registrar.at(`sip:${uri}`) : undefined;
+    leg.person = phone ? () => phone.behaviour : o.by?.person;
+    leg.hasVideo = leg.person?.().video === true;
     if (phone) leg.far = ringPhone(core, phone, leg, answers);
-    else ringOtherNode(leg, uri, answers);
+    else ringOtherNode(core, leg, uri, answers);
     return { leg };
-  }
-
-  function ringOtherNode(
-    leg: Leg,
-    uri: string,
-    answers: { progress(): void; answer(): void; fail(cause: string): void },
-  ): void {
-    const [username = '', address = ''] = uri.split('@');
-    const other = leg.profile === 'internode' ? findInYard(address) : undefined;
-    if (!other || other.isOver) {
-      leg.far = { ended: core.later(5, () => answers.fail('NORMAL_TEMPORARY_FAILURE')) };
-      return;
-    }
-    const headers = [...leg.variables].filter(([k]) => k.startsWith('sip_h_'));
-    let there: Leg | undefined;
-    leg.far = {
-      ended: (cause) =>
-        other.whenAwake(() => there && other.hangup?.(there, there.answeredUs ? cause : 'ORIGINATOR_CANCEL')),
-    };
-    other.whenAwake(() => {
-      there = other.takeIn?.({
-        profile: 'internode',
-        context: 'internode',
-        destination: username,
-        callerName: leg.callerName,
-        callerNumber: leg.callerNumber,
-        variables: Object.fromEntries(headers),
-        far: {
-          ringing: () => core.whenAwake(answers.progress),
-          answered: () => core.whenAwake(answers.answer),
-          ended: (cause) => core.whenAwake(() => answers.fail(cause)),
-        },
-      });
-      if (!there) core.whenAwake(() => answers.fail('DESTINATION_OUT_OF_ORDER'));
-    });
   }
 
   const calls: Calls = {

@@ -1,8 +1,10 @@
 /** What all parts of one simulated node share: who it is, its channels, its timers, and the way its events go out. */
 import { randomUUID } from 'node:crypto';
+import type { Socket } from 'node:net';
 import type { Logger } from '../infra/logger';
 import type { Element } from '../freeswitch/xml/document';
 import type { TakeIn } from './calls';
+import { createDisk, type Disk } from './disk';
 import type { Leg } from './leg';
 import { post, readAnswer } from './xml-client';
 
@@ -22,6 +24,13 @@ export interface FaultState {
   /** How many of the next originates are refused, and with what. */
   refusals: number;
   refusalCause: string;
+  /** How many of the next commands that change something are answered +OK and not carried out. */
+  lostCommands: number;
+  lostPattern: RegExp;
+  /** Nothing can be written any more. */
+  diskFull: boolean;
+  /** Files that are recorded stay as large as they are. */
+  recordingsStalled: boolean;
 }
 
 const XML_TIMEOUT_MS = 5000;
@@ -35,7 +44,15 @@ export class NodeCore {
     replyDelayMs: 0,
     refusals: 0,
     refusalCause: 'NORMAL_TEMPORARY_FAILURE',
+    lostCommands: 0,
+    lostPattern: /^/,
+    diskFull: false,
+    recordingsStalled: false,
   };
+  /** Connections it made itself: they end with it. */
+  readonly sockets = new Set<Socket>();
+  /** What a fault of FreeSWITCH's own does: the process is gone. Set by the node. */
+  crash: (why: string) => void = () => undefined;
   readonly coreUuid: string = randomUUID();
   readonly startedMs: number;
   readonly maxSessions = 1000;
@@ -51,6 +68,8 @@ export class NodeCore {
   #sequence = 0;
   readonly #timers = new Set<NodeJS.Timeout>();
   #whenThawed: (() => void)[] = [];
+  #answering = 0;
+  #behindAnswers: (() => void)[] = [];
 
   constructor(
     readonly name: string,
@@ -61,6 +80,7 @@ export class NodeCore {
     readonly password: string,
     readonly clock: () => number,
     readonly logger: Logger,
+    readonly disk: Disk = createDisk(),
   ) {
     this.startedMs = clock();
   }
@@ -102,6 +122,26 @@ export class NodeCore {
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
     this.#whenThawed = [];
+    for (const socket of this.sockets) socket.destroy();
+  }
+
+  /** While a command runs, what it causes is told behind its answer: one thread of FreeSWITCH writes both. */
+  answerFirst<T>(run: () => T): T {
+    this.#answering += 1;
+    try {
+      return run();
+    } finally {
+      setImmediate(() => {
+        this.#answering -= 1;
+        if (this.#answering === 0) for (const tell of this.#behindAnswers.splice(0)) tell();
+      });
+    }
+  }
+
+  /** Tells now, or behind the answers that are under way. */
+  tell(run: () => void): void {
+    if (this.#answering > 0) this.#behindAnswers.push(run);
+    else run();
   }
 
   /** The headers every event and every question begins with. */
@@ -135,7 +175,8 @@ export class NodeCore {
         const head: EventBody = subclass === undefined ? {} : { 'Event-Subclass': subclass };
         json = JSON.stringify({ ...head, ...this.stamp(name, file, fn), ...body() });
       }
-      listener.deliver(json);
+      const text = json;
+      this.tell(() => listener.deliver(text));
     }
   }
 
@@ -165,13 +206,14 @@ export class NodeCore {
     });
   }
 
-  configuration(name: string): Promise<Element | undefined> {
+  configuration(name: string, fields: Record<string, string> = {}): Promise<Element | undefined> {
     return this.ask({
       section: 'configuration',
       tag_name: 'configuration',
       key_name: 'name',
       key_value: name,
       ...this.stamp('REQUEST_PARAMS', 'switch_xml.c', 'switch_xml_open_cfg'),
+      ...fields,
     });
   }
 

@@ -80,16 +80,15 @@ function serve(core: NodeCore, api: Api, socket: Socket, password: string): void
     void api.run(line).then((body) =>
       core.whenAwake(() => {
         if (!listener.wants('BACKGROUND_JOB', undefined)) return;
-        listener.deliver(
-          JSON.stringify({
-            ...core.stamp('BACKGROUND_JOB', 'mod_event_socket.c', 'api_exec'),
-            'Job-UUID': jobId,
-            'Job-Command': at < 0 ? line : line.slice(0, at),
-            ...(at < 0 ? {} : { 'Job-Command-Arg': line.slice(at + 1) }),
-            'Content-Length': String(Buffer.byteLength(body)),
-            _body: body,
-          }),
-        );
+        const json = JSON.stringify({
+          ...core.stamp('BACKGROUND_JOB', 'mod_event_socket.c', 'api_exec'),
+          'Job-UUID': jobId,
+          'Job-Command': at < 0 ? line : line.slice(0, at),
+          ...(at < 0 ? {} : { 'Job-Command-Arg': line.slice(at + 1) }),
+          'Content-Length': String(Buffer.byteLength(body)),
+          _body: body,
+        });
+        core.tell(() => listener.deliver(json));
       }),
     );
   }

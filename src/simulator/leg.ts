@@ -1,9 +1,12 @@
 /** One simulated channel: what FreeSWITCH keeps of it, and the headers its events carry. */
+import type { PhoneBehaviour } from './registrar';
 
 /** The other end of a channel: a phone, or a channel of another node. */
 export interface FarEnd {
   ringing?(): void;
   answered?(): void;
+  /** The node plays something to it, or stops. */
+  heard?(sounding: boolean): void;
   /** The node ended it. */
   ended(cause: string): void;
 }
@@ -43,6 +46,19 @@ export class Leg {
   /** Bridged with at this moment. */
   peer?: Leg;
   far?: FarEnd;
+  /** Who holds the phone at the other end, wherever that is. */
+  person?: () => PhoneBehaviour;
+  hasVideo = false;
+  /** The same in every room of its life: FreeSWITCH keeps it with the channel. */
+  memberId?: number;
+  /** Ends its stay in a room; set while it is in one. */
+  leaveRoom?: () => void;
+  /** Set while it is in a room: its sound began, or ended. */
+  onTalk?: (talking: boolean) => void;
+  isSounding = false;
+  /** Keys that were pressed and not taken yet. */
+  digits = '';
+  onDigits?: () => void;
   readonly variables = new Map<string, string>();
   /** Each run of a plan has a number, so that one that was transferred away from stops. */
   run = 0;

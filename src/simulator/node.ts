@@ -4,11 +4,23 @@ import { createApi, heartbeat } from './api-commands';
 import { createCalls } from './calls';
 import { NodeCore } from './core';
 import { openEventSocket, type EventSocket } from './event-socket';
+import { createDisk, type Disk } from './disk';
+import {
+  createGuest,
+  dialFrom,
+  identityOf,
+  type DialExtras,
+  type DialledCall,
+  type GuestOptions,
+  type SimulatedGuest,
+} from './dialling';
 import { createPlans } from './plan';
 import { createRegistrar, type PhoneBehaviour, type PhoneOptions, type Registration } from './registrar';
+import { createRooms } from './rooms';
 import { child, pairs } from './xml-client';
 import { enterYard, leaveYard } from './yard';
 
+export type { DialExtras, DialledCall, GuestOptions, SimulatedGuest } from './dialling';
 export type { PhoneBehaviour, PhoneOptions } from './registrar';
 
 export interface SimulatedNodeOptions {
@@ -32,19 +44,11 @@ export interface SimulatedPhone {
   readonly username: string;
   readonly domain: string;
   /** Where it is in the call it dialled itself. */
-  dial(number: string, options?: { callerName?: string; hangupAfterMs?: number }): DialledCall;
+  dial(number: string, options?: DialExtras): DialledCall;
   behave(behaviour: PhoneBehaviour): void;
   /** Registers again. @returns the SIP status */
   refresh(expiresSeconds?: number): Promise<number>;
   unregister(): void;
-}
-
-export interface DialledCall {
-  /** The channel's uuid; undefined where the node is gone. */
-  readonly legId: string | undefined;
-  readonly answered: Promise<boolean>;
-  readonly ended: Promise<string>;
-  hangup(): void;
 }
 
 export interface Faults {
@@ -57,6 +61,12 @@ export interface Faults {
   refuse(count: number, cause?: string): void;
   delayReplies(ms: number): void;
   silenceHeartbeats(silent?: boolean): void;
+  /** The next `count` commands that would change something (and match) are answered +OK, and nothing is done. */
+  loseCommands(count: number, matching?: RegExp): void;
+  /** Nothing can be written: recordings don't start, and those that run end. */
+  fillDisk(full?: boolean): void;
+  /** Files that are recorded stop growing, and nobody is told. */
+  stallRecordings(stalled?: boolean): void;
 }
 
 export interface SimulatedNode {
@@ -69,9 +79,17 @@ export interface SimulatedNode {
   readonly faults: Faults;
   /** @throws Error naming the SIP status where the directory does not let it in */
   registerPhone(o: PhoneOptions): Promise<SimulatedPhone>;
+  /** Somebody who only dials, with the credentials of a grant: an INVITE is their first word. */
+  addGuest(o: GuestOptions): SimulatedGuest;
   phones(): { id: string; username: string; domain: string }[];
+  /** Its rooms: names and who is in them. */
+  rooms(): { name: string; legIds: string[] }[];
+  /** Its own folder; what it recorded is there also after kill(). */
+  readonly folder: string;
   /** Ports closed, calls gone, no event told: kill -9. */
   kill(): Promise<void>;
+  /** Takes the folder away; after kill(). */
+  discard(): void;
   /** After kill: the same node with a new Core-UUID and nothing in it. */
   restart(): Promise<void>;
 }
@@ -83,21 +101,40 @@ interface Life {
   password: string;
   registrar: ReturnType<typeof createRegistrar>;
   calls: ReturnType<typeof createCalls>;
+  rooms: ReturnType<typeof createRooms>;
   beat: NodeJS.Timeout;
 }
 
 const BOOT_TIMEOUT_MS = 15_000;
 const BOOT_PAUSE_MS = 250;
 /** Asked for by a real node's modules as they load. */
-const OTHER_CONFIGURATIONS = ['acl.conf', 'sofia.conf'];
+const OTHER_CONFIGURATIONS = ['acl.conf', 'sofia.conf', 'conference.conf'];
 
 /** @throws Error where Switchyard gives it no Event Socket configuration in time, or the port is taken */
 export async function startSimulatedNode(o: SimulatedNodeOptions): Promise<SimulatedNode> {
-  let life: Life | undefined = await boot(o);
+  const disk = createDisk();
+  let life: Life | undefined = await boot(o, disk);
+  const kill = async (): Promise<void> => {
+    const ending = life;
+    life = undefined;
+    if (!ending) return;
+    clearInterval(ending.beat);
+    ending.core.end();
+    leaveYard(ending.core);
+    await ending.socket.close();
+  };
+  const watchCrash = (): void => {
+    const { core } = alive();
+    core.crash = (why) => {
+      o.logger.warn({ node: o.name, why }, 'a simulated node crashed, as a real one does');
+      void kill();
+    };
+  };
   const alive = (): Life => {
     if (!life) throw new Error(`${o.name} is not running`);
     return life;
   };
+  watchCrash();
   return {
     name: o.name,
     get eslPort() {
@@ -116,6 +153,13 @@ export async function startSimulatedNode(o: SimulatedNodeOptions): Promise<Simul
       return life !== undefined;
     },
     faults: createFaults(alive),
+    addGuest: (options) => createGuest(alive, options),
+    rooms: () =>
+      [...alive().rooms.byName.values()].map((r) => ({ name: r.name, legIds: r.members.map((m) => m.leg.uuid) })),
+    get folder() {
+      return disk.folder;
+    },
+    discard: () => disk.remove(),
     phones: () =>
       alive()
         .registrar.all()
@@ -125,42 +169,38 @@ export async function startSimulatedNode(o: SimulatedNodeOptions): Promise<Simul
       if (typeof made === 'number') throw new Error(`REGISTER of ${options.username}@${options.domain} got ${made}`);
       return phoneOf(alive, options, made);
     },
-    async kill() {
-      const ending = life;
-      life = undefined;
-      if (!ending) return;
-      clearInterval(ending.beat);
-      ending.core.end();
-      leaveYard(ending.core);
-      await ending.socket.close();
-    },
+    kill,
     async restart() {
-      if (!life) life = await boot(o);
+      if (life) return;
+      life = await boot(o, disk);
+      watchCrash();
     },
   };
 }
 
-async function boot(o: SimulatedNodeOptions): Promise<Life> {
+async function boot(o: SimulatedNodeOptions, disk: Disk): Promise<Life> {
   const query = new URL(o.xmlUrl).searchParams;
   const port = (name: string): number => Number(query.get(name)) || 0;
   const host = query.get('host') ?? '127.0.0.1';
   const clock = o.clock ?? Date.now;
-  const core = new NodeCore(o.name, host, port('sip'), port('internode'), o.xmlUrl, o.password, clock, o.logger);
+  const core = new NodeCore(o.name, host, port('sip'), port('internode'), o.xmlUrl, o.password, clock, o.logger, disk);
   const settings = await askUntil(core, o.bootTimeoutMs ?? BOOT_TIMEOUT_MS);
-  for (const name of OTHER_CONFIGURATIONS) await core.configuration(name);
+  for (const name of OTHER_CONFIGURATIONS)
+    await core.configuration(name, name === 'conference.conf' ? { presence: 'true' } : {});
   await takeCdrSettings(core);
   for (const profile of ['internal', 'internode'])
     await core.directory('', 'config_sofia', { purpose: 'gateways', profile });
   const registrar = createRegistrar(core);
   const calls = createCalls(core, registrar);
-  const api = createApi({ core, calls, registrar, plans: () => plans });
-  const plans = createPlans(core, calls, api.runNow);
+  const rooms = createRooms(core, calls);
+  const api = createApi({ core, calls, registrar, rooms, plans: () => plans });
+  const plans = createPlans(core, calls, rooms, api.runNow);
   const eslPort = o.eslPort ?? (Number(settings['listen-port']) || 8021);
   const password = settings.password ?? 'ClueCon';
   const socket = await openEventSocket(core, api, host, eslPort, password);
   enterYard(core);
   const beat = setInterval(() => heartbeat(core), o.heartbeatMs);
-  return { core, socket, password, registrar, calls, beat };
+  return { core, socket, password, registrar, calls, rooms, beat };
 }
 
 async function askUntil(core: NodeCore, timeoutMs: number): Promise<Record<string, string>> {
@@ -180,6 +220,11 @@ async function takeCdrSettings(core: NodeCore): Promise<void> {
   if (s.url) core.cdr = { url: s.url, credentials: s.cred ?? '', encode: s.encode === 'true' };
 }
 
+/** What a phone always does it does also in a call it dials; only how it takes calls is left out. */
+function withHabits({ talks, video, digits, quality }: PhoneBehaviour, extra: DialExtras): DialExtras {
+  return { talks, video, digits, quality, ...extra };
+}
+
 function createFaults(alive: () => Life): Faults {
   return {
     freeze() {
@@ -196,6 +241,11 @@ function createFaults(alive: () => Life): Faults {
     },
     delayReplies: (ms) => void (alive().core.faults.replyDelayMs = ms),
     silenceHeartbeats: (silent = true) => void (alive().core.faults.heartbeatsSilent = silent),
+    loseCommands(count, matching = /^/) {
+      Object.assign(alive().core.faults, { lostCommands: count, lostPattern: matching });
+    },
+    fillDisk: (full = true) => void (alive().core.faults.diskFull = full),
+    stallRecordings: (stalled = true) => void (alive().core.faults.recordingsStalled = stalled),
   };
 }
 
@@ -205,7 +255,7 @@ function phoneOf(alive: () => Life, options: PhoneOptions, made: Registration): 
     id: made.id,
     username: options.username,
     domain: options.domain,
-    dial: (number, extra = {}) => dialFrom(alive(), current, number, extra),
+    dial: (number, extra = {}) => dialFrom(alive(), identityOf(current), number, withHabits(current.behaviour, extra)),
     behave: (behaviour) => {
       current.behaviour = behaviour;
     },
@@ -219,56 +269,5 @@ function phoneOf(alive: () => Life, options: PhoneOptions, made: Registration): 
       return 200;
     },
     unregister: () => alive().registrar.unregister(current, 'unregister'),
-  };
-}
-
-function dialFrom(
-  life: Life,
-  phone: Registration,
-  number: string,
-  extra: { callerName?: string; hangupAfterMs?: number },
-): DialledCall {
-  let settleAnswer: (answered: boolean) => void = () => undefined;
-  let settleEnd: (cause: string) => void = () => undefined;
-  const answered = new Promise<boolean>((done) => (settleAnswer = done));
-  const ended = new Promise<string>((done) => (settleEnd = done));
-  const { core, calls } = life;
-  const leg = calls.takeIn({
-    profile: 'internal',
-    context: 'users',
-    destination: number,
-    callerName: extra.callerName ?? phone.username,
-    callerNumber: phone.username,
-    variables: {
-      sip_authorized: 'true',
-      sip_auth_username: phone.username,
-      sip_auth_realm: phone.domain,
-      user_name: phone.username,
-      domain_name: phone.domain,
-      sip_from_user: phone.username,
-      sip_from_host: phone.domain,
-      sip_to_host: phone.domain,
-      presence_id: `${phone.username}@${phone.domain}`,
-      ...phone.variables,
-    },
-    far: {
-      answered() {
-        settleAnswer(true);
-        if (extra.hangupAfterMs !== undefined)
-          core.later(extra.hangupAfterMs, () => leg && calls.hangup(leg, 'NORMAL_CLEARING'));
-      },
-      ended(cause) {
-        settleAnswer(false);
-        settleEnd(cause);
-      },
-    },
-  });
-  return {
-    legId: leg?.uuid,
-    answered,
-    ended,
-    hangup: () => {
-      if (leg) calls.hangup(leg, leg.answeredUs > 0 ? 'NORMAL_CLEARING' : 'ORIGINATOR_CANCEL');
-    },
   };
 }

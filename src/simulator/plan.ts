@@ -1,8 +1,11 @@
 /** Runs a channel through the plan it was answered with: the applications Switchyard uses, as FreeSWITCH runs them. */
 import type { Calls } from './calls';
+import { collectDigits } from './digits';
 import type { NodeCore } from './core';
 import type { Element } from '../freeswitch/xml/document';
 import type { Leg } from './leg';
+import { soundLengthMs } from './room-sounds';
+import type { Rooms } from './rooms';
 import { child, childrenOf } from './xml-client';
 
 export interface Step {
@@ -33,7 +36,7 @@ const SIP_CAUSES: Record<string, string> = {
 const GOES_ON = new Set(['NO_ANSWER', 'NO_USER_RESPONSE', 'ORIGINATOR_CANCEL']);
 const NEVER = new Promise<void>(() => undefined);
 
-export function createPlans(core: NodeCore, calls: Calls, api: (line: string) => string): Plans {
+export function createPlans(core: NodeCore, calls: Calls, rooms: Rooms, api: (line: string) => string): Plans {
   /** `${name}` is a variable, `${name(args)}` runs a command: on a simulated node as on a real one. */
   const expand = (text: string, leg?: Leg): string =>
     text.replace(/\$\{([^{}]*)\}/g, (_, inside: string) => {
@@ -99,12 +102,23 @@ export function createPlans(core: NodeCore, calls: Calls, api: (line: string) =>
         return pause(Number(data) || 0);
       case 'playback':
         calls.answer(leg);
-        return pause(1000);
+        return playback(leg, data);
+      case 'play_and_get_digits':
+        calls.answer(leg);
+        return collectDigits(core, leg, data);
+      case 'set_profile_var':
+        return setProfileVariable(leg, data);
+      case 'transfer': {
+        const [extension = '', , context] = data.split(' ');
+        plans.transfer(leg, extension, context ?? leg.context);
+        return;
+      }
+      case 'conference':
+        return rooms.enter(leg, data);
       case 'echo':
         calls.answer(leg);
         return NEVER;
       case 'park':
-      case 'conference':
         calls.answer(leg);
         return NEVER;
       case 'bridge':
@@ -115,6 +129,24 @@ export function createPlans(core: NodeCore, calls: Calls, api: (line: string) =>
   }
 
   const pause = (ms: number): Promise<void> => new Promise((done) => void core.later(ms, done));
+
+  async function playback(leg: Leg, file: string): Promise<void> {
+    const ms = soundLengthMs(file);
+    if (ms === undefined) {
+      leg.variables.set('playback_terminator_used', '');
+      return;
+    }
+    leg.far?.heard?.(true);
+    await pause(ms);
+    leg.far?.heard?.(false);
+  }
+
+  function setProfileVariable(leg: Leg, data: string): void {
+    const at = data.indexOf('=');
+    const [name, value] = [data.slice(0, at), data.slice(at + 1)];
+    if (name === 'caller_id_name') leg.callerName = value;
+    if (name === 'caller_id_number') leg.callerNumber = value;
+  }
 
   function setVariable(leg: Leg, data: string, exported: boolean): void {
     const nolocal = exported && data.startsWith('nolocal:');
@@ -170,8 +202,14 @@ export function createPlans(core: NodeCore, calls: Calls, api: (line: string) =>
   const plans: Plans = {
     route,
     expand,
-    run: (leg, steps) => runSteps(leg, steps, ++leg.run),
+    run(leg, steps) {
+      leg.run += 1;
+      leg.leaveRoom?.();
+      return runSteps(leg, steps, leg.run);
+    },
     transfer(leg, extension, context) {
+      leg.run += 1;
+      leg.leaveRoom?.();
       leg.rdnis = leg.destination;
       leg.destination = extension;
       leg.context = context;

@@ -12,6 +12,14 @@ export interface PhoneBehaviour {
   ringOnly?: boolean;
   /** Hangs up this long after it answered. */
   hangupAfterMs?: number;
+  /** Speaks all the time, or in turns. */
+  talks?: true | { forMs: number; pauseMs: number };
+  /** Has a camera. */
+  video?: boolean;
+  /** What is pressed when keys are asked for, one entry each time. */
+  digits?: string[];
+  /** How well it is heard by the node. */
+  quality?: { lossPercent?: number; jitterMs?: number; mos?: number };
 }
 
 export interface PhoneOptions {

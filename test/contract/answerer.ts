@@ -13,6 +13,7 @@ import {
   type XmlRequest,
 } from '../../src/freeswitch/xml';
 import type { NodePorts } from './harness';
+import { roomConfiguration, roomPlan, type RoomProfiles } from './rooms-answerer';
 
 export const DOMAIN = 'clinic.test';
 export const PASSWORD = 'a phone password';
@@ -25,11 +26,22 @@ export interface Answerer {
   forms: Record<string, string>[];
   cdrs: { contentType: string; body: string }[];
   authorizations: Set<string>;
+  /** The rooms that may start or be entered, each with its profile. */
+  rooms: RoomProfiles;
+  /** What was uploaded by PUT: path and body. */
+  uploads: { path: string; body: Buffer; headers: Record<string, unknown> }[];
   close(): Promise<void>;
 }
 
 export async function openAnswerer(nodeName: string, password: string, ports: NodePorts): Promise<Answerer> {
-  const seen: Omit<Answerer, 'xmlUrl' | 'close'> = { requests: [], forms: [], cdrs: [], authorizations: new Set() };
+  const seen: Omit<Answerer, 'xmlUrl' | 'close'> = {
+    requests: [],
+    forms: [],
+    cdrs: [],
+    authorizations: new Set(),
+    rooms: new Map(),
+    uploads: [],
+  };
   let base = '';
   const settings = (): Parameters<typeof configurationXml>[1] => ({
     name: nodeName,
@@ -50,7 +62,12 @@ export async function openAnswerer(nodeName: string, password: string, ports: No
   });
 
   function answer(request: XmlRequest): string {
-    if (request.kind === 'configuration') return configurationXml(request.name, settings()) ?? notFoundXml();
+    if (request.kind === 'configuration')
+      return (
+        roomConfiguration(request.name, request.conferenceName, seen.rooms, settings()) ??
+        configurationXml(request.name, settings()) ??
+        notFoundXml()
+      );
     if (request.kind === 'user' && request.domain === DOMAIN && USERS.has(request.username)) {
       const { username, domain } = request;
       return userXml({
@@ -66,6 +83,8 @@ export async function openAnswerer(nodeName: string, password: string, ports: No
     if (request.kind !== 'dialplan') return notFoundXml();
     const callId = request.callId ?? 'contract-call';
     if (request.destination === 'echo') return echoPlan({ callId });
+    const room = roomPlan(request.destination);
+    if (room !== undefined) return room;
     if (request.destination === 'refuse') return refusePlan({ sipStatus: 404, reason: 'nobody', callId });
     if (!USERS.has(request.destination)) return notFoundXml();
     return bridgeToUserPlan({
@@ -79,7 +98,13 @@ export async function openAnswerer(nodeName: string, password: string, ports: No
   }
 
   const server = createServer((request, response) => {
-    void readText(request).then((body) => {
+    void readBytes(request).then((bytes) => {
+      if (request.method === 'PUT') {
+        seen.uploads.push({ path: request.url ?? '', body: bytes, headers: request.headers });
+        response.statusCode = 201;
+        return response.end('kept');
+      }
+      const body = bytes.toString('utf8');
       seen.authorizations.add(request.headers.authorization ?? '');
       if (request.url?.startsWith('/cdr')) {
         seen.cdrs.push({ contentType: request.headers['content-type'] ?? '', body });
@@ -107,8 +132,8 @@ export async function openAnswerer(nodeName: string, password: string, ports: No
   };
 }
 
-async function readText(request: IncomingMessage): Promise<string> {
+async function readBytes(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.concat(chunks);
 }

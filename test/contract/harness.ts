@@ -7,6 +7,8 @@ export interface PhoneBehaviour {
   reject?: boolean;
   ringOnly?: boolean;
   hangupAfterMs?: number;
+  /** Takes a picture as well. */
+  video?: boolean;
 }
 
 export interface ContractPhone {

@@ -31,6 +31,20 @@ function parseSip(text: string): SipMessage {
 
 const one = (message: SipMessage, name: string): string => message.headers.get(name)?.[0] ?? '';
 
+/** Takes PCMU, and VP8 where the phone has a picture; every other line of the offer is declined. */
+function answerSdp(offer: string, port: number, video: boolean): string {
+  const vp8 = /a=rtpmap:(\d+) VP8\/90000/i.exec(offer)?.[1];
+  const lines = offer.split(/\r?\n/).filter((line) => line.startsWith('m='));
+  const media = (lines.length > 0 ? lines : ['m=audio 0 RTP/AVP 0']).map((line) => {
+    const [kind, , transport = 'RTP/AVP', first = '0'] = line.slice(2).split(' ');
+    if (kind === 'audio') return `m=audio ${port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n`;
+    if (kind === 'video' && video && vp8)
+      return `m=video ${port + 2} ${transport} ${vp8}\r\na=rtpmap:${vp8} VP8/90000\r\n`;
+    return `m=${kind} 0 ${transport} ${first}\r\n`;
+  });
+  return `v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n${media.join('')}`;
+}
+
 /** @param o where the node's internal profile listens, who registers there, and how the phone treats calls */
 export async function openSipPhone(o: {
   nodePort: number;
@@ -143,8 +157,7 @@ export async function openSipPhone(o: {
     if (b.ringOnly) return;
     later(b.answerAfterMs ?? 100, () => {
       if (cancelled.has(id)) return;
-      const sdp = `v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio ${port + 2} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n`;
-      reply(invite, '200 OK', from, sdp);
+      reply(invite, '200 OK', from, answerSdp(invite.body, port + 2, b.video === true));
       if (b.hangupAfterMs !== undefined) later(b.hangupAfterMs, () => hangUp(invite, from));
     });
   }

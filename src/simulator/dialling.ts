@@ -1,0 +1,140 @@
+/** Calls that people make into a simulated node: from a phone that registered, or as a guest who only dials. */
+import type { Calls } from './calls';
+import type { NodeCore } from './core';
+import { press } from './digits';
+import type { Leg } from './leg';
+import { findUser, md5, type PhoneBehaviour, type Registration } from './registrar';
+
+/** What a call is made with; the phone's own behaviour where it is left out. */
+export interface DialExtras extends Pick<PhoneBehaviour, 'talks' | 'video' | 'digits' | 'quality' | 'hangupAfterMs'> {
+  callerName?: string;
+}
+
+export interface DialledCall {
+  /** The channel's uuid; undefined where the node is gone, or let nobody in. */
+  readonly legId: string | undefined;
+  readonly answered: Promise<boolean>;
+  readonly ended: Promise<string>;
+  hangup(): void;
+  /** Presses keys. */
+  press(digits: string): void;
+  /** Begins or stops to speak. */
+  talk(talking: boolean): void;
+}
+
+/** Who dials, as the node's directory knows them. */
+export interface Identity {
+  username: string;
+  domain: string;
+  variables: Record<string, string>;
+}
+
+export interface GuestOptions {
+  username: string;
+  /** The realm it authenticates against; also the domain. */
+  realm: string;
+  /** MD5 of `user:realm:password`, as a grant gives it. */
+  ha1: string;
+  displayName?: string;
+}
+
+export interface SimulatedGuest {
+  readonly username: string;
+  /** @throws Error naming the SIP status where the directory does not let it in */
+  dial(number: string, extra?: DialExtras): Promise<DialledCall>;
+}
+
+interface Place {
+  core: NodeCore;
+  calls: Calls;
+}
+
+/** @param alive throws where the node is down */
+export function createGuest(alive: () => Place, o: GuestOptions): SimulatedGuest {
+  return {
+    username: o.username,
+    async dial(number, extra = {}) {
+      const place = alive();
+      const user = findUser(
+        await place.core.directory(o.realm, 'sofia_reg_parse_auth', {
+          action: 'sip_auth',
+          sip_profile: 'internal',
+          sip_user_agent: 'Switchyard simulator',
+          sip_auth_username: o.username,
+          sip_auth_realm: o.realm,
+          sip_auth_method: 'INVITE',
+          sip_to_user: number,
+          sip_to_host: o.realm,
+          key: 'id',
+          user: o.username,
+          domain: o.realm,
+          ip: '127.0.0.1',
+        }),
+      );
+      const expected =
+        user && (user.params['a1-hash'] ?? md5(`${o.username}:${o.realm}:${user.params.password ?? ''}`));
+      if (!user || expected !== o.ha1) throw new Error(`INVITE of ${o.username}@${o.realm} got 403`);
+      const identity = { username: o.username, domain: o.realm, variables: user.variables };
+      return dialFrom(place, identity, number, { callerName: o.displayName, ...extra });
+    },
+  };
+}
+
+export const identityOf = (r: Registration): Identity => ({
+  username: r.username,
+  domain: r.domain,
+  variables: r.variables,
+});
+
+export function dialFrom({ core, calls }: Place, who: Identity, number: string, extra: DialExtras): DialledCall {
+  let settleAnswer: (answered: boolean) => void = () => undefined;
+  let settleEnd: (cause: string) => void = () => undefined;
+  const answered = new Promise<boolean>((done) => (settleAnswer = done));
+  const ended = new Promise<string>((done) => (settleEnd = done));
+  const person: PhoneBehaviour = { ...extra, digits: extra.digits ? [...extra.digits] : undefined };
+  const leg: Leg | undefined = calls.takeIn({
+    profile: 'internal',
+    context: 'users',
+    destination: number,
+    callerName: extra.callerName ?? who.username,
+    callerNumber: who.username,
+    variables: {
+      sip_authorized: 'true',
+      sip_auth_username: who.username,
+      sip_auth_realm: who.domain,
+      user_name: who.username,
+      domain_name: who.domain,
+      sip_from_user: who.username,
+      sip_from_host: who.domain,
+      sip_to_host: who.domain,
+      presence_id: `${who.username}@${who.domain}`,
+      ...who.variables,
+    },
+    person: () => person,
+    far: {
+      answered() {
+        settleAnswer(true);
+        if (extra.hangupAfterMs !== undefined)
+          core.later(extra.hangupAfterMs, () => leg && calls.hangup(leg, 'NORMAL_CLEARING'));
+      },
+      ended(cause) {
+        settleAnswer(false);
+        settleEnd(cause);
+      },
+    },
+  });
+  return {
+    legId: leg?.uuid,
+    answered,
+    ended,
+    hangup: () => {
+      if (leg) calls.hangup(leg, leg.answeredUs > 0 ? 'NORMAL_CLEARING' : 'ORIGINATOR_CANCEL');
+    },
+    press: (digits) => leg && press(leg, digits),
+    talk(talking) {
+      if (!leg) return;
+      leg.isSounding = talking;
+      leg.onTalk?.(talking);
+    },
+  };
+}

@@ -1,0 +1,225 @@
+/** Writes rooms and calls into files that really grow, or to an address that is really connected to — and fails as a node does. */
+import { appendFileSync, closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { dirname } from 'node:path';
+import type { NodeCore } from './core';
+import { tellRoom } from './room-events';
+import type { Recording, Room } from './room';
+
+const OPEN_AFTER_MS = 10;
+const GROW_EVERY_MS = 200;
+/** A mixed picture with sound; FreeSWITCH's own figure depends on what is seen. */
+const PICTURE_BYTES_A_SECOND = 40_000;
+const RTMP_PORT = 1935;
+/** Version and time of an RTMP greeting, then 1528 bytes of anything. */
+const RTMP_GREETING = Buffer.concat([Buffer.from([3]), Buffer.alloc(1536, 0x5a)]);
+
+/** Where sound or picture goes while it is recorded. */
+export interface Sink {
+  readonly bytes: number;
+  readonly elapsedMs: number;
+  pause(paused: boolean): void;
+  close(): void;
+}
+
+/** @param failed called when nothing more can be written: a full disk, a closed connection */
+export type OpenSink = (opened: (sink: Sink | undefined) => void, failed: () => void) => () => void;
+
+/** @returns what to call to give up before it is open */
+export function openSink(core: NodeCore, target: string, rate: number, picture: boolean): OpenSink {
+  return (opened, failed) => {
+    if (/^rtmps?:\/\//.test(target)) return openConnection(core, target, opened, failed);
+    return core.later(OPEN_AFTER_MS, () => opened(openFile(core, target, rate, picture, failed)));
+  };
+}
+
+function openFile(core: NodeCore, path: string, rate: number, picture: boolean, failed: () => void): Sink | undefined {
+  if (core.faults.diskFull || !core.disk.owns(path)) return undefined;
+  const wav = path.endsWith('.wav');
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, wav ? wavHead(rate, 0) : Buffer.alloc(48));
+  } catch {
+    return undefined;
+  }
+  const aSecond = picture && !wav ? PICTURE_BYTES_A_SECOND : rate * 2;
+  let bytes = wav ? 44 : 48;
+  let runMs = 0;
+  let lastMs = core.clock();
+  let paused = false;
+  let open = true;
+  let stopTimer = (): void => undefined;
+  const grow = (): void => {
+    const now = core.clock();
+    const passed = now - lastMs;
+    lastMs = now;
+    if (paused) return;
+    runMs += passed;
+    if (core.faults.recordingsStalled) return;
+    const block = Buffer.alloc(Math.floor((passed * aSecond) / 2000) * 2, 0x11);
+    try {
+      appendFileSync(path, block);
+      bytes += block.length;
+    } catch {
+      failed();
+    }
+  };
+  const tick = (): void => {
+    stopTimer = core.later(GROW_EVERY_MS, () => {
+      if (!open) return;
+      if (core.faults.diskFull) return failed();
+      grow();
+      if (open) tick();
+    });
+  };
+  tick();
+  return {
+    get bytes() {
+      return bytes;
+    },
+    get elapsedMs() {
+      return runMs;
+    },
+    pause(value) {
+      grow();
+      paused = value;
+    },
+    close() {
+      if (!open) return;
+      if (!core.faults.diskFull) grow();
+      open = false;
+      stopTimer();
+      if (wav) rewriteHead(path, wavHead(rate, bytes - 44));
+    },
+  };
+}
+
+function rewriteHead(path: string, head: Buffer): void {
+  try {
+    const file = openSync(path, 'r+');
+    writeSync(file, head, 0, head.length, 0);
+    closeSync(file);
+  } catch {
+    return; // somebody took the file away meanwhile: a real node does not notice either
+  }
+}
+
+function wavHead(rate: number, bytes: number): Buffer {
+  const head = Buffer.alloc(44);
+  head.write('RIFF', 0, 'latin1');
+  head.writeUInt32LE(36 + bytes, 4);
+  head.write('WAVEfmt ', 8, 'latin1');
+  head.writeUInt32LE(16, 16);
+  head.writeUInt16LE(1, 20);
+  head.writeUInt16LE(1, 22);
+  head.writeUInt32LE(rate, 24);
+  head.writeUInt32LE(rate * 2, 28);
+  head.writeUInt16LE(2, 32);
+  head.writeUInt16LE(16, 34);
+  head.write('data', 36, 'latin1');
+  head.writeUInt32LE(bytes, 40);
+  return head;
+}
+
+/** Greets as a publisher does, and stays until the other side ends it. */
+function openConnection(
+  core: NodeCore,
+  target: string,
+  opened: (sink: Sink | undefined) => void,
+  failed: () => void,
+): () => void {
+  const { host, port } = addressOf(target);
+  const startedMs = core.clock();
+  let settled = false;
+  const settle = (sink: Sink | undefined): void => {
+    if (settled) return;
+    settled = true;
+    core.whenAwake(() => opened(sink));
+  };
+  const socket: Socket = connect({ host, port });
+  core.sockets.add(socket);
+  socket.once('connect', () => {
+    socket.write(RTMP_GREETING);
+    socket.resume();
+    settle({
+      get bytes() {
+        return socket.bytesWritten;
+      },
+      get elapsedMs() {
+        return core.clock() - startedMs;
+      },
+      pause: () => undefined,
+      close: () => socket.destroy(),
+    });
+  });
+  socket.on('error', () => settle(undefined));
+  socket.once('close', () => {
+    core.sockets.delete(socket);
+    if (settled) core.whenAwake(failed);
+    settle(undefined);
+  });
+  return () => socket.destroy();
+}
+
+/** @throws never: what is no address is one nobody answers at */
+function addressOf(target: string): { host: string; port: number } {
+  const found = /^rtmps?:\/\/(\[[^\]]+\]|[^:/]+)(?::(\d+))?/.exec(target);
+  return { host: found?.[1]?.replace(/[[\]]/g, '') ?? '127.0.0.1', port: Number(found?.[2]) || RTMP_PORT };
+}
+
+/** Starts a thread, as FreeSWITCH does: whether it works is told later, by an event. */
+export function startRecording(core: NodeCore, room: Room, asked: string, nextId: () => number): void {
+  const rate = Number(room.profile.rate) || 8000;
+  const c = room.canvas;
+  const parameters = c
+    ? `{video_time_audio=false,channels=1,samplerate=${rate},vw=${c.width},vh=${c.height},fps=${c.fps.toFixed(2)}}`
+    : '';
+  const recording: Recording = {
+    asked,
+    path: parameters + asked,
+    startedMs: core.clock(),
+    paused: false,
+    running: false,
+    pause: () => undefined,
+    stop: () => undefined,
+  };
+  room.recordings.unshift(recording);
+  nextId();
+  let sink: Sink | undefined;
+  let over = false;
+  const end = (): void => {
+    if (over) return;
+    over = true;
+    sink?.close();
+    giveUp();
+    room.recordings = room.recordings.filter((r) => r !== recording);
+    tellRoom(core, room, 'stop-recording', {
+      Path: recording.path,
+      'Other-Recordings': String(room.recordings.length > 0),
+      'Samples-Out': String(Math.floor(((sink?.elapsedMs ?? 0) * rate) / 1000)),
+      Samplerate: String(rate),
+      'Milliseconds-Elapsed': String(Math.floor(sink?.elapsedMs ?? 0)),
+      ...(sink && sink.bytes > 0 && c ? { 'Record-File-Size': String(sink.bytes) } : {}),
+    });
+  };
+  recording.stop = end;
+  recording.pause = (paused) => {
+    recording.paused = paused;
+    sink?.pause(paused);
+  };
+  const giveUp = openSink(
+    core,
+    asked.replace(/^(\{[^}]*\}\s*)+/, ''),
+    rate,
+    c !== undefined,
+  )((opened) => {
+    if (over) return opened?.close();
+    sink = opened;
+    recording.running = opened !== undefined;
+    tellRoom(core, room, 'start-recording', {
+      Path: recording.path,
+      ...(opened ? {} : { Error: 'File could not be opened for recording' }),
+    });
+    if (!opened) end();
+  }, end);
+}
