@@ -33,6 +33,12 @@ const schema = z.object({
   NODE_JOIN_TOKEN: z.string().min(16),
   /** Made an admin API key at the first start, so that there is a first key. */
   BOOTSTRAP_API_KEY: z.string().min(24).optional(),
+  /** What this replica does: `api` answers, `worker` dials, `supervisor` follows the nodes. */
+  ROLES: z
+    .string()
+    .default('api,worker,supervisor')
+    .transform((text) => text.split(',').map((role) => role.trim()))
+    .pipe(z.array(z.enum(['api', 'worker', 'supervisor'])).min(1)),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
   HEARTBEAT_SECONDS: z.coerce.number().int().min(1).max(60).default(2),
   NODE_COMMAND_TIMEOUT_MS: ms.default(5000),
@@ -65,6 +71,7 @@ export interface Config {
   readonly secretKey: Buffer;
   readonly nodeJoinToken: string;
   readonly bootstrapApiKey: string | undefined;
+  readonly roles: readonly ('api' | 'worker' | 'supervisor')[];
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
   readonly heartbeatSeconds: number;
   readonly nodeCommandTimeoutMs: number;
@@ -97,6 +104,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     secretKey: Buffer.from(e.SWITCHYARD_SECRET, 'base64'),
     nodeJoinToken: e.NODE_JOIN_TOKEN,
     bootstrapApiKey: e.BOOTSTRAP_API_KEY,
+    roles: e.ROLES,
     logLevel: e.LOG_LEVEL,
     heartbeatSeconds: e.HEARTBEAT_SECONDS,
     nodeCommandTimeoutMs: e.NODE_COMMAND_TIMEOUT_MS,

@@ -27,7 +27,7 @@ const FLOORS = ['main', 'http', 'domains', 'freeswitch', 'infra', 'ground'];
 
 function floorOf(path: string): string | undefined {
   if (/^src\/(config|errors)(\.ts)?$/.test(path)) return 'ground';
-  if (/^src\/main(\.ts)?$/.test(path)) return 'main';
+  if (/^src\/main(\.ts|\/.*)?$/.test(path)) return 'main';
   return /^src\/(http|domains|freeswitch|infra|simulator|web)(\/|$)/.exec(path)?.[1];
 }
 

@@ -93,6 +93,7 @@ export async function openYard(
     secretKey: SECRET,
     nodeJoinToken: JOIN_TOKEN,
     bootstrapApiKey: ADMIN_KEY,
+    roles: ['api', 'worker', 'supervisor'],
     logLevel: 'debug',
     heartbeatSeconds: 2,
     nodeCommandTimeoutMs: 2000,

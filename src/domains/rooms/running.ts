@@ -4,10 +4,11 @@ import { compareRooms, moveSessionsOfNode, sweepSessions, type CompareDeps } fro
 import { drainOf, type DrainDeps } from './drain';
 import type { EnteringDeps } from './entering';
 import { createRoomHooks, type RoomHooksOwner } from './hooks';
-import { takeLeft, takeRoomEvent } from './participants';
+import { markLeft, takeLeft, takeRoomEvent } from './participants';
+import type { ParticipantRow } from './participants.store';
 import type { RoomRow } from './rooms.store';
 import { closeSession, openSession, type Opened, type OpenOptions, type SessionDeps } from './sessions';
-import { findLivingSession, type SessionRow } from './sessions.store';
+import type { SessionRow } from './sessions.store';
 import { readSettings, sessionUnits } from './settings';
 import type { NodeRow } from '../nodes/nodes.store';
 
@@ -34,7 +35,8 @@ export interface RunningRooms {
   /** The deadline of a drain: everybody is told to move. */
   empty(node: NodeRow): Promise<void>;
   sweep(now: Date): Promise<void>;
-  findSession(roomId: string): Promise<SessionRow | undefined>;
+  /** Writes down that somebody is out of a room. */
+  markLeft(participant: ParticipantRow, at: Date, reason: string): Promise<boolean>;
 }
 
 /** Where a browser signals to a node. */
@@ -85,6 +87,6 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
     takeNodeGone: (nodeId) => moveSessionsOfNode(compare, nodeId, 'node_died'),
     empty: (node) => drainOf(compare, node),
     sweep: (now) => sweepSessions(compare, now),
-    findSession: (roomId) => findLivingSession(o.db, roomId),
+    markLeft: (participant, at, reason) => markLeft(compare, participant, at, reason),
   };
 }

@@ -1,0 +1,109 @@
+/** Puts the rooms of the house together: what they can do, before any role makes them do it. */
+import type { Config } from '../config';
+import { createCall, type CallDeps } from '../domains/calls/calls';
+import { findCall } from '../domains/calls/calls.store';
+import { answerCall } from '../domains/calls/progress';
+import { openGrants } from '../domains/grants/open';
+import { createClaims } from '../domains/nodes/claims';
+import { reportLimitMs } from '../domains/nodes/limits';
+import { createNodeLinks } from '../domains/nodes/links';
+import { createPoolPicture } from '../domains/nodes/pool';
+import { requireLayout } from '../domains/rooms/layouts';
+import { createSteering } from '../domains/rooms/create-steering';
+import { createRunningRooms } from '../domains/rooms/running';
+import { createDirectory } from '../domains/users/directory';
+import type { Logger } from '../infra/logger';
+import { createQueue } from '../infra/queues';
+import { createBlockingRedis } from '../infra/redis';
+import type { Stops, Stores } from './stores';
+
+export type House = ReturnType<typeof buildHouse>;
+
+export function buildHouse(config: Config, logger: Logger, stores: Stores, stops: Stops) {
+  const { db, lookups, redis, log, keyRing } = stores;
+  const { secretKey } = config;
+  const prefix = config.redisPrefix;
+  const commandTimeoutMs = config.nodeCommandTimeoutMs;
+  const claims = createClaims(redis, prefix);
+  const directory = createDirectory(lookups, Date.now);
+  const linkSettings = { db, logger, secretKey, commandTimeoutMs };
+  const links = createNodeLinks(linkSettings);
+  stops.push(() => links.stop());
+
+  const settle = { db, log, logger, claims, links };
+  const hold = {
+    db,
+    claims,
+    pool: createPoolPicture({ db, claims, now: Date.now, minIdleCpuPercent: config.nodeMinIdleCpuPercent }),
+    reportLimitMs: reportLimitMs(config.heartbeatSeconds),
+    policy: config.placementPolicy,
+    minIdleCpuPercent: config.nodeMinIdleCpuPercent,
+    random: Math.random,
+  };
+  const queueConnection = createBlockingRedis(config.redisUrl, logger);
+  stops.push(() => queueConnection.disconnect());
+  const queue = createQueue<{ callId: string }>('calls', prefix, queueConnection);
+  stops.push(() => queue.close());
+  const calls: CallDeps = { ...settle, directory, links, queue, queueTimeoutMs: config.callQueueTimeoutMs };
+
+  /** Aborts when Switchyard stops, before anything it stands on is closed. */
+  const stopping = new AbortController();
+  stops.push(() => stopping.abort());
+  const rooms = createRunningRooms({
+    ...hold,
+    ...settle,
+    secretKey,
+    commandTimeoutMs,
+    signal: stopping.signal,
+    onEntered: answerCall,
+    async redial({ call_id: callId }) {
+      const call = callId ? await findCall(db, callId) : undefined;
+      if (call?.origin !== 'api') return; // whoever dialled in dials again
+      const { domain_id: domainId, domain_name: domain, from_address: from, to_address: to } = call;
+      await createCall(calls, { domainId, domain, from, to, callerName: call.caller_name });
+    },
+  });
+  const steering = createSteering({
+    ...stores,
+    logger,
+    links,
+    prefix,
+    hooks: rooms.hooks,
+    authenticate: keyRing.authenticate,
+    onKeyRevoked: keyRing.onRevoked,
+    markLeft: rooms.markLeft,
+    requireLayout: (domainId, name) => requireLayout(db, domainId, name),
+    createCall: (asked) => createCall(calls, asked),
+  });
+  void steering.start();
+  stops.push(() => steering.stop());
+  const grants = openGrants({
+    ...hold,
+    log,
+    logger,
+    lookups,
+    keyRing,
+    links,
+    publicUrl: config.publicUrl,
+    openSession: rooms.open,
+    ice: { turnUrls: config.turnUrls, turnSecret: config.turnSecret, stunUrls: config.stunUrls },
+  });
+  stops.push(() => grants.stop());
+  return {
+    config,
+    logger,
+    stores,
+    directory,
+    linkSettings,
+    links,
+    claims,
+    settle,
+    hold,
+    queue,
+    calls,
+    stopping,
+    rooms,
+    steering,
+    grants,
+  };
+}

@@ -1,0 +1,114 @@
+/** The role `api`: REST, the numbered log for its readers, and the doors through which nodes ask. */
+import { Registry } from 'prom-client';
+import { ensureBootstrapKey } from '../domains/api-keys/api-keys';
+import { apiKeysRoutes } from '../domains/api-keys/api-keys.routes';
+import { callRoutes } from '../domains/calls/calls.routes';
+import { requireDomain } from '../domains/domains/domains';
+import { domainsRoutes } from '../domains/domains/domains.routes';
+import { createEventsEntrance } from '../domains/events/events.routes';
+import { startEventRetention } from '../domains/events/retention';
+import { nodeRoutes } from '../domains/nodes/nodes.routes';
+import { poolRoutes } from '../domains/nodes/pool.routes';
+import { listRegistrations } from '../domains/registrations/registrations';
+import { createRoomConfiguration } from '../domains/rooms/configuration';
+import { layoutsRoutes } from '../domains/rooms/layouts.routes';
+import { roomsRoutes } from '../domains/rooms/rooms.routes';
+import { usersRoutes } from '../domains/users/users.routes';
+import { flushUserCache } from '../freeswitch/esl';
+import { createApp } from '../http/app';
+import { createIdempotencyStore } from '../http/idempotency.store';
+import { createNodeEntrance } from '../http/node.entrance';
+import { createHttpServer } from '../http/server';
+import { attachEventSockets } from '../http/upgrade';
+import type { Caller } from '../infra/route';
+import { runEvery } from '../infra/schedule';
+import type { AddressInfo } from 'node:net';
+import type { House } from './house';
+import type { Stops } from './stores';
+
+const HOUR_MS = 3_600_000;
+const EVENTS_KEPT_MS = 30 * 24 * HOUR_MS;
+
+/** Listens. @param onNodeSeen is told when a node has just entered @returns the address; @throws where the port is taken */
+export async function startServing(house: House, stops: Stops, onNodeSeen: () => void): Promise<string> {
+  const { config, logger, settle, hold, links, rooms, steering, grants, directory, claims, calls } = house;
+  const { db, redis, hub, log, keyRing } = house.stores;
+  const { secretKey } = config;
+  if (config.bootstrapApiKey) await ensureBootstrapKey(db, config.bootstrapApiKey);
+  const idempotency = createIdempotencyStore({ db, secretKey });
+  const hourly = runEvery('old answers', HOUR_MS, logger, async () => void (await idempotency.sweep()));
+  stops.push(() => hourly.stop());
+  const retention = startEventRetention({ db, logger, keepMs: EVENTS_KEPT_MS, everyMs: HOUR_MS });
+  stops.push(() => retention.stop());
+
+  const { authenticate } = grants;
+  const findDomain = (nameOrId: string | undefined, caller: Caller) => requireDomain(db, caller, nameOrId);
+  const provisioning = {
+    db,
+    events: log,
+    onKeysRevoked: keyRing.revoked,
+    onUserChanged: ({ domain, username }: { domain: string; username: string }): void => {
+      directory.forget(username, domain);
+      links.broadcast(flushUserCache(username, domain));
+    },
+  };
+  const events = createEventsEntrance({ db, hub, logger, authenticate, onKeyRevoked: keyRing.onRevoked });
+  const app = createApp({
+    routes: [
+      ...domainsRoutes(provisioning),
+      ...usersRoutes({ ...provisioning, listRegistrations: (userIds) => listRegistrations(db, userIds) }),
+      ...apiKeysRoutes(provisioning),
+      ...nodeRoutes({ db, log, logger, secretKey, joinToken: config.nodeJoinToken, claims, now: Date.now }),
+      ...poolRoutes({ ...settle, ...hold, now: Date.now, policy: config.placementPolicy }),
+      ...callRoutes({ ...calls, findDomain }),
+      ...roomsRoutes({ db, events: log, logger, secretKey, links, hooks: rooms.hooks, closeSession: rooms.close }),
+      ...layoutsRoutes({ db, events: log }),
+      ...steering.routes,
+      ...grants.routes,
+      ...events.routes,
+    ],
+    authenticate,
+    idempotency,
+    ready: async () => ({
+      postgres: await db.raw('select 1').then(
+        () => true,
+        () => false,
+      ),
+      redis: redis.status === 'ready',
+    }),
+    metrics: new Registry(),
+    logger,
+    version: '0.1.0',
+    publicUrl: config.publicUrl,
+  });
+  const entrance = createNodeEntrance({
+    ...settle,
+    directory,
+    secretKey,
+    rooms: rooms.entering,
+    findGrantOfUser: grants.findGrantOfUser,
+    roomConfiguration: createRoomConfiguration(db),
+    logins: grants.loginsBeside(directory),
+    joinToken: config.nodeJoinToken,
+    heartbeatSeconds: config.heartbeatSeconds,
+    onNodeSeen,
+  });
+  const server = createHttpServer((request, response) => {
+    if (!entrance(request, response)) app(request, response);
+  });
+  const sockets = attachEventSockets(server, { events, authenticate, logger });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(config.httpPort, config.httpHost, resolve);
+  });
+  stops.push(
+    () =>
+      new Promise<void>((resolve) => {
+        sockets.close();
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  );
+  const { port } = server.address() as AddressInfo;
+  return `http://${config.httpHost}:${port}`;
+}

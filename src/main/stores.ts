@@ -1,0 +1,47 @@
+/** Opens what every role stands on: the database, Redis, the log of events, and the ring of keys. */
+import type { Pool } from 'pg';
+import type { Config } from '../config';
+import { createKeyRing, type KeyRing } from '../domains/api-keys/key-ring';
+import { createEventLog, type EventLog } from '../domains/events/events';
+import { createEventHub, type EventHub } from '../domains/events/hub';
+import { createDb, createLookupPool, type Db } from '../infra/db';
+import type { Logger } from '../infra/logger';
+import { migrateDb } from '../infra/migrate';
+import { createBlockingRedis, createRedis, type Redis } from '../infra/redis';
+
+/** What was started, in order; it is stopped in reverse. */
+export type Stops = (() => Promise<void> | void)[];
+
+export interface Stores {
+  db: Db;
+  /** Connections of the directory's own: a phone that registers waits for no report. */
+  lookups: Pool;
+  redis: Redis;
+  /** In subscriber mode. */
+  subscriber: Redis;
+  hub: EventHub;
+  log: EventLog;
+  keyRing: KeyRing;
+}
+
+/** @throws where Postgres can't be reached or migrated. Redis may be away: placements wait for it. */
+export async function openStores(config: Config, logger: Logger, stops: Stops): Promise<Stores> {
+  const db = createDb(config.databaseUrl, config.databasePoolSize);
+  stops.push(() => db.destroy());
+  await migrateDb(db);
+  const lookups = createLookupPool(config.databaseUrl, Math.max(2, Math.floor(config.databasePoolSize / 2)));
+  stops.push(() => lookups.end());
+  const redis = createRedis(config.redisUrl, logger);
+  const subscriber = createBlockingRedis(config.redisUrl, logger);
+  stops.push(() => redis.disconnect());
+  stops.push(() => subscriber.disconnect());
+  await redis.connect().catch(() => logger.warn('redis is away: placements wait for it'));
+  const prefix = config.redisPrefix;
+  const hub = createEventHub({ db, redis, subscriber, prefix, logger });
+  void hub.start(); // waits for Redis, which may be away: readers poll until then
+  stops.push(() => hub.stop());
+  const keyRing = createKeyRing({ db, redis, subscriber, prefix, logger });
+  void keyRing.start();
+  stops.push(() => keyRing.stop());
+  return { db, lookups, redis, subscriber, hub, log: createEventLog(db, hub, logger), keyRing };
+}

@@ -1,0 +1,97 @@
+/** The role `supervisor`: takes in what nodes report, one replica for each node, and makes good what no event told. */
+import { takeChannelEvent } from '../domains/calls/progress';
+import { compareChannels, settleCallsOfNode, sweepCalls, SWEEP_INTERVAL_MS } from '../domains/calls/reconcile';
+import { createCalibrator } from '../domains/nodes/calibrator';
+import { listNodeRows } from '../domains/nodes/nodes.store';
+import { createNodeStreams, type NodeStreams, type StreamHandlers } from '../domains/nodes/stream';
+import {
+  compareRegistrations,
+  dropRegistrations,
+  expireRegistrations,
+  takeRegistered,
+  takeUnregistered,
+} from '../domains/registrations/registrations';
+import { runEvery } from '../infra/schedule';
+import type { House } from './house';
+import type { Stops } from './stores';
+
+export function startSupervisor(house: House, stops: Stops): NodeStreams {
+  const { config, logger, settle, rooms, steering, grants, claims, queue } = house;
+  const { db, log, redis } = house.stores;
+  const commandTimeoutMs = config.nodeCommandTimeoutMs;
+  const reconcile = { ...settle, commandTimeoutMs };
+  const registrations = { db, log };
+  const calibrator = createCalibrator({ db, claims, now: Date.now });
+  const handlers: StreamHandlers = {
+    async onSnapshot(node, connection, restarted) {
+      if (restarted) {
+        await settleCallsOfNode(reconcile, node.id, 'NODE_DIED');
+        await rooms.takeNodeGone(node.id);
+      }
+      await grants.compare(connection, commandTimeoutMs);
+      await compareRegistrations(registrations, node, connection, commandTimeoutMs);
+      await compareChannels(reconcile, node, connection, new Date());
+      await rooms.compare(node, connection);
+      await steering.compareLive(node);
+    },
+    async onEvent(node, event) {
+      if (event.type === 'channel') {
+        await takeChannelEvent(settle, node, event);
+        await rooms.takeChannelEvent(event);
+      }
+      if (event.type === 'room') {
+        await rooms.takeRoomEvent(node, event);
+        await steering.takeLiveEvent(node, event);
+      }
+      if (event.type === 'registered') await takeRegistered(registrations, node, event);
+      if (event.type === 'unregistered') await takeUnregistered(registrations, node, event);
+    },
+    onReport: (node, report) => calibrator.takeReport(node.id, report.idleCpuPercent),
+    async onDown(node, reason) {
+      await rooms.takeNodeGone(node.id);
+      if (reason !== 'refused') return; // it may only be cut off: the sweep gives it time
+      await settleCallsOfNode(reconcile, node.id, 'NODE_DIED');
+      await dropRegistrations(registrations, node);
+    },
+  };
+  const streams = createNodeStreams({ ...house.linkSettings, redis, prefix: config.redisPrefix, log, handlers });
+  stops.push(() => streams.stop());
+  const sweep = runEvery('calls and rooms sweep', SWEEP_INTERVAL_MS, logger, async () => {
+    const now = new Date();
+    await sweepCalls({ ...reconcile, queue }, now);
+    await expireRegistrations(registrations, now);
+    await rooms.sweep(now);
+  });
+  stops.push(() => sweep.stop());
+  stops.push(followDrains(house));
+  return streams;
+}
+
+const DRAIN_LOOK_MS = 1000;
+
+/** At the deadline of a drain its rooms move, once for each deadline and replica; moving twice changes nothing. */
+function followDrains(house: House): () => Promise<void> {
+  const done = new Map<string, number>();
+  const running = new Set<Promise<void>>();
+  const look = runEvery('drains', DRAIN_LOOK_MS, house.logger, async () => {
+    const now = Date.now();
+    for (const node of await listNodeRows(house.stores.db)) {
+      const deadlineMs = node.drain_deadline_at?.getTime();
+      if (node.state !== 'draining' || deadlineMs === undefined || deadlineMs > now) continue;
+      if (done.get(node.id) === deadlineMs) continue;
+      done.set(node.id, deadlineMs);
+      const emptying: Promise<void> = house.rooms
+        .empty(node)
+        .catch((error: unknown) => {
+          done.delete(node.id);
+          house.logger.warn({ err: error, node: node.name }, 'the rooms of a draining node could not be moved');
+        })
+        .finally(() => running.delete(emptying));
+      running.add(emptying);
+    }
+  });
+  return async () => {
+    await look.stop();
+    await Promise.all(running);
+  };
+}
