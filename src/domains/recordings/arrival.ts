@@ -1,0 +1,121 @@
+/** Takes in a file that a node sends: streamed to disk, weighed and hashed, and kept only when it is the whole file. */
+import { createHash, randomUUID } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { SwitchyardError } from '../../errors';
+import { readToken } from '../../infra/secrets';
+import { changeRecording, draftPartEvent, type RecordingDeps } from './change';
+import { inspectMedia } from './media-file';
+import { findPart, updatePart, type PartRow } from './parts.store';
+import { CONTENT_TYPES } from './storage';
+
+export interface Arrival {
+  partId: string;
+  /** From the address, or undefined where the node shows its own name and password. */
+  token: string | undefined;
+  /** The node whose credentials were shown, where they were. */
+  nodeId: string | undefined;
+}
+
+/** @throws unauthorized, forbidden, not_found, gone, conflict */
+export async function admitUpload(deps: RecordingDeps, o: Arrival): Promise<PartRow> {
+  const claims = o.token === undefined ? undefined : readToken(deps.secretKey, o.token, deps.now());
+  const isTokenRight = claims?.use === 'recording' && claims.part === o.partId;
+  if (!isTokenRight && o.nodeId === undefined) {
+    throw new SwitchyardError('unauthorized', 'A node shows the token it was given, or its name and its password.');
+  }
+  const part = await findPart(deps.db, o.partId);
+  if (!part) throw new SwitchyardError('not_found', 'There is no such part of a recording.');
+  if (!isTokenRight && part.node_id !== o.nodeId) {
+    throw new SwitchyardError('forbidden', 'This part was recorded by another node.');
+  }
+  if (part.state === 'stored') return part;
+  if (part.state === 'deleted') throw new SwitchyardError('gone', 'The recording was deleted.');
+  if (part.state !== 'uploading' || part.sha256 === null || part.bytes === null) {
+    throw new SwitchyardError('conflict', `The part is ${part.state}: its file is not awaited.`);
+  }
+  if (isTokenRight && (claims.sha256 !== part.sha256 || claims.bytes !== Number(part.bytes))) {
+    throw new SwitchyardError('conflict', 'The file has changed since this token was given.');
+  }
+  return part;
+}
+
+/**
+ * Takes in the body of one upload of a part admitted by admitUpload().
+ * @returns `stored`, or `known` where it had arrived before
+ * @throws unprocessable where it is another file; unavailable where it can't be kept. Nothing half-written is left.
+ */
+export async function takeUpload(deps: RecordingDeps, part: PartRow, body: Readable): Promise<'stored' | 'known'> {
+  const file = join(deps.storage.arrivals, `${part.id}.${randomUUID()}`);
+  try {
+    const { bytes, sha256 } = await writeDown(body, file, Number(part.bytes));
+    if (bytes !== Number(part.bytes)) throw refuse(`It has ${bytes} bytes, and the node's has ${part.bytes}.`);
+    if (sha256 !== part.sha256) throw refuse('Its SHA-256 is not that of the file on the node.');
+    const facts = await inspectMedia(file, part.format);
+    const key = `${part.recording_id}/${part.id}.${part.format}`;
+    await deps.storage.keep(key, file, { bytes, sha256, type: CONTENT_TYPES[part.format] });
+    return await noteArrival(deps, part, key, facts);
+  } catch (error) {
+    const known = error instanceof SwitchyardError;
+    const fault = known
+      ? error.message
+      : `it could not be kept: ${(error as NodeJS.ErrnoException).code ?? 'broken off'}`;
+    await updatePart(deps.db, part.id, ['uploading'], { fault });
+    throw known ? error : new SwitchyardError('unavailable', fault, { cause: error });
+  } finally {
+    await rm(file, { force: true });
+  }
+}
+
+const refuse = (why: string): SwitchyardError => new SwitchyardError('unprocessable', why);
+
+async function writeDown(body: Readable, file: string, limit: number): Promise<{ bytes: number; sha256: string }> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  await pipeline(
+    body,
+    async function* (chunks: AsyncIterable<Buffer>) {
+      for await (const chunk of chunks) {
+        bytes += chunk.length;
+        if (bytes > limit)
+          throw new SwitchyardError('payload_too_large', `The file has ${limit} bytes, and more came.`);
+        hash.update(chunk);
+        yield chunk;
+      }
+    },
+    createWriteStream(file, { mode: 0o600, flags: 'wx' }),
+  );
+  return { bytes, sha256: hash.digest('hex') };
+}
+
+async function noteArrival(
+  deps: RecordingDeps,
+  part: PartRow,
+  key: string,
+  facts: { playable: boolean; durationMs: number | null },
+): Promise<'stored' | 'known'> {
+  const stored = await changeRecording(deps, part.recording_id, async ({ trx, emit, recording }) => {
+    const now = new Date(deps.now());
+    const done = await updatePart(trx, part.id, ['uploading'], {
+      state: 'stored',
+      storage_key: key,
+      stored_at: now,
+      media_ms: facts.durationMs === null ? null : String(facts.durationMs),
+      playable: facts.playable,
+      next_try_at: now,
+      fault: facts.playable ? null : 'the file has no index: its node was stopped while it wrote',
+    });
+    if (!done) return false;
+    const { bytes, sha256 } = part;
+    emit(draftPartEvent(recording, part, 'stored', { bytes: Number(bytes), sha256, playable: facts.playable }));
+    return true;
+  });
+  if (stored) return 'stored';
+  const now = await findPart(deps.db, part.id);
+  if (now?.state === 'stored') return 'known';
+  await deps.storage.remove(key);
+  throw new SwitchyardError('gone', 'The recording was deleted meanwhile.');
+}

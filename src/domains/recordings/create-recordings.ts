@@ -1,0 +1,70 @@
+/** Puts the room of recordings together: what main wires is one value with routes, handlers, sweeps and an end. */
+import { join } from 'node:path';
+import { runEvery } from '../../infra/schedule';
+import type { Route } from '../../infra/route';
+import type { NodeConnection, NodeEvent } from '../../freeswitch/esl';
+import type { NodeRow } from '../nodes/nodes.store';
+import type { RoomHooks } from '../rooms/hooks';
+import { stepDueRecordings } from './bring-about';
+import type { RecordingDeps } from './change';
+import { createCollector } from './collect';
+import { compareRecordings } from './compare';
+import { markDeadParts, onSessionEnded, onSessionLive, takeRecordingEvent } from './observe';
+import { recordingRoutes, type RecordingRouteDeps } from './recordings.routes';
+import { expireRecordings } from './retention';
+import type { RecordingStorage } from './storage';
+import { createLocalStorage } from './storage.local';
+import { createS3Storage, type S3Settings } from './storage.s3';
+import { watchGrowth } from './watch';
+
+export interface RecordingSettings {
+  /** Kept here, or on the way to S3. */
+  dir: string;
+  s3: Omit<S3Settings, 'arrivals'> | undefined;
+}
+
+export const openStorage = (o: RecordingSettings): Promise<RecordingStorage> =>
+  o.s3 ? createS3Storage({ ...o.s3, arrivals: join(o.dir, 'arriving') }) : createLocalStorage(o.dir);
+
+export interface Recordings {
+  routes: Route[];
+  /** For createRecordingEntrance(). */
+  deps: RecordingDeps;
+  takeRecordingEvent(node: NodeRow, event: NodeEvent): Promise<void>;
+  compareRecordings(node: NodeRow, connection: Pick<NodeConnection, 'api'>): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const STEP_EVERY_MS = 500;
+const WATCH_EVERY_MS = 1000;
+const EXPIRE_EVERY_MS = 60_000;
+
+/** Runs on every replica; the database says who does what. */
+export function createRecordings(deps: RecordingRouteDeps, hooks: RoomHooks): Recordings {
+  const collector = createCollector(deps);
+  const forget = [
+    hooks.onSessionLive((session) => onSessionLive(deps, session)),
+    hooks.onSessionEnded((session) => onSessionEnded(deps, session)),
+  ];
+  const schedules = [
+    runEvery('recordings', STEP_EVERY_MS, deps.logger, async () => {
+      await stepDueRecordings(deps);
+      await collector.run();
+    }),
+    runEvery('growth of recordings', WATCH_EVERY_MS, deps.logger, async () => {
+      await watchGrowth(deps);
+      await markDeadParts(deps);
+    }),
+    runEvery('recordings past their time', EXPIRE_EVERY_MS, deps.logger, () => expireRecordings(deps)),
+  ];
+  return {
+    routes: recordingRoutes(deps),
+    deps,
+    takeRecordingEvent: (node, event) => takeRecordingEvent(deps, node, event),
+    compareRecordings: (node, connection) => compareRecordings(deps, node, connection),
+    async stop() {
+      for (const off of forget) off();
+      await Promise.all([...schedules.map((schedule) => schedule.stop()), collector.stop()]);
+    },
+  };
+}

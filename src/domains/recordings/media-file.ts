@@ -1,0 +1,108 @@
+/** Asks a recording's file itself how long it is: a node that was killed leaves files without an index or a length. */
+import { open, type FileHandle } from 'node:fs/promises';
+import type { RecordingFormat } from './recordings.store';
+
+export interface MediaFacts {
+  /** False where no player could play it. */
+  playable: boolean;
+  durationMs: number | null;
+  /** Of a wav file: its format chunk's body, and where its sound is; what joining needs. */
+  wav?: { format: Buffer; dataFrom: number; dataBytes: number };
+}
+
+const BROKEN: MediaFacts = { playable: false, durationMs: null };
+/** An index of many hours is some MB; more is none of ours. */
+const INDEX_LIMIT_BYTES = 64_000_000;
+
+export async function inspectMedia(path: string, format: RecordingFormat): Promise<MediaFacts> {
+  const file = await open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    const read = (at: number, length: number): Promise<Buffer> => readAt(file, at, Math.min(length, size - at));
+    return format === 'wav' ? await inspectWav(read, size) : await inspectMp4(read, size);
+  } finally {
+    await file.close();
+  }
+}
+
+type Read = (at: number, length: number) => Promise<Buffer>;
+
+async function readAt(file: FileHandle, at: number, length: number): Promise<Buffer> {
+  const buffer = Buffer.alloc(Math.max(0, length));
+  const { bytesRead } = await file.read(buffer, 0, buffer.length, at);
+  return buffer.subarray(0, bytesRead);
+}
+
+/** RIFF: chunks of 4 letters, 4 bytes of length and a body. A writer that was killed leaves a length of nothing. */
+async function inspectWav(read: Read, size: number): Promise<MediaFacts> {
+  const head = await read(0, 12);
+  if (head.toString('latin1', 0, 4) !== 'RIFF' || head.toString('latin1', 8, 12) !== 'WAVE') return BROKEN;
+  let format: Buffer | undefined;
+  for (let at = 12; at + 8 <= size;) {
+    const chunk = await read(at, 8);
+    const name = chunk.toString('latin1', 0, 4);
+    const length = chunk.readUInt32LE(4);
+    if (name === 'fmt ' && length >= 16 && length <= 4096) format = await read(at + 8, length);
+    if (name === 'data') {
+      const rest = size - at - 8;
+      const dataBytes = length === 0 || length > rest ? rest : length;
+      const bytesPerSecond = format && format.length >= 16 ? format.readUInt32LE(8) : 0;
+      if (!format || bytesPerSecond === 0) return BROKEN;
+      const durationMs = Math.round((dataBytes / bytesPerSecond) * 1000);
+      return { playable: dataBytes > 0, durationMs, wav: { format, dataFrom: at + 8, dataBytes } };
+    }
+    at += 8 + length + (length % 2);
+  }
+  return BROKEN;
+}
+
+/** ISO 14496-12: boxes of 4 bytes of length, 4 letters and a body. Without `moov` nothing can be played. */
+async function inspectMp4(read: Read, size: number): Promise<MediaFacts> {
+  for (let at = 0; at + 8 <= size;) {
+    const head = await read(at, 16);
+    if (head.length < 8) return BROKEN;
+    const short = head.readUInt32BE(0);
+    const long = short === 1 && head.length === 16 ? Number(head.readBigUInt64BE(8)) : short;
+    const length = short === 0 ? size - at : long;
+    if (length < 8 || at + length > size) return BROKEN;
+    if (head.toString('latin1', 4, 8) === 'moov') {
+      return readMoov(await read(at, Math.min(length, INDEX_LIMIT_BYTES)));
+    }
+    at += length;
+  }
+  return BROKEN;
+}
+
+function readMoov(moov: Buffer): MediaFacts {
+  for (let at = 8; at + 8 <= moov.length;) {
+    const length = moov.readUInt32BE(at);
+    if (length < 8) break;
+    if (moov.toString('latin1', at + 4, at + 8) === 'mvhd') return readMvhd(moov.subarray(at + 8, at + length));
+    at += length;
+  }
+  return BROKEN;
+}
+
+/** Version 0 has 32-bit times, version 1 has 64-bit ones. */
+function readMvhd(body: Buffer): MediaFacts {
+  const isLong = body[0] === 1;
+  if (body.length < (isLong ? 32 : 20)) return BROKEN;
+  const scale = body.readUInt32BE(isLong ? 20 : 12);
+  const units = isLong ? Number(body.readBigUInt64BE(24)) : body.readUInt32BE(16);
+  if (scale === 0) return BROKEN;
+  return { playable: units > 0, durationMs: Math.round((units / scale) * 1000) };
+}
+
+/** The head of a wav file that holds this much sound; a length past 4 GB is said as "until the end". */
+export function wavHeader(format: Buffer, dataBytes: number): Buffer {
+  const header = Buffer.alloc(12 + 8 + format.length + 8);
+  const limit = 0xffffffff;
+  header.write('RIFF', 0, 'latin1');
+  header.writeUInt32LE(Math.min(limit, header.length - 8 + dataBytes), 4);
+  header.write('WAVEfmt ', 8, 'latin1');
+  header.writeUInt32LE(format.length, 16);
+  format.copy(header, 20);
+  header.write('data', 20 + format.length, 'latin1');
+  header.writeUInt32LE(Math.min(limit, dataBytes), 24 + format.length);
+  return header;
+}

@@ -1,0 +1,165 @@
+/** Takes in what nodes and rooms report of recordings; what was missed is found by comparing and by the sweeps. */
+import type { NodeEvent } from '../../freeswitch/esl';
+import { violatedUnique } from '../../infra/db';
+import { createId } from '../../infra/ids';
+import type { NodeRow } from '../nodes/nodes.store';
+import type { SessionRow } from '../rooms/sessions.store';
+import { stepLater } from './bring-about';
+import {
+  changeRecording,
+  draftPartEvent,
+  draftRecordingEvent,
+  endPart,
+  markRecording,
+  type Held,
+  type RecordingDeps,
+} from './change';
+import { partIdOf } from './node-files';
+import { findPart, isLiving, LIVING, listPartsOfDeadNodes, updatePart, type PartRow } from './parts.store';
+import {
+  findRecording,
+  findRunning,
+  hasRecordingOfMeeting,
+  insertRecording,
+  updateRecording,
+} from './recordings.store';
+
+/** How long a node nobody can ask may come back before its files count as absent. */
+const SILENCE_LIMIT_MS = 30_000;
+
+interface Report {
+  phase: 'started' | 'refused' | 'stopped';
+  partId: string;
+  atMs: number;
+  durationMs?: number;
+}
+
+function readReport(event: NodeEvent): Report | undefined {
+  if (event.type === 'record') {
+    const partId = partIdOf(event.path);
+    return partId ? { phase: event.phase, partId, atMs: event.atMs, durationMs: event.durationMs } : undefined;
+  }
+  if (event.type !== 'room' || (event.action !== 'start-recording' && event.action !== 'stop-recording')) {
+    return undefined;
+  }
+  const partId = partIdOf(event.path);
+  if (!partId) return undefined; // a relay, or somebody's own
+  if (event.action === 'start-recording') {
+    return { phase: event.fields.Error ? 'refused' : 'started', partId, atMs: event.atMs };
+  }
+  return { phase: 'stopped', partId, atMs: event.atMs, durationMs: Number(event.fields['Milliseconds-Elapsed']) || 0 };
+}
+
+export async function takeRecordingEvent(deps: RecordingDeps, node: NodeRow, event: NodeEvent): Promise<void> {
+  const report = readReport(event);
+  if (!report) return;
+  const part = await findPart(deps.db, report.partId);
+  if (!part || part.node_id !== node.id) return;
+  const at = new Date(Math.min(report.atMs, deps.now()));
+  await changeRecording(deps, part.recording_id, async (held) => {
+    const now = held.parts.find(({ id }) => id === part.id) ?? part;
+    if (report.phase === 'refused') await noteRefusal(held, now);
+    else if (report.phase === 'started') await takeStart(held, now, at);
+    else await takeStop(held, now, at, report.durationMs ?? 0);
+  });
+  await stepLater(deps, part.recording_id);
+}
+
+/** A file that could not be opened is tried again; FreeSWITCH tells of its end as well, which says nothing more. */
+async function noteRefusal(held: Held, part: PartRow): Promise<void> {
+  await updatePart(held.trx, part.id, ['starting'], { fault: 'the node could not open the file' });
+}
+
+async function takeStart(held: Held, part: PartRow, at: Date): Promise<void> {
+  if (part.state === 'starting') await markRecording(held, part, at);
+  // It was told to stop before it had begun: its beginning is known now, and the stop is told again by the next step.
+  else if (part.state === 'stopping' && !part.started_at) {
+    await updatePart(held.trx, part.id, ['stopping'], { started_at: at });
+    await updateRecording(held.trx, held.recording.id, ['recording', 'paused', 'stopped'], {
+      started_at: held.recording.started_at ?? at,
+    });
+  }
+}
+
+async function takeStop(held: Held, part: PartRow, at: Date, durationMs: number): Promise<void> {
+  if (part.state === 'starting' && durationMs === 0) return;
+  const from = part.started_at ?? (durationMs > 0 ? new Date(at.getTime() - durationMs) : undefined);
+  const known = from && !part.started_at ? { ...part, started_at: from } : part;
+  if (from && !part.started_at) await updatePart(held.trx, part.id, LIVING, { started_at: from });
+  const { desired } = held.recording;
+  await endPart(held, known, {
+    at,
+    reason: desired === 'recording' ? 'interrupted' : desired,
+    to: from ? 'uploading' : 'failed',
+    nodeMs: durationMs,
+    fault: from ? undefined : (part.fault ?? 'it ended before it began'),
+    gap: 'interrupted',
+  });
+}
+
+/** A room that is recorded from the start, and one whose recording came with it from another node. */
+export async function onSessionLive(deps: RecordingDeps, session: SessionRow): Promise<void> {
+  const running = await findRunning(deps.db, { roomId: session.room_id });
+  if (running) return stepLater(deps, running.id);
+  if (session.settings.record !== true || (await hasRecordingOfMeeting(deps.db, session.meeting_id))) return;
+  const id = createId(deps.now());
+  try {
+    await deps.log.record(async (trx, emit) => {
+      await insertRecording(trx, {
+        id,
+        domain_id: session.domain_id,
+        kind: 'room',
+        room_id: session.room_id,
+        meeting_id: session.meeting_id,
+        format: 'mp4',
+        origin: 'room',
+        desired: 'recording',
+        state: 'starting',
+        next_try_at: new Date(deps.now()),
+      });
+      const row = await findRecording(trx, id);
+      if (row) emit(draftRecordingEvent('recording.starting', row, { origin: 'room' }));
+    });
+  } catch (error) {
+    if (violatedUnique(error)) return; // somebody was faster
+    throw error;
+  }
+  await stepLater(deps, id);
+}
+
+/** The session's node no longer holds the room: what it wrote so far is a part, wherever the room goes on. */
+export async function onSessionEnded(deps: RecordingDeps, session: SessionRow): Promise<void> {
+  const running = await findRunning(deps.db, { roomId: session.room_id });
+  if (!running || running.meeting_id !== session.meeting_id) return;
+  const reason = session.end_reason;
+  const isDead = reason === 'node_died' || reason === 'lost';
+  if (isDead || reason === 'moved') {
+    const at = session.ended_at ?? new Date(deps.now());
+    await changeRecording(deps, running.id, async (held) => {
+      const part = held.parts.find((p) => isLiving(p) && p.session_id === session.id);
+      if (!part) return;
+      // A node that only lost the room still ends its file by itself, and tells when it has.
+      if (isDead) await endPart(held, part, { at, reason: 'node_died', to: 'absent', gap: 'node_died' });
+      else await endPart(held, part, { at, reason: 'moved', to: 'uploading', gap: 'moved' });
+    });
+  }
+  await stepLater(deps, running.id);
+}
+
+/** Files on nodes that are dead can't be brought here now: said, and looked for when the node is back. */
+export async function markDeadParts(deps: RecordingDeps): Promise<void> {
+  const now = deps.now();
+  for (const part of await listPartsOfDeadNodes(deps.db, new Date(now - SILENCE_LIMIT_MS))) {
+    await changeRecording(deps, part.recording_id, async (held) => {
+      if (isLiving(part)) {
+        const at = part.grown_at ?? part.looked_at ?? new Date(now);
+        await endPart(held, part, { at, reason: 'node_died', to: 'absent', gap: 'node_died' });
+      } else {
+        const fault = 'the node is dead and has the only copy';
+        const done = await updatePart(held.trx, part.id, ['uploading'], { state: 'absent', fault, next_try_at: null });
+        if (done) held.emit(draftPartEvent(held.recording, part, 'absent', { fault }));
+      }
+    });
+    await stepLater(deps, part.recording_id);
+  }
+}

@@ -1,0 +1,139 @@
+/** A recording as the API shows it, with its ledger. */
+import { z } from 'zod';
+import type { Queryable } from '../../infra/db';
+import { drawLedger } from './ledger';
+import { listParts, type PartRow } from './parts.store';
+import { listGaps, type GapRow, type RecordingRow } from './recordings.store';
+
+const instant = z.iso.datetime().nullable();
+
+const partSchema = z.object({
+  number: z.number().int(),
+  id: z.uuid(),
+  state: z.enum(['starting', 'recording', 'stopping', 'uploading', 'stored', 'absent', 'failed', 'deleted']),
+  node: z.string(),
+  startedAt: instant,
+  endedAt: instant,
+  endReason: z.string().nullable(),
+  seconds: z.number().nullable().describe('As the file itself says, or as the node said until it is here.'),
+  bytes: z.number().int().describe('Of the finished file; while it runs, what has been seen of it.'),
+  stalled: z.boolean().describe('It should grow, and does not.'),
+  sha256: z.string().nullable(),
+  playable: z.boolean().nullable().describe('Whether the file has its index; null while it is not here.'),
+  uploadTries: z.number().int(),
+  fault: z.string().nullable(),
+});
+
+export const recordingSchema = z
+  .object({
+    id: z.uuid(),
+    domain: z.string(),
+    kind: z.enum(['room', 'call']),
+    roomId: z.uuid().nullable(),
+    callId: z.uuid().nullable(),
+    format: z.enum(['mp4', 'wav']),
+    origin: z.enum(['api', 'room']),
+    desired: z.enum(['recording', 'paused', 'stopped']),
+    state: z.enum(['starting', 'recording', 'paused', 'stopping', 'uploading', 'completed', 'absent', 'failed']),
+    reason: z.string().nullable(),
+    createdAt: z.iso.datetime(),
+    startedAt: instant,
+    endedAt: instant,
+    completedAt: instant,
+    expiresAt: instant,
+    deletedAt: instant,
+    expectedSeconds: z.number().describe('From beginning to end, less the pauses that were asked for.'),
+    recordedSeconds: z.number(),
+    completeness: z.number().min(0).max(1).describe('recordedSeconds / expectedSeconds.'),
+    bytes: z.number().int(),
+    parts: z.array(partSchema),
+    gaps: z.array(
+      z.object({
+        reason: z.enum(['paused', 'interrupted', 'node_died', 'moved', 'stalled', 'absent', 'failed', 'damaged']),
+        from: z.iso.datetime(),
+        to: instant,
+        part: z.number().int().nullable().describe('The part whose file is missing, where it is that.'),
+      }),
+    ),
+    metadata: z.record(z.string(), z.string()),
+  })
+  .meta({ id: 'Recording' });
+
+export type RecordingView = z.output<typeof recordingSchema>;
+
+const iso = (date: Date | null): string | null => date?.toISOString() ?? null;
+const seconds = (ms: string | null): number | null => (ms === null ? null : Math.round(Number(ms) / 100) / 10);
+const bytesOf = (part: PartRow): number => Number(part.bytes ?? part.seen_bytes);
+
+export function showRecording(
+  row: RecordingRow,
+  parts: readonly PartRow[],
+  gaps: readonly GapRow[],
+  nowMs: number,
+): RecordingView {
+  const ledger = drawLedger(row, parts, gaps, nowMs);
+  return {
+    id: row.id,
+    domain: row.domain_name,
+    kind: row.kind,
+    roomId: row.room_id,
+    callId: row.call_id,
+    format: row.format,
+    origin: row.origin,
+    desired: row.desired,
+    state: row.state,
+    reason: row.reason,
+    createdAt: row.created_at.toISOString(),
+    startedAt: iso(row.started_at),
+    endedAt: iso(row.ended_at),
+    completedAt: iso(row.completed_at),
+    expiresAt: iso(row.expires_at),
+    deletedAt: iso(row.deleted_at),
+    expectedSeconds: ledger.expectedSeconds,
+    recordedSeconds: ledger.recordedSeconds,
+    completeness: ledger.completeness,
+    bytes: parts.reduce((total, part) => total + bytesOf(part), 0),
+    parts: parts.map((part) => ({
+      number: part.number,
+      id: part.id,
+      state: part.state,
+      node: part.node_name,
+      startedAt: iso(part.started_at),
+      endedAt: iso(part.ended_at),
+      endReason: part.end_reason,
+      seconds: seconds(part.media_ms ?? part.node_ms),
+      bytes: bytesOf(part),
+      stalled: part.stalled,
+      sha256: part.sha256,
+      playable: part.playable,
+      uploadTries: part.tries,
+      fault: part.fault,
+    })),
+    gaps: ledger.missing.map((gap) => ({
+      reason: gap.reason,
+      from: gap.from.toISOString(),
+      to: iso(gap.to),
+      part: gap.part,
+    })),
+    metadata: row.metadata,
+  };
+}
+
+/** Several at once, with two more queries however many they are. */
+export async function showRecordings(
+  db: Queryable,
+  rows: readonly RecordingRow[],
+  nowMs: number,
+): Promise<RecordingView[]> {
+  const ids = rows.map((row) => row.id);
+  const parts = await listParts(db, ids);
+  const gaps = await listGaps(db, ids);
+  return rows.map((row) =>
+    showRecording(
+      row,
+      parts.filter((part) => part.recording_id === row.id),
+      gaps.filter((gap) => gap.recording_id === row.id),
+      nowMs,
+    ),
+  );
+}
