@@ -45,8 +45,8 @@ export interface Reconciler {
   nudge(sessionId: string): void;
   /** Now; resolves when the commands are answered. What they bring about is told by events. */
   reconcile(sessionId: string): Promise<void>;
-  /** Something was wished for anew: what was tried for it before does not count. */
-  forgetAttempts(id: string): void;
+  /** Something was wished for anew, of a participant or a session: what was tried for it before does not count. */
+  forgetAttempts(id: string, whats: readonly string[]): void;
   /** Compares every living session with its node's lists. One replica does it for each node. */
   sweep(): Promise<void>;
   /** The same for one node, at once: after a reconnect. */
@@ -230,8 +230,8 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   return {
     nudge: (sessionId) => wake(sessionId, Date.now() + NUDGE_MS),
     reconcile,
-    forgetAttempts(id) {
-      for (const key of attempts.keys()) if (key.startsWith(`${id}:`)) attempts.delete(key);
+    forgetAttempts(id, whats) {
+      for (const what of whats) attempts.delete(`${id}:${what}`);
     },
     sweepNode,
     takeTurn,

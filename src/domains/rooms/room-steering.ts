@@ -51,7 +51,7 @@ async function changeSession(
     return changed;
   });
   if (!row) throw new SwitchyardError('conflict', `The session of "${room.name}" has just ended.`);
-  deps.reconciler.forgetAttempts(session.id);
+  deps.reconciler.forgetAttempts(session.id, Object.keys(change));
   await deps.reconciler.reconcile(session.id).catch(() => deps.reconciler.nudge(session.id));
   if (row.state === 'live') {
     await confirm(async () => {
@@ -110,8 +110,7 @@ export async function setFloor(deps: SteeringDeps, room: RoomRow, o: FloorReques
     await forgetGivenUp(trx, 'sessions', session.id, ['floor', 'videoFloor']);
     emit(draftSessionEvent('floor.changed', row, { ...o }));
   });
-  const id = person?.id ?? session.id;
-  deps.reconciler.forgetAttempts(id);
+  if (person) deps.reconciler.forgetAttempts(person.id, ['floor', 'videoFloor']);
   const commands = await floorCommands(deps, session, person, { ...o, video: o.video && (!person || hasVideo) });
   const replies = await Promise.all(commands.map((c) => deps.links.api(session.node_id, c)));
   if (o.video && hasVideo && replies.every((r) => r.ok)) deps.live.setFloor(session, { videoHeld: o.hold });

@@ -207,7 +207,7 @@ async function bringAbout(
   wishes: readonly string[],
 ): Promise<void> {
   const sessionIds = [...new Set(rows.map((r) => r.session_id))];
-  for (const row of rows) deps.reconciler.forgetAttempts(row.id);
+  for (const row of rows) deps.reconciler.forgetAttempts(row.id, wishes);
   for (const sessionId of sessionIds) {
     await deps.reconciler.reconcile(sessionId).catch((error: unknown) => {
       deps.logger.debug({ err: error, sessionId }, 'the node is out of reach: the wish waits');
