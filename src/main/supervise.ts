@@ -16,7 +16,7 @@ import type { House } from './house';
 import type { Stops } from './stores';
 
 export function startSupervisor(house: House, stops: Stops): NodeStreams {
-  const { config, logger, settle, rooms, steering, grants, claims, queue } = house;
+  const { config, logger, settle, rooms, steering, claims, queue } = house;
   const { db, log, redis } = house.stores;
   const commandTimeoutMs = config.nodeCommandTimeoutMs;
   const reconcile = { ...settle, commandTimeoutMs };
@@ -28,7 +28,6 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
         await settleCallsOfNode(reconcile, node.id, 'NODE_DIED');
         await rooms.takeNodeGone(node.id);
       }
-      await grants.compare(connection, commandTimeoutMs);
       await compareRegistrations(registrations, node, connection, commandTimeoutMs);
       await compareChannels(reconcile, node, connection, new Date());
       await rooms.compare(node, connection);
