@@ -1,0 +1,124 @@
+/** The REST of relays: schemas that validate and document, and nothing else. */
+import { z } from 'zod';
+import { makePage, pageOf, pageQuery, readCursor } from '../../infra/page';
+import { defineRoute, type Route } from '../../infra/route';
+import { plainText } from '../../infra/text';
+import { createRelay, presentRelay, requireRelay, stopRelay, type RelayActions } from './relays';
+import { listRelayRows } from './relays.store';
+
+const instant = z.iso.datetime().nullable();
+const state = z.enum(['waiting', 'checking', 'starting', 'live', 'restarting', 'stopping', 'stopped', 'failed']);
+const relaySchema = z
+  .object({
+    id: z.uuid(),
+    domain: z.string(),
+    roomId: z.uuid(),
+    room: z.string(),
+    name: z.string(),
+    url: z.string().describe('Without the stream key, which is never shown.'),
+    state: state.describe('`waiting`: for the room to be live. `restarting`: see nextTryAt and lastFault.'),
+    desired: z.enum(['live', 'stopped']),
+    sessionId: z.uuid().nullable(),
+    node: z.string().nullable(),
+    restarts: z.number().int(),
+    maxRestarts: z.number().int(),
+    nextTryAt: instant,
+    lastFault: z.string().nullable(),
+    gaps: z
+      .array(z.object({ from: z.iso.datetime(), to: instant, reason: z.string() }))
+      .describe('When the target got nothing although the room was live; the last 100.'),
+    gapSeconds: z.number(),
+    bytesSent: z.number().describe('What the target has taken.'),
+    flowedAt: instant.describe('When the target was last seen to take something.'),
+    createdAt: z.iso.datetime(),
+    firstLiveAt: instant,
+    liveSince: instant,
+    endedAt: instant,
+  })
+  .meta({ id: 'Relay' });
+
+const idParams = z.object({ id: z.uuid() });
+const one = { tag: 'Relays', scope: 'domain', params: idParams } as const;
+
+export function relayRoutes(deps: RelayActions): Route[] {
+  const show = (row: Parameters<typeof presentRelay>[0]) => presentRelay(row, new Date());
+  return [
+    defineRoute({
+      ...one,
+      method: 'post',
+      path: '/v1/rooms/{id}/relays',
+      summary: "Send the room's picture and sound to an RTMP address",
+      description:
+        'The target is checked first: its name resolves to a public address, and it answers the RTMP handshake. A room ' +
+        'that is not live now is waited for; a room that moves takes its relays with it.',
+      body: z.strictObject({
+        url: z
+          .string()
+          .min(1)
+          .max(1024)
+          .describe('rtmp(s)://host[:port]/app; where streamKey is left out, the last part of the path is the key.'),
+        streamKey: z.string().min(1).max(512).optional().describe('Kept encrypted, and never shown again.'),
+        name: plainText({ max: 128 }).default(''),
+        maxRestarts: z
+          .number()
+          .int()
+          .min(0)
+          .max(1000)
+          .default(20)
+          .describe('How often it is tried again in a row before it fails. A minute live, and the count begins anew.'),
+      }),
+      answers: { 201: relaySchema },
+      errors: ['not_found', 'unprocessable', 'conflict'],
+      handle: async ({ params, body, caller }) => {
+        const made = await createRelay(deps, params.id, caller.domainId, body);
+        return { status: 201, body: show(made), headers: { Location: `/v1/relays/${made.id}` } };
+      },
+    }),
+    defineRoute({
+      method: 'get',
+      path: '/v1/relays',
+      tag: 'Relays',
+      scope: 'domain',
+      summary: 'List relays, the newest first',
+      query: z.strictObject({
+        domain: z.string().max(253).optional(),
+        roomId: z.uuid().optional(),
+        state: state.optional(),
+        ...pageQuery,
+      }),
+      answers: { 200: pageOf(relaySchema) },
+      handle: async ({ query, caller }) => {
+        const before = readCursor(query.cursor);
+        const domain = query.domain ? await deps.findDomain(query.domain, caller) : undefined;
+        const rows = await listRelayRows(deps.db, {
+          domainId: domain?.id ?? caller.domainId ?? undefined,
+          roomId: query.roomId,
+          state: query.state,
+          before,
+          limit: query.limit + 1,
+        });
+        return { body: makePage(rows, query.limit, show) };
+      },
+    }),
+    defineRoute({
+      ...one,
+      method: 'get',
+      path: '/v1/relays/{id}',
+      summary: 'Read a relay with its restarts and gaps',
+      answers: { 200: relaySchema },
+      handle: async ({ params, caller }) => ({ body: show(await requireRelay(deps.db, params.id, caller.domainId)) }),
+    }),
+    ...(['post', 'delete'] as const).map((method) =>
+      defineRoute({
+        ...one,
+        method,
+        path: method === 'post' ? '/v1/relays/{id}/stop' : '/v1/relays/{id}',
+        summary: method === 'post' ? 'Stop a relay' : 'Stop a relay; it stays readable',
+        answers: { 200: relaySchema },
+        handle: async ({ params, caller }) => ({
+          body: show(await stopRelay(deps, await requireRelay(deps.db, params.id, caller.domainId))),
+        }),
+      }),
+    ),
+  ];
+}

@@ -1,0 +1,132 @@
+/** What can be done with relays: ask for one, look at it, stop it. */
+import { SwitchyardError } from '../../errors';
+import type { Db } from '../../infra/db';
+import { createId } from '../../infra/ids';
+import type { Caller } from '../../infra/route';
+import { encryptSecret } from '../../infra/secrets';
+import type { EventLog } from '../events/events';
+import { findRoom } from '../rooms/rooms.store';
+import { checkTarget } from './connect';
+import type { Keeper } from './keeper';
+import { draftRelayEvent } from './relay-events';
+import { countOpenRelays, findRelay, insertRelay, updateRelay, type RelayRow } from './relays.store';
+import type { SendingDeps } from './sending';
+import { readTarget, TargetRefused } from './target';
+
+/** What the routes need. */
+export interface RelayActions {
+  db: Db;
+  log: EventLog;
+  secretKey: Buffer;
+  sending: SendingDeps;
+  keeper: Pick<Keeper, 'wake'>;
+  /** Finds a domain by its name or id as far as the caller may see it. @throws not_found */
+  findDomain: (nameOrId: string, caller: Caller) => Promise<{ id: string }>;
+}
+
+/** More streams of one room would be a mistake, and each costs the node an encoder. */
+const MAX_PER_ROOM = 10;
+const OPEN = ['waiting', 'checking', 'starting', 'live', 'restarting', 'stopping'] as const;
+
+export interface NewRelay {
+  url: string;
+  streamKey?: string;
+  name: string;
+  maxRestarts: number;
+}
+
+/** @throws not_found, unprocessable with what is wrong with the target, conflict */
+export async function createRelay(
+  deps: RelayActions,
+  roomId: string,
+  callerDomainId: string | null,
+  input: NewRelay,
+): Promise<RelayRow> {
+  const room = await findRoom(deps.db, roomId);
+  if (!room || (callerDomainId !== null && room.domain_id !== callerDomainId)) {
+    throw new SwitchyardError('not_found', 'There is no such room.');
+  }
+  const { target, streamKey } = readTarget(input.url, input.streamKey);
+  try {
+    await checkTarget(deps.sending, target);
+  } catch (error) {
+    if (!(error instanceof TargetRefused)) throw error;
+    throw new SwitchyardError('unprocessable', `Nothing can be sent to that target: ${error.message}.`, {
+      errors: [{ path: 'url', message: error.message }],
+    });
+  }
+  if ((await countOpenRelays(deps.db, room.id)) >= MAX_PER_ROOM) {
+    throw new SwitchyardError('conflict', `A room has ${MAX_PER_ROOM} relays at most: stop one first.`);
+  }
+  const id = createId();
+  const row = await deps.log.record(async (trx, emit) => {
+    await insertRelay(trx, {
+      id,
+      domain_id: room.domain_id,
+      room_id: room.id,
+      name: input.name,
+      url: target.url,
+      stream_key_sealed: encryptSecret(deps.secretKey, streamKey),
+      max_restarts: input.maxRestarts,
+      desired: 'live',
+      state: 'waiting',
+    });
+    const made = (await findRelay(trx, id))!;
+    emit(draftRelayEvent(made, 'created', { state: 'waiting' }));
+    return made;
+  });
+  deps.keeper.wake();
+  return row;
+}
+
+/** @throws not_found where there is none, or the caller may not know of it */
+export async function requireRelay(db: Db, id: string, callerDomainId: string | null): Promise<RelayRow> {
+  const row = await findRelay(db, id);
+  if (!row || (callerDomainId !== null && row.domain_id !== callerDomainId)) {
+    throw new SwitchyardError('not_found', 'There is no such relay.');
+  }
+  return row;
+}
+
+/** Asks for its end. One that is over stays as it is. */
+export async function stopRelay(deps: RelayActions, relay: RelayRow): Promise<RelayRow> {
+  await deps.log.record(async (trx, emit) => {
+    const change = { desired: 'stopped', state: 'stopping', next_try_at: null } as const;
+    const expected = OPEN.filter((state) => state !== 'stopping');
+    if (await updateRelay(trx, relay.id, expected, change)) emit(draftRelayEvent(relay, 'stopping'));
+  });
+  deps.keeper.wake();
+  return (await findRelay(deps.db, relay.id)) ?? relay;
+}
+
+const iso = (date: Date | null): string | null => date?.toISOString() ?? null;
+
+/** A relay as the API shows it: with everything but its key. */
+export function presentRelay(relay: RelayRow, now: Date) {
+  const open = relay.gaps.at(-1);
+  const openMs = open?.to === null ? now.getTime() - Date.parse(open.from) : 0;
+  return {
+    id: relay.id,
+    domain: relay.domain_name,
+    roomId: relay.room_id,
+    room: relay.room_name,
+    name: relay.name,
+    url: relay.url,
+    state: relay.state,
+    desired: relay.desired,
+    sessionId: relay.session_id,
+    node: relay.node_name,
+    restarts: relay.restarts,
+    maxRestarts: relay.max_restarts,
+    nextTryAt: relay.state === 'restarting' ? iso(relay.next_try_at) : null,
+    lastFault: relay.last_fault,
+    gaps: relay.gaps,
+    gapSeconds: (Number(relay.gap_ms) + openMs) / 1000,
+    bytesSent: Number(relay.bytes_sent),
+    flowedAt: iso(relay.flowed_at),
+    createdAt: relay.created_at.toISOString(),
+    firstLiveAt: iso(relay.first_live_at),
+    liveSince: iso(relay.live_since),
+    endedAt: iso(relay.ended_at),
+  };
+}
