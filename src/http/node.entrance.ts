@@ -248,7 +248,7 @@ async function answerConfiguration(
   }
   const credentials = readCredentials(request.headers.authorization)!;
   const base = `http://${request.headers.host ?? 'localhost'}`;
-  const nodes = await listNodeRows(deps.db);
+  const nodes = room ? [] : await listNodeRows(deps.db); // a room is answered also while the database is away
   const local = request.socket.localAddress?.replace(/^::ffff:/, '');
   const settings = {
     name: node.name,

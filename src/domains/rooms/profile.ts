@@ -1,5 +1,5 @@
 /** Turns a room's settings into what a node is told when the room starts. */
-import { playable, ROOM_BASE, type ProfileParams } from '../../freeswitch/xml';
+import { layoutsConfName, playable, ROOM_BASE, type ProfileParams } from '../../freeswitch/xml';
 import { isMixed, type RoomSettings, type SoundName } from './settings';
 
 /** A moderator whose page is loaded anew is back within this; only then does the room end with its last one. */
@@ -8,9 +8,9 @@ export const MODERATOR_GRACE_SECONDS = 10;
 /**
  * The params of the profile `room`. Who may enter, how many, and with which PIN is decided before the node is asked to
  * let somebody in: the node knows neither limit nor PIN.
- * @param session what is wished for this session before the room's settings: its layout
+ * @param session its layout is what is wished for before that of the room's settings
  */
-export function roomProfile(settings: RoomSettings, session: { layout: string | null }): ProfileParams {
+export function roomProfile(settings: RoomSettings, session: { id: string; layout: string | null }): ProfileParams {
   const { sounds, video } = settings;
   return {
     ...ROOM_BASE,
@@ -24,6 +24,7 @@ export function roomProfile(settings: RoomSettings, session: { layout: string | 
     ...(isMixed(settings)
       ? {
           'video-mode': 'mux',
+          'video-layout-conf': layoutsConfName(session.id),
           'video-layout-name': session.layout ?? settings.layout,
           'video-canvas-size': `${video.width}x${video.height}`,
           'video-canvas-bgcolor': settings.background.color,

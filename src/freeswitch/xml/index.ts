@@ -33,7 +33,7 @@ export {
   type RoomConfiguration,
   type RoomTone,
 } from './configuration/conference';
-export { GROUPS, LAYOUTS, type CustomLayout, type LayoutPlace } from './configuration/layouts';
+export { GROUPS, LAYOUTS, layoutsConfName, type CustomLayout, type LayoutPlace } from './configuration/layouts';
 export { CODECS } from './configuration/sofia';
 export {
   askPinPlan,

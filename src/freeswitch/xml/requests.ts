@@ -1,4 +1,5 @@
 /** Turns a node's form fields into one typed question, so that nothing above reads FreeSWITCH's field names. */
+import { sessionOfLayouts } from './configuration/layouts';
 
 /** Who asks: the node's own words about itself. */
 interface AskedBy {
@@ -61,7 +62,7 @@ export interface DialplanRequest extends AskedBy {
 export interface ConfigurationRequest extends AskedBy {
   kind: 'configuration';
   name: string;
-  /** With `conference.conf`: the room that is about to start, and the profile it was asked with. */
+  /** The room that is about to start or be entered, and, with `conference.conf`, the profile it was asked with. */
   conferenceName?: string;
   profileName?: string;
   legId?: string;
@@ -168,7 +169,7 @@ function configurationRequest(fields: Form, by: AskedBy): ConfigurationRequest |
     kind: 'configuration',
     ...by,
     name,
-    conferenceName: fields.conference_name || fields['Conf-Name'] || undefined,
+    conferenceName: fields.conference_name || fields['Conf-Name'] || sessionOfLayouts(name),
     profileName: fields.profile_name || fields['Conf-Profile'] || undefined,
     legId: fields['Fetch-Call-UUID'] || undefined,
     action: fields.Action || undefined,

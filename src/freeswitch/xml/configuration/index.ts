@@ -1,7 +1,7 @@
 /** Answers the configuration questions of a node: it starts with three files and one URL, and gets the rest here. */
 import { documentXml, element, type Element } from '../document';
 import { conferenceConf, type RoomConfiguration } from './conference';
-import { conferenceLayoutsConf } from './layouts';
+import { conferenceLayoutsConf, sessionOfLayouts } from './layouts';
 import { avcodecConf, avformatConf, opusConf, vpxConf } from './media';
 import { aclConf, eventSocketConf, jsonCdrConf } from './control';
 import { consoleConf, curlConf, emptyConf, logfileConf, postLoadSwitchConf, timezonesConf } from './plain';
@@ -41,6 +41,7 @@ export const CONFIGURATION_NAMES: readonly string[] = Object.keys(ANSWERS);
  * @param room where a room that is about to start is what is asked for
  */
 export function configurationXml(name: string, node: NodeSettings, room?: RoomConfiguration): string | undefined {
-  if (!Object.hasOwn(ANSWERS, name)) return undefined;
-  return documentXml('configuration', [element('configuration', { name }, ANSWERS[name]!(node, room))]);
+  const kind = sessionOfLayouts(name) === undefined ? name : 'conference_layouts.conf';
+  if (!Object.hasOwn(ANSWERS, kind)) return undefined;
+  return documentXml('configuration', [element('configuration', { name }, ANSWERS[kind]!(node, room))]);
 }

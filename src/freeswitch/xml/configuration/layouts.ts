@@ -166,10 +166,18 @@ export const GROUPS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * A node asks with `conference_name` each time a room with a mixed picture starts, and keeps what it gets with that
- * room alone (conference_video_parse_layouts fills the conference's own table): the names of two domains never meet,
- * and a layout made now is there in the next session.
+ * The name a room's profile gives its layouts (`video-layout-conf`). A node asks for them each time a room with a mixed
+ * picture starts, and says of the room nothing but this name: in 1.10.12 `conference_name` is still empty then. What it
+ * gets it keeps with that room alone, so the names of two domains never meet, and a layout made now is there in the next
+ * session.
  */
+export const layoutsConfName = (sessionId: string): string => `conference_layouts.${sessionId}`;
+
+const LAYOUTS_OF_ROOM = /^conference_layouts\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
+
+/** @returns the session whose layouts are asked for by this name */
+export const sessionOfLayouts = (confName: string): string | undefined => LAYOUTS_OF_ROOM.exec(confName)?.[1];
+
 export function conferenceLayoutsConf(_node: NodeSettings, room?: { layouts?: readonly CustomLayout[] }): Element[] {
   const layouts = [...LAYOUTS, ...(room?.layouts ?? [])];
   return [

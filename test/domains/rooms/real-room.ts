@@ -1,0 +1,105 @@
+/** One real node whose questions about rooms the house answers itself, with the rooms' rows written by the test. */
+import { randomBytes, randomUUID } from 'node:crypto';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { launchRealNode } from '../../../scripts/launch-node';
+import { findFreePort } from '../../../scripts/ports';
+import { createRoomConfiguration } from '../../../src/domains/rooms/configuration';
+import { createNodeLinks, type NodeLinks } from '../../../src/domains/nodes/links';
+import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
+import type { Reply } from '../../../src/freeswitch/esl';
+import { createNodeEntrance, type EntranceDeps } from '../../../src/http/node.entrance';
+import { createHttpServer } from '../../../src/http/server';
+import type { Db } from '../../../src/infra/db';
+import { createLogger } from '../../../src/infra/logger';
+import { createEventLog } from '../../../src/domains/events/events';
+import { until } from '../../switchyard/harness';
+
+export const SECRET_KEY = Buffer.alloc(32, 9);
+
+export interface RealRoomNode {
+  node: NodeRow;
+  links: NodeLinks;
+  /** Warnings of the entrance. */
+  warnings: string[];
+  /** The node's own log. */
+  readLog(): Promise<string>;
+  /** Sends one line. */
+  ask(line: string): Promise<Reply>;
+  /** A channel without a phone behind it tries to enter. @returns its id */
+  enter(sessionId: string): Promise<string>;
+  /** A file of the node's own folder. */
+  file(name: string): string;
+  close(): Promise<void>;
+}
+
+/** @param db of a migrated database; closed by its owner, after this */
+export async function startRealRoomNode(binary: string, db: Db): Promise<RealRoomNode> {
+  const warnings: string[] = [];
+  const logger = createLogger('warn', { write: (line: string) => void warnings.push(line) });
+  const log = createEventLog(db, { ring: () => undefined }, logger);
+  const joinToken = randomBytes(8).toString('hex');
+  const deps: Partial<EntranceDeps> = {
+    db,
+    log,
+    logger,
+    secretKey: SECRET_KEY,
+    joinToken,
+    heartbeatSeconds: 1,
+    onNodeSeen: () => undefined,
+    roomConfiguration: createRoomConfiguration(db),
+  };
+  const entrance = createNodeEntrance(deps as EntranceDeps);
+  const server = createHttpServer((request, response) => {
+    if (!entrance(request, response)) response.writeHead(404).end();
+  });
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const dir = await mkdtemp(join(tmpdir(), 'real-room-'));
+  const ports = [await findFreePort(), await findFreePort(), await findFreePort(), await findFreePort()];
+  const query = `host=127.0.0.1&esl=${ports[0]}&sip=${ports[1]}&internode=${ports[2]}&ws=${ports[3]}&rtp=31000-31400`;
+  const started = await launchRealNode({
+    binary,
+    dir,
+    name: 'room-node',
+    xmlUrl: `${base}/freeswitch/xml?${query}`,
+    password: `${joinToken}.${randomBytes(16).toString('hex')}`,
+    env: { SWITCHYARD_HEARTBEAT_SECONDS: '1', SWITCHYARD_RTP_FROM: '31000', SWITCHYARD_RTP_TO: '31400' },
+  });
+  const links = createNodeLinks({ db, logger, secretKey: SECRET_KEY, commandTimeoutMs: 5000 });
+  const close = async (): Promise<void> => {
+    await links.stop();
+    await started.stop();
+    await new Promise<void>((done) => {
+      server.close(() => done());
+      server.closeAllConnections();
+    });
+    await rm(dir, { recursive: true, force: true });
+  };
+  try {
+    const node = await until('the node to ask', async () => (await db('nodes').first()) as NodeRow | undefined, 40_000);
+    await links.reach(node.id, 40_000);
+    const ask = (line: string): Promise<Reply> => links.api(node.id, { line });
+    return {
+      node,
+      links,
+      warnings,
+      readLog: () => readFile(started.logFile, 'utf8'),
+      ask,
+      async enter(sessionId) {
+        const id = randomUUID();
+        const name = `${sessionId}@room`;
+        await ask(`originate {origination_uuid=${id}}loopback/app=park &conference(${name})`);
+        return id;
+      },
+      file: (name) => join(dir, name),
+      close,
+    };
+  } catch (error) {
+    const lines = started.lastLines();
+    await close();
+    throw new Error(`${(error as Error).message}\n${lines}`, { cause: error });
+  }
+}
