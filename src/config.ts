@@ -52,6 +52,28 @@ const schema = z.object({
   /** coturn's `static-auth-secret`: credentials are made from it, and end with the grant. */
   TURN_SECRET: z.string().min(16).optional(),
   STUN_URLS: urlList(/^stuns?:[^\s,]+$/, 'stun:host:port'),
+  /** Under which address nodes reach this replica's door for relays. */
+  RELAY_HOST: z
+    .string()
+    .regex(/^[A-Za-z0-9.:-]+$/)
+    .default('127.0.0.1'),
+  /** 0: any free port. */
+  RELAY_PORT: port.default(0),
+  /** Lets relays go to loopback, private and link-local addresses. */
+  RELAY_ALLOW_PRIVATE: z
+    .enum(['true', 'false'])
+    .default('false')
+    .transform((text) => text === 'true'),
+  /** Names, addresses and networks relays may go to although they are private, comma-separated. */
+  RELAY_ALLOWED_HOSTS: z
+    .string()
+    .default('')
+    .transform((text) =>
+      text
+        .split(',')
+        .map((host) => host.trim())
+        .filter(Boolean),
+    ),
   CALL_WORKERS: z.coerce.number().int().min(1).max(2000).default(200),
 });
 
@@ -81,6 +103,10 @@ export interface Config {
   readonly callWorkers: number;
   readonly turnUrls: readonly string[];
   readonly turnSecret: string | undefined;
+  readonly relayHost: string;
+  readonly relayPort: number;
+  readonly relayAllowPrivate: boolean;
+  readonly relayAllowedHosts: readonly string[];
   readonly stunUrls: readonly string[];
 }
 
@@ -114,6 +140,10 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     callWorkers: e.CALL_WORKERS,
     turnUrls: e.TURN_URLS,
     turnSecret: e.TURN_SECRET,
+    relayHost: e.RELAY_HOST,
+    relayPort: e.RELAY_PORT,
+    relayAllowPrivate: e.RELAY_ALLOW_PRIVATE,
+    relayAllowedHosts: Object.freeze(e.RELAY_ALLOWED_HOSTS),
     stunUrls: e.STUN_URLS,
   });
 }

@@ -103,6 +103,10 @@ export async function openYard(
     callWorkers: 100,
     turnUrls: [],
     turnSecret: undefined,
+    relayHost: '127.0.0.1',
+    relayPort: 0,
+    relayAllowPrivate: false,
+    relayAllowedHosts: [],
     stunUrls: [],
     ...o,
   };
