@@ -24,6 +24,8 @@ const recordSchema = z.object({
   variables: z.object({
     uuid: z.uuid(),
     switchyard_call_id: z.uuid().optional().catch(undefined),
+    /** Set once the leg was in a room: one that was refused at its door was answered, but not connected. */
+    conference_uuid: z.string().min(1).optional().catch(undefined),
     hangup_cause: z
       .string()
       .regex(/^[A-Z0-9_]{1,64}$/)
@@ -83,7 +85,7 @@ async function settleLeg(deps: SettleDeps, v: Variables, endedAt: Date): Promise
 
 /** When the two ends were connected, as the caller's leg tells it. */
 function connectedAt(v: Variables, call: CallRow): Date | null {
-  const isAlone = call.to_address === ECHO_NUMBER || call.to_address.startsWith('room:');
+  const isAlone = call.to_address === ECHO_NUMBER || v.conference_uuid !== undefined;
   return dateOf(v.bridge_uepoch) ?? (isAlone ? dateOf(v.answer_uepoch) : null);
 }
 
