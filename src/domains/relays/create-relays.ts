@@ -1,6 +1,6 @@
 /** Puts the parts of relays together: the door for the nodes' streams, the keeper of the relays, their REST. */
 import { randomUUID } from 'node:crypto';
-import { listRooms, parseRooms, streamRoom, type NodeConnection, type NodeEvent } from '../../freeswitch/esl';
+import { listRooms, parseRooms, recordRoom, type NodeConnection, type NodeEvent } from '../../freeswitch/esl';
 import type { Db } from '../../infra/db';
 import type { Logger } from '../../infra/logger';
 import type { Route } from '../../infra/route';
@@ -31,6 +31,8 @@ export interface RelaysDeps {
   relayHost: string;
   /** 0: any free port. */
   relayPort: number;
+  /** False: it only answers; another replica sends what is asked for. */
+  keeps?: boolean;
   allowPrivate: boolean;
   allowedHosts: readonly string[];
   /** For tests: how names are resolved, how long a step may take, when a stream counts as stalled. */
@@ -68,10 +70,13 @@ export async function createRelays(deps: RelaysDeps): Promise<Relays> {
     limits: deps.limits,
   };
   const keeper = createKeeper({ db, log, logger, links, secretKey, replicaId: randomUUID(), sending });
-  const forgets = [deps.hooks.onSessionLive(() => keeper.wake()), deps.hooks.onSessionEnded(() => keeper.wake())];
-  const schedule = runEvery('relays', SWEEP_MS, logger, () => keeper.sweep());
+  const wake = (): void => {
+    if (deps.keeps ?? true) keeper.wake();
+  };
+  const forgets = [deps.hooks.onSessionLive(wake), deps.hooks.onSessionEnded(wake)];
+  const schedule = deps.keeps === false ? undefined : runEvery('relays', SWEEP_MS, logger, () => keeper.sweep());
   return {
-    routes: relayRoutes({ db, log, secretKey, sending, keeper, findDomain: deps.findDomain }),
+    routes: relayRoutes({ db, log, secretKey, sending, keeper: { wake }, findDomain: deps.findDomain }),
     async takeRelayEvent(_node, event) {
       if (event.type === 'room' && event.action === 'stop-recording' && isRelayPath(addressOf(event.path ?? '')))
         keeper.wake();
@@ -80,7 +85,7 @@ export async function createRelays(deps: RelaysDeps): Promise<Relays> {
     sweep: () => keeper.sweep(),
     async stop() {
       for (const forget of forgets) forget();
-      await schedule.stop();
+      await schedule?.stop();
       await keeper.stop();
       await intake.stop();
     },
@@ -101,7 +106,7 @@ async function endOrphans(deps: RelaysDeps, node: NodeRow, connection: NodeConne
     if ((await countSentRelays(deps.db, room.name, new Date())) > 0) continue;
     for (const path of streams) {
       deps.logger.warn({ node: node.name, sessionId: room.name }, 'ends a stream that no relay sends');
-      await connection.api(streamRoom(room.name, 'stop', path), { timeoutMs: deps.commandTimeoutMs });
+      await connection.api(recordRoom(room.name, 'stop', path), { timeoutMs: deps.commandTimeoutMs });
     }
   }
 }

@@ -1,6 +1,6 @@
 /** Sends one room's stream to one target, from the first step to whatever ends it: every byte goes through here, so it is seen. */
 import { createSecret } from '../../infra/secrets';
-import { EslError, streamRoom, type ApiCommand, type Reply } from '../../freeswitch/esl';
+import { EslError, recordRoom, type ApiCommand, type Reply } from '../../freeswitch/esl';
 import { SwitchyardError } from '../../errors';
 import { openTarget, type ConnectDeps } from './connect';
 import { FLOW_LIMITS, judgeFlow, startFlow, type FlowLimits, type FlowSample, type FlowState } from './decide';
@@ -89,7 +89,7 @@ export async function sendRoom(
       });
     });
     isAsked = true;
-    const reply = await fault.orResult(deps.api(nodeId, streamRoom(sessionId, 'start', source)));
+    const reply = await fault.orResult(deps.api(nodeId, recordRoom(sessionId, 'start', source)));
     if (!reply.ok || /not found/i.test(reply.text)) throw new Ended('the node does not have the room');
     const late = setTimeout(() => fault.raise('the node sent no picture or sound in time'), FIRST_MEDIA_MS);
     await fault.orResult(firstMedia).finally(() => clearTimeout(late));
@@ -144,7 +144,7 @@ async function watch(
 async function stopNode(deps: SendingDeps, nodeId: string, sessionId: string, source: string): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, LAST_WORDS_MS)));
-  const asked = deps.api(nodeId, streamRoom(sessionId, 'stop', source)).then(
+  const asked = deps.api(nodeId, recordRoom(sessionId, 'stop', source)).then(
     () => undefined,
     () => undefined, // a dead node needs no telling; one that comes back is compared
   );

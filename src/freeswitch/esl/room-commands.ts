@@ -150,10 +150,3 @@ export type RecordingStep = 'start' | 'stop' | 'pause' | 'resume' | 'check';
  */
 export const recordRoom = (sessionId: string, step: RecordingStep, target: string): ApiCommand =>
   inRoom(sessionId, 'recording', step, path(target));
-
-/**
- * Sends the room to an RTMP address. mod_av 1.10.12 means to force H.264 there and sends FLV1 (Sorenson) all the same,
- * which no platform takes: the encoder is named. A stop must name the same parameters; so both are made here.
- */
-export const streamRoom = (sessionId: string, step: 'start' | 'stop', address: string): ApiCommand =>
-  inRoom(sessionId, 'recording', step, `{av_video_codec=libx264}${path(address)}`);

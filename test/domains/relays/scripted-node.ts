@@ -28,8 +28,7 @@ export function createScriptedNode(): ScriptedNode {
     bytesPerSecond: 300_000,
     async api(_nodeId, command) {
       node.lines.push(command.line);
-      const [, , , step, asked] = command.line.split(' ');
-      const path = asked?.replace(/^\{av_video_codec=libx264\}/, '');
+      const [, , , step, path] = command.line.split(' ');
       if (step === 'start' && node.sends) await send(path!);
       if (step === 'stop') {
         node.streams.get(path!)?.finish();
