@@ -26,6 +26,7 @@ export interface ApiClient {
   get<T>(path: string): Promise<T>;
   post<T>(path: string, body?: object): Promise<T>;
   patch<T>(path: string, body: object): Promise<T>;
+  delete<T>(path: string): Promise<T>;
   /** Reads Server-Sent Events until the signal says stop. */
   follow(path: string, onEvent: (event: StreamedEvent) => void, signal: AbortSignal): Promise<void>;
 }
@@ -51,6 +52,7 @@ export function createApiClient(url: string, apiKey: string): ApiClient {
     get: (path) => ask('GET', path),
     post: (path, body) => ask('POST', path, body ?? {}),
     patch: (path, body) => ask('PATCH', path, body),
+    delete: (path) => ask('DELETE', path),
     follow: async (path, onEvent, signal) => {
       const answer = await fetch(`${url}${path}`, { headers: { ...headers, accept: 'text/event-stream' }, signal });
       if (!answer.ok || !answer.body) throw new ApiFault(answer.status, '', `GET ${path}: ${answer.status}`);

@@ -35,8 +35,17 @@ export interface RealNode {
 const FOLDERS = ['log', 'db', 'run', 'temp', 'storage', 'cache', 'recordings', 'scripts', 'certs'] as const;
 const PID_TIMEOUT_MS = 10_000;
 
-/** Starts it, and waits only until its process is known: when it serves, the pool says. It never outlives us. */
-export async function launchRealNode(o: RealNodeOptions): Promise<RealNode> {
+/** A FreeSWITCH that is ready to be started. */
+export interface PreparedNode {
+  args: string[];
+  env: NodeJS.ProcessEnv;
+  pidFile: string;
+  /** What it prints. */
+  outputFile: string;
+}
+
+/** Lays out the node's folder, and says how its program is started there. */
+export async function prepareRealNode(o: RealNodeOptions): Promise<PreparedNode> {
   const conf = join(o.dir, 'conf');
   await mkdir(o.dir, { recursive: true, mode: 0o700 }); // FreeSWITCH writes its configuration, password and all, into its log folder
   await rm(conf, { recursive: true, force: true });
@@ -44,11 +53,8 @@ export async function launchRealNode(o: RealNodeOptions): Promise<RealNode> {
   for (const folder of FOLDERS) await mkdir(join(o.dir, folder), { recursive: true });
   const pidFile = join(o.dir, 'run', 'freeswitch.pid');
   await rm(pidFile, { force: true });
-  const child = startChild({
-    name: o.name,
-    command: o.binary,
+  return {
     args: ['-nf', '-nc', '-np', '-nonat', '-conf', conf, ...FOLDERS.flatMap((f) => [`-${f}`, join(o.dir, f)])],
-    cwd: o.dir,
     env: {
       ...process.env,
       ...o.env,
@@ -56,7 +62,21 @@ export async function launchRealNode(o: RealNodeOptions): Promise<RealNode> {
       SWITCHYARD_NODE_NAME: o.name,
       SWITCHYARD_NODE_PASSWORD: o.password,
     },
-    logFile: join(o.dir, 'log', 'output.log'),
+    pidFile,
+    outputFile: join(o.dir, 'log', 'output.log'),
+  };
+}
+
+/** Starts it, and waits only until its process is known: when it serves, the pool says. It never outlives us. */
+export async function launchRealNode(o: RealNodeOptions): Promise<RealNode> {
+  const { args, env, pidFile, outputFile } = await prepareRealNode(o);
+  const child = startChild({
+    name: o.name,
+    command: o.binary,
+    args,
+    cwd: o.dir,
+    env,
+    logFile: outputFile,
     stopTimeoutMs: 8_000,
   });
   const pid = await readPid(pidFile, child.isRunning);

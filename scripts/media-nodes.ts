@@ -23,7 +23,7 @@ const PORTS_PER_NODE = 20;
 const RTP_PORTS_PER_NODE = 1000;
 
 /** The freeswitch to run, or undefined where nodes are to be simulated. */
-export function findFreeswitch(options: StartOptions): string | undefined {
+export function findFreeswitch(options: Pick<StartOptions, 'simulated' | 'freeswitchBin'>): string | undefined {
   if (options.simulated) return undefined;
   if (!options.freeswitchBin) return findProgram('freeswitch');
   if (!existsSync(options.freeswitchBin))

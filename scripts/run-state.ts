@@ -74,7 +74,14 @@ export function removeRunFile(stateDir: string): void {
  */
 export function holdStateDir(stateDir: string): () => void {
   mkdirSync(stateDir, { recursive: true, mode: 0o711 });
-  const file = join(stateDir, 'start.pid');
+  return holdFile(
+    join(stateDir, 'start.pid'),
+    (pid) => `Switchyard already runs here (process ${pid}). Stop it first, or set STATE_DIR.`,
+  );
+}
+
+/** Keeps a file for one process; what a crash left is taken over. @throws StartFault with what `refusal` says */
+export function holdFile(file: string, refusal: (pid: string) => string): () => void {
   const mine = `${process.pid} ${startTimeOf(process.pid) ?? ''}`;
   for (;;) {
     try {
@@ -85,14 +92,13 @@ export function holdStateDir(stateDir: string): () => void {
     }
     const [pid = '', startTime] = readFileSync(file, 'utf8').split(' ');
     // A number alone proves nothing: after a crash it may be another program's.
-    if (startTimeOf(Number(pid)) === startTime)
-      throw new StartFault(`Switchyard already runs here (process ${pid}). Stop it first, or set STATE_DIR.`);
+    if (startTimeOf(Number(pid)) === startTime) throw new StartFault(refusal(pid));
     rmSync(file, { force: true });
   }
 }
 
 /** When a process began, in the kernel's own count; undefined where there is no such process. */
-function startTimeOf(pid: number): string | undefined {
+export function startTimeOf(pid: number): string | undefined {
   try {
     return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[19];
   } catch {
@@ -105,7 +111,8 @@ function startTimeOf(pid: number): string | undefined {
   }
 }
 
-function writePrivately(file: string, content: object): void {
+/** Readable by its owner only, and never half written. */
+export function writePrivately(file: string, content: object): void {
   const half = `${file}.${process.pid}`;
   writeFileSync(half, `${JSON.stringify(content, null, 2)}\n`, { mode: 0o600 });
   renameSync(half, file);

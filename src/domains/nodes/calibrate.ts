@@ -14,17 +14,18 @@ export interface CapacityReport {
 }
 
 /**
- * What the report alone says: the units in use, and on top of them what the processors still have room for, counted
- * by the nominal cost. So a machine that is busy with something else has less capacity, however little is claimed.
+ * What the report alone says: the nominal capacity, less or more by how much busier or idler the machine is than the
+ * claims let expect. So a machine that is busy with something else has less capacity, however little is claimed.
  */
 export function estimateCapacity(report: CapacityReport): number {
-  const { fullCpuShare, leastShare, mostShare, proofShare } = CALIBRATION;
+  const { fullCpuShare, toleranceShare, leastShare, mostShare, proofShare } = CALIBRATION;
   const nominal = report.nominalUnits;
   const usedShare = 1 - Math.min(100, Math.max(0, report.idleCpuPercent)) / 100;
-  const room = (nominal * (fullCpuShare - usedShare)) / fullCpuShare;
+  const difference = (fullCpuShare * report.claimedUnits) / nominal - usedShare;
+  const spare = Math.sign(difference) * Math.max(0, Math.abs(difference) - toleranceShare);
   const proven = report.claimedUnits >= proofShare * nominal;
   const most = nominal * (proven ? mostShare : 1);
-  return Math.min(most, Math.max(nominal * leastShare, report.claimedUnits + room));
+  return Math.min(most, Math.max(nominal * leastShare, nominal + (nominal * spare) / fullCpuShare));
 }
 
 /** @returns the effective capacity in units, in thousandths; always from 0.25 to 1.5 of the nominal one. */

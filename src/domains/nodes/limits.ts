@@ -25,6 +25,8 @@ export const LIMITS = {
 export const CALIBRATION = {
   /** A node is full at this share of its machine's processors: sound breaks up well before all of them are busy. */
   fullCpuShare: 0.8,
+  /** So much more or less of its processors than the claims let expect is no sign: an idle system needs a little too. */
+  toleranceShare: 0.1,
   /** The bounds, in shares of what the node says of itself. */
   leastShare: 0.25,
   mostShare: 1.5,

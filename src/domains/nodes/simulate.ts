@@ -158,19 +158,21 @@ function used(views: readonly NodeView[]): number | null {
 type Played = Pick<PlayedOut, 'movedCalls' | 'movedRooms' | 'calls' | 'rooms' | 'utilisationPercent'>;
 
 function explain(gone: readonly PlayedNode[], o: WhatIf, played: Played): string[] {
-  const say = (what: string, p: Placed): string[] => {
+  const say = (one: string, what: string, p: Placed): string[] => {
     if (p.asked === 0) return [];
     const missing = p.notPlaced === 0 ? 'all fit' : `${p.notPlaced} would not fit`;
-    return [`${p.asked} ${what}: ${missing}.`];
+    return [
+      p.asked === 1 ? `1 ${one}: ${p.placed ? 'it fits' : 'it would not fit'}.` : `${p.asked} ${what}: ${missing}.`,
+    ];
   };
   const { before, after } = played.utilisationPercent;
   return [
     ...(gone.length ? [`Without ${gone.map((n) => n.view.name).join(', ')}.`] : []),
     ...(o.add ? [`With ${o.add} more of ${o.addedUnits} units each.`] : []),
-    ...say('rooms that would have to move', played.movedRooms),
-    ...say('calls that would have to move', played.movedCalls),
-    ...say('further rooms', played.rooms),
-    ...say('further calls', played.calls),
+    ...say('room that would have to move', 'rooms that would have to move', played.movedRooms),
+    ...say('call that would have to move', 'calls that would have to move', played.movedCalls),
+    ...say('further room', 'further rooms', played.rooms),
+    ...say('further call', 'further calls', played.calls),
     `Claimed: ${before ?? '–'} % now, ${after ?? '–'} % then.`,
   ];
 }

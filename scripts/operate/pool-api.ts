@@ -1,0 +1,124 @@
+/** What `scripts/pool` asks of Switchyard: its public API only, found by the environment or by a running start. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createApiClient, type ApiClient } from '../api-client';
+import { StartFault } from '../project';
+import type { KeptSecrets, RunFile } from '../run-state';
+
+export interface PoolNode {
+  id: string;
+  name: string;
+  state: 'joining' | 'serving' | 'draining' | 'down';
+  silent: boolean;
+  resting: 'busy_cpu' | 'full' | null;
+  downReason: string | null;
+  zone: string;
+  version: string | null;
+  sessions: number;
+  maxSessions: number;
+  idleCpuPercent: number;
+  claimedUnits: number | null;
+  capacityUnits: number;
+  effectiveUnits: number;
+  liveCalls: number;
+  liveLegs: number;
+  rooms: number;
+  registrations: number;
+  drainDeadlineAt: string | null;
+  reportedAt: string | null;
+}
+
+export interface PoolAnswer {
+  policy: string;
+  nodes: PoolNode[];
+  total: {
+    nodes: number;
+    serving: number;
+    claimedUnits: number | null;
+    effectiveUnits: number;
+    liveCalls: number;
+    rooms: number;
+    registrations: number;
+    sessions: number;
+  };
+  recommendation: {
+    action: 'grow' | 'shrink' | 'keep';
+    count: number;
+    nodes: string[];
+    why: string;
+    utilisationPercent: number | null;
+    servingNodes: number;
+    targetPercent: number;
+  };
+}
+
+export interface SimulateAnswer {
+  nodes: {
+    node: string;
+    change: 'none' | 'removed' | 'added';
+    calls: number;
+    rooms: number;
+    unitsBefore: number;
+    unitsAfter: number;
+    capacityUnits: number;
+  }[];
+  explanation: string[];
+}
+
+export interface PlacementAnswer {
+  call: string;
+  decisions: { attempt: number; decidedAt: string; node: string | null; explanation: string[] }[];
+}
+
+export interface Switchyard {
+  url: string;
+  api: ApiClient;
+  /** Media ports that `start` gave to its own nodes: so many nodes from the first on. */
+  startedNodes: number;
+}
+
+type Env = Record<string, string | undefined>;
+
+/** @throws StartFault where there is no word of a Switchyard */
+export function findSwitchyard(stateDir: string, env: Env): Switchyard {
+  const run = readJson<RunFile>(join(stateDir, 'run.json'));
+  const url = env.SWITCHYARD_URL || run?.url;
+  const apiKey = env.SWITCHYARD_API_KEY || run?.apiKey;
+  if (!url || !apiKey)
+    throw new StartFault(
+      `No Switchyard is known: ${stateDir}/run.json is not there, so start one with ./scripts/start, or set SWITCHYARD_URL and SWITCHYARD_API_KEY.`,
+    );
+  const base = url.replace(/\/+$/, '');
+  return { url: base, api: createApiClient(base, apiKey), startedNodes: run?.nodes.length ?? 0 };
+}
+
+/** What a new node shows to be let in. @throws StartFault where it is not known here */
+export function findJoinToken(stateDir: string, env: Env): string {
+  const token = env.NODE_JOIN_TOKEN || readJson<KeptSecrets>(join(stateDir, 'secrets.json'))?.nodeJoinToken;
+  if (!token) throw new StartFault('New nodes need the join token of this Switchyard: set NODE_JOIN_TOKEN.');
+  return token;
+}
+
+function readJson<T>(file: string): T | undefined {
+  if (!existsSync(file)) return undefined;
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as T;
+  } catch {
+    throw new StartFault(`${file} is not JSON.`);
+  }
+}
+
+export const readPool = (yard: Switchyard, query = ''): Promise<PoolAnswer> => yard.api.get(`/v1/pool${query}`);
+
+/** @throws StartFault where the pool has no node of that name or id */
+export function requireNode(pool: PoolAnswer, wanted: string | undefined): PoolNode {
+  if (wanted === undefined) throw new StartFault('Which node? See ./scripts/pool status.');
+  const node = pool.nodes.find((n) => n.name === wanted || n.id === wanted);
+  if (!node)
+    throw new StartFault(`There is no node "${wanted}". There are: ${pool.nodes.map((n) => n.name).join(', ')}.`);
+  return node;
+}
+
+/** Nothing runs on it: not by the tables, not by its own last report. */
+export const isEmpty = (node: PoolNode): boolean =>
+  node.liveCalls === 0 && node.liveLegs === 0 && node.rooms === 0 && (node.sessions === 0 || node.state === 'down');

@@ -1,0 +1,114 @@
+/** Writes the pool down so that a person sees at once what is where: pure text, no colours to get lost in a log. */
+import type { PoolAnswer, PoolNode, SimulateAnswer } from './pool-api';
+import type { KeptNode } from './kept';
+
+/** The first column and those named are flush left, numbers flush right. */
+export function alignColumns(rows: readonly (readonly string[])[], left: readonly number[] = [0]): string {
+  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => [...(row[i] ?? '')].length)));
+  const lines = rows.map((row) =>
+    row.map((cell, i) => (left.includes(i) ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join('  '),
+  );
+  return lines.map((line) => line.trimEnd()).join('\n');
+}
+
+const amount = (value: number): string => String(Math.round(value * 10) / 10);
+const time = (iso: string): string => new Date(iso).toTimeString().slice(0, 5);
+
+/** How long ago, in the largest unit that says enough. */
+export function ago(iso: string | null, nowMs: number): string {
+  if (iso === null) return 'never';
+  const seconds = Math.max(0, Math.round((nowMs - Date.parse(iso)) / 1000));
+  if (seconds < 120) return `${seconds} s`;
+  return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
+}
+
+function noteOf(node: PoolNode, kept: KeptNode | undefined): string {
+  const notes: string[] = [];
+  if (node.state === 'down') notes.push(node.downReason ?? 'down');
+  if (node.silent) notes.push('silent: its last report is too old');
+  if (node.resting) notes.push(node.resting === 'full' ? 'rests: was full' : 'rests: processor was busy');
+  if (node.drainDeadlineAt) notes.push(`until ${time(node.drainDeadlineAt)}${kept?.leaving ? ', then removed' : ''}`);
+  if (node.effectiveUnits !== node.capacityUnits) notes.push(`says ${amount(node.capacityUnits)} units`);
+  if (kept) notes.push(kept.provider === 'process' ? `${kept.kind}, process ${kept.pid}` : kept.provider);
+  return notes.join('; ');
+}
+
+const HEAD = [
+  'NODE',
+  'STATE',
+  'ZONE',
+  'CALLS',
+  'ROOMS',
+  'PHONES',
+  'UNITS',
+  'IDLE CPU',
+  'CHANNELS',
+  'SEEN',
+  'VERSION',
+  'NOTE',
+];
+
+export function poolTable(pool: PoolAnswer, kept: readonly KeptNode[], nowMs: number): string {
+  const byName = new Map(kept.map((node) => [node.name, node]));
+  const units = (claimed: number | null, of: number): string =>
+    `${claimed === null ? '?' : amount(claimed)}/${amount(of)}`;
+  const sorted = [...pool.nodes].sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
+  const rows = sorted.map((node) => [
+    node.name,
+    node.state,
+    node.zone || '–',
+    String(node.liveCalls),
+    String(node.rooms),
+    String(node.registrations),
+    units(node.claimedUnits, node.effectiveUnits),
+    node.state === 'down' ? '–' : `${Math.round(node.idleCpuPercent)} %`,
+    `${node.sessions}/${node.maxSessions}`,
+    ago(node.reportedAt, nowMs),
+    node.version ?? '–',
+    noteOf(node, byName.get(node.name)),
+  ]);
+  const { total, recommendation: r } = pool;
+  const sum = [
+    `${total.nodes} nodes`,
+    `${total.serving} serving`,
+    '',
+    String(total.liveCalls),
+    String(total.rooms),
+    String(total.registrations),
+    units(total.claimedUnits, total.effectiveUnits),
+    '',
+    String(total.sessions),
+  ];
+  const lost = kept.filter((node) => !pool.nodes.some((n) => n.name === node.name));
+  return [
+    alignColumns([HEAD, ...rows, sum.concat(['', '', ''])], [0, 1, 2, 10, 11]),
+    '',
+    `Policy ${pool.policy}. ${adviceOf(r)}`,
+    ...lost.map(
+      (node) => `${node.name} was started here, and Switchyard does not know it: scripts/pool remove ${node.name}`,
+    ),
+  ].join('\n');
+}
+
+function adviceOf(r: PoolAnswer['recommendation']): string {
+  const what =
+    r.action === 'keep'
+      ? 'Keep the pool as it is'
+      : r.action === 'grow'
+        ? `Add ${r.count}`
+        : `Take away ${r.nodes.join(', ')}`;
+  return `${what}: ${r.why}`;
+}
+
+export function simulateTable(answer: SimulateAnswer): string {
+  const rows = answer.nodes.map((n) => [
+    n.node,
+    n.change === 'none' ? '' : n.change,
+    `${amount(n.unitsBefore)}/${amount(n.capacityUnits)}`,
+    n.change === 'removed' ? '–' : `${amount(n.unitsAfter)}/${amount(n.capacityUnits)}`,
+    n.calls ? `+${n.calls}` : '',
+    n.rooms ? `+${n.rooms}` : '',
+  ]);
+  const head = ['NODE', 'CHANGE', 'UNITS NOW', 'THEN', 'CALLS', 'ROOMS'];
+  return [alignColumns([head, ...rows], [0, 1]), '', ...answer.explanation].join('\n');
+}
