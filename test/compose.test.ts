@@ -43,8 +43,8 @@ const environmentOf = (name: string): Record<string, string> =>
     ]),
   );
 
-test('it has stores, Switchyard and two nodes', () => {
-  expect(Object.keys(compose.services).sort()).toEqual(['node-1', 'node-2', 'postgres', 'redis', 'switchyard']);
+test('it has stores, Switchyard, two nodes and somewhere to relay to', () => {
+  expect(Object.keys(compose.services).sort()).toEqual(['node-1', 'node-2', 'postgres', 'redis', 'rtmp', 'switchyard']);
 });
 
 test('with .env.example filled in, Switchyard reads its configuration', () => {
@@ -82,7 +82,7 @@ test('no port is used twice on the host', () => {
     const query = new URL(environmentOf(name).SWITCHYARD_XML_URL!).searchParams;
     return ['esl', 'sip', 'internode', 'ws'].map((key) => query.get(key));
   });
-  const all = [...ports, '8080', '5432', '6379'];
+  const all = [...ports, '8080', '5432', '6379', '1935'];
   expect(new Set(all).size).toBe(all.length);
 });
 
