@@ -1,0 +1,198 @@
+/** What people get of a room: they meet wherever they come in, and are kept out where they should be. */
+import { findRoom } from '../../src/domains/rooms/rooms.store';
+import { createDb } from '../../src/infra/db';
+import { useStores } from '../stores';
+import { DOMAIN, openYard, until, type Node, type Yard } from './harness';
+
+let yard: Yard;
+afterAll(() => yard?.close());
+const stores = useStores();
+let one: Node;
+let two: Node;
+
+beforeAll(async () => {
+  yard = await openYard(stores);
+  one = await yard.addNode('one');
+  two = await yard.addNode('two');
+}, 30_000);
+
+let made = 0;
+async function makeRoom(settings: Record<string, unknown> = {}): Promise<{ id: string; name: string }> {
+  const name = `room-${(made += 1)}`;
+  const { status, body } = await yard.api('POST', '/v1/rooms', { domain: DOMAIN, name, ...settings });
+  if (status !== 201) throw new Error(JSON.stringify(body));
+  return { id: body.id, name };
+}
+const people = async (roomId: string): Promise<any[]> =>
+  // eslint-disable-line @typescript-eslint/no-explicit-any
+  (await yard.api('GET', `/v1/rooms/${roomId}/participants`)).body.items ?? [];
+const present = (roomId: string, count: number) =>
+  until(`${count} are in`, async () => {
+    const items = (await people(roomId)).filter((p) => p.state === 'in');
+    return items.length === count ? items : undefined;
+  });
+const sessions = async (roomId: string) => (await yard.api('GET', `/v1/rooms/${roomId}/sessions`)).body.items;
+const roomEvents = async (roomId: string, type: string) => {
+  const query = `format=json&limit=1000&domain=${DOMAIN}&roomId=${roomId}&types=${type}`;
+  return (await yard.api('GET', `/v1/events?${query}`)).body.items;
+};
+
+test('two who dial the same room from phones at different nodes meet in one session', async () => {
+  const room = await makeRoom();
+  const ann = await yard.addPhone(one, 'ann', { answerAfterMs: 10 });
+  const ben = await yard.addPhone(two, 'ben', { answerAfterMs: 10 });
+  const first = ann.dial(room.name);
+  expect(await first.answered).toBe(true);
+  const second = ben.dial(room.name);
+  expect(await second.answered).toBe(true);
+  const items = await present(room.id, 2);
+  expect(items.map((p) => p.identity).sort()).toEqual(['user:ann', 'user:ben']);
+  const [session, ...others] = await sessions(room.id);
+  expect(others).toEqual([]);
+  expect(session).toMatchObject({ state: 'live', node: 'one', epoch: 1 });
+  first.hangup();
+  second.hangup();
+  await until('the session is over', async () => (await sessions(room.id))[0].state === 'ended');
+  expect((await sessions(room.id))[0].endReason).toBe('empty');
+  const { body } = await yard.api('GET', `/v1/calls?domain=${DOMAIN}&limit=2`);
+  for (const call of body.items) expect(call).toMatchObject({ to: `room:${room.name}`, outcome: 'answered' });
+});
+
+test('many who come first at the same moment, at both nodes, find one room', async () => {
+  const room = await makeRoom();
+  const phones = await Promise.all(
+    Array.from({ length: 8 }, (_, i) => yard.addPhone(i % 2 ? one : two, `crowd${i}`, { answerAfterMs: 5 })),
+  );
+  const calls = phones.map((phone) => phone.dial(room.name));
+  expect(await Promise.all(calls.map((call) => call.answered))).toEqual(calls.map(() => true));
+  await present(room.id, 8);
+  expect(await sessions(room.id)).toHaveLength(1);
+  for (const call of calls) call.hangup();
+  await until('the session is over', async () => (await sessions(room.id))[0].state === 'ended');
+});
+
+test('a call that is asked for over REST puts a user into a room, and hangs up with it', async () => {
+  const room = await makeRoom();
+  await yard.addPhone(one, 'cara', { answerAfterMs: 10 });
+  const call = await yard.call('user:cara', `room:${room.name}`);
+  await yard.callIs(call.id, 'answered');
+  const [cara] = await present(room.id, 1);
+  expect(cara.callId).toBe(call.id);
+  expect((await yard.api('DELETE', `/v1/rooms/${room.id}/participants/${cara.id}`)).status).toBe(204);
+  expect((await yard.callIs(call.id, 'ended')).outcome).toBe('answered');
+  expect(await roomEvents(room.id, 'participant.left')).toMatchObject([{ data: { reason: 'removed' } }]);
+});
+
+test('a PIN is asked of those who dial in: right it lets in, the moderators PIN gives the role', async () => {
+  const room = await makeRoom({ pin: '4711', moderatorPin: '123456' });
+  const dan = await yard.addPhone(one, 'dan');
+  const eva = await yard.addPhone(one, 'eva');
+  const first = dan.dial(room.name, { digits: ['4711#'] });
+  const second = eva.dial(room.name, { digits: ['99#', '123456#'] });
+  const items = await present(room.id, 2);
+  expect(items.map((p) => [p.identity, p.role]).sort()).toEqual([
+    ['user:dan', 'participant'],
+    ['user:eva', 'moderator'],
+  ]);
+  first.hangup();
+  second.hangup();
+});
+
+test('a PIN that is wrong three times ends the call, and is told', async () => {
+  const room = await makeRoom({ pin: '4711' });
+  const fay = await yard.addPhone(two, 'fay');
+  const call = fay.dial(room.name, { digits: ['1#', '22#', '333#', '4711#'] });
+  await call.ended;
+  expect(await roomEvents(room.id, 'participant.refused')).toMatchObject([
+    { data: { reason: 'wrong_pin', identity: 'user:fay' } },
+  ]);
+  expect(await people(room.id)).toEqual([]);
+});
+
+test('a locked room and a full room turn callers away with a status, and say so', async () => {
+  const room = await makeRoom({ maxParticipants: 2 });
+  const [gus, hal, ida] = await Promise.all(['gus', 'hal', 'ida'].map((name) => yard.addPhone(one, name)));
+  const calls = [gus!.dial(room.name), hal!.dial(room.name)];
+  await present(room.id, 2);
+  const late = ida!.dial(room.name);
+  expect(await late.answered).toBe(false);
+  expect(await late.ended).toBe('USER_BUSY');
+  calls[1]!.hangup();
+  await present(room.id, 1);
+  expect((await yard.api('PUT', `/v1/rooms/${room.id}/lock`, { locked: true })).status).toBe(200);
+  expect(await ida!.dial(room.name).answered).toBe(false);
+  const refused = await roomEvents(room.id, 'participant.refused');
+  expect(refused.map((e: { data: { reason: string } }) => e.data.reason)).toEqual(['full', 'locked']);
+  calls[0]!.hangup();
+});
+
+test('who was muted is muted when they come back', async () => {
+  const room = await makeRoom();
+  const [jan, kim] = await Promise.all(['jan', 'kim'].map((name) => yard.addPhone(two, name)));
+  const stays = jan!.dial(room.name);
+  const leaves = kim!.dial(room.name);
+  const before = (await present(room.id, 2)).find((p) => p.identity === 'user:kim');
+  const muted = await yard.api('PATCH', `/v1/rooms/${room.id}/participants/${before.id}`, { muted: true });
+  expect(muted.body.observed.muted).toBe(true);
+  leaves.hangup();
+  await present(room.id, 1);
+  const again = kim!.dial(room.name);
+  const after = (await present(room.id, 2)).find((p) => p.identity === 'user:kim');
+  expect(after).toMatchObject({ id: before.id, observed: { muted: true } });
+  stays.hangup();
+  again.hangup();
+});
+
+test('a room whose node dies goes on at the other node: everybody is told where, and who was called is called again', async () => {
+  const room = await makeRoom({ mutedOnEntry: false });
+  const three = await yard.addNode('three');
+  await yard.addPhone(one, 'lea', { answerAfterMs: 10 });
+  const dialled = await yard.addPhone(three, 'max');
+  for (const node of [one, two]) await yard.api('POST', `/v1/nodes/${node.id}/drain`, {});
+  dialled.dial(room.name);
+  await present(room.id, 1);
+  for (const node of [one, two]) await yard.api('POST', `/v1/nodes/${node.id}/resume`);
+  expect((await sessions(room.id))[0].node).toBe('three');
+  await yard.call('user:lea', `room:${room.name}`);
+  const items = await present(room.id, 2);
+  const lea = items.find((p) => p.identity === 'user:lea');
+  await yard.api('PATCH', `/v1/rooms/${room.id}/participants/${lea.id}`, { muted: true });
+  await yard.api('PUT', `/v1/rooms/${room.id}/layout`, { layout: '2x2' });
+  await three.kill();
+  const moved = await until('the room moves', async () => {
+    const events = await roomEvents(room.id, 'participant.moved');
+    return events.length === 2 ? events : undefined;
+  });
+  expect(moved[0].data).toMatchObject({ reason: 'node_died', wssUrl: expect.stringMatching(/^ws:/) });
+  const [back] = await present(room.id, 1);
+  expect(back).toMatchObject({ id: lea.id, identity: 'user:lea', observed: { muted: true } });
+  const [now, old] = await sessions(room.id);
+  expect(old).toMatchObject({ node: 'three', state: 'ended', endReason: 'node_died' });
+  expect(now).toMatchObject({ state: 'live', epoch: old.epoch + 1, meetingId: old.meetingId });
+  const shown = (await yard.api('GET', `/v1/rooms/${room.id}/participants`)).body;
+  expect(shown.session.layout).toEqual({ desired: '2x2', observed: '2x2' });
+}, 40_000);
+
+test('a node that asks for the profile of a room it does not own is refused', async () => {
+  const room = await makeRoom();
+  const nia = await yard.addPhone(one, 'nia');
+  const call = nia.dial(room.name);
+  await present(room.id, 1);
+  const [session] = await sessions(room.id);
+  const form = {
+    section: 'configuration',
+    key_name: 'name',
+    key_value: 'conference.conf',
+    conference_name: session.id,
+    profile_name: 'room',
+  };
+  expect((await yard.askXml(one, form)).text).toContain('<profile name="room">');
+  expect((await yard.askXml(two, form)).text).toContain('not found');
+  call.hangup();
+  await until('the session is over', async () => (await sessions(room.id))[0].state === 'ended');
+  expect((await yard.askXml(one, form)).text).toContain('not found');
+  const db = createDb(stores.databaseUrl, 2);
+  expect(await findRoom(db, room.id)).toMatchObject({ name: room.name });
+  expect(await db('leases').where({ room_id: room.id }).first()).toMatchObject({ node_id: null, session_id: null });
+  await db.destroy();
+});
