@@ -31,6 +31,8 @@ export interface BrowserPhone {
   hangup(): Promise<void>;
   sessions(): Promise<PhoneSession[]>;
   received(): Promise<Received>;
+  /** How its packets leave: `host`, `srflx` or `relay`. */
+  way(): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -38,7 +40,15 @@ export interface BrowserPhoneOptions {
   wsUrl: string;
   username: string;
   domain: string;
-  password: string;
+  password?: string;
+  /** The digest of a grant in the place of a password. */
+  ha1?: string;
+  realm?: string;
+  /** false: it only connects, and registers nowhere. */
+  register?: boolean;
+  iceServers?: { urls: string[]; username?: string; credential?: string }[];
+  /** `relay`: nothing but TURN. */
+  iceTransportPolicy?: 'all' | 'relay';
   video?: boolean;
   /** null: it only rings. */
   answerAfterMs?: number | null;
@@ -113,6 +123,7 @@ export async function openBrowserHouse(executablePath: string): Promise<BrowserH
         hangup: () => ask('hangup'),
         sessions: () => ask('sessions'),
         received: () => ask('received'),
+        way: () => ask('way'),
         close: async () => {
           await ask('stop').catch(() => undefined); // its node may be gone
           await context.close();

@@ -1,7 +1,6 @@
 /** The page a test opens in Chromium: one JsSIP phone that answers by itself, and says what it hears and sees. */
 import JsSIP from 'jssip';
 
-const PC_CONFIG = { iceServers: [] };
 let ua;
 let settings;
 const sessions = [];
@@ -34,7 +33,11 @@ function watch(session) {
 }
 
 function media() {
-  return { mediaConstraints: { audio: true, video: settings.video }, pcConfig: PC_CONFIG };
+  const { iceServers = [], iceTransportPolicy = 'all' } = settings;
+  return {
+    mediaConstraints: { audio: true, video: settings.video },
+    pcConfig: { iceServers, iceTransportPolicy },
+  };
 }
 
 window.phone = {
@@ -43,18 +46,20 @@ window.phone = {
     ua = new JsSIP.UA({
       sockets: [new JsSIP.WebSocketInterface(settings.wsUrl)],
       uri: `sip:${settings.username}@${settings.domain}`,
-      password: settings.password,
+      ...(settings.ha1 ? { ha1: settings.ha1, realm: settings.realm } : { password: settings.password }),
+      register: settings.register ?? true,
       register_expires: 120,
     });
     ua.on('newRTCSession', ({ session }) => watch(session));
     return new Promise((resolve) => {
       ua.on('registered', () => resolve('registered'));
+      if (settings.register === false) ua.on('connected', () => resolve('connected'));
       ua.on('registrationFailed', ({ response, cause }) => resolve(`${response?.status_code ?? '-'} ${cause}`));
       ua.start();
     });
   },
   call(target) {
-    ua.call(`sip:${target}@${settings.domain}`, media());
+    ua.call(target.startsWith('sip:') ? target : `sip:${target}@${settings.domain}`, media());
   },
   hangup() {
     for (const { session, state } of sessions) if (state === 'talking' || state === 'ringing') session.terminate();
@@ -82,6 +87,17 @@ window.phone = {
       }
     }
     return sum;
+  },
+  /** How this end's packets leave: `host`, `srflx`, `relay`; empty before it is known. */
+  async way() {
+    const talking = sessions.filter(({ state }) => state === 'talking').at(-1);
+    if (!talking) return '';
+    const report = await talking.session.connection.getStats();
+    for (const entry of report.values()) {
+      if (entry.type !== 'transport' || !entry.selectedCandidatePairId) continue;
+      return report.get(report.get(entry.selectedCandidatePairId)?.localCandidateId)?.candidateType ?? '';
+    }
+    return '';
   },
   stop() {
     ua?.stop();

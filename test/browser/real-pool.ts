@@ -18,6 +18,8 @@ export interface PoolNode extends NodePlan {
 
 export interface RealPool {
   api: ApiClient;
+  url: string;
+  apiKey: string;
   nodes: PoolNode[];
   /** What Switchyard logged at `warn` and above. */
   warnings: string[];
@@ -28,8 +30,13 @@ const JOIN_TIMEOUT_MS = 40_000;
 const RTP_BASE = 28_000;
 const RTP_PORTS = 400;
 
-/** Resolves when every node serves. @throws with a node's last lines where one does not. */
-export async function startRealPool(freeswitch: string, stores: TestStores, nodeCount: number): Promise<RealPool> {
+/** @param environment further settings of Switchyard. Resolves when every node serves. @throws with a node's last lines where one does not. */
+export async function startRealPool(
+  freeswitch: string,
+  stores: TestStores,
+  nodeCount: number,
+  environment: Record<string, string> = {},
+): Promise<RealPool> {
   const joinToken = randomBytes(16).toString('hex');
   const apiKey = `sk_${randomBytes(16).toString('hex')}`;
   const warnings: string[] = [];
@@ -43,6 +50,7 @@ export async function startRealPool(freeswitch: string, stores: TestStores, node
     BOOTSTRAP_API_KEY: apiKey,
     HEARTBEAT_SECONDS: '1',
     CALL_WORKERS: '10',
+    ...environment,
   });
   const running = await startSwitchyard(config, createLogger('warn', { write: (line) => void warnings.push(line) }));
   const api = createApiClient(running.url, apiKey);
@@ -81,7 +89,7 @@ export async function startRealPool(freeswitch: string, stores: TestStores, node
     await stop();
     throw new Error(`${(fault as Error).message}\n${lines}\n${warnings.join('')}`);
   }
-  return { api, nodes, warnings, stop };
+  return { api, url: running.url, apiKey, nodes, warnings, stop };
 }
 
 async function planNode(index: number): Promise<NodePlan> {

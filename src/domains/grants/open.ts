@@ -1,6 +1,5 @@
 /** Puts the parts of grants together for main.ts: logins for nodes, tokens for pages, routes, and their end. */
 import type { Pool } from 'pg';
-import type { NodeConnection } from '../../freeswitch/esl';
 import type { Caller, Route } from '../../infra/route';
 import { runEvery } from '../../infra/schedule';
 import type { Directory } from '../users/directory';
@@ -9,7 +8,7 @@ import type { GrantDeps } from './grants';
 import { grantRoutes } from './grants.routes';
 import { authenticateGrants, createGrantFinder, type FindGrantOfUser } from './holder';
 import { createPhonePick, type PhonePickDeps } from './location';
-import { compareGrants, GRANT_SWEEP_MS, sweepGrants, type OverDeps } from './over';
+import { GRANT_SWEEP_MS, sweepGrants, type OverDeps } from './over';
 
 export interface GrantsOptions
   extends Omit<GrantDeps, 'pickForPhone'>, Omit<OverDeps, 'onRevoked'>, Omit<PhonePickDeps, 'db'> {
@@ -31,8 +30,6 @@ export interface Grants {
   loginsBeside(users: Pick<Directory, 'findUser' | 'readFresh'>): Pick<Directory, 'findUser' | 'readFresh'>;
   /** For the dialplan. */
   findGrantOfUser: FindGrantOfUser;
-  /** After a reconnect to a node; before compareRegistrations, which reads what is left. */
-  compare(connection: NodeConnection, timeoutMs: number): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -47,7 +44,6 @@ export function openGrants(o: GrantsOptions): Grants {
     authenticate: authenticateGrants(db, keyRing.authenticate, Date.now),
     loginsBeside: (users) => createLogins(users, directory),
     findGrantOfUser: createGrantFinder({ ...o, grants: directory }),
-    compare: (connection, timeoutMs) => compareGrants(o, connection, timeoutMs, new Date()),
     async stop() {
       unhear();
       await sweep.stop();
