@@ -8,6 +8,7 @@ interface ComposeService {
   image?: string;
   build?: string;
   network_mode?: string;
+  command?: string[];
   ports?: string[];
   volumes?: string[];
   environment?: Record<string, string>;
@@ -43,8 +44,16 @@ const environmentOf = (name: string): Record<string, string> =>
     ]),
   );
 
-test('it has stores, Switchyard, two nodes and somewhere to relay to', () => {
-  expect(Object.keys(compose.services).sort()).toEqual(['node-1', 'node-2', 'postgres', 'redis', 'rtmp', 'switchyard']);
+test('it has stores, Switchyard, two nodes, somewhere to relay to and a way through NAT', () => {
+  expect(Object.keys(compose.services).sort()).toEqual([
+    'coturn',
+    'node-1',
+    'node-2',
+    'postgres',
+    'redis',
+    'rtmp',
+    'switchyard',
+  ]);
 });
 
 test('with .env.example filled in, Switchyard reads its configuration', () => {
@@ -77,12 +86,26 @@ test.each(['node-1', 'node-2'])('%s runs with what lies in freeswitch/, and know
   expect(url.searchParams.get('rtp')).toBe(`${env.SWITCHYARD_RTP_FROM}-${env.SWITCHYARD_RTP_TO}`);
 });
 
+test("coturn takes Switchyard's secret, at the port browsers are told, and reaches the nodes only", () => {
+  const options = compose.services.coturn!.command!.map((option) => fill(option, example));
+  const { TURN_URLS, TURN_SECRET } = environmentOf('switchyard');
+  expect(options).toContain('--use-auth-secret');
+  expect(options).toContain(`--static-auth-secret=${TURN_SECRET}`);
+  expect(options).toContain('--listening-port=3478');
+  for (const url of readConfig(environmentOf('switchyard')).turnUrls) expect(url).toMatch(/^turn:127\.0\.0\.1:3478\?/);
+  expect(TURN_URLS).toContain('transport=tcp');
+  for (const net of ['10.0.0.0-10.255.255.255', '127.0.0.0-127.255.255.255', '192.168.0.0-192.168.255.255']) {
+    expect(options).toContain(`--denied-peer-ip=${net}`);
+  }
+  expect(options.filter((option) => option.startsWith('--allowed-peer-ip='))).toEqual(['--allowed-peer-ip=127.0.0.1']);
+});
+
 test('no port is used twice on the host', () => {
   const ports = ['node-1', 'node-2'].flatMap((name) => {
     const query = new URL(environmentOf(name).SWITCHYARD_XML_URL!).searchParams;
     return ['esl', 'sip', 'internode', 'ws'].map((key) => query.get(key));
   });
-  const all = [...ports, '8080', '5432', '6379', '1935'];
+  const all = [...ports, '8080', '5432', '6379', '1935', '3478'];
   expect(new Set(all).size).toBe(all.length);
 });
 
