@@ -107,7 +107,7 @@ async function sendChange(deps: RoomsDeps, session: SessionRow, change: LiveChan
   try {
     for (const command of change.commands) {
       const reply = await deps.links.api(session.node_id ?? '', command);
-      if (!reply.ok && !isHarmless(reply.text)) return false;
+      if (!reply.ok) return false;
     }
     return true;
   } catch (error) {
@@ -118,9 +118,6 @@ async function sendChange(deps: RoomsDeps, session: SessionRow, change: LiveChan
     return false;
   }
 }
-
-/** Said where no picture is encoded now: whoever comes gets the new bandwidth (see setRoomBandwidth). */
-const isHarmless = (text: string): boolean => text.startsWith('Bandwidth not set');
 
 /** `wanted`, but for the named settings, which stay as they are running. */
 function withoutPending(running: RoomSettings, wanted: RoomSettings, pending: readonly string[]): RoomSettings {
