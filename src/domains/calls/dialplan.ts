@@ -80,6 +80,7 @@ export async function reachUser(
       internodePort: row.internode_port,
       contact: row.contact,
       profile: row.profile,
+      ...(row.grant_id ? { grantId: row.grant_id } : {}),
     }));
   const exp = Math.floor(Date.now() / 1000) + TOKEN_SECONDS;
   return dialStringTo({
