@@ -1,5 +1,5 @@
 /** One process that claims and gives back at random, and tells what it was granted; started by claims.test.ts. */
-import { createClaims } from '../../src/domains/nodes/claims';
+import { CLAIM_TTL_MS, createClaims } from '../../src/domains/nodes/claims';
 import { createLogger } from '../../src/infra/logger';
 import { createRedis } from '../../src/infra/redis';
 
@@ -18,7 +18,7 @@ function randomFrom(seed: number): () => number {
 }
 
 async function main(): Promise<void> {
-  const [prefix = '', nodeId = '', seed = '1', capacity = '1'] = process.argv.slice(2);
+  const [prefix = '', nodeId = '', seed = '1', capacity = '1', wild = ''] = process.argv.slice(2);
   const redis = createRedis(process.env.REDIS_URL ?? '', createLogger('silent'));
   await redis.connect();
   const claims = createClaims(redis, prefix);
@@ -32,6 +32,12 @@ async function main(): Promise<void> {
       told.granted.push(call);
       told.highest = Math.max(told.highest, ...(await claims.readTotals([nodeId], Date.now())));
       if (random() < 0.03) continue; // died with it
+      if (wild) {
+        await claims.resize(nodeId, call, 0.25 + Math.floor(random() * 16) / 4, Number(capacity), Date.now());
+        told.highest = Math.max(told.highest, ...(await claims.readTotals([nodeId], Date.now())));
+        // What was held by one that died long ago expires: to a clock further on it is gone, and counted once.
+        if (random() < 0.02) await claims.readTotals([nodeId], Date.now() + CLAIM_TTL_MS + 1000);
+      }
       await claims.release(nodeId, call, Date.now());
       told.released.push(call);
     }

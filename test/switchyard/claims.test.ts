@@ -21,20 +21,29 @@ interface Told {
 }
 
 /** Runs one claimer to its end; it tells what it was granted. */
-function runClaimer(nodeId: string, seed: number, capacity: number): Promise<Told> {
+function runClaimer(
+  nodeId: string,
+  seed: number,
+  capacity: number,
+  o: { wild?: boolean; killAfterMs?: number } = {},
+): Promise<Told> {
   return new Promise((resolve, reject) => {
     const args = ['--import', 'tsx', join(__dirname, 'claimer.ts'), stores.redisPrefix, nodeId];
-    const child = spawn(process.execPath, [...args, String(seed), String(capacity)], {
+    const child = spawn(process.execPath, [...args, String(seed), String(capacity), o.wild ? 'wild' : ''], {
       env: { ...process.env, REDIS_URL: stores.redisUrl },
       cwd: join(__dirname, '..', '..'),
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     let text = '';
     child.stdout.on('data', (chunk) => (text += String(chunk)));
+    const kill = o.killAfterMs === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), o.killAfterMs);
     child.once('error', reject);
-    child.once('close', (code) =>
-      code === 0 ? resolve(JSON.parse(text) as Told) : reject(new Error(`ended ${code}`)),
-    );
+    child.once('close', (code, signal) => {
+      clearTimeout(kill);
+      if (code === 0) resolve(JSON.parse(text) as Told);
+      else if (kill && signal === 'SIGKILL') resolve({ granted: [], released: [], highest: 0 });
+      else reject(new Error(`ended ${code}`));
+    });
   });
 }
 
@@ -66,3 +75,44 @@ test('a claim is renewed and not doubled, given back once, and gone when nobody 
   expect(await claims.readTotals(['node-b'], now + CLAIM_TTL_MS + 1)).toEqual([0.25]);
   expect(await claims.listClaims('node-b')).toEqual(['x']);
 });
+
+test('a claim is made larger only where there is room, smaller always, in one step', async () => {
+  const claims = createClaims(redis, stores.redisPrefix);
+  const now = 1_000_000;
+  await claims.claim('node-c', 'room', 2, 10, now);
+  await claims.claim('node-c', 'call', 1, 10, now);
+  expect(await claims.resize('node-c', 'room', 9, 10, now)).toBe(true);
+  expect(await claims.resize('node-c', 'room', 9.5, 10, now)).toBe(false);
+  expect(await claims.readTotals(['node-c'], now)).toEqual([10]);
+  expect(await claims.resize('node-c', 'room', 20, null, now)).toBe(true); // it is so already: it is counted
+  expect(await claims.resize('node-c', 'room', 15, 10, now)).toBe(true);
+  expect(await claims.readTotals(['node-c'], now)).toEqual([16]);
+  expect(await claims.resize('node-c', 'forgotten', 1, 10, now)).toBe(false);
+  expect(await claims.resize('node-c', 'room', 3, 10, now)).toBe(true);
+  expect(await claims.resize('node-c', 'forgotten', 1, 10, now)).toBe(true);
+  expect(await claims.readTotals(['node-c'], now)).toEqual([5]);
+});
+
+test('processes that claim, resize, let expire and are killed: never past the capacity, and all of it comes back', async () => {
+  const claims = createClaims(redis, stores.redisPrefix);
+  const capacity = 12.5;
+  const wild = (seed: number, killAfterMs?: number) =>
+    runClaimer('node-d', seed, capacity, { wild: true, killAfterMs });
+  let highest = 0;
+  let watching = true;
+  const watch = (async () => {
+    while (watching) highest = Math.max(highest, ...(await claims.readTotals(['node-d'], Date.now())));
+  })();
+  const told = await Promise.all([
+    wild(1),
+    wild(2),
+    // Killed with what it held, and begun again by the same seed.
+    wild(3, 1500).then(() => wild(3)),
+  ]);
+  watching = false;
+  await watch;
+  expect(highest).toBeGreaterThan(capacity / 2);
+  expect(Math.max(highest, ...told.map((t) => t.highest))).toBeLessThanOrEqual(capacity);
+  for (const call of await claims.listClaims('node-d')) await claims.release('node-d', call, Date.now());
+  expect(await claims.readTotals(['node-d'], Date.now())).toEqual([0]);
+}, 90_000);
