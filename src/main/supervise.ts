@@ -12,8 +12,12 @@ import {
   takeUnregistered,
 } from '../domains/registrations/registrations';
 import { runEvery } from '../infra/schedule';
+import { createTurn } from '../infra/turn';
 import type { House } from './house';
 import type { Stops } from './stores';
+
+/** Another replica sweeps when this one has not for so long. */
+const SWEEP_TURN_MS = 2 * SWEEP_INTERVAL_MS + 500;
 
 export function startSupervisor(house: House, stops: Stops): NodeStreams {
   const { config, logger, settle, rooms, steering, claims, queue } = house;
@@ -55,13 +59,18 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
   };
   const streams = createNodeStreams({ ...house.linkSettings, redis, prefix: config.redisPrefix, log, handlers });
   stops.push(() => streams.stop());
+  const turn = createTurn(redis, `${config.redisPrefix}:sweep`, SWEEP_TURN_MS);
   const sweep = runEvery('calls and rooms sweep', SWEEP_INTERVAL_MS, logger, async () => {
+    if (!(await turn.take())) return;
     const now = new Date();
     await sweepCalls({ ...reconcile, queue }, now);
     await expireRegistrations(registrations, now);
     await rooms.sweep(now);
   });
-  stops.push(() => sweep.stop());
+  stops.push(async () => {
+    await sweep.stop();
+    await turn.giveUp();
+  });
   stops.push(followDrains(house));
   return streams;
 }
