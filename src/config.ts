@@ -75,12 +75,49 @@ const schema = z.object({
         .filter(Boolean),
     ),
   CALL_WORKERS: z.coerce.number().int().min(1).max(2000).default(200),
+  /** Where recordings are kept; with S3, where they wait until the store has them. Replicas share it, or use S3. */
+  RECORDINGS_DIR: z.string().min(1).default('.switchyard/recordings'),
+  /** How long a complete recording is kept where nothing else was said; for ever where it is left out. */
+  RECORDINGS_KEEP_DAYS: z.coerce.number().int().min(1).max(36_500).optional(),
+  /** One part of a recording may be this large; S3 takes 5 GB at once. */
+  RECORDINGS_MAX_MB: z.coerce.number().int().min(1).max(5000).default(4096),
+  /** An S3-compatible store, with its scheme; the bucket is addressed by path. */
+  S3_ENDPOINT: z.url({ protocol: /^https?$/ }).optional(),
+  S3_BUCKET: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/)
+    .optional(),
+  S3_REGION: z.string().min(1).default('us-east-1'),
+  S3_ACCESS_KEY_ID: z.string().min(1).optional(),
+  S3_SECRET_ACCESS_KEY: z.string().min(1).optional(),
 });
 
-const whole = schema.refine((e) => e.TURN_URLS.length === 0 || e.TURN_SECRET !== undefined, {
-  path: ['TURN_SECRET'],
-  message: 'is needed with TURN_URLS',
-});
+type Environment = z.output<typeof schema>;
+
+const S3_TOGETHER = ['S3_ENDPOINT', 'S3_BUCKET', 'S3_ACCESS_KEY_ID', 'S3_SECRET_ACCESS_KEY'] as const;
+const countS3 = (e: Environment): number => S3_TOGETHER.filter((name) => e[name] !== undefined).length;
+
+function readS3(e: Environment): Config['recordingsS3'] {
+  if (countS3(e) === 0) return undefined;
+  const { S3_ENDPOINT, S3_BUCKET, S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY } = e;
+  return {
+    endpoint: S3_ENDPOINT!,
+    bucket: S3_BUCKET!,
+    region: e.S3_REGION,
+    accessKeyId: S3_ACCESS_KEY_ID!,
+    secretAccessKey: S3_SECRET_ACCESS_KEY!,
+  };
+}
+
+const whole = schema
+  .refine((e) => e.TURN_URLS.length === 0 || e.TURN_SECRET !== undefined, {
+    path: ['TURN_SECRET'],
+    message: 'is needed with TURN_URLS',
+  })
+  .refine((e) => countS3(e) === 0 || countS3(e) === S3_TOGETHER.length, {
+    path: ['S3_ENDPOINT'],
+    message: `is one of four that go together: ${S3_TOGETHER.join(', ')}`,
+  });
 
 export interface Config {
   readonly httpHost: string;
@@ -108,6 +145,11 @@ export interface Config {
   readonly relayAllowPrivate: boolean;
   readonly relayAllowedHosts: readonly string[];
   readonly stunUrls: readonly string[];
+  readonly recordingsDir: string;
+  readonly recordingsKeepDays: number | null;
+  readonly recordingsMaxBytes: number;
+  readonly recordingsS3:
+    { endpoint: string; bucket: string; region: string; accessKeyId: string; secretAccessKey: string } | undefined;
 }
 
 /** @throws Error naming every variable that is missing or wrong; no value is repeated, since some are secrets. */
@@ -145,5 +187,9 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     relayAllowPrivate: e.RELAY_ALLOW_PRIVATE,
     relayAllowedHosts: Object.freeze(e.RELAY_ALLOWED_HOSTS),
     stunUrls: e.STUN_URLS,
+    recordingsDir: e.RECORDINGS_DIR,
+    recordingsKeepDays: e.RECORDINGS_KEEP_DAYS ?? null,
+    recordingsMaxBytes: e.RECORDINGS_MAX_MB * 1_000_000,
+    recordingsS3: readS3(e),
   });
 }

@@ -11,7 +11,8 @@ export interface ServerLimits {
   checkMs: number;
 }
 
-const DEFAULT_LIMITS: ServerLimits = { headersMs: 10_000, requestMs: 30_000, checkMs: 1000 };
+/** Nodes send recordings of gigabytes; whoever reads a body has a deadline of its own, and a far shorter one. */
+const DEFAULT_LIMITS: ServerLimits = { headersMs: 10_000, requestMs: 960_000, checkMs: 1000 };
 
 /** Serves an app. A client too slow for its headers or body gets 408, an unreadable one 400, both with a code. */
 export function createHttpServer(app: RequestListener, limits: ServerLimits = DEFAULT_LIMITS): Server {

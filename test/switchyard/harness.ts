@@ -1,5 +1,8 @@
 /** A whole Switchyard for a test file: real stores, the house as it starts for users, simulated nodes, and a client. */
 import { randomBytes } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findFreePort } from '../../scripts/ports';
 import type { Config } from '../../src/config';
@@ -108,6 +111,10 @@ export async function openYard(
     relayAllowPrivate: false,
     relayAllowedHosts: [],
     stunUrls: [],
+    recordingsDir: join(tmpdir(), `recordings-${stores.redisPrefix}`),
+    recordingsKeepDays: null,
+    recordingsMaxBytes: 1_000_000_000,
+    recordingsS3: undefined,
     ...o,
   };
   const first = await startSwitchyard(config, logger);
@@ -210,6 +217,7 @@ export async function openYard(
     async close() {
       await Promise.all(nodes.map((node) => node.kill()));
       for (const replica of replicas.reverse()) await replica.stop();
+      await rm(config.recordingsDir, { recursive: true, force: true });
     },
   };
   return yard;
