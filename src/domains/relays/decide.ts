@@ -79,7 +79,7 @@ export interface FlowState {
   takenAtMs: number;
   acknowledged: number;
   acknowledgedAtMs: number;
-  /** The longest it has gone without saying, in bytes: some servers say it when they like. */
+  /** The shortest step in which it said so, in bytes: some servers say it when they like, not when they are asked to. */
   acknowledgeStep: number;
   received: number;
   receivedAtMs: number;
@@ -102,7 +102,7 @@ export const FLOW_LIMITS: FlowLimits = {
   silenceMs: 8000,
   stallMs: 5000,
   maxWaitingBytes: 8 * 1024 * 1024,
-  acknowledgeEveryBytes: 16_384,
+  acknowledgeEveryBytes: 4096,
 };
 
 export function startFlow(sample: FlowSample): FlowState {
@@ -112,7 +112,7 @@ export function startFlow(sample: FlowSample): FlowState {
     takenAtMs: atMs,
     acknowledged: sample.acknowledged ?? 0,
     acknowledgedAtMs: atMs,
-    acknowledgeStep: sample.acknowledged ?? 0,
+    acknowledgeStep: sample.acknowledged || Infinity,
     received,
     receivedAtMs: atMs,
   };
@@ -130,7 +130,8 @@ export function judgeFlow(
   const acknowledged = sample.acknowledged ?? 0;
   const open = sample.waiting + (sample.untaken ?? 0);
   const unread = (sample.given - acknowledged) % 2 ** 32;
-  const acknowledgeStep = Math.max(before.acknowledgeStep, acknowledged - before.acknowledged);
+  const step = acknowledged - before.acknowledged;
+  const acknowledgeStep = step > 0 ? Math.min(before.acknowledgeStep, step) : before.acknowledgeStep;
   const isQuiet =
     sample.acknowledged === undefined || unread < 2 * Math.max(acknowledgeStep, limits.acknowledgeEveryBytes);
   const state: FlowState = {

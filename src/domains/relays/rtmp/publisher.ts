@@ -5,7 +5,7 @@ import { WINDOW_SIZE, type RtmpMessage } from './chunks';
 import { RtmpPeer } from './peer';
 
 /** The server is asked to say how much it has read, each time it has read this much. */
-const WINDOW_BYTES = 16_384;
+const WINDOW_BYTES = 4096;
 const GOODBYE_MS = 500;
 
 export interface PublisherOptions {
