@@ -33,7 +33,7 @@ export async function startSwitchyard(config: Config, logger: Logger): Promise<R
 
 async function startRoles(config: Config, logger: Logger, stops: Stops): Promise<string> {
   const stores = await openStores(config, logger, stops);
-  const house = buildHouse(config, logger, stores, stops);
+  const house = await buildHouse(config, logger, stores, stops);
   const streams = config.roles.includes('supervisor') ? startSupervisor(house, stops) : undefined;
   if (config.roles.includes('worker')) startWorker(house, stops);
   if (!config.roles.includes('api')) return '';

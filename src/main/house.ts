@@ -8,18 +8,23 @@ import { createClaims } from '../domains/nodes/claims';
 import { reportLimitMs } from '../domains/nodes/limits';
 import { createNodeLinks } from '../domains/nodes/links';
 import { createPoolPicture } from '../domains/nodes/pool';
+import { requireDomain } from '../domains/domains/domains';
+import { createRecordings, openStorage } from '../domains/recordings/create-recordings';
+import { createRelays } from '../domains/relays/create-relays';
 import { requireLayout } from '../domains/rooms/layouts';
 import { createSteering } from '../domains/rooms/create-steering';
 import { createRunningRooms } from '../domains/rooms/running';
 import { createDirectory } from '../domains/users/directory';
 import type { Logger } from '../infra/logger';
+import type { Caller } from '../infra/route';
 import { createQueue } from '../infra/queues';
 import { createBlockingRedis } from '../infra/redis';
 import type { Stops, Stores } from './stores';
 
-export type House = ReturnType<typeof buildHouse>;
+export type House = Awaited<ReturnType<typeof buildHouse>>;
 
-export function buildHouse(config: Config, logger: Logger, stores: Stores, stops: Stops) {
+/** @throws where a folder or port that it needs is not to be had */
+export async function buildHouse(config: Config, logger: Logger, stores: Stores, stops: Stops) {
   const { db, lookups, redis, log, keyRing } = stores;
   const { secretKey } = config;
   const prefix = config.redisPrefix;
@@ -77,6 +82,37 @@ export function buildHouse(config: Config, logger: Logger, stores: Stores, stops
   });
   void steering.start();
   stops.push(() => steering.stop());
+  const findDomain = (nameOrId: string | undefined, caller: Caller) => requireDomain(db, caller, nameOrId);
+  const storage = await openStorage({ dir: config.recordingsDir, s3: config.recordingsS3 });
+  const recordings = createRecordings(
+    {
+      ...settle,
+      links,
+      storage,
+      secretKey,
+      commandTimeoutMs,
+      keepDays: config.recordingsKeepDays,
+      maxUploadBytes: config.recordingsMaxBytes,
+      now: Date.now,
+      findDomain,
+    },
+    rooms.hooks,
+  );
+  stops.push(() => recordings.stop());
+  const relays = await createRelays({
+    ...settle,
+    links,
+    hooks: rooms.hooks,
+    findDomain,
+    secretKey,
+    commandTimeoutMs,
+    relayHost: config.relayHost,
+    relayPort: config.relayPort,
+    keeps: config.roles.includes('supervisor'),
+    allowPrivate: config.relayAllowPrivate,
+    allowedHosts: config.relayAllowedHosts,
+  });
+  stops.push(() => relays.stop());
   const grants = openGrants({
     ...hold,
     log,
@@ -104,6 +140,9 @@ export function buildHouse(config: Config, logger: Logger, stores: Stores, stops
     stopping,
     rooms,
     steering,
+    recordings,
+    relays,
     grants,
+    findDomain,
   };
 }

@@ -3,7 +3,6 @@ import { Registry } from 'prom-client';
 import { ensureBootstrapKey } from '../domains/api-keys/api-keys';
 import { apiKeysRoutes } from '../domains/api-keys/api-keys.routes';
 import { callRoutes } from '../domains/calls/calls.routes';
-import { requireDomain } from '../domains/domains/domains';
 import { domainsRoutes } from '../domains/domains/domains.routes';
 import { createEventsEntrance } from '../domains/events/events.routes';
 import { startEventRetention } from '../domains/events/retention';
@@ -18,9 +17,9 @@ import { flushUserCache } from '../freeswitch/esl';
 import { createApp } from '../http/app';
 import { createIdempotencyStore } from '../http/idempotency.store';
 import { createNodeEntrance } from '../http/node.entrance';
+import { createRecordingEntrance } from '../http/recording.entrance';
 import { createHttpServer } from '../http/server';
 import { attachEventSockets } from '../http/upgrade';
-import type { Caller } from '../infra/route';
 import { runEvery } from '../infra/schedule';
 import type { AddressInfo } from 'node:net';
 import type { House } from './house';
@@ -31,7 +30,22 @@ const EVENTS_KEPT_MS = 30 * 24 * HOUR_MS;
 
 /** Listens. @param onNodeSeen is told when a node has just entered @returns the address; @throws where the port is taken */
 export async function startServing(house: House, stops: Stops, onNodeSeen: () => void): Promise<string> {
-  const { config, logger, settle, hold, links, rooms, steering, grants, directory, claims, calls } = house;
+  const {
+    config,
+    logger,
+    settle,
+    hold,
+    links,
+    rooms,
+    steering,
+    recordings,
+    relays,
+    grants,
+    directory,
+    claims,
+    calls,
+    findDomain,
+  } = house;
   const { db, redis, hub, log, keyRing } = house.stores;
   const { secretKey } = config;
   if (config.bootstrapApiKey) await ensureBootstrapKey(db, config.bootstrapApiKey);
@@ -42,7 +56,6 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
   stops.push(() => retention.stop());
 
   const { authenticate } = grants;
-  const findDomain = (nameOrId: string | undefined, caller: Caller) => requireDomain(db, caller, nameOrId);
   const provisioning = {
     db,
     events: log,
@@ -65,6 +78,8 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
       ...layoutsRoutes({ db, events: log }),
       ...steering.routes,
       ...grants.routes,
+      ...recordings.routes,
+      ...relays.routes,
       ...events.routes,
     ],
     authenticate,
@@ -93,8 +108,9 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     heartbeatSeconds: config.heartbeatSeconds,
     onNodeSeen,
   });
+  const uploads = createRecordingEntrance(recordings.deps);
   const server = createHttpServer((request, response) => {
-    if (!entrance(request, response)) app(request, response);
+    if (!entrance(request, response) && !uploads(request, response)) app(request, response);
   });
   const sockets = attachEventSockets(server, { events, authenticate, logger });
   await new Promise<void>((resolve, reject) => {

@@ -20,7 +20,7 @@ import type { Stops } from './stores';
 const SWEEP_TURN_MS = 2 * SWEEP_INTERVAL_MS + 500;
 
 export function startSupervisor(house: House, stops: Stops): NodeStreams {
-  const { config, logger, settle, rooms, steering, claims, queue } = house;
+  const { config, logger, settle, rooms, steering, recordings, relays, claims, queue } = house;
   const { db, log, redis } = house.stores;
   const commandTimeoutMs = config.nodeCommandTimeoutMs;
   const reconcile = { ...settle, commandTimeoutMs };
@@ -36,6 +36,8 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
       await compareChannels(reconcile, node, connection, new Date());
       await rooms.compare(node, connection);
       await steering.compareLive(node);
+      await recordings.compareRecordings(node, connection);
+      await relays.compareRelays(node, connection);
     },
     async onEvent(node, event) {
       if (event.type === 'channel') {
@@ -45,7 +47,9 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
       if (event.type === 'room') {
         await rooms.takeRoomEvent(node, event);
         await steering.takeLiveEvent(node, event);
+        await relays.takeRelayEvent(node, event);
       }
+      await recordings.takeRecordingEvent(node, event);
       if (event.type === 'registered') await takeRegistered(registrations, node, event);
       if (event.type === 'unregistered') await takeUnregistered(registrations, node, event);
     },

@@ -17,7 +17,7 @@ export interface EnterRoom extends CallVariables {
   muted: boolean;
   videoMuted: boolean;
   deaf: boolean;
-  /** The session ends when this one leaves. */
+  /** The session ends some seconds after the last of these has left. */
   endsRoom: boolean;
   audioOnly: boolean;
   /** In kilobit a second, both ways; left out: as the room's profile says. */
@@ -58,7 +58,8 @@ export function enterRoomPlan(o: EnterRoom): string {
     o.muted && 'mute',
     o.videoMuted && 'vmute',
     o.deaf && 'deaf',
-    o.endsRoom && 'endconf',
+    // `endconf` would end it with any moderator; this one with the last of them.
+    o.endsRoom && 'mandatory_member_endconf',
   ].filter((flag) => flag !== false);
   const room = `${plain(o.sessionId, 'The session id')}@${ROOM_PROFILE}`;
   return dialplanXml(o.context, 'room', [
