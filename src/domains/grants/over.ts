@@ -9,6 +9,7 @@ import {
   type ApiCommand,
   type NodeConnection,
 } from '../../freeswitch/esl';
+import { GRANT_VARIABLE } from '../../freeswitch/xml';
 import type { Db } from '../../infra/db';
 import type { Logger } from '../../infra/logger';
 import type { Caller } from '../../infra/route';
@@ -48,10 +49,10 @@ function endRegistrationCommands(grant: { username: string; domain_name: string 
 
 /**
  * Legs it made carry the name they proved, as `user_name`; legs that ring its phones carry the grant
- * (`switchyard_grant`). So a node finds them by itself, whoever knows of them.
+ * (`GRANT_VARIABLE`). So a node finds them by itself, whoever knows of them.
  */
 function endLegCommands(grant: { id: string; username: string }): ApiCommand[] {
-  return [hangUpMatching('user_name', grant.username, CAUSE), hangUpMatching('switchyard_grant', grant.id, CAUSE)];
+  return [hangUpMatching('user_name', grant.username, CAUSE), hangUpMatching(GRANT_VARIABLE, grant.id, CAUSE)];
 }
 
 function endAtNodes(deps: Pick<OverDeps, 'links'>, grant: store.NamedGrant): void {

@@ -5,6 +5,7 @@ export * from './requests';
 export {
   contactUri,
   dialStringTo,
+  GRANT_VARIABLE,
   NOT_REGISTERED,
   notFoundXml,
   userXml,
