@@ -69,7 +69,7 @@ export function poolTable(pool: PoolAnswer, kept: readonly KeptNode[], nowMs: nu
   ]);
   const { total, recommendation: r } = pool;
   const sum = [
-    `${total.nodes} nodes`,
+    total.nodes === 1 ? '1 node' : `${total.nodes} nodes`,
     `${total.serving} serving`,
     '',
     String(total.liveCalls),
