@@ -27,7 +27,7 @@ import {
   showRoom,
   type SteeringDeps,
 } from './steering';
-import { forgetGivenUp, moveHand } from './steering.store';
+import { forgetGivenUp, listPresent, moveHand } from './steering.store';
 import { moveFloor, moveVideoFloor, type RoomWish } from './wishes';
 
 async function showLiveSession(deps: SteeringDeps, room: RoomRow): Promise<LiveSessionView> {
@@ -170,7 +170,7 @@ export async function lowerHand(deps: SteeringDeps, room: RoomRow, id: string): 
 /** The queue, the next one first. */
 export async function showHands(deps: SteeringDeps, room: RoomRow): Promise<ParticipantView[]> {
   const session = await requireSession(deps, room);
-  const people = await listParticipants(deps.db, session.id, ['joining', 'in', 'away']);
+  const people = await listPresent(deps.db, { sessionId: session.id, meetingId: session.meeting_id });
   const picture = await deps.live.read(session.id);
   return listHands(people).map((p) => showParticipant(p, picture, people));
 }

@@ -79,6 +79,17 @@ export async function forgetGivenUp(
     });
 }
 
+/** Who is in, on the way in, or awaited since the meeting moved here from another node; in the order of their coming. */
+export async function listPresent(
+  db: Queryable,
+  session: { sessionId: string; meetingId: string },
+): Promise<ParticipantRow[]> {
+  return (await db('participants')
+    .where((q) => q.where({ session_id: session.sessionId }).whereIn('state', ['joining', 'in']))
+    .orWhere({ meeting_id: session.meetingId, state: 'away' })
+    .orderBy('id')) as ParticipantRow[];
+}
+
 /** Who is in the living rooms of a node, with everything that is wished for them. */
 export async function listPeopleOfSessions(db: Queryable, sessionIds: readonly string[]): Promise<ParticipantRow[]> {
   if (sessionIds.length === 0) return [];
@@ -95,10 +106,17 @@ export async function findByMember(
 }
 
 /** Mutes everybody who is no moderator and is not wished muted yet. @returns those who are muted by this. */
-export async function muteListeners(trx: Trx, sessionId: string): Promise<ParticipantRow[]> {
+export async function muteListeners(
+  trx: Trx,
+  session: { sessionId: string; meetingId: string },
+): Promise<ParticipantRow[]> {
   return (await trx('participants')
-    .where({ session_id: sessionId, role: 'participant', muted: false })
-    .whereIn('state', ['joining', 'in', 'away'])
+    .where({ role: 'participant', muted: false })
+    .where((of) =>
+      of
+        .where((q) => q.where({ session_id: session.sessionId }).whereIn('state', ['joining', 'in']))
+        .orWhere({ meeting_id: session.meetingId, state: 'away' }),
+    )
     .update({ muted: true })
     .returning('*')) as ParticipantRow[];
 }

@@ -16,18 +16,12 @@ import {
   type LiveSessionView,
   type ParticipantView,
 } from './participant-view';
-import {
-  findParticipant,
-  listParticipants,
-  updateParticipant,
-  type ParticipantRow,
-  type ParticipantState,
-} from './participants.store';
+import { findParticipant, updateParticipant, type ParticipantRow, type ParticipantState } from './participants.store';
 import type { Reconciler } from './reconciler';
 import { draftParticipantEvent } from './room-events';
 import { findRoom, findRoomByName, type RoomRow } from './rooms.store';
 import { findLivingSession, findSession, type SessionRow } from './sessions.store';
-import { findNodeName, forgetGivenUp, muteListeners } from './steering.store';
+import { findNodeName, forgetGivenUp, listPresent, muteListeners } from './steering.store';
 import type { ParticipantWish } from './wishes';
 
 export interface SteeringDeps {
@@ -125,7 +119,7 @@ export async function showRoom(deps: SteeringDeps, room: RoomRow): Promise<RoomP
   if (!session) return { room: room.name, session: null, items: [] };
   const [picture, people, nodeName] = await Promise.all([
     deps.live.read(session.id),
-    listParticipants(deps.db, session.id, ['joining', 'in', 'away']),
+    listPresent(deps.db, { sessionId: session.id, meetingId: session.meeting_id }),
     findNodeName(deps.db, session.node_id),
   ]);
   return {
@@ -138,7 +132,7 @@ export async function showRoom(deps: SteeringDeps, room: RoomRow): Promise<RoomP
 export async function showOne(deps: SteeringDeps, row: ParticipantRow): Promise<ParticipantView> {
   const [picture, people] = await Promise.all([
     deps.live.read(row.session_id),
-    listParticipants(deps.db, row.session_id, ['joining', 'in', 'away']),
+    listPresent(deps.db, { sessionId: row.session_id, meetingId: row.meeting_id }),
   ]);
   return showParticipant(row, picture, people);
 }
@@ -228,7 +222,7 @@ const canCome = (p: ParticipantRow, wish: string): boolean =>
 export async function muteAll(deps: SteeringDeps, room: RoomRow): Promise<RoomPicture> {
   const session = await requireSession(deps, room);
   const muted = await deps.log.record(async (trx, emit) => {
-    const rows = await muteListeners(trx, session.id);
+    const rows = await muteListeners(trx, { sessionId: session.id, meetingId: session.meeting_id });
     for (const row of rows) {
       await forgetGivenUp(trx, 'participants', row.id, ['muted']);
       emit(draftParticipantEvent('participant.changed', row, { muted: true }));

@@ -153,6 +153,17 @@ test('Who is in is shown with what is wished for them, what was seen, and the se
   expect((await call('GET', `/participants/${ada}`)).body.id).toBe(ada);
 });
 
+test('Those who are awaited after the room moved are shown as away', async () => {
+  const ada = await enter(1, 'ada');
+  const next = { ...(await stores.db('sessions').where({ id: sessionId }).first()), id: createId(), epoch: '2' };
+  await stores.db('sessions').where({ id: sessionId }).update({ state: 'ended', end_reason: 'node_died' });
+  await updateParticipant(stores.db, ada, ['in'], { state: 'away', member_id: null, leg_id: null });
+  await insertSession(stores.db, { ...next, settings: {}, observed: {} });
+  const { body } = await call('GET', '/participants');
+  expect(body.session.id).toBe(next.id);
+  expect(body.items).toMatchObject([{ id: ada, state: 'away' }]);
+});
+
 test('A mute is answered when the node was seen to have done it, and done again when it comes undone', async () => {
   const ada = await enter(1, 'ada');
   const muted = await call('PATCH', `/participants/${ada}`, { muted: true, videoMuted: true });
