@@ -8,7 +8,7 @@ export const ERROR_CODES = {
   invalid_address: {
     status: 400,
     title: 'The address can not be called',
-    fix: 'Use user:NAME, tel:+NUMBER, sip:USER@HOST or digits.',
+    fix: 'Use user:NAME, room:NAME, tel:+NUMBER, sip:USER@HOST or digits.',
   },
   unauthorized: { status: 401, title: 'No valid API key', fix: 'Send "Authorization: Bearer API_KEY".' },
   forbidden: { status: 403, title: 'This key may not do that', fix: 'Use a key with the scope that is named.' },

@@ -197,7 +197,8 @@ async function admit(
       state: 'joining' as const,
       entering_at: new Date(),
       name: who.name,
-      role: before?.state === 'away' ? before.role : role,
+      // What a moderator made of them stays; only a moderators' PIN makes more of who comes back.
+      role: before && !(role === 'moderator' && who.role === undefined) ? before.role : role,
       left_at: null,
       leave_reason: null,
       observed: {},
