@@ -23,7 +23,8 @@ export interface RecordingSettings {
   s3: Omit<S3Settings, 'arrivals'> | undefined;
 }
 
-export const openStorage = (o: RecordingSettings): Promise<RecordingStorage> =>
+/** @throws where the folder can't be made */
+export const openStorage = (o: RecordingSettings): RecordingStorage =>
   o.s3 ? createS3Storage({ ...o.s3, arrivals: join(o.dir, 'arriving') }) : createLocalStorage(o.dir);
 
 export interface Recordings {

@@ -1,5 +1,5 @@
 /** Keeps recordings in a folder; several replicas need the same one. */
-import { createReadStream } from 'node:fs';
+import { createReadStream, mkdirSync } from 'node:fs';
 import { chmod, mkdir, open, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { SwitchyardError } from '../../errors';
@@ -8,9 +8,9 @@ import type { RecordingStorage } from './storage';
 const KEY = /^[0-9a-f-]{36}\/[0-9a-f-]{36}\.(mp4|wav)$/;
 
 /** @param folder made where it is missing; only its owner can read it */
-export async function createLocalStorage(folder: string): Promise<RecordingStorage> {
+export function createLocalStorage(folder: string): RecordingStorage {
   const arrivals = join(folder, 'arriving');
-  await mkdir(arrivals, { recursive: true, mode: 0o700 });
+  mkdirSync(arrivals, { recursive: true, mode: 0o700 });
   const pathOf = (key: string): string => {
     if (!KEY.test(key)) throw new SwitchyardError('invalid_request', 'That is no key of a recording.');
     return join(folder, key);

@@ -1,6 +1,6 @@
 /** Keeps recordings in an S3-compatible store, by four signed requests: a whole SDK would bring 40 packages for them. */
-import { createReadStream } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { createReadStream, mkdirSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { request as requestHttp, type IncomingMessage, type RequestOptions } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { pipeline } from 'node:stream/promises';
@@ -33,8 +33,8 @@ interface Sent {
 }
 
 /** The store checks each file against its signed SHA-256 itself. One request takes a file of up to 5 GB. */
-export async function createS3Storage(settings: S3Settings): Promise<RecordingStorage> {
-  await mkdir(settings.arrivals, { recursive: true, mode: 0o700 });
+export function createS3Storage(settings: S3Settings): RecordingStorage {
+  mkdirSync(settings.arrivals, { recursive: true, mode: 0o700 });
   return {
     kind: 's3',
     arrivals: settings.arrivals,

@@ -72,7 +72,7 @@ export async function openHouse(
     log,
     logger,
     links,
-    storage: await openStorage({ dir: join(dir, 'kept'), s3: undefined }),
+    storage: openStorage({ dir: join(dir, 'kept'), s3: undefined }),
     secretKey: randomBytes(32),
     commandTimeoutMs: 4000,
     keepDays: null,

@@ -1,0 +1,230 @@
+/** The sums of the ledger and the decisions about recordings, without a clock, a node or a database. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pauseBeforeUpload, uploadSeconds } from '../../../src/domains/recordings/collect';
+import { drawLedger } from '../../../src/domains/recordings/ledger';
+import { cutPieces, readRange } from '../../../src/domains/recordings/media';
+import { inspectMedia } from '../../../src/domains/recordings/media-file';
+import type { PartRow } from '../../../src/domains/recordings/parts.store';
+import type { GapReason } from '../../../src/domains/recordings/recordings.store';
+import { decideAfterCheck, decideState, decideStep, type Target } from '../../../src/domains/recordings/states';
+import { decideGrowth } from '../../../src/domains/recordings/watch';
+import {
+  listLegRecordings,
+  parseFreeBytes,
+  parseHash,
+  parseSizes,
+  postFile,
+  putFile,
+  readLegRecordings,
+  readSent,
+  startLegRecording,
+} from '../../../src/freeswitch/esl';
+import { wavOf } from './fake-node';
+
+const at = (seconds: number): Date => new Date(seconds * 1000);
+const part = (o: Partial<PartRow>): PartRow =>
+  ({
+    number: 1,
+    state: 'stored',
+    started_at: at(0),
+    ended_at: at(10),
+    node_ms: null,
+    media_ms: null,
+    playable: true,
+    ...o,
+  }) as PartRow;
+const gap = (reason: GapReason, from: number, to: number | null) => ({
+  reason,
+  from_at: at(from),
+  to_at: to === null ? null : at(to),
+});
+
+describe('the ledger', () => {
+  const ended = { started_at: at(0), ended_at: at(30) };
+  it('does not count a pause that was asked for as missing', () => {
+    const parts = [
+      part({ media_ms: '10000' }),
+      part({ number: 2, started_at: at(20), ended_at: at(30), media_ms: '10000' }),
+    ];
+    expect(drawLedger(ended, parts, [gap('paused', 10, 20)], 0)).toMatchObject({
+      expectedSeconds: 20,
+      completeness: 1,
+    });
+  });
+  it('counts an interruption, a part that is absent and one that can not be played', () => {
+    const parts = [
+      part({ media_ms: '10000' }),
+      part({ number: 2, state: 'absent', started_at: at(12), ended_at: at(20) }),
+      part({ number: 3, playable: false, started_at: at(20), ended_at: at(30) }),
+    ];
+    const ledger = drawLedger(ended, parts, [gap('interrupted', 10, 12)], 0);
+    expect(ledger).toMatchObject({ expectedSeconds: 30, recordedSeconds: 10, completeness: 0.333 });
+    expect(ledger.missing.map((m) => [m.reason, m.part])).toEqual([
+      ['interrupted', null],
+      ['absent', 2],
+      ['damaged', 3],
+    ]);
+  });
+  it('counts what runs until now, less the time it stood still', () => {
+    const running = part({ state: 'recording', ended_at: null });
+    const ledger = drawLedger({ started_at: at(0), ended_at: null }, [running], [gap('stalled', 30, null)], 40_000);
+    expect(ledger).toMatchObject({ expectedSeconds: 40, recordedSeconds: 30, completeness: 0.75 });
+  });
+});
+
+it.each<[Parameters<typeof decideState>[0], PartRow['state'][], string]>([
+  ['recording', [], 'starting'],
+  ['recording', ['stored', 'recording'], 'recording'],
+  ['paused', ['stopping'], 'stopping'],
+  ['paused', ['uploading'], 'paused'],
+  ['stopped', ['stored', 'uploading'], 'uploading'],
+  ['stopped', ['stored', 'absent'], 'absent'],
+  ['stopped', ['absent', 'failed'], 'failed'],
+  ['stopped', ['stored', 'stored'], 'completed'],
+  ['stopped', [], 'failed'],
+])('wished %s with parts %j is %s', (wish, states, expected) => {
+  expect(
+    decideState(
+      wish,
+      states.map((state) => ({ state })),
+    ),
+  ).toBe(expected);
+});
+
+describe('the next step', () => {
+  const there: Target = { is: 'there', nodeId: 'n', nodeName: 'n', sessionId: 's', legId: null };
+  const wish = (desired: 'recording' | 'paused' | 'stopped', tries = 0) => ({ desired, tries });
+  const living = (state: PartRow['state'], session = 's') =>
+    part({ state, session_id: session, commanded_at: at(0), ended_at: null });
+  it.each<[string, ReturnType<typeof decideStep>['do'], Parameters<typeof decideStep>]>([
+    ['a wish without a part', 'start', [wish('recording'), [], there, 0]],
+    ['a wish tried too often', 'give up', [wish('recording', 5), [], there, 0]],
+    ['a part that runs', 'nothing', [wish('recording'), [living('recording')], there, 9000]],
+    ['a part of the session before', 'check', [wish('recording'), [living('recording', 'old')], there, 9000]],
+    ['a start just sent', 'look again', [wish('recording'), [living('starting')], there, 500]],
+    ['a start without an event', 'check', [wish('recording'), [living('starting')], there, 9000]],
+    ['a pause', 'stop', [wish('paused'), [living('recording')], there, 9000]],
+    ['a stop without an event', 'check', [wish('stopped'), [living('stopping')], there, 9000]],
+    ['a room that is over', 'finish', [wish('recording'), [part({})], { is: 'over', reason: 'room_ended' }, 0]],
+    ['a room on its way', 'look again', [wish('recording'), [part({})], { is: 'awaited' }, 0]],
+    ['all done', 'nothing', [wish('stopped'), [part({})], there, 0]],
+  ])('of %s: %s', (_what, expected, args) => {
+    expect(decideStep(...args).do).toBe(expected);
+  });
+  it('after asking the node follows what is true there', () => {
+    expect(decideAfterCheck(wish('recording'), living('starting'), there, true).do).toBe('mark recording');
+    expect(decideAfterCheck(wish('stopped'), living('stopping'), there, true).do).toBe('stop');
+    expect(decideAfterCheck(wish('recording', 1), living('starting'), there, false).do).toBe('start again');
+    expect(decideAfterCheck(wish('recording', 5), living('starting'), there, false).do).toBe('give up');
+    expect(decideAfterCheck(wish('recording'), living('recording'), there, false).do).toBe('mark ended');
+  });
+});
+
+it('tells growth from standing still', () => {
+  const seen = { format: 'wav' as const, seen_bytes: '100', grown_at: at(0), started_at: at(0), stalled: false };
+  expect(decideGrowth(seen, 200, 99_000)).toBe('grows');
+  expect(decideGrowth(seen, 100, 10_000)).toBe('still');
+  expect(decideGrowth(seen, undefined, 20_000)).toBe('stalls now');
+  expect(decideGrowth({ ...seen, stalled: true }, 100, 99_000)).toBe('still');
+  expect(decideGrowth({ ...seen, stalled: true }, 101, 99_000)).toBe('grows again');
+});
+
+it('gives an upload time by its size, and waits longer after each failure, up to a minute', () => {
+  expect([uploadSeconds(0), uploadSeconds(500_000_000), uploadSeconds(1e12)]).toEqual([60, 900, 900]);
+  expect([1, 2, 3, 8].map(pauseBeforeUpload)).toEqual([1000, 2000, 4000, 60_000]);
+});
+
+it.each<[string | undefined, ReturnType<typeof readRange>]>([
+  [undefined, undefined],
+  ['bytes=0-9', { from: 0, to: 9 }],
+  ['bytes=90-', { from: 90, to: 99 }],
+  ['bytes=-5', { from: 95, to: 99 }],
+  ['bytes=50-500', { from: 50, to: 99 }],
+  ['bytes=100-', 'bad'],
+  ['bytes=9-1', 'bad'],
+  ['bytes=-', undefined],
+  ['lines=1-2', undefined],
+])('the range %s', (header, expected) => expect(readRange(header, 100)).toEqual(expected));
+
+it('cuts a range out of several pieces', () => {
+  const pieces = [
+    { bytes: Buffer.from('head') },
+    { key: 'a', from: 44, length: 10 },
+    { key: 'b', from: 44, length: 10 },
+  ];
+  expect(cutPieces(pieces, { from: 2, to: 15 })).toEqual([
+    { bytes: Buffer.from('ad') },
+    { key: 'a', from: 44, length: 10 },
+    { key: 'b', from: 44, length: 2 },
+  ]);
+});
+
+describe('a file', () => {
+  let dir: string;
+  beforeAll(async () => void (dir = await mkdtemp(join(tmpdir(), 'media-'))));
+  afterAll(() => rm(dir, { recursive: true, force: true }));
+  const look = async (bytes: Buffer, format: 'mp4' | 'wav') => {
+    const file = join(dir, 'file');
+    await writeFile(file, bytes);
+    return inspectMedia(file, format);
+  };
+  const box = (name: string, body: Buffer): Buffer => {
+    const head = Buffer.alloc(8);
+    head.writeUInt32BE(8 + body.length, 0);
+    head.write(name, 4, 'latin1');
+    return Buffer.concat([head, body]);
+  };
+  it('of sound says its length, also where its writer was killed and left none', async () => {
+    const wav = wavOf(32_000);
+    expect(await look(wav, 'wav')).toMatchObject({ playable: true, durationMs: 1000 });
+    wav.writeUInt32LE(0, 40);
+    expect(await look(wav, 'wav')).toMatchObject({ playable: true, durationMs: 1000 });
+  });
+  it('of pictures says its length by its index, and is damaged without one', async () => {
+    const mvhd = Buffer.alloc(100);
+    mvhd.writeUInt32BE(1000, 12);
+    mvhd.writeUInt32BE(7500, 16);
+    const body = [box('ftyp', Buffer.alloc(16)), box('mdat', Buffer.alloc(500))];
+    expect(await look(Buffer.concat([...body, box('moov', box('mvhd', mvhd))]), 'mp4')).toEqual({
+      playable: true,
+      durationMs: 7500,
+    });
+    expect(await look(Buffer.concat(body), 'mp4')).toMatchObject({ playable: false });
+    expect(await look(Buffer.alloc(0), 'mp4')).toMatchObject({ playable: false });
+  });
+});
+
+describe('commands about files', () => {
+  const leg = '0198c0de-0000-7000-8000-000000000001';
+  it('hold a path as one word, and an address that is nothing else', () => {
+    expect(startLegRecording(leg, '/a b/c.wav').line).toBe(
+      `uuid_record ${leg} start /a\\sb/c.wav 0 {RECORD_STEREO=true}`,
+    );
+    expect(listLegRecordings(leg).line).toBe(`uuid_buglist ${leg}`);
+    expect(putFile('/a/b.mp4', 'http://h:1/x?token=a.b', 60).line).toContain('-T /a/b.mp4 http://h:1/x?token=a.b');
+    for (const url of ['http://h/x y', 'http://h/$(x)', 'file:///etc/passwd', "http://h/'", 'http://h/x;id']) {
+      expect(() => putFile('/a', url, 60)).toThrow();
+      expect(() => postFile('/a', url)).toThrow();
+    }
+    expect(() => postFile('/a b', 'http://h/x')).toThrow();
+  });
+  it('are answered as FreeSWITCH 1.10.12 answers them', () => {
+    expect([...parseSizes('48:/r/a.mp4\n524432:/r/b c.wav\n')]).toEqual([
+      ['/r/a.mp4', 48],
+      ['/r/b c.wav', 524_432],
+    ]);
+    expect(parseHash(`${'a'.repeat(64)}  /r/a.mp4\n`)).toBe('a'.repeat(64));
+    expect(parseHash('-ERR no reply')).toBeUndefined();
+    expect(
+      parseFreeBytes(
+        'Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/vda 264212084 25404888 80986024 24% /\n',
+      ),
+    ).toBe(80_986_024 * 1024);
+    expect(['+200 Ok', '-422 Err', '-0 Err', '200', '000', ''].map(readSent)).toEqual([200, 422, 0, 200, 0, 0]);
+    const bugs =
+      '<media-bugs>\n <media-bug>\n  <function>session_record</function>\n  <target>/r/call.wav</target>\n </media-bug>\n</media-bugs>';
+    expect(readLegRecordings(bugs)).toEqual(['/r/call.wav']);
+  });
+});

@@ -1,0 +1,272 @@
+/** What the user of the API sees of recordings, with a scripted node: wishes, parts, uploads, faults and the ledger. */
+import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { markDeadParts } from '../../../src/domains/recordings/observe';
+import { expireRecordings } from '../../../src/domains/recordings/retention';
+import { watchGrowth } from '../../../src/domains/recordings/watch';
+import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
+import type { RecordingView } from '../../../src/domains/recordings/view';
+import { signToken } from '../../../src/infra/secrets';
+import { useStores } from '../../stores';
+import { createFakeNode, fileOf, wavOf, type FakeNode } from './fake-node';
+import { KEY, openHouse, type RecordingHouse } from './house';
+
+let house: RecordingHouse;
+let fake: FakeNode;
+let node: NodeRow;
+let folder: string;
+const NODE_SECRET = 'a-secret-of-the-node-0001';
+/** Added to the clock. */
+let laterMs = 0;
+
+afterAll(async () => {
+  await house?.close();
+  await rm(folder, { recursive: true, force: true });
+}, 20_000);
+
+const stores = useStores();
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'fake-node-'));
+  fake = createFakeNode(folder);
+  const links = fake.links as never;
+  house = await openHouse(stores, links, { now: () => Date.now() + laterMs });
+  node = await house.addNode('fake', NODE_SECRET);
+  fake.onEvent = (event) => house.recordings.takeRecordingEvent(node, event);
+});
+
+beforeEach(() => {
+  Object.assign(fake, { isMute: false, refusal: undefined, isUp: true, spoil: undefined, fileBytes: 64_000 });
+  laterMs = 0;
+});
+
+async function begin(
+  name: string,
+): Promise<{ id: string; roomId: string; session: Awaited<ReturnType<RecordingHouse['openSession']>> }> {
+  const roomId = await house.addRoom(name);
+  const session = await house.openSession(roomId, node);
+  const asked = await house.api('POST', `/v1/rooms/${roomId}/recordings`, { format: 'wav' });
+  expect(asked.status).toBe(201);
+  return { id: (asked.body as RecordingView).id, roomId, session };
+}
+const act = (id: string, action: string) => house.api('POST', `/v1/recordings/${id}/${action}`, {});
+const media = (id: string, query = '', headers: Record<string, string> = {}) =>
+  fetch(`${house.url}/v1/recordings/${id}/media${query}`, { headers: { authorization: `Bearer ${KEY}`, ...headers } });
+
+it('comes home by parts, is joined, is read by ranges, and leaves nothing on the node', async () => {
+  const { id } = await begin('home');
+  await house.stateIs(id, 'recording');
+  await act(id, 'pause');
+  await house.stateIs(id, 'paused');
+  await act(id, 'resume');
+  await house.stateIs(id, 'recording');
+  await act(id, 'stop');
+  const view = await house.stateIs(id, 'completed');
+  expect(view.parts).toEqual(
+    [1, 2].map((number) => expect.objectContaining({ number, state: 'stored', seconds: 2, bytes: 64_044 })),
+  );
+  const whole = Buffer.from(await (await media(id)).arrayBuffer());
+  expect(whole.length).toBe(44 + 128_000);
+  expect(whole.readUInt32LE(40)).toBe(128_000);
+  const some = await media(id, '', { range: 'bytes=40-64050' });
+  expect([some.status, some.headers.get('content-range')]).toEqual([206, 'bytes 40-64050/128044']);
+  expect(Buffer.from(await some.arrayBuffer()).equals(whole.subarray(40, 64_051))).toBe(true);
+  expect((await media(id, '?part=2')).headers.get('content-length')).toBe('64044');
+  expect((await media(id, '?part=3')).status).toBe(404);
+  expect((await media(id, '', { range: 'bytes=999999-' })).status).toBe(416);
+  expect((await house.events()).filter((e) => e.data.recordingId === id).map((e) => e.type)).toEqual(
+    expect.arrayContaining(['recording.starting', 'recording.recording', 'recording.paused', 'recording.completed']),
+  );
+  expect((await house.api('DELETE', `/v1/recordings/${id}`)).status).toBe(204);
+  expect((await media(id)).status).toBe(410);
+  expect((await house.read(id)).deletedAt).not.toBeNull();
+}, 20_000);
+
+it('is true although no event comes: the node is asked', async () => {
+  fake.isMute = true;
+  const { id } = await begin('mute');
+  await house.stateIs(id, 'recording');
+  await act(id, 'stop');
+  await house.stateIs(id, 'completed');
+}, 20_000);
+
+it('is given up after some tries, and says why', async () => {
+  fake.refusal = 'no room for it';
+  const { id } = await begin('refused');
+  const view = await house.stateIs(id, 'failed', 30_000);
+  expect(view.reason).toContain('no room for it');
+  const given = (await house.events()).find((e) => e.type === 'wish.given_up' && e.data.recordingId === id);
+  expect(given?.data).toMatchObject({ what: 'recording', tries: 5 });
+}, 40_000);
+
+it('is one at a time, and of a room with somebody in it', async () => {
+  const { id, roomId } = await begin('twice');
+  expect((await house.api('POST', `/v1/rooms/${roomId}/recordings`, {})).body).toMatchObject({ code: 'conflict' });
+  expect((await house.api('DELETE', `/v1/recordings/${id}`)).status).toBe(409);
+  await act(id, 'stop');
+  await house.stateIs(id, 'completed');
+  expect((await act(id, 'resume')).status).toBe(409);
+  const empty = await house.addRoom('empty');
+  expect((await house.api('POST', `/v1/rooms/${empty}/recordings`, {})).status).toBe(409);
+}, 20_000);
+
+it('goes on at another node when its room moves, and begins by itself where the room says so', async () => {
+  const roomId = await house.addRoom('moving');
+  const first = await house.openSession(roomId, node, { record: true });
+  const id = await found(roomId);
+  await house.stateIs(id, 'recording');
+  await house.endSession(first, 'moved');
+  await house.openSession(roomId, node, { meetingId: first.meeting_id, record: true, epoch: 2 });
+  await secondPart(id);
+  const view = await house.stateIs(id, 'recording');
+  expect(view.gaps).toEqual([expect.objectContaining({ reason: 'moved', to: expect.any(String) as string })]);
+  await act(id, 'stop');
+  await house.stateIs(id, 'completed');
+}, 20_000);
+
+async function secondPart(id: string): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  while ((await house.read(id)).parts[1]?.state !== 'recording') {
+    if (Date.now() > deadline) throw new Error(JSON.stringify(await house.read(id)));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+async function found(roomId: string): Promise<string> {
+  for (;;) {
+    const { body } = await house.api('GET', `/v1/recordings?roomId=${roomId}`);
+    const [view] = (body as { items: RecordingView[] }).items;
+    if (view) return view.id;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+it('is absent while its node is dead, and complete when the node is back with the file', async () => {
+  const { id, session } = await begin('dead');
+  const { parts } = await house.stateIs(id, 'recording');
+  const path = fileOf(folder, parts[0]!.id);
+  fake.isUp = false;
+  await stores.db('nodes').where({ id: node.id }).update({ state: 'down', down_reason: 'refused' });
+  await markDeadParts(house.deps);
+  await house.endSession(session, 'node_died');
+  laterMs = 61_000;
+  const gone = await house.stateIs(id, 'absent');
+  expect(gone).toMatchObject({ completeness: 0, reason: 'node_died' });
+  expect(gone.gaps.map((gap) => gap.reason)).toContain('absent');
+  laterMs = 0;
+  fake.isUp = true;
+  fake.writing.delete(path);
+  await stores.db('nodes').where({ id: node.id }).update({ state: 'serving', down_reason: null });
+  await writeFile(path, wavOf(64_000));
+  await house.recordings.compareRecordings(node, fake.asConnection);
+  const back = await house.stateIs(id, 'completed');
+  expect(back.parts[0]).toMatchObject({ state: 'stored', seconds: 2 });
+}, 20_000);
+
+it('says that a file stands still, and that it grows again', async () => {
+  const { id } = await begin('still');
+  const { parts } = await house.stateIs(id, 'recording');
+  laterMs = 20_000;
+  await watchGrowth(house.deps);
+  laterMs = 40_000;
+  await watchGrowth(house.deps);
+  const still = await house.read(id);
+  expect(still.parts[0]).toMatchObject({ stalled: true, fault: expect.stringContaining('disk_full') as string });
+  expect(still.gaps.map((gap) => gap.reason)).toEqual(['stalled']);
+  fake.grow(fileOf(folder, parts[0]!.id), 500_000);
+  laterMs = 50_000;
+  await watchGrowth(house.deps);
+  expect((await house.read(id)).parts[0]).toMatchObject({ stalled: false, bytes: 500_000 });
+  const types = (await house.events()).filter((e) => e.data.recordingId === id).map((e) => e.type);
+  expect(types).toEqual(expect.arrayContaining(['recording.stalled', 'recording.grows']));
+  await act(id, 'stop');
+  await house.stateIs(id, 'completed');
+}, 20_000);
+
+describe('the door for files', () => {
+  let id: string;
+  let part: RecordingView['parts'][number];
+
+  beforeAll(async () => {
+    laterMs = 0;
+    ({ id } = await begin('door'));
+    await house.stateIs(id, 'recording');
+    fake.spoil = (body) => Buffer.concat([body.subarray(0, -1), Buffer.from([body.at(-1)! ^ 1])]);
+    await act(id, 'stop');
+    const deadline = Date.now() + 10_000;
+    do {
+      part = (await house.read(id)).parts[0]!;
+      if (Date.now() > deadline) throw new Error(JSON.stringify(part));
+    } while (part.uploadTries < 1);
+  }, 20_000);
+
+  // The scripted node goes on sending a spoiled file until the last test lets it send the right one.
+  beforeEach(() => {
+    fake.spoil = (body) => Buffer.concat([body.subarray(0, -1), Buffer.from([body.at(-1)! ^ 1])]);
+  });
+
+  function put(o: { auth?: string; token?: string; body?: Buffer; length?: number }): Promise<number> {
+    return new Promise((resolve) => {
+      const query = o.token === undefined ? '' : `?token=${o.token}`;
+      const body = o.body ?? Buffer.alloc(64_044);
+      const headers = { 'content-length': o.length ?? body.length, ...(o.auth ? { authorization: o.auth } : {}) };
+      const path = `${house.url}/freeswitch/recordings/${part.id}${query}`;
+      const sent = request(path, { method: 'PUT', headers }, (answer) => {
+        answer.resume();
+        resolve(answer.statusCode ?? 0);
+      });
+      sent.on('error', () => resolve(0));
+      sent.write(body);
+      if (body.length < (o.length ?? 0)) setTimeout(() => sent.destroy(), 100);
+      else sent.end();
+    });
+  }
+  const basic = (name: string, secret: string): string =>
+    `Basic ${Buffer.from(`${name}:token.${secret}`).toString('base64')}`;
+
+  it('refuses a file that differs by one bit, and keeps the node’s copy', async () => {
+    expect(part.fault).toContain('SHA-256');
+    expect(existsSync(fileOf(folder, part.id))).toBe(true);
+    expect((await house.read(id)).state).toBe('uploading');
+  });
+
+  it('refuses strangers, other nodes, forged tokens, and files that are too large or cut off', async () => {
+    const other = await house.addNode('other', 'a-secret-of-the-other-01');
+    const exp = Math.ceil(Date.now() / 1000) + 60;
+    const forged = signToken(Buffer.alloc(32), { use: 'recording', part: part.id, exp });
+    const stale = signToken(house.deps.secretKey, { use: 'recording', part: randomUUID(), exp });
+    expect(await put({})).toBe(401);
+    expect(await put({ token: forged })).toBe(401);
+    expect(await put({ token: stale })).toBe(401);
+    expect(await put({ auth: basic('fake', 'wrong-wrong-wrong-wrong') })).toBe(401);
+    expect(await put({ auth: basic(other.name, 'a-secret-of-the-other-01') })).toBe(403);
+    expect(await put({ auth: basic('fake', NODE_SECRET), length: 5_000_000 })).toBe(413);
+    expect(await put({ auth: basic('fake', NODE_SECRET), body: Buffer.alloc(10) })).toBe(422);
+    expect(await put({ auth: basic('fake', NODE_SECRET) })).toBe(422);
+    expect(await put({ auth: basic('fake', NODE_SECRET), body: Buffer.alloc(1000), length: 64_044 })).toBe(0);
+    const deadline = Date.now() + 5000;
+    while ((await readdir(house.deps.storage.arrivals)).length > 0 && Date.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    expect(await readdir(house.deps.storage.arrivals)).toEqual([]);
+  });
+
+  it('takes the right file, and takes it again without harm', async () => {
+    fake.spoil = undefined;
+    await house.stateIs(id, 'completed', 30_000);
+    expect(await put({ auth: basic('fake', NODE_SECRET) })).toBe(200);
+    expect(house.lines.filter((line) => /token=|\?token/.test(line))).toEqual([]);
+  }, 40_000);
+
+  it('lets go of what is past its time', async () => {
+    const past = new Date(Date.now() - 1000).toISOString();
+    await house.api('PATCH', `/v1/recordings/${id}`, { expiresAt: past });
+    await expireRecordings(house.deps);
+    expect((await house.read(id)).deletedAt).not.toBeNull();
+    expect((await house.events()).at(-1)).toMatchObject({ type: 'recording.deleted', data: { reason: 'expired' } });
+  });
+});
