@@ -20,6 +20,8 @@ WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
+# A new volume takes over whose folder it is mounted on.
+RUN install -d -o node -g node -m 700 /var/lib/switchyard/recordings
 USER node
 EXPOSE 8080
 # The time is for migrations at the first start.
