@@ -1,6 +1,7 @@
 /** The role `supervisor`: takes in what nodes report, one replica for each node, and makes good what no event told. */
 import { takeChannelEvent } from '../domains/calls/progress';
 import { compareChannels, settleCallsOfNode, sweepCalls, SWEEP_INTERVAL_MS } from '../domains/calls/reconcile';
+import { compareGrants } from '../domains/grants/over';
 import { createCalibrator } from '../domains/nodes/calibrator';
 import { listNodeRows } from '../domains/nodes/nodes.store';
 import { createNodeStreams, type NodeStreams, type StreamHandlers } from '../domains/nodes/stream';
@@ -32,6 +33,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
         await settleCallsOfNode(reconcile, node.id, 'NODE_DIED');
         await rooms.takeNodeGone(node.id);
       }
+      await compareGrants({ db }, connection, commandTimeoutMs, new Date());
       await compareRegistrations(registrations, node, connection, commandTimeoutMs);
       await compareChannels(reconcile, node, connection, new Date());
       await rooms.compare(node, connection);
