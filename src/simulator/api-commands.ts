@@ -125,13 +125,17 @@ const COMMANDS: Record<string, Command> = {
   },
   version: () => `FreeSWITCH Version ${VERSION} (git a88d069 2024-08-02 21:02:27Z 64bit)\n`,
   echo: (_, rest) => rest,
-  eval: (parts, rest) => parts.plans().expand(rest),
+  eval(parts, rest) {
+    const [, uuid, text] = /^uuid:(\S+)\s+(.*)$/s.exec(rest) ?? [];
+    return parts.plans().expand(text ?? rest, parts.core.legs.get(uuid ?? ''));
+  },
   hostname: ({ core }) => core.name,
   switchname: ({ core }) => core.name,
   uptime: ({ core }) => `${Math.floor((core.clock() - core.startedMs) / 1000)}\n`,
   create_uuid: () => randomUUID(),
   global_getvar: ({ core }, rest) => {
     if (rest === 'core_uuid') return core.coreUuid;
+    if (rest === 'switchyard_xml_url') return core.xmlUrl;
     if (rest === 'recordings_dir') return core.disk.recordings;
     return /^(base|temp|storage)_dir$/.test(rest) ? core.disk.folder : '';
   },
@@ -213,10 +217,10 @@ const COMMANDS: Record<string, Command> = {
   },
   uuid_broadcast: onLeg(() => '+OK Message sent\n', '-ERR invalid uuid\n'),
   uuid_break: onLeg(() => '+OK\n'),
-  uuid_send_dtmf: onLeg(
-    (_, leg, [digits]) => `+OK ${leg.uuid} sent DTMF ${digits ?? ''}.\n`,
-    '-ERR Cannot locate session!\n',
-  ),
+  uuid_send_dtmf: onLeg((parts, leg, [digits = '']) => {
+    parts.core.later(1, () => leg.far?.pressed?.(digits.replace(/@\d+$/, '').replace(/w/gi, '')));
+    return `+OK ${leg.uuid} sent DTMF ${digits}.\n`;
+  }, '-ERR Cannot locate session!\n'),
 };
 
 /** Takes a channel out of its bridge; the one left behind ends unless it was moved as well. */

@@ -31,6 +31,8 @@ export interface FaultState {
   diskFull: boolean;
   /** Files that are recorded stay as large as they are. */
   recordingsStalled: boolean;
+  /** The program curl is not installed. */
+  withoutCurl: boolean;
 }
 
 const XML_TIMEOUT_MS = 5000;
@@ -48,6 +50,7 @@ export class NodeCore {
     lostPattern: /^/,
     diskFull: false,
     recordingsStalled: false,
+    withoutCurl: false,
   };
   /** Connections it made itself: they end with it. */
   readonly sockets = new Set<Socket>();

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Calls, DialOptions } from './calls';
 import type { NodeCore } from './core';
+import { press } from './digits';
 import { Leg } from './leg';
 import { findInYard } from './yard';
 
@@ -50,6 +51,7 @@ export function startLoopback(
   });
   leg.far = {
     ended: (cause) => void (other && calls.hangup(other, cause)),
+    pressed: (digits) => other && press(other, digits),
     heard(sounding) {
       if (!other) return;
       other.isSounding = sounding;

@@ -7,6 +7,8 @@ export interface FarEnd {
   answered?(): void;
   /** The node plays something to it, or stops. */
   heard?(sounding: boolean): void;
+  /** The node sends keys to it. */
+  pressed?(digits: string): void;
   /** The node ended it. */
   ended(cause: string): void;
 }

@@ -25,7 +25,8 @@ function record(core: NodeCore, leg: Leg, [action, path]: string[]): string {
   const found = running.get(path);
   switch (action) {
     case 'start':
-      if (found || core.faults.diskFull || !core.disk.owns(path)) return '-ERR Cannot record session!\n';
+      if (found) return '+OK Success\n'; // said, and nothing done
+      if (core.faults.diskFull || !core.disk.owns(path)) return '-ERR Cannot record session!\n';
       startCallRecording(core, leg, path, running);
       return '+OK Success\n';
     case 'stop':
@@ -114,6 +115,13 @@ function writeStats(core: NodeCore, leg: Leg): void {
 
 export const MEDIA_COMMANDS: Readonly<Record<string, Command>> = {
   uuid_record: onLeg(({ core }, leg, words) => record(core, leg, words), NO_SESSION),
+  uuid_buglist: onLeg((_, leg) => {
+    const bugs = [...(recordings.get(leg)?.keys() ?? [])].map(
+      (path) =>
+        ` <media-bug>\n  <function>session_record</function>\n  <target>${path}</target>\n  <thread-locked>0</thread-locked>\n </media-bug>\n`,
+    );
+    return `<media-bugs>\n${bugs.join('')}</media-bugs>\n`;
+  }),
   uuid_set_media_stats: (parts, rest) => {
     const leg = parts.core.legs.get(rest.trim());
     if (!leg) return `-ERR No such channel ${rest.trim()}!\n`;

@@ -67,6 +67,8 @@ export interface Faults {
   fillDisk(full?: boolean): void;
   /** Files that are recorded stop growing, and nobody is told. */
   stallRecordings(stalled?: boolean): void;
+  /** Takes the program curl away, as on many images. */
+  removeCurl(removed?: boolean): void;
 }
 
 export interface SimulatedNode {
@@ -245,6 +247,7 @@ function createFaults(alive: () => Life): Faults {
       Object.assign(alive().core.faults, { lostCommands: count, lostPattern: matching });
     },
     fillDisk: (full = true) => void (alive().core.faults.diskFull = full),
+    removeCurl: (removed = true) => void (alive().core.faults.withoutCurl = removed),
     stallRecordings: (stalled = true) => void (alive().core.faults.recordingsStalled = stalled),
   };
 }

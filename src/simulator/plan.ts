@@ -41,7 +41,8 @@ export function createPlans(core: NodeCore, calls: Calls, rooms: Rooms, api: (li
   const expand = (text: string, leg?: Leg): string =>
     text.replace(/\$\{([^{}]*)\}/g, (_, inside: string) => {
       const command = /^(\w+)\((.*)\)$/s.exec(inside);
-      return command ? api(`${command[1]!} ${command[2]!}`) : (leg?.variables.get(inside) ?? '');
+      if (command) return api(`${command[1]!} ${command[2]!}`);
+      return leg?.variables.get(inside) ?? leg?.variables.get(inside.replace(/^variable_/, '')) ?? '';
     });
 
   async function route(leg: Leg): Promise<void> {

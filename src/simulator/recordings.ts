@@ -1,19 +1,15 @@
 /** Writes rooms and calls into files that really grow, or to an address that is really connected to — and fails as a node does. */
 import { appendFileSync, closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
-import { connect, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import type { NodeCore } from './core';
 import { tellRoom } from './room-events';
+import { openConnection } from './rtmp-send';
 import type { Recording, Room } from './room';
 
 const OPEN_AFTER_MS = 10;
 const GROW_EVERY_MS = 200;
 /** A mixed picture with sound; FreeSWITCH's own figure depends on what is seen. */
 const PICTURE_BYTES_A_SECOND = 40_000;
-const RTMP_PORT = 1935;
-/** Version and time of an RTMP greeting, then 1528 bytes of anything. */
-const RTMP_GREETING = Buffer.concat([Buffer.from([3]), Buffer.alloc(1536, 0x5a)]);
-
 /** Where sound or picture goes while it is recorded. */
 export interface Sink {
   readonly bytes: number;
@@ -121,52 +117,6 @@ function wavHead(rate: number, bytes: number): Buffer {
   return head;
 }
 
-/** Greets as a publisher does, and stays until the other side ends it. */
-function openConnection(
-  core: NodeCore,
-  target: string,
-  opened: (sink: Sink | undefined) => void,
-  failed: () => void,
-): () => void {
-  const { host, port } = addressOf(target);
-  const startedMs = core.clock();
-  let settled = false;
-  const settle = (sink: Sink | undefined): void => {
-    if (settled) return;
-    settled = true;
-    core.whenAwake(() => opened(sink));
-  };
-  const socket: Socket = connect({ host, port });
-  core.sockets.add(socket);
-  socket.once('connect', () => {
-    socket.write(RTMP_GREETING);
-    socket.resume();
-    settle({
-      get bytes() {
-        return socket.bytesWritten;
-      },
-      get elapsedMs() {
-        return core.clock() - startedMs;
-      },
-      pause: () => undefined,
-      close: () => socket.destroy(),
-    });
-  });
-  socket.on('error', () => settle(undefined));
-  socket.once('close', () => {
-    core.sockets.delete(socket);
-    if (settled) core.whenAwake(failed);
-    settle(undefined);
-  });
-  return () => socket.destroy();
-}
-
-/** @throws never: what is no address is one nobody answers at */
-function addressOf(target: string): { host: string; port: number } {
-  const found = /^rtmps?:\/\/(\[[^\]]+\]|[^:/]+)(?::(\d+))?/.exec(target);
-  return { host: found?.[1]?.replace(/[[\]]/g, '') ?? '127.0.0.1', port: Number(found?.[2]) || RTMP_PORT };
-}
-
 /** Starts a thread, as FreeSWITCH does: whether it works is told later, by an event. */
 export function startRecording(core: NodeCore, room: Room, asked: string, nextId: () => number): void {
   const rate = Number(room.profile.rate) || 8000;
@@ -180,6 +130,7 @@ export function startRecording(core: NodeCore, room: Room, asked: string, nextId
     startedMs: core.clock(),
     paused: false,
     running: false,
+    listed: true,
     pause: () => undefined,
     stop: () => undefined,
   };
@@ -192,6 +143,8 @@ export function startRecording(core: NodeCore, room: Room, asked: string, nextId
     over = true;
     sink?.close();
     giveUp();
+    // FreeSWITCH 1.10.12 takes those begun after it from its own list as well: `check` no longer knows them.
+    for (const later of room.recordings.slice(0, room.recordings.indexOf(recording))) later.listed = false;
     room.recordings = room.recordings.filter((r) => r !== recording);
     tellRoom(core, room, 'stop-recording', {
       Path: recording.path,

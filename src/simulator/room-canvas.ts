@@ -8,8 +8,8 @@ const DEFAULT_SIZE: [number, number] = [1280, 720];
 
 export function canvasOf(profile: Readonly<Record<string, string>>, layouts: Element | undefined): Canvas {
   const settings = child(child(layouts, 'configuration'), 'layout-settings');
-  const names = (list: string, one: string): Set<string> =>
-    new Set(childrenOf(child(settings, list), one).map((e) => String(e.attributes?.name ?? '')));
+  const all = (list: string, one: string): Element[] => childrenOf(child(settings, list), one);
+  const nameOf = (e: Element): string => String(e.attributes?.name ?? '');
   const [width, height] = parseSize(profile['video-canvas-size'] ?? '') ?? DEFAULT_SIZE;
   const wanted = profile['video-layout-name'] ?? '1x1';
   const group = wanted.startsWith('group:') ? wanted.slice(6) : undefined;
@@ -19,8 +19,8 @@ export function canvasOf(profile: Readonly<Record<string, string>>, layouts: Ele
     layout: group === undefined ? wanted : '',
     group,
     fps: Number(profile['video-fps']) || 30,
-    layouts: names('layouts', 'layout'),
-    groups: names('groups', 'group'),
+    layouts: new Map(all('layouts', 'layout').map((e) => [nameOf(e), childrenOf(e, 'image').length])),
+    groups: new Set(all('groups', 'group').map(nameOf)),
   };
 }
 

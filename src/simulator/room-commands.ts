@@ -89,9 +89,8 @@ function onMembers(
     case 'all':
       return [...room.members].map(act).join('');
     case 'non_moderator':
-      return room.members
-        .filter((m) => !m.moderator)
-        .map(act)
+      return [...room.members]
+        .map((m) => (m.moderator ? `Skipping moderator (member id ${m.id}).\n` : act(m)))
         .join('');
     case 'last': {
       const last = room.members.reduce<Member | undefined>((a, b) => (a && a.id > b.id ? a : b), undefined);

@@ -109,7 +109,8 @@ const layer: MemberCommand = {
       return '';
     }
     if (!hasVideo(m.leg)) return '+OK layer 0\n';
-    m.layer = Math.max(1, Number.parseInt(value, 10) || 1);
+    const wanted = Math.max(1, Number.parseInt(value, 10) || 1);
+    m.layer = wanted > (room.canvas.layouts.get(room.canvas.layout) ?? room.members.length) ? 1 : wanted;
     return `+OK layer ${m.layer}\n`;
   },
 };

@@ -7,8 +7,9 @@ import { tellMember, tellRoom } from './room-events';
 import { playInRoom, stopSounds } from './room-sounds';
 import { hasVideo, memberOf, type Room } from './room';
 import { GET, SET } from './room-parameters';
+import { SOUND_SETTINGS } from './room-sound-commands';
 
-interface RoomCommand {
+export interface RoomCommand {
   usage: string;
   /** @param text what stands behind the command, as it came */
   run: (desk: RoomDesk, room: Room, words: string[], text: string) => CommandAnswer;
@@ -46,6 +47,10 @@ const play: RoomCommand = {
     }
     const m = memberOf(room, Number(target));
     if (!m) return wrong(`-ERR Member: ${target} not found.\n`);
+    if (/^say:/i.test(file) && !room.profile['tts-engine']) {
+      core.crash(`say: to a member of ${room.name}, which has no voice`); // it reads a file it never opened
+      return said('');
+    }
     if (!playInRoom(core, room, file, { member: m })) return notFound;
     tellMember(core, room, m, 'play-file-member', { File: file });
     return said(`+OK (play) Playing file ${file} to member ${m.id}\n`);
@@ -105,7 +110,7 @@ const recording: RoomCommand = {
 
     function started(): string {
       const target = path ?? step!;
-      const used = room.recordings.find((r) => r.asked === target);
+      const used = room.recordings.find((r) => r.listed && r.asked === target);
       if (used) return `-ERR file [${used.path}] is already being used for recording.\n`;
       startRecording(core, room, target, rooms.nextId);
       return `+OK Record file ${target}${room.canvas ? ' canvas 1' : ''}\n`;
@@ -114,7 +119,7 @@ const recording: RoomCommand = {
 };
 
 function checked(room: Room, path: string): string {
-  const found = room.recordings.filter((r) => path === 'all' || r.path === path);
+  const found = room.recordings.filter((r) => r.listed && (path === 'all' || r.path === path));
   if (found.length === 0) return '-ERR Conference is not being recorded.\n';
   return found.map((r) => `+OK Record file ${r.path}\n`).join('');
 }
@@ -134,7 +139,7 @@ const layout: RoomCommand = {
     if (name === undefined) return said('-ERR Invalid input\n');
     const c = room.canvas;
     if (!c) return NOT_MIXING;
-    if (name === 'list') return said([...c.layouts].map((l) => `${l}\n`).join(''));
+    if (name === 'list') return said([...c.layouts.keys()].map((l) => `${l}\n`).join(''));
     if (/^group/i.test(name)) {
       const group = name.includes(':') ? name.slice(name.indexOf(':') + 1) : second;
       if (group === undefined) return said('-ERR Group name not specified.\n');
@@ -232,6 +237,7 @@ function kilobits(text: string): number {
 }
 
 export const ROOM_COMMANDS: Readonly<Record<string, RoomCommand>> = {
+  ...SOUND_SETTINGS,
   lock: locking('lock'),
   unlock: locking('unlock'),
   play,

@@ -41,6 +41,8 @@ export interface Recording {
   paused: boolean;
   /** It is open; before that FreeSWITCH does not find it to stop it. */
   running: boolean;
+  /** `recording check` knows it. */
+  listed: boolean;
   pause: (paused: boolean) => void;
   stop: () => void;
 }
@@ -51,7 +53,8 @@ export interface Canvas {
   layout: string;
   group?: string;
   fps: number;
-  layouts: ReadonlySet<string>;
+  /** How many places each has. */
+  layouts: ReadonlyMap<string, number>;
   groups: ReadonlySet<string>;
 }
 
@@ -77,6 +80,12 @@ export interface Room {
   videoFloorLocked: boolean;
   canvas?: Canvas;
   variables: Map<string, string>;
+  pin: string;
+  entrySounds: Record<'enter' | 'exit', { file: string; on: boolean }>;
+  /** Set while it runs; the profile's otherwise. */
+  music?: string;
+  /** Out of the list already, still counted. */
+  leaving: number;
   callerIdName: string;
   callerIdNumber: string;
   soundPrefix: string;
@@ -99,8 +108,8 @@ export interface Sound {
 }
 
 /** Counted as FreeSWITCH counts: ghosts apart. */
-export const sizeOf = (room: Room): number => room.members.filter((m) => !m.ghost).length;
-export const ghostsOf = (room: Room): number => room.members.length - sizeOf(room);
+export const sizeOf = (room: Room): number => room.members.reduce((n, m) => n + (m.ghost ? 0 : 1), room.leaving);
+export const ghostsOf = (room: Room): number => room.members.reduce((n, m) => n + (m.ghost ? 1 : 0), 0);
 export const memberOf = (room: Room, id: number): Member | undefined => room.members.find((m) => m.id === id);
 
 export interface EnterData {

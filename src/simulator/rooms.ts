@@ -59,7 +59,7 @@ export function createRooms(core: NodeCore, calls: Calls): Rooms {
     calls.answer(leg);
     const secured = leg.variables.get('conference_enforce_security');
     const enforced = secured === undefined ? leg.direction === 'inbound' : secured === 'true';
-    const pin = asked.pin || room.profile.pin;
+    const pin = asked.pin || room.pin;
     if (enforced && pin && leg.variables.get('supplied_pin') !== pin) return closeEmpty(room);
     if (room.locked && enforced) return playAlone(room.profile['locked-sound']);
     if (room.maxMembers > 0 && sizeOf(room) >= room.maxMembers) return playAlone(room.profile['max-members-sound']);
@@ -107,6 +107,12 @@ export function createRooms(core: NodeCore, calls: Calls): Rooms {
       videoFloor: 0,
       videoFloorLocked: false,
       variables: new Map(),
+      pin: profile.params.pin ?? '',
+      entrySounds: {
+        enter: { file: profile.params['enter-sound'] ?? '', on: true },
+        exit: { file: profile.params['exit-sound'] ?? '', on: true },
+      },
+      leaving: 0,
       callerIdName: profile.params['caller-id-name'] ?? 'conference',
       callerIdNumber: profile.params['caller-id-number'] ?? '0000000000',
       soundPrefix: profile.params['sound-prefix'] ?? '',
@@ -132,11 +138,11 @@ export function createRooms(core: NodeCore, calls: Calls): Rooms {
     leg.variables.set('conference_uuid', room.uuid);
     if (m.moderator) room.waitsForModerator = false;
     room.members.unshift(m);
+    tellMember(core, room, m, 'add-member');
     if (sizeOf(room) > 1) {
       if (!room.waitsForModerator) stopSounds(core, room, 'async');
-      if (room.profile['enter-sound']) playInRoom(core, room, room.profile['enter-sound']);
+      playEntry(room, 'enter');
     }
-    tellMember(core, room, m, 'add-member');
     askControls(room, m);
     if (flags.has('join-vid-floor')) setVideoFloor(core, room, m, (room.videoFloorLocked = true));
     else if (room.canvas) findVideoFloor(core, room);
@@ -175,10 +181,12 @@ export function createRooms(core: NodeCore, calls: Calls): Rooms {
     for (const stop of m.onLeave.splice(0)) stop();
     stopSounds(core, room, 'all', m);
     room.members = room.members.filter((other) => other !== m);
+    room.leaving += m.ghost ? 0 : 1; // the floor is told before they are no longer counted
     if (room.floor === m.id) setFloor(core, room, undefined);
+    room.leaving -= m.ghost ? 0 : 1;
     if (m.endsRoom || room.members.length === 0) room.ending = true;
     if (m.mandatory && !room.members.some((other) => other.mandatory)) endAfterGrace(room);
-    if (!room.ending && room.profile['exit-sound']) playInRoom(core, room, room.profile['exit-sound']);
+    if (!room.ending) playEntry(room, 'exit');
     tellMember(core, room, m, 'del-member');
     if (room.videoFloor === m.id) {
       room.videoFloorLocked = false;
@@ -215,9 +223,14 @@ export function createRooms(core: NodeCore, calls: Calls): Rooms {
     room.startedMs = -1;
   }
 
+  function playEntry(room: Room, which: 'enter' | 'exit'): void {
+    const { file, on } = room.entrySounds[which];
+    if (on && file) playInRoom(core, room, file);
+  }
+
   /** Music for one who is alone, or waits for a moderator. */
   function playToTheWaiting(room: Room): void {
-    const music = room.profile['moh-sound'];
+    const music = room.music ?? room.profile['moh-sound'];
     if (!music || room.background || room.ending) return;
     if (sizeOf(room) === 1 || room.waitsForModerator) playInRoom(core, room, music, { async: true, silent: true });
   }

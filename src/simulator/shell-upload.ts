@@ -7,7 +7,7 @@ export interface Upload {
   headers: Record<string, string>;
   credentials?: string;
   file?: string;
-  data?: string;
+  data?: string | Buffer;
   output?: string;
   failsOnError: boolean;
   timeoutMs?: number;

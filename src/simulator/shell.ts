@@ -2,7 +2,7 @@
  * The few programs a node is told to run on its own files (`system`, `spawn_stream` …). They are done here, on the node's
  * own folder and nowhere else: a simulated node never runs a command of its machine.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, readFile, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
 import { request as requestHttp } from 'node:http';
@@ -13,6 +13,7 @@ import type { NodeCore } from './core';
 import { readUpload, type Upload } from './shell-upload';
 
 export const SHELL_COMMANDS: ReadonlySet<string> = new Set([
+  'curl_sendfile',
   'system',
   'spawn_stream',
   'bg_system',
@@ -33,6 +34,7 @@ const failed = (code = 1, out = ''): Ran => ({ code, out });
 /** @returns what the node answers: the program's output, or "no reply" where it printed nothing */
 export async function runInShell(core: NodeCore, command: string, line: string): Promise<string> {
   if (line.trim() === '') return '-USAGE: <command>\n';
+  if (command === 'curl_sendfile') return sendForm(core, line);
   if (command.startsWith('bg') || command === 'spawn') {
     void runLine(core, line);
     return '+OK\n';
@@ -80,7 +82,7 @@ async function runOne(core: NodeCore, [path = '', ...args]: string[], lastCode: 
       case 'true':
         return ok();
       case 'stat':
-        return ok(await statOf(args));
+        return await statOf(args);
       case 'sha256sum':
         return ok(`${await sumOf(files[0] ?? '')}  ${files[0]}\n`);
       case 'base64':
@@ -105,7 +107,8 @@ async function runOne(core: NodeCore, [path = '', ...args]: string[], lastCode: 
       case 'df':
         return ok(await freeSpace(core));
       case 'curl':
-        return await upload(core, readUpload(args));
+        if (core.faults.withoutCurl) return failed(127);
+        return args.includes('--version') ? ok('curl 7.88.1 (simulated)\n') : await upload(core, readUpload(args));
       default:
         return failed(127);
     }
@@ -115,21 +118,17 @@ async function runOne(core: NodeCore, [path = '', ...args]: string[], lastCode: 
 }
 
 /** `-c FORMAT` (or `--printf`) with %s, %Y and %n. */
-async function statOf(args: string[]): Promise<string> {
+async function statOf(args: string[]): Promise<Ran> {
   const at = args.findIndex((a) => a === '-c' || a.startsWith('--format') || a.startsWith('--printf'));
   const given = args[at]?.includes('=') ? args[at]!.slice(args[at]!.indexOf('=') + 1) : (args[at + 1] ?? '%s');
-  const lines = await Promise.all(
-    args
-      .filter((a) => a.startsWith('/'))
-      .map(async (file) => {
-        const s = await stat(file);
-        return `${given
-          .replace('%s', String(s.size))
-          .replace('%Y', String(Math.floor(s.mtimeMs / 1000)))
-          .replace('%n', file)}\n`;
-      }),
-  );
-  return lines.join('');
+  const files = args.filter((a) => a.startsWith('/'));
+  const found = await Promise.all(files.map((file) => stat(file).catch(() => undefined)));
+  const lines = found.flatMap((s, i) => {
+    if (!s) return [];
+    const seconds = String(Math.floor(s.mtimeMs / 1000));
+    return [`${given.replace('%s', String(s.size)).replace('%Y', seconds).replace('%n', files[i]!)}\n`];
+  });
+  return { code: found.includes(undefined) ? 1 : 0, out: lines.join('') };
 }
 
 async function sumOf(file: string): Promise<string> {
@@ -142,7 +141,7 @@ async function freeSpace(core: NodeCore): Promise<string> {
   const { blocks, bavail, bsize } = await statfs(core.disk.folder);
   const free = core.faults.diskFull ? 0 : bavail;
   const kb = (n: number): number => Math.floor((n * bsize) / 1024);
-  return `Filesystem 1K-blocks Used Available Use% Mounted on\n/dev/disk ${kb(blocks)} ${kb(blocks - free)} ${kb(free)} ${Math.round((1 - free / blocks) * 100)}% /\n`;
+  return `Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/disk ${kb(blocks)} ${kb(blocks - free)} ${kb(free)} ${Math.round((1 - free / blocks) * 100)}% /\n`;
 }
 
 /** curl's own exit codes: 22 for a refusal with -f, 7 where nobody answers, 28 for too late. */
@@ -172,4 +171,27 @@ function upload(core: NodeCore, o: Upload): Promise<Ran> {
     file.on('error', () => call.destroy(new Error('no such file')));
     file.pipe(call);
   });
+}
+
+/** mod_curl's own way: the file as a form, by POST. `URL file=PATH nopost none` */
+async function sendForm(core: NodeCore, line: string): Promise<string> {
+  const [url = '', named = ''] = line.split(' ');
+  const at = named.indexOf('=');
+  const [field, path] = [named.slice(0, at), named.slice(at + 1)];
+  if (at < 1 || !core.disk.owns(path)) return '-ERR\n';
+  const boundary = `------------------------${randomBytes(8).toString('hex')}`;
+  try {
+    const head = `--${boundary}\r\nContent-Disposition: form-data; name="${field}"; filename="${basename(path)}"\r\nContent-Type: application/octet-stream\r\n\r\n`;
+    const data = Buffer.concat([Buffer.from(head), await readFile(path), Buffer.from(`\r\n--${boundary}--\r\n`)]);
+    const headers = {
+      'Content-Type': `multipart/form-data; boundary=${boundary}`,
+      'Content-Length': String(data.length),
+    };
+    const told = (status: number, body: string): string => `${status} ${body}`;
+    const ran = await upload(core, { url, method: 'POST', headers, data, failsOnError: false, told });
+    const status = Number(ran.out.split(' ')[0]);
+    return status >= 200 && status < 300 ? `+${ran.out}\n` : `-${status || '0'} ${ran.out.slice(4)}\n`;
+  } catch {
+    return '-ERR\n';
+  }
 }

@@ -18,7 +18,7 @@ import { roomConfiguration, roomPlan, type RoomProfiles } from './rooms-answerer
 export const DOMAIN = 'clinic.test';
 export const PASSWORD = 'a phone password';
 export const ESL_PASSWORD = 'contract-esl';
-const USERS = new Set(['1001', '1002', '1003', '1004', '1005', '1006']);
+const USERS = new Set(['1001', '1002', '1003', '1004', '1005', '1006', '1007', '1008']);
 
 export interface Answerer {
   xmlUrl: string;

@@ -22,6 +22,8 @@ export interface ContractPhone {
 export interface MediaNode {
   kind: 'real' | 'simulated';
   eslPort: number;
+  /** Where it may write. */
+  folder: string;
   openPhone(o: {
     username: string;
     domain: string;

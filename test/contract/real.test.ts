@@ -6,6 +6,8 @@ import { launchRealNode } from '../../scripts/launch-node';
 import { callContract } from './calls.contract';
 import { describeNode, waitForPort } from './describe-node';
 import type { StartMediaNode } from './harness';
+import { roomContract } from './rooms.contract';
+import { roomMediaContract } from './room-media.contract';
 import { openSipPhone } from './sip-phone';
 import { socketContract } from './socket.contract';
 
@@ -30,10 +32,16 @@ const start: StartMediaNode = async ({ name, xmlUrl, password, ports }) => {
     await stop();
     throw new Error(`The node did not come up: ${(error as Error).message}\n${lines}`);
   }
-  return { kind: 'real', eslPort: ports.esl, openPhone: (o) => openSipPhone({ ...o, nodePort: ports.sip }), stop };
+  return {
+    kind: 'real',
+    eslPort: ports.esl,
+    folder: dir,
+    openPhone: (o) => openSipPhone({ ...o, nodePort: ports.sip }),
+    stop,
+  };
 };
 
-if (binary) describeNode('a real node', start, [socketContract, callContract]);
+if (binary) describeNode('a real node', start, [socketContract, callContract, roomContract, roomMediaContract]);
 else
   test('a real node is held to the contract where FREESWITCH_BIN names one', () => {
     process.stderr.write('The wire contract was not run against a real FreeSWITCH: FREESWITCH_BIN names none.\n');

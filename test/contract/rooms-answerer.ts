@@ -28,9 +28,18 @@ export const MIXED_PROFILE: Readonly<Record<string, string>> = {
   'video-fps': '10',
 };
 
-/** @returns the plan, or undefined where the destination is none of ours */
+/** @returns the plan, or undefined where the destination is none of ours; `pin.TRIES` takes digits into `pressed` */
 export function roomPlan(destination: string): string | undefined {
   const [kind, name, ...flags] = destination.split('.');
+  if (kind === 'pin')
+    return dialplanXml('users', 'pin', [
+      { app: 'answer' },
+      {
+        app: 'play_and_get_digits',
+        data: `0 12 ${name ?? 1} 3000 # silence_stream://100 silence_stream://1 pressed \\d* 2000`,
+      },
+      { app: 'hangup', data: CAUSE_AFTER_ROOM },
+    ]);
   if (kind !== 'room' || !name) return undefined;
   const data = `${name}@room${flags.length > 0 ? `+flags{${flags.join('|')}}` : ''}`;
   return dialplanXml('users', 'room', [

@@ -4,6 +4,8 @@ import { startSimulatedNode } from '../../src/simulator/node';
 import { callContract } from './calls.contract';
 import { describeNode } from './describe-node';
 import type { StartMediaNode } from './harness';
+import { roomContract } from './rooms.contract';
+import { roomMediaContract } from './room-media.contract';
 import { socketContract } from './socket.contract';
 
 const start: StartMediaNode = async ({ name, xmlUrl, password }) => {
@@ -11,6 +13,7 @@ const start: StartMediaNode = async ({ name, xmlUrl, password }) => {
   return {
     kind: 'simulated',
     eslPort: node.eslPort,
+    folder: node.folder,
     openPhone: (o) => {
       let phone: Awaited<ReturnType<typeof node.registerPhone>> | undefined;
       return Promise.resolve({
@@ -30,8 +33,11 @@ const start: StartMediaNode = async ({ name, xmlUrl, password }) => {
         close: () => undefined,
       });
     },
-    stop: () => node.kill(),
+    stop: async () => {
+      await node.kill();
+      node.discard();
+    },
   };
 };
 
-describeNode('a simulated node', start, [socketContract, callContract]);
+describeNode('a simulated node', start, [socketContract, callContract, roomContract, roomMediaContract]);
