@@ -9,6 +9,11 @@ const behaviour = z.strictObject({
   reject: z.boolean().optional(),
   ringOnly: z.boolean().optional(),
   hangupAfterMs: z.number().int().min(0).optional(),
+  talks: z
+    .union([z.literal(true), z.strictObject({ forMs: z.number().min(1), pauseMs: z.number().min(1) })])
+    .optional(),
+  video: z.boolean().optional(),
+  digits: z.array(z.string()).optional(),
 });
 const phone = z.strictObject({
   node: z.string().optional(),
@@ -23,6 +28,9 @@ const dial = z.strictObject({
   number: z.string().min(1),
   callerName: z.string().optional(),
   hangupAfterMs: z.number().int().min(0).optional(),
+  talks: behaviour.shape.talks,
+  video: z.boolean().optional(),
+  digits: z.array(z.string()).optional(),
 });
 const fault = z.strictObject({
   count: z.number().int().min(0).default(1),
@@ -46,7 +54,7 @@ export interface Control {
 /**
  * POST /phones {node, username, domain, password, behaviour} or /nodes/{name}/phones ·
  * POST /nodes/{name}/phones/{id}/dial {number} · DELETE /nodes/{name}/phones/{id} ·
- * POST /nodes/{name}/faults/{freeze,thaw,drop,refuse,delay,silence,kill,restart} · GET /nodes
+ * POST /nodes/{name}/faults/{freeze,thaw,drop,refuse,delay,silence,lose,fill-disk,stall,kill,restart} · GET /nodes
  */
 export async function openControl(nodes: SimulatedNode[], port: number): Promise<Control> {
   const phones = new Map<string, SimulatedPhone>();
@@ -119,6 +127,9 @@ async function applyFault(node: SimulatedNode, name: string, o: z.output<typeof 
     drop: () => node.faults.drop(),
     refuse: () => node.faults.refuse(o.count, o.cause),
     delay: () => node.faults.delayReplies(o.ms),
+    lose: () => node.faults.loseCommands(o.count),
+    'fill-disk': () => node.faults.fillDisk(o.silent),
+    stall: () => node.faults.stallRecordings(o.silent),
     silence: () => node.faults.silenceHeartbeats(o.silent),
     kill: () => node.kill(),
     restart: () => node.restart(),

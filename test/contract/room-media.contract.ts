@@ -255,9 +255,8 @@ export const roomMediaContract: Contract = (stage) => {
       const [first, second] = held === ids[0] ? ids : [...ids].reverse();
       expect(await tell(stage(), `seen vid-floor ${second}`)).toBe(`-ERR floor is held by ${first}\n`);
       expect(await tell(stage(), `seen vid-floor ${second} force`)).toBe(`+OK floor ${second}\n`);
-      expect(await next('seen', 'video-floor-change', (e) => e['New-ID'] === String(second))).toMatchObject({
-        'Old-ID': String(first),
-      });
+      const moved = (e: RawEvent): boolean => e['Old-ID'] === String(first) && e['New-ID'] === String(second);
+      await next('seen', 'video-floor-change', moved);
       expect(await tell(stage(), 'seen list')).toMatch(new RegExp(`^${second};.*vid-floor`, 'm'));
       expect(await tell(stage(), 'list')).toContain('video_floor_lock');
       expect(await tell(stage(), 'seen clear-vid-floor')).toBe('+OK floor Cleared\n');
