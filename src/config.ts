@@ -41,6 +41,12 @@ const schema = z.object({
     .pipe(z.array(z.enum(['api', 'worker', 'supervisor'])).min(1)),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
   HEARTBEAT_SECONDS: z.coerce.number().int().min(1).max(60).default(2),
+  /** How often a node's conferences and its WebSocket port are looked at; 0: never. */
+  HEALTH_SECONDS: z.coerce.number().min(0).max(3600).default(5),
+  /** How often a synthetic call proves that a node mixes, records and is heard; 0: only when it is asked for. */
+  CANARY_SECONDS: z.coerce.number().min(0).max(86_400).default(300),
+  /** A call answered for longer than this was forgotten, and is hung up. */
+  MAX_CALL_HOURS: z.coerce.number().min(0.001).max(8760).default(24),
   NODE_COMMAND_TIMEOUT_MS: ms.default(5000),
   /** A node with less idle CPU gets no new call. FreeSWITCH reports the whole machine's; 0 leaves it to the score. */
   NODE_MIN_IDLE_CPU_PERCENT: z.coerce.number().min(0).max(90).default(0),
@@ -133,6 +139,9 @@ export interface Config {
   readonly roles: readonly ('api' | 'worker' | 'supervisor')[];
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
   readonly heartbeatSeconds: number;
+  readonly healthSeconds: number;
+  readonly canarySeconds: number;
+  readonly maxCallHours: number;
   readonly nodeCommandTimeoutMs: number;
   readonly nodeMinIdleCpuPercent: number;
   readonly placementPolicy: 'least_loaded' | 'zone_first' | 'two_choices' | 'sticky';
@@ -175,6 +184,9 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     roles: e.ROLES,
     logLevel: e.LOG_LEVEL,
     heartbeatSeconds: e.HEARTBEAT_SECONDS,
+    healthSeconds: e.HEALTH_SECONDS,
+    canarySeconds: e.CANARY_SECONDS,
+    maxCallHours: e.MAX_CALL_HOURS,
     nodeCommandTimeoutMs: e.NODE_COMMAND_TIMEOUT_MS,
     nodeMinIdleCpuPercent: e.NODE_MIN_IDLE_CPU_PERCENT,
     placementPolicy: e.PLACEMENT_POLICY,

@@ -40,7 +40,7 @@ export interface Yard {
   /** What was logged, by all replicas. */
   lines: string[];
   api(method: string, path: string, body?: unknown, url?: string): Promise<Answer>;
-  addNode(name: string, o?: { capacity?: number; zone?: string }): Promise<Node>;
+  addNode(name: string, o?: { capacity?: number; zone?: string; webSocket?: boolean }): Promise<Node>;
   addUser(username: string, o?: { displayName?: string; domain?: string }): Promise<string>;
   /** A user, and a phone of theirs at a node that Switchyard knows of. */
   addPhone(node: Node, username: string, behaviour?: PhoneBehaviour): Promise<SimulatedPhone>;
@@ -99,6 +99,9 @@ export async function openYard(
     roles: ['api', 'worker', 'supervisor'],
     logLevel: 'debug',
     heartbeatSeconds: 2,
+    healthSeconds: 0,
+    canarySeconds: 0,
+    maxCallHours: 24,
     nodeCommandTimeoutMs: 2000,
     nodeMinIdleCpuPercent: 0,
     placementPolicy: 'least_loaded',
@@ -150,9 +153,10 @@ export async function openYard(
     config,
     lines,
     api,
-    async addNode(name, { capacity = 100, zone = '' } = {}) {
+    async addNode(name, { capacity = 100, zone = '', webSocket = false } = {}) {
       const port = await findFreePort();
-      const query = `host=127.0.0.1&esl=${port}&sip=${port}&internode=${port}&ws=${port}&zone=${zone}&capacity=${capacity}`;
+      const ws = webSocket ? await findFreePort() : port;
+      const query = `host=127.0.0.1&esl=${port}&sip=${port}&internode=${port}&ws=${ws}&zone=${zone}&capacity=${capacity}`;
       const xmlUrl = `${first.url}/freeswitch/xml?${query}`;
       const password = `${JOIN_TOKEN}.${randomBytes(16).toString('hex')}`;
       const started = await startSimulatedNode({ name, xmlUrl, password, heartbeatMs: 500, logger });

@@ -87,13 +87,13 @@ async function takeNode(
     const granted = await deps.claims.claim(chosen.id, request.callId, request.units, chosen.capacityUnits, nowMs);
     if (!granted) return 'claim_refused';
     node = await findNode(deps.db, chosen.id);
-    if (node?.state === 'serving') return node;
+    if (node?.state === 'serving' && !node.unhealthy_reason) return node;
   } catch (error) {
     await giveBack(deps, request, chosen.id);
     throw error;
   }
   await giveBack(deps, request, chosen.id);
-  return 'not_serving';
+  return node?.state === 'serving' ? 'unhealthy' : 'not_serving';
 }
 
 async function giveBack(deps: HoldDeps, request: HoldRequest, nodeId: string): Promise<void> {

@@ -21,6 +21,35 @@ export const LIMITS = {
   sessionsPerCall: 2,
 } as const;
 
+/** Health beyond the heartbeat; see health.ts and probe.ts. */
+export const HEALTH = {
+  /** A node is passed over after so many failed checks in a row, */
+  failuresToLeave: 3,
+  /** and taken again after so many good ones: a node that is well every other time is not well. */
+  successesToReturn: 3,
+  /** A conference command takes a millisecond on a node that is well; one with a stuck room never answers. */
+  commandTimeoutMs: 3000,
+  webSocketTimeoutMs: 3000,
+  /** A list of rooms this long makes the check rarer, so that it is no load by itself. */
+  bytesPerInterval: 100_000,
+  /** What is seen is written this often where nothing changes: a thousand nodes are checked every few seconds. */
+  writeEveryMs: 30_000,
+} as const;
+
+/** The synthetic call; see canary.ts. */
+export const CANARY = {
+  /** From the first command to the verdict. */
+  deadlineMs: 15_000,
+  /** Two legs with sound in a mixed room. */
+  units: 2,
+  /** A node with less left is doing its work: nothing is taken from it to prove it. */
+  mostUsedShare: 0.9,
+  /** How soon it is tried again on a node that failed it. */
+  retryMs: 15_000,
+  /** How much of the tone is listened to. */
+  listenMs: 1000,
+} as const;
+
 /** How a node's capacity follows what its machine reports; see calibrate.ts. */
 export const CALIBRATION = {
   /** A node is full at this share of its machine's processors: sound breaks up well before all of them are busy. */

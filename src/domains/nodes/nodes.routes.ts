@@ -6,6 +6,8 @@ import { defineRoute, type Route } from '../../infra/route';
 import { createSecret, encryptSecret, hashSecret } from '../../infra/secrets';
 import { POOL_STREAM } from '../events/events.store';
 import type { Claims } from './claims';
+import { healthSchema } from './health.routes';
+import { presentHealth } from './health';
 import { drainNode, removeNode, resumeNode, type NodeDeps } from './nodes';
 import { countLiveCalls, findNode, insertNode, listNodeRows, type NodeRow } from './nodes.store';
 
@@ -38,6 +40,7 @@ const nodeSchema = z
     reportedAt: z.iso.datetime().nullable(),
     downSince: z.iso.datetime().nullable(),
     drainDeadlineAt: z.iso.datetime().nullable(),
+    health: healthSchema,
   })
   .meta({ id: 'Node' });
 
@@ -68,6 +71,7 @@ function presentNode(row: NodeRow, claimedUnits: number | null, liveCalls: numbe
     reportedAt: row.reported_at?.toISOString() ?? null,
     downSince: row.down_since?.toISOString() ?? null,
     drainDeadlineAt: row.drain_deadline_at?.toISOString() ?? null,
+    health: presentHealth(row),
   };
 }
 

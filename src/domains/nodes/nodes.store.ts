@@ -1,5 +1,6 @@
 /** The SQL of nodes. State changes are conditional: they name the state they expect. */
-import type { Queryable } from '../../infra/db';
+import type { Queryable, Trx } from '../../infra/db';
+import type { CanaryResult, ProbeState } from './health';
 
 export type NodeState = 'joining' | 'serving' | 'draining' | 'down';
 
@@ -28,6 +29,12 @@ export interface NodeRow {
   reported_at: Date | null;
   down_since: Date | null;
   down_reason: string | null;
+  /** Why it gets no new calls although it reports; null: it is well. */
+  unhealthy_reason: string | null;
+  /** Since when it is well, or not; null: it was never otherwise. */
+  health_since: Date | null;
+  probe: Partial<ProbeState>;
+  canary: CanaryResult | null;
   created_at: Date;
   updated_at: Date;
 }
@@ -49,6 +56,7 @@ export type PoolRow = Pick<
   | 'max_sessions'
   | 'idle_cpu_percent'
   | 'reported_at'
+  | 'unhealthy_reason'
 >;
 
 const POOL_COLUMNS = [
@@ -62,6 +70,7 @@ const POOL_COLUMNS = [
   'max_sessions',
   'idle_cpu_percent',
   'reported_at',
+  'unhealthy_reason',
 ] as const;
 
 export async function listPoolRows(db: Queryable): Promise<PoolRow[]> {
@@ -141,4 +150,25 @@ export async function countLiveCalls(db: Queryable): Promise<Map<string, number>
 /** What the node's reports let it carry, in units. */
 export async function saveEffectiveUnits(db: Queryable, id: string, units: number): Promise<void> {
   await db('nodes').where({ id }).update({ effective_units: units });
+}
+
+/** Holds the node until the transaction ends. */
+export async function lockNode(trx: Trx, id: string): Promise<NodeRow | undefined> {
+  return (await trx('nodes').where({ id }).forUpdate().first()) as NodeRow | undefined;
+}
+
+/** @param change.since left out: as it is */
+export async function saveHealth(
+  db: Queryable,
+  id: string,
+  change: { probe: Partial<ProbeState>; canary: CanaryResult | null; reason: string | null; since?: Date },
+): Promise<void> {
+  await db('nodes')
+    .where({ id })
+    .update({
+      probe: JSON.stringify(change.probe),
+      canary: change.canary === null ? null : JSON.stringify(change.canary),
+      unhealthy_reason: change.reason,
+      ...(change.since ? { health_since: change.since } : {}),
+    });
 }

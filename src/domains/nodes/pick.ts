@@ -29,7 +29,7 @@ export interface PlacementRequest extends PolicyRequest {
 }
 
 export type Rejection =
-  'not_serving' | 'silent' | 'tried_before' | 'full' | 'max_sessions' | 'busy_cpu' | 'claim_refused';
+  'not_serving' | 'unhealthy' | 'silent' | 'tried_before' | 'full' | 'max_sessions' | 'busy_cpu' | 'claim_refused';
 
 export interface Considered {
   nodeId: string;
@@ -37,6 +37,8 @@ export interface Considered {
   score: number | null;
   rejected: Rejection | null;
   parts: ScoreParts | null;
+  /** What there is to say of the refusal beyond its kind. */
+  detail?: string;
   /** It could have taken the call, and the rule left it out for this. */
   passedOver?: PassedOver;
 }
@@ -54,6 +56,7 @@ function rejectNode(node: NodeView, request: PlacementRequest, nowMs: number): R
   if (node.state !== 'serving') return 'not_serving';
   if (request.excludedNodeIds.includes(node.id)) return 'tried_before';
   if (node.reportedAtMs === null || nowMs - node.reportedAtMs > request.reportLimitMs) return 'silent';
+  if (node.unhealthyReason) return 'unhealthy';
   if (node.claimedUnits + request.units > node.capacityUnits) return 'full';
   if (node.sessionCount + LIMITS.sessionsPerCall > node.maxSessions) return 'max_sessions';
   if (node.idleCpuPercent < request.minIdleCpuPercent || node.resting === 'busy_cpu') return 'busy_cpu';
@@ -85,7 +88,10 @@ export function pickNode(
   const candidates: Candidate[] = [];
   const considered = nodes.map((node): Considered => {
     const rejected = rejectNode(node, request, nowMs);
-    if (rejected) return { nodeId: node.id, node: node.name, score: null, rejected, parts: null };
+    if (rejected) {
+      const detail = rejected === 'unhealthy' ? { detail: node.unhealthyReason ?? '' } : {};
+      return { nodeId: node.id, node: node.name, score: null, rejected, parts: null, ...detail };
+    }
     const parts = scoreNode(node, request);
     const score = round(parts.free + parts.idleCpu + parts.zone + parts.registered);
     candidates.push({ view: node, score, parts, tie: random(), late: nowMs - node.reportedAtMs! > lateMs });
@@ -104,6 +110,7 @@ export function pickNode(
 
 const REASONS: Record<Rejection, string> = {
   not_serving: 'it takes no new calls (joining, draining or down)',
+  unhealthy: 'it is not well',
   silent: 'its last report is too old',
   tried_before: 'it refused or died in an earlier attempt of this call',
   full: 'its capacity is claimed',
@@ -114,7 +121,10 @@ const REASONS: Record<Rejection, string> = {
 
 /** One sentence a person can read, for GET /v1/calls/{id}/placement. */
 export function explainConsidered(entry: Considered, chosenNodeId: string | null): string {
-  if (entry.rejected) return `${entry.node}: not possible, because ${REASONS[entry.rejected]}.`;
+  if (entry.rejected) {
+    const detail = entry.detail ? ` (${entry.detail})` : '';
+    return `${entry.node}: not possible, because ${REASONS[entry.rejected]}${detail}.`;
+  }
   const parts = entry.parts!;
   const why = [
     `free capacity ${parts.free}`,

@@ -16,6 +16,8 @@ export interface NodeView {
   idleCpuPercent: number;
   /** Milliseconds since 1970 of the last HEARTBEAT; null before the first. */
   reportedAtMs: number | null;
+  /** Why its health checks or its canary say that it must get no new calls; left out or null: it is well. */
+  unhealthyReason?: string | null;
   /** It was refused lately, and is not yet well below the limit that refused it. */
   resting?: Resting | null;
 }

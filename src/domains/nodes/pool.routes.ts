@@ -3,6 +3,8 @@ import { z } from 'zod';
 import { SwitchyardError } from '../../errors';
 import type { Db } from '../../infra/db';
 import { defineRoute, type Route } from '../../infra/route';
+import { presentHealth } from './health';
+import { healthSchema } from './health.routes';
 import { SCALING } from './limits';
 import { listNodeRows, type NodeRow } from './nodes.store';
 import { POLICY_NAMES, type NodeView, type PolicyName } from './policies';
@@ -45,6 +47,7 @@ const memberSchema = z.object({
   drainDeadlineAt: instant,
   reportedAt: instant,
   downSince: instant,
+  health: healthSchema,
 });
 type Member = z.output<typeof memberSchema>;
 
@@ -122,11 +125,12 @@ function presentMember(picture: Picture, row: NodeRow, nowMs: number, limitMs: n
     drainDeadlineAt: row.drain_deadline_at?.toISOString() ?? null,
     reportedAt: row.reported_at?.toISOString() ?? null,
     downSince: row.down_since?.toISOString() ?? null,
+    health: presentHealth(row),
   };
 }
 
 function totalOf(members: readonly Member[]): z.output<typeof poolSchema>['total'] {
-  const serving = members.filter((m) => m.state === 'serving' && !m.silent);
+  const serving = members.filter((m) => m.state === 'serving' && !m.silent && m.health.healthy);
   const sum = (list: readonly Member[], read: (m: Member) => number): number =>
     Math.round(10 * list.reduce((total, m) => total + read(m), 0)) / 10;
   return {

@@ -29,6 +29,7 @@ export function viewNode(row: PoolRow, claimedUnits: number): NodeView {
     maxSessions: row.max_sessions,
     idleCpuPercent: Number(row.idle_cpu_percent),
     reportedAtMs: row.reported_at?.getTime() ?? null,
+    unhealthyReason: row.unhealthy_reason,
   };
 }
 

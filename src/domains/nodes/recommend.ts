@@ -7,6 +7,8 @@ export interface PoolMember {
   state: 'joining' | 'serving' | 'draining' | 'down';
   /** Its last report is too old. */
   silent: boolean;
+  /** Left out: it is well. One that is not gets no calls either. */
+  health?: { healthy: boolean };
   /** null while Redis is away. */
   claimedUnits: number | null;
   effectiveUnits: number;
@@ -53,7 +55,7 @@ const percent = (claimed: number, capacity: number): number => Math.round((1000 
 const nodes = (count: number): string => (count === 1 ? 'one node' : `${count} nodes`);
 
 export function recommendPool(members: readonly PoolMember[], goal: ScalingGoal): Recommendation {
-  const serving = members.filter((m) => m.state === 'serving' && !m.silent);
+  const serving = members.filter((m) => m.state === 'serving' && !m.silent && m.health?.healthy !== false);
   const capacity = serving.reduce((sum, m) => sum + m.effectiveUnits, 0);
   const claimed = serving.some((m) => m.claimedUnits === null)
     ? null

@@ -30,6 +30,13 @@ redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
 return 1`;
 const GIVE_UP = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0`;
 
+export interface HeldStream {
+  /** Undefined while it is not up. */
+  connection(): NodeConnection | undefined;
+  /** Runs a step in its turn: after all events that came before, and before those that come behind. */
+  run(step: () => Promise<void>): void;
+}
+
 /** What the other rooms do with a node's reports. Every method may be called twice with the same: it must not matter. */
 export interface StreamHandlers {
   /** After every (re)connect, before any event: compare what is with what is known. */
@@ -37,6 +44,8 @@ export interface StreamHandlers {
   onEvent(node: NodeRow, event: NodeEvent): Promise<void>;
   /** A HEARTBEAT, after it was saved. */
   onReport?(node: NodeRow, report: HeartbeatEvent): Promise<void>;
+  /** From now on this replica looks after the node; what is started here ends with that. */
+  onHeld?(node: NodeRow, stream: HeldStream): { stop(): Promise<void> };
   /** The node is down: its sockets refuse, or nobody has heard of it for the grace. */
   onDown(node: NodeRow, reason: string): Promise<void>;
 }
@@ -209,11 +218,13 @@ function openStream(settings: StreamSettings, node: NodeRow): { link: NodeLink; 
       }, graceMs);
     },
   });
+  const held = handlers.onHeld?.(node, { connection: () => link.connection(), run: (step) => sequence.add(step) });
   return {
     link,
     async stop() {
       stopped = true;
       clearTimeout(graceTimer);
+      await held?.stop();
       await link.stop();
       await sequence.end();
     },
