@@ -9,8 +9,11 @@ import { conferenceList, originateCall, showChannels, showRegistrations, SUBSCRI
 import { FrameReader, type Frame } from '../src/freeswitch/esl/framing';
 import { openTransport, type Transport } from '../src/freeswitch/esl/transport';
 
-const USAGE = `tsx scripts/record-fixtures.ts --host H --port P --password W [--dial EXTENSION]... [--context users] [--seconds 20]
-Dials each extension over loopback, listens for the given time (register phones meanwhile), writes test/fixtures/freeswitch/.`;
+const USAGE = `tsx scripts/record-fixtures.ts --host H --port P --password W [--dial EXTENSION]... [--then COMMAND]... [--context users] [--seconds 20]
+Dials each extension over loopback, sends each command (half a second apart: "conference NAME mute all"), listens for the given time (register phones meanwhile), writes test/fixtures/freeswitch/.`;
+
+/** Long enough for what a command causes to be told before the next. */
+const COMMAND_PAUSE_MS = 500;
 
 /** The bare protocol: the typed connection would hide exactly what is to be recorded. */
 class Recorder {
@@ -78,6 +81,7 @@ async function main(): Promise<void> {
       port: { type: 'string' },
       password: { type: 'string' },
       dial: { type: 'string', multiple: true, default: [] },
+      then: { type: 'string', multiple: true, default: [] },
       context: { type: 'string', default: 'users' },
       seconds: { type: 'string', default: '20' },
       out: { type: 'string', default: path.join(__dirname, '..', 'test', 'fixtures', 'freeswitch') },
@@ -109,6 +113,10 @@ async function main(): Promise<void> {
     await recorder.send(`bgapi ${call.line}\nJob-UUID: ${randomUUID()}`);
   }
   await sleep(Number(values.seconds) * 500);
+  for (const command of values.then) {
+    console.log(`${command}: ${(await recorder.send(`api ${command}`)).trim()}`);
+    await sleep(COMMAND_PAUSE_MS);
+  }
   const listings = {
     'show-channels': await recorder.send(`api ${showChannels().line}`),
     'show-registrations': await recorder.send(`api ${showRegistrations().line}`),
