@@ -192,13 +192,15 @@ test('two hundred rooms with twenty members each stay cheap', async () => {
   const [node, client] = await start('many');
   const before = process.memoryUsage().heapUsed;
   const from = Date.now();
-  await Promise.all(
-    Array.from({ length: 4000 }, (_, i) =>
-      guestOf(node, `g${i}`)
-        .dial(`room-${i % 200}`)
+  // One of each room at a time: what is measured is the rooms, not how many questions a node can ask at once.
+  for (let i = 0; i < 20; i += 1) {
+    const round = Array.from({ length: 200 }, (_, room) =>
+      guestOf(node, `g${i}-${room}`)
+        .dial(`room-${room}`)
         .then((c) => c.answered),
-    ),
-  );
+    );
+    await Promise.all(round);
+  }
   await client.waitFor((e) => e.Action === 'add-member' && Number(e['Conference-Size']) === 20, 60_000);
   const deadline = Date.now() + 60_000;
   const members = (): number => node.rooms().reduce((sum, r) => sum + r.legIds.length, 0);
