@@ -83,7 +83,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
   void steering.start();
   stops.push(() => steering.stop());
   const findDomain = (nameOrId: string | undefined, caller: Caller) => requireDomain(db, caller, nameOrId);
-  const storage = await openStorage({ dir: config.recordingsDir, s3: config.recordingsS3 });
+  const storage = openStorage({ dir: config.recordingsDir, s3: config.recordingsS3 });
   const recordings = createRecordings(
     {
       ...settle,

@@ -130,7 +130,13 @@ export async function sweepCalls(deps: SweepDeps, now: Date): Promise<void> {
         await deps.queue.add(call.id, { callId: call.id }).catch(() => undefined);
       }
       if (call.node_id) {
-        await deps.claims.claim(call.node_id, call.id, Number(call.units), null, now.getTime()).catch(() => undefined);
+        const isNeeded = async () => {
+          const now = await findCall(deps.db, call.id);
+          return now !== undefined && now.state !== 'ended' && now.node_id === call.node_id;
+        };
+        await deps.claims
+          .keep(call.node_id, call.id, Number(call.units), now.getTime(), isNeeded)
+          .catch(() => undefined);
         await settleSilent(deps, call.node_id, now);
       }
     }

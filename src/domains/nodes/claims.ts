@@ -49,6 +49,12 @@ redis.call('hset', KEYS[2], ARGV[2], ARGV[3])
 total = redis.call('incrby', KEYS[3], more)
 return {1, total}`;
 
+/** ARGV: now, call, expiry. Answers whether it was held, and is for longer now. */
+const RENEW = `${SWEEP}
+if redis.call('hexists', KEYS[2], ARGV[2]) == 0 then return 0 end
+redis.call('zadd', KEYS[1], ARGV[3], ARGV[2])
+return 1`;
+
 const RELEASE = `${SWEEP}
 local units = redis.call('hget', KEYS[2], ARGV[2])
 if not units then return 0 end
@@ -72,6 +78,11 @@ export interface Claims {
    */
   resize(nodeId: string, callId: string, units: number, capacityUnits: number | null, nowMs: number): Promise<boolean>;
   release(nodeId: string, callId: string, nowMs: number): Promise<void>;
+  /**
+   * Makes a claim last. Where Redis has forgotten it, it is made anew; and given back where `isNeeded` then says that
+   * what it was for has ended meanwhile, since whoever ended it found nothing to release.
+   */
+  keep(nodeId: string, callId: string, units: number, nowMs: number, isNeeded: () => Promise<boolean>): Promise<void>;
   /** Units held on each node, in the order of the ids. */
   readTotals(nodeIds: readonly string[], nowMs: number): Promise<number[]>;
   /**
@@ -120,6 +131,12 @@ export function createClaims(redis: Redis, prefix: string): Claims {
   return {
     claim: (...asked) => ask(CLAIM, ...asked),
     resize: (...asked) => ask(RESIZE, ...asked),
+    async keep(nodeId, callId, units, nowMs, isNeeded) {
+      const keys = claimKeys(prefix, nodeId);
+      if ((await redis.eval(RENEW, 3, ...keys, nowMs, callId, nowMs + CLAIM_TTL_MS)) === 1) return;
+      await ask(CLAIM, nodeId, callId, units, null, nowMs);
+      if (!(await isNeeded())) await redis.eval(RELEASE, 3, ...keys, nowMs, callId);
+    },
     async release(nodeId, callId, nowMs) {
       await redis.eval(RELEASE, 3, ...claimKeys(prefix, nodeId), nowMs, callId);
     },

@@ -125,7 +125,8 @@ export async function sweepSessions(deps: CompareDeps, now: Date): Promise<void>
       await endSession(deps, session.id, 'never_entered', now);
       continue;
     }
-    await deps.claims.claim(node.id, session.id, Number(session.units), null, now.getTime()).catch(() => undefined);
+    const isNeeded = async () => (await findSession(deps.db, session.id))?.state !== 'ended';
+    await deps.claims.keep(node.id, session.id, Number(session.units), now.getTime(), isNeeded).catch(() => undefined);
   }
   await forgetAway(deps.db, new Date(now.getTime() - AWAY_LIMIT_MS));
 }

@@ -140,7 +140,8 @@ async function decide(
     {
       pin: unseal(room.pin_sealed),
       moderatorPin: unseal(room.moderator_pin_sealed),
-      locked: living ? living.locked : deps.lockedFromStart(room),
+      // A lock is for those inside: the last one takes it along, also before the node says that the room is over.
+      locked: living && inside.length > 0 ? living.locked : deps.lockedFromStart(room),
       maxParticipants: door.maxParticipants,
       present: inside.filter((p) => p.grant_id === null || p.grant_id !== who.grantId).length,
     },
