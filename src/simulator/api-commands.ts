@@ -56,6 +56,7 @@ export function createApi(parts: NodeParts): Api {
       if (core.faults.replyDelayMs > 0)
         await new Promise<void>((done) => void core.later(core.faults.replyDelayMs, done));
       const { name, rest } = named(line);
+      if (name === 'conference' && core.faults.conferencesStuck) return new Promise<string>(() => undefined);
       if (SHELL_COMMANDS.has(name)) return runInShell(core, name, rest);
       return core.answerFirst(() => runNow(line));
     },

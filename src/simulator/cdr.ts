@@ -58,7 +58,7 @@ export function cdrOf(core: NodeCore, leg: Leg): Record<string, unknown> {
 
 export function postCdr(core: NodeCore, leg: Leg): void {
   const target = core.cdr;
-  if (!target || core.isOver) return;
+  if (!target || core.isOver || leg.variables.get('process_cdr') === 'false') return;
   const json = JSON.stringify(cdrOf(core, leg));
   const separator = target.url.includes('?') ? '&' : '?';
   const at = target.credentials.indexOf(':');

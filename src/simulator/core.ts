@@ -33,6 +33,10 @@ export interface FaultState {
   recordingsStalled: boolean;
   /** The program curl is not installed. */
   withoutCurl: boolean;
+  /** Rooms mix nothing: everybody hears silence. */
+  audioMuted: boolean;
+  /** Commands to rooms are taken, and never answered: a mixer holds its lock. */
+  conferencesStuck: boolean;
 }
 
 const XML_TIMEOUT_MS = 5000;
@@ -51,6 +55,8 @@ export class NodeCore {
     diskFull: false,
     recordingsStalled: false,
     withoutCurl: false,
+    audioMuted: false,
+    conferencesStuck: false,
   };
   /** Connections it made itself: they end with it. */
   readonly sockets = new Set<Socket>();

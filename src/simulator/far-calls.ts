@@ -47,13 +47,19 @@ export function startLoopback(
         won(leg);
       },
       ended: (cause) => calls.hangup(leg, cause),
+      heard(sounding, toneHz) {
+        leg.tone = toneHz;
+        leg.isSounding = sounding;
+        leg.onTalk?.(sounding);
+      },
     },
   });
   leg.far = {
     ended: (cause) => void (other && calls.hangup(other, cause)),
     pressed: (digits) => other && press(other, digits),
-    heard(sounding) {
+    heard(sounding, toneHz) {
       if (!other) return;
+      other.tone = toneHz;
       other.isSounding = sounding;
       other.onTalk?.(sounding);
     },

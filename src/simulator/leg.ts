@@ -6,7 +6,7 @@ export interface FarEnd {
   ringing?(): void;
   answered?(): void;
   /** The node plays something to it, or stops. */
-  heard?(sounding: boolean): void;
+  heard?(sounding: boolean, toneHz?: number): void;
   /** The node sends keys to it. */
   pressed?(digits: string): void;
   /** The node ended it. */
@@ -58,6 +58,10 @@ export class Leg {
   /** Set while it is in a room: its sound began, or ended. */
   onTalk?: (talking: boolean) => void;
   isSounding = false;
+  /** What comes from its other end is a tone of so many Hz. */
+  tone?: number;
+  /** Set while it is in a room: the tone it hears of the others, if any. */
+  hears?: () => number | undefined;
   /** Keys that were pressed and not taken yet. */
   digits = '';
   onDigits?: () => void;

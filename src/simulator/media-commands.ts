@@ -68,12 +68,7 @@ function startCallRecording(core: NodeCore, leg: Leg, path: string, running: Map
   };
   running.set(path, { paused: false, stop, pause: (paused) => sink?.pause(paused) });
   leg.onEnd.push(stop);
-  const giveUp = openSink(
-    core,
-    path,
-    8000,
-    leg.hasVideo,
-  )((opened) => {
+  const giveUp = openSink(core, path, 8000, leg.hasVideo, () => leg.hears?.())((opened) => {
     if (over) return opened?.close();
     sink = opened;
     if (opened) core.emitLeg('RECORD_START', leg, { 'Record-File-Path': path });

@@ -17,6 +17,7 @@ import {
 import { createPlans } from './plan';
 import { createRegistrar, type PhoneBehaviour, type PhoneOptions, type Registration } from './registrar';
 import { createRooms } from './rooms';
+import { openWebSocketPort, type WebSocketPort } from './web-socket';
 import { child, pairs } from './xml-client';
 import { enterYard, leaveYard } from './yard';
 
@@ -69,6 +70,12 @@ export interface Faults {
   stallRecordings(stalled?: boolean): void;
   /** Takes the program curl away, as on many images. */
   removeCurl(removed?: boolean): void;
+  /** Rooms mix nothing but silence. */
+  muteAudio(muted?: boolean): void;
+  /** Commands to rooms are never answered. */
+  stickConferences(stuck?: boolean): void;
+  /** Takes the port for browsers away, or gives it back. */
+  closeWebSocket(closed?: boolean): Promise<void>;
 }
 
 export interface SimulatedNode {
@@ -105,6 +112,9 @@ interface Life {
   calls: ReturnType<typeof createCalls>;
   rooms: ReturnType<typeof createRooms>;
   beat: NodeJS.Timeout;
+  wsPort: number;
+  /** Where the node has a port for browsers beside its Event Socket. */
+  webSocket?: WebSocketPort;
 }
 
 const BOOT_TIMEOUT_MS = 15_000;
@@ -123,7 +133,7 @@ export async function startSimulatedNode(o: SimulatedNodeOptions): Promise<Simul
     clearInterval(ending.beat);
     ending.core.end();
     leaveYard(ending.core);
-    await ending.socket.close();
+    await Promise.all([ending.socket.close(), ending.webSocket?.close()]);
   };
   const watchCrash = (): void => {
     const { core } = alive();
@@ -200,9 +210,11 @@ async function boot(o: SimulatedNodeOptions, disk: Disk): Promise<Life> {
   const eslPort = o.eslPort ?? (Number(settings['listen-port']) || 8021);
   const password = settings.password ?? 'ClueCon';
   const socket = await openEventSocket(core, api, host, eslPort, password);
+  const wsPort = port('ws');
+  const webSocket = wsPort > 0 && wsPort !== eslPort ? await openWebSocketPort(core, host, wsPort) : undefined;
   enterYard(core);
   const beat = setInterval(() => heartbeat(core), o.heartbeatMs);
-  return { core, socket, password, registrar, calls, rooms, beat };
+  return { core, socket, password, registrar, calls, rooms, beat, wsPort, webSocket };
 }
 
 async function askUntil(core: NodeCore, timeoutMs: number): Promise<Record<string, string>> {
@@ -248,6 +260,13 @@ function createFaults(alive: () => Life): Faults {
     },
     fillDisk: (full = true) => void (alive().core.faults.diskFull = full),
     removeCurl: (removed = true) => void (alive().core.faults.withoutCurl = removed),
+    muteAudio: (muted = true) => void (alive().core.faults.audioMuted = muted),
+    stickConferences: (stuck = true) => void (alive().core.faults.conferencesStuck = stuck),
+    async closeWebSocket(closed = true) {
+      const life = alive();
+      await life.webSocket?.close();
+      life.webSocket = closed ? undefined : await openWebSocketPort(life.core, life.core.host, life.wsPort);
+    },
     stallRecordings: (stalled = true) => void (alive().core.faults.recordingsStalled = stalled),
   };
 }

@@ -6,6 +6,7 @@ import type { Element } from '../freeswitch/xml/document';
 import type { Leg } from './leg';
 import { soundLengthMs } from './room-sounds';
 import type { Rooms } from './rooms';
+import { toneOf } from './tones';
 import { child, childrenOf } from './xml-client';
 
 export interface Step {
@@ -137,7 +138,7 @@ export function createPlans(core: NodeCore, calls: Calls, rooms: Rooms, api: (li
       leg.variables.set('playback_terminator_used', '');
       return;
     }
-    leg.far?.heard?.(true);
+    leg.far?.heard?.(true, toneOf(file));
     await pause(ms);
     leg.far?.heard?.(false);
   }

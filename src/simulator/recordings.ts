@@ -5,6 +5,7 @@ import type { NodeCore } from './core';
 import { tellRoom } from './room-events';
 import { openConnection } from './rtmp-send';
 import type { Recording, Room } from './room';
+import { soundBlock, toneIn } from './tones';
 
 const OPEN_AFTER_MS = 10;
 const GROW_EVERY_MS = 200;
@@ -21,15 +22,28 @@ export interface Sink {
 /** @param failed called when nothing more can be written: a full disk, a closed connection */
 export type OpenSink = (opened: (sink: Sink | undefined) => void, failed: () => void) => () => void;
 
-/** @returns what to call to give up before it is open */
-export function openSink(core: NodeCore, target: string, rate: number, picture: boolean): OpenSink {
+/** @param tone what is heard there, at the moment it is asked @returns what to call to give up before it is open */
+export function openSink(
+  core: NodeCore,
+  target: string,
+  rate: number,
+  picture: boolean,
+  tone: () => number | undefined = () => undefined,
+): OpenSink {
   return (opened, failed) => {
     if (/^rtmps?:\/\//.test(target)) return openConnection(core, target, opened, failed);
-    return core.later(OPEN_AFTER_MS, () => opened(openFile(core, target, rate, picture, failed)));
+    return core.later(OPEN_AFTER_MS, () => opened(openFile(core, target, rate, picture, failed, tone)));
   };
 }
 
-function openFile(core: NodeCore, path: string, rate: number, picture: boolean, failed: () => void): Sink | undefined {
+function openFile(
+  core: NodeCore,
+  path: string,
+  rate: number,
+  picture: boolean,
+  failed: () => void,
+  tone: () => number | undefined,
+): Sink | undefined {
   if (core.faults.diskFull || !core.disk.owns(path)) return undefined;
   const wav = path.endsWith('.wav');
   try {
@@ -52,7 +66,8 @@ function openFile(core: NodeCore, path: string, rate: number, picture: boolean, 
     if (paused) return;
     runMs += passed;
     if (core.faults.recordingsStalled) return;
-    const block = Buffer.alloc(Math.floor((passed * aSecond) / 2000) * 2, 0x11);
+    const size = Math.floor((passed * aSecond) / 2000) * 2;
+    const block = wav ? soundBlock(size, rate, tone(), (bytes - 44) / 2) : Buffer.alloc(size, 0x11);
     try {
       appendFileSync(path, block);
       bytes += block.length;
@@ -160,19 +175,17 @@ export function startRecording(core: NodeCore, room: Room, asked: string, nextId
     recording.paused = paused;
     sink?.pause(paused);
   };
-  const giveUp = openSink(
-    core,
-    asked.replace(/^(\{[^}]*\}\s*)+/, ''),
-    rate,
-    c !== undefined,
-  )((opened) => {
-    if (over) return opened?.close();
-    sink = opened;
-    recording.running = opened !== undefined;
-    tellRoom(core, room, 'start-recording', {
-      Path: recording.path,
-      ...(opened ? {} : { Error: 'File could not be opened for recording' }),
-    });
-    if (!opened) end();
-  }, end);
+  const giveUp = openSink(core, asked.replace(/^(\{[^}]*\}\s*)+/, ''), rate, c !== undefined, () => toneIn(core, room))(
+    (opened) => {
+      if (over) return opened?.close();
+      sink = opened;
+      recording.running = opened !== undefined;
+      tellRoom(core, room, 'start-recording', {
+        Path: recording.path,
+        ...(opened ? {} : { Error: 'File could not be opened for recording' }),
+      });
+      if (!opened) end();
+    },
+    end,
+  );
 }

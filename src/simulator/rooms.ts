@@ -8,6 +8,7 @@ import { tellJoinOnly, tellMember, tellRoom } from './room-events';
 import { fillFloor, findVideoFloor, setFloor, setVideoFloor, takeFloorBySpeaking } from './room-floor';
 import { playInRoom, soundLengthMs, stopSounds } from './room-sounds';
 import { newMember, parseEnterData, sizeOf, splitFlags, type Member, type Room } from './room';
+import { toneIn } from './tones';
 import { child, childrenOf, pairs } from './xml-client';
 import type { Element } from '../freeswitch/xml/document';
 
@@ -148,12 +149,13 @@ export function createRooms(core: NodeCore, calls: Calls): Rooms {
     else if (room.canvas) findVideoFloor(core, room);
     core.later(FRAME_MS, () => fillFloor(core, room));
     playToTheWaiting(room);
+    leg.hears = () => toneIn(core, room, leg);
     return new Promise((done) => {
       let left = false;
       m.leave = leg.leaveRoom = () => {
         if (left) return;
         left = true;
-        leg.leaveRoom = undefined;
+        leg.leaveRoom = leg.hears = undefined;
         remove(room, m);
         done();
       };
