@@ -40,7 +40,11 @@ export interface NodeLinks {
 export function linkToNode(
   settings: LinkSettings,
   node: NodeRow,
-  handlers: { onUp: (connection: NodeConnection) => Promise<void>; onDown: (reason: { kind: string }) => void },
+  handlers: {
+    onUp: (connection: NodeConnection) => Promise<void>;
+    onDown: (reason: { kind: string }) => void;
+    probeIntervalMs?: number;
+  },
 ): NodeLink {
   return createNodeLink({
     host: node.host,

@@ -18,6 +18,10 @@ const LEASE_MS = 4000;
 const RENEW_MS = 1000;
 /** A node that has closed its socket and does not come back in this time is down (a killed one refuses at once). */
 const GRACE_MS = 2000;
+/** One that is frozen has been silent for the probe's time already: it is only given time to let us in again. */
+const FROZEN_GRACE_MS = 1000;
+/** With the probe's time and the grace, a frozen node is down within two heartbeats of the default period. */
+const PROBE_MS = 1000;
 /** Events kept while the database is away; past this the snapshot after its return tells what was missed. */
 const BACKLOG_LIMIT = 10_000;
 const DB_RETRY_MS = 250;
@@ -191,8 +195,8 @@ function openStream(settings: StreamSettings, node: NodeRow): { link: NodeLink; 
   }
 
   const link = linkToNode(settings, node, {
+    probeIntervalMs: PROBE_MS,
     async onUp(connection) {
-      clearTimeout(graceTimer);
       const early: NodeEvent[] = [];
       let listening = false;
       connection.onEvent((event) => {
@@ -207,13 +211,18 @@ function openStream(settings: StreamSettings, node: NodeRow): { link: NodeLink; 
       });
       for (const event of early) sequence.add(() => takeIn(event));
       listening = true;
+      clearTimeout(graceTimer);
+      graceTimer = undefined;
     },
     onDown(reason) {
       if (stopped) return;
       logger.warn({ node: node.name, reason: reason.kind }, 'the event stream of a node ended');
+      // Each attempt that fails tells again: the grace counts from the first.
+      if (graceTimer !== undefined && reason.kind !== 'refused') return;
       clearTimeout(graceTimer);
-      const graceMs = reason.kind === 'refused' ? 0 : GRACE_MS;
+      const graceMs = reason.kind === 'refused' ? 0 : reason.kind === 'timeout' ? FROZEN_GRACE_MS : GRACE_MS;
       graceTimer = setTimeout(() => {
+        graceTimer = undefined;
         if (link.connection() === undefined) sequence.add(() => reportDown(reason.kind));
       }, graceMs);
     },
