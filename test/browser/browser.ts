@@ -54,8 +54,17 @@ export interface BrowserPhoneOptions {
   answerAfterMs?: number | null;
 }
 
+/** A page of its own in a context of its own: nobody shares a login or a camera with another. */
+export interface OpenPage {
+  /** Calls a function of the page's `phone` or `guest`. @throws where it does not answer in time */
+  ask<T>(method: string, argument?: unknown): Promise<T>;
+  close(): Promise<void>;
+}
+
 export interface BrowserHouse {
   openPhone(o: BrowserPhoneOptions): Promise<BrowserPhone>;
+  /** @param script `guest` for guest.page.js: `window.guest` is what it answers with */
+  openPage(script: PageScript): Promise<OpenPage>;
   close(): Promise<void>;
 }
 
@@ -101,7 +110,7 @@ const FLAGS = [
 
 /** @throws where Chromium does not start. */
 export async function openBrowserHouse(executablePath: string): Promise<BrowserHouse> {
-  const server = await servePage(bundlePage());
+  const server = await servePages();
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
   let browser: Browser;
   try {
@@ -110,12 +119,17 @@ export async function openBrowserHouse(executablePath: string): Promise<BrowserH
     server.close();
     throw fault;
   }
+  const openPage = async (script: PageScript): Promise<OpenPage> => {
+    const context = await browser.newContext({ permissions: ['microphone', 'camera'] });
+    const page = await context.newPage();
+    await page.goto(`${url}${script}`);
+    return { ask: (method, argument) => askPage(page, script, method, argument), close: () => context.close() };
+  };
   return {
+    openPage,
     openPhone: async (o) => {
-      const context = await browser.newContext({ permissions: ['microphone', 'camera'] });
-      const page = await context.newPage();
-      await page.goto(url);
-      const ask = <T>(method: string, argument?: unknown): Promise<T> => askPage<T>(page, method, argument);
+      const page = await openPage('phone');
+      const { ask } = page;
       const registration = await ask<string>('register', o);
       return {
         registration,
@@ -126,7 +140,7 @@ export async function openBrowserHouse(executablePath: string): Promise<BrowserH
         way: () => ask('way'),
         close: async () => {
           await ask('stop').catch(() => undefined); // its node may be gone
-          await context.close();
+          await page.close();
         },
       };
     },
@@ -140,17 +154,17 @@ export async function openBrowserHouse(executablePath: string): Promise<BrowserH
 
 const ASK_TIMEOUT_MS = 15_000;
 
-async function askPage<T>(page: Page, method: string, argument: unknown): Promise<T> {
+async function askPage<T>(page: Page, script: PageScript, method: string, argument: unknown): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`The page did not answer "${method}".`)), ASK_TIMEOUT_MS);
   });
   const asked = page.evaluate(
-    ([name, given]) => {
-      const { phone } = globalThis as unknown as { phone: Record<string, (given: unknown) => unknown> };
-      return phone[name]!(given);
+    ([owner, name, given]) => {
+      const owners = globalThis as unknown as Record<string, Record<string, (given: unknown) => unknown>>;
+      return owners[owner]![name]!(given);
     },
-    [method, argument] as [string, unknown],
+    [script, method, argument] as [string, string, unknown],
   );
   return (await Promise.race([asked, late]).finally(() => clearTimeout(timer))) as T;
 }
@@ -160,10 +174,10 @@ interface Bundler {
 }
 
 /** The page's script with JsSIP in it; esbuild is the one that tsx brings. */
-function bundlePage(): string {
+function bundlePage(script: PageScript): string {
   const { buildSync } = createRequire(require.resolve('tsx/package.json'))('esbuild') as Bundler;
   const built = buildSync({
-    entryPoints: [join(__dirname, 'phone.page.js')],
+    entryPoints: [join(__dirname, `${script}.page.js`)],
     bundle: true,
     write: false,
     format: 'iife',
@@ -173,15 +187,21 @@ function bundlePage(): string {
   return built.outputFiles[0]!.text;
 }
 
+const SCRIPTS = ['phone', 'guest'] as const;
+export type PageScript = (typeof SCRIPTS)[number];
+
 /** 127.0.0.1 counts as a secure origin, so the page may use camera and microphone. */
-function servePage(script: string): Promise<Server> {
+function servePages(): Promise<Server> {
+  const answers = new Map(
+    SCRIPTS.flatMap((script) => [
+      [`/${script}`, ['text/html', `<!doctype html><title>Phone</title><body><script src="/${script}.js"></script>`]],
+      [`/${script}.js`, ['text/javascript', bundlePage(script)]],
+    ]),
+  );
   const server = createServer((request, response) => {
-    if (request.url === '/phone.js') {
-      response.setHeader('content-type', 'text/javascript; charset=utf-8').end(script);
-    } else if (request.url === '/') {
-      response.setHeader('content-type', 'text/html; charset=utf-8');
-      response.end('<!doctype html><title>Phone</title><body><script src="/phone.js"></script>');
-    } else response.writeHead(404).end();
+    const [type, text] = answers.get(request.url ?? '') ?? [];
+    if (text === undefined) return void response.writeHead(404).end();
+    response.setHeader('content-type', `${type}; charset=utf-8`).end(text);
   });
   return new Promise((resolve, reject) => {
     server.once('error', reject);

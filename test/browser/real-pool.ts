@@ -14,6 +14,8 @@ import type { TestStores } from '../stores';
 
 export interface PoolNode extends NodePlan {
   process: RealNode;
+  /** Starts it anew on its old ports, with its old secret, after it was killed. */
+  relaunch(): Promise<void>;
 }
 
 export interface RealPool {
@@ -64,7 +66,7 @@ export async function startRealPool(
   try {
     for (let index = 0; index < nodeCount; index += 1) {
       const plan = await planNode(index);
-      const process = await launchRealNode({
+      const options = {
         binary: freeswitch,
         dir: join(dir, plan.name),
         name: plan.name,
@@ -75,8 +77,16 @@ export async function startRealPool(
           SWITCHYARD_RTP_FROM: String(plan.rtpFrom),
           SWITCHYARD_RTP_TO: String(plan.rtpTo),
         },
-      });
-      nodes.push({ ...plan, process });
+      };
+      const node: PoolNode = {
+        ...plan,
+        process: await launchRealNode(options),
+        async relaunch() {
+          await node.process.ended;
+          node.process = await launchRealNode(options);
+        },
+      };
+      nodes.push(node);
     }
     await waitFor(
       'every node to serve',
