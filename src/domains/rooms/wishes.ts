@@ -16,6 +16,7 @@ import {
 } from '../../freeswitch/esl';
 import type { ParticipantObserved, ParticipantRow } from './participants.store';
 import type { SessionObserved, SessionRow } from './sessions.store';
+import { isMixed, readSettings } from './settings';
 
 export type ParticipantWish =
   'muted' | 'videoMuted' | 'deaf' | 'volumeIn' | 'volumeOut' | 'layer' | 'reservation' | 'banner' | 'maxVideoKbps';
@@ -73,11 +74,19 @@ export function listDifferences(
   const inside = people.filter((p) => p.state === 'in' && p.member_id !== null && p.leg_id !== null) as Person[];
   const ofRoom = roomDifferences(session as Session).concat(floorDifferences(session, inside, floor));
   const givenUp = (session as Session).observed.givenUp ?? {};
+  const hasCanvas = isMixed(readSettings(session.settings));
   return [
     ...ofRoom.filter((d) => !isGivenUp(d, givenUp)),
-    ...inside.flatMap((p) => participantDifferences(session.id, p).filter((d) => !isGivenUp(d, p.observed.givenUp))),
+    ...inside.flatMap((p) =>
+      participantDifferences(session.id, p).filter(
+        (d) => !isGivenUp(d, p.observed.givenUp) && (hasCanvas || !ON_CANVAS.has(d.what)),
+      ),
+    ),
   ];
 }
+
+/** Where nothing is mixed these have no place; and `vid-layer` in a room without a canvas ends the whole node (1.10.12). */
+const ON_CANVAS: ReadonlySet<string> = new Set(['layer', 'reservation', 'banner']);
 
 const isGivenUp = (d: Difference, givenUp: GivenUp | undefined): boolean =>
   givenUp !== undefined && Object.hasOwn(givenUp, d.what) && givenUp[d.what] === d.wanted;

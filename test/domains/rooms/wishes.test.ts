@@ -33,6 +33,7 @@ function session(change: Partial<SessionRow> = {}): SessionRow {
     layout: null,
     floor_participant_id: null,
     video_floor_participant_id: null,
+    settings: {},
     observed: {},
     ...change,
   } as SessionRow;
@@ -75,6 +76,12 @@ describe('what is wished for and what was seen', () => {
     expect(lines(session(), [person('a', { muted: true })])).toEqual(['mute 1']);
     expect(lines(session(), [person('a', { muted: true }, { muted: true })])).toEqual([]);
     expect(lines(session(), [person('a', {}, { muted: true, deaf: true })])).toEqual(['unmute 1', 'undeaf 1']);
+  });
+
+  test('A room without a mixed picture is sent nothing about places in it: that would end its node', () => {
+    const wished = { muted: true, layer: 2, reservation: 'teacher', banner: 'Dr Löwe' };
+    const passed = session({ settings: { video: { mode: 'passthrough' } } });
+    expect(lines(passed, [person('a', wished)])).toEqual(['mute 1']);
   });
 
   test('Every wish has its command', () => {
