@@ -5,10 +5,10 @@ import { drainOf, type DrainDeps } from './drain';
 import type { EnteringDeps } from './entering';
 import { createRoomHooks, type RoomHooksOwner } from './hooks';
 import { markLeft, takeLeft, takeRoomEvent } from './participants';
-import type { ParticipantRow } from './participants.store';
+import { listParticipants, type ParticipantRow } from './participants.store';
 import type { RoomRow } from './rooms.store';
 import { closeSession, openSession, type Opened, type OpenOptions, type SessionDeps } from './sessions';
-import type { SessionRow } from './sessions.store';
+import { findSession, updateSession, type SessionRow } from './sessions.store';
 import { readSettings, sessionUnits } from './settings';
 import type { NodeRow } from '../nodes/nodes.store';
 
@@ -73,6 +73,9 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
     signal: o.signal,
     whereNow: ({ node }) => ({ nodeId: node.id, wssUrl: signalUrl(node) }),
   };
+  for (const listen of [hooks.onParticipantIn, hooks.onParticipantLeft]) {
+    listen((row) => weighSession(session, row));
+  }
   return {
     hooks,
     entering,
@@ -89,4 +92,16 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
     sweep: (now) => sweepSessions(compare, now),
     markLeft: (participant, at, reason) => markLeft(compare, participant, at, reason),
   };
+}
+
+/** A room grows with those in it: its claim follows. Whoever is let in is let in, so a node may come to be past its capacity. */
+async function weighSession(deps: SessionDeps, row: SessionRow): Promise<void> {
+  const inside = await listParticipants(deps.db, row.id, ['in']);
+  const withPicture = inside.filter((p) => p.observed.hasVideo === true).length;
+  const units = sessionUnits(readSettings(row.settings), { withPicture, withoutPicture: inside.length - withPicture });
+  const now = await updateSession(deps.db, row.id, ['opening', 'live'], { units: String(units) });
+  if (!now?.node_id) return;
+  await deps.claims.resize(now.node_id, now.id, units, null, Date.now());
+  if ((await findSession(deps.db, now.id))?.state === 'ended')
+    await deps.claims.release(now.node_id, now.id, Date.now());
 }

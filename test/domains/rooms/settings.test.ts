@@ -36,7 +36,9 @@ describe('A session', () => {
     expect(sessionUnits(settings({ audioOnly: true }))).toBe(1);
     expect(units({ mode: 'passthrough' })).toBe(1);
     expect(units({ width: 320, height: 180, fps: 10 })).toBe(2);
-    expect(units({})).toBe(6);
+    expect(units({})).toBe(18);
+    expect(sessionUnits(settings(), { withPicture: 3, withoutPicture: 1 })).toBe(18 + 3 * 6 + 1);
+    expect(sessionUnits(settings({ audioOnly: true }), { withPicture: 0, withoutPicture: 20 })).toBe(21);
     expect(units({ width: 1920, height: 1080, fps: 30 })).toBeGreaterThan(units({ width: 1920, height: 1080 }));
   });
 });
