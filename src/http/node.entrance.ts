@@ -16,6 +16,8 @@ import type { Logger } from '../infra/logger';
 import { decryptSecret } from '../infra/secrets';
 import { takeCdr } from '../domains/calls/cdr';
 import { answerDialplan, reachForCall, type DialplanDeps } from '../domains/calls/dialplan';
+import { answerCanaryRoom } from '../domains/nodes/canary-entrance';
+import { looksLikeCanary } from '../domains/nodes/canary-name';
 import { admitNode, type NodeDeps } from '../domains/nodes/nodes';
 import { listNodeRows, type NodeRow } from '../domains/nodes/nodes.store';
 import type { Directory, DirectoryUser } from '../domains/users/directory';
@@ -238,7 +240,11 @@ async function answerConfiguration(
   request: IncomingMessage,
 ): Promise<string | undefined> {
   const { conferenceName: sessionId = '' } = question;
-  const room = SESSION_ID.test(sessionId) ? await deps.roomConfiguration?.(node, sessionId) : undefined;
+  const room = looksLikeCanary(sessionId)
+    ? answerCanaryRoom(deps, node, sessionId)
+    : SESSION_ID.test(sessionId)
+      ? await deps.roomConfiguration?.(node, sessionId)
+      : undefined;
   if (room === 'refused') {
     deps.logger.warn(
       { node: node.name, sessionId, question: question.name },

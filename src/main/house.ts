@@ -4,6 +4,7 @@ import { createCall, type CallDeps } from '../domains/calls/calls';
 import { findCall } from '../domains/calls/calls.store';
 import { answerCall } from '../domains/calls/progress';
 import { openGrants } from '../domains/grants/open';
+import { createCanaries } from '../domains/nodes/canaries';
 import { createClaims } from '../domains/nodes/claims';
 import { reportLimitMs } from '../domains/nodes/limits';
 import { createNodeLinks } from '../domains/nodes/links';
@@ -54,6 +55,14 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
   /** Aborts when Switchyard stops, before anything it stands on is closed. */
   const stopping = new AbortController();
   stops.push(() => stopping.abort());
+  const canaries = createCanaries({
+    ...settle,
+    redis,
+    prefix,
+    secretKey,
+    random: Math.random,
+    signal: stopping.signal,
+  });
   const rooms = createRunningRooms({
     ...hold,
     ...settle,
@@ -138,6 +147,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     queue,
     calls,
     stopping,
+    canaries,
     rooms,
     steering,
     recordings,

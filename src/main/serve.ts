@@ -6,6 +6,7 @@ import { callRoutes } from '../domains/calls/calls.routes';
 import { domainsRoutes } from '../domains/domains/domains.routes';
 import { createEventsEntrance } from '../domains/events/events.routes';
 import { startEventRetention } from '../domains/events/retention';
+import { healthRoutes } from '../domains/nodes/health.routes';
 import { nodeRoutes } from '../domains/nodes/nodes.routes';
 import { poolRoutes } from '../domains/nodes/pool.routes';
 import { listRegistrations } from '../domains/registrations/registrations';
@@ -44,6 +45,7 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     directory,
     claims,
     calls,
+    canaries,
     findDomain,
   } = house;
   const { db, redis, hub, log, keyRing } = house.stores;
@@ -72,6 +74,7 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
       ...usersRoutes({ ...provisioning, listRegistrations: (userIds) => listRegistrations(db, userIds) }),
       ...apiKeysRoutes(provisioning),
       ...nodeRoutes({ db, log, logger, secretKey, joinToken: config.nodeJoinToken, claims, now: Date.now }),
+      ...healthRoutes({ runCanary: canaries.run }),
       ...poolRoutes({ ...settle, ...hold, now: Date.now, policy: config.placementPolicy }),
       ...callRoutes({ ...calls, findDomain }),
       ...roomsRoutes({ db, events: log, logger, secretKey, links, hooks: rooms.hooks, closeSession: rooms.close }),

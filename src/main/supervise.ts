@@ -14,6 +14,7 @@ import {
 } from '../domains/registrations/registrations';
 import { runEvery } from '../infra/schedule';
 import { createTurn } from '../infra/turn';
+import { careForNode } from './care';
 import type { House } from './house';
 import type { Stops } from './stores';
 
@@ -56,6 +57,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
       if (event.type === 'unregistered') await takeUnregistered(registrations, node, event);
     },
     onReport: (node, report) => calibrator.takeReport(node.id, report.idleCpuPercent),
+    onHeld: (node) => careForNode(house, node),
     async onDown(node, reason) {
       await rooms.takeNodeGone(node.id);
       if (reason !== 'refused') return; // it may only be cut off: the sweep gives it time

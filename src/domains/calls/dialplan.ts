@@ -5,6 +5,7 @@ import { createId } from '../../infra/ids';
 import { readToken, signToken } from '../../infra/secrets';
 import {
   bridgeToUserPlan,
+  CANARY_CONTEXT,
   dialStringTo,
   echoPlan,
   internodeDeliveryPlan,
@@ -15,6 +16,7 @@ import {
   type UserRequest,
 } from '../../freeswitch/xml';
 import type { GrantView } from '../grants/grant-directory';
+import { answerCanary } from '../nodes/canary-entrance';
 import type { NodeRow } from '../nodes/nodes.store';
 import {
   deliverToRoom,
@@ -116,6 +118,8 @@ export async function answerDialplan(deps: DialplanDeps, node: NodeRow, request:
       return continueCall(deps, node, request);
     case ROOMS_CONTEXT:
       return reenterRoom(deps.rooms, node, request);
+    case CANARY_CONTEXT:
+      return answerCanary(deps, node, request);
     case 'users':
       return answerPhone(deps, node, request);
     case 'internode':

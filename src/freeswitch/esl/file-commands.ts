@@ -54,6 +54,15 @@ export const hashFile = (path: string): ApiCommand => ({ line: `spawn_stream sha
 /** @returns 64 hexadecimal digits, or undefined where there is no such file. */
 export const parseHash = (reply: string): string | undefined => /^([0-9a-f]{64})\s/i.exec(reply)?.[1]?.toLowerCase();
 
+/** Prints a file in base64: for small ones, since the whole answer is held in memory on both sides. */
+export const printFile = (path: string): ApiCommand => ({ line: `spawn_stream base64 -w0 ${file(path)}` });
+
+/** @returns undefined where there is no such file, or nothing in it */
+export function parsePrinted(reply: string): Buffer | undefined {
+  const text = reply.trim();
+  return /^[A-Za-z0-9+/]{4,}={0,2}$/.test(text) ? Buffer.from(text, 'base64') : undefined;
+}
+
 export const removeFile = (path: string): ApiCommand => ({ line: `spawn_stream rm -f ${file(path)}` });
 
 /** How much room is left where the folder is; parseFreeBytes() reads it. */

@@ -26,6 +26,15 @@ export {
   type InternodeDelivery,
   type RefusalStatus,
 } from './dialplan';
+export {
+  CANARY_CONTEXT,
+  CANARY_STEPS,
+  CANARY_VARIABLE,
+  canaryPlan,
+  canaryRoom,
+  type CanaryPlan,
+  type CanaryStep,
+} from './canary';
 export { CONFIGURATION_NAMES, configurationXml, type NodeSettings } from './configuration';
 export {
   playable,

@@ -1,0 +1,131 @@
+/** Sends a canary into a node: one at a time, with its capacity claimed, on a schedule or because somebody asks. */
+import { randomBytes } from 'node:crypto';
+import { SwitchyardError } from '../../errors';
+import { createId } from '../../infra/ids';
+import type { Redis } from '../../infra/redis';
+import type { Schedule } from '../../infra/schedule';
+import { createTurn } from '../../infra/turn';
+import { nameCanary } from './canary-name';
+import { makeCanaryCall } from './canary';
+import type { Claims } from './claims';
+import { recordHealth, type CanaryResult, type HealthDeps } from './health';
+import { CANARY } from './limits';
+import type { NodeLinks } from './links';
+import { findNode, type NodeRow } from './nodes.store';
+
+export interface CanariesDeps extends HealthDeps {
+  links: Pick<NodeLinks, 'connection' | 'isUp'>;
+  claims: Pick<Claims, 'claim' | 'release'>;
+  redis: Redis;
+  prefix: string;
+  secretKey: Buffer;
+  /** Answers in [0, 1). */
+  random: () => number;
+  /** Aborts what is under way when Switchyard stops. */
+  signal: AbortSignal;
+}
+
+/** Longer than any canary takes, cleaning up included. */
+const TURN_MS = CANARY.deadlineMs + 8000;
+/** Not a whole multiple of each other or of anything a node plays by itself. */
+const LOWEST_HZ = 430;
+const HIGHEST_HZ = 1900;
+
+export interface Canaries {
+  /**
+   * Runs one now and writes its result down.
+   * @throws not_found, node_unreachable, conflict where one is under way or the node is nearly full
+   */
+  run(nodeId: string): Promise<CanaryResult>;
+  /** Again and again, until it is stopped. @param everyMs 0: never */
+  schedule(nodeId: string, everyMs: number): Schedule;
+}
+
+export function createCanaries(deps: CanariesDeps): Canaries {
+  async function claimed<T>(node: NodeRow, work: () => Promise<T>): Promise<T> {
+    const id = createId();
+    const capacity = CANARY.mostUsedShare * Number(node.effective_units ?? node.capacity_units);
+    const granted = await deps.claims.claim(node.id, id, CANARY.units, capacity, Date.now());
+    if (!granted) throw new SwitchyardError('conflict', `${node.name} is nearly full: nothing is taken from it now.`);
+    try {
+      return await work();
+    } finally {
+      await deps.claims.release(node.id, id, Date.now()).catch(() => undefined); // else it expires by itself
+    }
+  }
+
+  async function send(node: NodeRow, signal: AbortSignal): Promise<CanaryResult> {
+    const toneHz = LOWEST_HZ + Math.floor(deps.random() * (HIGHEST_HZ - LOWEST_HZ));
+    const name = nameCanary(deps.secretKey, node.id, toneHz, randomBytes(2).toString('hex'), Date.now());
+    return makeCanaryCall({ connection: deps.links.connection(node.id), name, toneHz, signal });
+  }
+
+  async function inTurn<T>(node: NodeRow, work: () => Promise<T>): Promise<T> {
+    const turn = createTurn(deps.redis, `${deps.prefix}:canary:${node.id}`, TURN_MS);
+    if (!(await turn.take())) throw new SwitchyardError('conflict', `A canary of ${node.name} is under way.`);
+    try {
+      return await claimed(node, work);
+    } finally {
+      await turn.giveUp();
+    }
+  }
+
+  const perform = async (node: NodeRow, signal: AbortSignal): Promise<CanaryResult> =>
+    inTurn(node, () => send(node, signal));
+
+  async function run(nodeId: string): Promise<CanaryResult> {
+    const node = await findNode(deps.db, nodeId);
+    if (!node) throw new SwitchyardError('not_found', 'There is no such node.');
+    const result = await perform(node, deps.signal);
+    await recordHealth(deps, nodeId, { canary: result });
+    return result;
+  }
+
+  /** A node that was well is tried twice: one stumble of the house must not empty the pool. */
+  async function runScheduled(nodeId: string, signal: AbortSignal): Promise<'ok' | 'failed' | 'not_told'> {
+    const node = await findNode(deps.db, nodeId);
+    if (node?.state !== 'serving' || !deps.links.isUp(nodeId)) return 'not_told';
+    let result = await perform(node, signal);
+    if (!result.ok && node.canary?.ok !== false) {
+      deps.logger.warn({ node: node.name, failure: result.failure }, 'a canary failed; it is tried once more');
+      result = await perform(node, signal);
+    }
+    await recordHealth(deps, nodeId, { canary: result });
+    return result.ok ? 'ok' : 'failed';
+  }
+
+  return {
+    run,
+    schedule(nodeId, everyMs) {
+      let timer: NodeJS.Timeout | undefined;
+      let running: Promise<void> = Promise.resolve();
+      let stopped = everyMs <= 0;
+      const stopping = new AbortController();
+      const signal = AbortSignal.any([deps.signal, stopping.signal]);
+      const next = (pauseMs: number): void => {
+        if (stopped) return;
+        timer = setTimeout(() => {
+          running = runScheduled(nodeId, signal)
+            .catch((error: unknown) => {
+              deps.logger.debug({ err: error, nodeId }, 'a canary says nothing now');
+              return 'not_told' as const;
+            })
+            .then((told) => {
+              const usual = everyMs * (0.9 + 0.2 * deps.random());
+              next(told === 'ok' ? usual : Math.min(usual, CANARY.retryMs));
+            });
+        }, pauseMs);
+      };
+      // The first comes soon, and those of a thousand nodes not at once.
+      next(everyMs * (0.05 + 0.45 * deps.random()));
+      return {
+        async stop() {
+          stopped = true;
+          stopping.abort();
+          clearTimeout(timer);
+          await running;
+        },
+      };
+    },
+  };
+}

@@ -1,0 +1,43 @@
+/** Answers a node that asks about a synthetic call: only where Switchyard started it on that node just now. */
+import {
+  CANARY_CONTEXT,
+  CANARY_STEPS,
+  canaryPlan,
+  canaryRoom,
+  refusePlan,
+  type DialplanRequest,
+  type RoomConfiguration,
+} from '../../freeswitch/xml';
+import type { Logger } from '../../infra/logger';
+import { readCanaryName } from './canary-name';
+import type { NodeRow } from './nodes.store';
+
+export interface CanaryEntranceDeps {
+  logger: Logger;
+  secretKey: Buffer;
+}
+
+/** The destination is `<step>.<name>`. */
+export function answerCanary(
+  deps: CanaryEntranceDeps,
+  node: Pick<NodeRow, 'id' | 'name'>,
+  request: Pick<DialplanRequest, 'destination' | 'networkIp'>,
+): string {
+  const at = request.destination.indexOf('.');
+  const step = CANARY_STEPS.find((s) => s === request.destination.slice(0, at));
+  const name = request.destination.slice(at + 1);
+  const found = readCanaryName(deps.secretKey, node.id, name, Date.now());
+  if (!step || !found) {
+    deps.logger.warn({ node: node.name, from: request.networkIp }, 'a channel asked for a canary that is none');
+    return refusePlan({ context: CANARY_CONTEXT, sipStatus: 403, reason: 'No canary' });
+  }
+  return canaryPlan({ step, name, toneHz: found.toneHz });
+}
+
+export function answerCanaryRoom(
+  deps: Pick<CanaryEntranceDeps, 'secretKey'>,
+  node: Pick<NodeRow, 'id'>,
+  name: string,
+): RoomConfiguration | 'refused' {
+  return readCanaryName(deps.secretKey, node.id, name, Date.now()) ? canaryRoom() : 'refused';
+}
