@@ -2,7 +2,7 @@
 import { findRoom } from '../../src/domains/rooms/rooms.store';
 import { createDb } from '../../src/infra/db';
 import { useStores } from '../stores';
-import { DOMAIN, openYard, until, type Node, type Yard } from './harness';
+import { DOMAIN, openYard, until, type Answer, type Node, type Yard } from './harness';
 
 let yard: Yard;
 afterAll(() => yard?.close());
@@ -23,8 +23,7 @@ async function makeRoom(settings: Record<string, unknown> = {}): Promise<{ id: s
   if (status !== 201) throw new Error(JSON.stringify(body));
   return { id: body.id, name };
 }
-const people = async (roomId: string): Promise<any[]> =>
-  // eslint-disable-line @typescript-eslint/no-explicit-any
+const people = async (roomId: string): Promise<Answer['body'][]> =>
   (await yard.api('GET', `/v1/rooms/${roomId}/participants`)).body.items ?? [];
 const present = (roomId: string, count: number) =>
   until(`${count} are in`, async () => {
