@@ -18,6 +18,7 @@ import { flushUserCache } from '../freeswitch/esl';
 import { createApp } from '../http/app';
 import { createIdempotencyStore } from '../http/idempotency.store';
 import { createNodeEntrance } from '../http/node.entrance';
+import { createPictureEntrance } from '../http/picture.entrance';
 import { createRecordingEntrance } from '../http/recording.entrance';
 import { createHttpServer } from '../http/server';
 import { attachEventSockets } from '../http/upgrade';
@@ -39,6 +40,7 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     links,
     rooms,
     steering,
+    pictures,
     recordings,
     relays,
     grants,
@@ -78,6 +80,7 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
       ...poolRoutes({ ...settle, ...hold, now: Date.now, policy: config.placementPolicy }),
       ...callRoutes({ ...calls, findDomain }),
       ...roomsRoutes({ db, events: log, logger, secretKey, links, hooks: rooms.hooks, closeSession: rooms.close }),
+      ...pictures.routes,
       ...layoutsRoutes({ db, events: log }),
       ...steering.routes,
       ...grants.routes,
@@ -96,7 +99,7 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     }),
     metrics: new Registry(),
     logger,
-    version: '0.1.0',
+    version: '0.2.0',
     publicUrl: config.publicUrl,
   });
   const entrance = createNodeEntrance({
@@ -112,8 +115,10 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     onNodeSeen,
   });
   const uploads = createRecordingEntrance(recordings.deps);
+  const fetches = createPictureEntrance(pictures.deps);
   const server = createHttpServer((request, response) => {
-    if (!entrance(request, response) && !uploads(request, response)) app(request, response);
+    const taken = entrance(request, response) || uploads(request, response) || fetches(request, response);
+    if (!taken) app(request, response);
   });
   const sockets = attachEventSockets(server, { events, authenticate, logger });
   await new Promise<void>((resolve, reject) => {
