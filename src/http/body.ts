@@ -1,6 +1,7 @@
 /** Reads a request's JSON body under a size and a deadline, so that neither a huge nor a slow client holds us up. */
 import type { Request, Response } from 'express';
 import { SwitchyardError } from '../errors';
+import type { RouteFile } from '../infra/route';
 
 export interface BodyLimits {
   maxBytes: number;
@@ -27,6 +28,31 @@ export async function readJsonBody(request: Request, response: Response, limits:
   }
   const bytes = await collect(request, response, limits);
   return bytes.length === 0 ? undefined : parseObject(bytes);
+}
+
+/**
+ * Reads a body that is a file, under the same deadline.
+ * @param o the types that are taken, and the most bytes
+ * @throws SwitchyardError payload_too_large, request_timeout, unsupported_media_type, invalid_request where there is none
+ */
+export async function readFileBody(
+  request: Request,
+  response: Response,
+  o: { types: readonly string[]; maxBytes: number; deadlineMs: number },
+): Promise<RouteFile> {
+  if (Number(request.headers['content-length'] ?? 0) > o.maxBytes) {
+    discard(request);
+    throw tooLarge(o);
+  }
+  const type = (request.headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase();
+  const encoding = request.headers['content-encoding'] ?? 'identity';
+  if (!o.types.includes(type) || encoding !== 'identity') {
+    discard(request);
+    throw new SwitchyardError('unsupported_media_type', `The body is read as ${o.types.join(' or ')} only.`);
+  }
+  const bytes = await collect(request, response, o);
+  if (bytes.length === 0) throw new SwitchyardError('invalid_request', 'The body is empty.');
+  return { type, bytes };
 }
 
 function isJson(request: Request): boolean {

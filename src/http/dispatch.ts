@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { SwitchyardError } from '../errors';
 import type { Caller, Route, RouteAnswer, RouteContext } from '../infra/route';
 import { requireCaller, type Authenticate } from './authentication';
-import { readJsonBody, type BodyLimits } from './body';
+import { readFileBody, readJsonBody, type BodyLimits } from './body';
 import { answerOnce, readIdempotencyKey } from './idempotency';
 import type { IdempotencyStore, KeptAnswer } from './idempotency.store';
 import { requestIdOf } from './problem';
@@ -55,11 +55,13 @@ async function dispatch(route: Route, request: Request, response: Response, o: D
   const { caller, bearer } = await requireCaller(request, response, route.scope, o.authenticate, o.limits);
   response.locals.apiKeyId = caller.apiKeyId;
   const writes = route.method === 'post' || route.method === 'put' || route.method === 'patch';
-  const raw = writes ? await readJsonBody(request, response, o.limits.body) : undefined;
+  const file = route.file && (await readFileBody(request, response, { ...o.limits.body, ...route.file }));
+  const raw = writes && !file ? await readJsonBody(request, response, o.limits.body) : undefined;
   const context = {
     params: readParams(route, request),
     query: validate(route.query ?? NOTHING, queryOf(route, request), 'query'),
     body: validate(route.body ?? NOTHING, raw, 'body'),
+    file,
     caller,
     bearer,
     requestId: requestIdOf(response),

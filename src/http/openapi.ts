@@ -70,8 +70,10 @@ export function errorCodesOf(route: Route): ErrorCode[] {
   if (route.path.includes('{')) codes.add('not_found');
   if (route.query || route.body) codes.add('invalid_request');
   if (route.query && 'cursor' in route.query.shape) codes.add('invalid_cursor');
-  if (route.body) {
-    for (const code of ['invalid_json', 'request_timeout', 'payload_too_large', 'unsupported_media_type'] as const) {
+  if (route.file) codes.add('invalid_request');
+  if (route.body || route.file) {
+    if (route.body) codes.add('invalid_json');
+    for (const code of ['request_timeout', 'payload_too_large', 'unsupported_media_type'] as const) {
       codes.add(code);
     }
   }
@@ -99,6 +101,10 @@ function describe(route: Route, schemas: JsonObject): JsonObject {
       required: !route.body.safeParse({}).success,
       content: { 'application/json': { schema } },
     };
+  }
+  if (route.file) {
+    const content = route.file.types.map((type) => [type, { schema: { type: 'string', format: 'binary' } }] as const);
+    operation.requestBody = { required: true, content: Object.fromEntries(content) };
   }
   return operation;
 }

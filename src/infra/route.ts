@@ -34,10 +34,19 @@ export function isScopeEnough(scopes: readonly Scope[], need: Scope): boolean {
   return scopes.some((scope) => LEVELS[scope] >= LEVELS[need]);
 }
 
+/** A body that is a file. */
+export interface RouteFile {
+  /** Its content type, one of those the route takes, in lower case and without parameters. */
+  type: string;
+  bytes: Buffer;
+}
+
 export interface RouteContext<P, Q, B> {
   params: P;
   query: Q;
   body: B;
+  /** The body as it came, where the route takes a file. */
+  file?: RouteFile;
   caller: Caller;
   /** The key or token that was shown; streams ask again and again whether it is still good. */
   bearer: string;
@@ -65,6 +74,8 @@ export interface Route {
   params?: z.ZodObject;
   query?: z.ZodObject;
   body?: z.ZodObject;
+  /** Instead of a JSON body: a file of one of these types, which `handle` gets as `file`. It is held in memory. */
+  file?: { types: readonly string[]; maxBytes: number };
   /** status → schema of the answer's body; null for no body. */
   answers: Record<number, z.ZodType | null>;
   /** Codes beyond those that every route of its kind can answer; they only document. */

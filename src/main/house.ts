@@ -13,6 +13,7 @@ import { requireDomain } from '../domains/domains/domains';
 import { createRecordings, openStorage } from '../domains/recordings/create-recordings';
 import { createRelays } from '../domains/relays/create-relays';
 import { requireLayout } from '../domains/rooms/layouts';
+import { createPictures } from '../domains/rooms/pictures.routes';
 import { createSteering } from '../domains/rooms/create-steering';
 import { createRunningRooms } from '../domains/rooms/running';
 import { createDirectory } from '../domains/users/directory';
@@ -91,6 +92,19 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
   });
   void steering.start();
   stops.push(() => steering.stop());
+  const pictures = createPictures({
+    db,
+    events: log,
+    logger,
+    links,
+    secretKey,
+    now: Date.now,
+    redis,
+    prefix,
+    hooks: rooms.hooks,
+    sweeps: config.roles.includes('supervisor'),
+  });
+  stops.push(() => pictures.stop());
   const findDomain = (nameOrId: string | undefined, caller: Caller) => requireDomain(db, caller, nameOrId);
   const storage = openStorage({ dir: config.recordingsDir, s3: config.recordingsS3 });
   const recordings = createRecordings(
@@ -150,6 +164,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     canaries,
     rooms,
     steering,
+    pictures,
     recordings,
     relays,
     grants,

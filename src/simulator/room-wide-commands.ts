@@ -1,5 +1,5 @@
 /** Commands on a whole room, in mod_conference's words. */
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { startRecording } from './recordings';
 import { drawPicture, fpsAsKept, parseSize } from './room-canvas';
 import type { CommandAnswer, RoomDesk } from './room-commands';
@@ -153,6 +153,19 @@ const layout: RoomCommand = {
   },
 };
 
+/** A picture behind or over the tiles: it is read at once, and `clear` says -ERR whatever it did. */
+function picture(what: string): RoomCommand {
+  return {
+    usage: '<file> | clear [<canvas-id>]',
+    run({ core }, room, [path]) {
+      if (path === undefined) return said('-ERR Invalid input\n');
+      if (!room.canvas) return said('-ERR Invalid canvas\n');
+      const isThere = path !== 'clear' && core.disk.owns(path) && existsSync(path);
+      return said(isThere ? `+OK Set ${what} ${path}\n` : `-ERR Error Setting ${what} ${path}\n`);
+    },
+  };
+}
+
 const MIN_SIDE = 16;
 const MAX_SIDE = 8192;
 
@@ -175,6 +188,8 @@ const PICTURE_COMMANDS: Record<string, RoomCommand> = {
       return said('+OK\n');
     },
   },
+  'vid-bgimg': picture('Bgimg'),
+  'vid-fgimg': picture('FGimg'),
   'vid-fps': {
     usage: '<fps>',
     run(_desk, room, [value]) {

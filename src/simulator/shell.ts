@@ -156,10 +156,12 @@ function upload(core: NodeCore, o: Upload): Promise<Ran> {
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('end', () => {
         clearTimeout(timer);
-        const body = Buffer.concat(chunks).toString('utf8');
+        const bytes = Buffer.concat(chunks);
+        const body = bytes.toString('utf8');
         if (o.failsOnError && status >= 400) return resolve(failed(22, o.told(status, '')));
-        if (o.output !== undefined && core.disk.owns(o.output)) createWriteStream(o.output).end(body);
-        return resolve(ok(o.told(status, o.output === undefined ? body : '')));
+        if (o.output === undefined) return resolve(ok(o.told(status, body)));
+        if (!core.disk.owns(o.output)) return resolve(o.output === '/dev/null' ? ok(o.told(status, '')) : failed(23));
+        createWriteStream(o.output).end(bytes, () => resolve(ok(o.told(status, ''))));
       });
     });
     call.on('error', () => {

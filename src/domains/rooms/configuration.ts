@@ -3,9 +3,10 @@ import { isUnreachable, type Queryable } from '../../infra/db';
 import type { RoomConfiguration } from '../../freeswitch/xml';
 import type { NodeRow } from '../nodes/nodes.store';
 import { listCustomLayouts } from './layouts';
+import { listPictures } from './pictures.store';
 import { roomProfile } from './profile';
 import { findOwnedSession } from './sessions.store';
-import { readSettings } from './settings';
+import { isMixed, readSettings } from './settings';
 
 /** Sessions whose last answer is kept for the time in which Postgres is away. */
 const REMEMBERED = 2000;
@@ -27,8 +28,11 @@ export function createRoomConfiguration(db: Queryable): AnswerRoomConfiguration 
   async function look(nodeId: string, sessionId: string): Promise<RoomConfiguration | 'refused'> {
     const session = await findOwnedSession(db, sessionId, nodeId);
     if (!session) return 'refused';
-    const profile = roomProfile(readSettings(session.settings), session);
-    return { profile, layouts: await listCustomLayouts(db, session.domain_id) };
+    const settings = readSettings(session.settings);
+    const layouts = await listCustomLayouts(db, session.domain_id);
+    const pictures = isMixed(settings) ? await listPictures(db, session.room_id) : [];
+    const hasBackground = pictures.some(({ kind }) => kind === 'background');
+    return { profile: roomProfile(settings, session), layouts, ...(hasBackground && { backgroundOf: session.id }) };
   }
 
   return async (node, sessionId) => {

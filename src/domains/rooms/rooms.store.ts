@@ -13,14 +13,27 @@ export interface RoomRow {
   pin_sealed: string | null;
   moderator_pin_sealed: string | null;
   metadata: Record<string, unknown>;
+  /** kind → what is shown of it; null where there is none. */
+  pictures: Partial<Record<string, StoredPicture>> | null;
   created_at: Date;
   updated_at: Date;
 }
 
-export type NewRoom = Partial<Omit<RoomRow, 'domain_name'>> & { id: string };
+/** Of a picture what stands in the room's answer; the time as Postgres writes it in JSON. */
+export interface StoredPicture {
+  contentType: string;
+  width: number;
+  height: number;
+  updatedAt: string;
+}
+
+export type NewRoom = Partial<Omit<RoomRow, 'domain_name' | 'pictures'>> & { id: string };
+
+const PICTURES = `(select jsonb_object_agg(p.kind, jsonb_build_object('contentType', p.content_type,
+  'width', p.width, 'height', p.height, 'updatedAt', p.updated_at)) from room_pictures p where p.room_id = r.id) as pictures`;
 
 const selectRooms = (db: Queryable) =>
-  db('rooms as r').join('domains as d', 'd.id', 'r.domain_id').select('r.*', 'd.name as domain_name');
+  db('rooms as r').join('domains as d', 'd.id', 'r.domain_id').select('r.*', 'd.name as domain_name', db.raw(PICTURES));
 
 /** @returns false where the domain has a room of that name. */
 export async function insertRoom(db: Queryable, row: NewRoom): Promise<boolean> {

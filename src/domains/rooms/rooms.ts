@@ -43,6 +43,11 @@ export const roomFields = {
 };
 export type RoomPatch = z.output<z.ZodObject<typeof roomFields>>;
 
+export const pictureSchema = z
+  .object({ contentType: z.string(), width: z.int(), height: z.int(), updatedAt: z.iso.datetime() })
+  .meta({ id: 'Picture' });
+export type PictureView = z.output<typeof pictureSchema>;
+
 export const roomSchema = z
   .object({
     id: z.uuid(),
@@ -53,6 +58,12 @@ export const roomSchema = z
     moderatorPin: z.string().nullable(),
     metadata: z.record(z.string(), z.string()),
     ...roomSettings.shape,
+    background: roomSettings.shape.background.extend({
+      picture: pictureSchema.nullable().describe('Behind the participants; uploaded on its own.'),
+    }),
+    welcome: z.object({
+      picture: pictureSchema.nullable().describe('Seen by who is alone, or waits for the moderator.'),
+    }),
     createdAt: z.iso.datetime(),
     updatedAt: z.iso.datetime(),
   })
@@ -79,15 +90,23 @@ export interface RoomsDeps {
   closeSession: (session: SessionRow) => Promise<void>;
 }
 
+function showPicture(row: RoomRow, kind: string): PictureView | null {
+  const picture = row.pictures?.[kind];
+  return picture ? { ...picture, updatedAt: new Date(picture.updatedAt).toISOString() } : null;
+}
+
 /** A room without its PINs: this is what events carry. */
 export function showOpenly(row: RoomRow): Omit<RoomView, 'pin' | 'moderatorPin'> {
+  const settings = readSettings(row.settings);
   return {
     id: row.id,
     domain: row.domain_name,
     name: row.name,
     displayName: row.display_name,
     metadata: row.metadata as Record<string, string>,
-    ...readSettings(row.settings),
+    ...settings,
+    background: { ...settings.background, picture: showPicture(row, 'background') },
+    welcome: { picture: showPicture(row, 'welcome') },
     createdAt: row.created_at.toISOString(),
     updatedAt: row.updated_at.toISOString(),
   };

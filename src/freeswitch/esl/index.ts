@@ -16,6 +16,7 @@ export { EslError, type ConnectionLost, type EslErrorKind } from './faults';
 export { createNodeLink, pauseBefore, type DownReport, type NodeLink, type NodeLinkOptions } from './link';
 export * from './media-stats';
 export { parseReply, type Reply } from './replies';
+export * from './picture-commands';
 export * from './room-commands';
 export { parseRoomFlags, type MemberFlags, type RoomFlags } from './room-flags';
 export { parseRooms, type RoomMember, type RoomRecording, type RoomSnapshot } from './room-snapshot';

@@ -43,7 +43,14 @@ export {
   type RoomConfiguration,
   type RoomTone,
 } from './configuration/conference';
-export { GROUPS, LAYOUTS, layoutsConfName, type CustomLayout, type LayoutPlace } from './configuration/layouts';
+export {
+  GROUPS,
+  LAYOUTS,
+  layoutsConfName,
+  pictureFile,
+  type CustomLayout,
+  type LayoutPlace,
+} from './configuration/layouts';
 export { CODECS } from './configuration/sofia';
 export {
   askPinPlan,

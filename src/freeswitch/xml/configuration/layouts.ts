@@ -178,11 +178,31 @@ const LAYOUTS_OF_ROOM = /^conference_layouts\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0
 /** @returns the session whose layouts are asked for by this name */
 export const sessionOfLayouts = (confName: string): string | undefined => LAYOUTS_OF_ROOM.exec(confName)?.[1];
 
-export function conferenceLayoutsConf(_node: NodeSettings, room?: { layouts?: readonly CustomLayout[] }): Element[] {
+/** The name of a session's picture in the node's folder for what is of no duration. */
+export const pictureFile = (sessionId: string, kind: 'background' | 'welcome'): string =>
+  `room-${sessionId}-${kind}.png`;
+
+/**
+ * With a picture behind it a layout brings it along whenever it is taken; without, a change of layout would lose it.
+ * The node puts its own folder in the place of the variable.
+ */
+const behind = (sessionId: string): { bgimg: string } => ({
+  bgimg: `$\${temp_dir}/${pictureFile(sessionId, 'background')}`,
+});
+
+export function conferenceLayoutsConf(
+  _node: NodeSettings,
+  room?: { layouts?: readonly CustomLayout[]; backgroundOf?: string },
+): Element[] {
+  const extra = room?.backgroundOf === undefined ? {} : behind(room.backgroundOf);
   const layouts = [...LAYOUTS, ...(room?.layouts ?? [])];
   return [
     element('layout-settings', {}, [
-      element('layouts', {}, layouts.map(layoutElement)),
+      element(
+        'layouts',
+        {},
+        layouts.map((layout) => layoutElement(layout, extra)),
+      ),
       element(
         'groups',
         {},
@@ -198,10 +218,10 @@ export function conferenceLayoutsConf(_node: NodeSettings, room?: { layouts?: re
   ];
 }
 
-function layoutElement(layout: Layout): Element {
+function layoutElement(layout: Layout, extra: Record<string, string>): Element {
   return element(
     'layout',
-    { name: layout.name, ...(layout.placesSound ? { 'auto-3d-position': true } : {}) },
+    { name: layout.name, ...extra, ...(layout.placesSound ? { 'auto-3d-position': true } : {}) },
     layout.places.map((place) => element('image', { ...place })),
   );
 }

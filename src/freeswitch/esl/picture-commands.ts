@@ -1,0 +1,49 @@
+/** Commands that show a picture in a room: fetched by the node itself, laid behind or over what it mixes. */
+import { SwitchyardError } from '../../errors';
+import type { ApiCommand } from './commands';
+import { assertToken } from './escape';
+
+function ownPath(path: string): string {
+  if (/^\/[A-Za-z0-9/_.-]{1,400}$/.test(path)) return path;
+  throw new SwitchyardError('node_error', 'The node names no folder that a picture can be put into.');
+}
+
+function address(url: string): string {
+  if (/^https?:\/\/[A-Za-z0-9.:[\]-]+\/[A-Za-z0-9/_.~?=&-]*$/.test(url)) return url;
+  throw new SwitchyardError('node_error', 'The node says of Switchyard what is no address.');
+}
+
+/** Fetches a file with the program `curl`, or with `wget` (busybox has one), without a shell. Neither prints anything. */
+export function fetchFile(program: 'curl' | 'wget', url: string, path: string, timeoutSeconds: number): ApiCommand {
+  const seconds = Math.ceil(timeoutSeconds);
+  return {
+    line:
+      program === 'curl'
+        ? `spawn_stream curl -s -f --max-time ${seconds} --connect-timeout 5 -o ${ownPath(path)} ${address(url)}`
+        : `spawn_stream wget -q -T ${seconds} -O ${ownPath(path)} ${address(url)}`,
+  };
+}
+
+/** In one step, so that a room that is just reading the file gets the old or the new one, and no half. */
+export const replaceFile = (from: string, to: string): ApiCommand => ({
+  line: `spawn_stream mv -f ${ownPath(from)} ${ownPath(to)}`,
+});
+
+const COMMANDS = { background: 'vid-bgimg', welcome: 'vid-fgimg' } as const;
+
+/**
+ * Behind the tiles (`background`) or over all (`welcome`), fitted into the canvas. 1.10.12 reads PNG and nothing else,
+ * and forgets both when the layout changes, also when a group of layouts grows by itself.
+ */
+export const showPicture = (sessionId: string, which: keyof typeof COMMANDS, path: string): ApiCommand => ({
+  line: `conference ${assertToken(sessionId, 'sessionId')} ${COMMANDS[which]} ${ownPath(path)}`,
+});
+
+/**
+ * Takes a picture away. `clear` alone wipes the canvas once and keeps the picture, which comes back with the next frame
+ * (1.10.12); naming a file that is not there makes the node forget it. Both answer `-ERR` where they have worked.
+ */
+export const hidePicture = (sessionId: string, which: keyof typeof COMMANDS, path: string): ApiCommand[] => [
+  showPicture(sessionId, which, `${path}.none`),
+  { line: `conference ${assertToken(sessionId, 'sessionId')} ${COMMANDS[which]} clear` },
+];
