@@ -1,5 +1,4 @@
 /** Sends a canary into a node: one at a time, with its capacity claimed, on a schedule or because somebody asks. */
-import { randomBytes } from 'node:crypto';
 import { SwitchyardError } from '../../errors';
 import { createId } from '../../infra/ids';
 import type { Redis } from '../../infra/redis';
@@ -14,7 +13,7 @@ import type { NodeLinks } from './links';
 import { findNode, type NodeRow } from './nodes.store';
 
 export interface CanariesDeps extends HealthDeps {
-  links: Pick<NodeLinks, 'connection' | 'isUp'>;
+  links: Pick<NodeLinks, 'reach' | 'isUp'>;
   claims: Pick<Claims, 'claim' | 'release'>;
   redis: Redis;
   prefix: string;
@@ -27,7 +26,9 @@ export interface CanariesDeps extends HealthDeps {
 
 /** Longer than any canary takes, cleaning up included. */
 const TURN_MS = CANARY.deadlineMs + 8000;
-/** Not a whole multiple of each other or of anything a node plays by itself. */
+/** A connection that is just being made is waited for. */
+const REACH_MS = 1000;
+/** Tones that a telephone's line carries well. */
 const LOWEST_HZ = 430;
 const HIGHEST_HZ = 1900;
 
@@ -56,8 +57,9 @@ export function createCanaries(deps: CanariesDeps): Canaries {
 
   async function send(node: NodeRow, signal: AbortSignal): Promise<CanaryResult> {
     const toneHz = LOWEST_HZ + Math.floor(deps.random() * (HIGHEST_HZ - LOWEST_HZ));
-    const name = nameCanary(deps.secretKey, node.id, toneHz, randomBytes(2).toString('hex'), Date.now());
-    return makeCanaryCall({ connection: deps.links.connection(node.id), name, toneHz, signal });
+    const name = nameCanary(deps.secretKey, node.id, toneHz, Date.now());
+    const connection = await deps.links.reach(node.id, REACH_MS);
+    return makeCanaryCall({ connection, name, toneHz, signal });
   }
 
   async function inTurn<T>(node: NodeRow, work: () => Promise<T>): Promise<T> {
