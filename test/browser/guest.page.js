@@ -140,14 +140,31 @@ window.guest = {
   press: (digits) => current.session.sendDTMF(digits, { transportType: 'RFC2833' }),
   /** What has come in over the call it is in now. */
   async received() {
-    const sum = { audioPackets: 0, framesDecoded: 0 };
+    const sum = { audioPackets: 0, audioEnergy: 0, framesDecoded: 0, videoBytes: 0, videoBytesSent: 0, frameWidth: 0 };
     const report = await current?.session?.connection?.getStats();
     for (const entry of report?.values() ?? []) {
+      if (entry.type === 'outbound-rtp' && entry.kind === 'video') sum.videoBytesSent += entry.bytesSent;
       if (entry.type !== 'inbound-rtp') continue;
-      if (entry.kind === 'audio') sum.audioPackets += entry.packetsReceived;
-      else sum.framesDecoded += entry.framesDecoded ?? 0;
+      if (entry.kind === 'audio') {
+        sum.audioPackets += entry.packetsReceived;
+        sum.audioEnergy += entry.totalAudioEnergy ?? 0;
+      } else {
+        sum.framesDecoded += entry.framesDecoded ?? 0;
+        sum.videoBytes += entry.bytesReceived;
+        sum.frameWidth = entry.frameWidth ?? 0;
+      }
     }
     return sum;
+  },
+  /** The mean colour of what is shown now. */
+  colour() {
+    const shown = [...document.querySelectorAll('video')].at(-1);
+    const small = Object.assign(document.createElement('canvas'), { width: 8, height: 8 }).getContext('2d');
+    if (!shown?.videoWidth) return null;
+    small.drawImage(shown, 0, 0, 8, 8);
+    const { data } = small.getImageData(0, 0, 8, 8);
+    const mean = (from) => Math.round(data.filter((_, i) => i % 4 === from).reduce((sum, v) => sum + v, 0) / 64);
+    return { red: mean(0), green: mean(1), blue: mean(2) };
   },
   stop() {
     events?.close();

@@ -49,6 +49,17 @@ export interface LoggedEvent {
   data: Record<string, unknown>;
 }
 
+/** What has come in over the call a guest is in now, and how much picture went out. */
+export interface GuestReceived {
+  audioPackets: number;
+  /** Grows while something is heard. */
+  audioEnergy: number;
+  framesDecoded: number;
+  videoBytes: number;
+  videoBytesSent: number;
+  frameWidth: number;
+}
+
 export interface Guest {
   grant: RoomGrant;
   name: string;
@@ -56,7 +67,9 @@ export interface Guest {
   leave(): Promise<void>;
   press(digits: string): Promise<void>;
   state(): Promise<{ state: string; cause: string | null; node: string | null }>;
-  received(): Promise<{ audioPackets: number; framesDecoded: number }>;
+  received(): Promise<GuestReceived>;
+  /** The mean colour of the picture that is shown; null: none. */
+  colour(): Promise<{ red: number; green: number; blue: number } | null>;
   diary(): Promise<{ what: string; atMs: number }[]>;
   close(): Promise<void>;
 }
@@ -125,6 +138,7 @@ export async function openRoomHouse(
         press: (digits) => page.ask('press', digits),
         state: () => page.ask('state'),
         received: () => page.ask('received'),
+        colour: () => page.ask('colour'),
         diary: () => page.ask('diary'),
         async close() {
           await page.ask('stop').catch(() => undefined); // its node may be gone
