@@ -1,4 +1,5 @@
 /** The role `supervisor`: takes in what nodes report, one replica for each node, and makes good what no event told. */
+import { createClaimsSweep } from '../domains/calls/claims-sweep';
 import { takeChannelEvent } from '../domains/calls/progress';
 import { compareChannels, settleCallsOfNode, sweepCalls, SWEEP_INTERVAL_MS } from '../domains/calls/reconcile';
 import { compareGrants } from '../domains/grants/over';
@@ -57,7 +58,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
       if (event.type === 'unregistered') await takeUnregistered(registrations, node, event);
     },
     onReport: (node, report) => calibrator.takeReport(node.id, report.idleCpuPercent),
-    onHeld: (node) => careForNode(house, node),
+    onHeld: (node, stream) => careForNode(house, node, stream),
     async onDown(node, reason) {
       await rooms.takeNodeGone(node.id);
       if (reason !== 'refused') return; // it may only be cut off: the sweep gives it time
@@ -67,6 +68,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
   };
   const streams = createNodeStreams({ ...house.linkSettings, redis, prefix: config.redisPrefix, log, handlers });
   stops.push(() => streams.stop());
+  const claimsSweep = createClaimsSweep({ ...settle, claims });
   const turn = createTurn(redis, `${config.redisPrefix}:sweep`, SWEEP_TURN_MS);
   const sweep = runEvery('calls and rooms sweep', SWEEP_INTERVAL_MS, logger, async () => {
     if (!(await turn.take())) return;
@@ -74,6 +76,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
     await sweepCalls({ ...reconcile, queue }, now);
     await expireRegistrations(registrations, now);
     await rooms.sweep(now);
+    await claimsSweep.run(now).catch(() => undefined); // while Redis is away there are none
   });
   stops.push(async () => {
     await sweep.stop();

@@ -74,7 +74,7 @@ export async function placeCall(deps: PlaceDeps, call: CallRow): Promise<Placed>
     result: null,
     hangup_cause: null,
   };
-  const recorded = await deps.log.record(async (trx, emit) => {
+  const write = deps.log.record(async (trx, emit) => {
     const locked = await lockCall(trx, call.id);
     if (!locked || locked.hangup_requested_at !== null) return false;
     if (!(await updateCall(trx, call.id, ['queued'], { state: 'placing', node_id: node.id, placing_at: now })))
@@ -92,6 +92,10 @@ export async function placeCall(deps: PlaceDeps, call: CallRow): Promise<Placed>
     await savePlacement(trx, placement);
     emit(draftCallEvent('call.placing', { ...locked, node_id: node.id }, { node: node.name, attempt: number }));
     return true;
+  });
+  const recorded = await write.catch(async (error: unknown) => {
+    await releaseClaim(deps, node.id, call.id); // where it was written all the same, the sweep claims it again
+    throw error;
   });
   if (recorded) return { done: 'placed', attempt, node };
   await releaseClaim(deps, node.id, call.id);

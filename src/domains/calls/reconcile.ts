@@ -28,19 +28,25 @@ export interface ReconcileDeps extends SettleDeps {
 
 const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 
-/** Compares the node's channels with the legs that should be there, and settles what differs on either side. */
+/**
+ * Compares the node's channels with the legs that should be there, and settles what differs on either side.
+ * @param suspects where a node is looked at while its events flow: the end of a leg may be told behind the list, so only
+ *   a leg that the look before has missed as well is settled. Those missed now are left in it.
+ */
 export async function compareChannels(
   deps: ReconcileDeps,
   node: NodeRow,
   connection: NodeConnection,
   now: Date,
+  suspects?: Set<string>,
 ): Promise<void> {
   const reply = await connection.api(showChannels(), { timeoutMs: deps.commandTimeoutMs });
   if (!reply.ok) return;
   const channels = new Map(parseChannels(reply.text).map((row) => [row.legId, row]));
-  for (const leg of await listLiveLegsOfNode(deps.db, node.id)) {
-    if (!channels.has(leg.id)) await settleMissingLeg(deps, leg, now);
-  }
+  const missing = (await listLiveLegsOfNode(deps.db, node.id)).filter((leg) => !channels.has(leg.id));
+  for (const leg of missing) if (!suspects || suspects.has(leg.id)) await settleMissingLeg(deps, leg, now);
+  suspects?.clear();
+  for (const leg of missing) suspects?.add(leg.id);
   for (const channel of channels.values()) {
     if (channel.callId && UUID.test(channel.callId)) await settleChannel(deps, node, connection, channel, now);
   }

@@ -3,7 +3,13 @@ import { listRooms, parseRooms, type NodeConnection } from '../../freeswitch/esl
 import type { EventDraft } from '../events/events.store';
 import { findNode, type NodeRow } from '../nodes/nodes.store';
 import { dissolve, markIn, markLeft, markLive, observeMember, type ParticipantDeps } from './participants';
-import { findParticipantOfLeg, forgetAway, listParticipants, type ParticipantRow } from './participants.store';
+import {
+  findParticipantOfLeg,
+  forgetAway,
+  listNeverComing,
+  listParticipants,
+  type ParticipantRow,
+} from './participants.store';
 import { draftParticipantEvent, draftSessionEvent } from './room-events';
 import { findRoom } from './rooms.store';
 import { endEmptySession, endSession, listAwaited, placeSession, type Opened } from './sessions';
@@ -25,19 +31,29 @@ const JOINING_LIMIT_MS = 60_000;
 const AWAY_LIMIT_MS = 600_000;
 const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 
-/** Compares the node's rooms with the sessions that should be there, and settles what differs on either side. */
+/**
+ * Compares the node's rooms with the sessions that should be there, and settles what differs on either side.
+ * @param suspects where a node is looked at while its events flow: what an event under way may explain is settled only
+ *   where the look before has found it as well. What is found now is left in it.
+ */
 export async function compareRooms(
   deps: CompareDeps,
   node: NodeRow,
   connection: NodeConnection,
   now: Date,
+  suspects?: Set<string>,
 ): Promise<void> {
+  const found: string[] = [];
+  const isSure = (what: string): boolean => {
+    found.push(what);
+    return !suspects || suspects.has(what);
+  };
   const reply = await connection.api(listRooms(), { timeoutMs: deps.commandTimeoutMs });
   const rooms = new Map(parseRooms(reply.text).map((room) => [room.name, room]));
   for (const session of await listLivingSessions(deps.db, node.id)) {
     const room = rooms.get(session.id);
     if (!room) {
-      if (session.state === 'live') await endEmptySession(deps, session.id, now);
+      if (session.state === 'live' && isSure(session.id)) await endEmptySession(deps, session.id, now);
       continue;
     }
     await markLive(deps, node, session.id, room.conferenceUuid, now);
@@ -50,7 +66,7 @@ export async function compareRooms(
     for (const participant of await listParticipants(deps.db, session.id)) {
       if (participant.state !== 'in' || (participant.leg_id && seen.has(participant.leg_id))) continue;
       if (now.getTime() - (participant.joined_at ?? now).getTime() < YOUNG_MS) continue;
-      await markLeft(deps, participant, now, 'lost');
+      if (isSure(`${participant.leg_id ?? ''} ${participant.id}`)) await markLeft(deps, participant, now, 'lost');
     }
   }
   for (const room of rooms.values()) {
@@ -58,6 +74,8 @@ export async function compareRooms(
     const session = await findSession(deps.db, room.name);
     if (!session || session.state === 'ended' || session.node_id !== node.id) await dissolve(deps, node, room.name);
   }
+  suspects?.clear();
+  for (const what of found) suspects?.add(what);
 }
 
 /** The node is gone for sure, or drained to its deadline: its rooms go on elsewhere, and everybody is told where. */
@@ -115,6 +133,9 @@ export async function sweepSessions(deps: CompareDeps, now: Date): Promise<void>
     if (!node || isGone(node)) {
       await moveSession(deps, session, 'node_died');
       continue;
+    }
+    for (const participant of await listNeverComing(deps.db, session.id)) {
+      await markLeft(deps, participant, now, 'never_came');
     }
     const joining = await listParticipants(deps.db, session.id, ['joining']);
     for (const participant of joining) {

@@ -29,7 +29,8 @@ export interface RunningRooms {
   close(session: SessionRow): Promise<void>;
   takeRoomEvent(node: NodeRow, event: RoomEvent): Promise<void>;
   takeChannelEvent(event: ChannelEvent): Promise<void>;
-  compare(node: NodeRow, connection: NodeConnection): Promise<void>;
+  /** @param suspects kept from look to look, where events flow meanwhile */
+  compare(node: NodeRow, connection: NodeConnection, suspects?: Set<string>): Promise<void>;
   /** The node's process is gone: its rooms go on elsewhere. */
   takeNodeGone(nodeId: string): Promise<void>;
   /** The deadline of a drain: everybody is told to move. */
@@ -86,7 +87,7 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
       if (event.phase !== 'hangup' && event.phase !== 'destroyed') return;
       await takeLeft(compare, event.legId, undefined, new Date(event.endedAtMs ?? event.atMs), 'hung_up');
     },
-    compare: (node, connection) => compareRooms(compare, node, connection, new Date()),
+    compare: (node, connection, suspects) => compareRooms(compare, node, connection, new Date(), suspects),
     takeNodeGone: (nodeId) => moveSessionsOfNode(compare, nodeId, 'node_died'),
     empty: (node) => drainOf(compare, node),
     sweep: (now) => sweepSessions(compare, now),

@@ -1,0 +1,53 @@
+/** Gives back claims that nothing needs: their release was lost with Redis, or their owner died before it wrote a row. */
+import type { Queryable } from '../../infra/db';
+import type { Claims } from '../nodes/claims';
+import { listNodeRows } from '../nodes/nodes.store';
+import type { SettleDeps } from './settle';
+
+/** A claim is made before the row that needs it is written: only one that two looks have found idle is given back. */
+export interface ClaimsSweep {
+  /** @returns how many were given back */
+  run(now: Date): Promise<number>;
+}
+
+const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
+/** Between two looks; longer than any call takes to be written after its claim. */
+const LOOK_EVERY_MS = 15_000;
+
+export function createClaimsSweep(deps: Pick<SettleDeps, 'db' | 'logger'> & { claims: Claims }): ClaimsSweep {
+  let suspects = new Set<string>();
+  let lastMs = 0;
+  return {
+    async run(now) {
+      if (now.getTime() - lastMs < LOOK_EVERY_MS) return 0;
+      lastMs = now.getTime();
+      const idle = new Set<string>();
+      let released = 0;
+      for (const node of await listNodeRows(deps.db)) {
+        const held = (await deps.claims.listClaims(node.id)).filter((id) => UUID.test(id));
+        const needed = held.length > 0 ? await listNeeded(deps.db, node.id, held) : new Set<string>();
+        for (const id of held) {
+          if (needed.has(id)) continue;
+          const key = `${node.id} ${id}`;
+          if (!suspects.has(key)) {
+            idle.add(key);
+            continue;
+          }
+          await deps.claims.release(node.id, id, now.getTime());
+          released += 1;
+        }
+      }
+      suspects = idle;
+      if (released > 0) deps.logger.warn({ released }, 'claims of nothing that lives were given back');
+      return released;
+    },
+  };
+}
+
+/** Which of these are live calls or rooms on the node. */
+async function listNeeded(db: Queryable, nodeId: string, ids: readonly string[]): Promise<Set<string>> {
+  const calls = db('calls').whereIn('id', ids).where({ node_id: nodeId }).whereNot('state', 'ended').select('id');
+  const sessions = db('sessions').whereIn('id', ids).where({ node_id: nodeId }).whereNot('state', 'ended').select('id');
+  const rows = (await Promise.all([calls, sessions])).flat() as { id: string }[];
+  return new Set(rows.map((row) => row.id));
+}
