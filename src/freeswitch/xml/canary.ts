@@ -2,7 +2,7 @@
 import { SwitchyardError } from '../../errors';
 import { dialplanXml, type Action } from './dialplan';
 import { isPlainValue } from './escape';
-import { ROOM_BASE, type ProfileParams, type RoomConfiguration } from './configuration/conference';
+import { playable, ROOM_BASE, type ProfileParams, type RoomConfiguration } from './configuration/conference';
 import { ROOM_PROFILE } from './room';
 
 /** No profile leads into it: only what Switchyard originates asks here. */
@@ -46,7 +46,13 @@ export function canaryPlan(o: CanaryPlan): string {
   ]);
 }
 
-const PROFILE: ProfileParams = { ...ROOM_BASE, rate: 16000, 'comfort-noise': false };
+const PROFILE: ProfileParams = {
+  ...ROOM_BASE,
+  rate: 16000,
+  'comfort-noise': false,
+  // Else FreeSWITCH speaks to whoever is first, who hears nobody else meanwhile: the canary found that out.
+  'alone-sound': playable('silence'),
+};
 
 /** What a node is told of the canary's room: sound alone, and nothing that sounds by itself. */
 export const canaryRoom = (): RoomConfiguration => ({ profile: PROFILE });
