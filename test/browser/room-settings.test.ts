@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { crc32, deflateSync } from 'node:zlib';
 import { useStores } from '../stores';
 import { describeWithBrowser, openBrowserHouse, type BrowserHouse } from './browser';
@@ -153,5 +154,161 @@ describeWithBrowser("a room's settings at real nodes", (freeswitch, chromium) =>
       (left) => left.length === 0,
     );
     say('looked at: welcome, background, replaced, moved, alone again, without');
+  }, 90_000);
+
+  /** How much of what was heard, or came as a picture, in this time. */
+  async function during(
+    guest: Guest,
+    ms: number,
+  ): Promise<{ energy: number; frames: number; kbpsIn: number; kbpsOut: number }> {
+    const before = await guest.received();
+    const from = Date.now();
+    await sleep(ms);
+    const after = await guest.received();
+    const kbps = (bytes: number): number => Math.round((bytes * 8) / (Date.now() - from));
+    return {
+      energy: after.audioEnergy - before.audioEnergy,
+      frames: after.framesDecoded - before.framesDecoded,
+      kbpsIn: kbps(after.videoBytes - before.videoBytes),
+      kbpsOut: kbps(after.videoBytesSent - before.videoBytesSent),
+    };
+  }
+
+  it('passes the picture of who has the floor through, as it came', async () => {
+    const room = await openRoom('passed', { video: { ...VIDEO, mode: 'passthrough' } });
+    const ann = await enter(room, 'Ann', { paint: '#ff0000' });
+    await inside(room, 1);
+    const ben = await enter(room, 'Ben', { paint: '#0000ff' });
+    await inside(room, 2);
+    await watchUntil('Ann to see Ben', ann.colour, (c) => isLike(c, { red: 0, green: 0, blue: 255 }, 60));
+    await watchUntil('Ben to see Ann', ben.colour, (c) => isLike(c, { red: 255, green: 0, blue: 0 }, 60));
+    const cid = await enter(room, 'Cid', { paint: '#00ff00' });
+    const { picture } = await inside(room, 3);
+    for (const [guest, colour] of [
+      [ann, { red: 255, green: 0, blue: 0 }],
+      [ben, { red: 0, green: 0, blue: 255 }],
+    ] as const) {
+      const { id } = picture.items.find(({ grantId }) => grantId === guest.grant.id)!;
+      await room.put('/floor', { participantId: id, video: true });
+      await watchUntil(`Cid to see ${guest.name}`, cid.colour, (c) => isLike(c, colour, 60));
+    }
+    say(`frames a second through: ${(await during(cid, 2000)).frames / 2}`);
+  }, 90_000);
+
+  it('lets nobody be heard before a moderator is there, and ends with the last one', async () => {
+    const settings = { waitForModerator: true, endWithModerator: true, audioOnly: true };
+    const room = await openRoom('waiting', { ...settings, sounds: { entry: 'none', exit: 'none' } });
+    const music = await openRoom('music', { ...settings, musicWhileAlone: true });
+    const ann = await enter(room, 'Ann');
+    await enter(room, 'Ben');
+    const cid = await enter(music, 'Cid');
+    await inside(room, 2);
+    await inside(music, 1);
+    await watchUntil('sound to flow', ann.received, ({ audioPackets }) => audioPackets > 50);
+    const [quiet, waiting] = await Promise.all([during(ann, 1500), during(cid, 1500)]);
+    const moderator = await enter(room, 'Mod', { grant: { role: 'moderator' } });
+    await inside(room, 3);
+    const begun = await during(ann, 1500);
+    say(`energy: ${quiet.energy} before the moderator, ${begun.energy} after; music ${waiting.energy}`);
+    expect(quiet.energy).toBeLessThan(0.0005);
+    expect(waiting.energy).toBeGreaterThan(0.0005);
+    expect(begun.energy).toBeGreaterThan(0.0005);
+    const leftAt = Date.now();
+    await moderator.leave();
+    await watchUntil('the end', ann.state, ({ state }) => state === 'ended');
+    const seconds = (Date.now() - leftAt) / 1000;
+    say(`over ${seconds.toFixed(1)} s after the moderator left`);
+    expect(seconds).toBeGreaterThan(8);
+    expect(seconds).toBeLessThan(18);
+  }, 90_000);
+
+  it('mutes who enters but moderators, and plays the sounds of entry and exit', async () => {
+    const sounds = { entry: 'chime', exit: 'beep' };
+    const room = await openRoom('muted', { mutedOnEntry: true, audioOnly: true, sounds });
+    const still = await openRoom('still', {
+      mutedOnEntry: true,
+      audioOnly: true,
+      sounds: { entry: 'none', exit: 'none' },
+    });
+    const listeners: Guest[] = [];
+    await Promise.all(
+      [room, still].map(async (each, i) => {
+        const moderator = await enter(each, 'Mod', { grant: { role: 'moderator' } });
+        listeners[i] = await enter(each, 'Ann');
+        await enter(each, 'Ben');
+        const { picture } = await inside(each, 3);
+        const muted = (role: string) => picture.items.find((one) => one.role === role)!.observed.muted;
+        expect([muted('participant'), muted('moderator')]).toEqual([true, false]);
+        await watchUntil('the moderator to be heard', listeners[i].received, ({ audioEnergy }) => audioEnergy > 0.0005);
+        await moderator.leave();
+        await inside(each, 2);
+      }),
+    );
+    const late = await Promise.all([room, still].map((each) => each.openGuest('Cid')));
+    guests.push(...late);
+    await sleep(1500); // the sound of an exit is over
+    const energies = async () => (await Promise.all(listeners.map((one) => one.received()))).map((r) => r.audioEnergy);
+    /** What was heard while it happened, in the room with sounds and in the one without. */
+    async function heardWhile(what: () => Promise<unknown>): Promise<[number, number]> {
+      const before = await energies();
+      await what();
+      await sleep(1200);
+      const after = await energies();
+      return [after[0]! - before[0]!, after[1]! - before[1]!];
+    }
+    const all = {
+      quiet: await heardWhile(() => Promise.resolve()),
+      entry: await heardWhile(async () => {
+        await Promise.all(late.map((one) => one.enter()));
+        await Promise.all([inside(room, 3), inside(still, 3)]);
+      }),
+      exit: await heardWhile(async () => {
+        await Promise.all(late.map((one) => one.leave()));
+        await Promise.all([inside(room, 2), inside(still, 2)]);
+      }),
+    };
+    say(`energy with sounds, and without: ${JSON.stringify(all)}`);
+    expect(Math.max(...all.quiet, all.entry[1], all.exit[1])).toBeLessThan(0.0005);
+    expect(Math.min(all.entry[0], all.exit[0])).toBeGreaterThan(0.0005);
+  }, 90_000);
+
+  it('has no picture where it is audio only, and no place for one too many', async () => {
+    const room = await openRoom('small', { audioOnly: true, maxParticipants: 2 });
+    const ann = await enter(room, 'Ann');
+    const ben = await enter(room, 'Ben');
+    const { picture } = await inside(room, 2);
+    expect(picture.items.map(({ observed }) => observed.hasVideo)).toEqual([false, false]);
+    const cid = await enter(room, 'Cid');
+    const { cause } = await watchUntil('the refusal', cid.state, ({ state }) => state === 'failed');
+    await watchUntil('both to hear', ben.received, ({ audioPackets }) => audioPackets > 50);
+    expect((await ann.received()).framesDecoded).toBe(0);
+    expect((await ann.state()).state).toBe('in');
+    say(`one too many: ${cause}`);
+  }, 90_000);
+
+  it('encodes once for all and gives everybody the picture, and less of it to who may have less', async () => {
+    const video = { ...VIDEO, fps: 15, maxKbps: 2000 };
+    const rates: { kbpsIn: number; kbpsOut: number }[] = [];
+    for (const [name, participantKbps] of [
+      ['wide', null],
+      ['narrow', 100],
+    ] as const) {
+      const room = await openRoom(name, { video: { ...video, participantKbps } });
+      const both = [await enter(room, 'Ann'), await enter(room, 'Ben')];
+      await inside(room, 2);
+      for (const guest of both)
+        await watchUntil('a picture', guest.received, ({ framesDecoded }) => framesDecoded > 20);
+      await sleep(4000); // an encoder takes some seconds to find its rate
+      const seen = await Promise.all(both.map((guest) => during(guest, 4000)));
+      for (const { frames } of seen) expect(frames).toBeGreaterThan(20);
+      rates.push(seen[0]!);
+      say(
+        `${name}: ${seen.map(({ frames, kbpsIn, kbpsOut }) => `${frames} frames in 4 s, ${kbpsIn} kbit/s in, ${kbpsOut} out`).join('; ')}`,
+      );
+      await Promise.all(both.map((guest) => guest.leave()));
+    }
+    const [wide, narrow] = rates;
+    expect(narrow!.kbpsIn).toBeLessThan(Math.min(160, wide!.kbpsIn));
+    expect(narrow!.kbpsOut).toBeLessThan(Math.min(160, wide!.kbpsOut));
   }, 90_000);
 });
