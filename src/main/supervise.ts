@@ -1,6 +1,7 @@
 /** The role `supervisor`: takes in what nodes report, one replica for each node, and makes good what no event told. */
 import { createClaimsSweep } from '../domains/calls/claims-sweep';
 import { takeChannelEvent } from '../domains/calls/progress';
+import { settleForgottenAttempts } from '../domains/calls/forgotten-attempts';
 import { compareChannels, settleCallsOfNode, sweepCalls, SWEEP_INTERVAL_MS } from '../domains/calls/reconcile';
 import { compareGrants } from '../domains/grants/over';
 import { createCalibrator } from '../domains/nodes/calibrator';
@@ -30,11 +31,11 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
   const registrations = { db, log };
   const calibrator = createCalibrator({ db, claims, now: Date.now });
   const handlers: StreamHandlers = {
-    async onSnapshot(node, connection, restarted) {
-      if (restarted) {
-        await settleCallsOfNode(reconcile, node.id, 'NODE_DIED');
-        await rooms.takeNodeGone(node.id);
-      }
+    async onRestarted(node, coreUuid) {
+      await settleCallsOfNode(reconcile, node.id, 'NODE_DIED', coreUuid);
+      await rooms.takeNodeGone(node.id);
+    },
+    async onSnapshot(node, connection) {
       await compareGrants({ db }, connection, commandTimeoutMs, new Date());
       await compareRegistrations(registrations, node, connection, commandTimeoutMs);
       await compareChannels(reconcile, node, connection, new Date());
@@ -73,6 +74,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
   const sweep = runEvery('calls and rooms sweep', SWEEP_INTERVAL_MS, logger, async () => {
     if (!(await turn.take())) return;
     const now = new Date();
+    await settleForgottenAttempts(settle, now);
     await sweepCalls({ ...reconcile, queue }, now);
     await expireRegistrations(registrations, now);
     await rooms.sweep(now);

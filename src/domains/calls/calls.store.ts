@@ -138,6 +138,12 @@ export async function markAttemptRang(db: Queryable, callId: string, at: Date): 
     .whereNull('ended_at')
     .whereNull('rang_at')
     .update({ rang_at: at });
+/** Says which process of the node carries the attempt. @returns whether it is still open. */
+export async function noteAttemptCore(db: Queryable, legId: string, coreUuid: string): Promise<boolean> {
+  const open = db('call_attempts').where({ leg_id: legId }).whereNull('ended_at');
+  return (await open.update({ node_core_uuid: coreUuid })) > 0;
+}
+
 }
 
 /** @returns false where the leg is known already. */

@@ -14,7 +14,7 @@ import { callerNameText } from '../../freeswitch/xml';
 import type { NodeLinks } from '../nodes/links';
 import { findNode } from '../nodes/nodes.store';
 import { parseAddress } from './address';
-import { findCall, findLastAttempt, lockCall, type AttemptRow, type CallRow } from './calls.store';
+import { findCall, findLastAttempt, lockCall, noteAttemptCore, type AttemptRow, type CallRow } from './calls.store';
 import { placeCall, type PlaceDeps } from './place';
 import { endCall, settleAttempt } from './settle';
 
@@ -111,11 +111,18 @@ export function dialCommand(call: CallRow, attempt: AttemptRow): ApiCommand {
   });
 }
 
-async function dialAttempt(deps: DialDeps, call: CallRow, attempt: AttemptRow): Promise<void> {
+async function dialAttempt(deps: DialDeps, call: CallRow, placed: AttemptRow): Promise<void> {
+  let attempt = placed;
   let result: Promise<Reply>;
   try {
     const command = dialCommand(call, attempt);
     const connection = await deps.links.reach(attempt.node_id!, REACH_MS);
+    const core = deps.links.coreOf(connection);
+    // The node was started again since it was chosen: what is known of the process before must not end this attempt.
+    if (core !== undefined && core !== attempt.node_core_uuid) {
+      if (!(await noteAttemptCore(deps.db, attempt.leg_id, core))) return;
+      attempt = { ...attempt, node_core_uuid: core };
+    }
     const timeoutMs = call.ring_timeout_seconds * 1000 + ANSWER_MARGIN_MS;
     result = connection.bgapi(command, { jobId: attempt.leg_id, timeoutMs });
   } catch (error) {

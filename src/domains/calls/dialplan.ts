@@ -299,7 +299,9 @@ async function recordPhoneCall(
     if (known) return known.call_id;
     await deps.log.record(async (trx, emit) => {
       await insertCall(trx, row);
-      const leg = { leg_id: request.legId, node_id: node.id, node_name: node.name, node_core_uuid: node.core_uuid };
+      // The asking process says which it is; what we have of the node may be of the one before.
+      const core = request.coreUuid ?? node.core_uuid;
+      const leg = { leg_id: request.legId, node_id: node.id, node_name: node.name, node_core_uuid: core };
       await insertAttempt(trx, { call_id: callId, number: 1, placed_at: now, ...leg });
       const address = row.from_address!;
       await insertLeg(trx, {

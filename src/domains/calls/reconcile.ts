@@ -104,9 +104,16 @@ async function settleChannel(
 /**
  * Settles the calls of a node that is down. Where its process is gone for sure they end now (or ring elsewhere);
  * where it only can't be asked they wait for SILENCE_LIMIT_MS: a cut cable must not end calls that go on behind it.
+ * @param livingCore the core UUID it runs under by now: calls that were placed on that one already go on
  */
-export async function settleCallsOfNode(deps: ReconcileDeps, nodeId: string, cause: string): Promise<void> {
+export async function settleCallsOfNode(
+  deps: ReconcileDeps,
+  nodeId: string,
+  cause: string,
+  livingCore?: string,
+): Promise<void> {
   for (const attempt of await listOpenAttemptsOfNode(deps.db, nodeId)) {
+    if (livingCore !== undefined && attempt.node_core_uuid === livingCore) continue;
     await settleAttempt(deps, attempt.leg_id, attempt.call_id, { cause, at: new Date() });
   }
 }

@@ -27,6 +27,8 @@ export interface NodeLinks {
   connection(nodeId: string): NodeConnection;
   /** Waits for a connection that is just being made. @throws node_unreachable where there is none in time. */
   reach(nodeId: string, timeoutMs: number): Promise<NodeConnection>;
+  /** Which process of the node the connection leads to; undefined where it is none of ours. */
+  coreOf(connection: NodeConnection): string | undefined;
   /** True while the node's connection is up. */
   isUp(nodeId: string): boolean;
   api(nodeId: string, command: ApiCommand): Promise<Reply>;
@@ -58,6 +60,9 @@ export function linkToNode(
     ...handlers,
   });
 }
+
+/** The core UUID: another one after a restart. */
+export const readCore = (): ApiCommand => ({ line: 'global_getvar core_uuid' });
 
 /** What must stay the same for a link to stay. */
 export const linkKey = (node: NodeRow): string => `${node.host}:${node.esl_port}:${node.esl_password_sealed}`;
@@ -111,9 +116,14 @@ export function followNodes(
 
 export function createNodeLinks(settings: LinkSettings): NodeLinks {
   const links = new Map<string, NodeLink>();
+  const cores = new WeakMap<NodeConnection, string>();
   const follower = followNodes(settings.db, settings.logger, (node) => {
     const link = linkToNode(settings, node, {
-      onUp: (connection) => connection.subscribe(['BACKGROUND_JOB'], []),
+      async onUp(connection) {
+        await connection.subscribe(['BACKGROUND_JOB'], []);
+        const { text } = await connection.api(readCore(), { timeoutMs: settings.commandTimeoutMs });
+        cores.set(connection, text.trim());
+      },
       onDown: () => undefined,
     });
     links.set(node.id, link);
@@ -136,6 +146,7 @@ export function createNodeLinks(settings: LinkSettings): NodeLinks {
       while (!links.get(nodeId)?.connection() && Date.now() < until) await sleep(REACH_POLL_MS);
       return connection(nodeId);
     },
+    coreOf: (open) => cores.get(open),
     isUp: (nodeId) => links.get(nodeId)?.connection() !== undefined,
     api: async (nodeId, command) => connection(nodeId).api(command, { timeoutMs: settings.commandTimeoutMs }),
     broadcast(command) {

@@ -10,7 +10,7 @@ import {
   type NodeLink,
 } from '../../freeswitch/esl';
 import type { EventLog } from '../events/events';
-import { followNodes, linkToNode, type LinkSettings } from './links';
+import { followNodes, linkToNode, readCore, type LinkSettings } from './links';
 import { changeNodeState } from './nodes';
 import { findNode, saveReport, updateNode, type NodeRow } from './nodes.store';
 
@@ -44,7 +44,9 @@ export interface HeldStream {
 /** What the other rooms do with a node's reports. Every method may be called twice with the same: it must not matter. */
 export interface StreamHandlers {
   /** After every (re)connect, before any event: compare what is with what is known. */
-  onSnapshot(node: NodeRow, connection: NodeConnection, restarted: boolean): Promise<void>;
+  onSnapshot(node: NodeRow, connection: NodeConnection): Promise<void>;
+  /** The node is up under another core UUID than it had: what it had is gone. Before the new one is written down. */
+  onRestarted(node: NodeRow, coreUuid: string): Promise<void>;
   onEvent(node: NodeRow, event: NodeEvent): Promise<void>;
   /** A HEARTBEAT, after it was saved. */
   onReport?(node: NodeRow, report: HeartbeatEvent): Promise<void>;
@@ -155,9 +157,10 @@ function openStream(settings: StreamSettings, node: NodeRow): { link: NodeLink; 
   async function reportUp(connection: NodeConnection, coreUuid: string): Promise<void> {
     const known = await findNode(db, node.id);
     if (!known) return;
-    const restarted = known.core_uuid !== null && known.core_uuid !== coreUuid;
+    // Where this breaks off, the next to connect finds the old one still written, and does it again.
+    if (known.core_uuid !== null && known.core_uuid !== coreUuid) await handlers.onRestarted(known, coreUuid);
     await updateNode(db, node.id, ['joining', 'serving', 'draining', 'down'], { core_uuid: coreUuid });
-    await handlers.onSnapshot({ ...known, core_uuid: coreUuid }, connection, restarted);
+    await handlers.onSnapshot({ ...known, core_uuid: coreUuid }, connection);
     const state = known.drain_deadline_at ? 'draining' : 'serving';
     await changeNodeState(settings, node.id, ['joining', 'down'], {
       state,
@@ -205,7 +208,7 @@ function openStream(settings: StreamSettings, node: NodeRow): { link: NodeLink; 
         else early.push(event);
       });
       await connection.subscribe(SUBSCRIPTION.events, SUBSCRIPTION.subclasses);
-      const core = await connection.api({ line: 'global_getvar core_uuid' }, { timeoutMs: settings.commandTimeoutMs });
+      const core = await connection.api(readCore(), { timeoutMs: settings.commandTimeoutMs });
       sequence.add(async () => {
         if (connection.isOpen) await reportUp(connection, core.text.trim());
       });

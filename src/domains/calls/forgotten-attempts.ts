@@ -1,0 +1,34 @@
+/** Settles attempts whose leg is known to be over, and which nothing has settled: whoever learnt of the end died, or was too early. */
+import type { Queryable } from '../../infra/db';
+import { settleAttempt, type SettleDeps } from './settle';
+
+/** The end of a leg and that of its attempt are written one after the other. */
+const GRACE_MS = 5000;
+
+interface Forgotten {
+  leg_id: string;
+  call_id: string;
+  hangup_cause: string | null;
+  ended_at: Date;
+}
+
+async function listForgotten(db: Queryable, before: Date): Promise<Forgotten[]> {
+  return (await db('calls as c')
+    .join('call_attempts as a', 'a.call_id', 'c.id')
+    .join('legs as l', 'l.id', 'a.leg_id')
+    .whereNot('c.state', 'ended')
+    .whereNull('a.ended_at')
+    .where('l.state', 'ended')
+    .where('l.ended_at', '<', before)
+    .select('a.leg_id', 'a.call_id', 'l.hangup_cause', 'l.ended_at')) as Forgotten[];
+}
+
+/** @returns how many there were */
+export async function settleForgottenAttempts(deps: SettleDeps, now: Date): Promise<number> {
+  const forgotten = await listForgotten(deps.db, new Date(now.getTime() - GRACE_MS));
+  for (const { leg_id: legId, call_id: callId, hangup_cause: cause, ended_at: at } of forgotten) {
+    await settleAttempt(deps, legId, callId, { cause: cause ?? 'NODE_UNKNOWN', at });
+  }
+  if (forgotten.length > 0) deps.logger.warn({ count: forgotten.length }, 'attempts whose leg was over were settled');
+  return forgotten.length;
+}
