@@ -27,6 +27,8 @@ import { SwitchyardError } from '../errors';
 
 export interface EntranceDeps extends DialplanDeps, Pick<NodeDeps, 'joinToken'> {
   heartbeatSeconds: number;
+  /** Told of each answer, by the kind of the question. */
+  countXmlAnswer?: (kind: string) => void;
   /** Whose passwords are checked: users and grants (createLogins); users only where it is left out. */
   logins?: Pick<Directory, 'findUser' | 'readFresh'>;
   /** Told when a node has just entered, so that it is connected to at once. */
@@ -165,7 +167,10 @@ function answerXml(
         const isPassword = question.kind === 'user' && question.purpose !== 'user_call';
         if (isPassword && !(node instanceof Promise)) {
           const user = (deps.logins ?? deps.directory).readFresh(question.username, question.domain);
-          if (user !== undefined) return send(response, answerUser(deps, node, question, user ?? undefined));
+          if (user !== undefined) {
+            deps.countXmlAnswer?.('user_cached');
+            return send(response, answerUser(deps, node, question, user ?? undefined));
+          }
         }
         answerLater(deps, node, question, request, response).catch(fail);
       } catch (error) {
@@ -183,7 +188,9 @@ async function answerLater(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  send(response, await answerQuestion(deps, await node, question, request));
+  const xml = await answerQuestion(deps, await node, question, request);
+  deps.countXmlAnswer?.(question.kind);
+  send(response, xml);
 }
 
 function send(response: ServerResponse, xml: string): void {

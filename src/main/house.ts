@@ -6,6 +6,7 @@ import { answerCall } from '../domains/calls/progress';
 import { openGrants } from '../domains/grants/open';
 import { createCanaries } from '../domains/nodes/canaries';
 import { createClaims } from '../domains/nodes/claims';
+import { registerGauges } from '../domains/nodes/gauges';
 import { reportLimitMs } from '../domains/nodes/limits';
 import { createNodeLinks } from '../domains/nodes/links';
 import { createPoolPicture } from '../domains/nodes/pool';
@@ -19,6 +20,7 @@ import { createRunningRooms } from '../domains/rooms/running';
 import { createDirectory } from '../domains/users/directory';
 import type { Logger } from '../infra/logger';
 import type { Caller } from '../infra/route';
+import { createMetrics } from '../infra/metrics';
 import { createQueue } from '../infra/queues';
 import { createBlockingRedis } from '../infra/redis';
 import type { Stops, Stores } from './stores';
@@ -37,7 +39,9 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
   const links = createNodeLinks(linkSettings);
   stops.push(() => links.stop());
 
-  const settle = { db, log, logger, claims, links };
+  const metrics = createMetrics();
+  registerGauges(metrics.registry, { db, claims, now: Date.now });
+  const settle = { db, log, logger, claims, links, countOrphan: metrics.countOrphan };
   const hold = {
     db,
     claims,
@@ -46,6 +50,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     policy: config.placementPolicy,
     minIdleCpuPercent: config.nodeMinIdleCpuPercent,
     random: Math.random,
+    observePlacement: metrics.observePlacement,
   };
   const queueConnection = createBlockingRedis(config.redisUrl, logger);
   stops.push(() => queueConnection.disconnect());
@@ -58,6 +63,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
   stops.push(() => stopping.abort());
   const canaries = createCanaries({
     ...settle,
+    countCanary: metrics.countCanary,
     redis,
     prefix,
     secretKey,
@@ -161,6 +167,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     queue,
     calls,
     stopping,
+    metrics,
     canaries,
     rooms,
     steering,

@@ -1,5 +1,4 @@
 /** The role `api`: REST, the numbered log for its readers, and the doors through which nodes ask. */
-import { Registry } from 'prom-client';
 import { ensureBootstrapKey } from '../domains/api-keys/api-keys';
 import { apiKeysRoutes } from '../domains/api-keys/api-keys.routes';
 import { callRoutes } from '../domains/calls/calls.routes';
@@ -48,6 +47,7 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     claims,
     calls,
     canaries,
+    metrics,
     findDomain,
   } = house;
   const { db, redis, hub, log, keyRing } = house.stores;
@@ -97,7 +97,7 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
       ),
       redis: redis.status === 'ready',
     }),
-    metrics: new Registry(),
+    metrics: metrics.registry,
     logger,
     version: '0.2.0',
     publicUrl: config.publicUrl,
@@ -112,6 +112,7 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     logins: grants.loginsBeside(directory),
     joinToken: config.nodeJoinToken,
     heartbeatSeconds: config.heartbeatSeconds,
+    countXmlAnswer: metrics.countXmlAnswer,
     onNodeSeen,
   });
   const uploads = createRecordingEntrance(recordings.deps);

@@ -1,6 +1,7 @@
 /** Ends attempts and calls, each once: whoever learns of an end first settles it, the others find it settled. */
 import type { Db, Trx } from '../../infra/db';
 import type { Logger } from '../../infra/logger';
+import type { CountOrphan } from '../../infra/metrics';
 import type { EventLog } from '../events/events';
 import type { EventDraft } from '../events/events.store';
 import { killChannel } from '../../freeswitch/esl';
@@ -24,6 +25,8 @@ export interface SettleDeps {
   logger: Logger;
   claims: Claims;
   links: Pick<NodeLinks, 'api'>;
+  /** Told of what was found on one side only, and settled. */
+  countOrphan?: CountOrphan;
 }
 
 export type Emit = (draft: EventDraft) => void;

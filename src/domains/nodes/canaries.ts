@@ -18,6 +18,7 @@ export interface CanariesDeps extends HealthDeps {
   redis: Redis;
   prefix: string;
   secretKey: Buffer;
+  countCanary?: (ok: boolean) => void;
   /** Answers in [0, 1). */
   random: () => number;
   /** Aborts what is under way when Switchyard stops. */
@@ -59,7 +60,9 @@ export function createCanaries(deps: CanariesDeps): Canaries {
     const toneHz = LOWEST_HZ + Math.floor(deps.random() * (HIGHEST_HZ - LOWEST_HZ));
     const name = nameCanary(deps.secretKey, node.id, toneHz, Date.now());
     const connection = await deps.links.reach(node.id, REACH_MS);
-    return makeCanaryCall({ connection, name, toneHz, signal });
+    const result = await makeCanaryCall({ connection, name, toneHz, signal });
+    deps.countCanary?.(result.ok);
+    return result;
   }
 
   async function inTurn<T>(node: NodeRow, work: () => Promise<T>): Promise<T> {

@@ -16,6 +16,8 @@ export interface HoldDeps {
   /** PLACEMENT_POLICY; least_loaded where it is left out. */
   policy?: PolicyName;
   random: () => number;
+  /** Told how long a choice took, claim included. */
+  observePlacement?: (seconds: number, found: boolean) => void;
 }
 
 export interface HoldRequest {
@@ -40,6 +42,13 @@ export interface Held {
  * read again for what a claim doesn't know: that the node drains, or is gone. "No node" is only said of an exact one.
  */
 export async function holdNode(deps: HoldDeps, request: HoldRequest): Promise<Held> {
+  const began = performance.now();
+  const held = await findAndHold(deps, request);
+  deps.observePlacement?.((performance.now() - began) / 1000, held.node !== undefined);
+  return held;
+}
+
+async function findAndHold(deps: HoldDeps, request: HoldRequest): Promise<Held> {
   const refused = new Map<string, Rejection>();
   let exact = false;
   for (;;) {

@@ -47,3 +47,16 @@ export async function countBusiness(db: Queryable): Promise<Map<string, NodeBusi
 
 export const businessOf = (found: Map<string, NodeBusiness>, nodeId: string): NodeBusiness =>
   found.get(nodeId) ?? NOTHING;
+
+/** state → how many rows of the table are in it, of these states. */
+export async function countByState(
+  db: Queryable,
+  table: 'calls' | 'sessions' | 'participants',
+  states: readonly string[],
+): Promise<Map<string, number>> {
+  const rows = (await db(table).whereIn('state', states).groupBy('state').select('state').count('* as count')) as {
+    state: string;
+    count: string;
+  }[];
+  return new Map(rows.map((row) => [row.state, Number(row.count)]));
+}

@@ -1,0 +1,58 @@
+/** The figures of one replica that others count in: made once, so that every part adds to the same registry. */
+import { Counter, Histogram, Registry } from 'prom-client';
+
+/** What reconciliation found on one side and missed on the other. */
+export const ORPHAN_KINDS = [
+  'channel', // a node has it, and no live call
+  'row', // a live leg that its node does not have
+  'zombie', // a call that was answered too long ago
+  'claim', // capacity held for nothing
+  'lease', // a room held by no living session
+  'session', // a live room that its node does not have
+  'member', // in a room on one side only
+  'twin', // a room on a node that must not run it
+  'attempt', // over, and nobody had said so
+] as const;
+export type OrphanKind = (typeof ORPHAN_KINDS)[number];
+
+/** Told wherever one is found and settled. */
+export type CountOrphan = (kind: OrphanKind, count?: number) => void;
+
+export interface Metrics {
+  registry: Registry;
+  countOrphan: CountOrphan;
+  /** A node's event was taken in. @param kind of few words: channel, room, heartbeat … */
+  countNodeEvent(kind: string): void;
+  /** A node's question was answered. */
+  countXmlAnswer(kind: string): void;
+  /** From the wish for a node to the node, or to "none". */
+  observePlacement(seconds: number, found: boolean): void;
+  countCanary(ok: boolean): void;
+}
+
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const counter = (name: string, help: string, label: string) =>
+    new Counter({ name: `switchyard_${name}`, help, labelNames: [label], registers });
+  const orphans = counter('orphans_total', 'Found on one side and missing on the other, and settled.', 'kind');
+  for (const kind of ORPHAN_KINDS) orphans.inc({ kind }, 0); // so that a rise from none is seen
+  const nodeEvents = counter('node_events_total', 'Events of nodes taken in by this replica.', 'kind');
+  const xmlAnswers = counter('xml_answers_total', "Nodes' questions answered by this replica.", 'kind');
+  const canaries = counter('canaries_total', 'Synthetic calls by this replica.', 'result');
+  const placements = new Histogram({
+    name: 'switchyard_placement_seconds',
+    help: 'Time to choose and claim a node.',
+    labelNames: ['result'],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5],
+    registers,
+  });
+  return {
+    registry,
+    countOrphan: (kind, count = 1) => orphans.inc({ kind }, count),
+    countNodeEvent: (kind) => nodeEvents.inc({ kind }),
+    countXmlAnswer: (kind) => xmlAnswers.inc({ kind }),
+    observePlacement: (seconds, found) => placements.observe({ result: found ? 'placed' : 'no_node' }, seconds),
+    countCanary: (ok) => canaries.inc({ result: ok ? 'ok' : 'failed' }),
+  };
+}
