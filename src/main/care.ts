@@ -1,5 +1,6 @@
 /** What the replica that holds a node's stream does for it beside taking in events: looks at its health, sends canaries, compares again. */
 import { compareChannels } from '../domains/calls/reconcile';
+import { endStrays } from '../domains/calls/strays';
 import { watchHealth } from '../domains/nodes/probe';
 import type { NodeRow } from '../domains/nodes/nodes.store';
 import type { HeldStream } from '../domains/nodes/stream';
@@ -8,6 +9,9 @@ import type { House } from './house';
 
 /** How often a node is compared while all seems well: what no event told of is settled at the second look. */
 const COMPARE_MS = 5000;
+
+/** Channels without a call are rare, and each has to be asked: in every so many comparisons. */
+const STRAYS_EVERY = 4;
 
 /** @returns what ends it */
 export function careForNode(house: House, node: NodeRow, stream: HeldStream): Schedule {
@@ -29,6 +33,7 @@ function compareAgain({ config, logger, rooms, settle }: House, node: NodeRow, s
   const deps = { ...settle, commandTimeoutMs: config.nodeCommandTimeoutMs };
   const legs = new Set<string>();
   const members = new Set<string>();
+  let looks = 0;
   return runEvery(`comparing ${node.name}`, COMPARE_MS, logger, () => {
     const connection = stream.connection();
     // In its turn: events that are taken in already are not looked for again.
@@ -36,6 +41,7 @@ function compareAgain({ config, logger, rooms, settle }: House, node: NodeRow, s
       if (!connection?.isOpen) return;
       await compareChannels(deps, node, connection, new Date(), legs);
       await rooms.compare(node, connection, members);
+      if (looks++ % STRAYS_EVERY === 0) await endStrays(deps, node, connection, new Date());
     });
     return Promise.resolve();
   });

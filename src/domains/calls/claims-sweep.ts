@@ -14,7 +14,9 @@ const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 /** Between two looks; longer than any call takes to be written after its claim. */
 const LOOK_EVERY_MS = 15_000;
 
-export function createClaimsSweep(deps: Pick<SettleDeps, 'db' | 'logger'> & { claims: Claims }): ClaimsSweep {
+export function createClaimsSweep(
+  deps: Pick<SettleDeps, 'db' | 'logger' | 'countOrphan'> & { claims: Claims },
+): ClaimsSweep {
   let suspects = new Set<string>();
   let lastMs = 0;
   return {
@@ -38,6 +40,7 @@ export function createClaimsSweep(deps: Pick<SettleDeps, 'db' | 'logger'> & { cl
         }
       }
       suspects = idle;
+      if (released > 0) deps.countOrphan?.('claim', released);
       if (released > 0) deps.logger.warn({ released }, 'claims of nothing that lives were given back');
       return released;
     },

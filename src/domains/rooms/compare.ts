@@ -1,5 +1,5 @@
 /** Brings rooms and nodes together again: after a reconnect, after a node's death or drain, and by a sweep. */
-import { listRooms, parseRooms, type NodeConnection } from '../../freeswitch/esl';
+import { hangUpMember, listRooms, parseRooms, type NodeConnection, type RoomMember } from '../../freeswitch/esl';
 import type { EventDraft } from '../events/events.store';
 import { findNode, type NodeRow } from '../nodes/nodes.store';
 import { dissolve, markIn, markLeft, markLive, observeMember, type ParticipantDeps } from './participants';
@@ -10,6 +10,7 @@ import {
   listParticipants,
   type ParticipantRow,
 } from './participants.store';
+import { sweepLeases } from './leases-sweep';
 import { draftParticipantEvent, draftSessionEvent } from './room-events';
 import { findRoom } from './rooms.store';
 import { endEmptySession, endSession, listAwaited, placeSession, type Opened } from './sessions';
@@ -53,7 +54,10 @@ export async function compareRooms(
   for (const session of await listLivingSessions(deps.db, node.id)) {
     const room = rooms.get(session.id);
     if (!room) {
-      if (session.state === 'live' && isSure(session.id)) await endEmptySession(deps, session.id, now);
+      if (session.state === 'live' && isSure(session.id)) {
+        deps.countOrphan?.('session');
+        await endEmptySession(deps, session.id, now);
+      }
       continue;
     }
     await markLive(deps, node, session.id, room.conferenceUuid, now);
@@ -62,11 +66,12 @@ export async function compareRooms(
       const participant = await findParticipantOfLeg(deps.db, member.legId);
       const at = new Date(now.getTime() - member.joinedSecondsAgo * 1000);
       if (participant) await markIn(deps, session, participant, member.memberId, at, observeMember(member));
+      else if (member.joinedSecondsAgo * 1000 >= YOUNG_MS && isSure(member.legId)) await turnOut(deps, session, member);
     }
     for (const participant of await listParticipants(deps.db, session.id)) {
       if (participant.state !== 'in' || (participant.leg_id && seen.has(participant.leg_id))) continue;
       if (now.getTime() - (participant.joined_at ?? now).getTime() < YOUNG_MS) continue;
-      if (isSure(`${participant.leg_id ?? ''} ${participant.id}`)) await markLeft(deps, participant, now, 'lost');
+      if (isSure(`${participant.leg_id ?? ''} ${participant.id}`)) await missed(deps, participant, now);
     }
   }
   for (const room of rooms.values()) {
@@ -76,6 +81,18 @@ export async function compareRooms(
   }
   suspects?.clear();
   for (const what of found) suspects?.add(what);
+}
+
+/** Somebody whose leaving no event told. */
+async function missed(deps: CompareDeps, participant: ParticipantRow, now: Date): Promise<void> {
+  if (await markLeft(deps, participant, now, 'lost')) deps.countOrphan?.('member');
+}
+
+/** Nobody gets in without an answer of ours, which writes the row first: this one's row is over, or was never there. */
+async function turnOut(deps: CompareDeps, session: SessionRow, member: RoomMember): Promise<void> {
+  deps.countOrphan?.('member');
+  deps.logger.warn({ sessionId: session.id, leg: member.legId }, 'ends a member nobody knows');
+  await deps.links.api(session.node_id!, hangUpMember(session.id, member.memberId)).catch(() => undefined);
 }
 
 /** The node is gone for sure, or drained to its deadline: its rooms go on elsewhere, and everybody is told where. */
@@ -149,5 +166,6 @@ export async function sweepSessions(deps: CompareDeps, now: Date): Promise<void>
     const isNeeded = async () => (await findSession(deps.db, session.id))?.state !== 'ended';
     await deps.claims.keep(node.id, session.id, Number(session.units), now.getTime(), isNeeded).catch(() => undefined);
   }
+  await sweepLeases(deps, now);
   await forgetAway(deps.db, new Date(now.getTime() - AWAY_LIMIT_MS));
 }

@@ -60,6 +60,7 @@ async function takeCreated(deps: ParticipantDeps, node: NodeRow, event: RoomEven
 
 /** A twin: its node was cut off, or late. The lease's owner is the only one that may run the room. */
 export async function dissolve(deps: SessionDeps, node: NodeRow, sessionId: string): Promise<void> {
+  deps.countOrphan?.('twin');
   deps.logger.warn({ node: node.name, sessionId }, 'ends a room that its node may not run any more');
   const session = await findSession(deps.db, sessionId);
   if (session) await emptyRoom(deps, { ...session, node_id: node.id });
@@ -107,6 +108,7 @@ async function takeMember(deps: ParticipantDeps, node: NodeRow, event: RoomEvent
   const participant = await findParticipantOfLeg(deps.db, event.legId);
   if (!participant || participant.session_id !== session.id) {
     // Nobody gets in without an answer of ours, which writes the row first.
+    deps.countOrphan?.('member');
     deps.logger.warn({ node: node.name, sessionId: session.id, leg: event.legId }, 'ends a member nobody let in');
     await deps.links.api(node.id, hangUpMember(session.id, memberId)).catch(() => undefined);
     return;

@@ -135,3 +135,20 @@ export async function updateSession(
     .returning('*')) as SessionRow[];
   return rows[0];
 }
+
+/** Clears leases whose session is over or not there. @returns the rooms they were of */
+export async function clearIdleLeases(db: Queryable): Promise<string[]> {
+  const living = db('sessions').whereRaw('sessions.id = leases.session_id').whereNot('state', 'ended').select('id');
+  const rows = (await db('leases')
+    .whereNotNull('session_id')
+    .whereNotExists(living)
+    .update({ node_id: null, session_id: null })
+    .returning('room_id')) as { room_id: string }[];
+  return rows.map((row) => row.room_id);
+}
+
+/** Living sessions whose room is held by another one, or by none. */
+export async function listWithoutLease(db: Queryable): Promise<SessionRow[]> {
+  const own = db('leases').whereRaw('leases.session_id = sessions.id').select('room_id');
+  return (await db('sessions').whereNot('state', 'ended').whereNotExists(own)) as SessionRow[];
+}

@@ -2,6 +2,7 @@
 import { SwitchyardError } from '../../errors';
 import { createId } from '../../infra/ids';
 import type { Logger } from '../../infra/logger';
+import type { CountOrphan } from '../../infra/metrics';
 import type { Trx } from '../../infra/db';
 import { hangUpMember } from '../../freeswitch/esl';
 import type { EventLog } from '../events/events';
@@ -30,6 +31,8 @@ export interface SessionDeps extends HoldDeps {
   logger: Logger;
   links: Pick<NodeLinks, 'api'>;
   hooks: RoomHooksOwner;
+  /** Told of what was found on one side only, and settled. */
+  countOrphan?: CountOrphan;
   /** Capacity one session of the room takes on its node. */
   unitsOf: (room: RoomRow) => number;
   /** Whether the room is locked from the start. */

@@ -113,6 +113,10 @@ export const flushRegistrationsOf = (profile: string, username: string, domain: 
 export const setVariable = (legId: string, name: string, value: string): ApiCommand =>
   command('uuid_setvar', leg(legId), assertToken(name, 'variable name'), escapeArgument(value, name));
 
+/** Answers the value alone, or `_undef_`; `-ERR` where there is no such channel. */
+export const readVariable = (legId: string, name: string): ApiCommand =>
+  command('uuid_getvar', leg(legId), assertToken(name, 'variable name'));
+
 export const parkChannel = (legId: string): ApiCommand => command('uuid_park', leg(legId));
 export const holdChannel = (legId: string): ApiCommand => command('uuid_hold', leg(legId));
 export const unholdChannel = (legId: string): ApiCommand => command('uuid_hold off', leg(legId));
