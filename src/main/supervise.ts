@@ -1,5 +1,6 @@
 /** The role `supervisor`: takes in what nodes report, one replica for each node, and makes good what no event told. */
 import { createClaimsSweep } from '../domains/calls/claims-sweep';
+import { endZombies } from '../domains/calls/zombies';
 import { takeChannelEvent } from '../domains/calls/progress';
 import { settleForgottenAttempts } from '../domains/calls/forgotten-attempts';
 import { compareChannels, settleCallsOfNode, sweepCalls, SWEEP_INTERVAL_MS } from '../domains/calls/reconcile';
@@ -20,11 +21,12 @@ import { careForNode } from './care';
 import type { House } from './house';
 import type { Stops } from './stores';
 
+const HOUR_MS = 3_600_000;
 /** Another replica sweeps when this one has not for so long. */
 const SWEEP_TURN_MS = 2 * SWEEP_INTERVAL_MS + 500;
 
 export function startSupervisor(house: House, stops: Stops): NodeStreams {
-  const { config, logger, settle, rooms, steering, recordings, relays, claims, queue } = house;
+  const { config, logger, settle, rooms, steering, recordings, relays, claims, queue, metrics } = house;
   const { db, log, redis } = house.stores;
   const commandTimeoutMs = config.nodeCommandTimeoutMs;
   const reconcile = { ...settle, commandTimeoutMs };
@@ -45,6 +47,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
       await relays.compareRelays(node, connection);
     },
     async onEvent(node, event) {
+      metrics.countNodeEvent(event.type);
       if (event.type === 'channel') {
         await takeChannelEvent(settle, node, event);
         await rooms.takeChannelEvent(event);
@@ -58,7 +61,10 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
       if (event.type === 'registered') await takeRegistered(registrations, node, event);
       if (event.type === 'unregistered') await takeUnregistered(registrations, node, event);
     },
-    onReport: (node, report) => calibrator.takeReport(node.id, report.idleCpuPercent),
+    async onReport(node, report) {
+      metrics.countNodeEvent(report.type);
+      await calibrator.takeReport(node.id, report.idleCpuPercent);
+    },
     onHeld: (node, stream) => careForNode(house, node, stream),
     async onDown(node, reason) {
       await rooms.takeNodeGone(node.id);
@@ -76,6 +82,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
     const now = new Date();
     await settleForgottenAttempts(settle, now);
     await sweepCalls({ ...reconcile, queue }, now);
+    await endZombies(settle, now, config.maxCallHours * HOUR_MS);
     await expireRegistrations(registrations, now);
     await rooms.sweep(now);
     await claimsSweep.run(now).catch(() => undefined); // while Redis is away there are none

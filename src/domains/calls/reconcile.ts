@@ -55,6 +55,7 @@ export async function compareChannels(
 /** The leg ended unseen. Its CDR, where it came, has said how; else the call is lost with what is known. */
 async function settleMissingLeg(deps: ReconcileDeps, leg: LegRow, now: Date): Promise<void> {
   if (now.getTime() - leg.created_at.getTime() < YOUNG_MS) return;
+  deps.countOrphan?.('row');
   const attempt = await findLastAttempt(deps.db, leg.call_id);
   if (attempt?.leg_id === leg.id && !attempt.ended_at) {
     await settleAttempt(deps, leg.id, leg.call_id, { cause: 'NODE_UNKNOWN', at: now });
@@ -77,6 +78,8 @@ async function settleChannel(
   const call = await findCall(deps.db, channel.callId!);
   if (!call || call.state === 'ended') {
     deps.logger.warn({ node: node.name, leg: channel.legId, callId: channel.callId }, 'ends a channel without a call');
+    // One that was told to end just now is no orphan, only slow.
+    if (now.getTime() - (call?.ended_at?.getTime() ?? 0) >= YOUNG_MS) deps.countOrphan?.('channel');
     await connection.api(killChannel(channel.legId, 'NORMAL_CLEARING'), { timeoutMs: deps.commandTimeoutMs });
     return;
   }
