@@ -11,6 +11,11 @@ export type Queryable = Knex | Knex.Transaction;
 const ignore = (): void => undefined;
 const CONNECT_TIMEOUT_MS = 2000;
 const STATEMENT_TIMEOUT_MS = 10_000;
+/**
+ * A replica that stands still in the middle of a transaction (its machine is paused) holds the head of the log, and with
+ * it every other replica, until Postgres ends that transaction. None of ours waits for anything but the database.
+ */
+const IDLE_IN_TRANSACTION_MS = 3000;
 
 export function createDb(databaseUrl: string, poolSize: number): Db {
   return knex({
@@ -20,6 +25,7 @@ export function createDb(databaseUrl: string, poolSize: number): Db {
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       statement_timeout: STATEMENT_TIMEOUT_MS,
       query_timeout: STATEMENT_TIMEOUT_MS + 1000,
+      idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
       keepAlive: true,
     },
     pool: { min: 0, max: poolSize, acquireTimeoutMillis: CONNECT_TIMEOUT_MS + 1000, idleTimeoutMillis: 30_000 },
@@ -48,7 +54,7 @@ const UNREACHABLE = new Set(['ECONNREFUSED', 'ECONNRESET', 'ETIMEDOUT', 'EPIPE',
 export function isUnreachable(error: unknown): boolean {
   if (typeof error !== 'object' || error === null) return false;
   const { code, name, message } = error as { code?: unknown; name?: unknown; message?: unknown };
-  if (typeof code === 'string' && (UNREACHABLE.has(code) || code.startsWith('08') || /^57P0[123]$/.test(code)))
+  if (typeof code === 'string' && (UNREACHABLE.has(code) || code.startsWith('08') || /^(57P0[123]|25P03)$/.test(code)))
     return true;
   return (
     name === 'KnexTimeoutError' ||

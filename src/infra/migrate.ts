@@ -23,6 +23,7 @@ export async function migrateDb(db: Db): Promise<void> {
   const folder = join(__dirname, '..', '..', 'migrations');
   await db.transaction(async (trx) => {
     // Held by this connection until the end, also if we die; another replica waits here and finds nothing to do.
+    await trx.raw('set local idle_in_transaction_session_timeout = 0'); // the work is done by another connection
     await trx.raw('select pg_advisory_xact_lock(727274)');
     await db.migrate.latest({ migrationSource: listMigrations(folder) });
   });
