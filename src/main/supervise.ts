@@ -3,7 +3,8 @@ import { createClaimsSweep } from '../domains/calls/claims-sweep';
 import { endZombies } from '../domains/calls/zombies';
 import { takeChannelEvent } from '../domains/calls/progress';
 import { settleForgottenAttempts } from '../domains/calls/forgotten-attempts';
-import { compareChannels, settleCallsOfNode, sweepCalls, SWEEP_INTERVAL_MS } from '../domains/calls/reconcile';
+import { compareChannels, settleCallsOfNode, SWEEP_INTERVAL_MS } from '../domains/calls/reconcile';
+import { createCallSweep } from '../domains/calls/sweep';
 import { compareGrants } from '../domains/grants/over';
 import { createCalibrator } from '../domains/nodes/calibrator';
 import { listNodeRows } from '../domains/nodes/nodes.store';
@@ -76,12 +77,13 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
   const streams = createNodeStreams({ ...house.linkSettings, redis, prefix: config.redisPrefix, log, handlers });
   stops.push(() => streams.stop());
   const claimsSweep = createClaimsSweep({ ...settle, claims });
+  const calls = createCallSweep({ ...reconcile, queue });
   const turn = createTurn(redis, `${config.redisPrefix}:sweep`, SWEEP_TURN_MS);
   const sweep = runEvery('calls and rooms sweep', SWEEP_INTERVAL_MS, logger, async () => {
     if (!(await turn.take())) return;
     const now = new Date();
     await settleForgottenAttempts(settle, now);
-    await sweepCalls({ ...reconcile, queue }, now);
+    await calls.step(now);
     await endZombies(settle, now, config.maxCallHours * HOUR_MS);
     await expireRegistrations(registrations, now);
     await rooms.sweep(now);

@@ -1,5 +1,6 @@
 /** The SQL of calls, attempts and legs. Every change of a state names the states it may come from. */
 import type { Queryable } from '../../infra/db';
+import { shortenConsidered } from '../nodes/considered';
 import type { Considered } from '../nodes/pick';
 import type { CallOutcome, CallState } from './outcome';
 
@@ -90,6 +91,11 @@ export async function listCallRows(
   return (await query) as CallRow[];
 }
 
+export async function listLiveCallIds(db: Queryable, ids: readonly string[]): Promise<Set<string>> {
+  const rows = (await db('calls').whereIn('id', ids).whereNot('state', 'ended').select('id')) as { id: string }[];
+  return new Set(rows.map((row) => row.id));
+}
+
 /** @returns whether the call was in one of `expected` and is now as asked. */
 export async function updateCall(
   db: Queryable,
@@ -132,18 +138,18 @@ export async function closeAttempt(
   return (await db('call_attempts').where({ leg_id: legId }).whereNull('ended_at').update(change)) > 0;
 }
 
-export async function markAttemptRang(db: Queryable, callId: string, at: Date): Promise<void> {
-  await db('call_attempts')
-    .where({ call_id: callId })
-    .whereNull('ended_at')
-    .whereNull('rang_at')
-    .update({ rang_at: at });
 /** Says which process of the node carries the attempt. @returns whether it is still open. */
 export async function noteAttemptCore(db: Queryable, legId: string, coreUuid: string): Promise<boolean> {
   const open = db('call_attempts').where({ leg_id: legId }).whereNull('ended_at');
   return (await open.update({ node_core_uuid: coreUuid })) > 0;
 }
 
+export async function markAttemptRang(db: Queryable, callId: string, at: Date): Promise<void> {
+  await db('call_attempts')
+    .where({ call_id: callId })
+    .whereNull('ended_at')
+    .whereNull('rang_at')
+    .update({ rang_at: at });
 }
 
 /** @returns false where the leg is known already. */
@@ -193,11 +199,14 @@ export interface PlacementRow {
   node_name: string | null;
   policy: string;
   considered: Considered[];
+  /** Nodes that were considered too, and are not among them. */
+  left_out: number;
 }
 
-export async function savePlacement(db: Queryable, row: PlacementRow): Promise<void> {
+export async function savePlacement(db: Queryable, row: Omit<PlacementRow, 'left_out'>): Promise<void> {
+  const { kept, leftOut } = shortenConsidered(row.considered, row.node_id);
   await db('placements')
-    .insert({ ...row, considered: JSON.stringify(row.considered) })
+    .insert({ ...row, considered: JSON.stringify(kept), left_out: leftOut })
     .onConflict(['call_id', 'attempt'])
     .merge();
 }

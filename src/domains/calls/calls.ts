@@ -12,6 +12,7 @@ import {
   type ApiCommand,
 } from '../../freeswitch/esl';
 import type { NodeLinks } from '../nodes/links';
+import { explainLeftOut } from '../nodes/considered';
 import { explainChoice } from '../nodes/pick';
 import { findRoomByName } from '../rooms/rooms.store';
 import type { Directory } from '../users/directory';
@@ -196,7 +197,7 @@ export async function explainPlacement(deps: CallDeps, id: string, domainId: str
       policy: p.policy,
       node: p.node_name,
       considered: p.considered,
-      explanation: explainChoice(p.policy, p.considered, p.node_id),
+      explanation: [...explainChoice(p.policy, p.considered, p.node_id), ...explainLeftOut(p.left_out)],
     })),
   };
 }

@@ -36,12 +36,29 @@ export async function takeChannelEvent(deps: SettleDeps, node: NodeRow, event: C
     await endLeg(deps, node, callId, known, event);
     return;
   }
+  if (known && !movesLeg(known, event)) return;
   await deps.log.record(async (trx, emit) => {
     const call = await lockCall(trx, callId);
     if (!call || call.state === 'ended') return;
-    const leg = await ensureLeg(trx, emit, call, node, event);
+    const leg = known ?? (await ensureLeg(trx, emit, call, node, event));
     await moveLeg(trx, emit, call, leg, event);
   });
+}
+
+/** Most events tell nothing new of a leg that is known: they cost one look, and no transaction. */
+export function movesLeg(known: Pick<LegRow, 'state'>, event: Pick<ChannelEvent, 'phase'>): boolean {
+  switch (event.phase) {
+    case 'progress':
+    case 'progress_media':
+      return known.state === 'placing';
+    case 'answered':
+      return known.state === 'placing' || known.state === 'ringing';
+    case 'held':
+    case 'unheld':
+      return true;
+    default:
+      return false;
+  }
 }
 
 async function ensureLeg(trx: Trx, emit: Emit, call: CallRow, node: NodeRow, event: ChannelEvent): Promise<LegRow> {
@@ -109,10 +126,10 @@ async function endLeg(
   const at = new Date(event.endedAtMs ?? event.atMs);
   const cause = event.hangupCause ?? known?.hangup_cause ?? 'UNKNOWN';
   const attempt = await findLastAttempt(deps.db, callId);
-  if (attempt?.leg_id === event.legId) {
-    await settleAttempt(deps, event.legId, callId, { cause, at });
+  if (attempt?.leg_id === event.legId && !attempt.ended_at) {
+    if (await settleAttempt(deps, event.legId, callId, { cause, at })) return; // that ends all legs of the call
   }
-  if (!known) return;
+  if (!known || known.state === 'ended') return;
   await deps.log.record(async (trx, emit) => {
     const call = await findCall(trx, callId);
     if (!call) return;

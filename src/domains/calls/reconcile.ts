@@ -1,32 +1,30 @@
 /** Brings calls and nodes together again: after a reconnect, after a node's death, and by a sweep now and then. */
 import { killChannel, parseChannels, showChannels, type ChannelRow, type NodeConnection } from '../../freeswitch/esl';
-import type { JobQueue } from '../../infra/queues';
 import { CLAIM_TTL_MS } from '../nodes/claims';
-import { findNode, type NodeRow } from '../nodes/nodes.store';
+import type { NodeRow } from '../nodes/nodes.store';
 import {
   findCall,
   findLastAttempt,
-  listCallRows,
   listLiveLegsOfNode,
   listOpenAttemptsOfNode,
   updateLeg,
   type LegRow,
 } from './calls.store';
+import { listNews, phaseOf } from './differences';
 import { takeChannelEvent } from './progress';
-import { endCall, settleAttempt, type SettleDeps } from './settle';
+import { settleAttempt, type SettleDeps } from './settle';
 
 /** A leg placed this shortly ago may not have reached the node: its job asks by itself. */
 const YOUNG_MS = 5000;
 /** A node nobody can ask may come back with its calls; after this they are given up. */
 export const SILENCE_LIMIT_MS = 30_000;
-/** A queued call whose job and everything else failed ends this long after its time. */
-const QUEUE_MARGIN_MS = 5000;
 
 export interface ReconcileDeps extends SettleDeps {
   commandTimeoutMs: number;
 }
 
 const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
+const isOurs = (channel: ChannelRow): channel is ChannelRow & { callId: string } => UUID.test(channel.callId ?? '');
 
 /**
  * Compares the node's channels with the legs that should be there, and settles what differs on either side.
@@ -43,13 +41,13 @@ export async function compareChannels(
   const reply = await connection.api(showChannels(), { timeoutMs: deps.commandTimeoutMs });
   if (!reply.ok) return;
   const channels = new Map(parseChannels(reply.text).map((row) => [row.legId, row]));
-  const missing = (await listLiveLegsOfNode(deps.db, node.id)).filter((leg) => !channels.has(leg.id));
+  const legs = await listLiveLegsOfNode(deps.db, node.id);
+  const missing = legs.filter((leg) => !channels.has(leg.id));
   for (const leg of missing) if (!suspects || suspects.has(leg.id)) await settleMissingLeg(deps, leg, now);
   suspects?.clear();
   for (const leg of missing) suspects?.add(leg.id);
-  for (const channel of channels.values()) {
-    if (channel.callId && UUID.test(channel.callId)) await settleChannel(deps, node, connection, channel, now);
-  }
+  const ours = [...channels.values()].filter(isOurs);
+  for (const channel of await listNews(deps.db, ours, legs)) await settleChannel(deps, node, connection, channel, now);
 }
 
 /** The leg ended unseen. Its CDR, where it came, has said how; else the call is lost with what is known. */
@@ -96,12 +94,8 @@ async function settleChannel(
     atMs: now.getTime(),
   };
   await takeChannelEvent(deps, node, { ...base, phase: 'created' });
-  if (channel.callState === 'RINGING' || channel.callState === 'EARLY') {
-    await takeChannelEvent(deps, node, { ...base, phase: 'progress' });
-  }
-  if (channel.callState === 'ACTIVE' || channel.callState === 'HELD') {
-    await takeChannelEvent(deps, node, { ...base, phase: 'answered' });
-  }
+  const phase = phaseOf(channel);
+  if (phase) await takeChannelEvent(deps, node, { ...base, phase });
 }
 
 /**
@@ -119,53 +113,6 @@ export async function settleCallsOfNode(
     if (livingCore !== undefined && attempt.node_core_uuid === livingCore) continue;
     await settleAttempt(deps, attempt.leg_id, attempt.call_id, { cause, at: new Date() });
   }
-}
-
-export interface SweepDeps extends ReconcileDeps {
-  queue: JobQueue<{ callId: string }>;
-}
-
-const PAGE = 500;
-
-/**
- * Looks at every live call: it has a job while it is being dialled, a claim while it is on a node, and an end when
- * its node has been silent for too long. Makes good what a Redis that lost its data has forgotten.
- */
-export async function sweepCalls(deps: SweepDeps, now: Date): Promise<void> {
-  let before: string | undefined;
-  for (;;) {
-    const calls = await listCallRows(deps.db, { live: true, before, limit: PAGE });
-    for (const call of calls) {
-      if (call.state === 'queued' && call.place_before.getTime() + QUEUE_MARGIN_MS < now.getTime()) {
-        await deps.log.record((trx, emit) =>
-          endCall(trx, emit, call, { outcome: 'no_capacity', cause: null, at: now }).then(() => undefined),
-        );
-        continue;
-      }
-      if (call.origin === 'api' && call.state !== 'answered') {
-        await deps.queue.add(call.id, { callId: call.id }).catch(() => undefined);
-      }
-      if (call.node_id) {
-        const isNeeded = async () => {
-          const now = await findCall(deps.db, call.id);
-          return now !== undefined && now.state !== 'ended' && now.node_id === call.node_id;
-        };
-        await deps.claims
-          .keep(call.node_id, call.id, Number(call.units), now.getTime(), isNeeded)
-          .catch(() => undefined);
-        await settleSilent(deps, call.node_id, now);
-      }
-    }
-    if (calls.length < PAGE) return;
-    before = calls.at(-1)!.id;
-  }
-}
-
-async function settleSilent(deps: SweepDeps, nodeId: string, now: Date): Promise<void> {
-  const node = await findNode(deps.db, nodeId);
-  if (node?.state !== 'down' || !node.down_since) return;
-  if (node.down_reason !== 'refused' && now.getTime() - node.down_since.getTime() < SILENCE_LIMIT_MS) return;
-  await settleCallsOfNode(deps, nodeId, node.down_reason === 'refused' ? 'NODE_DIED' : 'NODE_UNKNOWN');
 }
 
 /** How often claims must be made longer to outlive their time to live. */

@@ -55,6 +55,18 @@ if redis.call('hexists', KEYS[2], ARGV[2]) == 0 then return 0 end
 redis.call('zadd', KEYS[1], ARGV[3], ARGV[2])
 return 1`;
 
+/** ARGV: now, expiry, calls. Answers those that were not held; the others are for longer now. */
+const RENEW_ALL = `${SWEEP}
+local forgotten = {}
+for i = 3, #ARGV do
+  if redis.call('hexists', KEYS[2], ARGV[i]) == 1 then
+    redis.call('zadd', KEYS[1], ARGV[2], ARGV[i])
+  else
+    forgotten[#forgotten + 1] = ARGV[i]
+  end
+end
+return forgotten`;
+
 const RELEASE = `${SWEEP}
 local units = redis.call('hget', KEYS[2], ARGV[2])
 if not units then return 0 end
@@ -68,6 +80,12 @@ return tonumber(redis.call('get', KEYS[3]) or '0')`;
 
 /** A claim nobody renews is gone after this; the sweep renews those of live calls well before. */
 export const CLAIM_TTL_MS = 120_000;
+
+export interface HeldClaim {
+  nodeId: string;
+  callId: string;
+  units: number;
+}
 
 export interface Claims {
   /** @returns false where the node would be past its capacity. Claiming again for the same call renews it. */
@@ -83,6 +101,11 @@ export interface Claims {
    * what it was for has ended meanwhile, since whoever ended it found nothing to release.
    */
   keep(nodeId: string, callId: string, units: number, nowMs: number, isNeeded: () => Promise<boolean>): Promise<void>;
+  /**
+   * The same for many: one script for each node, all sent together.
+   * @returns how many Redis had forgotten
+   */
+  keepAll(held: readonly HeldClaim[], nowMs: number, isNeeded: (claim: HeldClaim) => Promise<boolean>): Promise<number>;
   /** Units held on each node, in the order of the ids. */
   readTotals(nodeIds: readonly string[], nowMs: number): Promise<number[]>;
   /**
@@ -96,6 +119,26 @@ export interface Claims {
 
 /** Nodes swept with each estimate, one after the other; a pool of no more than this is always read exactly. */
 const SWEPT_AT_ONCE = 50;
+
+/** Calls renewed by one script: it runs alone in Redis, for less than a millisecond. */
+const RENEWED_AT_ONCE = 200;
+/** Forgotten claims made anew at once: each asks the database whether it is still needed. */
+const MADE_AT_ONCE = 10;
+
+function batchByNode(held: readonly HeldClaim[]): HeldClaim[][] {
+  const batches: HeldClaim[][] = [];
+  const open = new Map<string, HeldClaim[]>();
+  for (const claim of held) {
+    let batch = open.get(claim.nodeId);
+    if (!batch || batch.length >= RENEWED_AT_ONCE) {
+      batch = [];
+      batches.push(batch);
+      open.set(claim.nodeId, batch);
+    }
+    batch.push(claim);
+  }
+  return batches;
+}
 
 const toStored = (units: number): number => Math.round(units * 1000);
 
@@ -128,14 +171,40 @@ export function createClaims(redis: Redis, prefix: string): Claims {
     return (answer as [number, number])[0] === 1;
   }
 
+  async function makeAnew(claim: HeldClaim, nowMs: number, isNeeded: () => Promise<boolean>): Promise<void> {
+    const { nodeId, callId, units } = claim;
+    await ask(CLAIM, nodeId, callId, units, null, nowMs);
+    if (!(await isNeeded())) await redis.eval(RELEASE, 3, ...claimKeys(prefix, nodeId), nowMs, callId);
+  }
+
   return {
     claim: (...asked) => ask(CLAIM, ...asked),
     resize: (...asked) => ask(RESIZE, ...asked),
     async keep(nodeId, callId, units, nowMs, isNeeded) {
       const keys = claimKeys(prefix, nodeId);
       if ((await redis.eval(RENEW, 3, ...keys, nowMs, callId, nowMs + CLAIM_TTL_MS)) === 1) return;
-      await ask(CLAIM, nodeId, callId, units, null, nowMs);
-      if (!(await isNeeded())) await redis.eval(RELEASE, 3, ...keys, nowMs, callId);
+      await makeAnew({ nodeId, callId, units }, nowMs, isNeeded);
+    },
+    async keepAll(held, nowMs, isNeeded) {
+      const batches = batchByNode(held);
+      if (batches.length === 0) return 0;
+      const pipeline = redis.pipeline();
+      for (const batch of batches) {
+        const calls = batch.map((claim) => claim.callId);
+        pipeline.eval(RENEW_ALL, 3, ...claimKeys(prefix, batch[0]!.nodeId), nowMs, nowMs + CLAIM_TTL_MS, ...calls);
+      }
+      const answers = (await pipeline.exec()) ?? [];
+      const forgotten: HeldClaim[] = [];
+      answers.forEach(([error, calls], i) => {
+        if (error) throw error;
+        const missing = new Set(calls as string[]);
+        if (missing.size > 0) forgotten.push(...batches[i]!.filter((claim) => missing.has(claim.callId)));
+      });
+      for (let at = 0; at < forgotten.length; at += MADE_AT_ONCE) {
+        const some = forgotten.slice(at, at + MADE_AT_ONCE);
+        await Promise.all(some.map((claim) => makeAnew(claim, nowMs, () => isNeeded(claim))));
+      }
+      return forgotten.length;
     },
     async release(nodeId, callId, nowMs) {
       await redis.eval(RELEASE, 3, ...claimKeys(prefix, nodeId), nowMs, callId);

@@ -77,6 +77,10 @@ export async function listPoolRows(db: Queryable): Promise<PoolRow[]> {
   return (await db('nodes').select(POOL_COLUMNS).orderBy('name')) as PoolRow[];
 }
 
+export async function listDownNodes(db: Queryable): Promise<Pick<NodeRow, 'id' | 'down_since' | 'down_reason'>[]> {
+  return (await db('nodes').where({ state: 'down' }).select('id', 'down_since', 'down_reason')) as NodeRow[];
+}
+
 export async function findNode(db: Queryable, id: string): Promise<NodeRow | undefined> {
   return (await db('nodes').where({ id }).first()) as NodeRow | undefined;
 }
