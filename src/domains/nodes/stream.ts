@@ -1,6 +1,7 @@
 /** One replica at a time takes in a node's events: it holds the lease, subscribes once, compares, then listens. */
 import { randomUUID } from 'node:crypto';
 import { isUnreachable } from '../../infra/db';
+import { createGate, type Gate } from '../../infra/gate';
 import type { Redis } from '../../infra/redis';
 import {
   SUBSCRIPTION,
@@ -25,6 +26,12 @@ const PROBE_MS = 1000;
 /** Events kept while the database is away; past this the snapshot after its return tells what was missed. */
 const BACKLOG_LIMIT = 10_000;
 const DB_RETRY_MS = 250;
+/**
+ * Of all nodes together, so that a thousand of them do not wait for twenty database connections until all time out.
+ * A comparison also waits for its node, so it has a gate of its own.
+ */
+const EVENTS_AT_ONCE = 48;
+const SNAPSHOTS_AT_ONCE = 24;
 
 /** Takes the lease where it is free or ours, and makes it longer; all in one step. */
 const RENEW = `
@@ -63,6 +70,11 @@ export interface StreamSettings extends LinkSettings {
   handlers: StreamHandlers;
 }
 
+interface Gates {
+  events: Gate;
+  snapshots: Gate;
+}
+
 export interface NodeStreams {
   refresh(): Promise<void>;
   stop(): Promise<void>;
@@ -70,7 +82,8 @@ export interface NodeStreams {
 
 export function createNodeStreams(settings: StreamSettings): NodeStreams {
   const replicaId = randomUUID();
-  return followNodes(settings.db, settings.logger, (node) => holdStream(settings, node, replicaId));
+  const gates = { events: createGate(EVENTS_AT_ONCE), snapshots: createGate(SNAPSHOTS_AT_ONCE) };
+  return followNodes(settings.db, settings.logger, (node) => holdStream(settings, node, replicaId, gates));
 }
 
 /** Runs steps one after another, tries again while the database is away, and forgets what it was too long away for. */
@@ -107,7 +120,12 @@ function createSequence(
   };
 }
 
-function holdStream(settings: StreamSettings, node: NodeRow, replicaId: string): { stop(): Promise<void> } {
+function holdStream(
+  settings: StreamSettings,
+  node: NodeRow,
+  replicaId: string,
+  gates: Gates,
+): { stop(): Promise<void> } {
   const key = `${settings.prefix}:stream:${node.id}`;
   let stream: { link: NodeLink; stop(): Promise<void> } | undefined;
   let busy = false;
@@ -126,7 +144,7 @@ function holdStream(settings: StreamSettings, node: NodeRow, replicaId: string):
     busy = true;
     try {
       const mine = await tryLease();
-      if (mine && !stream && !stopped) stream = openStream(settings, node);
+      if (mine && !stream && !stopped) stream = openStream(settings, node, gates);
       if (!mine && stream) {
         const old = stream;
         stream = undefined;
@@ -148,7 +166,7 @@ function holdStream(settings: StreamSettings, node: NodeRow, replicaId: string):
   };
 }
 
-function openStream(settings: StreamSettings, node: NodeRow): { link: NodeLink; stop(): Promise<void> } {
+function openStream(settings: StreamSettings, node: NodeRow, gates: Gates): { link: NodeLink; stop(): Promise<void> } {
   const { db, handlers, logger } = settings;
   const sequence = createSequence(settings, node.name);
   let graceTimer: NodeJS.Timeout | undefined;
@@ -204,15 +222,17 @@ function openStream(settings: StreamSettings, node: NodeRow): { link: NodeLink; 
       let listening = false;
       connection.onEvent((event) => {
         if (event.type === 'job') return;
-        if (listening) sequence.add(() => takeIn(event));
+        if (listening) sequence.add(() => gates.events.run(() => takeIn(event)));
         else early.push(event);
       });
       await connection.subscribe(SUBSCRIPTION.events, SUBSCRIPTION.subclasses);
       const core = await connection.api(readCore(), { timeoutMs: settings.commandTimeoutMs });
       sequence.add(async () => {
-        if (connection.isOpen) await reportUp(connection, core.text.trim());
+        await gates.snapshots.run(async () => {
+          if (connection.isOpen) await reportUp(connection, core.text.trim());
+        });
       });
-      for (const event of early) sequence.add(() => takeIn(event));
+      for (const event of early) sequence.add(() => gates.events.run(() => takeIn(event)));
       listening = true;
       clearTimeout(graceTimer);
       graceTimer = undefined;
