@@ -15,10 +15,14 @@ export class Waiters {
 
   constructor(private readonly onDeadline: (error: EslError) => void) {}
 
-  /** Call it right before writing the command. */
+  /**
+   * Call it right before writing the command. What has arrived by the deadline is read first: a process that was held
+   * up itself must not take every node for frozen.
+   */
   expect(name: string, timeoutMs: number, where: string): Promise<Reply> {
     return new Promise((resolve, reject) => {
       const late = (): void => {
+        if (!this.queue.includes(waiter)) return;
         const error = new EslError('timeout', `${where} did not answer "${name}" within ${timeoutMs} ms`, {
           sent: true,
         });
@@ -26,7 +30,7 @@ export class Waiters {
         reject(error);
         this.onDeadline(error);
       };
-      const waiter: Waiter = { name, resolve, reject, timer: setTimeout(late, timeoutMs) };
+      const waiter: Waiter = { name, resolve, reject, timer: setTimeout(() => setImmediate(late), timeoutMs) };
       this.queue.push(waiter);
     });
   }
