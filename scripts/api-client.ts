@@ -25,6 +25,7 @@ export interface StreamedEvent {
 export interface ApiClient {
   get<T>(path: string): Promise<T>;
   post<T>(path: string, body?: object): Promise<T>;
+  put<T>(path: string, body: object): Promise<T>;
   patch<T>(path: string, body: object): Promise<T>;
   delete<T>(path: string): Promise<T>;
   /** Reads Server-Sent Events until the signal says stop. */
@@ -51,6 +52,7 @@ export function createApiClient(url: string, apiKey: string): ApiClient {
   return {
     get: (path) => ask('GET', path),
     post: (path, body) => ask('POST', path, body ?? {}),
+    put: (path, body) => ask('PUT', path, body),
     patch: (path, body) => ask('PATCH', path, body),
     delete: (path) => ask('DELETE', path),
     follow: async (path, onEvent, signal) => {

@@ -1,8 +1,9 @@
-/** Plays a short story through the public API and prints it as it happens: two users, a call, why it went where it did. */
+/** Plays a short story through the public API and prints it as it happens: a call, a room. */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor, type ApiClient, type StreamedEvent } from './api-client';
 import { startPhone, type Phone } from './demo-phone';
+import { playRoomChapter } from './demo-room';
 import type { NodePlan } from './media-nodes';
 
 export interface DemoOptions {
@@ -102,6 +103,9 @@ export async function playDemo(options: DemoOptions): Promise<void> {
     tell(`The call: ${ended.outcome}, ${ended.talkSeconds ?? 0} s of talk, on ${ended.node} (${ended.hangupCause})`);
     if (!options.simulatorUrl) tell(`Sound heard: ${phones.map((p) => `${p.heard()} RTP packets`).join(' and ')}`);
     if (ended.outcome !== 'answered') throw new Error(`The demo call ended as "${ended.outcome}", not "answered".`);
+    tell('They meet again, in a room.');
+    await playRoomChapter({ api, domain: DOMAIN, guests: USERS, tell });
+    await sleep(300);
     say('\nThat was the story.');
   } finally {
     options.interrupted.removeEventListener('abort', end);
