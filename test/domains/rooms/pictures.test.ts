@@ -1,0 +1,127 @@
+/** Holds what is taken for a picture, when a welcome is shown, and how long a node is left alone after a failure. */
+import { crc32, deflateSync } from 'node:zlib';
+import { isWelcome, pauseBeforePicture } from '../../../src/domains/rooms/picture-keeper';
+import { readPicture } from '../../../src/domains/rooms/pictures';
+import { inspectPng } from '../../../src/domains/rooms/png';
+import { DEFAULT_SETTINGS } from '../../../src/domains/rooms/settings';
+import { hidePicture, fetchFile, showPicture } from '../../../src/freeswitch/esl';
+import { configurationXml, layoutsConfName } from '../../../src/freeswitch/xml';
+
+function chunk(type: string, data: Buffer): Buffer {
+  const body = Buffer.concat([Buffer.from(type, 'latin1'), data]);
+  const [length, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
+  length.writeUInt32BE(data.length);
+  sum.writeUInt32BE(crc32(body));
+  return Buffer.concat([length, body, sum]);
+}
+
+interface Drawing {
+  width?: number;
+  height?: number;
+  depth?: number;
+  colour?: number;
+  interlace?: number;
+  /** In the place of the pixels that belong there. */
+  pixels?: Buffer;
+  extra?: Buffer[];
+}
+
+function draw({
+  width = 64,
+  height = 32,
+  depth = 8,
+  colour = 2,
+  interlace = 0,
+  pixels,
+  extra = [],
+}: Drawing = {}): Buffer {
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(width, 0);
+  header.writeUInt32BE(height, 4);
+  header.set([depth, colour, 0, 0, interlace], 8);
+  const samples = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 }[colour] ?? 1;
+  const all = pixels ?? Buffer.alloc(height * (1 + Math.ceil((width * samples * depth) / 8)));
+  return Buffer.concat([
+    Buffer.from('89504e470d0a1a0a', 'hex'),
+    chunk('IHDR', header),
+    ...extra,
+    chunk('IDAT', deflateSync(all)),
+    chunk('IEND', Buffer.alloc(0)),
+  ]);
+}
+const palette = chunk('PLTE', Buffer.alloc(6));
+
+test('a PNG tells its size, and whether it can be seen through', () => {
+  expect(inspectPng(draw())).toEqual({ width: 64, height: 32, hasAlpha: false });
+  expect(inspectPng(draw({ colour: 6 }))).toMatchObject({ hasAlpha: true });
+  expect(inspectPng(draw({ colour: 3, depth: 2, extra: [palette] }))).toMatchObject({ hasAlpha: false });
+  expect(inspectPng(draw({ extra: [chunk('tRNS', Buffer.alloc(6))] }))).toMatchObject({ hasAlpha: true });
+});
+
+const flipped = (): Buffer => {
+  const png = draw();
+  png[40]! ^= 1;
+  return png;
+};
+
+test.each<[string, Buffer, RegExp]>([
+  ['something else', Buffer.from('GIF89a'), /does not begin/],
+  ['one that was cut off', draw().subarray(0, 60), /no end|longer than/],
+  ['one with a wrong bit', flipped(), /checksum/],
+  ['one with something behind it', Buffer.concat([draw(), Buffer.from('<?php')]), /behind its end/],
+  ['one that is too small', draw({ width: 8 }), /8x32/],
+  ['one that is too large', draw({ width: 2000, height: 20 }), /2000x20/],
+  ['one of a colour that is none', draw({ colour: 5 }), /header/],
+  ['one without its palette', draw({ colour: 3 }), /palette/],
+  ['one that is interlaced', draw({ interlace: 1 }), /interlaced/],
+  ['one with fewer pixels than it says', draw({ pixels: Buffer.alloc(10) }), /pixels/],
+  ['one that unpacks to far more than it says', draw({ pixels: Buffer.alloc(50_000_000) }), /pixels/],
+])('%s is no picture of a room', (_what, bytes, why) => {
+  expect(() => inspectPng(bytes)).toThrow(why);
+});
+
+test('a background can not be seen through, a welcome can; a JPEG is neither', () => {
+  const clear = draw({ colour: 6 });
+  expect(() => readPicture('background', 'image/png', clear)).toThrow(/transparent/);
+  expect(readPicture('welcome', 'image/png', clear)).toEqual({ width: 64, height: 32 });
+  expect(() => readPicture('welcome', 'image/jpeg', clear)).toThrow(/PNG only/);
+});
+
+const settings = { ...DEFAULT_SETTINGS, waitForModerator: true };
+const here = (role: 'moderator' | 'participant', state: 'in' | 'left' = 'in') => ({ role, state });
+
+test('the welcome is shown to who is alone, and to all who wait for a moderator', () => {
+  expect(isWelcome(DEFAULT_SETTINGS, [here('participant'), here('participant', 'left')])).toBe(true);
+  expect(isWelcome(DEFAULT_SETTINGS, [here('participant'), here('participant')])).toBe(false);
+  expect(isWelcome(settings, [here('participant'), here('participant')])).toBe(true);
+  expect(isWelcome(settings, [here('participant'), here('moderator', 'left'), here('participant')])).toBe(true);
+  expect(isWelcome(settings, [here('participant'), here('moderator')])).toBe(false);
+});
+
+test('a node that could not fetch is asked again after longer and longer', () => {
+  expect([1, 2, 3, 4].map(pauseBeforePicture)).toEqual([2000, 4000, 8000, 16_000]);
+});
+
+const SESSION = '01a1ff38-fb64-7002-87bd-3a1b4fb3fcb5';
+
+test('commands for pictures hold paths and addresses of ours, and nothing else', () => {
+  expect(showPicture(SESSION, 'background', '/tmp/a.png').line).toBe(`conference ${SESSION} vid-bgimg /tmp/a.png`);
+  expect(hidePicture(SESSION, 'welcome', '/tmp/a.png').map(({ line }) => line)).toEqual([
+    `conference ${SESSION} vid-fgimg /tmp/a.png.none`,
+    `conference ${SESSION} vid-fgimg clear`,
+  ]);
+  const url = 'http://10.0.0.1:8080/freeswitch/pictures/x?token=a.b-c_d';
+  expect(fetchFile('wget', url, '/tmp/a', 10).line).toBe(`spawn_stream wget -q -T 10 -O /tmp/a ${url}`);
+  expect(() => showPicture(SESSION, 'welcome', '/tmp/a b.png')).toThrow();
+  expect(() => fetchFile('curl', 'http://h/ -o /etc/passwd', '/tmp/a', 10)).toThrow();
+});
+
+test('layouts bring the picture behind them along where the room has one', () => {
+  const node = {} as never;
+  const name = layoutsConfName(SESSION);
+  expect(configurationXml(name, node, { profile: {} })).not.toContain('bgimg');
+  const xml = configurationXml(name, node, { profile: {}, backgroundOf: SESSION })!;
+  expect(xml.match(/bgimg="\$\$\{temp_dir\}\/room-[0-9a-f-]{36}-background\.png"/g)).toHaveLength(
+    xml.match(/<layout name/g)!.length,
+  );
+});
