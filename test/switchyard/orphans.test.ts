@@ -1,0 +1,146 @@
+/** What stands on one side only is found while all seems well, settled, and counted: nothing waits for a reconnect. */
+import { createClaims } from '../../src/domains/nodes/claims';
+import { createId } from '../../src/infra/ids';
+import { createLogger } from '../../src/infra/logger';
+import { createRedis, type Redis } from '../../src/infra/redis';
+import { connectRaw, type RawClient } from '../contract/raw-client';
+import { useStores } from '../stores';
+import { DOMAIN, openYard, until, type Node, type Yard } from './harness';
+
+let yard: Yard;
+let redis: Redis;
+let ear: RawClient;
+afterAll(async () => {
+  ear?.close();
+  redis?.disconnect();
+  await yard?.close();
+});
+const stores = useStores();
+let node: Node;
+/** Longer than two looks at everything. */
+const FOUND_MS = 60_000;
+
+beforeAll(async () => {
+  yard = await openYard(stores, { maxCallHours: 24 });
+  node = await yard.addNode('one');
+  redis = createRedis(stores.redisUrl, createLogger('silent'));
+  await redis.connect();
+  ear = await connectRaw(node.eslPort);
+  await ear.send(`auth ${node.eslPassword}`);
+  for (const name of ['ann', 'bob', 'cara']) await yard.addPhone(node, name, { answerAfterMs: 20 });
+  await yard.addPhone(node, 'rings', { ringOnly: true });
+}, 30_000);
+
+async function orphans(kind: string): Promise<number> {
+  const text = await (await fetch(`${yard.url}/metrics`)).text();
+  return Number(new RegExp(`^switchyard_orphans_total\\{kind="${kind}"\\} (\\d+)$`, 'm').exec(text)?.[1]);
+}
+const counted = (kind: string) => until(`one of "${kind}" is counted`, async () => (await orphans(kind)) > 0, FOUND_MS);
+
+async function openRoom(name: string, who: string): Promise<{ roomId: string; sessionId: string; callId: string }> {
+  const made = await yard.api('POST', '/v1/rooms', { domain: DOMAIN, name });
+  expect(made.status).toBe(201);
+  const { id: callId } = await yard.call(`user:${who}`, `room:${name}`);
+  const sessionId = await until('somebody is in the room', async () => {
+    const row = (await stores.db('participants').where({ room_id: made.body.id, state: 'in' }).first('session_id')) as
+      { session_id: string } | undefined;
+    return row?.session_id;
+  });
+  return { roomId: made.body.id, sessionId, callId };
+}
+
+test('at first nothing is counted, and every kind is shown', async () => {
+  const kinds = ['channel', 'row', 'zombie', 'claim', 'lease', 'session', 'member', 'twin', 'attempt'];
+  for (const kind of kinds) expect([kind, await orphans(kind)]).toEqual([kind, 0]);
+});
+
+test('a call that was answered a day ago is hung up, and stays answered with its whole length', async () => {
+  const { id } = await yard.call('user:ann', '9196');
+  await yard.callIs(id, 'answered');
+  await stores
+    .db('calls')
+    .where({ id })
+    .update({ answered_at: new Date(Date.now() - 25 * 3_600_000) });
+  expect(await yard.callIs(id, 'ended')).toMatchObject({ outcome: 'answered', hangupCause: 'ALLOTTED_TIMEOUT' });
+  expect(await orphans('zombie')).toBe(1);
+});
+
+test('a leg whose channel is gone although nothing was told ends, and its call is lost', async () => {
+  const domain = (await stores.db('domains').where({ name: DOMAIN }).first('id')) as { id: string };
+  const [id, leg, at] = [createId(), createId(), new Date(Date.now() - 10_000)];
+  await stores.db('calls').insert({
+    id,
+    domain_id: domain.id,
+    origin: 'phone',
+    from_address: 'user:ann',
+    to_address: 'user:bob',
+    state: 'answered',
+    node_id: node.id,
+    units: '1',
+    ring_timeout_seconds: 30,
+    place_before: at,
+    placing_at: at,
+    answered_at: at,
+  });
+  const where = { node_id: node.id, node_name: node.name, node_core_uuid: node.coreUuid };
+  await stores.db('call_attempts').insert({ call_id: id, number: 1, leg_id: leg, placed_at: at, ...where });
+  await stores
+    .db('legs')
+    .insert({ id: leg, call_id: id, node_id: node.id, role: 'from', state: 'answered', created_at: at });
+  expect(await yard.callIs(id, 'ended', FOUND_MS)).toMatchObject({ outcome: 'lost' });
+  expect(await orphans('row')).toBeGreaterThan(0);
+}, 70_000);
+
+test('a channel that rings for a call nobody knows is ended', async () => {
+  const [leg, call] = [createId(), createId()];
+  await ear.send(
+    `bgapi originate {origination_uuid=${leg},switchyard_call_id=${call}}user/rings@${DOMAIN} 9196 XML calls`,
+  );
+  await until('it rings', async () => (await ear.send(`api uuid_exists ${leg}`)).body.includes('true'));
+  await until('it is gone', async () => (await ear.send(`api uuid_exists ${leg}`)).body.includes('false'), FOUND_MS);
+  expect(await orphans('channel')).toBeGreaterThan(0);
+}, 70_000);
+
+test('capacity held for nothing is given back', async () => {
+  const claims = createClaims(redis, stores.redisPrefix);
+  await claims.claim(node.id, createId(), 7, null, Date.now());
+  const held = async () => (await yard.api('GET', `/v1/nodes/${node.id}`)).body.claimedUnits;
+  expect(await held()).toBeGreaterThanOrEqual(7);
+  await until('it is given back', async () => (await held()) < 7, FOUND_MS);
+  await counted('claim');
+}, 70_000);
+
+test('a member whose row is gone is put out of the room', async () => {
+  const { sessionId, callId } = await openRoom('crowd', 'bob');
+  await stores.db('participants').where({ session_id: sessionId }).delete();
+  await until('nobody is in it', () => !node.rooms().some((room) => room.name === sessionId), FOUND_MS);
+  await counted('member');
+  await yard.callIs(callId, 'ended');
+}, 70_000);
+
+test('a room that goes on after its session is over is ended there, and its lease is given back', async () => {
+  const { roomId, sessionId } = await openRoom('twin', 'cara');
+  await stores
+    .db('sessions')
+    .where({ id: sessionId })
+    .update({ state: 'ended', ended_at: new Date(), end_reason: 'lost' });
+  const lease = () => stores.db('leases').where({ room_id: roomId }).first('session_id');
+  expect(await lease()).toEqual({ session_id: sessionId });
+  await until('the lease is given back', async () => (await lease()).session_id === null, FOUND_MS);
+  await until('the room is over', () => !node.rooms().some((room) => room.name === sessionId), FOUND_MS);
+  await counted('twin');
+  expect(await orphans('lease')).toBeGreaterThan(0);
+}, 70_000);
+
+test('the pool is shown as gauges, and work as counters', async () => {
+  const text = await (await fetch(`${yard.url}/metrics`)).text();
+  expect(text).toContain('switchyard_nodes{state="serving"} 1');
+  expect(text).toMatch(/^switchyard_calls\{state="answered"\} \d+$/m);
+  expect(text).toMatch(/^switchyard_rooms_live\{state="live"\} \d+$/m);
+  expect(text).toMatch(/^switchyard_participants\{state="in"\} \d+$/m);
+  expect(text).toMatch(/^switchyard_claimed_units \d+/m);
+  expect(text).toMatch(/^switchyard_capacity_units 100$/m);
+  expect(text).toMatch(/^switchyard_placement_seconds_count\{result="placed"\} [1-9]/m);
+  expect(text).toMatch(/^switchyard_xml_answers_total\{kind="dialplan"\} [1-9]/m);
+  expect(text).toMatch(/^switchyard_node_events_total\{kind="channel"\} [1-9]/m);
+});
