@@ -25,9 +25,11 @@ const LONGEST_PAUSE_MS = 60_000;
 /** At least this fast, or the upload is given up and tried again. */
 const SLOWEST_BYTES_A_SECOND = 500_000;
 const LEAST_UPLOAD_SECONDS = 60;
-/** A part is another replica's to try after this, beyond the time its upload may take. */
+/** Beyond the time an upload may take. */
 const MARGIN_MS = 30_000;
-const CLAIM_MS = 20 * 60_000;
+/** A part is another replica's to try after this, where the one that brings it does not say again that it does. */
+const CLAIM_MS = 60_000;
+const RENEW_MS = 15_000;
 const AT_ONCE = 4;
 /** A node that is out of reach costs no try: it is looked for again. */
 const AWAY_MS = 5000;
@@ -54,12 +56,19 @@ export function createCollector(deps: RecordingDeps): Collector {
   stopped.catch(() => undefined);
 
   function start(part: PartRow, work: (part: PartRow) => Promise<void>): void {
+    const renewing = setInterval(() => {
+      const claim = { next_try_at: new Date(deps.now() + CLAIM_MS) };
+      updatePart(deps.db, part.id, ['uploading'], claim).catch(() => undefined);
+    }, RENEW_MS);
     const job = work(part)
       .catch((error: unknown) => {
         if (!stopping.signal.aborted)
           deps.logger.warn({ err: error, part: part.id }, 'a file stays on its node for now');
       })
-      .finally(() => running.delete(job));
+      .finally(() => {
+        clearInterval(renewing);
+        running.delete(job);
+      });
     running.add(job);
   }
   /** A node's background job has no end of its own here: it ends, or its time is over, or we stop. */
