@@ -1,6 +1,7 @@
 /** What the replica that holds a node's stream does for it beside taking in events: looks at its health, sends canaries, compares again. */
 import { compareChannels } from '../domains/calls/reconcile';
 import { endStrays } from '../domains/calls/strays';
+import { createComparePace, type ComparePace } from '../domains/nodes/compare-pace';
 import { watchHealth } from '../domains/nodes/probe';
 import type { NodeRow } from '../domains/nodes/nodes.store';
 import type { HeldStream } from '../domains/nodes/stream';
@@ -9,37 +10,49 @@ import type { House } from './house';
 
 /** How often a node is compared while all seems well: what no event told of is settled at the second look. */
 const COMPARE_MS = 5000;
+/** How often it is seen whether a node's turn has come. */
+const LOOK_MS = 1000;
 
 /** Channels without a call are rare, and each has to be asked: in every so many comparisons. */
 const STRAYS_EVERY = 4;
 
-/** @returns what ends it */
-export function careForNode(house: House, node: NodeRow, stream: HeldStream): Schedule {
+/** One for all nodes that this replica looks after. @returns what begins to care for a node, and what ends that */
+export function createNodeCare(house: House): (node: NodeRow, stream: HeldStream) => Schedule {
+  const pace = createComparePace({ leastMs: COMPARE_MS, random: Math.random });
+  return (node, stream) => careForNode(house, pace, node, stream);
+}
+
+function careForNode(house: House, pace: ComparePace, node: NodeRow, stream: HeldStream): Schedule {
   const { config, settle, links, canaries } = house;
-  const schedules: Schedule[] = [compareAgain(house, node, stream)];
+  pace.enter(node.id, node.session_count, Date.now());
+  const schedules: Schedule[] = [compareAgain(house, pace, node, stream)];
   if (config.healthSeconds > 0) {
     schedules.push(watchHealth({ ...settle, links, everyMs: config.healthSeconds * 1000 }, node.id));
   }
   if (config.canarySeconds > 0) schedules.push(canaries.schedule(node.id, config.canarySeconds * 1000));
   return {
     async stop() {
+      pace.leave(node.id);
       await Promise.all(schedules.map((schedule) => schedule.stop()));
     },
   };
 }
 
 /** An answer that came too late for its channel leaves a call behind that no event will ever end, on a node that is well. */
-function compareAgain({ config, logger, rooms, settle }: House, node: NodeRow, stream: HeldStream): Schedule {
+function compareAgain(house: House, pace: ComparePace, node: NodeRow, stream: HeldStream): Schedule {
+  const { config, logger, rooms, settle } = house;
   const deps = { ...settle, commandTimeoutMs: config.nodeCommandTimeoutMs };
   const legs = new Set<string>();
   const members = new Set<string>();
   let looks = 0;
-  return runEvery(`comparing ${node.name}`, COMPARE_MS, logger, () => {
+  let channels: number | undefined;
+  return runEvery(`comparing ${node.name}`, LOOK_MS, logger, () => {
+    if (!pace.takeTurn(node.id, channels, Date.now())) return Promise.resolve();
     const connection = stream.connection();
     // In its turn: events that are taken in already are not looked for again.
     stream.run(async () => {
       if (!connection?.isOpen) return;
-      await compareChannels(deps, node, connection, new Date(), legs);
+      channels = await compareChannels(deps, node, connection, new Date(), legs);
       await rooms.compare(node, connection, members);
       if (looks++ % STRAYS_EVERY === 0) await endStrays(deps, node, connection, new Date());
     });

@@ -18,7 +18,7 @@ import {
 } from '../domains/registrations/registrations';
 import { runEvery } from '../infra/schedule';
 import { createTurn } from '../infra/turn';
-import { careForNode } from './care';
+import { createNodeCare } from './care';
 import type { House } from './house';
 import type { Stops } from './stores';
 
@@ -66,7 +66,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
       metrics.countNodeEvent(report.type);
       await calibrator.takeReport(node.id, report.idleCpuPercent);
     },
-    onHeld: (node, stream) => careForNode(house, node, stream),
+    onHeld: createNodeCare(house),
     async onDown(node, reason) {
       await rooms.takeNodeGone(node.id);
       if (reason !== 'refused') return; // it may only be cut off: the sweep gives it time

@@ -1,5 +1,6 @@
 /** Brings calls and nodes together again: after a reconnect, after a node's death, and by a sweep now and then. */
 import { killChannel, parseChannels, showChannels, type ChannelRow, type NodeConnection } from '../../freeswitch/esl';
+import { isUnwritten } from '../../infra/ids';
 import { CLAIM_TTL_MS } from '../nodes/claims';
 import type { NodeRow } from '../nodes/nodes.store';
 import {
@@ -30,6 +31,7 @@ const isOurs = (channel: ChannelRow): channel is ChannelRow & { callId: string }
  * Compares the node's channels with the legs that should be there, and settles what differs on either side.
  * @param suspects where a node is looked at while its events flow: the end of a leg may be told behind the list, so only
  *   a leg that the look before has missed as well is settled. Those missed now are left in it.
+ * @returns how many channels the node listed
  */
 export async function compareChannels(
   deps: ReconcileDeps,
@@ -37,9 +39,9 @@ export async function compareChannels(
   connection: NodeConnection,
   now: Date,
   suspects?: Set<string>,
-): Promise<void> {
+): Promise<number> {
   const reply = await connection.api(showChannels(), { timeoutMs: deps.commandTimeoutMs });
-  if (!reply.ok) return;
+  if (!reply.ok) return 0;
   const channels = new Map(parseChannels(reply.text).map((row) => [row.legId, row]));
   const legs = await listLiveLegsOfNode(deps.db, node.id);
   const missing = legs.filter((leg) => !channels.has(leg.id));
@@ -48,6 +50,7 @@ export async function compareChannels(
   for (const leg of missing) suspects?.add(leg.id);
   const ours = [...channels.values()].filter(isOurs);
   for (const channel of await listNews(deps.db, ours, legs)) await settleChannel(deps, node, connection, channel, now);
+  return channels.size;
 }
 
 /** The leg ended unseen. Its CDR, where it came, has said how; else the call is lost with what is known. */
@@ -74,6 +77,7 @@ async function settleChannel(
   now: Date,
 ): Promise<void> {
   const call = await findCall(deps.db, channel.callId!);
+  if (!call && isUnwritten(channel.callId!)) return; // it was let through while the database was away
   if (!call || call.state === 'ended') {
     deps.logger.warn({ node: node.name, leg: channel.legId, callId: channel.callId }, 'ends a channel without a call');
     // One that was told to end just now is no orphan, only slow.
