@@ -25,8 +25,11 @@ const WEIGHTS = {
   recordCall: 3,
 } as const;
 
+const REGISTER_MS = 60_000;
+const REGISTER_LOOK_MS = 200;
+
 /** Makes users, rooms and phones: a domain for each host, since nodes of two hosts don't reach each other. */
-export async function bringPeople(stage: Stage, api: Api, phonesPerNode: number): Promise<People> {
+export async function bringPeople(stage: Stage, api: Api, phonesPerNode: number, steady = false): Promise<People> {
   const domains: string[] = [];
   const phones: PhonePlan[] = [];
   const rooms: People['rooms'][number][] = [];
@@ -50,10 +53,16 @@ export async function bringPeople(stage: Stage, api: Api, phonesPerNode: number)
         const username = `p${node.name.replaceAll('-', '')}x${i}`;
         const password = `password-of-${username}`;
         await must('/v1/users', { domain, username, password });
-        own.push({ node: node.name, username, domain, password });
+        own.push({ node: node.name, username, domain, password, steady });
       }
     }
-    await stage.hosts[host]!.ask('addPhones', own, 30_000);
+    await stage.hosts[host]!.ask('addPhones', own, 60_000);
+    for (let waited = 0; ; waited += REGISTER_LOOK_MS) {
+      const registered = await stage.hosts[host]!.ask<string[]>('registered', {}, 30_000);
+      if (registered.length >= own.length) break;
+      if (waited > REGISTER_MS) throw new Error(`only ${registered.length} of ${own.length} phones are registered`);
+      await sleep(REGISTER_LOOK_MS);
+    }
     phones.push(...own);
   }
   return { domains, phones, rooms };

@@ -101,7 +101,7 @@ export async function openStage(o: StageOptions): Promise<Stage> {
         HTTP_HOST: '127.0.0.1',
         HTTP_PORT: String(port),
         DATABASE_URL: databaseUrl,
-        DATABASE_POOL_SIZE: '10',
+        DATABASE_POOL_SIZE: '20',
         REDIS_URL: redis.url,
         REDIS_PREFIX,
         SWITCHYARD_SECRET: secret,
