@@ -11,3 +11,13 @@ export function createId(nowMs: number = Date.now(), random: Buffer = randomByte
   const hex = bytes.toString('hex');
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
+
+const VERSION_AT = 14;
+
+/**
+ * The same id as one of version 8, which RFC 9562 leaves to us: of something that goes on although it could not be written
+ * down. Whoever finds it later, and no row of it, knows that nothing was lost.
+ */
+export const markUnwritten = (id: string): string => `${id.slice(0, VERSION_AT)}8${id.slice(VERSION_AT + 1)}`;
+
+export const isUnwritten = (id: string): boolean => id[VERSION_AT] === '8';

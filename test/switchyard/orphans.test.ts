@@ -1,6 +1,6 @@
 /** What stands on one side only is found while all seems well, settled, and counted: nothing waits for a reconnect. */
 import { createClaims } from '../../src/domains/nodes/claims';
-import { createId } from '../../src/infra/ids';
+import { createId, markUnwritten } from '../../src/infra/ids';
 import { createLogger } from '../../src/infra/logger';
 import { createRedis, type Redis } from '../../src/infra/redis';
 import { connectRaw, type RawClient } from '../contract/raw-client';
@@ -99,6 +99,23 @@ test('a channel that rings for a call nobody knows is ended', async () => {
   await until('it rings', async () => (await ear.send(`api uuid_exists ${leg}`)).body.includes('true'));
   await until('it is gone', async () => (await ear.send(`api uuid_exists ${leg}`)).body.includes('false'), FOUND_MS);
   expect(await orphans('channel')).toBeGreaterThan(0);
+}, 70_000);
+
+test('a call that was let through while the database was away goes on, where one that nobody knows is ended', async () => {
+  const [spared, lost] = [createId(), createId()];
+  const park = (leg: string, call: string): Promise<unknown> =>
+    ear.send(
+      `bgapi originate {origination_uuid=${leg},switchyard_call_id=${call},accountcode=${call}}user/ann@${DOMAIN} &park`,
+    );
+  const isThere = async (leg: string): Promise<boolean> =>
+    (await ear.send(`api uuid_exists ${leg}`)).body.includes('true');
+  await park(spared, markUnwritten(createId()));
+  await until('it is there', () => isThere(spared));
+  await park(lost, createId());
+  await until('it is there', () => isThere(lost));
+  await until('the unknown one is gone', async () => !(await isThere(lost)), FOUND_MS);
+  expect(await isThere(spared)).toBe(true);
+  await ear.send(`api uuid_kill ${spared}`);
 }, 70_000);
 
 test('capacity held for nothing is given back', async () => {

@@ -1,7 +1,7 @@
 /** Decides where a channel goes: a phone that dials, a leg that we placed, or a call that another node hands over. */
 import { SwitchyardError } from '../../errors';
 import { isUnreachable } from '../../infra/db';
-import { createId } from '../../infra/ids';
+import { createId, markUnwritten } from '../../infra/ids';
 import { readToken, signToken } from '../../infra/secrets';
 import {
   bridgeToUserPlan,
@@ -321,7 +321,7 @@ async function recordPhoneCall(
       { callId, node: node.name },
       'a phone calls while the database is away: the call goes on unwritten',
     );
-    return callId;
+    return markUnwritten(callId);
   }
   await deps.claims.claim(node.id, callId, PHONE_CALL_UNITS, null, now.getTime()).catch(() => undefined); // the sweep claims it when Redis is back
   return callId;

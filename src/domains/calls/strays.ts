@@ -7,6 +7,7 @@ import {
   type ChannelRow,
   type NodeConnection,
 } from '../../freeswitch/esl';
+import { isUnwritten } from '../../infra/ids';
 import { CANARY_CONTEXT } from '../../freeswitch/xml';
 import type { NodeRow } from '../nodes/nodes.store';
 import { CALLS_CONTEXT } from './dial.job';
@@ -73,7 +74,8 @@ async function judge(
     return OURS.includes(channel.context) && now.getTime() - channel.createdAtMs >= PLANLESS_MS ? 'end' : 'leave';
   }
   const call = await findCall(deps.db, callId);
-  if (!call || call.state === 'ended') return 'end';
+  if (!call) return isUnwritten(callId) ? 'leave' : 'end';
+  if (call.state === 'ended') return 'end';
   await takeChannelEvent(deps, node, {
     type: 'channel',
     phase: 'created',
