@@ -1,7 +1,6 @@
 /** Brings calls and nodes together again: after a reconnect, after a node's death, and by a sweep now and then. */
 import { killChannel, parseChannels, showChannels, type ChannelRow, type NodeConnection } from '../../freeswitch/esl';
 import { isUnwritten } from '../../infra/ids';
-import { isUnwritten } from '../../infra/ids';
 import { CLAIM_TTL_MS } from '../nodes/claims';
 import type { NodeRow } from '../nodes/nodes.store';
 import {
@@ -78,7 +77,6 @@ async function settleChannel(
   now: Date,
 ): Promise<void> {
   const call = await findCall(deps.db, channel.callId!);
-  if (!call && isUnwritten(channel.callId!)) return; // it was let through while the database was away
   if (!call && isUnwritten(channel.callId!)) return; // it was let through while the database was away
   if (!call || call.state === 'ended') {
     deps.logger.warn({ node: node.name, leg: channel.legId, callId: channel.callId }, 'ends a channel without a call');
