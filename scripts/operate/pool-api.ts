@@ -10,6 +10,8 @@ export interface PoolNode {
   name: string;
   state: 'joining' | 'serving' | 'draining' | 'down';
   silent: boolean;
+  /** Left out by a Switchyard before 0.3. */
+  health?: { healthy: boolean; reason: string | null };
   resting: 'busy_cpu' | 'full' | null;
   downReason: string | null;
   zone: string;

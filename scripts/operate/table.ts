@@ -26,6 +26,7 @@ function noteOf(node: PoolNode, kept: KeptNode | undefined): string {
   const notes: string[] = [];
   if (node.state === 'down') notes.push(node.downReason ?? 'down');
   if (node.silent) notes.push('silent: its last report is too old');
+  if (node.health?.healthy === false) notes.push(`not well: ${node.health.reason ?? 'no reason known'}`);
   if (node.resting) notes.push(node.resting === 'full' ? 'rests: was full' : 'rests: processor was busy');
   if (node.drainDeadlineAt) notes.push(`until ${time(node.drainDeadlineAt)}${kept?.leaving ? ', then removed' : ''}`);
   if (node.effectiveUnits !== node.capacityUnits) notes.push(`says ${amount(node.capacityUnits)} units`);
