@@ -28,6 +28,8 @@ export interface CompareDeps extends ParticipantDeps {
 const YOUNG_MS = 5000;
 /** Somebody who was let in and never came. */
 const JOINING_LIMIT_MS = 60_000;
+/** Those whose room has moved off a draining node are given time to go by themselves (drain.ts). */
+const LEAVING_MS = 15_000;
 /** How long a place is kept for somebody whose room moved. */
 const AWAY_LIMIT_MS = 600_000;
 const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
@@ -77,7 +79,9 @@ export async function compareRooms(
   for (const room of rooms.values()) {
     if (!UUID.test(room.name)) continue;
     const session = await findSession(deps.db, room.name);
-    if (!session || session.state === 'ended' || session.node_id !== node.id) await dissolve(deps, node, room.name);
+    if (session && session.state !== 'ended' && session.node_id === node.id) continue;
+    const isLeaving = suspects && session?.ended_at && now.getTime() - session.ended_at.getTime() < LEAVING_MS;
+    if (!isLeaving && isSure(`room ${room.name}`)) await dissolve(deps, node, room.name);
   }
   suspects?.clear();
   for (const what of found) suspects?.add(what);
