@@ -1,7 +1,7 @@
 /** Puts the rooms of the house together: what they can do, before any role makes them do it. */
 import type { Config } from '../config';
+import { bringBack } from '../domains/calls/bring-back';
 import { createCall, type CallDeps } from '../domains/calls/calls';
-import { findCall } from '../domains/calls/calls.store';
 import { answerCall } from '../domains/calls/progress';
 import { openGrants } from '../domains/grants/open';
 import { createCanaries } from '../domains/nodes/canaries';
@@ -77,12 +77,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     commandTimeoutMs,
     signal: stopping.signal,
     onEntered: answerCall,
-    async redial({ call_id: callId }) {
-      const call = callId ? await findCall(db, callId) : undefined;
-      if (call?.origin !== 'api') return; // whoever dialled in dials again
-      const { domain_id: domainId, domain_name: domain, from_address: from, to_address: to } = call;
-      await createCall(calls, { domainId, domain, from, to, callerName: call.caller_name });
-    },
+    redial: (participant) => bringBack(calls, participant),
   });
   const steering = createSteering({
     ...stores,

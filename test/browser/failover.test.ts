@@ -1,7 +1,9 @@
 /** Holds rooms to what people get when a real node dies, drains or freezes: they are back in the same room at once. */
+import { randomBytes } from 'node:crypto';
 import { waitFor } from '../../scripts/api-client';
 import { useStores } from '../stores';
 import { describeWithBrowser, openBrowserHouse, type BrowserHouse } from './browser';
+import { openTelephone, type DialIn } from './dial-in';
 import { startRealPool, type PoolNode, type RealPool } from './real-pool';
 import {
   isIn,
@@ -40,6 +42,7 @@ describeWithBrowser('rooms whose real node dies, drains or freezes', (freeswitch
   beforeAll(async () => {
     [pool, browsers] = await Promise.all([startRealPool(freeswitch, stores, 2), openBrowserHouse(chromium)]);
     await pool.api.post('/v1/domains', { name: DOMAIN });
+    await pool.api.post('/v1/users', { domain: DOMAIN, username: '1001', password, displayName: 'Telephone' });
     const video = { width: 640, height: 360, fps: 10, maxKbps: 500 };
     room = await openRoomHouse(pool, browsers, DOMAIN, { name: 'daily', video, musicWhileAlone: false });
     const people = [{ role: 'moderator' }, { identity: 'ben' }, {}];
@@ -53,11 +56,14 @@ describeWithBrowser('rooms whose real node dies, drains or freezes', (freeswitch
   }, 90_000);
 
   const personOf = ({ items }: Picture, guest: Guest) => items.find(({ grantId }) => grantId === guest.grant.id)!;
+  const password = randomBytes(12).toString('base64url');
   const nodeOf = ({ session }: Picture): PoolNode => pool.nodes.find(({ name }) => name === session?.node)!;
 
+  const areIn = (picture: Picture): boolean =>
+    picture.session?.state === 'live' && guests.every((guest) => personOf(picture, guest)?.state === 'in');
   /** Everybody is there, Ben is muted and nobody else, and the picture is divided as it was chosen. */
   function isAsWished(picture: Picture): boolean {
-    if (!isIn(picture, 3) || picture.session?.layout.observed !== LAYOUT) return false;
+    if (!areIn(picture) || picture.session?.layout.observed !== LAYOUT) return false;
     return guests.every((guest) => personOf(picture, guest).observed.muted === (guest.name === 'Ben'));
   }
 
@@ -80,7 +86,7 @@ describeWithBrowser('rooms whose real node dies, drains or freezes', (freeswitch
     const moved = (seen: Picture): boolean => seen.session !== null && seen.session.node !== before.session!.node;
     await room.see('the room to move', moved).catch((fault: Error) => explain(fault));
     const movedMs = Date.now() - fromMs;
-    await room.see('three guests back', (seen) => moved(seen) && isIn(seen, 3)).catch((fault: Error) => explain(fault));
+    await room.see('three guests back', (seen) => moved(seen) && areIn(seen)).catch((fault: Error) => explain(fault));
     const backMs = Date.now() - fromMs;
     const { picture } = await room.see('mute and layout kept', isAsWished).catch((fault: Error) => explain(fault));
     const keptMs = Date.now() - fromMs;
@@ -113,14 +119,31 @@ describeWithBrowser('rooms whose real node dies, drains or freezes', (freeswitch
     );
   }
 
+  /** A telephone can't be told to go elsewhere: its node sends it on, and it hears the others as before. */
+  async function seeTelephoneBack(line: DialIn): Promise<void> {
+    await room.see('the telephone back', (seen) => isIn(seen, 4)).catch((fault: Error) => explain(fault));
+    const before = line.heard();
+    await watchUntil(
+      'the telephone to hear',
+      () => Promise.resolve(line.heard()),
+      (heard) => heard > before + 5,
+    );
+    expect(line.end()).toBeUndefined();
+  }
+
   it.each([1, 2, 3])(
     'brings everybody back within five seconds when the node is killed (%d)',
     async () => {
-      const before = await room.look();
-      const node = nodeOf(before);
+      const node = nodeOf(await room.look());
+      const { sipPort } = pool.nodes.find(({ name }) => name !== node.name)!;
+      const telephone = await openTelephone({ username: '1001', password, domain: DOMAIN, nodePort: sipPort });
+      const line = await telephone.dial('daily');
+      const { picture: before } = await room.see('the telephone', (seen) => isIn(seen, 4));
       const killedMs = Date.now();
       node.process.kill('SIGKILL');
       await followMove(before, killedMs, BACK_MS);
+      await seeTelephoneBack(line);
+      await telephone.close();
       await node.relaunch();
       await waitForNode(node.name, 'serving');
     },
@@ -128,8 +151,10 @@ describeWithBrowser('rooms whose real node dies, drains or freezes', (freeswitch
   );
 
   it('moves everybody at the deadline of a drain; the recording goes on as part 2', async () => {
-    const before = await room.look();
-    const node = nodeOf(before);
+    const node = nodeOf(await room.look());
+    const telephone = await openTelephone({ username: '1001', password, domain: DOMAIN, nodePort: node.sipPort });
+    const line = await telephone.dial('daily');
+    const { picture: before } = await room.see('the telephone', (seen) => isIn(seen, 4));
     const { id } = await pool.api.post<{ id: string }>(`/v1/rooms/${room.roomId}/recordings`);
     interface Recording {
       state: string;
@@ -143,6 +168,7 @@ describeWithBrowser('rooms whose real node dies, drains or freezes', (freeswitch
     await pool.api.post(`/v1/nodes/${nodeId}/drain`, { deadlineSeconds });
     const picture = await followMove(before, Date.now() + deadlineSeconds * 1000, DRAINED_BACK_MS);
     const other = picture.session!.node;
+    await seeTelephoneBack(line);
     await watchUntil('part 2', read, ({ parts }) => parts[1]?.state === 'recording' && parts[1].bytes > 0);
     await waitForNode(node.name, 'draining');
     await pool.api.post(`/v1/nodes/${nodeId}/resume`);
@@ -155,6 +181,8 @@ describeWithBrowser('rooms whose real node dies, drains or freezes', (freeswitch
     expect(done.gaps).toMatchObject([{ reason: 'moved' }]);
     const [gap] = done.gaps;
     const gapMs = Date.parse(gap!.to!) - Date.parse(gap!.from);
+    await telephone.close();
+    await room.see('the telephone gone', (seen) => isIn(seen, 3));
     say(`parts of ${done.parts.map(({ seconds }) => seconds).join(' and ')} s with a gap of ${gapMs} ms`);
   }, 90_000);
 

@@ -1,0 +1,27 @@
+/** Brings a phone back into a room whose node died: the phone's own node still holds its call, and sends it there again. */
+import { transferChannel } from '../../freeswitch/esl';
+import { findNode } from '../nodes/nodes.store';
+import { canBeEntered } from '../rooms/sessions';
+import { ROOMS_CONTEXT } from '../rooms/entering';
+import { createCall, type CallDeps } from './calls';
+import { findCall, listLegs } from './calls.store';
+
+/**
+ * A phone that came over another node hears silence now: nobody told that node that the room's is dead. Where its
+ * channel went down with the node, whoever was called is called again; who dialled in dials again.
+ * @param participant whose session has ended, and has a new one
+ */
+export async function bringBack(deps: CallDeps, participant: { id: string; call_id: string | null }): Promise<void> {
+  const call = participant.call_id ? await findCall(deps.db, participant.call_id) : undefined;
+  if (!call) return;
+  for (const leg of await listLegs(deps.db, [call.id])) {
+    if (leg.role !== 'from' || leg.state !== 'answered' || !leg.node_id) continue;
+    if (!canBeEntered(await findNode(deps.db, leg.node_id))) continue;
+    const back = transferChannel(leg.id, { extension: participant.id, context: ROOMS_CONTEXT });
+    const reply = await deps.links.api(leg.node_id, back).catch(() => undefined);
+    if (reply?.ok) return;
+  }
+  if (call.origin !== 'api') return;
+  const { domain_id: domainId, domain_name: domain, from_address: from, to_address: to } = call;
+  await createCall(deps, { domainId, domain, from, to, callerName: call.caller_name });
+}
