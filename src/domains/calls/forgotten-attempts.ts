@@ -29,6 +29,7 @@ export async function settleForgottenAttempts(deps: SettleDeps, now: Date): Prom
   for (const { leg_id: legId, call_id: callId, hangup_cause: cause, ended_at: at } of forgotten) {
     await settleAttempt(deps, legId, callId, { cause: cause ?? 'NODE_UNKNOWN', at });
   }
+  if (forgotten.length > 0) deps.countOrphan?.('attempt', forgotten.length);
   if (forgotten.length > 0) deps.logger.warn({ count: forgotten.length }, 'attempts whose leg was over were settled');
   return forgotten.length;
 }
