@@ -12,6 +12,7 @@ create table room_pictures (
   height integer not null,
   sha256 text not null,
   content bytea not null,
+  created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint room_pictures_one unique (room_id, kind)
 );

@@ -123,7 +123,10 @@ export function createRooms(core: NodeCore, calls: Calls): Rooms {
     // Held before the layouts are asked for: two who come at once make one room.
     byName.set(name, room);
     if (profile.params['video-mode'] === 'mux')
-      room.canvas = canvasOf(profile.params, await core.configuration('conference_layouts.conf'));
+      room.canvas = canvasOf(
+        profile.params,
+        await core.configuration(profile.params['video-layout-conf'] ?? 'conference_layouts.conf'),
+      );
     tellRoom(core, room, 'conference-create');
     return room;
   }

@@ -30,9 +30,10 @@ export function createRoomConfiguration(db: Queryable): AnswerRoomConfiguration 
     if (!session) return 'refused';
     const settings = readSettings(session.settings);
     const layouts = await listCustomLayouts(db, session.domain_id);
-    const pictures = isMixed(settings) ? await listPictures(db, session.room_id) : [];
-    const hasBackground = pictures.some(({ kind }) => kind === 'background');
-    return { profile: roomProfile(settings, session), layouts, ...(hasBackground && { backgroundOf: session.id }) };
+    const profile = roomProfile(settings, session);
+    if (!isMixed(settings)) return { profile, layouts };
+    const hasBackground = (await listPictures(db, session.room_id)).some(({ kind }) => kind === 'background');
+    return { profile, layouts, pictures: { sessionId: session.id, hasBackground } };
   }
 
   return async (node, sessionId) => {

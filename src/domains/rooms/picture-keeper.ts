@@ -5,16 +5,17 @@ import {
   askCurl,
   fetchFile,
   hashFile,
-  hidePicture,
+  hideBackground,
   parseHash,
   readGlobal,
   removeFile,
   replaceFile,
-  showPicture,
+  setLayout,
+  showBackground,
   type ApiCommand,
   type Reply,
 } from '../../freeswitch/esl';
-import { pictureFile } from '../../freeswitch/xml';
+import { pictureFile, WELCOME_LAYOUT } from '../../freeswitch/xml';
 import { signToken } from '../../infra/secrets';
 import { listParticipants, type ParticipantRow } from './participants.store';
 import type { PictureDeps } from './pictures';
@@ -55,7 +56,7 @@ export async function bringPictures(deps: PictureDeps, session: SessionRow): Pro
   const welcome = isWelcome(settings, people);
   const count = people.filter(({ state }) => state === 'in').length;
   const waiting: PictureKind[] = [];
-  let wiped = false;
+  let wiped = false; // the mixer has taken a layout anew, and lost a background that is not the layout's
   for (const kind of ['welcome', 'background'] as const) {
     const picture = wanted.find((one) => one.kind === kind);
     const before = placed.find((one) => one.kind === kind);
@@ -66,14 +67,28 @@ export async function bringPictures(deps: PictureDeps, session: SessionRow): Pro
       continue;
     }
     const visible = picture !== undefined && (kind === 'background' || welcome);
-    const shown = visible ? `${picture.id}:${session.observed.layout ?? ''}:${count}` : 'hidden';
-    const did = await showPlaced(deps, session, row, { visible, shown, anew: wiped });
+    const layoutsHave = picture !== undefined && kind === 'background' && isInLayouts(picture, session);
+    const state = layoutsHave ? '' : `:${session.observed.layout ?? ''}:${count}`;
+    const shown = visible ? `${picture.id}${state}` : 'hidden';
+    const did = await showPlaced(deps, session, row, {
+      visible,
+      shown,
+      anew: wiped && !layoutsHave,
+      again: !layoutsHave,
+    });
     if (did === 'hidden') wiped = true;
     if (did === 'refused') waiting.push(kind);
     if (!picture) await forgetPlaced(deps, row);
   }
   return waiting;
 }
+
+/** Clocks of nodes and ours differ by less. */
+const SKEW_MS = 60_000;
+
+/** Whether the layouts the session was started with surely bring the background along. */
+const isInLayouts = (picture: PictureFacts, session: SessionRow): boolean =>
+  session.started_at !== null && picture.created_at.getTime() < session.started_at.getTime() - SKEW_MS;
 
 function newPlaced(sessionId: string, nodeId: string, kind: PictureKind, path: string): PlacedPicture {
   const nothing = { picture_id: null, tried_id: null, tries: 0, next_try_at: null, fault: null };
@@ -155,29 +170,41 @@ async function pictureUrl(deps: PictureDeps, nodeId: string, id: string): Promis
 
 type Did = 'nothing' | 'shown' | 'hidden' | 'refused';
 
-/** Tells the node once for each state of the room, and once more a little later. @param o.anew the canvas was wiped */
+/** Tells the node once for each state of the room. @param o.anew the layout was taken anew @param o.again once more later */
 async function showPlaced(
   deps: PictureDeps,
   session: SessionRow,
   row: PlacedPicture,
-  o: { visible: boolean; shown: string; anew: boolean },
+  o: { visible: boolean; shown: string; anew: boolean; again: boolean },
 ): Promise<Did> {
   const now = deps.now();
   const isDue = row.confirm_at !== null && row.confirm_at.getTime() <= now;
   const isSame = row.shown === o.shown;
   if (isSame && !(o.anew && o.visible) && !(isDue && o.visible)) return 'nothing';
-  const confirm = isSame ? null : new Date(now + CONFIRM_MS);
+  const confirm = isSame || !o.again ? null : new Date(now + CONFIRM_MS);
+  const { node_id: nodeId } = row;
   if (!o.visible) {
-    const wasSeen = row.shown !== null;
-    if (wasSeen)
-      for (const command of hidePicture(session.id, row.kind, row.path)) await deps.links.api(row.node_id, command);
+    const wasSeen = row.shown !== null && row.shown !== 'hidden';
+    if (wasSeen && !(await hidePlaced(deps, session, row))) return 'refused';
     await store.savePlaced(deps.db, { ...row, shown: o.shown, confirm_at: null });
     return wasSeen ? 'hidden' : 'nothing';
   }
-  const reply = await deps.links.api(row.node_id, showPicture(session.id, row.kind, row.path));
-  if (!reply.ok) return 'refused';
+  const isWelcomed = row.kind === 'welcome';
+  const command = isWelcomed ? setLayout(session.id, WELCOME_LAYOUT) : showBackground(session.id, row.path);
+  if (!(await deps.links.api(nodeId, command)).ok) return 'refused';
   await store.savePlaced(deps.db, { ...row, shown: o.shown, confirm_at: confirm });
   return 'shown';
+}
+
+/** @returns whether the node has done it */
+async function hidePlaced(deps: PictureDeps, session: SessionRow, row: PlacedPicture): Promise<boolean> {
+  const { api } = deps.links;
+  if (row.kind === 'welcome') {
+    const layout = session.layout ?? readSettings(session.settings).layout;
+    return (await api(row.node_id, setLayout(session.id, layout))).ok;
+  }
+  for (const command of hideBackground(session.id, row.path)) await api(row.node_id, command);
+  return true;
 }
 
 async function forgetPlaced(deps: PictureDeps, row: PlacedPicture): Promise<void> {

@@ -13,6 +13,8 @@ export interface PictureFacts {
   width: number;
   height: number;
   sha256: string;
+  /** Since when the room has one of this kind; a new one in its place changes nothing of it. */
+  created_at: Date;
   updated_at: Date;
 }
 
@@ -40,10 +42,11 @@ export interface PlacedPicture {
   confirm_at: Date | null;
 }
 
-const FACTS = ['id', 'room_id', 'kind', 'content_type', 'width', 'height', 'sha256', 'updated_at'];
+const FACTS = ['id', 'room_id', 'kind', 'content_type', 'width', 'height', 'sha256', 'created_at', 'updated_at'];
 
-export async function putPicture(db: Queryable, row: PictureRow): Promise<void> {
-  await db('room_pictures').insert(row).onConflict(['room_id', 'kind']).merge();
+export async function putPicture(db: Queryable, row: Omit<PictureRow, 'created_at'>): Promise<void> {
+  const { room_id: _room, kind: _kind, ...anew } = row;
+  await db('room_pictures').insert(row).onConflict(['room_id', 'kind']).merge(Object.keys(anew));
 }
 
 export async function deletePicture(db: Queryable, roomId: string, kind: PictureKind): Promise<boolean> {

@@ -29,21 +29,23 @@ export const replaceFile = (from: string, to: string): ApiCommand => ({
   line: `spawn_stream mv -f ${ownPath(from)} ${ownPath(to)}`,
 });
 
-const COMMANDS = { background: 'vid-bgimg', welcome: 'vid-fgimg' } as const;
-
 /**
- * Behind the tiles (`background`) or over all (`welcome`), fitted into the canvas. 1.10.12 reads PNG and nothing else,
- * and forgets both when the layout changes, also when a group of layouts grows by itself.
+ * Lays a picture behind the tiles, fitted into the canvas. 1.10.12 reads PNG and nothing else, and forgets it when the
+ * layout changes, also when a group of layouts grows by itself, unless the layout has its own (`bgimg`).
+ *
+ * There is a `vid-fgimg` for a picture over all, too. It is not used: what it had before is freed by the command's
+ * thread while the mixer's reads it with every frame, and that ended a node (1.10.12; 122 changes were enough). The
+ * mixer changes layouts by itself, so a layout with a picture over all (`fgimg`) is taken in its place.
  */
-export const showPicture = (sessionId: string, which: keyof typeof COMMANDS, path: string): ApiCommand => ({
-  line: `conference ${assertToken(sessionId, 'sessionId')} ${COMMANDS[which]} ${ownPath(path)}`,
+export const showBackground = (sessionId: string, path: string): ApiCommand => ({
+  line: `conference ${assertToken(sessionId, 'sessionId')} vid-bgimg ${ownPath(path)}`,
 });
 
 /**
- * Takes a picture away. `clear` alone wipes the canvas once and keeps the picture, which comes back with the next frame
+ * Takes the background away. `clear` alone wipes the canvas once and keeps the picture, which comes back later
  * (1.10.12); naming a file that is not there makes the node forget it. Both answer `-ERR` where they have worked.
  */
-export const hidePicture = (sessionId: string, which: keyof typeof COMMANDS, path: string): ApiCommand[] => [
-  showPicture(sessionId, which, `${path}.none`),
-  { line: `conference ${assertToken(sessionId, 'sessionId')} ${COMMANDS[which]} clear` },
+export const hideBackground = (sessionId: string, path: string): ApiCommand[] => [
+  showBackground(sessionId, `${path}.none`),
+  { line: `conference ${assertToken(sessionId, 'sessionId')} vid-bgimg clear` },
 ];

@@ -48,6 +48,7 @@ export {
   LAYOUTS,
   layoutsConfName,
   pictureFile,
+  WELCOME_LAYOUT,
   type CustomLayout,
   type LayoutPlace,
 } from './configuration/layouts';

@@ -4,7 +4,7 @@ import { isWelcome, pauseBeforePicture } from '../../../src/domains/rooms/pictur
 import { readPicture } from '../../../src/domains/rooms/pictures';
 import { inspectPng } from '../../../src/domains/rooms/png';
 import { DEFAULT_SETTINGS } from '../../../src/domains/rooms/settings';
-import { hidePicture, fetchFile, showPicture } from '../../../src/freeswitch/esl';
+import { fetchFile, hideBackground, showBackground } from '../../../src/freeswitch/esl';
 import { configurationXml, layoutsConfName } from '../../../src/freeswitch/xml';
 
 function chunk(type: string, data: Buffer): Buffer {
@@ -105,14 +105,14 @@ test('a node that could not fetch is asked again after longer and longer', () =>
 const SESSION = '01a1ff38-fb64-7002-87bd-3a1b4fb3fcb5';
 
 test('commands for pictures hold paths and addresses of ours, and nothing else', () => {
-  expect(showPicture(SESSION, 'background', '/tmp/a.png').line).toBe(`conference ${SESSION} vid-bgimg /tmp/a.png`);
-  expect(hidePicture(SESSION, 'welcome', '/tmp/a.png').map(({ line }) => line)).toEqual([
-    `conference ${SESSION} vid-fgimg /tmp/a.png.none`,
-    `conference ${SESSION} vid-fgimg clear`,
+  expect(showBackground(SESSION, '/tmp/a.png').line).toBe(`conference ${SESSION} vid-bgimg /tmp/a.png`);
+  expect(hideBackground(SESSION, '/tmp/a.png').map(({ line }) => line)).toEqual([
+    `conference ${SESSION} vid-bgimg /tmp/a.png.none`,
+    `conference ${SESSION} vid-bgimg clear`,
   ]);
   const url = 'http://10.0.0.1:8080/freeswitch/pictures/x?token=a.b-c_d';
   expect(fetchFile('wget', url, '/tmp/a', 10).line).toBe(`spawn_stream wget -q -T 10 -O /tmp/a ${url}`);
-  expect(() => showPicture(SESSION, 'welcome', '/tmp/a b.png')).toThrow();
+  expect(() => showBackground(SESSION, '/tmp/a b.png')).toThrow();
   expect(() => fetchFile('curl', 'http://h/ -o /etc/passwd', '/tmp/a', 10)).toThrow();
 });
 
@@ -120,8 +120,8 @@ test('layouts bring the picture behind them along where the room has one', () =>
   const node = {} as never;
   const name = layoutsConfName(SESSION);
   expect(configurationXml(name, node, { profile: {} })).not.toContain('bgimg');
-  const xml = configurationXml(name, node, { profile: {}, backgroundOf: SESSION })!;
+  const xml = configurationXml(name, node, { profile: {}, pictures: { sessionId: SESSION, hasBackground: true } })!;
   expect(xml.match(/bgimg="\$\$\{temp_dir\}\/room-[0-9a-f-]{36}-background\.png"/g)).toHaveLength(
-    xml.match(/<layout name/g)!.length,
+    xml.match(/<layout name/g)!.length - 1,
   );
 });

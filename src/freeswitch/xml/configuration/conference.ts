@@ -11,8 +11,8 @@ export interface RoomConfiguration {
   profile: ProfileParams;
   /** Layouts of the room's domain, beside those that every room has. */
   layouts?: readonly CustomLayout[];
-  /** The session whose picture lies behind all layouts; left out: none does. */
-  backgroundOf?: string;
+  /** Where its pictures lie on the node: named after the session. */
+  pictures?: { sessionId: string; hasBackground: boolean };
 }
 
 /**

@@ -1,5 +1,6 @@
 /** How a room's picture is divided, under the names FreeSWITCH's documentation gives: on a square of 360 by 360. */
 import { element, type Element } from '../document';
+import type { RoomConfiguration } from './conference';
 import type { NodeSettings } from './settings';
 
 /** FreeSWITCH stretches a square of this side over the canvas. */
@@ -190,19 +191,26 @@ const behind = (sessionId: string): { bgimg: string } => ({
   bgimg: `$\${temp_dir}/${pictureFile(sessionId, 'background')}`,
 });
 
+/** Taken while somebody is alone or waits. No layout of a person's making begins like this. */
+export const WELCOME_LAYOUT = '_welcome';
+const WELCOME: Layout = { name: WELCOME_LAYOUT, places: [{ ...whole, floor: true }], placesSound: false };
+const over = (sessionId: string): { fgimg: string } => ({
+  fgimg: `$\${temp_dir}/${pictureFile(sessionId, 'welcome')}`,
+});
+
 export function conferenceLayoutsConf(
   _node: NodeSettings,
-  room?: { layouts?: readonly CustomLayout[]; backgroundOf?: string },
+  room?: Pick<RoomConfiguration, 'layouts' | 'pictures'>,
 ): Element[] {
-  const extra = room?.backgroundOf === undefined ? {} : behind(room.backgroundOf);
+  const pictures = room?.pictures;
+  const extra = pictures?.hasBackground ? behind(pictures.sessionId) : {};
   const layouts = [...LAYOUTS, ...(room?.layouts ?? [])];
   return [
     element('layout-settings', {}, [
-      element(
-        'layouts',
-        {},
-        layouts.map((layout) => layoutElement(layout, extra)),
-      ),
+      element('layouts', {}, [
+        ...layouts.map((layout) => layoutElement(layout, extra)),
+        ...(pictures ? [layoutElement(WELCOME, over(pictures.sessionId))] : []),
+      ]),
       element(
         'groups',
         {},
