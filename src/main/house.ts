@@ -1,4 +1,5 @@
 /** Puts the rooms of the house together: what they can do, before any role makes them do it. */
+import { setMaxListeners } from 'node:events';
 import type { Config } from '../config';
 import { bringBack } from '../domains/calls/bring-back';
 import { createCall, type CallDeps } from '../domains/calls/calls';
@@ -60,6 +61,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
 
   /** Aborts when Switchyard stops, before anything it stands on is closed. */
   const stopping = new AbortController();
+  setMaxListeners(0, stopping.signal); // every call that is being dialled waits on it
   stops.push(() => stopping.abort());
   const canaries = createCanaries({
     ...settle,

@@ -22,7 +22,7 @@ const BURST_MARK = 44;
 const DROP_MARK = 43;
 export const DATABASE_POOL = 20;
 const API_KEY = 'sk_bench_admin_key_of_switchyard';
-const STEP_MS = 170_000;
+const STEP_MS = 300_000;
 
 export interface Size {
   nodes: number;
