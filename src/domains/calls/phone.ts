@@ -1,0 +1,169 @@
+/** Answers a phone or a browser that dials: who they are, whom they may reach, and the call that is written down first. */
+import { SwitchyardError } from '../../errors';
+import { isUnreachable } from '../../infra/db';
+import { createId, markUnwritten } from '../../infra/ids';
+import { refusePlan, type DialplanRequest } from '../../freeswitch/xml';
+import type { GrantView } from '../grants/grant-directory';
+import type { NodeRow } from '../nodes/nodes.store';
+import { enterRoom, type RoomCaller } from '../rooms/entering';
+import { findRoom, findRoomByName, type RoomRow } from '../rooms/rooms.store';
+import type { DirectoryUser } from '../users/directory';
+import { formatAddress, parseAddress, type Address } from './address';
+import { findLeg, insertAttempt, insertCall, insertLeg, type CallRow } from './calls.store';
+import { connectTo, RING_SECONDS, type DialplanDeps } from './reach';
+import { draftCallEvent } from './settle';
+
+/** A phone's call of two legs. */
+const PHONE_CALL_UNITS = 1;
+
+/** A user at the door of a room. */
+export const callerOf = (user: DirectoryUser): RoomCaller => ({
+  kind: 'user',
+  identity: `user:${user.username}`,
+  name: user.displayName || user.username,
+  number: user.callerNumber,
+  userId: user.id,
+});
+
+/** A grant for a room leads into that room, whatever is dialled. */
+async function answerGuest(
+  deps: DialplanDeps,
+  node: NodeRow,
+  request: DialplanRequest,
+  grant: GrantView,
+): Promise<string> {
+  const { context } = request;
+  const room = grant.roomId ? await findRoom(deps.db, grant.roomId) : undefined;
+  if (!room) return refusePlan({ context, sipStatus: 404, reason: 'The room is no more' });
+  const from = { address: `guest:${grant.id}`, domainId: room.domain_id, name: grant.name };
+  const callId = await recordPhoneCall(deps, node, request, from, `room:${room.name}`, createId());
+  const who: RoomCaller = {
+    kind: 'grant',
+    identity: grant.identity,
+    name: grant.name,
+    number: '',
+    role: grant.role,
+    grantId: grant.id,
+    userId: grant.userId ?? undefined,
+    maxVideoKbps: grant.maxVideoKbps ?? undefined,
+  };
+  return enterRoom(deps.rooms, node, { request, room, who, call: { callId, legRole: 'from' } });
+}
+
+/** The user behind a login: their own, or that of a grant made for them. */
+async function findCaller(
+  deps: DialplanDeps,
+  username: string,
+  domain: string,
+): Promise<DirectoryUser | GrantView | undefined> {
+  const grant = await deps.findGrantOfUser(username, domain);
+  if (grant?.kind === 'room') return grant;
+  return deps.directory.findUser(grant?.username ?? username, domain);
+}
+
+/** Digits that are no user's may be a room's. */
+async function readTarget(deps: DialplanDeps, text: string, domain: string): Promise<[Address?, RoomRow?]> {
+  const to = readDialled(text);
+  if (to?.kind !== 'user' || (await deps.directory.findUser(to.username, domain))) return [to];
+  const room = await findRoomByName(deps.db, domain, to.username);
+  return room ? [{ kind: 'room', name: room.name }, room] : [to];
+}
+
+/** A registered phone dials. Whom it calls is looked up in its own domain only. */
+export async function answerPhone(deps: DialplanDeps, node: NodeRow, request: DialplanRequest): Promise<string> {
+  const { context } = request;
+  if (!request.username || !request.domain) return refusePlan({ context, sipStatus: 403, reason: 'Not authenticated' });
+  const caller = await findCaller(deps, request.username, request.domain);
+  if (caller && 'kind' in caller) return answerGuest(deps, node, request, caller);
+  if (!caller?.enabled) return refusePlan({ context, sipStatus: 403, reason: 'Not allowed to call' });
+  const [to, room] = await readTarget(deps, request.destination, caller.domain);
+  const from = { address: `user:${caller.username}`, domainId: caller.domainId, name: caller.displayName };
+  const dialled = to ? formatAddress(to) : request.destination.slice(0, 128);
+  const kept = await recordPhoneCall(deps, node, request, from, dialled, createId());
+  if (room) {
+    const call = { callId: kept, legRole: 'from' as const };
+    return enterRoom(deps.rooms, node, { request, room, who: callerOf(caller), call });
+  }
+  const plan = {
+    context,
+    callId: kept,
+    legRole: 'from' as const,
+    callerName: caller.displayName || caller.username,
+    callerNumber: caller.callerNumber,
+    ringTimeoutSeconds: RING_SECONDS,
+  };
+  if (!to) return refusePlan({ ...plan, sipStatus: 484, reason: 'Not a number' });
+  return connectTo(deps, to, caller.domain, plan);
+}
+
+/** A phone's digits are an address without scheme; a scheme typed on a phone is no address. */
+function readDialled(text: string): Address | undefined {
+  try {
+    return text.includes(':') ? undefined : parseAddress(text);
+  } catch (error) {
+    if (error instanceof SwitchyardError) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Writes the call down before the node goes on. A node may ask twice for the same leg: the first answer counts.
+ * While Postgres is away the phone's call goes on without a row; its record (CDR) is kept when it comes.
+ * @returns the call's id.
+ */
+async function recordPhoneCall(
+  deps: DialplanDeps,
+  node: NodeRow,
+  request: DialplanRequest,
+  from: { address: string; domainId: string; name: string },
+  to: string,
+  callId: string,
+): Promise<string> {
+  const now = new Date();
+  const row: Partial<CallRow> & { id: string } = {
+    id: callId,
+    domain_id: from.domainId,
+    origin: 'phone',
+    from_address: from.address,
+    to_address: to,
+    caller_name: from.name,
+    state: 'placing',
+    node_id: node.id,
+    units: String(PHONE_CALL_UNITS),
+    ring_timeout_seconds: RING_SECONDS,
+    place_before: now,
+    queued_at: now,
+    placing_at: now,
+  };
+  try {
+    const known = await findLeg(deps.db, request.legId);
+    if (known) return known.call_id;
+    await deps.log.record(async (trx, emit) => {
+      await insertCall(trx, row);
+      // The asking process says which it is; what we have of the node may be of the one before.
+      const core = request.coreUuid ?? node.core_uuid;
+      const leg = { leg_id: request.legId, node_id: node.id, node_name: node.name, node_core_uuid: core };
+      await insertAttempt(trx, { call_id: callId, number: 1, placed_at: now, ...leg });
+      const address = row.from_address!;
+      await insertLeg(trx, {
+        id: request.legId,
+        call_id: callId,
+        node_id: node.id,
+        role: 'from',
+        address,
+        state: 'placing',
+        created_at: now,
+      });
+      emit(draftCallEvent('call.placing', row as CallRow, { node: node.name, attempt: 1, origin: 'phone' }));
+    });
+  } catch (error) {
+    if (!isUnreachable(error)) throw error;
+    deps.logger.warn(
+      { callId, node: node.name },
+      'a phone calls while the database is away: the call goes on unwritten',
+    );
+    return markUnwritten(callId);
+  }
+  await deps.claims.claim(node.id, callId, PHONE_CALL_UNITS, null, now.getTime()).catch(() => undefined); // the sweep claims it when Redis is back
+  return callId;
+}

@@ -1,0 +1,114 @@
+/** Finds the way to whoever is called: the contacts of a user all over the pool, or the echo. */
+import { isUnreachable } from '../../infra/db';
+import { createId } from '../../infra/ids';
+import { signToken } from '../../infra/secrets';
+import {
+  bridgeToUserPlan,
+  dialStringTo,
+  echoPlan,
+  refusePlan,
+  type ReachableContact,
+  type UserRequest,
+} from '../../freeswitch/xml';
+import type { GrantView } from '../grants/grant-directory';
+import type { NodeRow } from '../nodes/nodes.store';
+import type { EnteringDeps } from '../rooms/entering';
+import { findRegistrationsOfUsers, type NamedRegistration } from '../registrations/registrations.store';
+import type { Directory, DirectoryUser } from '../users/directory';
+import type { Address } from './address';
+import type { SettleDeps } from './settle';
+
+export interface DialplanDeps extends SettleDeps {
+  directory: Directory;
+  secretKey: Buffer;
+  rooms: EnteringDeps;
+  /** The grant that this SIP user name belongs to; undefined where it is none, or over. */
+  findGrantOfUser: (username: string, domain: string) => Promise<GrantView | undefined>;
+}
+
+/** How long a phone rings where nobody said otherwise. */
+export const RING_SECONDS = 30;
+/** Long enough for a call to cross the pool, too short to be kept and used. */
+const TOKEN_SECONDS = 60;
+
+/** Where users were last seen, for the time in which Postgres is away; the longest unasked go first. */
+const lastSeen = new Map<string, NamedRegistration[]>();
+const REMEMBERED_USERS = 50_000;
+
+async function readRegistrations(deps: DialplanDeps, userId: string): Promise<NamedRegistration[]> {
+  try {
+    const rows = await findRegistrationsOfUsers(deps.db, [userId]);
+    lastSeen.delete(userId);
+    lastSeen.set(userId, rows);
+    if (lastSeen.size > REMEMBERED_USERS) lastSeen.delete(lastSeen.keys().next().value!);
+    return rows;
+  } catch (error) {
+    const known = lastSeen.get(userId);
+    if (!known || !isUnreachable(error)) throw error;
+    return known;
+  }
+}
+
+/** The way to a user for the node that asks; other nodes get a token that only they can use, for this user and call. */
+export async function reachUser(
+  deps: DialplanDeps,
+  node: NodeRow,
+  user: DirectoryUser,
+  o: { callId: string; leg: 'from' | 'to'; ownOnly?: boolean },
+): Promise<string> {
+  const rows = await readRegistrations(deps, user.id);
+  const contacts: ReachableContact[] = rows
+    .filter((row) => !o.ownOnly || row.node_id === node.id)
+    .map((row) => ({
+      node: row.node_name,
+      host: row.node_host,
+      internodePort: row.internode_port,
+      contact: row.contact,
+      profile: row.profile,
+      ...(row.grant_id ? { grantId: row.grant_id } : {}),
+    }));
+  const exp = Math.floor(Date.now() / 1000) + TOKEN_SECONDS;
+  return dialStringTo({
+    username: user.username,
+    domain: user.domain,
+    thisNode: node.name,
+    contacts,
+    token: (target) =>
+      signToken(deps.secretKey, { c: o.callId, n: target, u: `${user.username}@${user.domain}`, l: o.leg, exp }),
+    callId: o.callId,
+    createId: () => createId(),
+    leg: o.leg,
+  });
+}
+
+/** Answers `user/NAME@DOMAIN` of a node that is about to ring somebody. */
+export async function reachForCall(
+  deps: DialplanDeps,
+  node: NodeRow,
+  request: UserRequest,
+  user: DirectoryUser,
+): Promise<string> {
+  return reachUser(deps, node, user, {
+    callId: request.callId ?? createId(),
+    leg: request.legRole === 'from' ? 'from' : 'to',
+  });
+}
+
+export interface Caller {
+  context: string;
+  callId: string;
+  legRole?: 'from';
+  callerName: string;
+  callerNumber: string;
+  ringTimeoutSeconds: number;
+}
+
+/** Rings whoever is dialled, as far as there is a way. */
+export async function connectTo(deps: DialplanDeps, to: Address, domain: string, caller: Caller): Promise<string> {
+  if (to.kind === 'service') return echoPlan(caller);
+  if (to.kind !== 'user') return refusePlan({ ...caller, sipStatus: 404, reason: 'No way to that address' });
+  const user = await deps.directory.findUser(to.username, domain);
+  if (!user) return refusePlan({ ...caller, sipStatus: 404, reason: 'No such number' });
+  if (!user.enabled) return refusePlan({ ...caller, sipStatus: 480, reason: 'The user is disabled' });
+  return bridgeToUserPlan({ ...caller, username: user.username, domain: user.domain });
+}
