@@ -1,0 +1,147 @@
+/** Replicas come and go as processes, or do one thing each: calls go on, and no event is lost. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import { Pool } from 'pg';
+import { createApi, type Api } from '../../scripts/bench/faults/api';
+import { again } from '../../scripts/bench/faults/inject';
+import { bringPeople, type People } from '../../scripts/bench/faults/load';
+import { checkLog } from '../../scripts/bench/faults/log';
+import { createRandom } from '../../scripts/bench/faults/random';
+import { startReader, type StreamReader } from '../../scripts/bench/faults/reader';
+import { openStage, REDIS_PREFIX, type Stage } from '../../scripts/bench/faults/stage';
+import { createLogger } from '../../src/infra/logger';
+import { createRedis } from '../../src/infra/redis';
+import { until } from './harness';
+
+const ALL = 'api,worker,supervisor';
+const CALLS = 200;
+/** More of them, which are just being connected when the replica dies. */
+const LATE_CALLS = 20;
+/** LEASE_MS and RENEW_MS of the streams together. */
+const TAKEOVER_MS = 5000;
+/** What a busy machine may add to a timer. */
+const MARGIN_MS = 1000;
+
+let stage: Stage;
+let db: Pool;
+let redis: Redis;
+let api: Api;
+let people: People;
+let readers: StreamReader[] = [];
+
+async function open(replicas: string[], nodesPerHost: number, phonesPerNode: number): Promise<void> {
+  const settings = { seed: 1, replicas, hosts: 1, nodesPerHost, capacity: 600, logLevel: 'warn', heartbeatSeconds: 2 };
+  stage = await openStage(settings);
+  db = new Pool({ connectionString: stage.databaseUrl, max: 3 });
+  redis = createRedis(stage.redisUrl, createLogger('silent'));
+  await redis.connect();
+  api = createApi(stage.replicas, createRandom(1));
+  people = await bringPeople(stage, api, phonesPerNode, true);
+  readers = [...people.domains, undefined].map((domain, i) => startReader(domain, stage.replicas, createRandom(i)));
+}
+afterEach(async () => {
+  await Promise.all(readers.map((reader) => reader.stop()));
+  redis?.disconnect();
+  await db?.end();
+  await stage?.stop();
+});
+
+async function count(sql: string): Promise<number> {
+  return Number((await db.query<{ count: string }>(`select count(*) from calls where ${sql}`)).rows[0]?.count);
+}
+/** What came of the calls so far, to be read where a wait is over in vain. */
+async function allTalk(wanted: number, timeoutMs: number): Promise<void> {
+  let seen = '';
+  await until(
+    () => `${wanted} calls are answered: ${seen}`,
+    async () => {
+      const states = `select coalesce(outcome, state) || coalesce(' ' || hangup_cause, '') as state, count(*)::int from calls group by 1`;
+      const { rows } = await db.query<{ state: string; count: number }>(states);
+      seen = JSON.stringify(rows);
+      return rows.some(({ state, count: n }) => state === 'answered' && n === wanted);
+    },
+    timeoutMs,
+  );
+}
+async function owners(): Promise<Map<string, string | null>> {
+  const { rows } = await db.query<{ id: string }>('select id from nodes');
+  return new Map(
+    await Promise.all(rows.map(async ({ id }) => [id, await redis.get(`${REDIS_PREFIX}:stream:${id}`)] as const)),
+  );
+}
+async function call(i: number): Promise<string> {
+  const from = people.phones[i % people.phones.length]!;
+  const to = i % 3 === 0 ? '9196' : `user:${people.phones[(i + 1) % people.phones.length]!.username}`;
+  const asked = { domain: from.domain, from: `user:${from.username}`, to, queueTimeoutSeconds: 60 };
+  // Once: an answer that is late on a busy machine must not make two calls of one.
+  const answer = await api.ask('POST', '/v1/calls', asked, 60_000);
+  if (answer.status !== 201) throw new Error(`call ${i}: ${answer.status} ${JSON.stringify(answer.body)}`);
+  return (answer.body as { id: string }).id;
+}
+async function callMany(from: number, to: number): Promise<string[]> {
+  const ids: string[] = [];
+  const AT_ONCE = 4;
+  for (let i = from; i < to; i += AT_ONCE) {
+    ids.push(...(await Promise.all(Array.from({ length: Math.min(AT_ONCE, to - i) }, (_, j) => call(i + j)))));
+  }
+  return ids;
+}
+async function hangUp(ids: readonly string[]): Promise<void> {
+  for (const id of ids) {
+    await until(`${id} is hung up`, async () => (await api.ask('POST', `/v1/calls/${id}/hangup`, {})).status === 200);
+  }
+}
+
+test('one replica of two is killed during 200 calls and replaced: all end as they should, and every event is there', async () => {
+  await open([ALL, ALL], 4, 10);
+  const early = await callMany(0, CALLS);
+  await allTalk(early.length, 90_000);
+  const before = await owners();
+  const [first] = stage.replicas;
+  const late = await callMany(CALLS, CALLS + LATE_CALLS);
+  const killedMs = Date.now();
+  await first!.kill();
+  const leavers = early.slice(0, 60);
+  const leaving = hangUp(leavers); // while nobody follows their nodes
+  const taken = new Map<string, number>();
+  const changed = [...before].filter(([, owner]) => owner !== null).length;
+  await until(
+    () => `streams are taken over: ${taken.size}`,
+    async () => {
+      for (const [id, owner] of await owners()) {
+        if (owner && owner !== before.get(id)) taken.set(id, taken.get(id) ?? Date.now() - killedMs);
+      }
+      const others = [...(await owners())].filter(([id, owner]) => owner && owner === before.get(id)).length;
+      return taken.size + others >= changed && Date.now() - killedMs > TAKEOVER_MS;
+    },
+    15_000,
+  );
+  expect(taken.size).toBeGreaterThan(0); // the one that was killed had followed some
+  expect(Math.max(...taken.values())).toBeLessThan(TAKEOVER_MS + MARGIN_MS);
+  await leaving;
+  const unsettled = `state in ('queued', 'placing', 'ringing')`;
+  await until('the late ones are connected or over', async () => (await count(unsettled)) === 0, 90_000);
+  await again(() => first!.start());
+  await hangUp([...early.slice(60), ...late]);
+  await until('all are over', async () => (await count(`state = 'ended'`)) === CALLS + LATE_CALLS, 60_000);
+  const outcomes = await db.query(
+    `select outcome, hangup_cause, (select max(number) from call_attempts a where a.call_id = c.id) as attempts,
+            count(*)::int from calls c where c.id = any($1) group by 1, 2, 3`,
+    [early],
+  );
+  expect(outcomes.rows).toEqual([{ outcome: 'answered', hangup_cause: 'NORMAL_CLEARING', attempts: 1, count: CALLS }]);
+  // A question that was cut off in the middle leaves its node without an answer: such a call may end at once, but it ends.
+  const talked = await db.query('select id from calls where id = any($1) and answered_at is not null', [late]);
+  expect(talked.rowCount).toBeGreaterThan(LATE_CALLS / 2);
+  await sleep(1000);
+  expect((await checkLog(db, readers)).violations).toEqual([]);
+}, 400_000);
+
+test('roles apart: one replica answers, one follows the nodes, one dials', async () => {
+  await open(['api', 'supervisor', 'worker'], 2, 2);
+  const ids = await callMany(0, 8);
+  await allTalk(ids.length, 60_000);
+  await hangUp(ids);
+  await until('all are over', async () => (await count(`state = 'ended' and outcome = 'answered'`)) === 8, 40_000);
+  expect((await checkLog(db, readers)).violations).toEqual([]);
+}, 120_000);
