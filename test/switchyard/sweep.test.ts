@@ -21,9 +21,9 @@ test('many claims of several nodes are renewed together, and only those Redis fo
   const nowMs = 1_000_000;
   for (const claim of all.slice(2)) await claims.claim(claim.nodeId, claim.callId, claim.units, null, nowMs);
   const asked: string[] = [];
-  const forgotten = await claims.keepAll(all, nowMs + 60_000, (claim) => {
-    asked.push(claim.callId);
-    return Promise.resolve(claim.callId !== 'a-call-1'); // that one ended meanwhile
+  const forgotten = await claims.keepAll(all, nowMs + 60_000, (some) => {
+    asked.push(...some.map((claim) => claim.callId));
+    return Promise.resolve(new Set(['a-call-0'])); // the other one ended meanwhile
   });
   expect(forgotten).toBe(2);
   expect(asked.sort()).toEqual(['a-call-0', 'a-call-1']);

@@ -26,6 +26,22 @@ export async function listClaimants(
   return rows.map((row) => ({ nodeId: row.node_id, callId: row.id, units: Number(row.units) }));
 }
 
+/** Which of these calls are live on the node they hold a claim at. */
+export async function findHolders(
+  db: Queryable,
+  claims: readonly Pick<Claimant, 'nodeId' | 'callId'>[],
+): Promise<Set<string>> {
+  const nodeOf = new Map(claims.map((claim) => [claim.callId, claim.nodeId]));
+  const rows = (await db('calls')
+    .whereIn('id', [...nodeOf.keys()])
+    .whereNot('state', 'ended')
+    .select('id', 'node_id')) as {
+    id: string;
+    node_id: string | null;
+  }[];
+  return new Set(rows.filter((row) => row.node_id === nodeOf.get(row.id)).map((row) => row.id));
+}
+
 export async function countClaimants(db: Queryable): Promise<number> {
   const rows = (await db('calls').whereNot('state', 'ended').whereNotNull('node_id').count('* as count')) as {
     count: string;

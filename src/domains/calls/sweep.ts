@@ -1,11 +1,9 @@
 /** Makes good what no event told of calls, in slices: a hundred thousand live calls must not be one long breath. */
-import type { Queryable } from '../../infra/db';
 import type { JobQueue } from '../../infra/queues';
 import { CLAIM_TTL_MS } from '../nodes/claims';
 import { listDownNodes } from '../nodes/nodes.store';
-import { findCall } from './calls.store';
 import { settleCallsOfNode, SILENCE_LIMIT_MS, SWEEP_INTERVAL_MS, type ReconcileDeps } from './reconcile';
-import { countClaimants, listClaimants, listUnanswered, type Claimant } from './sweep.store';
+import { countClaimants, findHolders, listClaimants, listUnanswered, type Claimant } from './sweep.store';
 import { endCall } from './settle';
 
 export interface SweepDeps extends ReconcileDeps {
@@ -41,7 +39,7 @@ export function createCallSweep(deps: SweepDeps): CallSweep {
     let forgotten = 0;
     while (seen < slice || forgotten > 0) {
       const page = await listClaimants(deps.db, after, PAGE);
-      forgotten += await deps.claims.keepAll(page, now.getTime(), (claim) => isNeeded(deps.db, claim));
+      forgotten += await deps.claims.keepAll(page, now.getTime(), (claims) => findHolders(deps.db, claims));
       seen += page.length;
       after = page.length < PAGE ? undefined : page.at(-1);
       if (!after) return;
@@ -56,11 +54,6 @@ export function createCallSweep(deps: SweepDeps): CallSweep {
     },
     isAtStart: () => after === undefined,
   };
-}
-
-async function isNeeded(db: Queryable, claim: { nodeId: string; callId: string }): Promise<boolean> {
-  const call = await findCall(db, claim.callId);
-  return call !== undefined && call.state !== 'ended' && call.node_id === claim.nodeId;
 }
 
 /** A job for each that is being dialled, since Redis may have lost it; an end for those whose time is over. */

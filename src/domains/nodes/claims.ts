@@ -102,10 +102,15 @@ export interface Claims {
    */
   keep(nodeId: string, callId: string, units: number, nowMs: number, isNeeded: () => Promise<boolean>): Promise<void>;
   /**
-   * The same for many: one script for each node, all sent together.
+   * The same for many: one script for each node, all sent together, and one question about those that were made anew.
+   * @param findNeeded answers the ids of those that are still needed
    * @returns how many Redis had forgotten
    */
-  keepAll(held: readonly HeldClaim[], nowMs: number, isNeeded: (claim: HeldClaim) => Promise<boolean>): Promise<number>;
+  keepAll(
+    held: readonly HeldClaim[],
+    nowMs: number,
+    findNeeded: (claims: readonly HeldClaim[]) => Promise<ReadonlySet<string>>,
+  ): Promise<number>;
   /** Units held on each node, in the order of the ids. */
   readTotals(nodeIds: readonly string[], nowMs: number): Promise<number[]>;
   /**
@@ -122,8 +127,6 @@ const SWEPT_AT_ONCE = 50;
 
 /** Calls renewed by one script: it runs alone in Redis, for less than a millisecond. */
 const RENEWED_AT_ONCE = 200;
-/** Forgotten claims made anew at once: each asks the database whether it is still needed. */
-const MADE_AT_ONCE = 10;
 
 function batchByNode(held: readonly HeldClaim[]): HeldClaim[][] {
   const batches: HeldClaim[][] = [];
@@ -141,6 +144,11 @@ function batchByNode(held: readonly HeldClaim[]): HeldClaim[][] {
 }
 
 const toStored = (units: number): number => Math.round(units * 1000);
+
+/** A pipeline answers each command by itself; one that failed fails all. */
+function failOnError(answers: [Error | null, unknown][] | null): void {
+  for (const [error] of answers ?? []) if (error) throw error;
+}
 
 export function createClaims(redis: Redis, prefix: string): Claims {
   let nextSwept = 0;
@@ -185,7 +193,7 @@ export function createClaims(redis: Redis, prefix: string): Claims {
       if ((await redis.eval(RENEW, 3, ...keys, nowMs, callId, nowMs + CLAIM_TTL_MS)) === 1) return;
       await makeAnew({ nodeId, callId, units }, nowMs, isNeeded);
     },
-    async keepAll(held, nowMs, isNeeded) {
+    async keepAll(held, nowMs, findNeeded) {
       const batches = batchByNode(held);
       if (batches.length === 0) return 0;
       const pipeline = redis.pipeline();
@@ -200,10 +208,19 @@ export function createClaims(redis: Redis, prefix: string): Claims {
         const missing = new Set(calls as string[]);
         if (missing.size > 0) forgotten.push(...batches[i]!.filter((claim) => missing.has(claim.callId)));
       });
-      for (let at = 0; at < forgotten.length; at += MADE_AT_ONCE) {
-        const some = forgotten.slice(at, at + MADE_AT_ONCE);
-        await Promise.all(some.map((claim) => makeAnew(claim, nowMs, () => isNeeded(claim))));
+      if (forgotten.length === 0) return 0;
+      const making = redis.pipeline();
+      const expiry = nowMs + CLAIM_TTL_MS;
+      for (const { nodeId, callId, units } of forgotten) {
+        making.eval(CLAIM, 3, ...claimKeys(prefix, nodeId), nowMs, callId, toStored(units), -1, expiry);
       }
+      failOnError(await making.exec());
+      const needed = await findNeeded(forgotten);
+      const ended = forgotten.filter((claim) => !needed.has(claim.callId));
+      if (ended.length === 0) return forgotten.length;
+      const giving = redis.pipeline();
+      for (const { nodeId, callId } of ended) giving.eval(RELEASE, 3, ...claimKeys(prefix, nodeId), nowMs, callId);
+      failOnError(await giving.exec());
       return forgotten.length;
     },
     async release(nodeId, callId, nowMs) {
