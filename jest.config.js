@@ -12,4 +12,6 @@ module.exports = {
   globalSetup: '<rootDir>/test/global-setup.ts',
   globalTeardown: '<rootDir>/test/global-teardown.ts',
   testTimeout: 30000,
+  // Most of the time is waiting; more than two would make the clocks of some tests too tight on a small machine.
+  maxWorkers: 2,
 };

@@ -168,8 +168,10 @@ test('a room whose node dies goes on at the other node: everybody is told where,
   const [now, old] = await sessions(room.id);
   expect(old).toMatchObject({ node: 'three', state: 'ended', endReason: 'node_died' });
   expect(now).toMatchObject({ state: 'live', epoch: old.epoch + 1, meetingId: old.meetingId });
-  const shown = (await yard.api('GET', `/v1/rooms/${room.id}/participants`)).body;
-  expect(shown.session.layout).toEqual({ desired: '2x2', observed: '2x2' });
+  await until('the layout is the one that was wished for', async () => {
+    const { session } = (await yard.api('GET', `/v1/rooms/${room.id}/participants`)).body;
+    return session.layout.desired === '2x2' && session.layout.observed === '2x2';
+  });
 }, 40_000);
 
 test('a node that asks for the profile of a room it does not own is refused', async () => {

@@ -14,7 +14,9 @@ import { findCall, listLegs } from './calls.store';
 export async function bringBack(deps: CallDeps, participant: { id: string; call_id: string | null }): Promise<void> {
   const call = participant.call_id ? await findCall(deps.db, participant.call_id) : undefined;
   if (!call) return;
-  for (const leg of await listLegs(deps.db, [call.id])) {
+  // A call that the dead node itself had placed is lost, and its legs elsewhere are ended with it.
+  const owner = call.node_id ? await findNode(deps.db, call.node_id) : undefined;
+  for (const leg of canBeEntered(owner) ? await listLegs(deps.db, [call.id]) : []) {
     if (leg.role !== 'from' || leg.state !== 'answered' || !leg.node_id) continue;
     if (!canBeEntered(await findNode(deps.db, leg.node_id))) continue;
     const back = transferChannel(leg.id, { extension: participant.id, context: ROOMS_CONTEXT });
