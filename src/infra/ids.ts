@@ -12,6 +12,11 @@ export function createId(nowMs: number = Date.now(), random: Buffer = randomByte
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
+const ID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
+
+/** True for every text that Postgres takes for an id, ours or another's. */
+export const isId = (text: string): boolean => ID.test(text);
+
 const VERSION_AT = 14;
 
 /**

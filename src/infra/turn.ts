@@ -11,24 +11,26 @@ return 1`;
 const GIVE_UP = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0`;
 
 export interface Turn {
-  /** @returns whether it is ours now; always, while Redis is away */
-  take(): Promise<boolean>;
+  /** @returns whether it is ours now; what `whileAway` says, while Redis is away */
+  take(whileAway?: boolean): Promise<boolean>;
   giveUp(): Promise<void>;
 }
 
-/** @param keepMs how long it stays ours without being taken again: another replica waits that long for a dead one */
-export function createTurn(redis: Redis, key: string, keepMs: number): Turn {
-  const id = randomUUID();
+/**
+ * @param keepMs how long it stays ours without being taken again: another replica waits that long for a dead one
+ * @param holder who takes it; somebody new each time where it is left out
+ */
+export function createTurn(redis: Redis, key: string, keepMs: number, holder: string = randomUUID()): Turn {
   return {
-    async take() {
+    async take(whileAway = true) {
       try {
-        return (await redis.eval(TAKE, 1, key, id, keepMs)) === 1;
+        return (await redis.eval(TAKE, 1, key, holder, keepMs)) === 1;
       } catch {
-        return true;
+        return whileAway;
       }
     },
     async giveUp() {
-      await redis.eval(GIVE_UP, 1, key, id).catch(() => undefined);
+      await redis.eval(GIVE_UP, 1, key, holder).catch(() => undefined);
     },
   };
 }

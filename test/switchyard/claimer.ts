@@ -1,28 +1,18 @@
 /** One process that claims and gives back at random, and tells what it was granted; started by claims.test.ts. */
 import { CLAIM_TTL_MS, createClaims } from '../../src/domains/nodes/claims';
 import { createLogger } from '../../src/infra/logger';
+import { createSeededRandom } from '../../src/infra/random';
 import { createRedis } from '../../src/infra/redis';
 
 const CLAIMERS = 60;
 const ROUNDS = 8;
-
-/** mulberry32: the same seed claims in the same order. */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 async function main(): Promise<void> {
   const [prefix = '', nodeId = '', seed = '1', capacity = '1', wild = ''] = process.argv.slice(2);
   const redis = createRedis(process.env.REDIS_URL ?? '', createLogger('silent'));
   await redis.connect();
   const claims = createClaims(redis, prefix);
-  const random = randomFrom(Number(seed));
+  const random = createSeededRandom(Number(seed));
   const told = { granted: [] as string[], released: [] as string[], highest: 0 };
   const claimer = async (name: string): Promise<void> => {
     for (let round = 0; round < ROUNDS; round += 1) {

@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { findFreePort } from '../../scripts/ports';
 import type { Config } from '../../src/config';
 import type { PresentedCall } from '../../src/domains/calls/calls';
@@ -16,6 +15,7 @@ import {
   type SimulatedPhone,
 } from '../../src/simulator/node';
 import type { TestStores } from '../stores';
+import { until } from '../until';
 
 export const ADMIN_KEY = 'sk_test_admin_key_of_switchyard';
 export const JOIN_TOKEN = 'join-token-of-the-tests';
@@ -60,22 +60,7 @@ export interface Yard {
   close(): Promise<void>;
 }
 
-/** Asks again until the answer is truthy. @throws when the time is over, with what was waited for. */
-export async function until<T>(
-  what: string | (() => string),
-  ask: () => Promise<T> | T,
-  timeoutMs = 10_000,
-): Promise<NonNullable<T>> {
-  const deadline = Date.now() + timeoutMs;
-  for (;;) {
-    const answer = await ask();
-    if (answer) return answer;
-    if (Date.now() > deadline) {
-      throw new Error(`it did not come about in ${timeoutMs} ms: ${typeof what === 'string' ? what : what()}`);
-    }
-    await sleep(25);
-  }
-}
+export { until };
 
 export const passwordOf = (username: string): string => `password-of-${username}`;
 

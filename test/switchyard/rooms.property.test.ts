@@ -1,4 +1,5 @@
 /** Thousands of random steps in many rooms, against a model: what the API shows and what the nodes have is what was done. */
+import { createSeededRandom } from '../../src/infra/random';
 import { useStores } from '../stores';
 import { DOMAIN, openYard, until, type Node, type Yard } from './harness';
 import type { DialledCall } from '../../src/simulator/dialling';
@@ -23,17 +24,6 @@ beforeAll(async () => {
   for (let i = 0; i < USERS; i += 1) phones.push(await yard.addPhone(nodes[i % nodes.length]!, `u${i}`));
 }, 90_000);
 afterAll(() => yard?.close());
-
-/** mulberry32: small, and the same everywhere. */
-function createRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 interface Person {
   muted: boolean;
@@ -162,7 +152,7 @@ test(`${STEPS} random steps in ${ROOMS} rooms leave what the model says (seed ${
   const perWorker = Math.ceil(STEPS / WORKERS);
   await Promise.all(
     Array.from({ length: WORKERS }, async (_, worker) => {
-      const own = createRandom(SEED + worker + 1);
+      const own = createSeededRandom(SEED + worker + 1);
       const mine = rooms.filter((_room, i) => i % WORKERS === worker);
       for (let i = 0; i < perWorker; i += 1) await step(mine[Math.floor(own() * mine.length)]!, own);
     }),

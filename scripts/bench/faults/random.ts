@@ -1,4 +1,5 @@
 /** One seed says the whole run, so that a run that found something can be had again. */
+import { createSeededRandom } from '../../../src/infra/random';
 
 export interface Random {
   /** From 0 up to, but not, 1. */
@@ -12,16 +13,8 @@ export interface Random {
   weighed<K extends string>(weights: Readonly<Record<K, number>>): K;
 }
 
-/** mulberry32: small, fast, and the same everywhere. */
 export function createRandom(seed: number): Random {
-  let state = seed >>> 0;
-  const next = (): number => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
+  const next = createSeededRandom(seed);
   const random: Random = {
     next,
     int: (from, to) => from + Math.floor(next() * (to - from + 1)),

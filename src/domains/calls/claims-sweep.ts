@@ -1,4 +1,5 @@
 /** Gives back claims that nothing needs: their release was lost with Redis, or their owner died before it wrote a row. */
+import { isId } from '../../infra/ids';
 import type { Queryable } from '../../infra/db';
 import type { Claims } from '../nodes/claims';
 import { listNodeRows } from '../nodes/nodes.store';
@@ -10,7 +11,6 @@ export interface ClaimsSweep {
   run(now: Date): Promise<number>;
 }
 
-const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 /** Between two looks; longer than any call takes to be written after its claim. */
 const LOOK_EVERY_MS = 15_000;
 
@@ -26,7 +26,7 @@ export function createClaimsSweep(
       const idle = new Set<string>();
       let released = 0;
       for (const node of await listNodeRows(deps.db)) {
-        const held = (await deps.claims.listClaims(node.id)).filter((id) => UUID.test(id));
+        const held = (await deps.claims.listClaims(node.id)).filter((id) => isId(id));
         const needed = held.length > 0 ? await listNeeded(deps.db, node.id, held) : new Set<string>();
         for (const id of held) {
           if (needed.has(id)) continue;

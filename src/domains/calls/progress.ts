@@ -1,4 +1,5 @@
 /** Takes in what nodes report of channels and moves legs and calls on; the same report twice changes nothing. */
+import { isId } from '../../infra/ids';
 import type { Trx } from '../../infra/db';
 import type { ChannelEvent } from '../../freeswitch/esl';
 import type { NodeRow } from '../nodes/nodes.store';
@@ -25,13 +26,11 @@ function readRole(event: ChannelEvent): LegRole {
   return ROLES.includes(event.legRole ?? '') ? (event.legRole as LegRole) : 'to';
 }
 
-const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
-
 export async function takeChannelEvent(deps: SettleDeps, node: NodeRow, event: ChannelEvent): Promise<void> {
-  if (!UUID.test(event.legId)) return;
+  if (!isId(event.legId)) return;
   const known = await findLeg(deps.db, event.legId);
   const callId = known?.call_id ?? event.callId;
-  if (!callId || !UUID.test(callId)) return; // a channel nobody asked us for
+  if (!callId || !isId(callId)) return; // a channel nobody asked us for
   if (event.phase === 'hangup' || event.phase === 'destroyed') {
     await endLeg(deps, node, callId, known, event);
     return;

@@ -1,6 +1,6 @@
 /** Brings calls and nodes together again: after a reconnect, after a node's death, and by a sweep now and then. */
 import { killChannel, parseChannels, showChannels, type ChannelRow, type NodeConnection } from '../../freeswitch/esl';
-import { isUnwritten } from '../../infra/ids';
+import { isId, isUnwritten } from '../../infra/ids';
 import { CLAIM_TTL_MS } from '../nodes/claims';
 import type { NodeRow } from '../nodes/nodes.store';
 import {
@@ -24,8 +24,7 @@ export interface ReconcileDeps extends SettleDeps {
   commandTimeoutMs: number;
 }
 
-const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
-const isOurs = (channel: ChannelRow): channel is ChannelRow & { callId: string } => UUID.test(channel.callId ?? '');
+const isOurs = (channel: ChannelRow): channel is ChannelRow & { callId: string } => isId(channel.callId ?? '');
 
 /**
  * Compares the node's channels with the legs that should be there, and settles what differs on either side.

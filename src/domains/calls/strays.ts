@@ -7,7 +7,7 @@ import {
   type ChannelRow,
   type NodeConnection,
 } from '../../freeswitch/esl';
-import { isUnwritten } from '../../infra/ids';
+import { isId, isUnwritten } from '../../infra/ids';
 import { CANARY_CONTEXT } from '../../freeswitch/xml';
 import type { NodeRow } from '../nodes/nodes.store';
 import { CALLS_CONTEXT } from './dial.job';
@@ -15,7 +15,6 @@ import { findCall, type LegRow } from './calls.store';
 import { takeChannelEvent } from './progress';
 import type { ReconcileDeps } from './reconcile';
 
-const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 /** Younger ones may not have asked for their plan yet, and their end may still be on its way to us. */
 const YOUNG_MS = 10_000;
 /** A channel in a context of ours that has no call after so long never got a plan, or lost who made it. */
@@ -38,7 +37,7 @@ export async function endStrays(
   if (!reply.ok) return 0;
   const ageOf = (channel: ChannelRow): number => now.getTime() - channel.createdAtMs;
   const unnamed = parseChannels(reply.text).filter(
-    (c) => UUID.test(c.legId) && !UUID.test(c.callId ?? '') && ageOf(c) >= YOUNG_MS,
+    (c) => isId(c.legId) && !isId(c.callId ?? '') && ageOf(c) >= YOUNG_MS,
   );
   if (unnamed.length === 0) return 0;
   const ids = unnamed.map((c) => c.legId);
@@ -70,7 +69,7 @@ async function judge(
   const { text } = await connection.api(ask, { timeoutMs: deps.commandTimeoutMs });
   if (text.startsWith('-ERR')) return 'leave'; // it has ended meanwhile
   const callId = text.trim();
-  if (!UUID.test(callId)) {
+  if (!isId(callId)) {
     return OURS.includes(channel.context) && now.getTime() - channel.createdAtMs >= PLANLESS_MS ? 'end' : 'leave';
   }
   const call = await findCall(deps.db, callId);

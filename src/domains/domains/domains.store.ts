@@ -1,4 +1,5 @@
 /** The SQL of domains. */
+import { isId } from '../../infra/ids';
 import type { Db, Queryable } from '../../infra/db';
 
 export interface DomainRecord {
@@ -8,8 +9,6 @@ export interface DomainRecord {
   created_at: Date;
   updated_at: Date;
 }
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 export async function insertDomain(
   db: Queryable,
@@ -21,7 +20,7 @@ export async function insertDomain(
 
 /** By name or id. A name that looks like an id is read as an id. */
 export async function findDomain(db: Queryable, nameOrId: string): Promise<DomainRecord | undefined> {
-  const where = UUID.test(nameOrId) ? { id: nameOrId.toLowerCase() } : { name: nameOrId.toLowerCase() };
+  const where = isId(nameOrId) ? { id: nameOrId.toLowerCase() } : { name: nameOrId.toLowerCase() };
   return (await db('domains').where(where).first()) as DomainRecord | undefined;
 }
 

@@ -1,7 +1,7 @@
 /** Says where the holder of a grant has to go now: to the node of the room, or to the best one for a user's phone. */
 import { SwitchyardError } from '../../errors';
 import type { Db } from '../../infra/db';
-import { findNode, type NodeRow } from '../nodes/nodes.store';
+import { findNode, signalUrl, type NodeRow } from '../nodes/nodes.store';
 import { pickNode } from '../nodes/pick';
 import type { PoolPicture } from '../nodes/pool';
 import { findRoom, type RoomRow } from '../rooms/rooms.store';
@@ -42,7 +42,7 @@ export async function locateGrant(
     node,
     location: {
       node: node.name,
-      wssUrl: node.ws_url ?? `ws://${node.host}:${node.ws_port}`,
+      wssUrl: signalUrl(node),
       target: grant.room_id === null ? null : `sip:${ROOM_TARGET}@${grant.domain_name}`,
       iceServers: iceServersFor(deps.ice, grant.id, grant.expires_at),
     },

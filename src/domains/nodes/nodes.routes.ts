@@ -9,7 +9,7 @@ import type { Claims } from './claims';
 import { healthSchema } from './health.routes';
 import { presentHealth } from './health';
 import { drainNode, removeNode, resumeNode, type NodeDeps } from './nodes';
-import { countLiveCalls, findNode, insertNode, listNodeRows, type NodeRow } from './nodes.store';
+import { countLiveCalls, findNode, insertNode, listNodeRows, signalUrl, type NodeRow } from './nodes.store';
 
 export interface NodeRouteDeps extends NodeDeps {
   claims: Claims;
@@ -60,7 +60,7 @@ function presentNode(row: NodeRow, claimedUnits: number | null, liveCalls: numbe
     sipPort: row.sip_port,
     internodePort: row.internode_port,
     wsPort: row.ws_port,
-    wsUrl: row.ws_url ?? `ws://${row.host}:${row.ws_port}`,
+    wsUrl: signalUrl(row),
     capacityUnits: Number(row.capacity_units),
     effectiveUnits: Number(row.effective_units ?? row.capacity_units),
     claimedUnits,

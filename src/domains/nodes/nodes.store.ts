@@ -39,6 +39,10 @@ export interface NodeRow {
   updated_at: Date;
 }
 
+/** Where a browser signals to a node. */
+export const signalUrl = (node: Pick<NodeRow, 'ws_url' | 'host' | 'ws_port'>): string =>
+  node.ws_url ?? `ws://${node.host}:${node.ws_port}`;
+
 export async function listNodeRows(db: Queryable): Promise<NodeRow[]> {
   return (await db('nodes').orderBy('name')) as NodeRow[];
 }

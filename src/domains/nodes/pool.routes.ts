@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { SwitchyardError } from '../../errors';
 import type { Db } from '../../infra/db';
+import { createSeededRandom } from '../../infra/random';
 import { defineRoute, type Route } from '../../infra/route';
 import { presentHealth } from './health';
 import { healthSchema } from './health.routes';
@@ -24,6 +25,8 @@ export interface PoolRouteDeps {
   minIdleCpuPercent: number;
 }
 
+/** Fixed, so that the same question has the same answer. */
+const SIMULATION_SEED = 1;
 const instant = z.iso.datetime().nullable();
 const memberSchema = z.object({
   id: z.uuid(),
@@ -248,18 +251,7 @@ function simulateRoute(deps: PoolRouteDeps): Route {
         reportLimitMs,
         minIdleCpuPercent,
       };
-      return { body: simulatePool(pool, asked, deps.now(), seededRandom()) };
+      return { body: simulatePool(pool, asked, deps.now(), createSeededRandom(SIMULATION_SEED)) };
     },
   });
-}
-
-/** mulberry32 with a fixed seed: the same question has the same answer. */
-function seededRandom(): () => number {
-  let state = 1;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

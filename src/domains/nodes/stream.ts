@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { isUnreachable } from '../../infra/db';
 import { createGate, type Gate } from '../../infra/gate';
 import type { Redis } from '../../infra/redis';
+import { createTurn } from '../../infra/turn';
 import {
   SUBSCRIPTION,
   type HeartbeatEvent,
@@ -32,14 +33,6 @@ const DB_RETRY_MS = 250;
  */
 const EVENTS_AT_ONCE = 48;
 const SNAPSHOTS_AT_ONCE = 24;
-
-/** Takes the lease where it is free or ours, and makes it longer; all in one step. */
-const RENEW = `
-local owner = redis.call('get', KEYS[1])
-if owner and owner ~= ARGV[1] then return 0 end
-redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
-return 1`;
-const GIVE_UP = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0`;
 
 export interface HeldStream {
   /** Undefined while it is not up. */
@@ -126,24 +119,17 @@ function holdStream(
   replicaId: string,
   gates: Gates,
 ): { stop(): Promise<void> } {
-  const key = `${settings.prefix}:stream:${node.id}`;
+  const lease = createTurn(settings.redis, `${settings.prefix}:stream:${node.id}`, LEASE_MS, replicaId);
   let stream: { link: NodeLink; stop(): Promise<void> } | undefined;
   let busy = false;
   let stopped = false;
 
-  /** While Redis is away the holder goes on: handling twice does no harm, handling nothing would. */
-  async function tryLease(): Promise<boolean> {
-    try {
-      return (await settings.redis.eval(RENEW, 1, key, replicaId, LEASE_MS)) === 1;
-    } catch {
-      return stream !== undefined;
-    }
-  }
   async function renew(): Promise<void> {
     if (busy || stopped) return;
     busy = true;
     try {
-      const mine = await tryLease();
+      // While Redis is away the holder goes on: handling twice does no harm, handling nothing would.
+      const mine = await lease.take(stream !== undefined);
       if (mine && !stream && !stopped) stream = openStream(settings, node, gates);
       if (!mine && stream) {
         const old = stream;
@@ -161,7 +147,7 @@ function holdStream(
       stopped = true;
       clearInterval(timer);
       await stream?.stop();
-      if (stream) await settings.redis.eval(GIVE_UP, 1, key, replicaId).catch(() => undefined);
+      if (stream) await lease.giveUp();
     },
   };
 }

@@ -1,4 +1,5 @@
 /** Brings rooms and nodes together again: after a reconnect, after a node's death or drain, and by a sweep. */
+import { isId } from '../../infra/ids';
 import { hangUpMember, listRooms, parseRooms, type NodeConnection, type RoomMember } from '../../freeswitch/esl';
 import type { EventDraft } from '../events/events.store';
 import { findNode, type NodeRow } from '../nodes/nodes.store';
@@ -32,7 +33,6 @@ const JOINING_LIMIT_MS = 60_000;
 const LEAVING_MS = 15_000;
 /** How long a place is kept for somebody whose room moved. */
 const AWAY_LIMIT_MS = 600_000;
-const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 
 /**
  * Compares the node's rooms with the sessions that should be there, and settles what differs on either side.
@@ -77,7 +77,7 @@ export async function compareRooms(
     }
   }
   for (const room of rooms.values()) {
-    if (!UUID.test(room.name)) continue;
+    if (!isId(room.name)) continue;
     const session = await findSession(deps.db, room.name);
     if (session && session.state !== 'ended' && session.node_id === node.id) continue;
     const isLeaving = suspects && session?.ended_at && now.getTime() - session.ended_at.getTime() < LEAVING_MS;

@@ -1,6 +1,6 @@
 /** Answers a channel that wants into a room: asks for a PIN, refuses, lets it in here, or sends it to the room's node. */
 import { SwitchyardError } from '../../errors';
-import { createId } from '../../infra/ids';
+import { createId, isId } from '../../infra/ids';
 import { decryptSecret, equalSecrets, signToken } from '../../infra/secrets';
 import { killChannel } from '../../freeswitch/esl';
 import {
@@ -275,7 +275,6 @@ export async function deliverToRoom(
 export async function reenterRoom(deps: EnteringDeps, node: NodeRow, request: DialplanRequest): Promise<string> {
   const [participantId = '', roomId] = request.destination.split('.');
   const { context } = request;
-  const isId = (text: string) => /^[0-9a-f-]{36}$/.test(text);
   const participant = isId(participantId) ? await findParticipant(deps.db, participantId) : undefined;
   const wanted = roomId ?? participant?.room_id;
   const room = wanted !== undefined && isId(wanted) ? await findRoom(deps.db, wanted) : undefined;

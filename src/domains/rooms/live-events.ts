@@ -1,4 +1,5 @@
 /** Takes in what a node reports of those in a room: what was wished for and is done now, who talks, who has the floor. */
+import { isId } from '../../infra/ids';
 import type { RoomEvent } from '../../freeswitch/esl';
 import type { Db } from '../../infra/db';
 import type { Logger } from '../../infra/logger';
@@ -22,7 +23,6 @@ export interface LiveEvents {
   forget(sessionId: string): void;
 }
 
-const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 /** Events of a node's sessions are many; their rows hardly change. */
 const SESSION_KNOWN_MS = 2000;
 
@@ -55,7 +55,7 @@ export function createLiveEvents(deps: LiveEventDeps): LiveEvents {
   const members = new Map<string, KnownMember>();
 
   async function sessionOf(node: NodeRow, event: RoomEvent): Promise<SessionRow | undefined> {
-    if (!UUID.test(event.room)) return undefined;
+    if (!isId(event.room)) return undefined;
     const known = sessions.get(event.room);
     const row =
       known && Date.now() - known.atMs < SESSION_KNOWN_MS ? known.row : await findSession(deps.db, event.room);

@@ -1,4 +1,5 @@
 /** Takes in what a node reports of who is in a room; the same report twice changes nothing. */
+import { isId } from '../../infra/ids';
 import type { Trx } from '../../infra/db';
 import type { RoomEvent, RoomMember } from '../../freeswitch/esl';
 import { hangUpMember } from '../../freeswitch/esl';
@@ -18,15 +19,13 @@ export interface ParticipantDeps extends SessionDeps {
   onEntered: (trx: Trx, emit: Emit, callId: string, at: Date) => Promise<void>;
 }
 
-const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
-
 /** The session of that name, where this node owns it. A room that is nobody's, or another's by now, is emptied. */
 export async function requireOwned(
   deps: SessionDeps,
   node: NodeRow,
   conferenceName: string,
 ): Promise<SessionRow | undefined> {
-  if (!UUID.test(conferenceName)) return undefined; // not of our making: left alone
+  if (!isId(conferenceName)) return undefined; // not of our making: left alone
   const session = await findSession(deps.db, conferenceName);
   if (session && session.state !== 'ended' && session.node_id === node.id) return session;
   if (session && session.state !== 'ended') {
@@ -52,7 +51,7 @@ export async function takeRoomEvent(deps: ParticipantDeps, node: NodeRow, event:
 }
 
 async function takeCreated(deps: ParticipantDeps, node: NodeRow, event: RoomEvent): Promise<void> {
-  if (!UUID.test(event.room)) return;
+  if (!isId(event.room)) return;
   const session = await requireOwned(deps, node, event.room);
   if (!session) return dissolve(deps, node, event.room);
   await markLive(deps, node, session.id, event.sessionId ?? null, new Date(event.atMs));
@@ -62,9 +61,7 @@ async function takeCreated(deps: ParticipantDeps, node: NodeRow, event: RoomEven
 export async function dissolve(deps: SessionDeps, node: NodeRow, sessionId: string): Promise<void> {
   deps.countOrphan?.('twin');
   deps.logger.warn({ node: node.name, sessionId }, 'ends a room that its node may not run any more');
-  const session = await findSession(deps.db, sessionId);
-  if (session) await emptyRoom(deps, { ...session, node_id: node.id });
-  else await deps.links.api(node.id, hangUpMember(sessionId, 'all')).catch(() => undefined);
+  await emptyRoom(deps, { id: sessionId, node_id: node.id });
 }
 
 /** Says once that the room lives. @returns the session as it is now. */
@@ -100,7 +97,7 @@ const not = (value: boolean | undefined): boolean | undefined => (value === unde
 
 async function takeMember(deps: ParticipantDeps, node: NodeRow, event: RoomEvent): Promise<void> {
   const memberId = Number(event.memberId);
-  if (!UUID.test(event.room) || !event.legId || !UUID.test(event.legId) || !(memberId > 0)) return;
+  if (!isId(event.room) || !event.legId || !isId(event.legId) || !(memberId > 0)) return;
   const session = await requireOwned(deps, node, event.room);
   if (!session) return dissolve(deps, node, event.room);
   const at = new Date(event.atMs);

@@ -1,5 +1,4 @@
 /** Brings rooms to what is wished for them: on every sign of a difference, and by a sweep of what the nodes list. */
-import { randomUUID } from 'node:crypto';
 import {
   listRoomFlags,
   listRooms,
@@ -14,6 +13,7 @@ import {
 import type { Db } from '../../infra/db';
 import type { Logger } from '../../infra/logger';
 import type { Redis } from '../../infra/redis';
+import { createTurn, type Turn } from '../../infra/turn';
 import type { EventLog } from '../events/events';
 import type { NodeLinks } from '../nodes/links';
 import type { LiveBoard } from './live';
@@ -59,15 +59,8 @@ export interface Reconciler {
 const NUDGE_MS = 30;
 const TURN_MS = 6000;
 
-/** Takes the turn where it is free or ours. */
-const TAKE_TURN = `
-local owner = redis.call('get', KEYS[1])
-if owner and owner ~= ARGV[1] then return 0 end
-redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
-return 1`;
-
 export function createReconciler(deps: ReconcilerDeps): Reconciler {
-  const replicaId = randomUUID();
+  const turns = new Map<string, Turn>();
   /** `participant or session : wish` → what was done for it. */
   const attempts = new Map<string, Attempt>();
   const running = new Map<string, Promise<void>>();
@@ -218,13 +211,10 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
 
   const hasMoved = (session: SessionRow, room: RoomSnapshot): boolean => session.locked !== room.locked;
 
-  async function takeTurn(nodeId: string): Promise<boolean> {
-    try {
-      const key = `${deps.prefix}:steering:${nodeId}`;
-      return (await deps.redis.eval(TAKE_TURN, 1, key, replicaId, TURN_MS)) === 1;
-    } catch {
-      return true; // doing it twice does no harm, doing it never would
-    }
+  function takeTurn(nodeId: string): Promise<boolean> {
+    const turn = turns.get(nodeId) ?? createTurn(deps.redis, `${deps.prefix}:steering:${nodeId}`, TURN_MS);
+    turns.set(nodeId, turn);
+    return turn.take();
   }
 
   return {

@@ -10,7 +10,7 @@ import type { RoomRow } from './rooms.store';
 import { closeSession, openSession, type Opened, type OpenOptions, type SessionDeps } from './sessions';
 import { findSession, updateSession, type SessionRow } from './sessions.store';
 import { readSettings, sessionUnits } from './settings';
-import type { NodeRow } from '../nodes/nodes.store';
+import { signalUrl, type NodeRow } from '../nodes/nodes.store';
 
 export interface RunningRoomsOptions extends Omit<SessionDeps, 'hooks' | 'unitsOf' | 'lockedFromStart'> {
   secretKey: Buffer;
@@ -39,10 +39,6 @@ export interface RunningRooms {
   /** Writes down that somebody is out of a room. */
   markLeft(participant: ParticipantRow, at: Date, reason: string): Promise<boolean>;
 }
-
-/** Where a browser signals to a node. */
-export const signalUrl = (node: Pick<NodeRow, 'ws_url' | 'host' | 'ws_port'>): string =>
-  node.ws_url ?? `ws://${node.host}:${node.ws_port}`;
 
 export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
   const hooks = createRoomHooks(o.logger);

@@ -221,7 +221,7 @@ export async function closeSession(deps: SessionDeps, session: SessionRow, reaso
 }
 
 /** Hangs up whoever is still there; a node that can't be asked is compared when it is back. */
-export async function emptyRoom(deps: SessionDeps, session: SessionRow): Promise<void> {
+export async function emptyRoom(deps: SessionDeps, session: Pick<SessionRow, 'id' | 'node_id'>): Promise<void> {
   if (!session.node_id) return;
   await deps.links.api(session.node_id, hangUpMember(session.id, 'all')).catch((error: unknown) => {
     deps.logger.warn({ err: error, sessionId: session.id }, 'a room could not be emptied now');

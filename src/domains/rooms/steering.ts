@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SwitchyardError } from '../../errors';
 import { hangUpMember, killChannel, transferChannel, type ApiCommand } from '../../freeswitch/esl';
 import type { Db } from '../../infra/db';
+import { isId } from '../../infra/ids';
 import type { Logger } from '../../infra/logger';
 import type { Caller } from '../../infra/route';
 import type { EventLog } from '../events/events';
@@ -262,8 +263,7 @@ export async function removeParticipant(deps: SteeringDeps, room: RoomRow, id: s
 
 /** The room of that name or id in the same domain. @throws unprocessable */
 async function requireTarget(deps: SteeringDeps, room: RoomRow, nameOrId: string): Promise<RoomRow> {
-  const isId = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i.test(nameOrId);
-  const found = isId ? await findRoom(deps.db, nameOrId) : undefined;
+  const found = isId(nameOrId) ? await findRoom(deps.db, nameOrId) : undefined;
   const target = found ?? (await findRoomByName(deps.db, room.domain_name, nameOrId));
   if (target?.domain_id !== room.domain_id) {
     throw new SwitchyardError('unprocessable', `There is no room "${nameOrId}" in ${room.domain_name}.`);

@@ -42,6 +42,9 @@ function ownVariables(o: CallVariables): Action[] {
   ];
 }
 
+/** What is left of the codecs where no picture is wanted. */
+const AUDIO_CODECS = ['OPUS', 'PCMU', 'PCMA'];
+
 function videoLimit(kbps: number | undefined): Action[] {
   if (kbps === undefined) return [];
   const value = `${Math.floor(kbps)}kb`;
@@ -67,7 +70,7 @@ export function enterRoomPlan(o: EnterRoom): string {
     set('switchyard_participant_id', plain(o.participantId, 'The participant id')),
     set('conference_enforce_security', 'false'),
     { app: 'set_profile_var', data: `caller_id_name=${callerNameText(o.name)}` },
-    ...(o.audioOnly ? [set('absolute_codec_string', 'OPUS,PCMU,PCMA')] : []),
+    ...(o.audioOnly ? [set('absolute_codec_string', AUDIO_CODECS.join(','))] : []),
     ...videoLimit(o.maxVideoKbps),
     { app: 'answer' },
     { app: 'conference', data: flags.length > 0 ? `${room}+flags{${flags.join('|')}}` : room },
@@ -147,7 +150,7 @@ export function bridgeToRoomPlan(o: BridgeToRoom): string {
     `sip_h_X-Switchyard-Call=${callId}`,
     'sip_h_X-Switchyard-Leg=to',
     // Else a telephone would be offered on with a picture, and stand in the room as an empty tile.
-    ...(o.audioOnly ? ['absolute_codec_string=^^:OPUS:PCMU:PCMA'] : []),
+    ...(o.audioOnly ? [`absolute_codec_string=^^:${AUDIO_CODECS.join(':')}`] : []),
   ];
   return dialplanXml(o.context, 'room-elsewhere', [
     ...ownVariables(o),
@@ -155,7 +158,7 @@ export function bridgeToRoomPlan(o: BridgeToRoom): string {
     set('effective_caller_id_number', callerNameText(o.number)),
     set('hangup_after_bridge', 'true'),
     set('sip_copy_custom_headers', 'false'),
-    ...(o.audioOnly ? [set('absolute_codec_string', 'OPUS,PCMU,PCMA')] : []),
+    ...(o.audioOnly ? [set('absolute_codec_string', AUDIO_CODECS.join(','))] : []),
     ...videoLimit(o.maxVideoKbps),
     { app: 'export', data: 'nolocal:media_mix_inbound_outbound_codecs=true' },
     {

@@ -1,33 +1,9 @@
 /** Holds the choice of a node to what an operator would expect of it. */
-import { explainConsidered, pickNode, type NodeView, type PlacementRequest } from '../../../src/domains/nodes/pick';
+import { explainConsidered, type NodeView, type PlacementRequest } from '../../../src/domains/nodes/pick';
+import { node, NOW, pick as pickAmong } from './node-view';
 
-const NOW = 1_800_000_000_000;
-
-function node(name: string, change: Partial<NodeView> = {}): NodeView {
-  return {
-    id: name,
-    name,
-    state: 'serving',
-    zone: '',
-    capacityUnits: 100,
-    claimedUnits: 0,
-    sessionCount: 0,
-    maxSessions: 1000,
-    idleCpuPercent: 100,
-    reportedAtMs: NOW - 500,
-    ...change,
-  };
-}
-
-const request: PlacementRequest = {
-  units: 1,
-  registeredNodeIds: [],
-  excludedNodeIds: [],
-  reportLimitMs: 7000,
-  minIdleCpuPercent: 5,
-};
-const pick = (nodes: NodeView[], change: Partial<PlacementRequest> = {}, random = () => 0.5) =>
-  pickNode(nodes, { ...request, ...change }, NOW, random);
+const pick = (nodes: NodeView[], change: Partial<PlacementRequest> = {}, random?: () => number) =>
+  pickAmong(nodes, { minIdleCpuPercent: 5, ...change }, random);
 
 test('the node with the most free capacity is taken', () => {
   expect(pick([node('a', { claimedUnits: 50 }), node('b', { claimedUnits: 10 })]).nodeId).toBe('b');

@@ -1,6 +1,6 @@
 /** Holds the named policies to their names, and the corrections of capacity to their bounds, for many pools at random. */
 import { calibrateCapacity, estimateCapacity } from '../../../src/domains/nodes/calibrate';
-import { explainChoice, pickNode, type PlacementRequest } from '../../../src/domains/nodes/pick';
+import { explainChoice } from '../../../src/domains/nodes/pick';
 import {
   POLICY_NAMES,
   restNode,
@@ -8,46 +8,9 @@ import {
   type PolicyName,
   type Resting,
 } from '../../../src/domains/nodes/policies';
+import { createSeededRandom } from '../../../src/infra/random';
 import { callUnits, mixedParticipantUnits, roomUnits } from '../../../src/domains/nodes/units';
-
-const NOW = 1_800_000_000_000;
-
-/** mulberry32: a failing case is found again by its seed. */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-function node(name: string, change: Partial<NodeView> = {}): NodeView {
-  return {
-    id: name,
-    name,
-    state: 'serving',
-    zone: '',
-    capacityUnits: 100,
-    claimedUnits: 0,
-    sessionCount: 0,
-    maxSessions: 1000,
-    idleCpuPercent: 100,
-    reportedAtMs: NOW - 500,
-    ...change,
-  };
-}
-
-const request: PlacementRequest = {
-  units: 1,
-  registeredNodeIds: [],
-  excludedNodeIds: [],
-  reportLimitMs: 7000,
-  minIdleCpuPercent: 0,
-};
-const pick = (nodes: NodeView[], change: Partial<PlacementRequest> = {}, random = () => 0.5) =>
-  pickNode(nodes, { ...request, ...change }, NOW, random);
+import { node, NOW, pick, request } from './node-view';
 
 function randomPool(random: () => number): NodeView[] {
   const one = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!;
@@ -71,7 +34,7 @@ test.each(POLICY_NAMES)(
   (policy) => {
     let found = 0;
     for (let seed = 1; seed <= 1000; seed += 1) {
-      const random = randomFrom(seed);
+      const random = createSeededRandom(seed);
       const pool = randomPool(random);
       const asked = {
         policy,
@@ -98,7 +61,7 @@ test.each(POLICY_NAMES)(
       expect(asked.excludedNodeIds).not.toContain(taken.id);
       if (asked.minIdleCpuPercent) expect(taken.idleCpuPercent).toBeGreaterThanOrEqual(20);
       // The same question has the same answer.
-      const again = (): string | null => pick(pool, asked, randomFrom(seed)).nodeId;
+      const again = (): string | null => pick(pool, asked, createSeededRandom(seed)).nodeId;
       expect(again()).toBe(again());
       for (const line of explainChoice(choice.policy, choice.considered, choice.nodeId)) expect(line).toMatch(/\.$/);
     }
@@ -122,7 +85,7 @@ test('zone_first takes a busier node of the zone, and another zone only where it
 
 /** 20 replicas place calls from one old picture: how many land on the fullest node afterwards. */
 function spread(policy: PolicyName): number {
-  const random = randomFrom(5);
+  const random = createSeededRandom(5);
   const truth = Array.from({ length: 50 }, (_, i) => node(`n${i}`, { claimedUnits: i % 10 }));
   for (let round = 0; round < 50; round += 1) {
     const picture = truth.map((n) => ({ ...n }));
@@ -201,7 +164,7 @@ describe('capacity', () => {
     const up = calibrateCapacity({ ...report, effectiveUnits: 100, claimedUnits: 95, idleCpuPercent: 100 });
     expect(100 - down).toBeGreaterThan(3 * (up - 100));
     expect(down).toBeGreaterThan(70);
-    const random = randomFrom(11);
+    const random = createSeededRandom(11);
     let effectiveUnits: number | null = null;
     for (let i = 0; i < 5000; i += 1) {
       effectiveUnits = calibrateCapacity({

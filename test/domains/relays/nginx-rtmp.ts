@@ -7,7 +7,7 @@ import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { startChild } from '../../../scripts/child';
 import { findFreePort, isPortFree } from '../../../scripts/ports';
-import { until } from './scripted-node';
+import { until } from '../../until';
 
 const run = promisify(execFile);
 const MODULES = ['/usr/lib/nginx/modules/ngx_rtmp_module.so', '/usr/share/nginx/modules/ngx_rtmp_module.so'];

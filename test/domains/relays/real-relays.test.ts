@@ -18,7 +18,7 @@ import { startXmlServer, type XmlServer } from '../../freeswitch/xml-server';
 import { useStores } from '../../stores';
 import { missingForRtmp, probeStream, startNginxRtmp, type RtmpServer } from './nginx-rtmp';
 import { openRtmpTarget } from './rtmp-target';
-import { until } from './scripted-node';
+import { until } from '../../until';
 
 const KEY = 'a-stream-key-nobody-may-see';
 const missing = missingForRtmp();

@@ -10,7 +10,8 @@ import { createId } from '../../../src/infra/ids';
 import { createLogger } from '../../../src/infra/logger';
 import { useStores } from '../../stores';
 import { openRtmpTarget, type RtmpTarget } from './rtmp-target';
-import { createScriptedNode, until, type ScriptedNode } from './scripted-node';
+import { until } from '../../until';
+import { createScriptedNode, type ScriptedNode } from './scripted-node';
 
 type Relay = ReturnType<typeof presentRelay>;
 const KEY = 'live_0f3d_a-very-secret-stream-key';

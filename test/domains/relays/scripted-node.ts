@@ -1,6 +1,5 @@
 /** A node as relays see it: told to record to an address, it publishes there as FreeSWITCH does, until it is told to stop. */
 import { connect } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { publish, type Publisher } from '../../../src/domains/relays/rtmp/publisher';
 import type { ApiCommand, Reply } from '../../../src/freeswitch/esl';
 
@@ -69,19 +68,4 @@ export function createScriptedNode(): ScriptedNode {
     }
   }, TICK_MS);
   return node;
-}
-
-/** Asks again until the answer is truthy. @throws when the time is over, with what was waited for */
-export async function until<T>(
-  what: string | (() => string),
-  ask: () => Promise<T> | T,
-  timeoutMs = 10_000,
-): Promise<NonNullable<T>> {
-  const deadline = Date.now() + timeoutMs;
-  for (;;) {
-    const answer = await ask();
-    if (answer) return answer;
-    if (Date.now() > deadline) throw new Error(`not in ${timeoutMs} ms: ${typeof what === 'string' ? what : what()}`);
-    await sleep(25);
-  }
 }

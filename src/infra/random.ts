@@ -1,0 +1,12 @@
+/** Chance that can be had again: the same seed gives the same numbers, on every machine. */
+
+/** mulberry32. @returns numbers from 0 up to, but not, 1 */
+export function createSeededRandom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}

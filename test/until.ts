@@ -1,0 +1,19 @@
+/** Waits for what is to come about, since a sleep is either too long or too short. */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Asks again until the answer is truthy. @throws when the time is over, with what was waited for. */
+export async function until<T>(
+  what: string | (() => string),
+  ask: () => Promise<T> | T,
+  timeoutMs = 10_000,
+): Promise<NonNullable<T>> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const answer = await ask();
+    if (answer) return answer;
+    if (Date.now() > deadline) {
+      throw new Error(`it did not come about in ${timeoutMs} ms: ${typeof what === 'string' ? what : what()}`);
+    }
+    await sleep(25);
+  }
+}
