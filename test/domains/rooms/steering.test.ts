@@ -270,7 +270,7 @@ test('Lock and layout are confirmed; a layout that does not exist is refused', a
 test('Sounds are played, stopped, and said to be missing', async () => {
   const ada = await enter(1, 'ada');
   expect((await call('POST', '/play', { tone: '%(200,100,440)', participantId: ada })).status).toBe(202);
-  expect(room.lines.at(-1)).toBe(`conference ${sessionId} play tone_stream://%(200,100,440) 1`);
+  expect(room.lines).toContain(`conference ${sessionId} play tone_stream://%(200,100,440) 1`);
   expect((await call('POST', '/play', { file: 'no/such.wav' })).status).toBe(422);
   expect((await call('POST', '/play', { text: 'Hello' })).status).toBe(202);
   expect((await call('POST', '/stop', {})).body).toEqual({ stopped: 2 });
@@ -289,7 +289,7 @@ test('The picture comes as PNG, and its file is gone from the node', async () =>
     .split(' ')
     .at(-1)!;
   expect(file).toMatch(/^\/tmp\/snapshot-[0-9a-f-]+\.png$/); // a folder with a blank in its name is not trusted
-  expect(room.lines.at(-1)).toBe(`spawn_stream rm -f ${file}`);
+  expect(room.lines).toContain(`spawn_stream rm -f ${file}`);
 });
 
 test('Somebody is removed, or moved to another room of the domain', async () => {
@@ -303,7 +303,7 @@ test('Somebody is removed, or moved to another room of the domain', async () => 
   expect((await call('POST', `/participants/${bob}/move`, { room: 'nosuch' })).status).toBe(422);
   const leg = room.members.get(2)!.legId;
   expect((await call('POST', `/participants/${bob}/move`, { room: `other-${other}` })).body.roomId).toBe(other);
-  expect(room.lines.at(-1)).toBe(`uuid_transfer ${leg} ${bob}.${other} XML rooms`);
+  expect(room.lines).toContain(`uuid_transfer ${leg} ${bob}.${other} XML rooms`);
   expect((await call('GET', `/participants/${bob}`)).body.leaveReason).toBe('moved_to_room');
 });
 
