@@ -1,4 +1,7 @@
 /** A node dies, refuses or is full: the call goes on elsewhere, or waits, and what happened can be read. */
+import { setTimeout } from 'node:timers/promises';
+import { findDoubleRings, openTap } from '../../scripts/bench/faults/taps';
+import { createLogger } from '../../src/infra/logger';
 import { useStores } from '../stores';
 import { openYard, until, type Node, type Yard } from './harness';
 
@@ -52,6 +55,39 @@ test('a node is killed while the caller rings: the call goes on at the other, an
     'call.ringing',
     'call.answered',
   ]);
+});
+
+test('a node dies that was ringing a phone through another, which can not be told: the phone is not rung twice', async () => {
+  await addPair();
+  const three = await yard.addNode(`three-${round}`, { capacity: 100 });
+  const caller = `ann-${round}`;
+  await yard.addPhone(two, caller, { ringOnly: true });
+  for (const node of [two, three]) await yard.api('POST', `/v1/nodes/${node.id}/drain`, {});
+  const tap = openTap({
+    node: two.name,
+    port: two.eslPort,
+    password: () => two.eslPassword,
+    logger: createLogger('silent'),
+  });
+  try {
+    const { id } = await yard.call(`user:${caller}`, '9196');
+    expect(await yard.callIs(id, 'ringing')).toMatchObject({ node: one.name });
+    await until('it rings', () => tap.rings.length === 1);
+    await yard.api('POST', `/v1/nodes/${three.id}/resume`, {});
+    two.faults.freeze();
+    await one.kill();
+    await until('its attempt is over', async () => (await yard.readCall(id)).state === 'queued');
+    await setTimeout(1000); // the time in which a call used to be placed again at once
+    expect((await yard.readCall(id)).attempts).toHaveLength(1);
+    two.faults.loseCommands(1, /hupall/);
+    two.faults.thaw();
+    await until('it rings again', () => tap.rings.length === 2, 15_000);
+    expect(await yard.callIs(id, 'ringing')).toMatchObject({ node: three.name });
+    expect(findDoubleRings(tap.rings, 0)).toEqual([]);
+    expect(tap.rings[0]!.untilMs).toBeLessThanOrEqual(tap.rings[1]!.fromMs);
+  } finally {
+    await tap.stop();
+  }
 });
 
 test('a node is killed while two people talk: the call is lost, nobody is rung again, and the node comes back', async () => {

@@ -16,6 +16,7 @@ import { findNode } from '../nodes/nodes.store';
 import { parseAddress } from './address';
 import { findCall, findLastAttempt, lockCall, noteAttemptCore, type AttemptRow, type CallRow } from './calls.store';
 import { placeCall, type PlaceDeps } from './place';
+import { silenceAttempt } from './silence';
 import { endCall, settleAttempt } from './settle';
 
 export interface DialDeps extends PlaceDeps {
@@ -53,6 +54,8 @@ export async function runDialJob(deps: DialDeps, job: Job<{ callId: string }>, t
       await watchAttempt(deps, call, attempt, undefined);
       continue;
     }
+    const last = await findLastAttempt(deps.db, callId);
+    if (last?.hangup_cause === 'NODE_DIED') await silenceAttempt(deps, call, last);
     const placed = await placeCall(deps, call);
     if (placed.done === 'placed') {
       await dialAttempt(deps, call, placed.attempt);

@@ -12,7 +12,7 @@ import type { NodeRow } from '../nodes/nodes.store';
 import { deliverToRoom, enterRoom, reenterRoom, ROOMS_CONTEXT, type RoomCaller } from '../rooms/entering';
 import { findRoomByName } from '../rooms/rooms.store';
 import { parseAddress } from './address';
-import { findCall } from './calls.store';
+import { findCall, findLastAttempt } from './calls.store';
 import { CALLS_CONTEXT } from './dial.job';
 import { answerPhone, callerOf } from './phone';
 import { connectTo, reachUser, RING_SECONDS, type DialplanDeps } from './reach';
@@ -79,9 +79,19 @@ async function deliverCall(deps: DialplanDeps, node: NodeRow, request: DialplanR
   const user = await deps.directory.findUser(username, domain);
   if (!user?.enabled) return refusePlan({ context, sipStatus: 404, reason: 'No such user' });
   const callId = String(claims.c);
+  const attemptLegId = claims.a === undefined ? undefined : String(claims.a);
+  if (attemptLegId && (await isOver(deps, callId, attemptLegId))) {
+    return refusePlan({ context, callId, sipStatus: 410, reason: 'The call rings elsewhere by now, or is over' });
+  }
   const deliveredLeg = claims.l === 'from' ? ('from' as const) : ('to' as const);
   const dialString = await reachUser(deps, node, user, { callId, leg: deliveredLeg, ownOnly: true });
   const call = await findCall(deps.db, callId).catch(() => undefined);
   const ringTimeoutSeconds = call?.ring_timeout_seconds ?? RING_SECONDS;
-  return internodeDeliveryPlan({ context, callId, dialString, deliveredLeg, ringTimeoutSeconds });
+  return internodeDeliveryPlan({ context, callId, attemptLegId, dialString, deliveredLeg, ringTimeoutSeconds });
+}
+
+/** A node that was frozen takes up what waited for it, also from a node that has died since. */
+async function isOver(deps: DialplanDeps, callId: string, attemptLegId: string): Promise<boolean> {
+  const attempt = await findLastAttempt(deps.db, callId).catch(() => undefined);
+  return attempt !== undefined && (attempt.leg_id !== attemptLegId || attempt.ended_at !== null);
 }

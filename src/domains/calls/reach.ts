@@ -16,6 +16,7 @@ import type { EnteringDeps } from '../rooms/entering';
 import { findRegistrationsOfUsers, type NamedRegistration } from '../registrations/registrations.store';
 import type { Directory, DirectoryUser } from '../users/directory';
 import type { Address } from './address';
+import { listAttempts, type AttemptRow } from './calls.store';
 import type { SettleDeps } from './settle';
 
 export interface DialplanDeps extends SettleDeps {
@@ -68,17 +69,37 @@ export async function reachUser(
       ...(row.grant_id ? { grantId: row.grant_id } : {}),
     }));
   const exp = Math.floor(Date.now() / 1000) + TOKEN_SECONDS;
+  const elsewhere = rows.some((row) => row.node_id !== node.id) && !o.ownOnly;
+  const attempt = elsewhere ? await readAttempt(deps, node, o.callId) : undefined;
+  const carried: Record<string, string> = attempt ? { a: attempt.leg_id } : {};
   return dialStringTo({
     username: user.username,
     domain: user.domain,
     thisNode: node.name,
     contacts,
     token: (target) =>
-      signToken(deps.secretKey, { c: o.callId, n: target, u: `${user.username}@${user.domain}`, l: o.leg, exp }),
+      signToken(deps.secretKey, {
+        c: o.callId,
+        n: target,
+        u: `${user.username}@${user.domain}`,
+        l: o.leg,
+        exp,
+        ...carried,
+      }),
     callId: o.callId,
     createId: () => createId(),
     leg: o.leg,
   });
+}
+
+/** The attempt that this node carries, over or not. Without the database a call goes on without its name. */
+async function readAttempt(deps: DialplanDeps, node: NodeRow, callId: string): Promise<AttemptRow | undefined> {
+  try {
+    return (await listAttempts(deps.db, [callId])).findLast((attempt) => attempt.node_id === node.id);
+  } catch (error) {
+    if (isUnreachable(error)) return undefined;
+    throw error;
+  }
 }
 
 /** Answers `user/NAME@DOMAIN` of a node that is about to ring somebody. */

@@ -29,6 +29,9 @@ export interface SettleDeps {
   countOrphan?: CountOrphan;
 }
 
+/** The wait for other nodes to fall silent (15 s at most, see silence.ts) must leave time to find one. */
+const LEAST_WAIT_MS = 20_000;
+
 export type Emit = (draft: EventDraft) => void;
 
 /** What every event of a call carries. */
@@ -100,14 +103,14 @@ export async function settleAttempt(
   });
   if (!settled) return undefined;
   const { nodeId, legs } = settled;
-  if (end.cause === 'NODE_DIED') await endLegsElsewhere(deps, callId, legs, nodeId);
   if (nodeId) await releaseClaim(deps, nodeId, callId);
+  if (end.cause === 'NODE_DIED' && settled.decision.next === 'end') await endLegsElsewhere(deps, callId, legs, nodeId);
   return settled.decision;
 }
 
 /**
- * A node that died hangs up nothing: phones that it reached through other nodes would ring on beside the next attempt,
- * or hear silence until the RTP time-out. So the other nodes are told.
+ * A node that died hangs up nothing: phones that it reached through other nodes would hear silence until the RTP
+ * time-out. So the other nodes are told. Before a next attempt they are told by silenceAttempt(), which waits for them.
  */
 async function endLegsElsewhere(deps: SettleDeps, callId: string, legs: LegRow[], deadNodeId: string | null) {
   const left = legs.filter((leg) => leg.state !== 'ended' && leg.node_id && leg.node_id !== deadNodeId);
@@ -120,7 +123,7 @@ async function endLegsElsewhere(deps: SettleDeps, callId: string, legs: LegRow[]
 
 /** Back to the queue, with a new time to find a node: the first one's refusal must not cost the call its chance. */
 async function returnToQueue(trx: Trx, emit: Emit, call: CallRow, end: { cause: string; at: Date }): Promise<void> {
-  const waitMs = Math.max(10_000, call.place_before.getTime() - call.queued_at.getTime());
+  const waitMs = Math.max(LEAST_WAIT_MS, call.place_before.getTime() - call.queued_at.getTime());
   await updateCall(trx, call.id, ['placing', 'ringing'], {
     state: 'queued',
     node_id: null,

@@ -77,6 +77,11 @@ export async function findRegistrationsOfUsers(
     .select('r.*', 'n.name as node_name', 'n.host as node_host', 'n.internode_port')) as NamedRegistration[];
 }
 
+/** Where users were last registered, also at nodes that are down now. */
+export async function listNodeIdsOfUsers(db: Queryable, userIds: readonly string[]): Promise<string[]> {
+  return (await db('registrations').whereIn('user_id', userIds).distinct().pluck('node_id')) as string[];
+}
+
 /** The user whom a SIP name belongs to: their own, or that of a grant made for them, over or not. */
 export interface NamedHolder {
   id: string;

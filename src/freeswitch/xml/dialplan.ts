@@ -55,8 +55,13 @@ export function bridgeToUserPlan(o: BridgeToUser): string {
   ]);
 }
 
+/** The channel variable by which another node finds what it rings for an attempt whose own node died. */
+export const ATTEMPT_VARIABLE = 'switchyard_attempt';
+
 export interface InternodeDelivery {
   callId: string;
+  /** The leg that carries the attempt, at the node that hands over. */
+  attemptLegId?: string;
   context?: string;
   /** For the ones this node has registered: made by dialStringTo() with the contacts of this node only. */
   dialString: string;
@@ -72,6 +77,7 @@ export interface InternodeDelivery {
 export function internodeDeliveryPlan(o: InternodeDelivery): string {
   return dialplanXml(o.context ?? 'internode', 'delivery', [
     ...callVariables({ callId: o.callId, legRole: 'transit' }, o.deliveredLeg ?? 'to'),
+    ...attemptVariables(o.attemptLegId),
     ...bridgeActions({ endpoint: o.dialString, ringTimeoutSeconds: o.ringTimeoutSeconds }),
   ]);
 }
@@ -131,6 +137,11 @@ function callVariables(o: CallVariables, otherLeg?: 'from' | 'to'): Action[] {
     { app: 'export', data: `nolocal:switchyard_leg=${otherLeg}` },
     { app: 'export', data: `nolocal:accountcode=${o.callId}` },
   ];
+}
+
+function attemptVariables(legId: string | undefined): Action[] {
+  if (legId === undefined || !isPlainValue(legId)) return [];
+  return [set(ATTEMPT_VARIABLE, legId), { app: 'export', data: `nolocal:${ATTEMPT_VARIABLE}=${legId}` }];
 }
 
 /** The tone a caller hears who was rung first and waits for the other: 1 s of 425 Hz in every 5. */

@@ -14,6 +14,7 @@ export {
   type UserAnswer,
 } from './directory';
 export {
+  ATTEMPT_VARIABLE,
   bridgeToUserPlan,
   dialplanXml,
   echoPlan,

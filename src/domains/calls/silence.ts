@@ -1,0 +1,91 @@
+/** Makes sure that no phone rings for an attempt whose node died, before the next attempt rings it again. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  hangUpMatching,
+  parseChannels,
+  readVariable,
+  showChannels,
+  type ApiCommand,
+  type Reply,
+} from '../../freeswitch/esl';
+import { ATTEMPT_VARIABLE } from '../../freeswitch/xml';
+import { findNode } from '../nodes/nodes.store';
+import { findUserIds, listNodeIdsOfUsers } from '../registrations/registrations.store';
+import { parseAddress } from './address';
+import { findCall, listLegs, type AttemptRow, type CallRow } from './calls.store';
+import type { SettleDeps } from './settle';
+
+/**
+ * A node that can't be told for so long is not waited for: a second ring beside a first one is better than none. Most
+ * nodes that stop answering for a moment are back by then, or are down and reached by no call.
+ */
+const LIMIT_MS = 15_000;
+const AGAIN_MS = 250;
+const CAUSE = 'NORMAL_TEMPORARY_FAILURE';
+/** A channel takes this long to be gone, and one whose plan was on its way when the node was told, to be seen. */
+const LOOK_AFTER_MS = 200;
+
+/** Where a leg of the attempt may be: where one is known, and where the phones are that it may have reached unseen. */
+async function listNodeIds(deps: SettleDeps, call: CallRow, attempt: AttemptRow): Promise<string[]> {
+  const legs = await listLegs(deps.db, [call.id]);
+  const ids = new Set(legs.flatMap((leg) => (leg.node_id ? [leg.node_id] : [])));
+  for (const text of [call.from_address, call.to_address]) {
+    const address = parseAddress(text);
+    if (address.kind !== 'user') continue;
+    const user = await findUserIds(deps.db, address.username, call.domain_name);
+    if (user) for (const id of await listNodeIdsOfUsers(deps.db, [user.id])) ids.add(id);
+  }
+  if (attempt.node_id) ids.delete(attempt.node_id); // its process is gone, and its legs with it
+  return [...ids];
+}
+
+/**
+ * Tells the node, and looks whether it has done it: `+OK` is no proof.
+ * @returns whether nothing of the attempt is on that node: it has none in its list, its process is gone, or it left
+ */
+async function silenceNode(deps: SettleDeps, nodeId: string, attempt: AttemptRow): Promise<boolean> {
+  const node = await findNode(deps.db, nodeId);
+  if (!node || (node.state === 'down' && node.down_reason === 'refused')) return true;
+  const ask = (command: ApiCommand): Promise<Reply> => deps.links.api(nodeId, command);
+  try {
+    await ask(hangUpMatching(ATTEMPT_VARIABLE, attempt.leg_id, CAUSE));
+    await sleep(LOOK_AFTER_MS);
+    const list = await ask(showChannels());
+    if (!list.ok) return false;
+    for (const channel of parseChannels(list.text)) {
+      // A channel that rings stands in the list without its call.
+      if (channel.callId && channel.callId !== attempt.call_id) continue;
+      const { text } = await ask(readVariable(channel.legId, ATTEMPT_VARIABLE));
+      if (text.trim() === attempt.leg_id) return false;
+    }
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Waits until every other node that may ring for the attempt has been told to stop, or LIMIT_MS after the attempt's end.
+ * A node that died hangs up nothing: a phone that it reached through another node rings on by itself.
+ */
+export async function silenceAttempt(
+  deps: SettleDeps & { signal: AbortSignal },
+  call: CallRow,
+  attempt: AttemptRow,
+): Promise<void> {
+  const limitMs = (attempt.ended_at ?? new Date()).getTime() + LIMIT_MS;
+  let loud = await listNodeIds(deps, call, attempt);
+  for (;;) {
+    const silent = await Promise.all(loud.map((id) => silenceNode(deps, id, attempt)));
+    loud = loud.filter((_, i) => !silent[i]);
+    if (loud.length === 0) return;
+    if (deps.signal.aborted) throw new Error('Switchyard stops; the call is tried again by the next to run');
+    if (Date.now() > limitMs) {
+      deps.logger.warn({ callId: call.id, nodes: loud }, 'a call is tried again, though it may still ring elsewhere');
+      return;
+    }
+    const now = await findCall(deps.db, call.id);
+    if (now?.state !== 'queued' || now.hangup_requested_at) return;
+    await sleep(AGAIN_MS, undefined, { signal: deps.signal }).catch(() => undefined);
+  }
+}
