@@ -40,6 +40,8 @@ export interface FaultState {
 }
 
 const XML_TIMEOUT_MS = 5000;
+/** How often a question is asked that finds no answer: see freeswitch/autoload_configs/xml_curl.conf.xml. */
+const BINDINGS = 2;
 
 export class NodeCore {
   readonly legs = new Map<string, Leg>();
@@ -197,10 +199,17 @@ export class NodeCore {
     }));
   }
 
-  /** @returns the answer's section; undefined where it says "not found" or nobody answered */
+  /**
+   * Each of the two bindings in turn, until one has something to say (switch_xml_locate).
+   * @returns the answer's section; undefined where both say "not found" or nobody answered
+   */
   async ask(fields: Record<string, string>): Promise<Element | undefined> {
-    const answer = await this.askRaw(fields);
-    return answer.status === 200 ? readAnswer(answer.body) : undefined;
+    for (let binding = 0; binding < BINDINGS; binding += 1) {
+      const answer = await this.askRaw(fields);
+      const section = answer.status === 200 ? readAnswer(answer.body) : undefined;
+      if (section || this.isOver) return section;
+    }
+    return undefined;
   }
 
   askRaw(fields: Record<string, string>): Promise<{ status: number; body: string }> {

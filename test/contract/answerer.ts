@@ -30,6 +30,8 @@ export interface Answerer {
   rooms: RoomProfiles;
   /** What was uploaded by PUT: path and body. */
   uploads: { path: string; body: Buffer; headers: Record<string, unknown> }[];
+  /** So many of the next questions for this destination are cut off, as by the death of who was asked. */
+  cut: { destination: string; times: number };
   close(): Promise<void>;
 }
 
@@ -41,6 +43,7 @@ export async function openAnswerer(nodeName: string, password: string, ports: No
     authorizations: new Set(),
     rooms: new Map(),
     uploads: [],
+    cut: { destination: '', times: 0 },
   };
   let base = '';
   const settings = (): Parameters<typeof configurationXml>[1] => ({
@@ -114,6 +117,9 @@ export async function openAnswerer(nodeName: string, password: string, ports: No
       const asked = parseXmlRequest(form);
       seen.forms.push(form);
       seen.requests.push(asked);
+      if (asked.kind === 'dialplan' && asked.destination === seen.cut.destination && seen.cut.times-- > 0) {
+        return request.socket.destroy();
+      }
       response.setHeader('Content-Type', 'text/xml');
       return response.end(answer(asked));
     });

@@ -4,6 +4,7 @@ import { callerNameText } from '../../src/freeswitch/xml/escape';
 import { DOMAIN, PASSWORD } from './answerer';
 import type { Contract } from './describe-node';
 import type { ContractPhone, PhoneBehaviour } from './harness';
+import { until } from '../until';
 import type { RawEvent } from './raw-client';
 
 const PHONES: Record<string, PhoneBehaviour> = {
@@ -48,6 +49,19 @@ export const callContract: Contract = (stage) => {
     stage().client.waitFor((e) => e['Event-Name'] === 'CHANNEL_DESTROY' && e['Unique-ID'] === legId);
   const dialled = (legId: string): Record<string, string>[] =>
     stage().answerer.forms.filter((f) => f['Unique-ID'] === legId && f.section === 'dialplan');
+
+  test('a question that is cut off is asked once more, and the call goes on', async () => {
+    const { client, answerer } = stage();
+    Object.assign(answerer.cut, { destination: 'echo', times: 1 });
+    expect(await client.job(originate('leg-cut', '1001', 'echo'), 'job-cut')).toBe('+OK leg-cut\n');
+    await client.waitFor((e) => e['Event-Name'] === 'CHANNEL_ANSWER' && e['Unique-ID'] === 'leg-cut');
+    await until('it was asked twice', () => dialled('leg-cut').length === 2);
+    await client.send(`api ${killChannel('leg-cut', 'NORMAL_CLEARING').line}`);
+    expect((await gone('leg-cut')).variable_current_application ?? 'echo').toBe('echo');
+    Object.assign(answerer.cut, { destination: 'echo', times: 2 });
+    await client.job(originate('leg-cut-twice', '1001', 'echo'), 'job-cut-twice');
+    expect((await gone('leg-cut-twice'))['Hangup-Cause']).toBe('NO_ROUTE_DESTINATION');
+  });
 
   test('answered, connected, ended: both legs are told in order', async () => {
     const { client } = stage();

@@ -106,9 +106,17 @@ export async function updateCall(
   return (await db('calls').where({ id }).whereIn('state', expected).update(change)) > 0;
 }
 
+/** The names are read beside the row and not joined: a join would be looked at before the lock was waited for. */
 export async function lockCall(db: Queryable, id: string): Promise<CallRow | undefined> {
-  const row = (await db('calls').where({ id }).forUpdate().first('id')) as { id: string } | undefined;
-  return row ? findCall(db, id) : undefined;
+  const nameOf = (table: string, key: string) => db(table).whereRaw('id = ??', [key]).select('name');
+  return (await db('calls')
+    .where({ id })
+    .forUpdate()
+    .first(
+      '*',
+      nameOf('domains', 'calls.domain_id').as('domain_name'),
+      nameOf('nodes', 'calls.node_id').as('node_name'),
+    )) as CallRow | undefined;
 }
 
 export async function insertAttempt(db: Queryable, row: Partial<AttemptRow>): Promise<void> {

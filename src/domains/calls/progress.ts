@@ -32,6 +32,8 @@ export async function takeChannelEvent(deps: SettleDeps, node: NodeRow, event: C
   const callId = known?.call_id ?? event.callId;
   if (!callId || !isId(callId)) return; // a channel nobody asked us for
   if (event.phase === 'hangup' || event.phase === 'destroyed') {
+    // A leg ends in the transaction that settles its attempt, or behind it: nothing is left to do, which is half of all ends.
+    if (known?.state === 'ended') return;
     await endLeg(deps, node, callId, known, event);
     return;
   }
@@ -61,8 +63,6 @@ export function movesLeg(known: Pick<LegRow, 'state'>, event: Pick<ChannelEvent,
 }
 
 async function ensureLeg(trx: Trx, emit: Emit, call: CallRow, node: NodeRow, event: ChannelEvent): Promise<LegRow> {
-  const known = await findLeg(trx, event.legId);
-  if (known) return known;
   const attempt = await findLastAttempt(trx, call.id);
   const role: LegRole = attempt?.leg_id === event.legId ? 'from' : readRole(event);
   const row: LegRow = {
@@ -78,9 +78,8 @@ async function ensureLeg(trx: Trx, emit: Emit, call: CallRow, node: NodeRow, eve
     ended_at: null,
     hangup_cause: null,
   };
-  if (await insertLeg(trx, row)) {
-    emit(draftCallEvent('call.leg_created', call, { leg: row.id, role, node: node.name }));
-  }
+  if (!(await insertLeg(trx, row))) return (await findLeg(trx, event.legId)) ?? row;
+  emit(draftCallEvent('call.leg_created', call, { leg: row.id, role, node: node.name }));
   return row;
 }
 
@@ -128,7 +127,7 @@ async function endLeg(
   if (attempt?.leg_id === event.legId && !attempt.ended_at) {
     if (await settleAttempt(deps, event.legId, callId, { cause, at })) return; // that ends all legs of the call
   }
-  if (!known || known.state === 'ended') return;
+  if (!known) return;
   await deps.log.record(async (trx, emit) => {
     const call = await findCall(trx, callId);
     if (!call) return;

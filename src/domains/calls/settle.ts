@@ -95,7 +95,7 @@ export async function settleAttempt(
       placeBeforeMs: call.place_before.getTime(),
     });
     const result = decision.next === 'retry' ? 'retried' : decision.outcome;
-    const legs = await listLegs(trx, [callId]);
+    const legs = end.cause === 'NODE_DIED' ? await listLegs(trx, [callId]) : [];
     if (!(await closeAttempt(trx, legId, { ended_at: end.at, result, hangup_cause: end.cause }))) return undefined;
     if (decision.next === 'retry') await returnToQueue(trx, emit, call, end);
     else await endCall(trx, emit, call, { outcome: decision.outcome, cause: end.cause, at: end.at });
