@@ -127,6 +127,47 @@ test('capacity held for nothing is given back', async () => {
   await counted('claim');
 }, 70_000);
 
+test('somebody who was let in and never came is out after a minute, and a session nobody entered ends', async () => {
+  const { body: room } = await yard.api('POST', '/v1/rooms', { domain: DOMAIN, name: 'waiting' });
+  const { status } = await yard.api('POST', `/v1/rooms/${room.id}/grants`, { name: 'Zoë', role: 'participant' });
+  expect(status).toBe(201);
+  const sessions = () => stores.db('sessions').where({ room_id: room.id });
+  const session = (await sessions().first()) as { id: string; node_id: string; domain_id: string };
+  await sessions().update({ open_until: new Date(Date.now() + 3000) });
+  const late = createId();
+  await stores.db('participants').insert({
+    ...{ id: late, room_id: room.id, session_id: session.id, meeting_id: session.id, domain_id: session.domain_id },
+    ...{ identity: 'guest:late', kind: 'grant', name: 'late', role: 'participant', state: 'joining' },
+    ...{ entering_at: new Date(Date.now() - 55_000), leg_id: createId() },
+  });
+  await until(
+    'the one who did not come is out',
+    async () => {
+      const row = (await stores.db('participants').where({ id: late }).first()) as {
+        state: string;
+        leave_reason: string;
+      };
+      return row.state === 'left' && row.leave_reason === 'never_came';
+    },
+    20_000,
+  );
+  await until(
+    'its session is over',
+    async () => (await sessions().first('end_reason')).end_reason === 'never_entered',
+    20_000,
+  );
+}, 50_000);
+
+test('a room whose claim Redis forgot holds its capacity again', async () => {
+  const { sessionId } = await openRoom('kept', 'bob');
+  const claims = createClaims(redis, stores.redisPrefix);
+  const isClaimed = async () => (await claims.listClaims(node.id)).includes(sessionId);
+  await until('it is claimed', isClaimed);
+  await claims.release(node.id, sessionId, Date.now());
+  expect(await isClaimed()).toBe(false);
+  await until('it is claimed again', isClaimed, 20_000);
+}, 40_000);
+
 test('a member whose row is gone is put out of the room', async () => {
   const { sessionId, callId } = await openRoom('crowd', 'bob');
   await stores.db('participants').where({ session_id: sessionId }).delete();

@@ -2,16 +2,9 @@
 import { isId } from '../../infra/ids';
 import { hangUpMember, listRooms, parseRooms, type NodeConnection, type RoomMember } from '../../freeswitch/esl';
 import type { EventDraft } from '../events/events.store';
-import { findNode, type NodeRow } from '../nodes/nodes.store';
+import type { NodeRow } from '../nodes/nodes.store';
 import { dissolve, markIn, markLeft, markLive, observeMember, type ParticipantDeps } from './participants';
-import {
-  findParticipantOfLeg,
-  forgetAway,
-  listNeverComing,
-  listParticipants,
-  type ParticipantRow,
-} from './participants.store';
-import { sweepLeases } from './leases-sweep';
+import { findParticipantOfLeg, listParticipants, type ParticipantRow } from './participants.store';
 import { draftParticipantEvent, draftSessionEvent } from './room-events';
 import { findRoom } from './rooms.store';
 import { endEmptySession, endSession, listAwaited, placeSession, type Opened } from './sessions';
@@ -27,12 +20,8 @@ export interface CompareDeps extends ParticipantDeps {
 
 /** The list may be a moment older than the event that told of somebody. */
 const YOUNG_MS = 5000;
-/** Somebody who was let in and never came. */
-const JOINING_LIMIT_MS = 60_000;
 /** Those whose room has moved off a draining node are given time to go by themselves (drain.ts). */
 const LEAVING_MS = 15_000;
-/** How long a place is kept for somebody whose room moved. */
-const AWAY_LIMIT_MS = 600_000;
 
 /**
  * Compares the node's rooms with the sessions that should be there, and settles what differs on either side.
@@ -142,34 +131,4 @@ export async function moveSession(
     if (participant.kind === 'user' && reason === 'node_died') await deps.redial(participant).catch(() => undefined);
   }
   return opened;
-}
-
-/** Its process has ended, or nobody has heard of it for longer than a cut cable is given. */
-const isGone = (node: NodeRow): boolean => node.state === 'down' || node.state === 'joining';
-
-/** Makes good what no event told: sessions nobody came to, claims, rooms of dead nodes, and people who never arrived. */
-export async function sweepSessions(deps: CompareDeps, now: Date): Promise<void> {
-  for (const session of await listLivingSessions(deps.db)) {
-    const node = session.node_id ? await findNode(deps.db, session.node_id) : undefined;
-    if (!node || isGone(node)) {
-      await moveSession(deps, session, 'node_died');
-      continue;
-    }
-    for (const participant of await listNeverComing(deps.db, session.id)) {
-      await markLeft(deps, participant, now, 'never_came');
-    }
-    const joining = await listParticipants(deps.db, session.id, ['joining']);
-    for (const participant of joining) {
-      if (now.getTime() - participant.entering_at.getTime() < JOINING_LIMIT_MS) continue;
-      await markLeft(deps, participant, now, 'never_came');
-    }
-    if (session.state === 'opening' && session.open_until && session.open_until < now && joining.length === 0) {
-      await endSession(deps, session.id, 'never_entered', now);
-      continue;
-    }
-    const isNeeded = async () => (await findSession(deps.db, session.id))?.state !== 'ended';
-    await deps.claims.keep(node.id, session.id, Number(session.units), now.getTime(), isNeeded).catch(() => undefined);
-  }
-  await sweepLeases(deps, now);
-  await forgetAway(deps.db, new Date(now.getTime() - AWAY_LIMIT_MS));
 }

@@ -120,11 +120,3 @@ export async function updateParticipant(
 export async function forgetAway(db: Queryable, before: Date): Promise<number> {
   return db('participants').where({ state: 'away' }).where('left_at', '<', before).update({ state: 'left' });
 }
-
-/** Those on the way in whose call is over: they will not come. */
-export async function listNeverComing(db: Queryable, sessionId: string): Promise<ParticipantRow[]> {
-  return (await db('participants as p')
-    .join('calls as c', 'c.id', 'p.call_id')
-    .where({ 'p.session_id': sessionId, 'p.state': 'joining', 'c.state': 'ended' })
-    .select('p.*')) as ParticipantRow[];
-}

@@ -1,6 +1,6 @@
 /** Puts together all that rooms do while they run, so that main.ts wires them as one part. */
 import type { ChannelEvent, NodeConnection, RoomEvent } from '../../freeswitch/esl';
-import { compareRooms, moveSessionsOfNode, sweepSessions, type CompareDeps } from './compare';
+import { compareRooms, moveSessionsOfNode, type CompareDeps } from './compare';
 import { drainOf, type DrainDeps } from './drain';
 import type { EnteringDeps } from './entering';
 import { createRoomHooks, type RoomHooksOwner } from './hooks';
@@ -10,6 +10,7 @@ import type { RoomRow } from './rooms.store';
 import { closeSession, openSession, type Opened, type OpenOptions, type SessionDeps } from './sessions';
 import { findSession, updateSession, type SessionRow } from './sessions.store';
 import { readSettings, sessionUnits } from './settings';
+import { createRoomsSweep } from './sweep';
 import { signalUrl, type NodeRow } from '../nodes/nodes.store';
 
 export interface RunningRoomsOptions extends Omit<SessionDeps, 'hooks' | 'unitsOf' | 'lockedFromStart'> {
@@ -86,7 +87,7 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
     compare: (node, connection, suspects) => compareRooms(compare, node, connection, new Date(), suspects),
     takeNodeGone: (nodeId) => moveSessionsOfNode(compare, nodeId, 'node_died'),
     empty: (node) => drainOf(compare, node),
-    sweep: (now) => sweepSessions(compare, now),
+    sweep: createRoomsSweep(compare),
     markLeft: (participant, at, reason) => markLeft(compare, participant, at, reason),
   };
 }

@@ -1,0 +1,66 @@
+/** The SQL of the rooms' sweep: a question for all rooms together, however many there are. */
+import type { Queryable } from '../../infra/db';
+import type { HeldClaim } from '../nodes/claims';
+import type { ParticipantRow } from './participants.store';
+import type { SessionRow } from './sessions.store';
+
+/** Living sessions whose node can't be asked, or is no more. */
+export async function listSessionsOfGoneNodes(db: Queryable): Promise<SessionRow[]> {
+  return (await db('sessions as s')
+    .leftJoin('nodes as n', 'n.id', 's.node_id')
+    .whereNot('s.state', 'ended')
+    .where((w) => w.whereNull('n.id').orWhereIn('n.state', ['down', 'joining']))
+    .orderBy('s.id')
+    .select('s.*')) as SessionRow[];
+}
+
+/** Those on the way in who will not come: their call is over, or they were let in before this. */
+export async function listNeverCame(db: Queryable, enteringBefore: Date): Promise<ParticipantRow[]> {
+  return (await db('participants as p')
+    .join('sessions as s', 's.id', 'p.session_id')
+    .leftJoin('calls as c', 'c.id', 'p.call_id')
+    .where('p.state', 'joining')
+    .whereNot('s.state', 'ended')
+    .where((w) => w.where('c.state', 'ended').orWhere('p.entering_at', '<', enteringBefore))
+    .select('p.*')) as ParticipantRow[];
+}
+
+/** Sessions that were opened for somebody who did not come in time, and for whom nobody else is on the way. */
+export async function listNeverEntered(db: Queryable, now: Date): Promise<string[]> {
+  const joining = db('participants').whereRaw('session_id = s.id').where('state', 'joining').select(db.raw('1'));
+  return (await db('sessions as s')
+    .where('s.state', 'opening')
+    .where('s.open_until', '<', now)
+    .whereNotExists(joining)
+    .pluck('s.id')) as string[];
+}
+
+/** Node by node, so that a node's claims are kept together. @param after the last of the page before */
+export async function listRoomClaimants(
+  db: Queryable,
+  after: Pick<HeldClaim, 'nodeId' | 'callId'> | undefined,
+  limit: number,
+): Promise<HeldClaim[]> {
+  const query = db('sessions')
+    .whereNot('state', 'ended')
+    .whereNotNull('node_id')
+    .orderBy(['node_id', 'id'])
+    .limit(limit)
+    .select('node_id', 'id', 'units');
+  if (after) void query.whereRaw('(node_id, id) > (?, ?)', [after.nodeId, after.callId]);
+  const rows = (await query) as { node_id: string; id: string; units: string }[];
+  return rows.map((row) => ({ nodeId: row.node_id, callId: row.id, units: Number(row.units) }));
+}
+
+/** Which of these sessions live on the node they hold a claim at. */
+export async function findRoomHolders(
+  db: Queryable,
+  claims: readonly Pick<HeldClaim, 'nodeId' | 'callId'>[],
+): Promise<Set<string>> {
+  const nodeOf = new Map(claims.map((claim) => [claim.callId, claim.nodeId]));
+  const rows = (await db('sessions')
+    .whereIn('id', [...nodeOf.keys()])
+    .whereNot('state', 'ended')
+    .select('id', 'node_id')) as { id: string; node_id: string | null }[];
+  return new Set(rows.filter((row) => row.node_id === nodeOf.get(row.id)).map((row) => row.id));
+}

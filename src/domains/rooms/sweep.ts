@@ -1,0 +1,51 @@
+/** Makes good what no event told of rooms: sessions nobody came to, claims, rooms of dead nodes, people who never arrived. */
+import { moveSession, type CompareDeps } from './compare';
+import { sweepLeases } from './leases-sweep';
+import { markLeft } from './participants';
+import { forgetAway } from './participants.store';
+import { endSession } from './sessions';
+import {
+  findRoomHolders,
+  listNeverCame,
+  listNeverEntered,
+  listRoomClaimants,
+  listSessionsOfGoneNodes,
+} from './sweep.store';
+
+/** Somebody who was let in and never came. */
+const JOINING_LIMIT_MS = 60_000;
+/** How long a place is kept for somebody whose room moved. */
+const AWAY_LIMIT_MS = 600_000;
+const PAGE = 1000;
+/** At most so many claims are kept in one step; the next goes on behind them. A claim lives for 60 steps. */
+const SLICE = 10_000;
+
+/** @returns one step, to be called again and again: it takes no longer with many rooms than with a few thousand */
+export function createRoomsSweep(deps: CompareDeps): (now: Date) => Promise<void> {
+  let after: { nodeId: string; callId: string } | undefined;
+
+  async function keepClaims(now: Date): Promise<void> {
+    let forgotten = 0;
+    for (let seen = 0; seen < SLICE || forgotten > 0; seen += PAGE) {
+      const page = await listRoomClaimants(deps.db, after, PAGE);
+      forgotten += await deps.claims.keepAll(page, now.getTime(), (claims) => findRoomHolders(deps.db, claims));
+      after = page.length < PAGE ? undefined : page.at(-1);
+      if (!after) return;
+    }
+  }
+
+  return async (now) => {
+    for (const session of await listSessionsOfGoneNodes(deps.db)) {
+      await moveSession(deps, session, 'node_died').catch((error: unknown) => {
+        deps.logger.warn({ err: error, sessionId: session.id }, 'a room could not be moved now');
+      });
+    }
+    for (const participant of await listNeverCame(deps.db, new Date(now.getTime() - JOINING_LIMIT_MS))) {
+      await markLeft(deps, participant, now, 'never_came');
+    }
+    for (const id of await listNeverEntered(deps.db, now)) await endSession(deps, id, 'never_entered', now);
+    await keepClaims(now).catch((error: unknown) => deps.logger.debug({ err: error }, 'claims are kept later'));
+    await sweepLeases(deps, now);
+    await forgetAway(deps.db, new Date(now.getTime() - AWAY_LIMIT_MS));
+  };
+}
