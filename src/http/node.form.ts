@@ -25,8 +25,10 @@ const DIRECTORY_FIELDS: ReadonlySet<string> = new Set([
   'sip_user_agent',
   'switchyard_call_id',
   'switchyard_leg',
+  'switchyard_attempt',
   'variable_switchyard_call_id',
   'variable_switchyard_leg',
+  'variable_switchyard_attempt',
 ]);
 
 /** FreeSWITCH writes the section among the first fields, as mod_xml_curl puts it. */

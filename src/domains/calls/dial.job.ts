@@ -10,7 +10,7 @@ import {
   type ApiCommand,
   type Reply,
 } from '../../freeswitch/esl';
-import { callerNameText } from '../../freeswitch/xml';
+import { ATTEMPT_VARIABLE, callerNameText } from '../../freeswitch/xml';
 import type { NodeLinks } from '../nodes/links';
 import { findNode } from '../nodes/nodes.store';
 import { parseAddress } from './address';
@@ -102,6 +102,7 @@ export function dialCommand(call: CallRow, attempt: AttemptRow): ApiCommand {
     variables: {
       switchyard_call_id: call.id,
       switchyard_leg: 'from',
+      [ATTEMPT_VARIABLE]: attempt.leg_id,
       accountcode: call.id,
       origination_caller_id_number: shown,
       origination_caller_id_name: callerNameText(call.caller_name) || shown,

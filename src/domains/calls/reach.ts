@@ -16,7 +16,6 @@ import type { EnteringDeps } from '../rooms/entering';
 import { findRegistrationsOfUsers, type NamedRegistration } from '../registrations/registrations.store';
 import type { Directory, DirectoryUser } from '../users/directory';
 import type { Address } from './address';
-import { listAttempts, type AttemptRow } from './calls.store';
 import type { SettleDeps } from './settle';
 
 export interface DialplanDeps extends SettleDeps {
@@ -55,7 +54,7 @@ export async function reachUser(
   deps: DialplanDeps,
   node: NodeRow,
   user: DirectoryUser,
-  o: { callId: string; leg: 'from' | 'to'; ownOnly?: boolean },
+  o: { callId: string; attemptLegId?: string; leg: 'from' | 'to'; ownOnly?: boolean },
 ): Promise<string> {
   const rows = await readRegistrations(deps, user.id);
   const contacts: ReachableContact[] = rows
@@ -69,9 +68,7 @@ export async function reachUser(
       ...(row.grant_id ? { grantId: row.grant_id } : {}),
     }));
   const exp = Math.floor(Date.now() / 1000) + TOKEN_SECONDS;
-  const elsewhere = rows.some((row) => row.node_id !== node.id) && !o.ownOnly;
-  const attempt = elsewhere ? await readAttempt(deps, node, o.callId) : undefined;
-  const carried: Record<string, string> = attempt ? { a: attempt.leg_id } : {};
+  const carried: Record<string, string> = o.attemptLegId ? { a: o.attemptLegId } : {};
   return dialStringTo({
     username: user.username,
     domain: user.domain,
@@ -92,16 +89,6 @@ export async function reachUser(
   });
 }
 
-/** The attempt that this node carries, over or not. Without the database a call goes on without its name. */
-async function readAttempt(deps: DialplanDeps, node: NodeRow, callId: string): Promise<AttemptRow | undefined> {
-  try {
-    return (await listAttempts(deps.db, [callId])).findLast((attempt) => attempt.node_id === node.id);
-  } catch (error) {
-    if (isUnreachable(error)) return undefined;
-    throw error;
-  }
-}
-
 /** Answers `user/NAME@DOMAIN` of a node that is about to ring somebody. */
 export async function reachForCall(
   deps: DialplanDeps,
@@ -111,6 +98,7 @@ export async function reachForCall(
 ): Promise<string> {
   return reachUser(deps, node, user, {
     callId: request.callId ?? createId(),
+    attemptLegId: request.attemptLegId,
     leg: request.legRole === 'from' ? 'from' : 'to',
   });
 }

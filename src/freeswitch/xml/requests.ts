@@ -1,5 +1,6 @@
 /** Turns a node's form fields into one typed question, so that nothing above reads FreeSWITCH's field names. */
 import { sessionOfLayouts } from './configuration/layouts';
+import { ATTEMPT_VARIABLE } from './dialplan';
 
 /** Who asks: the node's own words about itself. */
 interface AskedBy {
@@ -24,6 +25,8 @@ export interface UserRequest extends AskedBy {
   /** Where the call that rings this user carries one. */
   callId?: string;
   legRole?: string;
+  /** The leg by which this node carries the attempt that is being made; phones' own calls have none. */
+  attemptLegId?: string;
 }
 
 /** A SIP profile asks for its gateways. */
@@ -121,6 +124,7 @@ function directoryRequest(fields: Form, by: AskedBy): XmlRequest {
       userAgent: fields.sip_user_agent || undefined,
       callId: variable(fields, 'switchyard_call_id'),
       legRole: variable(fields, 'switchyard_leg'),
+      attemptLegId: variable(fields, ATTEMPT_VARIABLE),
     };
   }
   if (fields.purpose === 'gateways') return { kind: 'gateways', ...by, profile: fields.profile ?? '' };
