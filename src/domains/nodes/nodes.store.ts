@@ -114,22 +114,26 @@ export async function updateNode(
   return rows[0];
 }
 
-/** Takes in one HEARTBEAT; an older one than the last is left out. */
-export async function saveReport(
-  db: Queryable,
-  id: string,
-  report: { at: Date; sessionCount: number; maxSessions: number; idleCpuPercent: number; version: string | null },
-): Promise<void> {
-  await db('nodes')
-    .where({ id })
-    .where((w) => w.whereNull('reported_at').orWhere('reported_at', '<=', report.at))
-    .update({
-      reported_at: report.at,
-      session_count: report.sessionCount,
-      max_sessions: report.maxSessions,
-      idle_cpu_percent: report.idleCpuPercent,
-      ...(report.version ? { version: report.version } : {}),
-    });
+/** What a HEARTBEAT says. */
+export interface NodeReport {
+  id: string;
+  at: Date;
+  sessionCount: number;
+  maxSessions: number;
+  idleCpuPercent: number;
+  version: string | null;
+}
+
+/** Takes in HEARTBEATs, one for each node; an older one than the last is left out. */
+export async function saveReports(db: Queryable, reports: readonly NodeReport[]): Promise<void> {
+  await db.raw(
+    `update nodes n set reported_at = r.at, session_count = r."sessionCount", max_sessions = r."maxSessions",
+            idle_cpu_percent = r."idleCpuPercent", version = coalesce(r.version, n.version)
+     from jsonb_to_recordset(?::jsonb) as r(id uuid, at timestamptz, "sessionCount" int, "maxSessions" int,
+                                            "idleCpuPercent" numeric, version text)
+     where n.id = r.id and (n.reported_at is null or n.reported_at <= r.at)`,
+    [JSON.stringify(reports)],
+  );
 }
 
 /** Removes a node that has no live call, leg or room; @returns false where one is left. */

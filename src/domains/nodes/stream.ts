@@ -1,5 +1,6 @@
 /** One replica at a time takes in a node's events: it holds the lease, subscribes once, compares, then listens. */
 import { randomUUID } from 'node:crypto';
+import { createBatch, type Batch } from '../../infra/batch';
 import { isUnreachable } from '../../infra/db';
 import { createGate, type Gate } from '../../infra/gate';
 import type { Redis } from '../../infra/redis';
@@ -14,7 +15,7 @@ import {
 import type { EventLog } from '../events/events';
 import { followNodes, linkToNode, readCore, type LinkSettings } from './links';
 import { changeNodeState } from './nodes';
-import { findNode, saveReport, updateNode, type NodeRow } from './nodes.store';
+import { findNode, saveReports, updateNode, type NodeReport, type NodeRow } from './nodes.store';
 
 const LEASE_MS = 4000;
 const RENEW_MS = 1000;
@@ -63,9 +64,11 @@ export interface StreamSettings extends LinkSettings {
   handlers: StreamHandlers;
 }
 
-interface Gates {
+/** What the streams of a replica have in common. */
+interface Shared {
   events: Gate;
   snapshots: Gate;
+  reports: Batch<NodeReport>;
 }
 
 export interface NodeStreams {
@@ -75,8 +78,12 @@ export interface NodeStreams {
 
 export function createNodeStreams(settings: StreamSettings): NodeStreams {
   const replicaId = randomUUID();
-  const gates = { events: createGate(EVENTS_AT_ONCE), snapshots: createGate(SNAPSHOTS_AT_ONCE) };
-  return followNodes(settings.db, settings.logger, (node) => holdStream(settings, node, replicaId, gates));
+  const shared = {
+    events: createGate(EVENTS_AT_ONCE),
+    snapshots: createGate(SNAPSHOTS_AT_ONCE),
+    reports: createBatch<NodeReport>(EVENTS_AT_ONCE, (reports) => saveReports(settings.db, reports)),
+  };
+  return followNodes(settings.db, settings.logger, (node) => holdStream(settings, node, replicaId, shared));
 }
 
 /** Runs steps one after another, tries again while the database is away, and forgets what it was too long away for. */
@@ -117,7 +124,7 @@ function holdStream(
   settings: StreamSettings,
   node: NodeRow,
   replicaId: string,
-  gates: Gates,
+  shared: Shared,
 ): { stop(): Promise<void> } {
   const lease = createTurn(settings.redis, `${settings.prefix}:stream:${node.id}`, LEASE_MS, replicaId);
   let stream: { link: NodeLink; stop(): Promise<void> } | undefined;
@@ -130,7 +137,7 @@ function holdStream(
     try {
       // While Redis is away the holder goes on: handling twice does no harm, handling nothing would.
       const mine = await lease.take(stream !== undefined);
-      if (mine && !stream && !stopped) stream = openStream(settings, node, gates);
+      if (mine && !stream && !stopped) stream = openStream(settings, node, shared);
       if (!mine && stream) {
         const old = stream;
         stream = undefined;
@@ -152,7 +159,11 @@ function holdStream(
   };
 }
 
-function openStream(settings: StreamSettings, node: NodeRow, gates: Gates): { link: NodeLink; stop(): Promise<void> } {
+function openStream(
+  settings: StreamSettings,
+  node: NodeRow,
+  shared: Shared,
+): { link: NodeLink; stop(): Promise<void> } {
   const { db, handlers, logger } = settings;
   const sequence = createSequence(settings, node.name);
   let graceTimer: NodeJS.Timeout | undefined;
@@ -188,7 +199,8 @@ function openStream(settings: StreamSettings, node: NodeRow, gates: Gates): { li
   }
   async function takeIn(event: NodeEvent): Promise<void> {
     if (event.type === 'heartbeat') {
-      await saveReport(db, node.id, {
+      await shared.reports.add({
+        id: node.id,
         at: new Date(Math.min(event.atMs, Date.now())),
         sessionCount: event.sessionCount,
         maxSessions: event.maxSessions,
@@ -208,17 +220,17 @@ function openStream(settings: StreamSettings, node: NodeRow, gates: Gates): { li
       let listening = false;
       connection.onEvent((event) => {
         if (event.type === 'job') return;
-        if (listening) sequence.add(() => gates.events.run(() => takeIn(event)));
+        if (listening) sequence.add(() => shared.events.run(() => takeIn(event)));
         else early.push(event);
       });
       await connection.subscribe(SUBSCRIPTION.events, SUBSCRIPTION.subclasses);
       const core = await connection.api(readCore(), { timeoutMs: settings.commandTimeoutMs });
       sequence.add(async () => {
-        await gates.snapshots.run(async () => {
+        await shared.snapshots.run(async () => {
           if (connection.isOpen) await reportUp(connection, core.text.trim());
         });
       });
-      for (const event of early) sequence.add(() => gates.events.run(() => takeIn(event)));
+      for (const event of early) sequence.add(() => shared.events.run(() => takeIn(event)));
       listening = true;
       clearTimeout(graceTimer);
       graceTimer = undefined;
