@@ -8,7 +8,7 @@ import { startChild, type Child } from './child';
 import { findFreePort } from './ports';
 import { StartFault } from './project';
 
-const START_TIMEOUT_MS = 10_000;
+const START_TIMEOUT_MS = 30_000;
 
 export interface RedisOptions {
   dataDir: string;

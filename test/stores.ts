@@ -59,7 +59,7 @@ function mustHave(name: string): string {
 }
 
 async function administer(statement: string): Promise<void> {
-  const client = new Client({ connectionString: mustHave('DATABASE_URL'), connectionTimeoutMillis: 5000 });
+  const client = new Client({ connectionString: mustHave('DATABASE_URL'), connectionTimeoutMillis: 30_000 });
   await client.connect();
   try {
     await client.query(statement);

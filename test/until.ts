@@ -1,11 +1,14 @@
 /** Waits for what is to come about, since a sleep is either too long or too short. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
+/** Guards against waiting for ever, and claims nothing: a build machine may be many times slower than ours, and busy. */
+const HANGS_MS = 45_000;
+
 /** Asks again until the answer is truthy. @throws when the time is over, with what was waited for. */
 export async function until<T>(
   what: string | (() => string),
   ask: () => Promise<T> | T,
-  timeoutMs = 10_000,
+  timeoutMs = HANGS_MS,
 ): Promise<NonNullable<T>> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {

@@ -31,12 +31,12 @@ export function describeNode(title: string, start: StartMediaNode, contracts: Co
       await client.send(`auth ${ESL_PASSWORD}`);
       await client.send(SUBSCRIBE);
       stage = { node, answerer, client };
-    }, 60_000);
+    });
     afterAll(async () => {
       stage?.client.close();
       await stage?.node.stop();
       await stage?.answerer.close();
-    }, 20_000);
+    });
     for (const contract of contracts)
       contract(() => {
         if (!stage) throw new Error('the node is not up');

@@ -196,7 +196,7 @@ export const roomMediaContract: Contract = (stage) => {
         expect(entered.Video).toBe('true');
         ids.push(Number(entered['Member-ID']));
       }
-    }, 30_000);
+    });
     afterAll(async () => {
       await closeRoom(stage(), 'seen');
       for (const phone of phones) await phone.unregister();

@@ -116,7 +116,7 @@ test('killed and started again: another Core-UUID, and nothing of before', async
   await node.restart();
   expect(node.coreUuid).not.toBe(uuid);
   expect(node.phones()).toEqual([]);
-}, 20_000);
+});
 
 test('a wrong password is refused by what the directory says', async () => {
   const node = await start('guarded');

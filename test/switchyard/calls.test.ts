@@ -20,7 +20,7 @@ beforeAll(async () => {
   await yard.addPhone(two, 'rejecting', { reject: true });
   await yard.addPhone(one, 'chatty', { answerAfterMs: 30, hangupAfterMs: 1000 });
   await yard.addUser('nowhere');
-}, 30_000);
+});
 
 const nothingIsLeft = (): Promise<boolean> =>
   until('no channel is left', () => one.channelCount + two.channelCount === 0);

@@ -11,7 +11,7 @@ beforeAll(async () => {
   yard = await openYard(stores, { canarySeconds: 0.5 });
   node = await yard.addNode('one');
   await yard.addReplica();
-}, 30_000);
+});
 
 const healthOf = async () => (await yard.api('GET', `/v1/nodes/${node.id}`)).body.health;
 
@@ -23,4 +23,4 @@ test('a node that loses its sound is found by the schedule, and taken back', asy
   await until('it is taken back', async () => (await healthOf()).healthy === true, 30_000);
   await yard.close();
   expect(node.isRunning).toBe(false);
-}, 90_000);
+});

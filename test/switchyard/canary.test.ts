@@ -12,7 +12,7 @@ beforeAll(async () => {
   yard = await openYard(stores, { healthSeconds: 0.1, canarySeconds: 3600 });
   [node, other] = [await yard.addNode('one', { webSocket: true }), await yard.addNode('two', { webSocket: true })];
   await yard.addPhone(node, 'ann', { answerAfterMs: 20 });
-}, 30_000);
+});
 
 const healthOf = async (of: Node) => (await yard.api('GET', `/v1/nodes/${of.id}`)).body.health;
 const isHealthy = (of: Node, healthy: boolean) =>
@@ -120,7 +120,7 @@ test('a mixer that hangs makes its node get no calls after three looks, and take
   expect((await yard.api('GET', `/v1/nodes/${node.id}`)).body.state).toBe('serving');
   node.faults.stickConferences(false);
   await isHealthy(node, true);
-}, 40_000);
+});
 
 test('a port for browsers that takes nobody makes its node get no calls', async () => {
   await isHealthy(other, true);
@@ -131,4 +131,4 @@ test('a port for browsers that takes nobody makes its node get no calls', async 
   await other.faults.closeWebSocket(false);
   await isHealthy(other, true);
   expect((await poolEvents(other)).map((e) => e.type)).toEqual(['node.unhealthy', 'node.healthy']);
-}, 40_000);
+});

@@ -12,7 +12,7 @@ let two: Node;
 beforeAll(async () => {
   yard = await openYard(stores);
   [one, two] = [await yard.addNode('one'), await yard.addNode('two')];
-}, 30_000);
+});
 
 const secret = (): string => randomBytes(16).toString('hex');
 const configuration = { section: 'configuration', tag_name: 'configuration', key_name: 'name', key_value: 'acl.conf' };
@@ -81,7 +81,7 @@ test('a machine made anew under an old name enters while the old one is down', a
   const anew = { name: 'phoenix', xmlUrl: old.xmlUrl, password: `${JOIN_TOKEN}.${secret()}` };
   expect((await yard.askXml(anew, configuration)).status).toBe(200);
   await until('the old one is out', async () => (await yard.askXml(old, configuration)).status === 401, 15_000);
-}, 30_000);
+});
 
 test.each([
   ['a wrong password', { username: 'bob', password: 'not-the-password' }],

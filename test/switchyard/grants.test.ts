@@ -22,7 +22,7 @@ beforeAll(async () => {
   userId = await yard.addUser('alice', { displayName: 'Alice' });
   roomId = (await yard.api('POST', '/v1/rooms', { domain: DOMAIN, name: 'daily' })).body.id;
   otherRoomId = (await yard.api('POST', '/v1/rooms', { domain: DOMAIN, name: 'weekly' })).body.id;
-}, 60_000);
+});
 afterAll(() => yard?.close());
 
 async function grantRoom(body: object = {}, room = roomId) {

@@ -22,7 +22,7 @@ beforeAll(async () => {
   await ear.send(`auth ${node.eslPassword}`);
   await ear.send('event json CHANNEL_CREATE');
   await yard.addPhone(node, 'bob', { answerAfterMs: 20 });
-}, 30_000);
+});
 
 const NAMES = [
   '${system(touch x)}',

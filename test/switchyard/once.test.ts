@@ -25,7 +25,7 @@ beforeAll(async () => {
   }
   await yard.addPhone(node, 'ann', { ringOnly: true });
   await yard.addPhone(node, 'bob', { answerAfterMs: 300, hangupAfterMs: 200 });
-}, 30_000);
+});
 
 /** Every ring of a phone, as the nodes tell it. */
 const rings = (callId: string): string[] =>
@@ -115,4 +115,4 @@ test('two replicas and fifty calls: each phone rings once', async () => {
   await until('all have ended', async () => {
     return (await yard.api('GET', '/v1/calls?state=answered')).body.items.length === 0;
   });
-}, 60_000);
+});

@@ -29,7 +29,7 @@ beforeAll(async () => {
   await ear.send(`auth ${node.eslPassword}`);
   for (const name of ['ann', 'bob', 'cara']) await yard.addPhone(node, name, { answerAfterMs: 20 });
   await yard.addPhone(node, 'rings', { ringOnly: true });
-}, 30_000);
+});
 
 async function orphans(kind: string): Promise<number> {
   const text = await (await fetch(`${yard.url}/metrics`)).text();
@@ -89,7 +89,7 @@ test('a leg whose channel is gone although nothing was told ends, and its call i
     .insert({ id: leg, call_id: id, node_id: node.id, role: 'from', state: 'answered', created_at: at });
   expect(await yard.callIs(id, 'ended', FOUND_MS)).toMatchObject({ outcome: 'lost' });
   expect(await orphans('row')).toBeGreaterThan(0);
-}, 70_000);
+});
 
 test('a channel that rings for a call nobody knows is ended', async () => {
   const [leg, call] = [createId(), createId()];
@@ -99,7 +99,7 @@ test('a channel that rings for a call nobody knows is ended', async () => {
   await until('it rings', async () => (await ear.send(`api uuid_exists ${leg}`)).body.includes('true'));
   await until('it is gone', async () => (await ear.send(`api uuid_exists ${leg}`)).body.includes('false'), FOUND_MS);
   expect(await orphans('channel')).toBeGreaterThan(0);
-}, 70_000);
+});
 
 test('a call that was let through while the database was away goes on, where one that nobody knows is ended', async () => {
   const [spared, lost] = [createId(), createId()];
@@ -116,7 +116,7 @@ test('a call that was let through while the database was away goes on, where one
   await until('the unknown one is gone', async () => !(await isThere(lost)), FOUND_MS);
   expect(await isThere(spared)).toBe(true);
   await ear.send(`api uuid_kill ${spared}`);
-}, 70_000);
+});
 
 test('capacity held for nothing is given back', async () => {
   const claims = createClaims(redis, stores.redisPrefix);
@@ -125,7 +125,7 @@ test('capacity held for nothing is given back', async () => {
   expect(await held()).toBeGreaterThanOrEqual(7);
   await until('it is given back', async () => (await held()) < 7, FOUND_MS);
   await counted('claim');
-}, 70_000);
+});
 
 test('somebody who was let in and never came is out after a minute, and a session nobody entered ends', async () => {
   const { body: room } = await yard.api('POST', '/v1/rooms', { domain: DOMAIN, name: 'waiting' });
@@ -156,7 +156,7 @@ test('somebody who was let in and never came is out after a minute, and a sessio
     async () => (await sessions().first('end_reason')).end_reason === 'never_entered',
     20_000,
   );
-}, 50_000);
+});
 
 test('a room whose claim Redis forgot holds its capacity again', async () => {
   const { sessionId } = await openRoom('kept', 'bob');
@@ -166,7 +166,7 @@ test('a room whose claim Redis forgot holds its capacity again', async () => {
   await claims.release(node.id, sessionId, Date.now());
   expect(await isClaimed()).toBe(false);
   await until('it is claimed again', isClaimed, 20_000);
-}, 40_000);
+});
 
 test('a member whose row is gone is put out of the room', async () => {
   const { sessionId, callId } = await openRoom('crowd', 'bob');
@@ -174,7 +174,7 @@ test('a member whose row is gone is put out of the room', async () => {
   await until('nobody is in it', () => !node.rooms().some((room) => room.name === sessionId), FOUND_MS);
   await counted('member');
   await yard.callIs(callId, 'ended');
-}, 70_000);
+});
 
 test('a room that goes on after its session is over is ended there, and its lease is given back', async () => {
   const { roomId, sessionId } = await openRoom('twin', 'cara');
@@ -188,7 +188,7 @@ test('a room that goes on after its session is over is ended there, and its leas
   await until('the room is over', () => !node.rooms().some((room) => room.name === sessionId), FOUND_MS);
   await counted('twin');
   expect(await orphans('lease')).toBeGreaterThan(0);
-}, 70_000);
+});
 
 test('the pool is shown as gauges, and work as counters', async () => {
   const text = await (await fetch(`${yard.url}/metrics`)).text();

@@ -16,7 +16,7 @@ beforeAll(async () => {
   await yard.addPhone(node, 'ann', { answerAfterMs: 20, video: true });
   await yard.addPhone(node, 'ben', { answerAfterMs: 20, video: true });
   roomId = (await yard.api('POST', '/v1/rooms', { domain: DOMAIN, name: 'daily' })).body.id;
-}, 30_000);
+});
 
 function draw(shade: number): Buffer {
   const chunk = (type: string, data: Buffer): Buffer => {
@@ -140,7 +140,7 @@ test('the node of a session fetches it, gets the next one in its place, and keep
   await leave(ann);
   await until('nothing is left', async () => ((await placed()).length === 0 ? true : undefined));
   expect(existsSync(first!.path)).toBe(false);
-}, 30_000);
+});
 
 test('a node that can fetch nothing leaves the room as it is: the answer and the event say so', async () => {
   node.faults.removeCurl();
@@ -156,4 +156,4 @@ test('a node that can fetch nothing leaves the room as it is: the answer and the
   expect((await yard.readCall(ann)).state).toBe('answered');
   expect(yard.lines.join('')).not.toContain('token=');
   await leave(ann);
-}, 30_000);
+});

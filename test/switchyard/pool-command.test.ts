@@ -22,7 +22,7 @@ beforeAll(async () => {
   yard = await openYard(stores);
   await yard.addNode('base-1');
   await yard.addNode('base-2');
-}, 90_000);
+});
 
 interface Run {
   code: number | null;
@@ -100,7 +100,7 @@ test('what is wrong is said in one line, with what to do', async () => {
   const lost = await pool(['status'], { env: { SWITCHYARD_URL: 'http://127.0.0.1:9' } });
   expect(lost).toMatchObject({ code: 1, err: 'Switchyard does not answer.\n' });
   expect((await pool(['remove', 'base-1'])).err).toContain('base-1 serves. First: ./scripts/pool drain base-1 --wait');
-}, 120_000);
+});
 
 test('status is a table that a person reads, and JSON that a program reads', async () => {
   const { out, code } = await pool(['status']);
@@ -109,7 +109,7 @@ test('status is a table that a person reads, and JSON that a program reads', asy
   expect(out).toMatch(/^base-1 +serving +– +0 +0 +0 +0\/100 +95 % +0\/1000 +\d s +1\.10\.12/m);
   expect(out).toMatch(/^Policy least_loaded\. Take away base-2: 0 % of 200 units are claimed/m);
   expect((await status()).nodes.map((n) => n.state)).toEqual(['serving', 'serving']);
-}, 90_000);
+});
 
 test('scale 4, then scale 2 with calls in progress: no call is cut off, and nothing is left behind', async () => {
   const up = await pool(['scale', '4', '--kind', 'simulated']);
@@ -181,14 +181,14 @@ test('Ctrl-C while it waits leaves the node draining with its call, and the next
   await yard.api('POST', `/v1/calls/${id}/hangup`);
   expect((await pool(['scale', '2'])).code).toBe(0);
   expect((await status()).nodes.map((n) => n.name)).toEqual(['base-1', 'base-2']);
-}, 90_000);
+});
 
 test('nodes that were started elsewhere are not stopped from here', async () => {
   const run = await pool(['scale', '1']);
   expect(run.code).toBe(1);
   expect(run.err).toContain('only 0 of them were started by this command');
   expect((await status()).nodes.every((n) => n.state === 'serving')).toBe(true);
-}, 90_000);
+});
 
 test('a hook makes nodes wherever it likes: it is given what a node needs, and told when one goes', async () => {
   const hook = join(stateDir, 'hook.sh');
@@ -202,4 +202,4 @@ test('a hook makes nodes wherever it likes: it is given what a node needs, and t
   expect(run.err).toContain('The hook ended with 7');
   expect(readFileSync(`${hook}.log`, 'utf8')).toBe(`add pool-1 pool-1 ${yard.url}/freeswitch/xml\n`);
   expect((await status()).managed).toEqual([]);
-}, 90_000);
+});

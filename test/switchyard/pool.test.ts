@@ -13,7 +13,7 @@ beforeAll(async () => {
   await yard.addNode('two', { zone: 'west' });
   await yard.addPhone(one, 'ann', { answerAfterMs: 20 });
   await yard.addPhone(one, 'bob', { answerAfterMs: 20 });
-}, 60_000);
+});
 
 test('the picture shows what is on each node, and the call was placed in the zone of its phone', async () => {
   const { id } = await yard.call('user:ann', 'user:bob');

@@ -14,7 +14,7 @@ beforeAll(async () => {
   node = await yard.addNode('one');
   await yard.addPhone(node, 'ann', { answerAfterMs: 20 });
   await yard.addPhone(node, 'bob', { answerAfterMs: 20, hangupAfterMs: 300 });
-}, 30_000);
+});
 
 const us = (date: string, plusMs = 0): string => String((Date.parse(date) + plusMs) * 1000);
 const recordOf = (uuid: string, variables: Record<string, string>): string =>

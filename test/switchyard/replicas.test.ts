@@ -144,4 +144,4 @@ test('roles apart: one replica answers, one follows the nodes, one dials', async
   await hangUp(ids);
   await until('all are over', async () => (await count(`state = 'ended' and outcome = 'answered'`)) === 8, 40_000);
   expect((await checkLog(db, readers)).violations).toEqual([]);
-}, 120_000);
+});

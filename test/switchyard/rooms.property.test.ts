@@ -22,7 +22,7 @@ beforeAll(async () => {
   yard = await openYard(stores);
   for (const name of ['one', 'two', 'three']) nodes.push(await yard.addNode(name, { capacity: 5000 }));
   for (let i = 0; i < USERS; i += 1) phones.push(await yard.addPhone(nodes[i % nodes.length]!, `u${i}`));
-}, 90_000);
+});
 afterAll(() => yard?.close());
 
 interface Person {

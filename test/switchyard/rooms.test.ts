@@ -14,7 +14,7 @@ beforeAll(async () => {
   yard = await openYard(stores);
   one = await yard.addNode('one');
   two = await yard.addNode('two');
-}, 30_000);
+});
 
 let made = 0;
 async function makeRoom(settings: Record<string, unknown> = {}): Promise<{ id: string; name: string }> {
@@ -172,7 +172,7 @@ test('a room whose node dies goes on at the other node: everybody is told where,
     const { session } = (await yard.api('GET', `/v1/rooms/${room.id}/participants`)).body;
     return session.layout.desired === '2x2' && session.layout.observed === '2x2';
   });
-}, 40_000);
+});
 
 test('a node that asks for the profile of a room it does not own is refused', async () => {
   const room = await makeRoom();

@@ -34,7 +34,7 @@ beforeAll(async () => {
   node = await yard.addNode('one', { capacity: 2 });
   for (const name of ['ann', 'bob', 'eve']) await yard.addPhone(node, name, { answerAfterMs: 20 });
   await yard.addUser('unseen');
-}, 60_000);
+});
 afterAll(async () => {
   await yard?.close();
   await redis?.child.stop();
@@ -91,7 +91,7 @@ test('Redis restarted empty: within 10 s the pool is known, live calls are count
   await until('nothing is claimed', async () => {
     return (await yard.api('GET', `/v1/nodes/${node.id}`)).body.claimedUnits === 0;
   });
-}, 60_000);
+});
 
 test('Postgres stops and comes back', async () => {
   const live = await yard.call('user:ann', '9196');
@@ -139,4 +139,4 @@ test('Postgres stops and comes back', async () => {
     expect(await yard.callIs(id, 'ended')).toMatchObject({ outcome: 'answered' });
   }
   expect(yard.lines.join('')).not.toContain(ADMIN_KEY);
-}, 90_000);
+});

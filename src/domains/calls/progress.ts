@@ -101,6 +101,7 @@ async function moveLeg(trx: Trx, emit: Emit, call: CallRow, leg: LegRow, event: 
 }
 
 async function moveToRinging(trx: Trx, emit: Emit, call: CallRow, leg: LegRow, at: Date): Promise<void> {
+  if (call.state !== 'placing') return; // it is locked: what it rang with first is written
   await markAttemptRang(trx, call.id, at);
   if (await updateCall(trx, call.id, ['placing'], { state: 'ringing', ringing_at: at })) {
     emit(draftCallEvent('call.ringing', call, { node: call.node_name, leg: leg.id, role: leg.role }));

@@ -81,7 +81,7 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
     close: (living) => closeSession(session, living, 'closed'),
     takeRoomEvent: (node, event) => takeRoomEvent(compare, node, event),
     async takeChannelEvent(event) {
-      if (event.phase !== 'hangup' && event.phase !== 'destroyed') return;
+      if (event.phase !== 'hangup') return;
       await takeLeft(compare, event.legId, undefined, new Date(event.endedAtMs ?? event.atMs), 'hung_up');
     },
     compare: (node, connection, suspects) => compareRooms(compare, node, connection, new Date(), suspects),

@@ -26,7 +26,7 @@ let laterMs = 0;
 afterAll(async () => {
   await house?.close();
   await rm(folder, { recursive: true, force: true });
-}, 20_000);
+});
 
 const stores = useStores();
 
@@ -84,7 +84,7 @@ it('comes home by parts, is joined, is read by ranges, and leaves nothing on the
   expect((await house.api('DELETE', `/v1/recordings/${id}`)).status).toBe(204);
   expect((await media(id)).status).toBe(410);
   expect((await house.read(id)).deletedAt).not.toBeNull();
-}, 20_000);
+});
 
 it('is true although no event comes: the node is asked', async () => {
   fake.isMute = true;
@@ -92,7 +92,7 @@ it('is true although no event comes: the node is asked', async () => {
   await house.stateIs(id, 'recording');
   await act(id, 'stop');
   await house.stateIs(id, 'completed');
-}, 20_000);
+});
 
 it('is given up after some tries, and says why', async () => {
   fake.refusal = 'no room for it';
@@ -101,7 +101,7 @@ it('is given up after some tries, and says why', async () => {
   expect(view.reason).toContain('no room for it');
   const given = (await house.events()).find((e) => e.type === 'wish.given_up' && e.data.recordingId === id);
   expect(given?.data).toMatchObject({ what: 'recording', tries: 5 });
-}, 40_000);
+});
 
 it('is one at a time, and of a room with somebody in it', async () => {
   const { id, roomId } = await begin('twice');
@@ -112,7 +112,7 @@ it('is one at a time, and of a room with somebody in it', async () => {
   expect((await act(id, 'resume')).status).toBe(409);
   const empty = await house.addRoom('empty');
   expect((await house.api('POST', `/v1/rooms/${empty}/recordings`, {})).status).toBe(409);
-}, 20_000);
+});
 
 it('goes on at another node when its room moves, and begins by itself where the room says so', async () => {
   const roomId = await house.addRoom('moving');
@@ -126,7 +126,7 @@ it('goes on at another node when its room moves, and begins by itself where the 
   expect(view.gaps).toEqual([expect.objectContaining({ reason: 'moved', to: expect.any(String) as string })]);
   await act(id, 'stop');
   await house.stateIs(id, 'completed');
-}, 20_000);
+});
 
 async function secondPart(id: string): Promise<void> {
   const deadline = Date.now() + 10_000;
@@ -165,7 +165,7 @@ it('is absent while its node is dead, and complete when the node is back with th
   await house.recordings.compareRecordings(node, fake.asConnection);
   const back = await house.stateIs(id, 'completed');
   expect(back.parts[0]).toMatchObject({ state: 'stored', seconds: 2 });
-}, 20_000);
+});
 
 it('says that a file stands still, and that it grows again', async () => {
   const { id } = await begin('still');
@@ -185,7 +185,7 @@ it('says that a file stands still, and that it grows again', async () => {
   expect(types).toEqual(expect.arrayContaining(['recording.stalled', 'recording.grows']));
   await act(id, 'stop');
   await house.stateIs(id, 'completed');
-}, 20_000);
+});
 
 describe('the door for files', () => {
   let id: string;
@@ -202,7 +202,7 @@ describe('the door for files', () => {
       part = (await house.read(id)).parts[0]!;
       if (Date.now() > deadline) throw new Error(JSON.stringify(part));
     } while (part.uploadTries < 1);
-  }, 20_000);
+  });
 
   // The scripted node goes on sending a spoiled file until the last test lets it send the right one.
   beforeEach(() => {
@@ -260,7 +260,7 @@ describe('the door for files', () => {
     await house.stateIs(id, 'completed', 30_000);
     expect(await put({ auth: basic('fake', NODE_SECRET) })).toBe(200);
     expect(house.lines.filter((line) => /token=|\?token/.test(line))).toEqual([]);
-  }, 40_000);
+  });
 
   it('lets go of what is past its time', async () => {
     const past = new Date(Date.now() - 1000).toISOString();

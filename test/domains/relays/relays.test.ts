@@ -210,7 +210,7 @@ test('a target that dies is tried again until it is back, and the gap is told', 
   expect(back.restarts).toBeGreaterThanOrEqual(2);
   const live = (await events(id)).filter((event) => event.type === 'relay.live').at(-1)!;
   expect(live.data.gap).toEqual(back.gaps[0]);
-}, 30_000);
+});
 
 test('a target that accepts and stops reading is found out within ten seconds, and the node is not held up', async () => {
   const room = await addRoom();
@@ -228,7 +228,7 @@ test('a target that accepts and stops reading is found out within ten seconds, a
   expect(Date.now() - frozenAt).toBeLessThan(10_000);
   expect(mostWaiting).toBeLessThan(300_000); // what the node sends is taken from it all the time
   await relayIs(id, 'live', 10_000);
-}, 30_000);
+});
 
 test('a relay that can not be brought about fails after as many restarts as it may have', async () => {
   const room = await addRoom();
