@@ -142,46 +142,54 @@ async function step(room: Model, random: () => number): Promise<void> {
   await matches(room);
 }
 
-test(`${STEPS} random steps in ${ROOMS} rooms leave what the model says (seed ${SEED})`, async () => {
-  const rooms: Model[] = [];
-  for (let i = 0; i < ROOMS; i += 1) {
-    const name = `m${i}`;
-    const { body } = await yard.api('POST', '/v1/rooms', { domain: DOMAIN, name });
-    rooms.push({ id: body.id, name, locked: false, layout: null, people: new Map(), trail: [] });
-  }
-  const perWorker = Math.ceil(STEPS / WORKERS);
-  await Promise.all(
-    Array.from({ length: WORKERS }, async (_, worker) => {
-      const own = createSeededRandom(SEED + worker + 1);
-      const mine = rooms.filter((_room, i) => i % WORKERS === worker);
-      for (let i = 0; i < perWorker; i += 1) await step(mine[Math.floor(own() * mine.length)]!, own);
-    }),
-  );
-  for (const room of rooms) await matches(room);
-  const expected = rooms.reduce((sum, room) => sum + inside(room).length, 0);
-  const onNodes = () => nodes.flatMap((node) => node.rooms());
-  await until('the nodes have the same rooms and no others', () => {
-    const held = onNodes();
-    const members = held.reduce((sum, room) => sum + room.legIds.length, 0);
-    return members === expected && held.length === rooms.filter((room) => inside(room).length > 0).length;
-  });
-  expect(new Set(onNodes().map((room) => room.name)).size).toBe(onNodes().length);
-  for (const room of rooms) for (const [, person] of inside(room)) person.call!.hangup();
-  await until('nothing is left', async () => {
-    const { body } = await yard.api('GET', '/v1/calls?limit=200');
-    const live = body.items.filter((c: { state: string }) => c.state !== 'ended');
-    return onNodes().length === 0 && live.length === 0;
-  });
-  let claimed: number[] = [];
-  await until(
-    () => `no capacity is claimed any more: ${claimed.join(', ')}`,
-    async () => {
-      const { body } = await yard.api('GET', '/v1/nodes');
-      claimed = body.items.map((node: { claimedUnits: number }) => node.claimedUnits);
-      return claimed.every((units) => units === 0);
-    },
-  );
-}, 600_000);
+test(
+  `${STEPS} random steps in ${ROOMS} rooms leave what the model says (seed ${SEED})`,
+  async () => {
+    const rooms: Model[] = [];
+    for (let i = 0; i < ROOMS; i += 1) {
+      const name = `m${i}`;
+      const { body } = await yard.api('POST', '/v1/rooms', { domain: DOMAIN, name });
+      rooms.push({ id: body.id, name, locked: false, layout: null, people: new Map(), trail: [] });
+    }
+    const perWorker = Math.ceil(STEPS / WORKERS);
+    await Promise.all(
+      Array.from({ length: WORKERS }, async (_, worker) => {
+        const own = createSeededRandom(SEED + worker + 1);
+        const mine = rooms.filter((_room, i) => i % WORKERS === worker);
+        for (let i = 0; i < perWorker; i += 1) await step(mine[Math.floor(own() * mine.length)]!, own);
+      }),
+    );
+    for (const room of rooms) await matches(room);
+    const expected = rooms.reduce((sum, room) => sum + inside(room).length, 0);
+    const onNodes = () => nodes.flatMap((node) => node.rooms());
+    await until('the nodes have the same rooms and no others', () => {
+      const held = onNodes();
+      const members = held.reduce((sum, room) => sum + room.legIds.length, 0);
+      return members === expected && held.length === rooms.filter((room) => inside(room).length > 0).length;
+    });
+    expect(new Set(onNodes().map((room) => room.name)).size).toBe(onNodes().length);
+    for (const room of rooms) for (const [, person] of inside(room)) person.call!.hangup();
+    await until(
+      'nothing is left',
+      async () => {
+        const { body } = await yard.api('GET', '/v1/calls?limit=200');
+        const live = body.items.filter((c: { state: string }) => c.state !== 'ended');
+        return onNodes().length === 0 && live.length === 0;
+      },
+      120_000,
+    );
+    let claimed: number[] = [];
+    await until(
+      () => `no capacity is claimed any more: ${claimed.join(', ')}`,
+      async () => {
+        const { body } = await yard.api('GET', '/v1/nodes');
+        claimed = body.items.map((node: { claimedUnits: number }) => node.claimedUnits);
+        return claimed.every((units) => units === 0);
+      },
+    );
+  },
+  600_000 + STEPS * 300,
+);
 
 test('20 who listen and speak are in one room, and the API shows each of them', async () => {
   const { body } = await yard.api('POST', '/v1/rooms', { domain: DOMAIN, name: 'ward', audioOnly: true });
