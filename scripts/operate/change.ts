@@ -159,7 +159,7 @@ export async function untilEmpty(
       const seen = !node || isEmpty(node) ? (looks.get(name) ?? 0) + 1 : 0;
       looks.set(name, seen);
       if (seen < EMPTY_LOOKS) continue;
-      if (node) await onEmpty(node);
+      if (node && !(await settled(onEmpty(node)))) continue;
       left = left.filter((other) => other !== name);
     }
     if (left.length === 0) return [];
@@ -167,6 +167,17 @@ export async function untilEmpty(
     if (rest && rest !== said) o.say(`waiting for ${(said = rest)}`);
     if (o.interrupted.aborted || Date.now() > deadline) return left;
     await sleep(LOOK_MS, undefined, { signal: o.interrupted }).catch(() => undefined);
+  }
+}
+
+/** @returns false where Switchyard says that something is left on the node after all, as recordings on their way. */
+async function settled(work: Promise<void>): Promise<boolean> {
+  try {
+    await work;
+    return true;
+  } catch (fault) {
+    if (fault instanceof ApiFault && fault.status === 409) return false;
+    throw fault;
   }
 }
 

@@ -72,7 +72,7 @@ test('what if: nodes by name or id, and the same question has the same answer', 
   expect((await yard.api('POST', '/v1/pool/simulate', { calls: -1 })).status).toBe(400);
 });
 
-test('a node on which a call of another node ends can not be removed', async () => {
+test('a node on which a call of another node ends, or with a recording not yet sent, can not be removed', async () => {
   const two = (await yard.api('GET', '/v1/nodes')).body.items.find((n: { name: string }) => n.name === 'two');
   await yard.api('POST', `/v1/nodes/${two.id}/drain`, { deadlineSeconds: 60 });
   const { id } = await yard.call('user:ann', 'user:bob');
@@ -82,5 +82,12 @@ test('a node on which a call of another node ends can not be removed', async () 
   expect(refused).toMatchObject({ status: 409, body: { code: 'conflict' } });
   await yard.api('POST', `/v1/calls/${id}/hangup`);
   await yard.callIs(id, 'ended');
+  const [{ domain_id }] = await stores.db('calls').where({ id });
+  const recording = { id, domain_id, kind: 'call', format: 'wav', origin: 'api', desired: 'stopped' };
+  await stores.db('recordings').insert({ ...recording, state: 'uploading' });
+  const part = { id, recording_id: id, number: 1, node_id: two.id, node_name: 'two', format: 'wav', path: '/nowhere.wav' };
+  await stores.db('recording_parts').insert({ ...part, state: 'uploading', requested_at: new Date() });
+  expect((await yard.api('DELETE', `/v1/nodes/${two.id}`)).body.detail).toContain('recordings');
+  await stores.db('recording_parts').update({ state: 'stored' });
   expect((await yard.api('DELETE', `/v1/nodes/${two.id}`)).status).toBe(204);
 });

@@ -136,7 +136,7 @@ export async function saveReports(db: Queryable, reports: readonly NodeReport[])
   );
 }
 
-/** Removes a node that has no live call, leg or room; @returns false where one is left. */
+/** Removes a node without live calls, legs, rooms, and recordings still to be sent; @returns false where one is left. */
 export async function deleteIdleNode(db: Queryable, id: string): Promise<boolean> {
   const count = await db('nodes')
     .where({ id })
@@ -145,6 +145,14 @@ export async function deleteIdleNode(db: Queryable, id: string): Promise<boolean
     // A call of another node may end at a phone here.
     .whereNotExists((q) => q.select('id').from('legs').where('node_id', id).whereNot('state', 'ended'))
     .whereNotExists((q) => q.select('id').from('sessions').where('node_id', id).whereNot('state', 'ended'))
+    // A file is brought from the node it is on: without the node nobody would look for it. One that is dead has none here.
+    .whereNotExists((q) =>
+      q
+        .select('id')
+        .from('recording_parts')
+        .where('node_id', id)
+        .whereIn('state', ['starting', 'recording', 'stopping', 'uploading']),
+    )
     .delete();
   return count > 0;
 }

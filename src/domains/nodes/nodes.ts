@@ -163,7 +163,7 @@ export async function resumeNode(deps: NodeDeps, id: string): Promise<NodeRow> {
   return row ?? refuseState(deps, id, 'resumed');
 }
 
-/** @throws conflict while it serves or has live calls or rooms. */
+/** @throws conflict while it serves, or has live calls or rooms, or recordings that have not been brought from it. */
 export async function removeNode(deps: NodeDeps, id: string): Promise<void> {
   const node = await findNode(deps.db, id);
   if (!node) throw new SwitchyardError('not_found', 'There is no such node.');
@@ -175,7 +175,7 @@ export async function removeNode(deps: NodeDeps, id: string): Promise<void> {
   if (!removed) {
     throw new SwitchyardError(
       'conflict',
-      `Node ${node.name} is ${node.state} or has live calls or rooms: drain it first.`,
+      `Node ${node.name} is ${node.state} or has live calls, rooms or recordings: drain it first.`,
     );
   }
 }
