@@ -1,4 +1,5 @@
 /** Turns the environment into one frozen Config and reports every fault at once, so a start fails before it half-runs. */
+import { isIP } from 'node:net';
 import { z } from 'zod';
 
 const port = z.coerce.number().int().min(0).max(65535);
@@ -11,6 +12,21 @@ const urlList = (pattern: RegExp, example: string) =>
     .transform((text) => text.split(',').map((url) => url.trim()))
     .transform((urls) => urls.filter((url) => url !== ''))
     .refine((urls) => urls.every((url) => pattern.test(url)), `must be addresses like ${example}, with commas between`);
+
+/** An address, or a network as ADDRESS/BITS. */
+function isNetwork(text: string): boolean {
+  const [address = '', bits, ...more] = text.split('/');
+  const version = isIP(address);
+  if (version === 0 || more.length > 0) return false;
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128));
+}
+
+const networkList = z
+  .string()
+  .default('')
+  .transform((text) => text.split(',').map((network) => network.trim()))
+  .transform((networks) => networks.filter((network) => network !== ''))
+  .refine((networks) => networks.every(isNetwork), 'must be addresses or networks like 10.0.0.0/8, with commas between');
 
 const schema = z.object({
   HTTP_HOST: z.string().default('127.0.0.1'),
@@ -53,6 +69,10 @@ const schema = z.object({
   /** Which of the nodes that can takes a call; src/domains/nodes/policies.ts. */
   PLACEMENT_POLICY: z.enum(['least_loaded', 'zone_first', 'two_choices', 'sticky']).default('least_loaded'),
   CALL_QUEUE_TIMEOUT_MS: ms.default(30000),
+  /** From where replicas reach the nodes' Event Sockets, beside the address of the one that answers a node. */
+  CONTROL_NETWORKS: networkList,
+  /** Where nodes may be, beside the addresses that are known when a node starts: they send each other calls. */
+  NODE_NETWORKS: networkList,
   /** coturn's addresses as browsers reach them, comma-separated: `turn:host:3478?transport=udp`, `turns:…`. */
   TURN_URLS: urlList(/^turns?:[^\s,]+$/, 'turn:host:port'),
   /** coturn's `static-auth-secret`: credentials are made from it, and end with the grant. */
@@ -147,6 +167,8 @@ export interface Config {
   readonly placementPolicy: 'least_loaded' | 'zone_first' | 'two_choices' | 'sticky';
   readonly callQueueTimeoutMs: number;
   readonly callWorkers: number;
+  readonly controlNetworks: readonly string[];
+  readonly nodeNetworks: readonly string[];
   readonly turnUrls: readonly string[];
   readonly turnSecret: string | undefined;
   readonly relayHost: string;
@@ -192,6 +214,8 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     placementPolicy: e.PLACEMENT_POLICY,
     callQueueTimeoutMs: e.CALL_QUEUE_TIMEOUT_MS,
     callWorkers: e.CALL_WORKERS,
+    controlNetworks: e.CONTROL_NETWORKS,
+    nodeNetworks: e.NODE_NETWORKS,
     turnUrls: e.TURN_URLS,
     turnSecret: e.TURN_SECRET,
     relayHost: e.RELAY_HOST,

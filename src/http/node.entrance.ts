@@ -28,6 +28,10 @@ import { SwitchyardError } from '../errors';
 
 export interface EntranceDeps extends DialplanDeps, Pick<NodeDeps, 'joinToken'> {
   heartbeatSeconds: number;
+  /** From where the Event Socket is let in, beside the loopback and the replica that answers. */
+  controlNetworks?: readonly string[];
+  /** From where calls of other nodes are let in, beside the nodes that are known now. */
+  nodeNetworks?: readonly string[];
   /** Told of each answer, by the kind of the question. */
   countXmlAnswer?: (kind: string) => void;
   /** Whose passwords are checked: users and grants (createLogins); users only where it is left out. */
@@ -277,8 +281,8 @@ async function answerConfiguration(
     xmlUrl: `${base}${request.url}`,
     cdrUrl: `${base}/freeswitch/cdr`,
     cdrCredentials: `${credentials.name}:${credentials.password}`,
-    poolHosts: [...new Set(nodes.map((n) => n.host))],
-    controlHosts: local ? [local] : [],
+    poolHosts: [...new Set([...nodes.map((n) => n.host), ...(deps.nodeNetworks ?? [])])],
+    controlHosts: [...(local ? [local] : []), ...(deps.controlNetworks ?? [])],
     zone: node.zone,
   };
   return configurationXml(question.name, settings, room);

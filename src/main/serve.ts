@@ -112,6 +112,8 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     logins: grants.loginsBeside(directory),
     joinToken: config.nodeJoinToken,
     heartbeatSeconds: config.heartbeatSeconds,
+    controlNetworks: config.controlNetworks,
+    nodeNetworks: config.nodeNetworks,
     countXmlAnswer: metrics.countXmlAnswer,
     onNodeSeen,
   });

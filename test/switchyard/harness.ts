@@ -92,6 +92,8 @@ export async function openYard(
     placementPolicy: 'least_loaded',
     callQueueTimeoutMs: 20_000,
     callWorkers: 100,
+    controlNetworks: [],
+    nodeNetworks: [],
     turnUrls: [],
     turnSecret: undefined,
     relayHost: '127.0.0.1',

@@ -1,0 +1,43 @@
+/** Nodes and replicas on many machines: who is let in at a node's doors although it was not there when the node started. */
+import { readConfig } from '../../src/config';
+import { useStores } from '../stores';
+import { openYard, type Node, type Yard } from './harness';
+
+let yard: Yard;
+afterAll(() => yard?.close());
+const stores = useStores();
+let node: Node;
+
+beforeAll(async () => {
+  yard = await openYard(stores, { controlNetworks: ['10.244.0.0/16', 'fd00::/8'], nodeNetworks: ['192.0.2.0/24'] });
+  node = await yard.addNode('one');
+});
+
+async function configuration(name: string): Promise<string> {
+  const asked = { section: 'configuration', tag_name: 'configuration', key_name: 'name', key_value: name };
+  return (await yard.askXml(node, asked)).text;
+}
+
+function listed(acl: string, name: string): string[] {
+  const list = new RegExp(`<list name="${name}"[^>]*>([^]*?)</list>`).exec(acl)?.[1] ?? '';
+  return [...list.matchAll(/cidr="([^"]+)"/g)].map((match) => match[1]!);
+}
+
+test('a node lets in the Event Sockets of all replicas, not only of the one that answered it', async () => {
+  expect(await configuration('event_socket.conf')).toContain('name="listen-ip" value="0.0.0.0"');
+  const esl = listed(await configuration('acl.conf'), 'esl');
+  expect(esl).toEqual(['127.0.0.0/8', '::1/128', '127.0.0.1/32', '10.244.0.0/16', 'fd00::/8']);
+});
+
+test('a node takes calls from nodes that join after it, where their network is named', async () => {
+  expect(listed(await configuration('acl.conf'), 'pool')).toEqual(['127.0.0.1/32', '192.0.2.0/24']);
+});
+
+test.each(['10.0.0.0/33', '10.0.0', 'pods.cluster.local', '10.0.0.0/8/8', '10.0.0.0/ 8'])(
+  'a network that is none is refused at the start: %s',
+  (text) => {
+    expect(() => readConfig({ CONTROL_NETWORKS: '10.0.0.1, fd00::/8', NODE_NETWORKS: text })).toThrow(
+      /\n {2}NODE_NETWORKS: must be addresses or networks/,
+    );
+  },
+);
