@@ -42,7 +42,15 @@ export interface Answer {
 
 export async function openHouse(
   stores: Pick<TestStores, 'databaseUrl' | 'redisUrl' | 'redisPrefix'>,
-  o: Partial<AppOptions> & { extra?: Route[]; heartbeatMs?: number; stalledMs?: number } = {},
+  o: Partial<AppOptions> & {
+    extra?: Route[];
+    heartbeatMs?: number;
+    stalledMs?: number;
+    /** How often events are looked for where Redis tells nothing. */
+    pollMs?: number;
+    /** By which keys expire, and are asked for anew. */
+    keyClock?: () => number;
+  } = {},
 ): Promise<House> {
   const lines: string[] = [];
   const logger = createLogger('debug', { write: (line: string) => void lines.push(line) });
@@ -51,8 +59,8 @@ export async function openHouse(
   await redis.connect().catch(() => undefined);
   const subscriber = createBlockingRedis(stores.redisUrl, logger);
   const prefix = stores.redisPrefix;
-  const ring = createKeyRing({ db, redis, subscriber, prefix, logger });
-  const hub = createEventHub({ db, redis, subscriber, prefix, logger, pollMs: 300 });
+  const ring = createKeyRing({ db, redis, subscriber, prefix, logger, now: o.keyClock });
+  const hub = createEventHub({ db, redis, subscriber, prefix, logger, pollMs: o.pollMs ?? 300 });
   const listening = Promise.all([ring.start(), hub.start()]);
   if (redis.status === 'ready') await listening;
   else listening.catch(() => undefined);

@@ -2,6 +2,7 @@ import { WebSocket } from 'ws';
 import { trimOldEvents } from '../../../src/domains/events/retention';
 import { createId } from '../../../src/infra/ids';
 import { useStores } from '../../stores';
+import { until } from '../../until';
 import { ADMIN_KEY, openHouse, type House } from '../../http/house';
 
 const stores = useStores();
@@ -10,7 +11,8 @@ let other: House;
 
 beforeAll(async () => {
   house = await openHouse(stores, { heartbeatMs: 200 });
-  other = await openHouse(stores);
+  // Its memory of a key never ends by itself, and no stream of its is looked after: only by being told.
+  other = await openHouse(stores, { keyClock: () => 0, heartbeatMs: 3_600_000 });
 });
 afterAll(async () => {
   await house.close();
@@ -55,12 +57,12 @@ async function listen(at: House, path: string, headers: Record<string, string> =
     told,
     raw: () => raw,
     ended: () => ended,
-    async until(done: (told: Told[]) => boolean, ms = 15_000): Promise<void> {
-      const late = Date.now() + ms;
-      while (!done(told)) {
-        if (Date.now() > late) throw new Error(`only ${told.length} were told`);
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
+    async until(done: (told: Told[]) => boolean): Promise<void> {
+      await until(
+        () => `it is told, behind ${told.length} others`,
+        () => done(told),
+        60_000,
+      );
     },
     async close() {
       gone.abort();
@@ -86,8 +88,9 @@ test('An event reader that was away for 1,000 events gets each once, in order, w
   const since = first.told.at(-1)!.id;
 
   let next = 0;
-  const writer = async (w: number, until: number) => {
-    while (next < until) {
+  const written: number[] = [];
+  const writer = async (w: number, end: number) => {
+    while (next < end) {
       const value = next++;
       const at = w % 2 ? house : other;
       await at.events
@@ -97,22 +100,27 @@ test('An event reader that was away for 1,000 events gets each once, in order, w
           if (value % 7 === 0) await trx.raw('select pg_sleep(0.01)');
           if (value % 50 === 0) throw new Error('rolled back');
         })
-        .catch(() => undefined);
+        .then(
+          () => written.push(value),
+          () => undefined,
+        );
     }
   };
-  const writers = (until: number) => Promise.all(Array.from({ length: 20 }, (_, w) => writer(w, until)));
+  const writers = (end: number) => Promise.all(Array.from({ length: 20 }, (_, w) => writer(w, end)));
   await writers(1020);
   const more = writers(1520); // they go on while the reader catches up
   const back = await listen(house, `/v1/events?domain=${domain.name}`, { 'last-event-id': String(since) });
   await more;
-  const rolledBack = Array.from({ length: next }, (_, v) => v).filter((v) => v % 50 === 0).length;
-  const expected = next - rolledBack;
+  const expected = written.length;
+  expect(expected).toBeGreaterThan(1000);
   await back.until((told) => told.length >= expected);
   await new Promise((resolve) => setTimeout(resolve, 100));
   await back.close();
   expect(back.told).toHaveLength(expected);
   expect(back.told.map((t) => t.id)).toEqual(Array.from({ length: expected }, (_, i) => since + 1 + i));
-  expect(new Set(back.told.map((t) => (t.data.data as { value: number }).value)).size).toBe(expected);
+  const byNumber = (a: number, b: number) => a - b;
+  const values = back.told.map((t) => (t.data.data as { value: number }).value);
+  expect(values.sort(byNumber)).toEqual(written.sort(byNumber));
 });
 
 test('A transaction that began first and commits last takes the later number: nothing is skipped', async () => {
@@ -130,20 +138,17 @@ test('A transaction that began first and commits last takes the later number: no
   expect(stream.told[1]!.id).toBe(stream.told[0]!.id + 1);
 });
 
-test('An event written at another replica is heard within 100 ms', async () => {
+test('An event written at another replica is told by that one, and not found by looking', async () => {
   const domain = await makeDomain();
-  const stream = await listen(house, `/v1/events?domain=${domain.name}`);
-  await write(other, domain.id);
-  await stream.until((told) => told.length === 1);
-  const waits: number[] = [];
-  for (let i = 2; i <= 12; i += 1) {
+  // How soon depends on the machine; by looking alone it would come after an hour.
+  const patient = await openHouse(stores, { pollMs: 3_600_000 });
+  const stream = await listen(patient, `/v1/events?domain=${domain.name}`);
+  for (let i = 1; i <= 12; i += 1) {
     await write(other, domain.id);
-    const began = performance.now();
     await stream.until((told) => told.length === i);
-    waits.push(performance.now() - began);
   }
   await stream.close();
-  expect(waits.sort((a, b) => a - b)[5]).toBeLessThan(100);
+  await patient.close();
 });
 
 test('Numbers that were trimmed are told as a gap, before what is left', async () => {
@@ -197,8 +202,7 @@ test('A WebSocket gets the same as JSON messages; without a key it is refused', 
   socket.on('message', (data: Buffer) => heard.push(JSON.parse(data.toString())));
   await new Promise((resolve) => socket.once('open', resolve));
   await write(other, domain.id);
-  const late = Date.now() + 5000;
-  while (heard.length < 2 && Date.now() < late) await new Promise((resolve) => setTimeout(resolve, 10));
+  await until('both are heard', () => heard.length === 2);
   socket.terminate();
   expect(heard.map((e) => [e.number, e.type])).toEqual([
     [1, 'domain.created'],
@@ -215,14 +219,14 @@ test('With Redis away, events still come, by looking', async () => {
   const stream = await listen(lonely, `/v1/events?domain=${domain.name}`);
   await write(house, domain.id);
   await write(lonely, domain.id);
-  await stream.until((told) => told.length === 2, 3000);
+  await stream.until((told) => told.length === 2);
   await stream.close();
   await lonely.close();
 });
 
 const pick = () => ({ databaseUrl: stores.databaseUrl, redisUrl: stores.redisUrl, redisPrefix: stores.redisPrefix });
 
-test('A domain key reads its own domain only; a revoked key is dead within a second in every replica, its streams too', async () => {
+test('A domain key reads its own domain only; a revoked key is dead at once in every replica, its streams too', async () => {
   const domain = await makeDomain();
   const foreign = await makeDomain();
   const key = (await house.call('POST', '/v1/api-keys', { name: 'reader', scope: 'domain', domain: domain.name })).body;
@@ -235,18 +239,15 @@ test('A domain key reads its own domain only; a revoked key is dead within a sec
   expect(stream.told[0]!.event).toBe('test.written');
   expect((await other.call('GET', '/v1/domains', undefined, bearer)).status).toBe(200);
   expect((await house.call('DELETE', `/v1/api-keys/${key.id}`)).status).toBe(204);
-  const late = Date.now() + 1000;
-  let status = 200;
-  while (status !== 401 && Date.now() < late)
-    status = (await other.call('GET', '/v1/domains', undefined, bearer)).status;
-  expect(status).toBe(401);
-  await stream.until(() => stream.ended(), 1000);
+  const isRefused = async () => (await other.call('GET', '/v1/domains', undefined, bearer)).status === 401;
+  await until('the other replica was told', isRefused);
+  await stream.until(() => stream.ended());
 });
 
 test('A quiet stream says that it is there, and where to come back', async () => {
   const domain = await makeDomain();
   const stream = await listen(house, `/v1/events?domain=${domain.name}`);
-  await stream.until(() => stream.raw().includes(': heartbeat\nid: 1'), 3000);
+  await stream.until(() => stream.raw().includes(': heartbeat\nid: 1'));
   expect(stream.response.headers.get('content-type')).toMatch('text/event-stream');
   expect(stream.raw()).toMatch(/^retry: 2000\nid: 1\n\n/);
   await stream.close();

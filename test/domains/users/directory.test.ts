@@ -4,11 +4,14 @@ import { createDirectory } from '../../../src/domains/users/directory';
 import { createLookupPool } from '../../../src/infra/db';
 import { createId } from '../../../src/infra/ids';
 import { useStores } from '../../stores';
+import { until } from '../../until';
 
 const stores = useStores();
 let pool: Pool;
 let now = 1_000_000;
 let queries = 0;
+/** How many of them Postgres has answered. */
+let answers = 0;
 /** What the next query meets instead of Postgres. */
 let fault: Error | undefined;
 let held: Promise<void> | undefined;
@@ -18,6 +21,7 @@ const watched = {
     queries += 1;
     if (fault) throw fault;
     const answer = await pool.query(o as never);
+    answers += 1;
     await held;
     return answer;
   },
@@ -37,7 +41,7 @@ beforeAll(async () => {
   await stores.db('users').insert([user(a, '1001'), user(a, '1002'), user(b, '1001')]);
 });
 beforeEach(async () => {
-  [queries, fault, held] = [0, undefined, undefined];
+  [queries, answers, fault, held] = [0, 0, undefined, undefined];
   await rename('');
 });
 afterAll(() => pool.end());
@@ -90,7 +94,7 @@ test('a change is seen at once, also by who asks while an older question is unde
   let release = () => undefined as void;
   held = new Promise((resolve) => (release = resolve));
   const old = directory.findUser('1001', 'a.test');
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await until('Postgres has told the old name', () => answers === 1);
   await rename('Changed');
   directory.forget('1001', 'A.test');
   const young = directory.findUser('1001', 'a.test');
