@@ -1,6 +1,7 @@
 /** A node that says exactly what a test tells it to, byte for byte. */
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { pino } from 'pino';
+import { until as waitUntil } from '../../until';
 import { openConnection, type NodeConnection } from '../../../src/freeswitch/esl';
 
 export const silent = pino({ level: 'silent' });
@@ -67,7 +68,7 @@ export class ScriptedNode {
     return last;
   }
 
-  connect(password = 'right', connectTimeoutMs = 2000): Promise<NodeConnection> {
+  connect(password = 'right', connectTimeoutMs = 30_000): Promise<NodeConnection> {
     return openConnection({ host: '127.0.0.1', port: this.port, password, connectTimeoutMs, logger: silent });
   }
 
@@ -77,11 +78,7 @@ export class ScriptedNode {
   }
 }
 
-/** Waits for something to become true, with a deadline. */
-export async function until(what: () => boolean, withinMs = 3000): Promise<void> {
-  const end = Date.now() + withinMs;
-  while (!what()) {
-    if (Date.now() > end) throw new Error('it did not happen in time');
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+/** Waits for something to become true, with a deadline that only guards against hanging. */
+export async function until(what: () => boolean): Promise<void> {
+  await waitUntil(String(what), what);
 }
