@@ -7,6 +7,11 @@ import type { ContractPhone, PhoneBehaviour } from './harness';
 import { until } from '../until';
 import type { RawEvent } from './raw-client';
 
+interface ListedChannel {
+  uuid: string;
+  application: string;
+}
+
 const PHONES: Record<string, PhoneBehaviour> = {
   '1001': { answerAfterMs: 150 },
   '1002': { answerAfterMs: 150, hangupAfterMs: 600 },
@@ -170,13 +175,13 @@ export const callContract: Contract = (stage) => {
   test('a channel exists under the uuid it was given, is listed, and is killed with its cause', async () => {
     const { client } = stage();
     await client.job(originate('leg-echo', '1001', 'echo'), 'job-echo');
-    await new Promise((done) => setTimeout(done, 400));
     expect((await client.send(`api ${channelExists('leg-echo').line}`)).body).toBe('true');
-    const listed = JSON.parse((await client.send('api show channels as json')).body) as {
-      row_count: number;
-      rows: object[];
-    };
-    expect(listed.rows).toContainEqual(
+    const rows = await until('it is in its application', async () => {
+      const listed = JSON.parse((await client.send('api show channels as json')).body) as { rows?: ListedChannel[] };
+      const isThere = listed.rows?.some((row) => row.uuid === 'leg-echo' && row.application === 'echo');
+      return isThere ? listed.rows : undefined;
+    });
+    expect(rows).toContainEqual(
       expect.objectContaining({
         uuid: 'leg-echo',
         direction: 'outbound',
@@ -251,10 +256,7 @@ export const callContract: Contract = (stage) => {
   });
 
   test('every channel that ended was recorded over HTTP', async () => {
-    const deadline = Date.now() + 8000;
     const { cdrs } = stage().answerer;
-    while (!cdrs.some((c) => c.body.includes('leg-ok')) && Date.now() < deadline)
-      await new Promise((done) => setTimeout(done, 100));
-    expect(cdrs.some((c) => c.body.includes('leg-ok'))).toBe(true);
+    await until('the record came', () => cdrs.some((c) => c.body.includes('leg-ok')));
   });
 };

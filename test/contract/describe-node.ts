@@ -1,5 +1,6 @@
 /** Brings up one node with its answerer for a set of contract tests, and takes both down again. */
-import { connect, createServer, type AddressInfo } from 'node:net';
+import { connect } from 'node:net';
+import { findFreePort } from '../../scripts/ports';
 import { openAnswerer, ESL_PASSWORD, type Answerer } from './answerer';
 import type { MediaNode, NodePorts, StartMediaNode } from './harness';
 import { connectRaw, type RawClient } from './raw-client';
@@ -46,18 +47,8 @@ export function describeNode(title: string, start: StartMediaNode, contracts: Co
 }
 
 async function freePorts(): Promise<NodePorts> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: 4 },
-      () =>
-        new Promise<ReturnType<typeof createServer>>((done) => {
-          const server = createServer().listen(0, '127.0.0.1', () => done(server));
-        }),
-    ),
-  );
-  const [esl = 0, sip = 0, internode = 0, ws = 0] = servers.map((s) => (s.address() as AddressInfo).port);
-  await Promise.all(servers.map((s) => new Promise((done) => s.close(done))));
-  return { esl, sip, internode, ws, rtpFrom: 27_000, rtpTo: 27_200 };
+  const [esl, sip, internode] = [await findFreePort(), await findFreePort(), await findFreePort()];
+  return { esl, sip, internode, ws: await findFreePort(), rtpFrom: 27_000, rtpTo: 27_200 };
 }
 
 export async function waitForPort(port: number, timeoutMs: number): Promise<void> {

@@ -19,7 +19,8 @@ export interface RawClient {
   close(): void;
 }
 
-const TIMEOUT_MS = 8000;
+/** Guards against hanging only. */
+const TIMEOUT_MS = 45_000;
 
 export async function connectRaw(port: number): Promise<RawClient> {
   const socket: Socket = connect(port, '127.0.0.1');
@@ -60,7 +61,9 @@ export async function connectRaw(port: number): Promise<RawClient> {
   });
   socket.on('error', () => undefined);
   const closed = new Promise<void>((done) => socket.once('close', () => done()));
-  await inTime(greeting, 'the greeting');
+  const ended = closed.then(() => Promise.reject(new Error('the connection has ended')));
+  ended.catch(() => undefined);
+  await inTime(Promise.race([greeting, ended]), 'the greeting');
 
   const client: RawClient = {
     events,
@@ -69,7 +72,7 @@ export async function connectRaw(port: number): Promise<RawClient> {
     send: (command) => {
       const answer = new Promise<Frame>((done) => waiters.push(done));
       socket.write(`${command}\n\n`);
-      return inTime(answer, command.split('\n')[0]!);
+      return inTime(Promise.race([answer, ended]), command.split('\n')[0]!);
     },
     async job(command, jobId) {
       const result = client.waitFor((e) => e['Event-Name'] === 'BACKGROUND_JOB' && e['Job-UUID'] === jobId);
@@ -86,7 +89,7 @@ export async function connectRaw(port: number): Promise<RawClient> {
         };
         watchers.add(watch);
       });
-      return inTime(waiting, 'an event', timeoutMs).finally(() => watchers.delete(watch));
+      return inTime(Promise.race([waiting, ended]), 'an event', timeoutMs).finally(() => watchers.delete(watch));
     },
     close: () => socket.destroy(),
   };

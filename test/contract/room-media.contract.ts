@@ -8,6 +8,7 @@ import type { Contract } from './describe-node';
 import type { ContractPhone } from './harness';
 import type { RawEvent } from './raw-client';
 import { BASE_PROFILE, MIXED_PROFILE } from './rooms-answerer';
+import { until } from '../until';
 import { closeRoom, enter, isRoomEvent, tell } from './room-guests';
 
 const TONE = 'tone_stream://%(300,0,440)';
@@ -208,8 +209,7 @@ export const roomMediaContract: Contract = (stage) => {
       const start = forms.findIndex((f) => f.conference_name === 'seen');
       expect(forms.slice(start).filter((f) => f.key_value === 'conference_layouts.conf')).toHaveLength(1);
       const asked = () => forms.filter((f) => f.Action === 'request-controls' && f['Conf-Name'] === 'seen');
-      const deadline = Date.now() + 4000;
-      while (asked().length < 2 && Date.now() < deadline) await new Promise((done) => setTimeout(done, 20));
+      await until('both have asked', () => asked().length >= 2);
       const controls = asked();
       expect(controls.map((f) => [f['Fetch-Call-UUID'], f.Controls, f['Conf-Profile']])).toEqual(
         legs.map((legId) => [legId, 'default', 'room']),
