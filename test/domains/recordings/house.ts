@@ -19,6 +19,10 @@ import { createHttpServer } from '../../../src/http/server';
 import { createLogger } from '../../../src/infra/logger';
 import { encryptSecret, hashSecret } from '../../../src/infra/secrets';
 import type { TestStores } from '../../stores';
+import { until } from '../../until';
+
+/** An upload that failed some times is tried again after up to a minute. */
+const LONGEST_MS = 120_000;
 
 export const KEY = 'sk_key_of_the_recordings_house';
 
@@ -47,7 +51,7 @@ export interface RecordingHouse {
   endSession(session: SessionRow, reason: SessionEnd): Promise<void>;
   addCall(node: NodeRow, legId?: string): Promise<{ callId: string; legId: string }>;
   read(id: string): Promise<RecordingView>;
-  stateIs(id: string, state: string, timeoutMs?: number): Promise<RecordingView>;
+  stateIs(id: string, state: string): Promise<RecordingView>;
   events(): Promise<{ type: string; data: Record<string, unknown> }[]>;
   close(): Promise<void>;
 }
@@ -114,7 +118,7 @@ export async function openHouse(
         method,
         headers: { authorization: `Bearer ${KEY}`, ...(body ? { 'content-type': 'application/json' } : {}) },
         body: body ? JSON.stringify(body) : undefined,
-        signal: AbortSignal.timeout(20_000),
+        signal: AbortSignal.timeout(60_000),
       });
       const text = await response.text();
       return { status: response.status, body: text ? (JSON.parse(text) as unknown) : undefined };
@@ -180,16 +184,16 @@ export async function openHouse(
       if (answer.status !== 200) throw new Error(JSON.stringify(answer.body));
       return answer.body as RecordingView;
     },
-    async stateIs(id, state, timeoutMs = 10_000) {
-      const deadline = Date.now() + timeoutMs;
-      for (;;) {
-        const view = await house.read(id);
-        if (view.state === state) return view;
-        if (Date.now() > deadline) {
-          throw new Error(`it is not ${state}: ${JSON.stringify(view)}\n${lines.slice(-20).join('')}`);
-        }
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
+    stateIs(id, state) {
+      let view: RecordingView | undefined;
+      return until(
+        () => `it is ${state}: ${JSON.stringify(view)}\n${lines.slice(-20).join('')}`,
+        async () => {
+          view = await house.read(id);
+          return view.state === state ? view : undefined;
+        },
+        LONGEST_MS,
+      );
     },
     events: async () =>
       (await db('events').where({ stream: domainId }).orderBy('number')) as {

@@ -168,7 +168,7 @@ describeWithRealNode('recordings of a real node', (binary) => {
     await house.stateIs(id, 'recording');
     await sleep(3000);
     await house.api('POST', `/v1/recordings/${id}/stop`, {});
-    const view = await house.stateIs(id, 'completed', 20_000);
+    const view = await house.stateIs(id, 'completed');
     expect(view.parts.map((p) => p.state)).toEqual(['stored', 'stored']);
     expect(view.gaps.map((gap) => gap.reason)).toEqual(['paused']);
     expect(view.recordedSeconds).toBeGreaterThan(6);
@@ -202,7 +202,7 @@ describeWithRealNode('recordings of a real node', (binary) => {
     await sleep(2000);
     await tell(`uuid_kill ${legId}`);
     await stores.db('calls').where({ id: callId }).update({ state: 'ended', outcome: 'answered' });
-    const view = await house.stateIs(id, 'completed', 20_000);
+    const view = await house.stateIs(id, 'completed');
     expect(view).toMatchObject({ reason: 'call_ended', desired: 'stopped' });
     const { streams, seconds } = await probe(id, undefined);
     if (hasFfprobe) {
@@ -233,7 +233,7 @@ describeWithRealNode('recordings of a real node', (binary) => {
     await startNode();
     await stores.db('nodes').where({ id: node.id }).update({ state: 'serving', down_reason: null });
     await house.recordings.compareRecordings(node, use());
-    const back = await house.stateIs(id, 'completed', 20_000);
+    const back = await house.stateIs(id, 'completed');
     // mod_av writes the index of an mp4 at its end: what a killed node leaves is here, and can't be played.
     expect(back.parts[0]).toMatchObject({ state: 'stored', playable: false });
     expect(back.gaps.map((gap) => gap.reason)).toContain('damaged');
