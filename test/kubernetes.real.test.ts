@@ -1,0 +1,107 @@
+/** The media node's container as the manifests start it, with a real FreeSWITCH in place of its image's. */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { startChild, type Child } from '../scripts/child';
+import { leavePool, readPod } from '../scripts/kubernetes/node-pod';
+import { findFreePort } from '../scripts/ports';
+import { findProgram } from '../scripts/redis';
+import { dataOf, environmentOf, layOut, podsOf, render, type Resource } from './kubernetes-render';
+import { describeWithRealNode } from './real-node';
+import { useStores } from './stores';
+import { ADMIN_KEY, JOIN_TOKEN, openYard, until, type Yard } from './switchyard/harness';
+
+const kubectl = findProgram('kubectl');
+const NAME = 'switchyard-node-1';
+const SERVES_MS = 40_000;
+
+describeWithRealNode('a media node as scripts/kubernetes starts it', (freeswitch) => {
+  if (kubectl) return theNode(kubectl, freeswitch);
+  it('no kubectl found on PATH: not run', () => {
+    process.stdout.write('a media node as scripts/kubernetes starts it: no kubectl found on PATH: not run\n');
+  });
+});
+
+function theNode(program: string, freeswitch: string): void {
+  let yard: Yard;
+  let all: Resource[];
+  let node: Child | undefined;
+  const dir = mkdtempSync(join(tmpdir(), 'switchyard-kubernetes-node-'));
+  const kept = join(dir, 'kept');
+  const query: Record<string, string> = { host: '127.0.0.1', wsUrl: '' };
+  afterAll(async () => {
+    await node?.stop();
+    await yard?.close();
+    rmSync(dir, { recursive: true, force: true });
+  });
+  const stores = useStores();
+  beforeAll(async () => {
+    yard = await openYard(stores);
+    const laid = layOut();
+    all = render(program, join(laid.dir, 'scripts', 'kubernetes', 'example'));
+    laid.remove();
+    for (const port of ['esl', 'sip', 'internode', 'ws']) query[port] = String(await findFreePort());
+  });
+
+  /** What the kubelet does: volumes, environment, program. Only the ports and addresses are this machine's. */
+  function start(first: string): Child {
+    const { spec } = podsOf(all).find(({ owner }) => owner.kind === 'StatefulSet')!;
+    const container = spec.containers.find((each) => each.name === 'freeswitch')!;
+    const { name, items } = spec.volumes!.find((volume) => volume.configMap)!.configMap!;
+    for (const { key, path } of items!) {
+      const file = join(dir, 'conf', path);
+      mkdirSync(dirname(file), { recursive: true });
+      writeFileSync(file, dataOf(all, 'ConfigMap', name)[key]!);
+    }
+    for (const folder of ['log', 'db', 'run', 'temp', 'kept']) mkdirSync(join(dir, folder), { recursive: true });
+    const env: Record<string, string> = { ...environmentOf(all, container), NODE_JOIN_TOKEN: JOIN_TOKEN };
+    const urlAt = (text: string, origin: string): string => {
+      const url = new URL(`${origin}/freeswitch/xml${new URL(text).search}`);
+      for (const [key, value] of Object.entries(query)) url.searchParams.set(key, value);
+      return String(url);
+    };
+    env.SWITCHYARD_XML_URL = urlAt(env.SWITCHYARD_XML_URL!, first);
+    env.SWITCHYARD_XML_URL_2 = urlAt(env.SWITCHYARD_XML_URL_2!, yard.url);
+    const own = ['conf', 'log', 'db', 'run', 'temp'].map((folder) => `-${folder} ${join(dir, folder)}`).join(' ');
+    const script = container.args![0]!.replaceAll('/kept', kept).replace('/usr/bin/freeswitch', `${freeswitch} ${own}`);
+    return startChild({
+      name: NAME,
+      command: container.command![0]!,
+      args: [...container.command!.slice(1), script],
+      env: { PATH: process.env.PATH, ...env },
+      logFile: join(dir, 'output.log'),
+    });
+  }
+  const look = async (): Promise<{ state: string; host: string } | undefined> =>
+    (await yard.api('GET', '/v1/nodes')).body.items.find((each: { name: string }) => each.name === NAME);
+  const serves = (): Promise<unknown> =>
+    until(
+      () => `it serves:\n${node!.lastLines()}`,
+      async () => (await look())?.state === 'serving',
+      SERVES_MS,
+    );
+
+  it('joins the pool with a secret of its own, also where the first address answers nothing', async () => {
+    node = start(`http://127.0.0.1:${await findFreePort()}`);
+    await serves();
+    const secret = readFileSync(join(kept, 'secret'), 'utf8');
+    expect(secret).toMatch(/^[A-Za-z0-9]{40}$/);
+    expect(statSync(join(kept, 'secret')).mode & 0o777).toBe(0o600);
+    expect(yard.lines.join('')).not.toContain(secret);
+  }, 60_000);
+
+  it('is drained, taken out and ended by its pod, and comes back under its name with the secret it has', async () => {
+    const secret = readFileSync(join(kept, 'secret'), 'utf8');
+    const env = { SWITCHYARD_URL: yard.url, SWITCHYARD_API_KEY: ADMIN_KEY, POD_NAME: NAME, DRAIN_DIR: dir };
+    const patience = { say: () => undefined, stopped: AbortSignal.timeout(20_000), lookMs: 200 };
+    await leavePool(readPod({ ...env, DRAIN_DEADLINE_SECONDS: '60' }, patience));
+    expect(await look()).toBeUndefined();
+    const began = Date.now();
+    await node!.stop();
+    process.stdout.write(`FreeSWITCH ended ${Date.now() - began} ms after it was told to\n`);
+    expect((await node!.ended).signal).toBeNull();
+    node = start(yard.url);
+    await serves();
+    expect(readFileSync(join(kept, 'secret'), 'utf8')).toBe(secret);
+  }, 90_000);
+}
