@@ -34,6 +34,11 @@ async function findNode(pod: NodePod): Promise<PoolNode | undefined> {
   return (await readPool(pod.yard)).nodes.find((node) => node.name === pod.name);
 }
 
+function reasonOf(fault: unknown): string {
+  const { name, message } = fault as Error;
+  return message === 'fetch failed' || name === 'TimeoutError' ? 'Switchyard does not answer.' : message;
+}
+
 /**
  * Tries again until a step is done, whatever is away meanwhile, and says each new reason once.
  * @returns false where it was stopped before
@@ -41,7 +46,7 @@ async function findNode(pod: NodePod): Promise<PoolNode | undefined> {
 async function repeat(o: Patience, step: () => Promise<string | 'done'>): Promise<boolean> {
   let said = '';
   while (!o.stopped.aborted) {
-    const rest = await step().catch((fault: unknown) => (fault as Error).message);
+    const rest = await step().catch(reasonOf);
     if (rest === 'done') return true;
     if (rest !== said) o.say((said = rest));
     await sleep(o.lookMs, undefined, { signal: o.stopped }).catch(() => undefined);
