@@ -207,10 +207,13 @@ async function sendHangup(deps: DialDeps, attempt: AttemptRow): Promise<boolean>
 async function askNode(deps: DialDeps, attempt: AttemptRow): Promise<'there' | 'gone' | 'dead' | 'unknown'> {
   const node = await findNode(deps.db, attempt.node_id!);
   if (!node) return 'dead';
-  if (node.core_uuid && attempt.node_core_uuid && node.core_uuid !== attempt.node_core_uuid) return 'dead';
   if (!deps.links.isUp(node.id)) return node.state === 'down' && node.down_reason === 'refused' ? 'dead' : 'unknown';
   try {
-    const reply = await deps.links.api(node.id, channelExists(attempt.leg_id));
+    const connection = deps.links.connection(node.id);
+    const reply = await connection.api(channelExists(attempt.leg_id), { timeoutMs: deps.commandTimeoutMs });
+    // Not the one in the node's row: it is written behind a restart, and the attempt may be on the newer process.
+    const core = deps.links.coreOf(connection);
+    if (core && attempt.node_core_uuid && core !== attempt.node_core_uuid) return 'dead';
     return reply.text.trim() === 'true' ? 'there' : 'gone';
   } catch {
     return 'unknown';

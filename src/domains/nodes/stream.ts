@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { createBatch, type Batch } from '../../infra/batch';
 import { isUnreachable } from '../../infra/db';
 import { createGate, type Gate } from '../../infra/gate';
+import { isRefused } from '../../infra/knock';
 import type { Redis } from '../../infra/redis';
 import { createTurn } from '../../infra/turn';
 import {
@@ -28,6 +29,7 @@ const PROBE_MS = 1000;
 /** Events kept while the database is away; past this the snapshot after its return tells what was missed. */
 const BACKLOG_LIMIT = 10_000;
 const DB_RETRY_MS = 250;
+const KNOCK_MS = 1000;
 /**
  * Of all nodes together, so that a thousand of them do not wait for twenty database connections until all time out.
  * A comparison also waits for its node, so it has a gate of its own.
@@ -188,6 +190,9 @@ function openStream(
     }
   }
   async function reportDown(reason: string): Promise<void> {
+    if (link.connection() !== undefined) return;
+    // This may have waited: for Postgres, or with a process that was stopped. The node may run again by now.
+    if (reason === 'refused' && !(await isRefused(node.host, node.esl_port, KNOCK_MS))) return;
     const row = await changeNodeState(
       settings,
       node.id,
@@ -224,10 +229,12 @@ function openStream(
         else early.push(event);
       });
       await connection.subscribe(SUBSCRIPTION.events, SUBSCRIPTION.subclasses);
-      const core = await connection.api(readCore(), { timeoutMs: settings.commandTimeoutMs });
       sequence.add(async () => {
         await shared.snapshots.run(async () => {
-          if (connection.isOpen) await reportUp(connection, core.text.trim());
+          if (!connection.isOpen) return;
+          // Asked here and not before: whoever answers now lives now, however long this step has waited.
+          const core = await connection.api(readCore(), { timeoutMs: settings.commandTimeoutMs });
+          await reportUp(connection, core.text.trim());
         });
       });
       for (const event of early) sequence.add(() => shared.events.run(() => takeIn(event)));
