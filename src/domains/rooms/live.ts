@@ -26,13 +26,16 @@ export type LiveMessage =
 export interface LiveBoard {
   setTalking(session: LiveKey, participantId: string, talking: boolean): void;
   setQuality(session: LiveKey, participantId: string, quality: QualityClass): void;
-  /** Told at most twice a second for each session; the last word counts. `null`: nobody has it. */
-  setFloor(session: LiveKey, floor: SeenFloor): void;
+  /**
+   * Told at most twice a second for each session; the last word counts. `null`: nobody has it.
+   * @param listedAtMs when the node was asked for a list that says so: what an event has told since then stays
+   */
+  setFloor(session: LiveKey, floor: SeenFloor, listedAtMs?: number): void;
   removeParticipant(session: LiveKey, participantId: string): void;
   forget(session: LiveKey): void;
   /** Says that the picture is to be read anew. */
   announce(session: LiveKey): void;
-  /** Empty while Redis is away. */
+  /** Empty while Redis is away. A floor that this replica has seen and not told yet is in it: it is newer than Redis's. */
   read(sessionId: string): Promise<LivePicture>;
   /** @returns how to stop hearing */
   listen(roomId: string, listener: (message: LiveMessage) => void): () => void;
@@ -61,6 +64,8 @@ const FLOOR_EVERY_MS = 500;
 interface FloorTurn {
   session: LiveKey;
   floor: SeenFloor;
+  /** When an event said something of it. */
+  seenAtMs: number;
   told: string;
   toldAtMs: number;
   timer: NodeJS.Timeout | undefined;
@@ -112,9 +117,12 @@ export function createLiveBoard(o: LiveBoardOptions): LiveBoard {
       write(session, `quality:${participantId}`, quality);
       tell(session, { type: 'participant.quality', data: { participantId, quality } });
     },
-    setFloor(session, floor) {
-      const turn = floors.get(session.id) ?? { session, floor: {}, told: '', toldAtMs: 0, timer: undefined };
+    setFloor(session, floor, listedAtMs) {
+      const fresh = { session, floor: {}, seenAtMs: 0, told: '', toldAtMs: 0, timer: undefined };
+      const turn: FloorTurn = floors.get(session.id) ?? fresh;
       floors.set(session.id, turn);
+      if (listedAtMs === undefined) turn.seenAtMs = Date.now();
+      else if (turn.seenAtMs >= listedAtMs) return;
       const next = { ...turn.floor, ...floor };
       if (JSON.stringify(next) === JSON.stringify(turn.floor)) return;
       turn.floor = next;
@@ -134,7 +142,14 @@ export function createLiveBoard(o: LiveBoardOptions): LiveBoard {
     },
     announce: (session) => tell(session, { type: 'picture', data: {} }),
     async read(sessionId) {
-      return pictureOf(await redis.hgetall(keyOf(sessionId)).catch(() => ({})));
+      const waiting = (): SeenFloor | undefined => {
+        const turn = floors.get(sessionId);
+        return turn?.timer && turn.floor;
+      };
+      const before = waiting();
+      const picture = pictureOf(await redis.hgetall(keyOf(sessionId)).catch(() => ({})));
+      const newer = waiting() ?? before;
+      return newer ? { ...picture, floor: newer } : picture;
     },
     listen(roomId, listener) {
       const set = listeners.get(roomId) ?? new Set();

@@ -190,6 +190,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       deps.db,
       sessions.map((s) => s.id),
     );
+    const listedAtMs = Date.now();
     const [listed, flagged] = await Promise.all([
       deps.links.api(nodeId, listRooms()),
       deps.links.api(nodeId, listRoomFlags()),
@@ -202,7 +203,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       const here = people.filter((p) => p.session_id === session.id);
       await takeListed(deps, session, here, room, flags.get(session.id));
       const floor = floorOf(here, flags.get(session.id));
-      if (floor) deps.live.setFloor(session, floor);
+      if (floor) deps.live.setFloor(session, floor, listedAtMs);
       // Read again inside: a wish may have changed meanwhile.
       if (listDifferences(session, here, floor ?? {}).length > 0 || hasMoved(session, room))
         wake(session.id, Date.now());

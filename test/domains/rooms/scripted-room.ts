@@ -47,6 +47,8 @@ const SWITCHES: Record<string, [keyof ScriptedMember, boolean]> = {
 
 export function scriptRoom(node: NodeRow, sessionId: string, steering: () => Steering): ScriptedRoom {
   const members = new Map<number, ScriptedMember>();
+  /** One event after the other, as they come out of a node's stream. */
+  let told = Promise.resolve();
   const room: ScriptedRoom = {
     lines: [],
     members,
@@ -81,7 +83,9 @@ export function scriptRoom(node: NodeRow, sessionId: string, steering: () => Ste
         : more;
       const event = { type: 'room', action, room: sessionId, legId: member?.legId, atMs: Date.now(), fields };
       const memberText = memberId === undefined ? undefined : String(memberId);
-      await steering().takeLiveEvent(node, { ...event, memberId: memberText } as RoomEvent);
+      const taken = told.then(() => steering().takeLiveEvent(node, { ...event, memberId: memberText } as RoomEvent));
+      told = taken.catch(() => undefined);
+      await taken;
     },
   };
 
