@@ -28,7 +28,9 @@ const poolEvents = async (of: Node): Promise<{ type: string; data: Record<string
 /** Nothing of a canary stays: no channel, no file, no claim, no row. */
 async function expectNothingLeft(of: Node): Promise<void> {
   await until('its channels are gone', () => of.channelCount === 0);
-  expect((await yard.api('GET', `/v1/nodes/${of.id}`)).body.claimedUnits).toBe(0);
+  await until('nothing is claimed', async () => {
+    return (await yard.api('GET', `/v1/nodes/${of.id}`)).body.claimedUnits === 0;
+  });
   expect(await stores.db('calls').count('* as n').first()).toEqual({ n: '0' });
   expect(await stores.db('cdrs').whereRaw("record::text like '%canary%'")).toEqual([]);
 }
@@ -44,6 +46,7 @@ test('a canary is mixed, recorded and heard, and leaves nothing behind', async (
 
 test('a node that mixes silence fails it, gets no new calls, says why, and is taken again when it passes', async () => {
   node.faults.muteAudio();
+  const askedAt = Date.now();
   const { body } = await send(node);
   expect(body).toMatchObject({ ok: false, heard: false, recorded: false });
   expect(body.failure).toContain('what one leg heard has silence');
@@ -51,7 +54,7 @@ test('a node that mixes silence fails it, gets no new calls, says why, and is ta
 
   const health = await healthOf(node);
   expect(health).toMatchObject({ healthy: false, reason: expect.stringContaining('the canary call failed') });
-  expect(Date.now() - Date.parse(health.since)).toBeLessThan(10_000);
+  expect(Date.parse(health.since)).toBeGreaterThanOrEqual(askedAt);
   const { id } = await yard.call('user:ann', '9196');
   await yard.callIs(id, 'answered');
   const placement = (await yard.api('GET', `/v1/calls/${id}/placement`)).body;

@@ -116,7 +116,7 @@ export async function openYard(
       method,
       headers: { authorization: `Bearer ${ADMIN_KEY}`, ...(body ? { 'content-type': 'application/json' } : {}) },
       body: body ? JSON.stringify(body) : undefined,
-      signal: AbortSignal.timeout(20_000),
+      signal: AbortSignal.timeout(60_000),
     });
     const text = await response.text();
     return { status: response.status, body: text ? JSON.parse(text) : undefined };
@@ -129,7 +129,7 @@ export async function openYard(
   const post = async (url: string, who: { name: string; password: string }, body: string, type: string) => {
     const authorization = `Basic ${Buffer.from(`${who.name}:${who.password}`).toString('base64')}`;
     const headers = { authorization, 'content-type': type };
-    const response = await fetch(url, { method: 'POST', headers, body, signal: AbortSignal.timeout(20_000) });
+    const response = await fetch(url, { method: 'POST', headers, body, signal: AbortSignal.timeout(60_000) });
     return { status: response.status, text: await response.text() };
   };
 
