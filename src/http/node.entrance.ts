@@ -20,7 +20,7 @@ import { reachForCall, type DialplanDeps } from '../domains/calls/reach';
 import { answerCanaryRoom } from '../domains/nodes/canary-entrance';
 import { looksLikeCanary } from '../domains/nodes/canary-name';
 import { admitNode, type NodeDeps } from '../domains/nodes/nodes';
-import { listNodeRows, type NodeRow } from '../domains/nodes/nodes.store';
+import { listHosts, type NodeRow } from '../domains/nodes/nodes.store';
 import type { Directory, DirectoryUser } from '../domains/users/directory';
 import { readNodeAddress, readRtpRange } from './node.address';
 import { readNodeForm } from './node.form';
@@ -266,7 +266,7 @@ async function answerConfiguration(
   }
   const credentials = readCredentials(request.headers.authorization)!;
   const base = `http://${request.headers.host ?? 'localhost'}`;
-  const nodes = room ? [] : await listNodeRows(deps.db); // a room is answered also while the database is away
+  const hosts = room ? [] : await listHosts(deps.db); // a room is answered also while the database is away
   const local = request.socket.localAddress?.replace(/^::ffff:/, '');
   const settings = {
     name: node.name,
@@ -281,7 +281,7 @@ async function answerConfiguration(
     xmlUrl: `${base}${request.url}`,
     cdrUrl: `${base}/freeswitch/cdr`,
     cdrCredentials: `${credentials.name}:${credentials.password}`,
-    poolHosts: [...new Set([...nodes.map((n) => n.host), ...(deps.nodeNetworks ?? [])])],
+    poolHosts: [...new Set([...hosts, ...(deps.nodeNetworks ?? [])])],
     controlHosts: [...(local ? [local] : []), ...(deps.controlNetworks ?? [])],
     zone: node.zone,
   };

@@ -2,6 +2,7 @@
 import { compareChannels } from '../domains/calls/reconcile';
 import { endStrays } from '../domains/calls/strays';
 import { createComparePace, type ComparePace } from '../domains/nodes/compare-pace';
+import type { PoolHosts } from '../domains/nodes/pool-hosts';
 import { watchHealth } from '../domains/nodes/probe';
 import type { NodeRow } from '../domains/nodes/nodes.store';
 import type { HeldStream } from '../domains/nodes/stream';
@@ -17,9 +18,18 @@ const LOOK_MS = 1000;
 const STRAYS_EVERY = 4;
 
 /** One for all nodes that this replica looks after. @returns what begins to care for a node, and what ends that */
-export function createNodeCare(house: House): (node: NodeRow, stream: HeldStream) => Schedule {
+export function createNodeCare(house: House, hosts: PoolHosts): (node: NodeRow, stream: HeldStream) => Schedule {
   const pace = createComparePace({ leastMs: COMPARE_MS, random: Math.random });
-  return (node, stream) => careForNode(house, pace, node, stream);
+  return (node, stream) => {
+    const forget = hosts.enter(node.name, stream);
+    const care = careForNode(house, pace, node, stream);
+    return {
+      stop() {
+        forget();
+        return care.stop();
+      },
+    };
+  };
 }
 
 function careForNode(house: House, pace: ComparePace, node: NodeRow, stream: HeldStream): Schedule {

@@ -8,6 +8,7 @@ import { createCallSweep } from '../domains/calls/sweep';
 import { compareGrants } from '../domains/grants/over';
 import { createCalibrator } from '../domains/nodes/calibrator';
 import { listNodeRows } from '../domains/nodes/nodes.store';
+import { watchPoolHosts } from '../domains/nodes/pool-hosts';
 import { createNodeStreams, type NodeStreams, type StreamHandlers } from '../domains/nodes/stream';
 import {
   compareRegistrations,
@@ -33,6 +34,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
   const reconcile = { ...settle, commandTimeoutMs };
   const registrations = { db, log };
   const calibrator = createCalibrator({ db, claims, now: Date.now });
+  const hosts = watchPoolHosts({ db, logger, commandTimeoutMs });
   const handlers: StreamHandlers = {
     async onRestarted(node, coreUuid) {
       await settleCallsOfNode(reconcile, node.id, 'NODE_DIED', coreUuid);
@@ -66,7 +68,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
       metrics.countNodeEvent(report.type);
       await calibrator.takeReport(node.id, report.idleCpuPercent);
     },
-    onHeld: createNodeCare(house),
+    onHeld: createNodeCare(house, hosts),
     async onDown(node, reason) {
       await rooms.takeNodeGone(node.id);
       if (reason !== 'refused') return; // it may only be cut off: the sweep gives it time
@@ -75,7 +77,10 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
     },
   };
   const streams = createNodeStreams({ ...house.linkSettings, redis, prefix: config.redisPrefix, log, handlers });
-  stops.push(() => streams.stop());
+  stops.push(async () => {
+    await streams.stop();
+    await hosts.stop();
+  });
   const claimsSweep = createClaimsSweep({ ...settle, claims });
   const calls = createCallSweep({ ...reconcile, queue });
   const turn = createTurn(redis, `${config.redisPrefix}:sweep`, SWEEP_TURN_MS);

@@ -1,5 +1,6 @@
 /** The commands a simulated node knows, with the very words a real one answers. */
 import { randomUUID } from 'node:crypto';
+import { isAllowed } from './acl';
 import { NO_CHANNEL, onLeg, type Command, type NodeParts } from './api-command';
 import type { NodeCore } from './core';
 import { splitWords } from './dial-string';
@@ -167,12 +168,18 @@ const COMMANDS: Record<string, Command> = {
     const found = asked ? registrar.contactsOf(asked[2]!, asked[3]!) : [];
     return found.length === 0 ? 'error/user_not_registered' : found.map((r) => `sofia/internal/${r.uri}`).join(',');
   },
-  reloadacl: () => '+OK acl reloaded\n',
+  reloadacl: ({ core }) => {
+    void core.loadNetworkLists();
+    return '+OK acl reloaded\n';
+  },
   reloadxml: () => '+OK [Success]\n',
   xml_flush_cache: () => '+OK cleared 0 entries\n',
   fsctl: ({ core }, rest) =>
     rest.startsWith('sps') ? `+OK sessions per second: ${core.sessionsPerSecond}\n` : '+OK\n',
-  acl: (_, rest) => String(rest.startsWith('127.')),
+  acl: ({ core }, rest) => {
+    const [address = '', list = ''] = splitWords(rest);
+    return String(isAllowed(core.networkLists, address, list));
+  },
   load: () => '+OK Reloading XML\n+OK\n',
   hupall: (parts, rest) => {
     const [cause = 'MANAGER_REQUEST', name, value] = splitWords(rest);

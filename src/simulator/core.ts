@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import type { Logger } from '../infra/logger';
 import type { Element } from '../freeswitch/xml/document';
 import type { TakeIn } from './calls';
+import { readNetworkLists, type NetworkLists } from './acl';
 import { createDisk, type Disk } from './disk';
 import type { Leg } from './leg';
 import { post, readAnswer } from './xml-client';
@@ -71,6 +72,8 @@ export class NodeCore {
   sessionsSinceStart = 0;
   sessionPeak = 0;
   isOver = false;
+  /** From acl.conf. */
+  networkLists: NetworkLists = new Map();
   /** Where its records go; from json_cdr.conf. */
   cdr?: { url: string; credentials: string; encode: boolean };
   /** How another node of this process hands a call in, and takes it back. Set by the calls of this node. */
@@ -222,6 +225,10 @@ export class NodeCore {
       userAgent: 'freeswitch-xml/1.0',
       timeoutMs: XML_TIMEOUT_MS,
     });
+  }
+
+  async loadNetworkLists(): Promise<void> {
+    this.networkLists = readNetworkLists(await this.configuration('acl.conf'));
   }
 
   configuration(name: string, fields: Record<string, string> = {}): Promise<Element | undefined> {

@@ -120,7 +120,7 @@ interface Life {
 const BOOT_TIMEOUT_MS = 15_000;
 const BOOT_PAUSE_MS = 250;
 /** Asked for by a real node's modules as they load. */
-const OTHER_CONFIGURATIONS = ['acl.conf', 'sofia.conf', 'conference.conf'];
+const OTHER_CONFIGURATIONS = ['sofia.conf', 'conference.conf'];
 
 /** @throws Error where Switchyard gives it no Event Socket configuration in time, or the port is taken */
 export async function startSimulatedNode(o: SimulatedNodeOptions): Promise<SimulatedNode> {
@@ -197,6 +197,7 @@ async function boot(o: SimulatedNodeOptions, disk: Disk): Promise<Life> {
   const clock = o.clock ?? Date.now;
   const core = new NodeCore(o.name, host, port('sip'), port('internode'), o.xmlUrl, o.password, clock, o.logger, disk);
   const settings = await askUntil(core, o.bootTimeoutMs ?? BOOT_TIMEOUT_MS);
+  await core.loadNetworkLists();
   for (const name of OTHER_CONFIGURATIONS)
     await core.configuration(name, name === 'conference.conf' ? { presence: 'true' } : {});
   await takeCdrSettings(core);

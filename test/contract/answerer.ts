@@ -30,6 +30,8 @@ export interface Answerer {
   rooms: RoomProfiles;
   /** What was uploaded by PUT: path and body. */
   uploads: { path: string; body: Buffer; headers: Record<string, unknown> }[];
+  /** From where other nodes may send calls. */
+  poolHosts: string[];
   /** So many of the next questions for this destination are cut off, as by the death of who was asked. */
   cut: { destination: string; times: number };
   close(): Promise<void>;
@@ -43,6 +45,7 @@ export async function openAnswerer(nodeName: string, password: string, ports: No
     authorizations: new Set(),
     rooms: new Map(),
     uploads: [],
+    poolHosts: ['127.0.0.1'],
     cut: { destination: '', times: 0 },
   };
   let base = '';
@@ -60,7 +63,7 @@ export async function openAnswerer(nodeName: string, password: string, ports: No
     xmlUrl: `${base}/xml`,
     cdrUrl: `${base}/cdr`,
     cdrCredentials: `${nodeName}:${password}`,
-    poolHosts: ['127.0.0.1'],
+    poolHosts: seen.poolHosts,
     zone: '',
   });
 

@@ -1,4 +1,5 @@
 /** What Switchyard relies on of the Event Socket and of a registration, byte for byte where bytes count. */
+import { until } from '../until';
 import { DOMAIN, ESL_PASSWORD, PASSWORD } from './answerer';
 import type { Contract } from './describe-node';
 import { connectRaw } from './raw-client';
@@ -62,6 +63,16 @@ export const socketContract: Contract = (stage) => {
     const answer = await stage().client.send(`api ${line}`);
     expect(answer.headers['content-type']).toBe('api/response');
     expect(answer.body).toBe(expected);
+  });
+
+  test('reloadacl lets in a host that the list has had only since', async () => {
+    const { client, answerer } = stage();
+    const isIn = async (address: string) => (await client.send(`api acl ${address} pool`)).body.trim() === 'true';
+    expect([await isIn('127.0.0.1'), await isIn('192.0.2.9'), await isIn('no address')]).toEqual([true, false, false]);
+    answerer.poolHosts.push('192.0.2.9');
+    await client.send('api reloadacl');
+    await until('the new host is let in', () => isIn('192.0.2.9'));
+    expect([await isIn('127.0.0.1'), await isIn('192.0.2.10')]).toEqual([true, false]);
   });
 
   test('status and version read as a FreeSWITCH', async () => {

@@ -1,7 +1,9 @@
 /** Nodes and replicas on many machines: who is let in at a node's doors although it was not there when the node started. */
+import { randomBytes } from 'node:crypto';
 import { readConfig } from '../../src/config';
+import { connectRaw } from '../contract/raw-client';
 import { useStores } from '../stores';
-import { openYard, type Node, type Yard } from './harness';
+import { JOIN_TOKEN, openYard, until, type Node, type Yard } from './harness';
 
 let yard: Yard;
 afterAll(() => yard?.close());
@@ -31,6 +33,28 @@ test('a node lets in the Event Sockets of all replicas, not only of the one that
 
 test('a node takes calls from nodes that join after it, where their network is named', async () => {
   expect(listed(await configuration('acl.conf'), 'pool')).toEqual(['127.0.0.1/32', '192.0.2.0/24']);
+});
+
+test('a node takes calls from a node that joins after it, and none from one that was removed', async () => {
+  const ear = await connectRaw(node.eslPort);
+  try {
+    await ear.send(`auth ${node.eslPassword}`);
+    const isIn = async () => (await ear.send('api acl 198.51.100.7 pool')).body.trim() === 'true';
+    expect(await isIn()).toBe(false);
+    const late = {
+      name: 'late',
+      password: `${JOIN_TOKEN}.${randomBytes(16).toString('hex')}`,
+      xmlUrl: node.xmlUrl.replace('host=127.0.0.1', 'host=198.51.100.7'),
+    };
+    const asked = { section: 'configuration', tag_name: 'configuration', key_name: 'name', key_value: 'switch.conf' };
+    expect((await yard.askXml(late, asked)).status).toBe(200);
+    await until('its calls are let in', isIn);
+    const { id } = (await yard.api('GET', '/v1/nodes')).body.items.find((n: { name: string }) => n.name === 'late');
+    expect((await yard.api('DELETE', `/v1/nodes/${id}`)).status).toBe(204);
+    await until('its calls are let in no more', async () => !(await isIn()));
+  } finally {
+    ear.close();
+  }
 });
 
 test.each(['10.0.0.0/33', '10.0.0', 'pods.cluster.local', '10.0.0.0/8/8', '10.0.0.0/ 8'])(

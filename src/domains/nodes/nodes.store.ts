@@ -114,6 +114,11 @@ export async function updateNode(
   return rows[0];
 }
 
+/** The addresses of all nodes, each once, in a fixed order. */
+export async function listHosts(db: Queryable): Promise<string[]> {
+  return (await db('nodes').distinct().orderBy('host').pluck('host')) as string[];
+}
+
 /** What a HEARTBEAT says. */
 export interface NodeReport {
   id: string;
