@@ -2,13 +2,14 @@
 import { readConfig, type Config } from './config';
 import { createLogger, type Logger } from './infra/logger';
 import { buildHouse } from './main/house';
+import { startOperating } from './main/listen';
 import { startServing } from './main/serve';
 import { openStores, type Stops } from './main/stores';
 import { startSupervisor } from './main/supervise';
 import { startWorker } from './main/work';
 
 export interface RunningSwitchyard {
-  /** Where it answers; empty for a replica without the role `api`. */
+  /** Where it answers; without the role `api` only whether it lives, and what it has done. */
   url: string;
   stop(): Promise<void>;
 }
@@ -36,7 +37,7 @@ async function startRoles(config: Config, logger: Logger, stops: Stops): Promise
   const house = await buildHouse(config, logger, stores, stops);
   const streams = config.roles.includes('supervisor') ? startSupervisor(house, stops) : undefined;
   if (config.roles.includes('worker')) startWorker(house, stops);
-  if (!config.roles.includes('api')) return '';
+  if (!config.roles.includes('api')) return startOperating(house, stops);
   return startServing(house, stops, () => void Promise.all([house.links.refresh(), streams?.refresh()]));
 }
 
@@ -44,7 +45,7 @@ async function main(): Promise<void> {
   const config = readConfig(process.env);
   const logger = createLogger(config.logLevel);
   const running = await startSwitchyard(config, logger);
-  logger.info({ url: running.url || undefined, roles: config.roles }, 'Switchyard answers');
+  logger.info({ url: running.url, roles: config.roles }, 'Switchyard answers');
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => {
       logger.info({ signal }, 'Switchyard stops');

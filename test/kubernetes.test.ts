@@ -74,7 +74,7 @@ function theRendering(name: string, all: Resource[]): void {
 
   test('there are replicas of each role, and all of them have /healthz and /metrics', () => {
     const roles = replicasOf(all).map((replica) => environmentOf(all, replica).ROLES!);
-    expect(roles.sort()).toEqual(['api', 'supervisor,api', 'worker,api']);
+    expect(roles.sort()).toEqual(['api', 'supervisor', 'worker']);
     const answered = read('src', 'http', 'operations.ts');
     for (const { startupProbe, readinessProbe, livenessProbe } of replicasOf(all))
       for (const probe of [startupProbe, readinessProbe, livenessProbe])

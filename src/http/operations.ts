@@ -1,5 +1,5 @@
 /** What operators and their machines ask: is it alive, can it work, how much has it done. */
-import type { Express, RequestHandler } from 'express';
+import express, { type Express, type RequestHandler } from 'express';
 import { Counter, Histogram, type Registry } from 'prom-client';
 
 const READY_TIMEOUT_MS = 2500;
@@ -20,6 +20,17 @@ export function mountOperations(
   app.get('/metrics', async (_request, response) => {
     response.set('Content-Type', o.metrics.contentType).send(await o.metrics.metrics());
   });
+}
+
+/** For a replica that serves nobody else: what is asked beside these is not found. */
+export function createOperationsApp(o: Parameters<typeof mountOperations>[1]): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  mountOperations(app, o);
+  app.use((_request, response) => {
+    response.status(404).type('text/plain').send('This replica answers /healthz, /readyz and /metrics only.\n');
+  });
+  return app;
 }
 
 async function withDeadline<T>(work: Promise<T>): Promise<T> {

@@ -22,8 +22,8 @@ import { createRecordingEntrance } from '../http/recording.entrance';
 import { createHttpServer } from '../http/server';
 import { attachEventSockets } from '../http/upgrade';
 import { runEvery } from '../infra/schedule';
-import type { AddressInfo } from 'node:net';
 import type { House } from './house';
+import { checkStores, listen } from './listen';
 import type { Stops } from './stores';
 
 const HOUR_MS = 3_600_000;
@@ -50,7 +50,7 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     metrics,
     findDomain,
   } = house;
-  const { db, redis, hub, log, keyRing } = house.stores;
+  const { db, hub, log, keyRing } = house.stores;
   const { secretKey } = config;
   if (config.bootstrapApiKey) await ensureBootstrapKey(db, config.bootstrapApiKey);
   const idempotency = createIdempotencyStore({ db, secretKey });
@@ -90,13 +90,7 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     ],
     authenticate,
     idempotency,
-    ready: async () => ({
-      postgres: await db.raw('select 1').then(
-        () => true,
-        () => false,
-      ),
-      redis: redis.status === 'ready',
-    }),
+    ready: checkStores(house),
     metrics: metrics.registry,
     logger,
     version: '0.2.0',
@@ -124,18 +118,5 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     if (!taken) app(request, response);
   });
   const sockets = attachEventSockets(server, { events, authenticate, logger });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(config.httpPort, config.httpHost, resolve);
-  });
-  stops.push(
-    () =>
-      new Promise<void>((resolve) => {
-        sockets.close();
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  );
-  const { port } = server.address() as AddressInfo;
-  return `http://${config.httpHost}:${port}`;
+  return listen(server, config, stops, () => sockets.close());
 }

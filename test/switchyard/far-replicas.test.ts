@@ -57,6 +57,19 @@ test('a node takes calls from a node that joins after it, and none from one that
   }
 });
 
+test('a replica that answers nobody says all the same whether it lives, and what it has done', async () => {
+  const replica = await yard.addReplica({ roles: ['supervisor'] });
+  const ask = async (path: string): Promise<[number, string]> => {
+    const answer = await fetch(replica.url + path, { signal: AbortSignal.timeout(10_000) });
+    return [answer.status, await answer.text()];
+  };
+  expect(await ask('/healthz')).toEqual([200, '{"status":"ok"}']);
+  expect(await ask('/readyz')).toEqual([200, '{"status":"ready","checks":{"postgres":true,"redis":true}}']);
+  expect((await ask('/metrics'))[1]).toMatch(/^switchyard_orphans_total/m);
+  expect((await ask('/v1/nodes'))[0]).toBe(404);
+  expect((await ask('/freeswitch/xml'))[0]).toBe(404);
+});
+
 test.each(['10.0.0.0/33', '10.0.0', 'pods.cluster.local', '10.0.0.0/8/8', '10.0.0.0/ 8'])(
   'a network that is none is refused at the start: %s',
   (text) => {
