@@ -17,8 +17,9 @@ afterAll(async () => {
 });
 const stores = useStores();
 let node: Node;
-/** Longer than two looks at everything. */
-const FOUND_MS = 60_000;
+/** Longer than two looks at everything, on a busy machine too; some tests wait so long several times. */
+const FOUND_MS = 90_000;
+jest.setTimeout(400_000);
 
 beforeAll(async () => {
   yard = await openYard(stores, { maxCallHours: 24 });
@@ -88,7 +89,7 @@ test('a leg whose channel is gone although nothing was told ends, and its call i
     .db('legs')
     .insert({ id: leg, call_id: id, node_id: node.id, role: 'from', state: 'answered', created_at: at });
   expect(await yard.callIs(id, 'ended', FOUND_MS)).toMatchObject({ outcome: 'lost' });
-  expect(await orphans('row')).toBeGreaterThan(0);
+  await counted('row');
 });
 
 test('a channel that rings for a call nobody knows is ended', async () => {
@@ -98,7 +99,7 @@ test('a channel that rings for a call nobody knows is ended', async () => {
   );
   await until('it rings', async () => (await ear.send(`api uuid_exists ${leg}`)).body.includes('true'));
   await until('it is gone', async () => (await ear.send(`api uuid_exists ${leg}`)).body.includes('false'), FOUND_MS);
-  expect(await orphans('channel')).toBeGreaterThan(0);
+  await counted('channel');
 });
 
 test('a call that was let through while the database was away goes on, where one that nobody knows is ended', async () => {
@@ -140,22 +141,16 @@ test('somebody who was let in and never came is out after a minute, and a sessio
     ...{ identity: 'guest:late', kind: 'grant', name: 'late', role: 'participant', state: 'joining' },
     ...{ entering_at: new Date(Date.now() - 55_000), leg_id: createId() },
   });
-  await until(
-    'the one who did not come is out',
-    async () => {
-      const row = (await stores.db('participants').where({ id: late }).first()) as {
-        state: string;
-        leave_reason: string;
-      };
-      return row.state === 'left' && row.leave_reason === 'never_came';
-    },
-    20_000,
-  );
-  await until(
-    'its session is over',
-    async () => (await sessions().first('end_reason')).end_reason === 'never_entered',
-    20_000,
-  );
+  await until('the one who did not come is out', async () => {
+    const row = (await stores.db('participants').where({ id: late }).first()) as {
+      state: string;
+      leave_reason: string;
+    };
+    return row.state === 'left' && row.leave_reason === 'never_came';
+  });
+  await until('its session is over', async () => {
+    return (await sessions().first('end_reason')).end_reason === 'never_entered';
+  });
 });
 
 test('a room whose claim Redis forgot holds its capacity again', async () => {
@@ -163,9 +158,12 @@ test('a room whose claim Redis forgot holds its capacity again', async () => {
   const claims = createClaims(redis, stores.redisPrefix);
   const isClaimed = async () => (await claims.listClaims(node.id)).includes(sessionId);
   await until('it is claimed', isClaimed);
-  await claims.release(node.id, sessionId, Date.now());
-  expect(await isClaimed()).toBe(false);
-  await until('it is claimed again', isClaimed, 20_000);
+  // The sweep may have it again before we have looked: then once more.
+  await until('it is forgotten', async () => {
+    await claims.release(node.id, sessionId, Date.now());
+    return !(await isClaimed());
+  });
+  await until('it is claimed again', isClaimed);
 });
 
 test('a member whose row is gone is put out of the room', async () => {
@@ -178,16 +176,16 @@ test('a member whose row is gone is put out of the room', async () => {
 
 test('a room that goes on after its session is over is ended there, and its lease is given back', async () => {
   const { roomId, sessionId } = await openRoom('twin', 'cara');
+  const lease = () => stores.db('leases').where({ room_id: roomId }).first('session_id');
+  expect(await lease()).toEqual({ session_id: sessionId });
   await stores
     .db('sessions')
     .where({ id: sessionId })
     .update({ state: 'ended', ended_at: new Date(), end_reason: 'lost' });
-  const lease = () => stores.db('leases').where({ room_id: roomId }).first('session_id');
-  expect(await lease()).toEqual({ session_id: sessionId });
   await until('the lease is given back', async () => (await lease()).session_id === null, FOUND_MS);
   await until('the room is over', () => !node.rooms().some((room) => room.name === sessionId), FOUND_MS);
   await counted('twin');
-  expect(await orphans('lease')).toBeGreaterThan(0);
+  await counted('lease');
 });
 
 test('the pool is shown as gauges, and work as counters', async () => {

@@ -52,6 +52,11 @@ test('the picture shows what is on each node, and the call was placed in the zon
 });
 
 test('what if: nodes by name or id, and the same question has the same answer', async () => {
+  await until('the nodes have reported that nothing is left of the call', async () => {
+    const { body } = await yard.api('GET', '/v1/pool');
+    const left = body.nodes.map((n: { sessions: number; claimedUnits: number }) => n.sessions + n.claimedUnits);
+    return left.every((count: number) => count === 0);
+  });
   const ask = () =>
     yard.api('POST', '/v1/pool/simulate', { remove: ['one'], add: 1, calls: 150, policy: 'two_choices' });
   const first = await ask();
@@ -85,7 +90,15 @@ test('a node on which a call of another node ends, or with a recording not yet s
   const [{ domain_id }] = await stores.db('calls').where({ id });
   const recording = { id, domain_id, kind: 'call', format: 'wav', origin: 'api', desired: 'stopped' };
   await stores.db('recordings').insert({ ...recording, state: 'uploading' });
-  const part = { id, recording_id: id, number: 1, node_id: two.id, node_name: 'two', format: 'wav', path: '/nowhere.wav' };
+  const part = {
+    id,
+    recording_id: id,
+    number: 1,
+    node_id: two.id,
+    node_name: 'two',
+    format: 'wav',
+    path: '/nowhere.wav',
+  };
   await stores.db('recording_parts').insert({ ...part, state: 'uploading', requested_at: new Date() });
   expect((await yard.api('DELETE', `/v1/nodes/${two.id}`)).body.detail).toContain('recordings');
   await stores.db('recording_parts').update({ state: 'stored' });

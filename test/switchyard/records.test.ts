@@ -65,6 +65,9 @@ test('records sent three times, the last leg first, change the call once', async
     const rows = (await stores.db('cdrs').where({ call_id: id })) as { leg_id: string; record: object }[];
     return rows.length === 2 ? rows : undefined;
   });
+  await until('all channels are gone, and told', async () => {
+    return node.channelCount === 0 && (await yard.readCall(id)).legs.every((leg) => leg.state === 'ended');
+  });
   const before = await yard.readCall(id);
   const count = (await yard.eventsOf(id)).length;
   for (const row of [...kept, ...kept, ...kept].reverse()) {
