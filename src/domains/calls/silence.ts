@@ -2,13 +2,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   hangUpMatching,
+  killChannel,
   parseChannels,
   readVariable,
   showChannels,
   type ApiCommand,
   type Reply,
 } from '../../freeswitch/esl';
-import { ATTEMPT_VARIABLE } from '../../freeswitch/xml';
+import { ATTEMPT_VARIABLE, CALL_HEADER_VARIABLE } from '../../freeswitch/xml';
+import { isId } from '../../infra/ids';
 import { findNode } from '../nodes/nodes.store';
 import { findUserIds, listNodeIdsOfUsers } from '../registrations/registrations.store';
 import { parseAddress } from './address';
@@ -52,16 +54,29 @@ async function silenceNode(deps: SettleDeps, nodeId: string, attempt: AttemptRow
     await sleep(LOOK_AFTER_MS);
     const list = await ask(showChannels());
     if (!list.ok) return false;
+    let silent = true;
     for (const channel of parseChannels(list.text)) {
       // A channel that rings stands in the list without its call.
       if (channel.callId && channel.callId !== attempt.call_id) continue;
-      const { text } = await ask(readVariable(channel.legId, ATTEMPT_VARIABLE));
-      if (text.trim() === attempt.leg_id) return false;
+      if (!(await belongsTo(ask, channel.legId, attempt))) continue;
+      silent = false;
+      await ask(killChannel(channel.legId, CAUSE));
     }
-    return true;
+    return silent;
   } catch {
     return false;
   }
+}
+
+/** One that another node has handed over and whose plan is still on its way has only what came with its INVITE. */
+async function belongsTo(
+  ask: (command: ApiCommand) => Promise<Reply>,
+  legId: string,
+  attempt: AttemptRow,
+): Promise<boolean> {
+  const named = (await ask(readVariable(legId, ATTEMPT_VARIABLE))).text.trim();
+  if (isId(named)) return named === attempt.leg_id;
+  return (await ask(readVariable(legId, CALL_HEADER_VARIABLE))).text.trim() === attempt.call_id;
 }
 
 /**

@@ -114,6 +114,9 @@ export interface DialStringOptions {
   leg?: 'from' | 'to';
 }
 
+/** Where a node finds the call's id in a leg that another node has handed over. */
+export const CALL_HEADER_VARIABLE = 'sip_h_X-Switchyard-Call';
+
 /** What a dial string is where nobody can be reached: the call ends with USER_NOT_REGISTERED. */
 export const NOT_REGISTERED = 'error/user_not_registered';
 
@@ -165,7 +168,7 @@ function internodeBranch(
     variables: [
       'switchyard_leg=transit',
       `sip_h_X-Switchyard-Token=${token}`,
-      `sip_h_X-Switchyard-Call=${o.callId}`,
+      `${CALL_HEADER_VARIABLE}=${o.callId}`,
       `sip_h_X-Switchyard-Leg=${o.leg ?? 'to'}`,
     ],
     endpoint: `sofia/internode/${o.username}@${to.host}:${to.internodePort}`,

@@ -3,6 +3,7 @@ export { callerNameText, escapeText, isAddressPart } from './escape';
 export { findAll, parseDocument, type Element } from './document';
 export * from './requests';
 export {
+  CALL_HEADER_VARIABLE,
   contactUri,
   dialStringTo,
   GRANT_VARIABLE,
