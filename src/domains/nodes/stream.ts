@@ -18,7 +18,8 @@ import { followNodes, linkToNode, readCore, type LinkSettings } from './links';
 import { changeNodeState } from './nodes';
 import { findNode, saveReports, updateNode, type NodeReport, type NodeRow } from './nodes.store';
 
-const LEASE_MS = 4000;
+/** With the time until another looks, connects and compares, a dead replica is replaced within five seconds. */
+const LEASE_MS = 3000;
 const RENEW_MS = 1000;
 /** A node that has closed its socket and does not come back in this time is down (a killed one refuses at once). */
 const GRACE_MS = 2000;
