@@ -1,4 +1,5 @@
 /** What people get of a room: they meet wherever they come in, and are kept out where they should be. */
+import { randomUUID } from 'node:crypto';
 import { findRoom } from '../../src/domains/rooms/rooms.store';
 import { createDb } from '../../src/infra/db';
 import { useStores } from '../stores';
@@ -180,6 +181,32 @@ test('a room whose node dies goes on at the other node: everybody is told where,
     const { session } = (await yard.api('GET', `/v1/rooms/${room.id}/participants`)).body;
     return session.layout.desired === '2x2' && session.layout.observed === '2x2';
   });
+});
+
+test('a node that is answered late and asks once more has the same call and the same guest, not two', async () => {
+  const room = await makeRoom();
+  await yard.addPhone(one, 'pam');
+  const leg = randomUUID();
+  const form = {
+    section: 'dialplan',
+    'Unique-ID': leg,
+    'Core-UUID': one.coreUuid,
+    'Caller-Context': 'users',
+    'Caller-Destination-Number': room.name,
+    'Call-Direction': 'inbound',
+    variable_sip_authorized: 'true',
+    variable_user_name: 'pam',
+    variable_domain_name: DOMAIN,
+    variable_sofia_profile_name: 'internal',
+  };
+  const asked = [yard.askXml(one, form), yard.askXml(one, form)];
+  const answers = [...(await Promise.all(asked)), await yard.askXml(one, form)];
+  const plans = answers.map(({ status, text }) => [status, /data="[^"]*@room[^"]*"/.exec(text)?.[0]]);
+  expect(plans[0]).toEqual([200, expect.stringContaining('@room')]);
+  expect(plans).toEqual([plans[0], plans[0], plans[0]]);
+  expect(await people(room.id)).toMatchObject([{ identity: 'user:pam', state: 'joining' }]);
+  expect(await roomEvents(room.id, 'participant.joining')).toHaveLength(1);
+  expect(await stores.db('calls').where({ to_address: `room:${room.name}` })).toHaveLength(1);
 });
 
 test('a node that asks for the profile of a room it does not own is refused', async () => {

@@ -1,6 +1,6 @@
 /** Answers a phone or a browser that dials: who they are, whom they may reach, and the call that is written down first. */
 import { SwitchyardError } from '../../errors';
-import { isUnreachable } from '../../infra/db';
+import { isUnreachable, violatedUnique } from '../../infra/db';
 import { createId, markUnwritten } from '../../infra/ids';
 import { refusePlan, type DialplanRequest } from '../../freeswitch/xml';
 import type { GrantView } from '../grants/grant-directory';
@@ -157,6 +157,8 @@ async function recordPhoneCall(
       emit(draftCallEvent('call.placing', row as CallRow, { node: node.name, attempt: 1, origin: 'phone' }));
     });
   } catch (error) {
+    const first = violatedUnique(error) ? await findLeg(deps.db, request.legId) : undefined;
+    if (first) return first.call_id; // its first question is being answered at the same moment
     if (!isUnreachable(error)) throw error;
     deps.logger.warn(
       { callId, node: node.name },

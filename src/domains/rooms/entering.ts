@@ -187,9 +187,11 @@ async function admit(
   const done = await deps.log.record(async (trx, emit) => {
     const now = await lockSession(trx, session.id);
     if (!now || now.state === 'ended') return undefined;
-    const present = who.grantId ? await listParticipants(trx, session.id) : [];
-    const twin = present.find((p) => p.grant_id === who.grantId);
-    const before = twin ?? (await findAbsent(trx, session.meeting_id, who.identity));
+    const present = await listParticipants(trx, session.id);
+    const twin = who.grantId ? present.find((p) => p.grant_id === who.grantId) : undefined;
+    // A node that was given no answer in time asks once more for the same call: the answer is the same.
+    const asked = present.find((p) => p.state === 'joining' && p.call_id === o.call.callId);
+    const before = twin ?? asked ?? (await findAbsent(trx, session.meeting_id, who.identity));
     const arriving = {
       session_id: session.id,
       call_id: o.call.callId,
@@ -219,7 +221,7 @@ async function admit(
           max_video_kbps: who.maxVideoKbps ?? null,
           ...arriving,
         });
-    if (row) emit(draftParticipantEvent('participant.joining', row));
+    if (row && !asked) emit(draftParticipantEvent('participant.joining', row));
     return { row, replaced: twin };
   });
   const old = done?.replaced;
