@@ -6,8 +6,8 @@ test('nodes, replicas, Redis and Postgres break by chance under load, and afterw
   const all = 'api,worker,supervisor';
   const report = await runFaults({
     seed: 11,
-    faults: 60,
-    minutes: 0.6,
+    faults: 45,
+    minutes: 3, // at most: a slow machine needs more of them to mend what was broken
     faultEveryMs: 250,
     atOnce: 4,
     loadEveryMs: 250,
@@ -16,8 +16,8 @@ test('nodes, replicas, Redis and Postgres break by chance under load, and afterw
     hosts: 1,
     nodesPerHost: 4,
     capacity: 60,
-    quietLimitMs: 100_000,
-    endLimitMs: 60_000,
+    quietLimitMs: 240_000,
+    endLimitMs: 180_000,
     report: (line) => void lines.push(line),
   });
   const found = report.violations.map(({ rule, text }, i) => `${rule}: ${text}\n${report.trails[i] ?? ''}`);
@@ -26,4 +26,4 @@ test('nodes, replicas, Redis and Postgres break by chance under load, and afterw
   expect(report.injected.length).toBeGreaterThan(15);
   expect(report.outcomes.answered).toBeGreaterThan(3);
   expect(report.log.streams.every(({ events }) => events > 0)).toBe(true);
-}, 400_000);
+}, 900_000);

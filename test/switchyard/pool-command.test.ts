@@ -7,6 +7,8 @@ import { startTimeOf } from '../../scripts/run-state';
 import { useStores } from '../stores';
 import { ADMIN_KEY, DOMAIN, JOIN_TOKEN, openYard, passwordOf, until, type Yard } from './harness';
 
+/** Each command is a process that has to be loaded first: seconds, on a slow machine many. */
+jest.setTimeout(600_000);
 let yard: Yard;
 let stateDir: string;
 const started: { pid: number; startTime: string }[] = [];
@@ -49,10 +51,13 @@ function pool(args: string[], o: { env?: Record<string, string>; interruptAt?: R
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const run: Run = { code: null, out: '', err: '' };
-    const timer = setTimeout(() => child.kill('SIGKILL'), 90_000);
+    const timer = setTimeout(() => child.kill('SIGKILL'), 300_000);
+    let interrupted = false;
     child.stdout.on('data', (chunk) => {
       run.out += String(chunk);
-      if (o.interruptAt?.test(run.out)) child.kill('SIGINT');
+      if (interrupted || !o.interruptAt?.test(run.out)) return;
+      interrupted = true;
+      child.kill('SIGINT');
     });
     child.stderr.on('data', (chunk) => (run.err += String(chunk)));
     child.once('error', reject);
@@ -141,10 +146,14 @@ test('scale 4, then scale 2 with calls in progress: no call is cut off, and noth
 
   const began = Date.now();
   const down = pool(['scale', '2']);
-  await until('both drain', async () => {
-    const now = await status();
-    return now.nodes.filter((n) => n.state === 'draining').length === 2;
-  });
+  await until(
+    'both drain',
+    async () => {
+      const now = await status();
+      return now.nodes.filter((n) => n.state === 'draining').length === 2;
+    },
+    120_000,
+  );
   expect((await pool(['scale', '3'])).err).toContain('Another scripts/pool changes this pool');
   for (const id of calls) expect((await yard.readCall(id)).state).toBe('answered');
   for (const id of calls) await yard.api('POST', `/v1/calls/${id}/hangup`);
@@ -162,7 +171,7 @@ test('scale 4, then scale 2 with calls in progress: no call is cut off, and noth
   expect(after.managed).toEqual([]);
   for (const { pid, startTime } of managed) expect(startTimeOf(pid)).not.toBe(startTime);
   expect(readdirSync(join(stateDir, 'pool', 'nodes'))).toEqual([]);
-}, 240_000);
+});
 
 test('Ctrl-C while it waits leaves the node draining with its call, and the next run goes on', async () => {
   expect((await pool(['add', '--name', 'extra', '--kind', 'simulated'])).out).toContain('extra: serves');

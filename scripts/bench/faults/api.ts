@@ -2,9 +2,14 @@
 import { ADMIN_KEY, type Replica } from './stage';
 import type { Random } from './random';
 
+export interface ApiAnswer {
+  status: number;
+  body: any; // eslint-disable-line @typescript-eslint/no-explicit-any
+}
+
 export interface Api {
-  /** @returns status 0 where nobody answered in time */
-  ask(method: string, path: string, body?: unknown, timeoutMs?: number): Promise<{ status: number; body: any }>; // eslint-disable-line @typescript-eslint/no-explicit-any
+  /** @returns status 0 where nobody answered in time. @param key makes it safe to ask again: it is done once */
+  ask(method: string, path: string, body?: unknown, timeoutMs?: number, key?: string): Promise<ApiAnswer>;
   /** How many answers there were by status. */
   readonly statuses: ReadonlyMap<number, number>;
   /** Answers that say that Switchyard itself is at fault. */
@@ -19,13 +24,17 @@ export function createApi(replicas: readonly Replica[], random: Random): Api {
   return {
     statuses,
     faults,
-    async ask(method, path, body, timeoutMs = TIMEOUT_MS) {
+    async ask(method, path, body, timeoutMs = TIMEOUT_MS, key = undefined) {
       const up = replicas.filter((r) => r.url && r.isRunning);
       if (up.length === 0) return { status: 0, body: undefined };
       const { url } = random.pick(up);
       const answer = await fetch(`${url}${path}`, {
         method,
-        headers: { authorization: `Bearer ${ADMIN_KEY}`, ...(body ? { 'content-type': 'application/json' } : {}) },
+        headers: {
+          authorization: `Bearer ${ADMIN_KEY}`,
+          ...(body ? { 'content-type': 'application/json' } : {}),
+          ...(key ? { 'idempotency-key': key } : {}),
+        },
         body: body ? JSON.stringify(body) : undefined,
         signal: AbortSignal.timeout(timeoutMs),
       })

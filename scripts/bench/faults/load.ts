@@ -1,4 +1,5 @@
 /** What people do while things break: they call each other, meet in rooms, dial, hang up, steer, and record. */
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Api } from './api';
 import type { PhonePlan } from './host';
@@ -25,6 +26,7 @@ const WEIGHTS = {
   recordCall: 3,
 } as const;
 
+const MOST_TRIES = 10;
 const REGISTER_MS = 60_000;
 const REGISTER_LOOK_MS = 200;
 
@@ -33,10 +35,15 @@ export async function bringPeople(stage: Stage, api: Api, phonesPerNode: number,
   const domains: string[] = [];
   const phones: PhonePlan[] = [];
   const rooms: People['rooms'][number][] = [];
+  /** A replica that has just started on a busy machine may be out of reach of its stores for a moment. */
   const must = async (path: string, body: unknown): Promise<{ id: string }> => {
-    const answer = await api.ask('POST', path, body, 20_000);
-    if (answer.status !== 201) throw new Error(`${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
-    return answer.body as { id: string };
+    const key = randomUUID();
+    for (let tries = 1; ; tries += 1) {
+      const answer = await api.ask('POST', path, body, 20_000, key);
+      if (answer.status === 201) return answer.body as { id: string };
+      if (tries === MOST_TRIES) throw new Error(`${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
+      await sleep(1000);
+    }
   };
   for (let host = 0; host < stage.hosts.length; host += 1) {
     const domain = `yard${host + 1}.test`;

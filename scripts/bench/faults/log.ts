@@ -7,7 +7,7 @@ export interface LogFigures {
   streams: { name: string; events: number; reconnects: number }[];
 }
 
-const CATCH_UP_MS = 20_000;
+const CATCH_UP_MS = 60_000;
 
 export async function checkLog(
   db: Pool,

@@ -36,6 +36,8 @@ const NEVER_MS = 3_600_000;
 export function openTap(o: { node: string; port: number; password: () => string; logger: Logger }): Tap {
   const rings: Ring[] = [];
   const open = new Map<string, Ring>();
+  /** When the connection was lost. */
+  let lostMs = 0;
 
   function take(event: ChannelEvent): void {
     const { phase, legId, callId, channelName, direction, atMs } = event;
@@ -65,7 +67,7 @@ export function openTap(o: { node: string; port: number; password: () => string;
     connectTimeoutMs: NEVER_MS,
     probeIntervalMs: NEVER_MS,
     probeTimeoutMs: NEVER_MS,
-    onDown: () => undefined,
+    onDown: (_error, { wasUp }) => void (wasUp && (lostMs = Date.now())),
     async onUp(connection) {
       connection.onEvent((event) => void (event.type === 'channel' && take(event)));
       await connection.subscribe(
@@ -76,7 +78,8 @@ export function openTap(o: { node: string; port: number; password: () => string;
       const there = new Set(parseChannels(reply.text).map((row) => row.legId));
       for (const [legId, ring] of open) {
         if (there.has(legId)) continue;
-        ring.untilMs = Date.now();
+        // It ended while nobody listened: only until then did it ring for sure.
+        ring.untilMs = Math.max(ring.fromMs, lostMs);
         open.delete(legId);
       }
     },
