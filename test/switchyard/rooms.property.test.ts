@@ -20,7 +20,7 @@ const phones: SimulatedPhone[] = [];
 
 beforeAll(async () => {
   yard = await openYard(stores);
-  for (const name of ['one', 'two', 'three']) nodes.push(await yard.addNode(name, { capacity: 5000 }));
+  for (const name of ['one', 'two', 'three']) nodes.push(await yard.addNode(name, { capacity: 100_000 }));
   for (let i = 0; i < USERS; i += 1) phones.push(await yard.addPhone(nodes[i % nodes.length]!, `u${i}`));
 });
 afterAll(() => yard?.close());
@@ -107,7 +107,11 @@ async function step(room: Model, random: () => number): Promise<void> {
     const answered = await call.answered;
     if (answered === room.locked)
       throw new Error(
-        `u${user} dials ${room.name}: ${answered ? 'in' : await call.ended}\n ${room.trail.slice(-12).join('; ')}`,
+        `u${user} dials ${room.name}: ${answered ? 'in' : await call.ended}\n ${room.trail.slice(-12).join('; ')}\n` +
+          yard.lines
+            .filter((line) => /"level":[456]0/.test(line))
+            .slice(-5)
+            .join(''),
       );
     if (answered) room.people.set(user, { ...(room.people.get(user) ?? { muted: false, deaf: false }), call });
   } else if (kind < 0.5) {

@@ -89,12 +89,16 @@ export async function enterRoom(deps: EnteringDeps, node: NodeRow, o: AtTheDoor)
     opened = await openSession(deps, room, { preferNodeIds: [node.id], excludedNodeIds: [] });
   } catch (error) {
     if (!(error instanceof SwitchyardError) || error.code !== 'no_capacity') throw error;
+    deps.logger.warn({ roomId: room.id, callId: o.call.callId }, 'nobody can enter: no node can take the room');
     return refusePlan({ ...plan, sipStatus: 503, reason: 'No node can take the room' });
   }
   const { session } = opened;
   const isHere = session.node_id === node.id;
   const participant = await admit(deps, o, session, decision.role, isHere ? request.legId : null);
-  if (!participant) return refusePlan({ ...plan, sipStatus: 503, reason: 'The room has just moved' });
+  if (!participant) {
+    deps.logger.warn({ sessionId: session.id, callId: o.call.callId }, 'a session was over before somebody could enter');
+    return refusePlan({ ...plan, sipStatus: 503, reason: 'The room has just moved' });
+  }
   if (isHere) return roomPlan(plan, session, participant, door, who);
   const exp = Math.floor(Date.now() / 1000) + TOKEN_SECONDS;
   const claims = { c: o.call.callId, n: opened.node.name, r: room.id, p: participant.id, exp };
