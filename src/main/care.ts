@@ -14,6 +14,9 @@ const COMPARE_MS = 5000;
 /** How often it is seen whether a node's turn has come. */
 const LOOK_MS = 1000;
 
+/** A look may be left out where too much waits for its turn; then another one is tried. */
+const LEFT_OUT_MS = 60_000;
+
 /** Channels without a call are rare, and each has to be asked: in every so many comparisons. */
 const STRAYS_EVERY = 4;
 
@@ -56,15 +59,24 @@ function compareAgain(house: House, pace: ComparePace, node: NodeRow, stream: He
   const members = new Set<string>();
   let looks = 0;
   let channels: number | undefined;
+  /** Set far off while one waits or is under way, then as far as it took. */
+  let restUntilMs = 0;
   return runEvery(`comparing ${node.name}`, LOOK_MS, logger, () => {
-    if (!pace.takeTurn(node.id, channels, Date.now())) return Promise.resolve();
+    if (Date.now() < restUntilMs || !pace.takeTurn(node.id, channels, Date.now())) return Promise.resolve();
+    restUntilMs = Date.now() + LEFT_OUT_MS;
     const connection = stream.connection();
     // In its turn: events that are taken in already are not looked for again.
     stream.run(async () => {
-      if (!connection?.isOpen) return;
-      channels = await compareChannels(deps, node, connection, new Date(), legs);
-      await rooms.compare(node, connection, members);
-      if (looks++ % STRAYS_EVERY === 0) await endStrays(deps, node, connection, new Date());
+      const beganMs = Date.now();
+      try {
+        if (!connection?.isOpen) return;
+        channels = await compareChannels(deps, node, connection, new Date(), legs);
+        await rooms.compare(node, connection, members);
+        if (looks++ % STRAYS_EVERY === 0) await endStrays(deps, node, connection, new Date());
+      } finally {
+        // Else, on a machine that is too slow, what a node reports would wait ever longer behind looks at it.
+        restUntilMs = 2 * Date.now() - beganMs;
+      }
     });
     return Promise.resolve();
   });
