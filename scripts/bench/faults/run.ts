@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'pg';
 import { createLogger } from '../../../src/infra/logger';
 import { createRedis } from '../../../src/infra/redis';
+import { countAnswered, talkAgain } from './afterwards';
 import { createApi } from './api';
 import { again, injectFaults, type Injected } from './inject';
 import { findViolations, type Violation } from './invariants';
@@ -36,6 +37,10 @@ export interface FaultReport {
   /** What happened around each violation. */
   trails: string[];
   outcomes: Record<string, number>;
+  /** Calls that were answered while things broke, whatever ended them. */
+  talked: number;
+  /** Calls that were answered when all was healed, of those that were tried until there were a few. */
+  talkedAfterwards: number;
   load: Readonly<Record<string, number>>;
   statuses: [number, number][];
   recoveries: ReadonlyMap<string, number[]>;
@@ -119,6 +124,9 @@ async function play(
   const settled = await waitForQuiet(looker, false, o.quietLimitMs);
   report(`both truths ${settled.violations.length === 0 ? 'agree' : 'do not agree'} after ${settled.tookMs} ms`);
   for (const { rule, text } of settled.violations) report(`  ${rule}: ${text}`);
+  const talked = await countAnswered(db);
+  const talkedAfterwards = await talkAgain(api, people, db, o.endLimitMs);
+  report(`${talked} calls were answered meanwhile, ${talkedAfterwards} afterwards`);
   const live = await db.query<{ id: string }>(`select id from calls where state <> 'ended'`);
   for (const { id } of live.rows) await api.ask('POST', `/v1/calls/${id}/hangup`, {});
   const over = await waitForQuiet(looker, true, o.endLimitMs);
@@ -144,6 +152,8 @@ async function play(
     violations,
     trails,
     outcomes: Object.fromEntries(outcomes.rows.map((r) => [r.outcome, Number(r.count)])),
+    talked,
+    talkedAfterwards,
     load: load.counts,
     statuses: [...api.statuses].sort(([a], [b]) => a - b),
     recoveries: recoveries.times,
