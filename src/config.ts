@@ -26,7 +26,10 @@ const networkList = z
   .default('')
   .transform((text) => text.split(',').map((network) => network.trim()))
   .transform((networks) => networks.filter((network) => network !== ''))
-  .refine((networks) => networks.every(isNetwork), 'must be addresses or networks like 10.0.0.0/8, with commas between');
+  .refine(
+    (networks) => networks.every(isNetwork),
+    'must be addresses or networks like 10.0.0.0/8, with commas between',
+  );
 
 const schema = z.object({
   HTTP_HOST: z.string().default('127.0.0.1'),

@@ -96,7 +96,10 @@ export async function enterRoom(deps: EnteringDeps, node: NodeRow, o: AtTheDoor)
   const isHere = session.node_id === node.id;
   const participant = await admit(deps, o, session, decision.role, isHere ? request.legId : null);
   if (!participant) {
-    deps.logger.warn({ sessionId: session.id, callId: o.call.callId }, 'a session was over before somebody could enter');
+    deps.logger.warn(
+      { sessionId: session.id, callId: o.call.callId },
+      'a session was over before somebody could enter',
+    );
     return refusePlan({ ...plan, sipStatus: 503, reason: 'The room has just moved' });
   }
   if (isHere) return roomPlan(plan, session, participant, door, who);
