@@ -74,6 +74,7 @@ export class NodeCore {
   isOver = false;
   /** From acl.conf. */
   networkLists: NetworkLists = new Map();
+  questionTimeoutMs = XML_TIMEOUT_MS;
   /** Where its records go; from json_cdr.conf. */
   cdr?: { url: string; credentials: string; encode: boolean };
   /** How another node of this process hands a call in, and takes it back. Set by the calls of this node. */
@@ -223,7 +224,7 @@ export class NodeCore {
       body: new URLSearchParams({ hostname: this.name, ...fields }).toString(),
       contentType: 'application/x-www-form-urlencoded',
       userAgent: 'freeswitch-xml/1.0',
-      timeoutMs: XML_TIMEOUT_MS,
+      timeoutMs: this.questionTimeoutMs,
     });
   }
 

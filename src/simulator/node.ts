@@ -36,6 +36,8 @@ export interface SimulatedNodeOptions {
   logger: Logger;
   /** Milliseconds since 1970. */
   clock?: () => number;
+  /** How long it waits for an answer before it asks once more; as in xml_curl.conf.xml where it is left out. */
+  questionTimeoutMs?: number;
   /** How long it asks for its configuration before it gives up. A real node asks once. */
   bootTimeoutMs?: number;
 }
@@ -196,6 +198,7 @@ async function boot(o: SimulatedNodeOptions, disk: Disk): Promise<Life> {
   const host = query.get('host') ?? '127.0.0.1';
   const clock = o.clock ?? Date.now;
   const core = new NodeCore(o.name, host, port('sip'), port('internode'), o.xmlUrl, o.password, clock, o.logger, disk);
+  core.questionTimeoutMs = o.questionTimeoutMs ?? core.questionTimeoutMs;
   const settings = await askUntil(core, o.bootTimeoutMs ?? BOOT_TIMEOUT_MS);
   await core.loadNetworkLists();
   for (const name of OTHER_CONFIGURATIONS)

@@ -147,7 +147,14 @@ export async function openYard(
       const query = `host=127.0.0.1&esl=${port}&sip=${port}&internode=${port}&ws=${ws}&zone=${zone}&capacity=${capacity}`;
       const xmlUrl = `${first.url}/freeswitch/xml?${query}`;
       const password = `${JOIN_TOKEN}.${randomBytes(16).toString('hex')}`;
-      const started = await startSimulatedNode({ name, xmlUrl, password, heartbeatMs: 2000, logger });
+      const started = await startSimulatedNode({
+        name,
+        xmlUrl,
+        password,
+        heartbeatMs: 2000,
+        questionTimeoutMs: 30_000,
+        logger,
+      });
       const row = (await must(200, 'GET', '/v1/nodes')).items.find((n: { name: string }) => n.name === name);
       const node = Object.create(started, {
         id: { value: row.id },
