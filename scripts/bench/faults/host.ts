@@ -81,6 +81,7 @@ async function start(o: {
   apiPorts: number[];
   joinToken: string;
   heartbeatMs: number;
+  questionTimeoutMs?: number;
   seed: number;
 }): Promise<void> {
   random = createRandom(o.seed);
@@ -96,7 +97,9 @@ async function start(o: {
     const query = `host=127.0.0.1&esl=${gatePort}&sip=${sipPort}&internode=${sipPort}&ws=${sipPort}&zone=${zone}&capacity=${capacity}`;
     const xmlUrl = `http://127.0.0.1:${xmlGate.port}/freeswitch/xml?${query}`;
     const password = `${o.joinToken}.${name}-secret-of-this-node`;
-    const node = await startSimulatedNode({ name, xmlUrl, password, eslPort, heartbeatMs: o.heartbeatMs, logger });
+    const { heartbeatMs, questionTimeoutMs } = o;
+    const own = { name, xmlUrl, password, eslPort };
+    const node = await startSimulatedNode({ ...own, heartbeatMs, questionTimeoutMs, logger });
     const tap = openTap({ node: name, port: eslPort, password: () => node.eslPassword, logger });
     places.set(name, { node, eslGate, xmlGate, tap, frozen: false });
   }

@@ -25,6 +25,8 @@ export interface StageOptions {
   capacity: number;
   logLevel: string;
   heartbeatSeconds: number;
+  /** How long nodes wait for an answer; as real ones where it is left out. */
+  questionTimeoutMs?: number;
 }
 
 export interface Replica {
@@ -158,9 +160,10 @@ export async function openStage(o: StageOptions): Promise<Stage> {
         await servant.ended;
       });
       const heartbeatMs = o.heartbeatSeconds * 1000;
+      const { questionTimeoutMs } = o;
       await servant.ask(
         'start',
-        { nodes: own, apiPorts, joinToken: JOIN_TOKEN, heartbeatMs, seed: o.seed + host },
+        { nodes: own, apiPorts, joinToken: JOIN_TOKEN, heartbeatMs, questionTimeoutMs, seed: o.seed + host },
         READY_MS,
       );
       nodes.push(...own);
