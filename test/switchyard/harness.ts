@@ -1,5 +1,5 @@
 /** A whole Switchyard for a test file: real stores, the house as it starts for users, simulated nodes, and a client. */
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -112,10 +112,14 @@ export async function openYard(
   const replicas = [first];
   const nodes: Node[] = [];
 
-  async function api(method: string, path: string, body?: unknown, url = first.url): Promise<Answer> {
+  async function api(method: string, path: string, body?: unknown, url = first.url, key = ''): Promise<Answer> {
     const response = await fetch(`${url}${path}`, {
       method,
-      headers: { authorization: `Bearer ${ADMIN_KEY}`, ...(body ? { 'content-type': 'application/json' } : {}) },
+      headers: {
+        authorization: `Bearer ${ADMIN_KEY}`,
+        ...(body ? { 'content-type': 'application/json' } : {}),
+        ...(key ? { 'idempotency-key': key } : {}),
+      },
       body: body ? JSON.stringify(body) : undefined,
       signal: AbortSignal.timeout(60_000),
     });
@@ -123,7 +127,12 @@ export async function openYard(
     return { status: response.status, body: text ? JSON.parse(text) : undefined };
   }
   async function must(status: number, method: string, path: string, body?: unknown) {
-    const answer = await api(method, path, body);
+    // While a busy machine still opens its connections a store may be out of reach: "try again in a few seconds".
+    const key = method === 'POST' ? randomUUID() : '';
+    const answer = await until(`${method} ${path} is answered`, async () => {
+      const said = await api(method, path, body, first.url, key);
+      return said.status === 503 ? undefined : said;
+    });
     if (answer.status !== status) throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
     return answer.body;
   }
@@ -134,8 +143,12 @@ export async function openYard(
     return { status: response.status, text: await response.text() };
   };
 
-  const made = await api('POST', '/v1/domains', { name: DOMAIN });
-  if (made.status !== 201 && made.status !== 409) throw new Error(`no domain: ${JSON.stringify(made.body)}`);
+  const domainIsThere = async (): Promise<boolean> =>
+    [201, 409].includes((await api('POST', '/v1/domains', { name: DOMAIN })).status);
+  await until('there is a domain', domainIsThere).catch(async (error: unknown) => {
+    await first.stop();
+    throw error;
+  });
   const yard: Yard = {
     url: first.url,
     config,
