@@ -195,7 +195,8 @@ test('the pool is shown as gauges, and work as counters', async () => {
   expect(text).toMatch(/^switchyard_rooms_live\{state="live"\} \d+$/m);
   expect(text).toMatch(/^switchyard_participants\{state="in"\} \d+$/m);
   expect(text).toMatch(/^switchyard_claimed_units \d+/m);
-  expect(text).toMatch(/^switchyard_capacity_units 100$/m);
+  // What the machine reports may correct it: src/domains/nodes/calibrate.ts.
+  expect(Number(/^switchyard_capacity_units (\S+)$/m.exec(text)?.[1])).toBeGreaterThanOrEqual(250);
   expect(text).toMatch(/^switchyard_placement_seconds_count\{result="placed"\} [1-9]/m);
   expect(text).toMatch(/^switchyard_xml_answers_total\{kind="dialplan"\} [1-9]/m);
   expect(text).toMatch(/^switchyard_node_events_total\{kind="channel"\} [1-9]/m);
