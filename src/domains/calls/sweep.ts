@@ -1,9 +1,10 @@
 /** Makes good what no event told of calls, in slices: a hundred thousand live calls must not be one long breath. */
 import type { JobQueue } from '../../infra/queues';
-import { CLAIM_TTL_MS } from '../nodes/claims';
+import { findHolders, listClaimants } from '../nodes/claimants.store';
+import { CLAIM_TTL_MS, type HeldClaim } from '../nodes/claims';
 import { listDownNodes } from '../nodes/nodes.store';
 import { settleCallsOfNode, SILENCE_LIMIT_MS, SWEEP_INTERVAL_MS, type ReconcileDeps } from './reconcile';
-import { countClaimants, findHolders, listClaimants, listUnanswered, type Claimant } from './sweep.store';
+import { countClaimants, listUnanswered } from './sweep.store';
 import { endCall } from './settle';
 
 export interface SweepDeps extends ReconcileDeps {
@@ -30,7 +31,7 @@ const STEPS_A_ROUND = Math.floor(CLAIM_TTL_MS / 4 / SWEEP_INTERVAL_MS);
  * end at once: until then its nodes look emptier than they are.
  */
 export function createCallSweep(deps: SweepDeps): CallSweep {
-  let after: Claimant | undefined;
+  let after: HeldClaim | undefined;
   let slice = LEAST_SLICE;
 
   async function keepClaims(now: Date): Promise<void> {
@@ -38,8 +39,8 @@ export function createCallSweep(deps: SweepDeps): CallSweep {
     let seen = 0;
     let forgotten = 0;
     while (seen < slice || forgotten > 0) {
-      const page = await listClaimants(deps.db, after, PAGE);
-      forgotten += await deps.claims.keepAll(page, now.getTime(), (claims) => findHolders(deps.db, claims));
+      const page = await listClaimants(deps.db, 'calls', after, PAGE);
+      forgotten += await deps.claims.keepAll(page, now.getTime(), (claims) => findHolders(deps.db, 'calls', claims));
       seen += page.length;
       after = page.length < PAGE ? undefined : page.at(-1);
       if (!after) return;

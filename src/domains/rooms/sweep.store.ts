@@ -1,6 +1,5 @@
 /** The SQL of the rooms' sweep: a question for all rooms together, however many there are. */
 import type { Queryable } from '../../infra/db';
-import type { HeldClaim } from '../nodes/claims';
 import type { ParticipantRow } from './participants.store';
 import type { SessionRow } from './sessions.store';
 
@@ -33,34 +32,4 @@ export async function listNeverEntered(db: Queryable, now: Date): Promise<string
     .where('s.open_until', '<', now)
     .whereNotExists(joining)
     .pluck('s.id')) as string[];
-}
-
-/** Node by node, so that a node's claims are kept together. @param after the last of the page before */
-export async function listRoomClaimants(
-  db: Queryable,
-  after: Pick<HeldClaim, 'nodeId' | 'callId'> | undefined,
-  limit: number,
-): Promise<HeldClaim[]> {
-  const query = db('sessions')
-    .whereNot('state', 'ended')
-    .whereNotNull('node_id')
-    .orderBy(['node_id', 'id'])
-    .limit(limit)
-    .select('node_id', 'id', 'units');
-  if (after) void query.whereRaw('(node_id, id) > (?, ?)', [after.nodeId, after.callId]);
-  const rows = (await query) as { node_id: string; id: string; units: string }[];
-  return rows.map((row) => ({ nodeId: row.node_id, callId: row.id, units: Number(row.units) }));
-}
-
-/** Which of these sessions live on the node they hold a claim at. */
-export async function findRoomHolders(
-  db: Queryable,
-  claims: readonly Pick<HeldClaim, 'nodeId' | 'callId'>[],
-): Promise<Set<string>> {
-  const nodeOf = new Map(claims.map((claim) => [claim.callId, claim.nodeId]));
-  const rows = (await db('sessions')
-    .whereIn('id', [...nodeOf.keys()])
-    .whereNot('state', 'ended')
-    .select('id', 'node_id')) as { id: string; node_id: string | null }[];
-  return new Set(rows.filter((row) => row.node_id === nodeOf.get(row.id)).map((row) => row.id));
 }

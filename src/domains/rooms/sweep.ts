@@ -1,16 +1,12 @@
 /** Makes good what no event told of rooms: sessions nobody came to, claims, rooms of dead nodes, people who never arrived. */
+import { findHolders, listClaimants } from '../nodes/claimants.store';
+import type { HeldClaim } from '../nodes/claims';
 import { moveSession, type CompareDeps } from './compare';
 import { sweepLeases } from './leases-sweep';
 import { markLeft } from './participants';
 import { forgetAway } from './participants.store';
 import { endSession } from './sessions';
-import {
-  findRoomHolders,
-  listNeverCame,
-  listNeverEntered,
-  listRoomClaimants,
-  listSessionsOfGoneNodes,
-} from './sweep.store';
+import { listNeverCame, listNeverEntered, listSessionsOfGoneNodes } from './sweep.store';
 
 /** Somebody who was let in and never came. */
 const JOINING_LIMIT_MS = 60_000;
@@ -22,13 +18,13 @@ const SLICE = 10_000;
 
 /** @returns one step, to be called again and again: it takes no longer with many rooms than with a few thousand */
 export function createRoomsSweep(deps: CompareDeps): (now: Date) => Promise<void> {
-  let after: { nodeId: string; callId: string } | undefined;
+  let after: HeldClaim | undefined;
 
   async function keepClaims(now: Date): Promise<void> {
     let forgotten = 0;
     for (let seen = 0; seen < SLICE || forgotten > 0; seen += PAGE) {
-      const page = await listRoomClaimants(deps.db, after, PAGE);
-      forgotten += await deps.claims.keepAll(page, now.getTime(), (claims) => findRoomHolders(deps.db, claims));
+      const page = await listClaimants(deps.db, 'sessions', after, PAGE);
+      forgotten += await deps.claims.keepAll(page, now.getTime(), (claims) => findHolders(deps.db, 'sessions', claims));
       after = page.length < PAGE ? undefined : page.at(-1);
       if (!after) return;
     }

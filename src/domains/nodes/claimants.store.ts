@@ -1,0 +1,38 @@
+/** What must hold a claim by its row in Postgres: a live call and a living session are asked for alike. */
+import type { Queryable } from '../../infra/db';
+import type { HeldClaim } from './claims';
+
+/** Both have id, node_id, units, and a state that ends with `ended`; an index of each holds only the living. */
+export type ClaimantTable = 'calls' | 'sessions';
+
+/** Node by node, so that a node's claims are kept together. @param after the last of the page before */
+export async function listClaimants(
+  db: Queryable,
+  table: ClaimantTable,
+  after: Pick<HeldClaim, 'nodeId' | 'callId'> | undefined,
+  limit: number,
+): Promise<HeldClaim[]> {
+  const query = db(table)
+    .whereNot('state', 'ended')
+    .whereNotNull('node_id')
+    .orderBy(['node_id', 'id'])
+    .limit(limit)
+    .select('node_id', 'id', 'units');
+  if (after) void query.whereRaw('(node_id, id) > (?, ?)', [after.nodeId, after.callId]);
+  const rows = (await query) as { node_id: string; id: string; units: string }[];
+  return rows.map((row) => ({ nodeId: row.node_id, callId: row.id, units: Number(row.units) }));
+}
+
+/** Which of these live on the node they hold a claim at. */
+export async function findHolders(
+  db: Queryable,
+  table: ClaimantTable,
+  claims: readonly Pick<HeldClaim, 'nodeId' | 'callId'>[],
+): Promise<Set<string>> {
+  const nodeOf = new Map(claims.map((claim) => [claim.callId, claim.nodeId]));
+  const rows = (await db(table)
+    .whereIn('id', [...nodeOf.keys()])
+    .whereNot('state', 'ended')
+    .select('id', 'node_id')) as { id: string; node_id: string | null }[];
+  return new Set(rows.filter((row) => row.node_id === nodeOf.get(row.id)).map((row) => row.id));
+}
