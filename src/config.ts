@@ -23,7 +23,6 @@ function isNetwork(text: string): boolean {
 
 const networkList = z
   .string()
-  .default('')
   .transform((text) => text.split(',').map((network) => network.trim()))
   .transform((networks) => networks.filter((network) => network !== ''))
   .refine(
@@ -36,6 +35,8 @@ const schema = z.object({
   HTTP_PORT: port.default(8080),
   /** Where nodes and browsers reach this Switchyard; used in answers, never guessed from a Host header. */
   PUBLIC_URL: z.url().optional(),
+  /** Whose X-Forwarded-For is believed: proxies that end TLS. */
+  TRUSTED_PROXIES: networkList.prefault('127.0.0.0/8,::1'),
   DATABASE_URL: z.url(),
   DATABASE_POOL_SIZE: z.coerce.number().int().min(2).max(200).default(20),
   REDIS_URL: z.url(),
@@ -73,9 +74,9 @@ const schema = z.object({
   PLACEMENT_POLICY: z.enum(['least_loaded', 'zone_first', 'two_choices', 'sticky']).default('least_loaded'),
   CALL_QUEUE_TIMEOUT_MS: ms.default(30000),
   /** From where replicas reach the nodes' Event Sockets, beside the address of the one that answers a node. */
-  CONTROL_NETWORKS: networkList,
+  CONTROL_NETWORKS: networkList.prefault(''),
   /** Where nodes may be, beside the addresses that are known when a node starts: they send each other calls. */
-  NODE_NETWORKS: networkList,
+  NODE_NETWORKS: networkList.prefault(''),
   /** coturn's addresses as browsers reach them, comma-separated: `turn:host:3478?transport=udp`, `turns:…`. */
   TURN_URLS: urlList(/^turns?:[^\s,]+$/, 'turn:host:port'),
   /** coturn's `static-auth-secret`: credentials are made from it, and end with the grant. */
@@ -152,6 +153,7 @@ export interface Config {
   readonly httpHost: string;
   readonly httpPort: number;
   readonly publicUrl: string | undefined;
+  readonly trustedProxies: readonly string[];
   readonly databaseUrl: string;
   readonly databasePoolSize: number;
   readonly redisUrl: string;
@@ -199,6 +201,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     httpHost: e.HTTP_HOST,
     httpPort: e.HTTP_PORT,
     publicUrl: e.PUBLIC_URL,
+    trustedProxies: e.TRUSTED_PROXIES,
     databaseUrl: e.DATABASE_URL,
     databasePoolSize: e.DATABASE_POOL_SIZE,
     redisUrl: e.REDIS_URL,

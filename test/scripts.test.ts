@@ -137,7 +137,7 @@ test('the README lists every setting of config.ts with its default, and no other
   const source = readFileSync(join(root, 'src', 'config.ts'), 'utf8');
   const schema = source.slice(source.indexOf('z.object({'), source.indexOf('export interface Config'));
   const settings = [...schema.matchAll(/^ {2}([A-Z][A-Z_]+): ([\s\S]*?),\n(?= {2}(?:[A-Z/]|$)|\}\))/gm)].map(
-    ([, name, rule]) => [name!, /\.default\(('?)([^)']*)\1\)/.exec(rule!)?.[2] ?? ''],
+    ([, name, rule]) => [name!, /\.(?:default|prefault)\(('?)([^)']*)\1\)/.exec(rule!)?.[2] ?? ''],
   );
   expect(settings.length).toBeGreaterThan(10);
   const table = readme.slice(readme.indexOf('### Settings'), readme.indexOf('###', readme.indexOf('### Settings') + 4));

@@ -30,6 +30,8 @@ export interface AppOptions {
   version: string;
   /** Named as the server in the OpenAPI document; the document's own origin where it is left out. */
   publicUrl?: string;
+  /** Addresses and networks whose X-Forwarded-For is believed; left out: nobody's. */
+  trustedProxies?: readonly string[];
   /** Mounted before everything: xml_curl and CDRs pass no helmet, no log and no JSON reader. */
   nodeEntrances?: (app: Express) => void;
   /** Pages and the like, mounted after the API and before "not found". */
@@ -52,6 +54,7 @@ export function createApp(o: AppOptions): Express {
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('query parser', 'simple');
+  app.set('trust proxy', [...(o.trustedProxies ?? [])]);
   o.nodeEntrances?.(app);
   app.use(nameRequest);
   app.use(measureRequests(o.metrics));

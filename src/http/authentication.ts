@@ -47,7 +47,7 @@ export async function requireCaller(
   const bearer = shownBearer(request.headers.authorization, need === 'grant' ? request.query.access_token : undefined);
   const caller = bearer === undefined ? undefined : await authenticate(bearer);
   if (!caller || bearer === undefined) {
-    spendToken(limits.strangers, request.socket.remoteAddress ?? '', response);
+    spendToken(limits.strangers, request.ip ?? '', response);
     response.set('WWW-Authenticate', 'Bearer realm="switchyard"');
     throw new SwitchyardError('unauthorized');
   }

@@ -1,4 +1,5 @@
 /** Reads what a node says of itself in the query of its one URL: where it is, and what it can carry. */
+import type { IncomingHttpHeaders } from 'node:http';
 import { z } from 'zod';
 import { SwitchyardError } from '../errors';
 import type { NodeAddress } from '../domains/nodes/nodes';
@@ -11,6 +12,8 @@ const schema = z.object({
   sip: port,
   internode: port,
   ws: port,
+  /** FreeSWITCH itself speaks TLS to browsers there. */
+  wss: port.optional(),
   wsUrl: z.url({ protocol: /^wss?$/ }).optional(),
   zone: z
     .string()
@@ -47,7 +50,7 @@ export function readNodeAddress(url: string): NodeAddress | undefined {
     sipPort: q.sip,
     internodePort: q.internode,
     wsPort: q.ws,
-    wsUrl: q.wsUrl ?? null,
+    wsUrl: q.wsUrl ?? (q.wss === undefined ? null : `wss://${q.host}:${q.wss}`),
     zone: q.zone,
     capacityUnits: q.capacity,
   };
@@ -58,4 +61,25 @@ export function readRtpRange(url: string): { rtpFrom: number; rtpTo: number } {
   const range = readQuery(url).rtp ?? '16384-32768';
   const [from, to] = range.split('-').map(Number);
   return { rtpFrom: from ?? 16384, rtpTo: to ?? 32768 };
+}
+
+/** Where browsers reach the node by TLS; undefined where something in front of it does that, or nothing. */
+export function readWssPort(url: string): number | undefined {
+  const parsed = port.safeParse(readQuery(url).wss);
+  return parsed.success ? parsed.data : undefined;
+}
+
+/**
+ * The scheme and host by which a node came, for the address of its call records: behind a proxy that ends TLS it is
+ * what the proxy says. Who could say it wrongly is the node, of its own records.
+ */
+export function readNodeBase(headers: IncomingHttpHeaders, publicUrl?: string): string {
+  const host = headers.host ?? 'localhost';
+  const said = String(headers['x-forwarded-proto'] ?? '')
+    .split(',')[0]!
+    .trim();
+  const known = publicUrl === undefined ? undefined : new URL(publicUrl);
+  const scheme =
+    said === 'https' || said === 'http' ? said : known?.host === host ? known.protocol.slice(0, -1) : 'http';
+  return `${scheme}://${host}`;
 }

@@ -22,12 +22,14 @@ import { looksLikeCanary } from '../domains/nodes/canary-name';
 import { admitNode, type NodeDeps } from '../domains/nodes/nodes';
 import { listHosts, type NodeRow } from '../domains/nodes/nodes.store';
 import type { Directory, DirectoryUser } from '../domains/users/directory';
-import { readNodeAddress, readRtpRange } from './node.address';
+import { readNodeAddress, readNodeBase, readRtpRange, readWssPort } from './node.address';
 import { readNodeForm } from './node.form';
 import { SwitchyardError } from '../errors';
 
 export interface EntranceDeps extends DialplanDeps, Pick<NodeDeps, 'joinToken'> {
   heartbeatSeconds: number;
+  /** Its scheme is the one by which nodes come to its host, where their proxy does not say it. */
+  publicUrl?: string;
   /** From where the Event Socket is let in, beside the loopback and the replica that answers. */
   controlNetworks?: readonly string[];
   /** From where calls of other nodes are let in, beside the nodes that are known now. */
@@ -265,7 +267,6 @@ async function answerConfiguration(
     return undefined;
   }
   const credentials = readCredentials(request.headers.authorization)!;
-  const base = `http://${request.headers.host ?? 'localhost'}`;
   const hosts = room ? [] : await listHosts(deps.db); // a room is answered also while the database is away
   const local = request.socket.localAddress?.replace(/^::ffff:/, '');
   const settings = {
@@ -276,10 +277,10 @@ async function answerConfiguration(
     sipPort: node.sip_port,
     internodePort: node.internode_port,
     wsPort: node.ws_port,
+    wssPort: readWssPort(request.url ?? ''),
     ...readRtpRange(request.url ?? ''),
     heartbeatSeconds: deps.heartbeatSeconds,
-    xmlUrl: `${base}${request.url}`,
-    cdrUrl: `${base}/freeswitch/cdr`,
+    cdrUrl: `${readNodeBase(request.headers, deps.publicUrl)}/freeswitch/cdr`,
     cdrCredentials: `${credentials.name}:${credentials.password}`,
     poolHosts: [...new Set([...hosts, ...(deps.nodeNetworks ?? [])])],
     controlHosts: [...(local ? [local] : []), ...(deps.controlNetworks ?? [])],

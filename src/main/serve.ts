@@ -95,6 +95,7 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     logger,
     version: '0.2.0',
     publicUrl: config.publicUrl,
+    trustedProxies: config.trustedProxies,
   });
   const entrance = createNodeEntrance({
     ...settle,
@@ -106,6 +107,7 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     logins: grants.loginsBeside(directory),
     joinToken: config.nodeJoinToken,
     heartbeatSeconds: config.heartbeatSeconds,
+    publicUrl: config.publicUrl,
     controlNetworks: config.controlNetworks,
     nodeNetworks: config.nodeNetworks,
     countXmlAnswer: metrics.countXmlAnswer,

@@ -60,7 +60,6 @@ export async function openAnswerer(nodeName: string, password: string, ports: No
     rtpFrom: ports.rtpFrom,
     rtpTo: ports.rtpTo,
     heartbeatSeconds: 1,
-    xmlUrl: `${base}/xml`,
     cdrUrl: `${base}/cdr`,
     cdrCredentials: `${nodeName}:${password}`,
     poolHosts: seen.poolHosts,

@@ -61,7 +61,6 @@ export async function startXmlServer(name: string): Promise<XmlServer> {
       rtpFrom: 26000,
       rtpTo: 26200,
       heartbeatSeconds: 1,
-      xmlUrl: `${url}/xml`,
       cdrUrl: `${url}/cdr?leg=any&x=1`,
       cdrCredentials: `${name}:cdr-secret`,
       poolHosts: ['127.0.0.1'],

@@ -75,6 +75,7 @@ export async function openYard(
     httpHost: '127.0.0.1',
     httpPort: 0,
     publicUrl: undefined,
+    trustedProxies: [],
     databaseUrl: stores.databaseUrl,
     databasePoolSize: 10,
     redisUrl: stores.redisUrl,

@@ -90,7 +90,6 @@ describeWithRealNode('recordings of a real node', (binary) => {
       rtpFrom: 29_500,
       rtpTo: 29_700,
       heartbeatSeconds: 5,
-      xmlUrl: `${base}/freeswitch/xml`,
       cdrUrl: `${base}/cdr`,
       cdrCredentials: 'a:b',
       poolHosts: ['127.0.0.1'],

@@ -19,7 +19,6 @@ const node: NodeSettings = {
   rtpFrom: 16384,
   rtpTo: 16999,
   heartbeatSeconds: 2,
-  xmlUrl: 'http://10.0.0.9/freeswitch/xml?a=1&b=2',
   cdrUrl: 'http://10.0.0.9/freeswitch/cdr?a=1&b=2',
   cdrCredentials: 'n1:secret',
   poolHosts: ['10.0.0.1', '10.0.0.2', '10.0.0.2', 'not-an-address'],
@@ -30,7 +29,8 @@ const value = (root: Element, name: string): unknown =>
 
 it('answers each name with a document of that name, and nothing else', () => {
   for (const name of CONFIGURATION_NAMES) {
-    expectInert(configurationXml(name, node)!);
+    // The one variable of the node that an answer names: whose certificates it believes, freeswitch/freeswitch.xml.
+    expectInert(configurationXml(name, node)!.replace('$${switchyard_ca_file}', ''));
     expect(findAll(conf(name), 'configuration')[0]?.attributes?.name).toBe(name);
   }
   for (const name of ['verto.conf', 'toString', '__proto__', '']) expect(configurationXml(name, node)).toBeUndefined();
@@ -60,6 +60,20 @@ it('asks phones for a password, and forces no domain', () => {
   expect(findAll(internal!, 'param').filter((p) => p.attributes?.name === 'apply-candidate-acl')).toHaveLength(3);
   expect(value(internode!, 'apply-inbound-acl')).toBe('pool');
   expect(value(internode!, 'context')).toBe('internode');
+});
+
+it('opens a door for browsers of https pages where the node has one', () => {
+  expect(value(conf('sofia.conf'), 'wss-binding')).toBeUndefined();
+  expect(value(conf('sofia.conf', { ...node, wssPort: 7443 }), 'wss-binding')).toBe('10.0.0.1:7443');
+});
+
+it('lets call records go only to whom a certificate proves', () => {
+  const cdr = conf('json_cdr.conf');
+  expect(['enable-cacert-check', 'enable-ssl-verifyhost', 'ssl-cacert-file'].map((name) => value(cdr, name))).toEqual([
+    'true',
+    'true',
+    '$${switchyard_ca_file}',
+  ]);
 });
 
 describe('layouts', () => {

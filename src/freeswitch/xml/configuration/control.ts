@@ -39,6 +39,10 @@ export function jsonCdrConf(node: NodeSettings): Element[] {
       url: node.cdrUrl,
       cred: node.cdrCredentials,
       'auth-scheme': 'basic',
+      // As in freeswitch/autoload_configs/xml_curl.conf.xml: without them any certificate is believed.
+      'enable-cacert-check': true,
+      'enable-ssl-verifyhost': true,
+      'ssl-cacert-file': '$${switchyard_ca_file}',
       retries: 3,
       delay: 2,
       timeout: 10,

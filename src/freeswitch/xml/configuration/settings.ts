@@ -8,10 +8,11 @@ export interface NodeSettings {
   sipPort: number;
   internodePort: number;
   wsPort: number;
+  /** For browsers of https pages, with the certificate `wss.pem` in the node's folder of certificates. */
+  wssPort?: number;
   rtpFrom: number;
   rtpTo: number;
   heartbeatSeconds: number;
-  xmlUrl: string;
   cdrUrl: string;
   /** `user:password` for the CDR entrance. */
   cdrCredentials: string;

@@ -64,6 +64,7 @@ function internal(node: NodeSettings): Settings {
     context: 'users',
     'sip-port': node.sipPort,
     'ws-binding': `${node.host}:${node.wsPort}`,
+    ...(node.wssPort === undefined ? {} : { 'wss-binding': `${node.host}:${node.wssPort}` }),
     'auth-calls': true,
     'auth-subscriptions': true,
     'auth-messages': true,

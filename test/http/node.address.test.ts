@@ -1,0 +1,37 @@
+/** Holds what a node's one URL and its proxy say of it to what is made of that. */
+import { readNodeAddress, readNodeBase, readWssPort } from '../../src/http/node.address';
+
+const url = (more = ''): string => `/freeswitch/xml?host=10.0.0.1&esl=8021&sip=5060&internode=5080&ws=5066${more}`;
+
+test('browsers are sent to the door with a certificate where the node has one, or to the address it names', () => {
+  expect(readNodeAddress(url())).toMatchObject({ wsPort: 5066, wsUrl: null });
+  expect(readNodeAddress(url('&wss=7443'))).toMatchObject({ wsPort: 5066, wsUrl: 'wss://10.0.0.1:7443' });
+  const named = url(`&wss=7443&wsUrl=${encodeURIComponent('wss://n1.example.org:7443')}`);
+  expect(readNodeAddress(named)).toMatchObject({ wsUrl: 'wss://n1.example.org:7443' });
+  expect([readWssPort(url()), readWssPort(url('&wss=')), readWssPort(url('&wss=7443'))]).toEqual([
+    undefined,
+    undefined,
+    7443,
+  ]);
+});
+
+test('a door with a certificate that is no port is told to the node by name', () => {
+  expect(() => readNodeAddress(url('&wss=70000'))).toThrow("The node's URL: wss");
+  expect(readWssPort(url('&wss=70000'))).toBeUndefined();
+});
+
+test.each([
+  ['no proxy', {}, undefined, 'http://sy.test:8080'],
+  ['a proxy that ends TLS', { 'x-forwarded-proto': 'https' }, undefined, 'https://sy.test:8080'],
+  [
+    'two proxies, of which the outer one ends TLS',
+    { 'x-forwarded-proto': 'https, http' },
+    undefined,
+    'https://sy.test:8080',
+  ],
+  ['a proxy that says nonsense', { 'x-forwarded-proto': 'file' }, undefined, 'http://sy.test:8080'],
+  ['a proxy that says nothing, under the public name', {}, 'https://sy.test:8080/', 'https://sy.test:8080'],
+  ['a way of its own, beside the public name', {}, 'https://www.test', 'http://sy.test:8080'],
+])('call records are sent where the questions go: %s', (_what, headers, publicUrl, base) => {
+  expect(readNodeBase({ host: 'sy.test:8080', ...headers }, publicUrl)).toBe(base);
+});
