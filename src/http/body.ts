@@ -69,9 +69,15 @@ function tooLarge(limits: BodyLimits): SwitchyardError {
 function discard(request: Request): void {
   request.removeAllListeners('data');
   request.resume();
+  const { socket } = request;
   const timer = setTimeout(() => request.destroy(), DISCARD_MS);
-  const done = () => clearTimeout(timer);
+  const done = () => {
+    clearTimeout(timer);
+    socket.off('close', done);
+  };
+  // Once it is answered, node:http no longer tells a request that its connection is gone: the socket does.
   request.once('end', done).once('close', done);
+  socket.once('close', done);
 }
 
 function collect(request: Request, response: Response, limits: BodyLimits): Promise<Buffer> {

@@ -176,6 +176,21 @@ describe('The rest of the manners', () => {
     expect(answers[4]!.body.code).toBe('rate_limited');
   });
 
+  test('who guesses keys behind a trusted proxy uses up their own tries, and nobody believes a proxy that is not named', async () => {
+    const guess = (at: House, who: string) =>
+      at.call('GET', '/v1/domains', undefined, { authorization: 'Bearer sk_wrong', 'x-forwarded-for': who });
+    for (const [trustedProxies, statusOfOther] of [
+      [['127.0.0.0/8', '::1'], 401],
+      [[], 429],
+    ] as const) {
+      const behind = await openHouse(stores, { trustedProxies, now: () => 0 });
+      for (let i = 0; i < 50; i += 1) expect((await guess(behind, '192.0.2.1')).status).toBe(401);
+      expect((await guess(behind, '192.0.2.1')).status).toBe(429);
+      expect((await guess(behind, '192.0.2.2')).status).toBe(statusOfOther);
+      await behind.close();
+    }
+  });
+
   test('health, readiness and metrics need no key', async () => {
     const open = { authorization: '' };
     expect((await house.call('GET', '/healthz', undefined, open)).body).toEqual({ status: 'ok' });
