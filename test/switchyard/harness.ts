@@ -1,5 +1,5 @@
 /** A whole Switchyard for a test file: real stores, the house as it starts for users, simulated nodes, and a client. */
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,12 +34,23 @@ export interface Node extends SimulatedNode {
   readonly password: string;
 }
 
+type Asking = Pick<Node, 'name' | 'password' | 'xmlUrl'>;
+interface NodeAnswer {
+  status: number;
+  text: string;
+}
+
 export interface Yard {
   url: string;
   config: Config;
   /** What was logged, by all replicas. */
   lines: string[];
+  /** Asks again where a store is out of reach for a moment, as a client is told to: a busy machine is slow to open connections. */
   api(method: string, path: string, body?: unknown, url?: string): Promise<Answer>;
+  /** Asks once, for those who mean to be told that a store is away. */
+  apiOnce(method: string, path: string, body?: unknown, url?: string): Promise<Answer>;
+  /** Its answer's body. @throws Error where the status is another */
+  must(status: number, method: string, path: string, body?: unknown): Promise<Answer['body']>;
   /** Roomy by itself: what earlier tests still hold does not outweigh where a phone is registered. */
   addNode(name: string, o?: { capacity?: number; zone?: string; webSocket?: boolean }): Promise<Node>;
   addUser(username: string, o?: { displayName?: string; domain?: string }): Promise<string>;
@@ -48,16 +59,16 @@ export interface Yard {
   call(from: string, to: string, extra?: Record<string, unknown>): Promise<PresentedCall>;
   readCall(id: string): Promise<PresentedCall>;
   callIs(id: string, state: string, timeoutMs?: number): Promise<PresentedCall>;
+  /** Asked for until the node was told: its link may be down for a moment. */
+  hangUp(id: string, url?: string): Promise<void>;
   eventsOf(callId: string): Promise<string[]>;
   nodeIs(node: Node, state: string, timeoutMs?: number): Promise<void>;
   /** Another Switchyard on the same stores. */
   addReplica(o?: Partial<Config>): Promise<RunningSwitchyard>;
-  /** Asks as a node does. */
-  askXml(
-    node: Pick<Node, 'name' | 'password' | 'xmlUrl'>,
-    form: Record<string, string>,
-  ): Promise<{ status: number; text: string }>;
-  sendCdr(node: Node, body: string, type?: string): Promise<{ status: number; text: string }>;
+  /** Asks as a node does, and again where the store is out of reach for a moment. */
+  askXml(node: Asking, form: Record<string, string>): Promise<NodeAnswer>;
+  askXmlOnce(node: Asking, form: Record<string, string>): Promise<NodeAnswer>;
+  sendCdr(node: Node, body: string, type?: string): Promise<NodeAnswer>;
   close(): Promise<void>;
 }
 
@@ -114,13 +125,12 @@ export async function openYard(
   const replicas = [first];
   const nodes: Node[] = [];
 
-  async function api(method: string, path: string, body?: unknown, url = first.url, key = ''): Promise<Answer> {
+  async function apiOnce(method: string, path: string, body?: unknown, url = first.url): Promise<Answer> {
     const response = await fetch(`${url}${path}`, {
       method,
       headers: {
         authorization: `Bearer ${ADMIN_KEY}`,
         ...(body ? { 'content-type': 'application/json' } : {}),
-        ...(key ? { 'idempotency-key': key } : {}),
       },
       body: body ? JSON.stringify(body) : undefined,
       signal: AbortSignal.timeout(60_000),
@@ -128,21 +138,36 @@ export async function openYard(
     const text = await response.text();
     return { status: response.status, body: text ? JSON.parse(text) : undefined };
   }
-  async function must(status: number, method: string, path: string, body?: unknown) {
-    // While a busy machine still opens its connections a store may be out of reach: "try again in a few seconds".
-    const key = method === 'POST' ? randomUUID() : '';
-    const answer = await until(`${method} ${path} is answered`, async () => {
-      const said = await api(method, path, body, first.url, key);
-      return said.status === 503 ? undefined : said;
+  const api: Yard['api'] = (method, path, body, url) =>
+    until(`${method} ${path} is answered`, async () => {
+      const said = await apiOnce(method, path, body, url);
+      // Nothing was changed by it, so it can be asked again.
+      return said.body?.code === 'unavailable' ? undefined : said;
     });
+  const must: Yard['must'] = async (status, method, path, body) => {
+    const answer = await api(method, path, body);
     if (answer.status !== status) throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
     return answer.body;
-  }
+  };
   const post = async (url: string, who: { name: string; password: string }, body: string, type: string) => {
     const authorization = `Basic ${Buffer.from(`${who.name}:${who.password}`).toString('base64')}`;
     const headers = { authorization, 'content-type': type };
     const response = await fetch(url, { method: 'POST', headers, body, signal: AbortSignal.timeout(60_000) });
     return { status: response.status, text: await response.text() };
+  };
+  const askXmlOnce: Yard['askXmlOnce'] = (node, form) =>
+    post(node.xmlUrl, node, new URLSearchParams(form).toString(), 'application/x-www-form-urlencoded');
+
+  /** A node that is not answered in time lets nobody in: the phone then tries again, as phones do. */
+  const register = (node: Node, username: string, behaviour: PhoneBehaviour): Promise<SimulatedPhone> => {
+    let refusal = '';
+    return until(
+      () => `${username} registers: ${refusal}`,
+      () =>
+        node
+          .registerPhone({ username, domain: DOMAIN, password: passwordOf(username), behaviour })
+          .catch((error: unknown) => void (refusal = String(error))),
+    );
   };
 
   const domainIsThere = async (): Promise<boolean> =>
@@ -156,6 +181,8 @@ export async function openYard(
     config,
     lines,
     api,
+    apiOnce,
+    must,
     async addNode(name, { capacity = 1000, zone = '', webSocket = false } = {}) {
       const port = await findFreePort();
       const ws = webSocket ? await findFreePort() : port;
@@ -168,6 +195,7 @@ export async function openYard(
         password,
         heartbeatMs: 2000,
         questionTimeoutMs: 30_000,
+        bootTimeoutMs: 60_000,
         logger,
       });
       const row = (await must(200, 'GET', '/v1/nodes')).items.find((n: { name: string }) => n.name === name);
@@ -188,7 +216,7 @@ export async function openYard(
       const known = (await must(200, 'GET', `/v1/users?username=${username}&domain=${DOMAIN}`)).items;
       if (known.length === 0) await yard.addUser(username);
       const before = known[0]?.registrations.length ?? 0;
-      const phone = await node.registerPhone({ username, domain: DOMAIN, password: passwordOf(username), behaviour });
+      const phone = await register(node, username, behaviour);
       await until(`${username} is registered`, async () => {
         const [user] = (await must(200, 'GET', `/v1/users?username=${username}&domain=${DOMAIN}`)).items;
         return user.registrations.length > before;
@@ -209,6 +237,13 @@ export async function openYard(
         timeoutMs,
       );
     },
+    async hangUp(id, url) {
+      await until(`${id} is hung up`, async () => {
+        const { status, body } = await api('POST', `/v1/calls/${id}/hangup`, undefined, url);
+        if (![200, 503, 504].includes(status)) throw new Error(`hangup: ${status} ${JSON.stringify(body)}`);
+        return status === 200;
+      });
+    },
     async eventsOf(callId) {
       const domain = encodeURIComponent(DOMAIN);
       const { items } = await must(200, 'GET', `/v1/events?format=json&limit=1000&domain=${domain}&callId=${callId}`);
@@ -226,7 +261,11 @@ export async function openYard(
       return replica;
     },
     askXml: (node, form) =>
-      post(node.xmlUrl, node, new URLSearchParams(form).toString(), 'application/x-www-form-urlencoded'),
+      until('a node is answered', async () => {
+        const said = await askXmlOnce(node, form);
+        return said.status === 503 ? undefined : said;
+      }),
+    askXmlOnce,
     sendCdr: (node, body, type = 'application/json') => post(`${first.url}/freeswitch/cdr`, node, body, type),
     async close() {
       await Promise.all(nodes.map((node) => node.kill()));

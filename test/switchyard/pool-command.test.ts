@@ -22,8 +22,8 @@ const stores = useStores();
 beforeAll(async () => {
   stateDir = mkdtempSync(join(tmpdir(), 'switchyard-pool-'));
   yard = await openYard(stores);
-  await yard.addNode('base-1');
-  await yard.addNode('base-2');
+  await yard.addNode('base-1', { capacity: 100 });
+  await yard.addNode('base-2', { capacity: 100 });
 });
 
 interface Run {
@@ -111,7 +111,7 @@ test('status is a table that a person reads, and JSON that a program reads', asy
   const { out, code } = await pool(['status']);
   expect(code).toBe(0);
   expect(out).toMatch(/^NODE +STATE +ZONE +CALLS +ROOMS +PHONES +UNITS +IDLE CPU/);
-  expect(out).toMatch(/^base-1 +serving +– +0 +0 +0 +0\/100 +95 % +0\/1000 +\d s +1\.10\.12/m);
+  expect(out).toMatch(/^base-1 +serving +– +0 +0 +0 +0\/100 +95 % +0\/1000 +\d+ s +1\.10\.12/m);
   expect(out).toMatch(/^Policy least_loaded\. Take away base-2: 0 % of 200 units are claimed/m);
   expect((await status()).nodes.map((n) => n.state)).toEqual(['serving', 'serving']);
 });

@@ -10,7 +10,7 @@ let one: Node;
 beforeAll(async () => {
   yard = await openYard(stores, { placementPolicy: 'zone_first' });
   one = await yard.addNode('one', { zone: 'east', capacity: 10 });
-  await yard.addNode('two', { zone: 'west' });
+  await yard.addNode('two', { zone: 'west', capacity: 100 });
   await yard.addPhone(one, 'ann', { answerAfterMs: 20 });
   await yard.addPhone(one, 'bob', { answerAfterMs: 20 });
 });
