@@ -221,7 +221,7 @@ async function waitUntilAnswering(url: string, child: Child): Promise<void> {
 
 /** Makes the database where there is none; true where it was made now. */
 export async function ensureDatabase(adminUrl: string, name: string): Promise<boolean> {
-  const client = new Client({ connectionString: adminUrl, connectionTimeoutMillis: 5000 });
+  const client = new Client({ connectionString: adminUrl, connectionTimeoutMillis: START_TIMEOUT_MS });
   await client.connect();
   try {
     const { rowCount } = await client.query('select 1 from pg_database where datname = $1', [name]);

@@ -2,8 +2,11 @@
 import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { Client } from 'pg';
-import { createDb, type Db } from '../src/infra/db';
+import { createDb, type Db, type DbPatience } from '../src/infra/db';
 import { migrateDb } from '../src/infra/migrate';
+
+/** A database is away for a test where it says so, and not because the machine is busy. */
+export const PATIENCE: DbPatience = { connectMs: 60_000, statementMs: 60_000, idleInTransactionMs: 60_000 };
 
 export interface TestStores {
   /** A fresh database with all tables. */
@@ -27,7 +30,7 @@ export function useStores(): TestStores {
     const url = new URL(mustHave('DATABASE_URL'));
     url.pathname = `/${name}`;
     databaseUrl = url.toString();
-    db = createDb(databaseUrl, 10);
+    db = createDb(databaseUrl, 10, PATIENCE);
     await migrateDb(db);
   });
 

@@ -11,37 +11,57 @@ export type Queryable = Knex | Knex.Transaction;
 const ignore = (): void => undefined;
 const CONNECT_TIMEOUT_MS = 2000;
 const STATEMENT_TIMEOUT_MS = 10_000;
+/** A node waits for its answer: what is not known by then is answered from memory. */
+const LOOKUP_TIMEOUT_MS = 3000;
 /**
  * A replica that stands still in the middle of a transaction (its machine is paused) holds the head of the log, and with
  * it every other replica, until Postgres ends that transaction. None of ours waits for anything but the database.
  */
 const IDLE_IN_TRANSACTION_MS = 3000;
 
-export function createDb(databaseUrl: string, poolSize: number): Db {
+/** When a database counts as away, in milliseconds. */
+export interface DbPatience {
+  connectMs: number;
+  statementMs: number;
+  idleInTransactionMs: number;
+}
+
+const PATIENCE: DbPatience = {
+  connectMs: CONNECT_TIMEOUT_MS,
+  statementMs: STATEMENT_TIMEOUT_MS,
+  idleInTransactionMs: IDLE_IN_TRANSACTION_MS,
+};
+
+/** @param patience longer where nobody is to be told "away" for a machine that is only slow: tests */
+export function createDb(databaseUrl: string, poolSize: number, patience: DbPatience = PATIENCE): Db {
   return knex({
     client: 'pg',
     connection: {
       connectionString: databaseUrl,
-      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-      statement_timeout: STATEMENT_TIMEOUT_MS,
-      query_timeout: STATEMENT_TIMEOUT_MS + 1000,
-      idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
+      connectionTimeoutMillis: patience.connectMs,
+      statement_timeout: patience.statementMs,
+      query_timeout: patience.statementMs + 1000,
+      idle_in_transaction_session_timeout: patience.idleInTransactionMs,
       keepAlive: true,
     },
-    pool: { min: 0, max: poolSize, acquireTimeoutMillis: CONNECT_TIMEOUT_MS + 1000, idleTimeoutMillis: 30_000 },
-    acquireConnectionTimeout: CONNECT_TIMEOUT_MS + 1000,
+    pool: { min: 0, max: poolSize, acquireTimeoutMillis: patience.connectMs + 1000, idleTimeoutMillis: 30_000 },
+    acquireConnectionTimeout: patience.connectMs + 1000,
     // Its own way of saying things is bare lines on the console; whoever asked gets the fault and says it.
     log: { warn: ignore, error: ignore, deprecate: ignore, debug: ignore },
   });
 }
 
 /** A pool of plain pg connections: a named prepared statement answers 1.7 times as many look-ups as knex's builder. */
-export function createLookupPool(databaseUrl: string, size: number): Pool {
+export function createLookupPool(
+  databaseUrl: string,
+  size: number,
+  patience: Pick<DbPatience, 'connectMs' | 'statementMs'> = { ...PATIENCE, statementMs: LOOKUP_TIMEOUT_MS },
+): Pool {
   const pool = new Pool({
     connectionString: databaseUrl,
     max: size,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    query_timeout: 3000,
+    connectionTimeoutMillis: patience.connectMs,
+    query_timeout: patience.statementMs,
     keepAlive: true,
   });
   pool.on('error', () => undefined); // an idle connection that broke is replaced at its next use

@@ -17,7 +17,7 @@ import { createDb, type Db } from '../../src/infra/db';
 import { createLogger } from '../../src/infra/logger';
 import { createBlockingRedis, createRedis } from '../../src/infra/redis';
 import type { Route } from '../../src/infra/route';
-import type { TestStores } from '../stores';
+import { PATIENCE, type TestStores } from '../stores';
 
 export const ADMIN_KEY = 'sk_test_admin_key_of_the_house';
 
@@ -54,7 +54,7 @@ export async function openHouse(
 ): Promise<House> {
   const lines: string[] = [];
   const logger = createLogger('debug', { write: (line: string) => void lines.push(line) });
-  const db = createDb(stores.databaseUrl, 30);
+  const db = createDb(stores.databaseUrl, 30, PATIENCE);
   const redis = createRedis(stores.redisUrl, logger);
   await redis.connect().catch(() => undefined);
   const subscriber = createBlockingRedis(stores.redisUrl, logger);

@@ -3,7 +3,7 @@ import type { Pool } from 'pg';
 import { createDirectory } from '../../../src/domains/users/directory';
 import { createLookupPool } from '../../../src/infra/db';
 import { createId } from '../../../src/infra/ids';
-import { useStores } from '../../stores';
+import { PATIENCE, useStores } from '../../stores';
 import { until } from '../../until';
 
 const stores = useStores();
@@ -31,7 +31,7 @@ const away = () => Object.assign(new Error('away'), { code: 'ECONNREFUSED' });
 const rename = (name: string) => stores.db('users').where({ username: '1001' }).update({ display_name: name });
 
 beforeAll(async () => {
-  pool = createLookupPool(stores.databaseUrl, 3);
+  pool = createLookupPool(stores.databaseUrl, 3, PATIENCE);
   const [a, b] = [createId(), createId()];
   await stores.db('domains').insert([
     { id: a, name: 'a.test' },
