@@ -7,6 +7,8 @@ import { ADMIN_KEY, openHouse, type House } from './house';
 
 const stores = useStores();
 let house: House;
+/** Gives a client little time. */
+let hurried: House;
 
 beforeAll(async () => {
   const fails = defineRoute({
@@ -18,18 +20,25 @@ beforeAll(async () => {
     answers: { 200: z.object({}) },
     handle: () => Promise.reject(new Error('the password is hunter2')),
   });
-  house = await openHouse(stores, { extra: [fails], bodyLimits: { maxBytes: 100_000, deadlineMs: 2000 } });
+  house = await openHouse(stores, { extra: [fails], bodyLimits: { maxBytes: 100_000, deadlineMs: 60_000 } });
+  hurried = await openHouse(stores, {
+    bodyLimits: { maxBytes: 100_000, deadlineMs: 2000 },
+    serverLimits: { headersMs: 1000, requestMs: 5000, checkMs: 100 },
+  });
 });
-afterAll(() => house.close());
+afterAll(async () => {
+  await house.close();
+  await hurried.close();
+});
 
 /** Guards against a server that says nothing and never closes. */
 const HANGS_MS = 60_000;
 
 /** Writes raw bytes and reads until a code is told or the server closes. */
-function raw(parts: string[]): Promise<string> {
+function raw(parts: string[], at = house): Promise<string> {
   return new Promise((resolve) => {
     let said = '';
-    const socket = connect(house.port, '127.0.0.1', () => parts.forEach((part) => socket.write(part)));
+    const socket = connect(at.port, '127.0.0.1', () => parts.forEach((part) => socket.write(part)));
     const done = () => {
       clearTimeout(timer);
       socket.destroy();
@@ -115,13 +124,13 @@ describe('A slow client', () => {
   const head = `POST /v1/domains HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${ADMIN_KEY}\r\nContent-Type: application/json\r\n`;
 
   test('that stops within its body gets 408 with a code, and nothing is made', async () => {
-    const said = await raw([`${head}Content-Length: 30\r\n\r\n{"name":"slow`]);
+    const said = await raw([`${head}Content-Length: 30\r\n\r\n{"name":"slow`], hurried);
     expect(said).toMatch(/^HTTP\/1.1 408 /);
     expect(said).toMatch('"code":"request_timeout"');
   });
 
   test('that stops within its headers gets 408 with a code', async () => {
-    const said = await raw(['GET /v1/domains HTTP/1.1\r\nHost: x\r\n']);
+    const said = await raw(['GET /v1/domains HTTP/1.1\r\nHost: x\r\n'], hurried);
     expect(said).toMatch(/^HTTP\/1.1 408 /);
     expect(said).toMatch('"code":"request_timeout"');
   });

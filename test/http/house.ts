@@ -11,7 +11,7 @@ import { createEventHub } from '../../src/domains/events/hub';
 import { usersRoutes } from '../../src/domains/users/users.routes';
 import { createApp, type AppOptions } from '../../src/http/app';
 import { createIdempotencyStore } from '../../src/http/idempotency.store';
-import { createHttpServer } from '../../src/http/server';
+import { createHttpServer, type ServerLimits } from '../../src/http/server';
 import { attachEventSockets } from '../../src/http/upgrade';
 import { createDb, type Db } from '../../src/infra/db';
 import { createLogger } from '../../src/infra/logger';
@@ -20,6 +20,8 @@ import type { Route } from '../../src/infra/route';
 import { PATIENCE, type TestStores } from '../stores';
 
 export const ADMIN_KEY = 'sk_test_admin_key_of_the_house';
+
+const PATIENT: ServerLimits = { headersMs: 60_000, requestMs: 60_000, checkMs: 1000 };
 
 export interface House {
   url: string;
@@ -50,6 +52,8 @@ export async function openHouse(
     pollMs?: number;
     /** By which keys expire, and are asked for anew. */
     keyClock?: () => number;
+    /** How long a client may take; long where a test says nothing: each of ours is quick but for the machine it runs on. */
+    serverLimits?: ServerLimits;
   } = {},
 ): Promise<House> {
   const lines: string[] = [];
@@ -91,10 +95,11 @@ export async function openHouse(
     logger,
     version: '0.0.0',
     checkAnswers: true,
+    bodyLimits: { maxBytes: 100_000, deadlineMs: PATIENT.requestMs },
     ...o,
   });
   await ensureBootstrapKey(db, ADMIN_KEY).catch(() => undefined);
-  const server = createHttpServer(app, { headersMs: 1000, requestMs: 5000, checkMs: 100 });
+  const server = createHttpServer(app, o.serverLimits ?? PATIENT);
   const sockets = attachEventSockets(server, { events: entrance, authenticate: ring.authenticate, logger });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
