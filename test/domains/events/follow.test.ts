@@ -126,11 +126,18 @@ test('An event reader that was away for 1,000 events gets each once, in order, w
 test('A transaction that began first and commits last takes the later number: nothing is skipped', async () => {
   const domain = await makeDomain();
   const stream = await listen(house, `/v1/events?domain=${domain.name}`);
+  let begun = (): void => undefined;
+  const hasBegun = new Promise<void>((resolve) => (begun = resolve));
+  let goOn = (): void => undefined;
+  const mayGoOn = new Promise<void>((resolve) => (goOn = resolve));
   const slow = house.events.record(async (trx, emit) => {
     emit({ stream: domain.id, type: 'test.slow', data: {} });
-    await trx.raw('select pg_sleep(0.3)');
+    await trx.raw('select 1');
+    begun();
+    await mayGoOn;
   });
-  await write(other, domain.id, 'test.fast');
+  await hasBegun;
+  await write(other, domain.id, 'test.fast').finally(goOn);
   await slow;
   await stream.until((told) => told.length === 2);
   await stream.close();
