@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { parseEvent } from '../scripts/api-client';
 import { startChild } from '../scripts/child';
 import { planNodes, portsOf, xmlUrlOf } from '../scripts/media-nodes';
-import { isPortFree } from '../scripts/ports';
+import { findFreePort, isPortFree } from '../scripts/ports';
 import { StartFault } from '../scripts/project';
 import { holdStateDir, keepSecrets } from '../scripts/run-state';
 import { count } from '../scripts/run-tests';
@@ -31,8 +31,8 @@ describe('options', () => {
 describe('ports', () => {
   test('a taken port is seen', async () => {
     const server = createServer();
-    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-    const { port } = server.address() as { port: number };
+    const port = await findFreePort(); // one that nobody is given when it is free again
+    await new Promise<void>((done) => server.listen(port, '127.0.0.1', done));
     expect(await isPortFree(port)).toBe(false);
     await new Promise((done) => server.close(done));
     expect(await isPortFree(port)).toBe(true);

@@ -1,4 +1,5 @@
 /** The connection against a node that misbehaves in every way that was seen or can be imagined. */
+import { findFreePort } from '../../../scripts/ports';
 import { originateCall, showChannels, version, type NodeConnection, type NodeEvent } from '../../../src/freeswitch/esl';
 import { apiFrame, commandReply, eventFrame, ScriptedNode, until } from './scripted-node';
 
@@ -32,6 +33,8 @@ describe('connecting', () => {
   });
 
   it('names a closed port', async () => {
+    await node.close();
+    node = await new ScriptedNode().listen(await findFreePort()); // one that nobody is given when it is closed
     await node.close();
     await expect(node.connect()).rejects.toMatchObject({ kind: 'refused', code: 'node_unreachable' });
     node = await new ScriptedNode().listen();
