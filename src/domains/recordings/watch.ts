@@ -60,11 +60,16 @@ async function watchNode(deps: RecordingDeps, ask: Ask, parts: readonly PartRow[
   }
 }
 
+/** As it is now: a node that takes long to answer is asked by the next look as well, and what changed is said once. */
+const isStalled = (parts: readonly PartRow[], part: PartRow): boolean =>
+  parts.find(({ id }) => id === part.id)?.stalled === true;
+
 async function noteGrowth(deps: RecordingDeps, part: PartRow, bytes: number, again: boolean): Promise<void> {
   const at = new Date(deps.now());
   const change = { seen_bytes: String(bytes), grown_at: at, stalled: false };
   if (!again) return void (await updatePart(deps.db, part.id, ['recording'], change));
-  await changeRecording(deps, part.recording_id, async ({ trx, emit, recording }) => {
+  await changeRecording(deps, part.recording_id, async ({ trx, emit, recording, parts }) => {
+    if (!isStalled(parts, part)) return;
     if (!(await updatePart(trx, part.id, ['recording'], { ...change, fault: null }))) return;
     await closeGaps(trx, recording.id, at, ['stalled']);
     emit(draftRecordingEvent('recording.grows', recording, { part: part.number, node: part.node_name, bytes }));
@@ -74,7 +79,8 @@ async function noteGrowth(deps: RecordingDeps, part: PartRow, bytes: number, aga
 async function noteStandstill(deps: RecordingDeps, part: PartRow, ask: Ask): Promise<void> {
   const fault = (await explainStandstill(ask, part.path)) ?? 'the file does not grow';
   const since = part.grown_at ?? part.started_at ?? new Date(deps.now());
-  await changeRecording(deps, part.recording_id, async ({ trx, emit, recording }) => {
+  await changeRecording(deps, part.recording_id, async ({ trx, emit, recording, parts }) => {
+    if (isStalled(parts, part)) return;
     if (!(await updatePart(trx, part.id, ['recording'], { stalled: true, fault }))) return;
     await openGap(trx, recording.id, 'stalled', since);
     const facts = { part: part.number, node: part.node_name, bytes: Number(part.seen_bytes), fault };
