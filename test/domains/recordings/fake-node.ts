@@ -52,7 +52,7 @@ export function createFakeNode(folder: string): FakeNode {
     const fields: Record<string, string> = { 'Milliseconds-Elapsed': String(ms), ...(error ? { Error: error } : {}) };
     const room = session.get(path) ?? '';
     const event = { type: 'room' as const, action: `${phase}-recording`, room, path, atMs: Date.now(), fields };
-    setTimeout(() => void node.onEvent(event), 5);
+    setTimeout(() => void node.onEvent(event).catch(() => undefined), 5); // lost, as where the store is away
   };
   async function answer(line: string): Promise<Reply> {
     node.commands.push(line);
