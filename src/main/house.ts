@@ -6,6 +6,7 @@ import { createCall, type CallDeps } from '../domains/calls/calls';
 import { answerCall } from '../domains/calls/progress';
 import { openGrants } from '../domains/grants/open';
 import { createCanaries } from '../domains/nodes/canaries';
+import { createRecall } from '../domains/nodes/claimants.store';
 import { createClaims } from '../domains/nodes/claims';
 import { registerGauges } from '../domains/nodes/gauges';
 import { reportLimitMs } from '../domains/nodes/limits';
@@ -34,7 +35,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
   const { secretKey } = config;
   const prefix = config.redisPrefix;
   const commandTimeoutMs = config.nodeCommandTimeoutMs;
-  const claims = createClaims(redis, prefix);
+  const claims = createClaims(redis, prefix, createRecall(db));
   const directory = createDirectory(lookups, Date.now);
   const linkSettings = { db, logger, secretKey, commandTimeoutMs };
   const links = createNodeLinks(linkSettings);

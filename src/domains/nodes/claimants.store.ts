@@ -1,6 +1,6 @@
 /** What must hold a claim by its row in Postgres: a live call and a living session are asked for alike. */
 import type { Queryable } from '../../infra/db';
-import type { HeldClaim } from './claims';
+import type { HeldClaim, Recall } from './claims';
 
 /** Both have id, node_id, units, and a state that ends with `ended`; an index of each holds only the living. */
 export type ClaimantTable = 'calls' | 'sessions';
@@ -35,4 +35,25 @@ export async function findHolders(
     .whereNot('state', 'ended')
     .select('id', 'node_id')) as { id: string; node_id: string | null }[];
   return new Set(rows.filter((row) => row.node_id === nodeOf.get(row.id)).map((row) => row.id));
+}
+
+const TABLES: readonly ClaimantTable[] = ['calls', 'sessions'];
+
+/** What a node must hold claims for, when Redis does not know. */
+export function createRecall(db: Queryable): Recall {
+  return {
+    async list(nodeId) {
+      const found = TABLES.map(async (table) => {
+        const rows = await db(table).where({ node_id: nodeId }).whereNot('state', 'ended').select('id', 'units');
+        return (rows as { id: string; units: string }[]).map(({ id, units }) => {
+          return { nodeId, callId: id, units: Number(units) };
+        });
+      });
+      return (await Promise.all(found)).flat();
+    },
+    async findNeeded(claims) {
+      const found = await Promise.all(TABLES.map((table) => findHolders(db, table, claims)));
+      return new Set(found.flatMap((ids) => [...ids]));
+    },
+  };
 }

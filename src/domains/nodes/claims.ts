@@ -9,6 +9,8 @@ function claimKeys(prefix: string, nodeId: string): [string, string, string] {
   const base = `${prefix}:{claims:${nodeId}}`;
   return [`${base}:expiry`, `${base}:units`, `${base}:total`];
 }
+/** There where all that must hold a claim on the node does: a Redis that has lost everything has lost this as well. */
+const knownKey = (prefix: string, nodeId: string): string => `${prefix}:{claims:${nodeId}}:known`;
 
 const SWEEP = `
 local gone = redis.call('zrangebyscore', KEYS[1], '-inf', ARGV[1])
@@ -19,8 +21,12 @@ for _, call in ipairs(gone) do
   redis.call('decrby', KEYS[3], units)
 end`;
 
-/** ARGV: now, call, units, capacity (-1 for "whatever it is"), expiry. Answers {granted, total}. */
+/**
+ * ARGV: now, call, units, capacity (-1 for "whatever it is"), expiry, and 1 where the node must be known (KEYS[4]).
+ * Answers {granted, total}; -1 where it is not known.
+ */
 const CLAIM = `${SWEEP}
+if ARGV[6] == '1' and redis.call('exists', KEYS[4]) == 0 then return {-1, 0} end
 local held = redis.call('hget', KEYS[2], ARGV[2])
 local total = tonumber(redis.call('get', KEYS[3]) or '0')
 if held then
@@ -48,6 +54,16 @@ redis.call('zadd', KEYS[1], ARGV[5], ARGV[2])
 redis.call('hset', KEYS[2], ARGV[2], ARGV[3])
 total = redis.call('incrby', KEYS[3], more)
 return {1, total}`;
+
+/** ARGV: now, expiry, then call and units of each. From then on the node is known. */
+const RECALL = `${SWEEP}
+for i = 3, #ARGV, 2 do
+  if redis.call('hsetnx', KEYS[2], ARGV[i], ARGV[i + 1]) == 1 then
+    redis.call('zadd', KEYS[1], ARGV[2], ARGV[i])
+    redis.call('incrby', KEYS[3], ARGV[i + 1])
+  end
+end
+redis.call('set', KEYS[4], '1')`;
 
 /** ARGV: now, call, expiry. Answers whether it was held, and is for longer now. */
 const RENEW = `${SWEEP}
@@ -87,8 +103,19 @@ export interface HeldClaim {
   units: number;
 }
 
+/** What is written down of who must hold a claim; asked where Redis knows nothing of a node. */
+export interface Recall {
+  list(nodeId: string): Promise<HeldClaim[]>;
+  /** The ids of those that are still needed. */
+  findNeeded(claims: readonly HeldClaim[]): Promise<ReadonlySet<string>>;
+}
+
 export interface Claims {
-  /** @returns false where the node would be past its capacity. Claiming again for the same call renews it. */
+  /**
+   * Where Redis knows nothing of the node, since it is new or everything was lost, what must be held is claimed first:
+   * else a node that is full would look empty until the sweep has passed.
+   * @returns false where the node would be past its capacity. Claiming again for the same call renews it.
+   */
   claim(nodeId: string, callId: string, units: number, capacityUnits: number | null, nowMs: number): Promise<boolean>;
   /**
    * Makes a claim larger or smaller, or makes it where it is missing. Smaller is always granted.
@@ -150,7 +177,8 @@ function failOnError(answers: [Error | null, unknown][] | null): void {
   for (const [error] of answers ?? []) if (error) throw error;
 }
 
-export function createClaims(redis: Redis, prefix: string): Claims {
+/** @param recall left out: nothing is written down anywhere, and what Redis does not know is not there */
+export function createClaims(redis: Redis, prefix: string, recall?: Recall): Claims {
   let nextSwept = 0;
 
   async function readTotals(nodeIds: readonly string[], nowMs: number): Promise<number[]> {
@@ -185,8 +213,41 @@ export function createClaims(redis: Redis, prefix: string): Claims {
     if (!(await isNeeded())) await redis.eval(RELEASE, 3, ...claimKeys(prefix, nodeId), nowMs, callId);
   }
 
+  /** In one script, so that nobody claims beside half of it; what has ended meanwhile is given back. */
+  async function remember(nodeId: string, from: Recall, nowMs: number): Promise<void> {
+    const held = await from.list(nodeId);
+    const keys = claimKeys(prefix, nodeId);
+    const pairs = held.flatMap(({ callId, units }) => [callId, toStored(units)]);
+    await redis.eval(RECALL, 4, ...keys, knownKey(prefix, nodeId), nowMs, nowMs + CLAIM_TTL_MS, ...pairs);
+    if (held.length === 0) return;
+    const needed = await from.findNeeded(held);
+    for (const { callId } of held) {
+      if (!needed.has(callId)) await redis.eval(RELEASE, 3, ...keys, nowMs, callId);
+    }
+  }
+
+  async function claimKnown(
+    nodeId: string,
+    callId: string,
+    units: number,
+    capacityUnits: number,
+    nowMs: number,
+    from: Recall,
+  ): Promise<boolean> {
+    const keys = [...claimKeys(prefix, nodeId), knownKey(prefix, nodeId)];
+    const asked = [nowMs, callId, toStored(units), toStored(capacityUnits), nowMs + CLAIM_TTL_MS, 1];
+    const claim = async (): Promise<number> => ((await redis.eval(CLAIM, 4, ...keys, ...asked)) as [number, number])[0];
+    const granted = await claim();
+    if (granted !== -1) return granted === 1;
+    await remember(nodeId, from, nowMs);
+    return (await claim()) === 1;
+  }
+
   return {
-    claim: (...asked) => ask(CLAIM, ...asked),
+    claim: (nodeId, callId, units, capacityUnits, nowMs) =>
+      recall && capacityUnits !== null
+        ? claimKnown(nodeId, callId, units, capacityUnits, nowMs, recall)
+        : ask(CLAIM, nodeId, callId, units, capacityUnits, nowMs),
     resize: (...asked) => ask(RESIZE, ...asked),
     async keep(nodeId, callId, units, nowMs, isNeeded) {
       const keys = claimKeys(prefix, nodeId);
