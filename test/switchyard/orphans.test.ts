@@ -28,6 +28,7 @@ beforeAll(async () => {
   await redis.connect();
   ear = await connectRaw(node.eslPort);
   await ear.send(`auth ${node.eslPassword}`);
+  await ear.send('event json CHANNEL_CREATE');
   for (const name of ['ann', 'bob', 'cara']) await yard.addPhone(node, name, { answerAfterMs: 20 });
   await yard.addPhone(node, 'rings', { ringOnly: true });
 });
@@ -50,6 +51,10 @@ async function openRoom(name: string, who: string): Promise<{ roomId: string; se
   return { roomId: made.body.id, sessionId, callId };
 }
 
+/** Told by the node: it may be ended again before anybody could ask for it. */
+const isMade = (leg: string) =>
+  ear.waitFor((event) => event['Event-Name'] === 'CHANNEL_CREATE' && event['Unique-ID'] === leg);
+
 test('at first nothing is counted, and every kind is shown', async () => {
   const kinds = ['channel', 'row', 'zombie', 'claim', 'lease', 'session', 'member', 'twin', 'attempt'];
   for (const kind of kinds) expect([kind, await orphans(kind)]).toEqual([kind, 0]);
@@ -63,7 +68,7 @@ test('a call that was answered a day ago is hung up, and stays answered with its
     .where({ id })
     .update({ answered_at: new Date(Date.now() - 25 * 3_600_000) });
   expect(await yard.callIs(id, 'ended')).toMatchObject({ outcome: 'answered', hangupCause: 'ALLOTTED_TIMEOUT' });
-  expect(await orphans('zombie')).toBe(1);
+  await until('it is counted once', async () => (await orphans('zombie')) === 1);
 });
 
 test('a leg whose channel is gone although nothing was told ends, and its call is lost', async () => {
@@ -95,9 +100,10 @@ test('a leg whose channel is gone although nothing was told ends, and its call i
 test('a channel that rings for a call nobody knows is ended', async () => {
   const [leg, call] = [createId(), createId()];
   await ear.send(
-    `bgapi originate {origination_uuid=${leg},switchyard_call_id=${call}}user/rings@${DOMAIN} 9196 XML calls`,
+    // It would ring for longer than any look at the node takes to come.
+    `bgapi originate {origination_uuid=${leg},switchyard_call_id=${call},originate_timeout=600,call_timeout=600}user/rings@${DOMAIN} 9196 XML calls`,
   );
-  await until('it rings', async () => (await ear.send(`api uuid_exists ${leg}`)).body.includes('true'));
+  await isMade(leg);
   await until('it is gone', async () => (await ear.send(`api uuid_exists ${leg}`)).body.includes('false'), FOUND_MS);
   await counted('channel');
 });
@@ -113,7 +119,7 @@ test('a call that was let through while the database was away goes on, where one
   await park(spared, markUnwritten(createId()));
   await until('it is there', () => isThere(spared));
   await park(lost, createId());
-  await until('it is there', () => isThere(lost));
+  await isMade(lost);
   await until('the unknown one is gone', async () => !(await isThere(lost)), FOUND_MS);
   expect(await isThere(spared)).toBe(true);
   await ear.send(`api uuid_kill ${spared}`);
@@ -134,13 +140,14 @@ test('somebody who was let in and never came is out after a minute, and a sessio
   expect(status).toBe(201);
   const sessions = () => stores.db('sessions').where({ room_id: room.id });
   const session = (await sessions().first()) as { id: string; node_id: string; domain_id: string };
-  await sessions().update({ open_until: new Date(Date.now() + 3000) });
   const late = createId();
   await stores.db('participants').insert({
     ...{ id: late, room_id: room.id, session_id: session.id, meeting_id: session.id, domain_id: session.domain_id },
     ...{ identity: 'guest:late', kind: 'grant', name: 'late', role: 'participant', state: 'joining' },
     ...{ entering_at: new Date(Date.now() - 55_000), leg_id: createId() },
   });
+  // After the row of the one who is on the way: the sweep ends a session as soon as nobody is awaited in it.
+  await sessions().update({ open_until: new Date(Date.now() + 3000) });
   await until('the one who did not come is out', async () => {
     const row = (await stores.db('participants').where({ id: late }).first()) as {
       state: string;
