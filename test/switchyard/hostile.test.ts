@@ -71,7 +71,7 @@ test.each(NAMES)('%s as a display name is kept as it is, and is text to a node',
     expect(event).not.toHaveProperty('variable_a');
   }
   expect(created[0]!['Caller-Caller-ID-Name']).toBe(inertText(callerNameText(displayName), 'name'));
-  await yard.api('POST', `/v1/calls/${callId}/hangup`);
+  await yard.hangUp(callId);
   await yard.callIs(callId, 'ended');
 });
 

@@ -24,7 +24,7 @@ beforeAll(async () => {
     ears.push(ear);
   }
   await yard.addPhone(node, 'ann', { ringOnly: true });
-  await yard.addPhone(node, 'bob', { answerAfterMs: 300, hangupAfterMs: 200 });
+  await yard.addPhone(node, 'bob', { answerAfterMs: 2000 });
 });
 
 /** Every ring of a phone, as the nodes tell it. */
@@ -75,8 +75,10 @@ test('killed after it was dialled: the next process follows the ringing phone to
   const { id, leg } = await writeAttempt('user:bob');
   const variables = `origination_uuid=${leg},switchyard_call_id=${id},switchyard_leg=from,accountcode=${id}`;
   const said = ears[0]!.job(`originate {${variables}}user/bob@${DOMAIN} 9196 XML calls`, leg);
+  await yard.callIs(id, 'answered');
+  await yard.hangUp(id);
   expect(await yard.callIs(id, 'ended')).toMatchObject({ outcome: 'answered', hangupCause: 'NORMAL_CLEARING' });
-  // It rings and talks for a moment only: what it has been is read from its events.
+  // How long it rang depends on the machine: that it did is read from its events.
   expect(await yard.eventsOf(id)).toEqual(
     expect.arrayContaining(['call.ringing', 'call.answered', 'call.ended']) as string[],
   );
@@ -104,7 +106,9 @@ test('two replicas and fifty calls: each phone rings once', async () => {
   });
   const ids = await Promise.all(
     names.map(async (name, i) => {
-      const asked = { domain: DOMAIN, from: `user:${name}`, to: '9196' };
+      // Fifty at once take their time on a small machine: how long is not what this is about.
+      const patience = { ringTimeoutSeconds: 300, queueTimeoutSeconds: 300 };
+      const asked = { domain: DOMAIN, from: `user:${name}`, to: '9196', ...patience };
       const answer = await yard.api('POST', '/v1/calls', asked, i % 2 ? yard.url : replica.url);
       expect(answer.status).toBe(201);
       return answer.body.id as string;
@@ -122,7 +126,7 @@ test('two replicas and fifty calls: each phone rings once', async () => {
   for (const id of ids) expect(rings(id)).toHaveLength(1);
   const { body } = await yard.api('GET', '/v1/calls?state=answered&limit=200', undefined, replica.url);
   expect(body.items.every((call: { attempts: unknown[] }) => call.attempts.length === 1)).toBe(true);
-  await Promise.all(ids.map((id) => yard.api('POST', `/v1/calls/${id}/hangup`, undefined, replica.url)));
+  await Promise.all(ids.map((id) => yard.hangUp(id, replica.url)));
   await until('all have ended', async () => {
     return (await yard.api('GET', '/v1/calls?state=answered')).body.items.length === 0;
   });

@@ -20,6 +20,9 @@ beforeEach(async () => {
 });
 const pick = () => ({ databaseUrl: stores.databaseUrl, redisUrl: stores.redisUrl });
 
+/** A phone that only rings must do so for as long as the test needs, on any machine. */
+const RINGS_ON = { ringTimeoutSeconds: 300 };
+
 async function addPair(capacity = 100): Promise<void> {
   one = await yard.addNode(`one-${round}`, { capacity });
   two = await yard.addNode(`two-${round}`, { capacity });
@@ -30,7 +33,7 @@ test('a node is killed while the caller rings: the call goes on at the other, an
   const [caller, called] = [`ann-${round}`, `bob-${round}`];
   const first = await yard.addPhone(one, caller, { ringOnly: true });
   await yard.addPhone(two, called, { answerAfterMs: 20 });
-  const { id } = await yard.call(`user:${caller}`, `user:${called}`);
+  const { id } = await yard.call(`user:${caller}`, `user:${called}`, RINGS_ON);
   expect(await yard.callIs(id, 'ringing')).toMatchObject({ node: one.name });
   await yard.addPhone(two, caller, { answerAfterMs: 20 });
   expect(first.username).toBe(caller);
@@ -64,7 +67,7 @@ test('a node dies that was ringing a phone through another, which can not be tol
   const three = await yard.addNode(`three-${round}`, { capacity: 100 });
   const caller = `ann-${round}`;
   await yard.addPhone(two, caller, { ringOnly: true });
-  for (const node of [two, three]) await yard.api('POST', `/v1/nodes/${node.id}/drain`, {});
+  for (const node of [two, three]) await yard.must(200, 'POST', `/v1/nodes/${node.id}/drain`, {});
   const tap = openTap({
     node: two.name,
     port: two.eslPort,
@@ -72,10 +75,10 @@ test('a node dies that was ringing a phone through another, which can not be tol
     logger: createLogger('silent'),
   });
   try {
-    const { id } = await yard.call(`user:${caller}`, '9196');
+    const { id } = await yard.call(`user:${caller}`, '9196', RINGS_ON);
     expect(await yard.callIs(id, 'ringing')).toMatchObject({ node: one.name });
     await until('it rings', () => tap.rings.length === 1);
-    await yard.api('POST', `/v1/nodes/${three.id}/resume`, {});
+    await yard.must(200, 'POST', `/v1/nodes/${three.id}/resume`, {});
     two.faults.freeze();
     await one.kill();
     await until('its attempt is over', async () => (await yard.readCall(id)).state === 'queued');
@@ -96,7 +99,7 @@ test('a call on a node that was just started again is not taken for lost with th
   await addPair();
   const caller = `ann-${round}`;
   await yard.addPhone(one, caller, { ringOnly: true });
-  const { id } = await yard.call(`user:${caller}`, '9196');
+  const { id } = await yard.call(`user:${caller}`, '9196', RINGS_ON);
   await yard.callIs(id, 'ringing');
   await yard.addPhone(one, `bob-${round}`, { answerAfterMs: 20 });
   const other = await yard.call(`user:bob-${round}`, '9196');
@@ -183,14 +186,14 @@ test('a call that waits is placed when capacity appears, and can be hung up whil
   for (const name of ['ann', 'bob', 'eve']) await yard.addPhone(one, `${name}-${round}`, { answerAfterMs: 20 });
   const first = await yard.call(`user:ann-${round}`, '9196');
   await yard.callIs(first.id, 'answered');
-  const second = await yard.call(`user:bob-${round}`, '9196');
-  const third = await yard.call(`user:eve-${round}`, '9196');
+  const second = await yard.call(`user:bob-${round}`, '9196', { queueTimeoutSeconds: 300 });
+  const third = await yard.call(`user:eve-${round}`, '9196', { queueTimeoutSeconds: 300 });
   await until('its placement was tried', async () => {
     return (await yard.api('GET', `/v1/calls/${second.id}/placement`)).body.decisions.length > 0;
   });
   expect((await yard.readCall(second.id)).state).toBe('queued');
   expect((await yard.api('POST', `/v1/calls/${third.id}/hangup`)).body).toMatchObject({ outcome: 'cancelled' });
-  await yard.api('POST', `/v1/calls/${first.id}/hangup`);
+  await yard.hangUp(first.id);
   await yard.callIs(first.id, 'ended');
   await yard.callIs(second.id, 'answered');
   expect((await yard.readCall(third.id)).attempts).toEqual([]);

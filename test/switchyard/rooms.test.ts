@@ -156,10 +156,10 @@ test('a room whose node dies goes on at the other node: everybody is told where,
   const three = await yard.addNode('three');
   await yard.addPhone(one, 'lea', { answerAfterMs: 10 });
   const dialled = await yard.addPhone(three, 'max');
-  for (const node of [one, two]) await yard.api('POST', `/v1/nodes/${node.id}/drain`, {});
+  for (const node of [one, two]) await yard.must(200, 'POST', `/v1/nodes/${node.id}/drain`, {});
   dialled.dial(room.name);
   await present(room.id, 1);
-  for (const node of [one, two]) await yard.api('POST', `/v1/nodes/${node.id}/resume`);
+  for (const node of [one, two]) await yard.must(200, 'POST', `/v1/nodes/${node.id}/resume`);
   expect((await sessions(room.id))[0].node).toBe('three');
   await yard.call('user:lea', `room:${room.name}`);
   const items = await present(room.id, 2);
