@@ -9,7 +9,8 @@ let node: Node;
 let other: Node;
 
 beforeAll(async () => {
-  yard = await openYard(stores, { healthSeconds: 0.1, canarySeconds: 3600 });
+  // The schedule's first one comes at a twentieth of its time at the earliest: not while this file runs, on any machine.
+  yard = await openYard(stores, { healthSeconds: 0.1, canarySeconds: 86_400 });
   [node, other] = [await yard.addNode('one', { webSocket: true }), await yard.addNode('two', { webSocket: true })];
   await yard.addPhone(node, 'ann', { answerAfterMs: 20 });
 });
@@ -60,7 +61,7 @@ test('a node that mixes silence fails it, gets no new calls, says why, and is ta
   const placement = (await yard.api('GET', `/v1/calls/${id}/placement`)).body;
   expect(JSON.stringify(placement)).toContain('one: not possible, because it is not well (the canary call failed');
   expect((await yard.readCall(id)).node).toBe('two');
-  await yard.api('POST', `/v1/calls/${id}/hangup`);
+  await yard.hangUp(id);
   await yard.callIs(id, 'ended');
   const pool = (await yard.api('GET', '/v1/pool')).body;
   expect(pool.nodes.find((n: { name: string }) => n.name === 'one').health.healthy).toBe(false);
@@ -95,8 +96,12 @@ test.each([
 test('a nearly full node is left alone, and only one canary is under way', async () => {
   const small = await yard.addNode('small', { capacity: 2 });
   expect((await send(small)).body).toMatchObject({ code: 'conflict', detail: expect.stringContaining('nearly full') });
-  const answers = await Promise.all([send(node), send(node)]);
-  expect(answers.map((a) => a.status).sort()).toEqual([200, 409]);
+  // Two that are asked for at once may come one after the other on a machine that stands still between them.
+  await until('one of two is refused', async () => {
+    const statuses = (await Promise.all([send(node), send(node)])).map((a) => a.status);
+    expect(statuses).toContain(200);
+    return statuses.includes(409);
+  });
   await expectNothingLeft(node);
 });
 
@@ -120,14 +125,15 @@ test('a mixer that hangs makes its node get no calls after three looks, and take
   node.faults.stickConferences();
   await isHealthy(node, false);
   expect((await healthOf(node)).reason).toContain('a conference command failed');
-  expect((await yard.api('GET', `/v1/nodes/${node.id}`)).body.state).toBe('serving');
+  // Its list of rooms is asked for as well, and that connection is then made anew: it serves on.
+  await yard.nodeIs(node, 'serving');
   node.faults.stickConferences(false);
   await isHealthy(node, true);
 });
 
 test('a port for browsers that takes nobody makes its node get no calls', async () => {
   await isHealthy(other, true);
-  expect(await healthOf(other)).toMatchObject({ webSocket: 'open' });
+  await until('it was looked at', async () => (await healthOf(other)).webSocket === 'open');
   await other.faults.closeWebSocket();
   await isHealthy(other, false);
   expect((await healthOf(other)).reason).toMatch(/WebSocket port \d+: ECONNREFUSED/);

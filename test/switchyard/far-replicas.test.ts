@@ -60,11 +60,16 @@ test('a node takes calls from a node that joins after it, and none from one that
 test('a replica that answers nobody says all the same whether it lives, and what it has done', async () => {
   const replica = await yard.addReplica({ roles: ['supervisor'] });
   const ask = async (path: string): Promise<[number, string]> => {
-    const answer = await fetch(replica.url + path, { signal: AbortSignal.timeout(10_000) });
+    const answer = await fetch(replica.url + path, { signal: AbortSignal.timeout(60_000) });
     return [answer.status, await answer.text()];
   };
   expect(await ask('/healthz')).toEqual([200, '{"status":"ok"}']);
-  expect(await ask('/readyz')).toEqual([200, '{"status":"ready","checks":{"postgres":true,"redis":true}}']);
+  let ready: [number, string] | undefined;
+  await until(
+    () => `it is ready: ${ready?.join(' ')}`,
+    async () => (ready = await ask('/readyz'))[0] === 200,
+  );
+  expect(ready).toEqual([200, '{"status":"ready","checks":{"postgres":true,"redis":true}}']);
   expect((await ask('/metrics'))[1]).toMatch(/^switchyard_orphans_total/m);
   expect((await ask('/v1/nodes'))[0]).toBe(404);
   expect((await ask('/freeswitch/xml'))[0]).toBe(404);
