@@ -43,16 +43,18 @@ afterAll(async () => {
   rmSync(stateDir, { recursive: true, force: true });
 });
 
-const ask = (username: string) =>
-  yard.askXml(node, {
-    section: 'directory',
-    tag_name: 'domain',
-    key_name: 'name',
-    key_value: DOMAIN,
-    action: 'sip_auth',
-    user: username,
-    domain: DOMAIN,
-  });
+const question = (username: string) => ({
+  section: 'directory',
+  tag_name: 'domain',
+  key_name: 'name',
+  key_value: DOMAIN,
+  action: 'sip_auth',
+  user: username,
+  domain: DOMAIN,
+});
+const ask = (username: string) => yard.askXml(node, question(username));
+/** Also where the answer is that it can't be known. */
+const askOnce = (username: string) => yard.askXmlOnce(node, question(username));
 
 test('Redis restarted empty: soon the pool is known, live calls are counted, and a waiting call is placed', async () => {
   const live = [await yard.call('user:ann', '9196'), await yard.call('user:bob', '9196')];
@@ -83,10 +85,10 @@ test('Redis restarted empty: soon the pool is known, live calls are counted, and
     return (await yard.api('GET', `/v1/nodes/${node.id}`)).body.claimedUnits === 2;
   });
   expect((await yard.readCall(waiting.id)).state).toBe('queued'); // forgetting its claims has not overbooked the node
-  await yard.api('POST', `/v1/calls/${live[0]!.id}/hangup`);
+  await yard.hangUp(live[0]!.id);
   await yard.callIs(waiting.id, 'answered');
   for (const id of [live[1]!.id, waiting.id]) {
-    await yard.api('POST', `/v1/calls/${id}/hangup`);
+    await yard.hangUp(id);
     expect(await yard.callIs(id, 'ended')).toMatchObject({ outcome: 'answered' });
   }
   await until('nothing is claimed', async () => {
@@ -104,10 +106,10 @@ test('Postgres stops and comes back', async () => {
   const started = Date.now();
   await sleep(1100); // answers are taken as fresh for a second
   expect(await ask('bob')).toEqual(before);
-  const unseen = await ask('unseen');
+  const unseen = await askOnce('unseen');
   expect(unseen.status).toBe(503);
   expect(unseen.text).not.toContain('not found');
-  expect((await ask('nobody-at-all')).status).toBe(503);
+  expect((await askOnce('nobody-at-all')).status).toBe(503);
   const phone = await node.registerPhone({ username: 'bob', domain: DOMAIN, password: 'password-of-bob' });
   expect(await phone.refresh()).toBe(200);
 
@@ -117,16 +119,16 @@ test('Postgres stops and comes back', async () => {
     ['GET', '/v1/calls', undefined],
     ['POST', `/v1/nodes/${node.id}/drain`, {}],
   ] as const) {
-    const answer = await yard.api(method, path, body);
+    const answer = await yard.apiOnce(method, path, body);
     expect([path, answer.status, answer.body.code]).toEqual([path, 503, 'unavailable']);
   }
   const strange = { name: 'stranger', xmlUrl: node.xmlUrl, password: `${JOIN_TOKEN}.${'x'.repeat(32)}` };
-  expect((await yard.askXml(strange, { section: 'configuration' })).status).toBe(503);
+  expect((await yard.askXmlOnce(strange, { section: 'configuration' })).status).toBe(503);
   // No wait is without its deadline: eleven questions of two or three seconds each, on a machine that has time for them.
   expect(Date.now() - started).toBeLessThan(150_000);
 
   postgres = await startPostgres({ ...settings, port: postgres.port });
-  await until('REST answers again', async () => (await yard.api('GET', '/v1/calls')).status === 200);
+  await until('REST answers again', async () => (await yard.apiOnce('GET', '/v1/calls')).status === 200);
   await yard.nodeIs(node, 'serving');
   expect((await yard.readCall(live.id)).state).toBe('answered');
   await until('nodes are answered again', async () => (await ask('unseen')).text.includes('a1-hash'));
@@ -137,7 +139,7 @@ test('Postgres stops and comes back', async () => {
   });
   await yard.callIs(next.id, 'answered');
   for (const { id } of [live, next]) {
-    await yard.api('POST', `/v1/calls/${id}/hangup`);
+    await yard.hangUp(id);
     expect(await yard.callIs(id, 'ended')).toMatchObject({ outcome: 'answered' });
   }
   expect(yard.lines.join('')).not.toContain(ADMIN_KEY);
