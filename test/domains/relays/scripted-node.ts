@@ -55,7 +55,7 @@ export function createScriptedNode(): ScriptedNode {
       app: app!,
       tcUrl: path,
       streamName: streamName!,
-      deadlineMs: 5000,
+      deadlineMs: 60_000,
       onClosed,
     });
     node.streams.set(path, stream);
