@@ -12,6 +12,8 @@ export interface NodePlan {
   sipPort: number;
   internodePort: number;
   wsPort: number;
+  /** Where the node itself speaks TLS to browsers; its certificate is `certs/wss.pem` in its folder. */
+  wssPort?: number;
   eslPort: number;
   rtpFrom: number;
   rtpTo: number;
@@ -59,6 +61,7 @@ export function xmlUrlOf(plan: NodePlan, switchyardUrl: string): string {
     sip: String(plan.sipPort),
     internode: String(plan.internodePort),
     ws: String(plan.wsPort),
+    ...(plan.wssPort === undefined ? {} : { wss: String(plan.wssPort) }),
     rtp: `${plan.rtpFrom}-${plan.rtpTo}`,
     zone: '',
     capacity: '100',

@@ -1,6 +1,7 @@
 /** Opens JsSIP phones in a real Chromium, so that calls are held to what a person's browser does. */
 import { existsSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { delimiter, join } from 'node:path';
@@ -108,13 +109,22 @@ const FLAGS = [
   '--no-proxy-server',
 ];
 
+/** A page that comes by TLS. */
+export interface PageTls {
+  cert: string;
+  key: string;
+  /** SHA-256 of the certificate's public key (SPKI) in base64: the one that Chromium believes beside those it knows. */
+  pin: string;
+}
+
 /** @throws where Chromium does not start. */
-export async function openBrowserHouse(executablePath: string): Promise<BrowserHouse> {
-  const server = await servePages();
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+export async function openBrowserHouse(executablePath: string, tls?: PageTls): Promise<BrowserHouse> {
+  const server = await servePages(tls);
+  const url = `${tls ? 'https' : 'http'}://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  const args = tls ? [...FLAGS, `--ignore-certificate-errors-spki-list=${tls.pin}`] : FLAGS;
   let browser: Browser;
   try {
-    browser = await chromium.launch({ executablePath, headless: true, args: FLAGS, timeout: 20_000 });
+    browser = await chromium.launch({ executablePath, headless: true, args, timeout: 20_000 });
   } catch (fault) {
     server.close();
     throw fault;
@@ -191,18 +201,19 @@ const SCRIPTS = ['phone', 'guest'] as const;
 export type PageScript = (typeof SCRIPTS)[number];
 
 /** 127.0.0.1 counts as a secure origin, so the page may use camera and microphone. */
-function servePages(): Promise<Server> {
+function servePages(tls?: PageTls): Promise<Server> {
   const answers = new Map(
     SCRIPTS.flatMap((script) => [
       [`/${script}`, ['text/html', `<!doctype html><title>Phone</title><body><script src="/${script}.js"></script>`]],
       [`/${script}.js`, ['text/javascript', bundlePage(script)]],
     ]),
   );
-  const server = createServer((request, response) => {
+  const answer: RequestListener = (request, response) => {
     const [type, text] = answers.get(request.url ?? '') ?? [];
     if (text === undefined) return void response.writeHead(404).end();
     response.setHeader('content-type', `${type}; charset=utf-8`).end(text);
-  });
+  };
+  const server = tls ? createTlsServer(tls, answer) : createServer(answer);
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(0, '127.0.0.1', () => resolve(server));

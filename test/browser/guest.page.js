@@ -109,7 +109,8 @@ function watch(mine, again) {
 
 /** The one thing that tells a page where its room went: a dead node can't. */
 function followEvents() {
-  const url = `${apiUrl}${grant.eventsUrl}&access_token=${encodeURIComponent(grant.token)}`;
+  const url = new URL(grant.eventsUrl, apiUrl);
+  url.searchParams.set('access_token', grant.token);
   events = new EventSource(url);
   events.addEventListener('participant.moved', ({ data }) => {
     const { data: moved } = JSON.parse(data);

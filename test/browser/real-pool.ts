@@ -1,6 +1,6 @@
 /** Switchyard with real media nodes around it, as tests of whole calls need it: nothing in it is a stand-in. */
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createApiClient, waitFor, type ApiClient } from '../../scripts/api-client';
@@ -21,11 +21,23 @@ export interface PoolNode extends NodePlan {
 export interface RealPool {
   api: ApiClient;
   url: string;
+  /** Where browsers and nodes reach it: by TLS where there is a proxy that ends it. */
+  publicUrl: string;
   apiKey: string;
   nodes: PoolNode[];
   /** What Switchyard logged at `warn` and above. */
   warnings: string[];
   stop(): Promise<void>;
+}
+
+/** A proxy in front of Switchyard that ends TLS, and nodes that speak it to browsers. */
+export interface TlsPool {
+  url: string;
+  /** Told where Switchyard itself is. */
+  passTo(url: string): void;
+  /** Certificate and key of the nodes. */
+  wssPem: string;
+  nodeEnvironment: Record<string, string>;
 }
 
 const JOIN_TIMEOUT_MS = 40_000;
@@ -38,6 +50,7 @@ export async function startRealPool(
   stores: TestStores,
   nodeCount: number,
   environment: Record<string, string> = {},
+  tls?: TlsPool,
 ): Promise<RealPool> {
   const joinToken = randomBytes(16).toString('hex');
   const apiKey = `sk_${randomBytes(16).toString('hex')}`;
@@ -52,9 +65,11 @@ export async function startRealPool(
     BOOTSTRAP_API_KEY: apiKey,
     HEARTBEAT_SECONDS: '1',
     CALL_WORKERS: '10',
+    ...(tls ? { PUBLIC_URL: tls.url } : {}),
     ...environment,
   });
   const running = await startSwitchyard(config, createLogger('warn', { write: (line) => void warnings.push(line) }));
+  tls?.passTo(running.url);
   const api = createApiClient(running.url, apiKey);
   const dir = await mkdtemp(join(tmpdir(), 'real-pool-'));
   const nodes: PoolNode[] = [];
@@ -65,19 +80,24 @@ export async function startRealPool(
   };
   try {
     for (let index = 0; index < nodeCount; index += 1) {
-      const plan = await planNode(index);
+      const plan = await planNode(index, tls !== undefined);
       const options = {
         binary: freeswitch,
         dir: join(dir, plan.name),
         name: plan.name,
-        xmlUrl: xmlUrlOf(plan, running.url),
+        xmlUrl: xmlUrlOf(plan, tls?.url ?? running.url),
         password: `${joinToken}.${randomBytes(16).toString('hex')}`,
         env: {
           SWITCHYARD_HEARTBEAT_SECONDS: '1',
           SWITCHYARD_RTP_FROM: String(plan.rtpFrom),
           SWITCHYARD_RTP_TO: String(plan.rtpTo),
+          ...tls?.nodeEnvironment,
         },
       };
+      if (tls) {
+        await mkdir(join(options.dir, 'certs'), { recursive: true });
+        await writeFile(join(options.dir, 'certs', 'wss.pem'), tls.wssPem, { mode: 0o600 });
+      }
       const node: PoolNode = {
         ...plan,
         process: await launchRealNode(options),
@@ -99,10 +119,10 @@ export async function startRealPool(
     await stop();
     throw new Error(`${(fault as Error).message}\n${lines}\n${warnings.join('')}`);
   }
-  return { api, url: running.url, apiKey, nodes, warnings, stop };
+  return { api, url: running.url, publicUrl: tls?.url ?? running.url, apiKey, nodes, warnings, stop };
 }
 
-async function planNode(index: number): Promise<NodePlan> {
+async function planNode(index: number, hasTls: boolean): Promise<NodePlan> {
   const [sipPort, internodePort, wsPort, eslPort] = [
     await findFreePort(),
     await findFreePort(),
@@ -111,6 +131,7 @@ async function planNode(index: number): Promise<NodePlan> {
   ];
   const rtpFrom = RTP_BASE + index * RTP_PORTS;
   const host = '127.0.0.1';
+  const wssPort = hasTls ? await findFreePort() : undefined;
   return {
     name: `node-${index + 1}`,
     kind: 'real',
@@ -118,9 +139,10 @@ async function planNode(index: number): Promise<NodePlan> {
     sipPort,
     internodePort,
     wsPort,
+    ...(wssPort === undefined ? {} : { wssPort }),
     eslPort,
     rtpFrom,
     rtpTo: rtpFrom + RTP_PORTS - 1,
-    wsUrl: `ws://${host}:${wsPort}`,
+    wsUrl: wssPort === undefined ? `ws://${host}:${wsPort}` : `wss://${host}:${wssPort}`,
   };
 }

@@ -133,7 +133,7 @@ export async function openRoomHouse(
     async openGuest(name, o = {}) {
       const page = await browsers.openPage('guest');
       const grant = await api.post<RoomGrant>(`${room}/grants`, { name, ...o.grant });
-      const given = { apiUrl: pool.url, video: o.video ?? true, paint: o.paint };
+      const given = { apiUrl: pool.publicUrl, video: o.video ?? true, paint: o.paint };
       return {
         grant,
         name,
