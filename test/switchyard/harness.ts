@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { findFreePort } from '../../scripts/ports';
 import type { Config } from '../../src/config';
 import type { PresentedCall } from '../../src/domains/calls/calls';
-import { createLogger } from '../../src/infra/logger';
+import { isUnreachable } from '../../src/infra/db';
+import { createLogger, type Logger } from '../../src/infra/logger';
 import { startSwitchyard, type RunningSwitchyard } from '../../src/main';
 import {
   startSimulatedNode,
@@ -76,6 +77,16 @@ export { until };
 
 export const passwordOf = (username: string): string => `password-of-${username}`;
 
+/** As whatever keeps processes up does: a start that does not reach Postgres in two seconds ends, and is tried again. */
+function start(config: Config, logger: Logger): Promise<RunningSwitchyard> {
+  return until('Switchyard starts', () =>
+    startSwitchyard(config, logger).catch((error: unknown) => {
+      if (!isUnreachable(error)) throw error;
+      return undefined;
+    }),
+  );
+}
+
 export async function openYard(
   stores: Pick<TestStores, 'databaseUrl' | 'redisUrl' | 'redisPrefix'>,
   o: Partial<Config> = {},
@@ -121,7 +132,7 @@ export async function openYard(
     recordingsS3: undefined,
     ...o,
   };
-  const first = await startSwitchyard(config, logger);
+  const first = await start(config, logger);
   const replicas = [first];
   const nodes: Node[] = [];
 
@@ -256,7 +267,7 @@ export async function openYard(
         timeoutMs,
       )),
     async addReplica(change = {}) {
-      const replica = await startSwitchyard({ ...config, ...change }, logger);
+      const replica = await start({ ...config, ...change }, logger);
       replicas.push(replica);
       return replica;
     },

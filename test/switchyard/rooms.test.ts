@@ -1,7 +1,6 @@
 /** What people get of a room: they meet wherever they come in, and are kept out where they should be. */
 import { randomUUID } from 'node:crypto';
 import { findRoom } from '../../src/domains/rooms/rooms.store';
-import { createDb } from '../../src/infra/db';
 import { useStores } from '../stores';
 import { DOMAIN, openYard, until, type Answer, type Node, type Yard } from './harness';
 
@@ -229,8 +228,7 @@ test('a node that asks for the profile of a room it does not own is refused', as
   call.hangup();
   await until('the session is over', async () => (await sessions(room.id))[0].state === 'ended');
   expect((await yard.askXml(owner, form)).text).toContain('not found');
-  const db = createDb(stores.databaseUrl, 2);
-  expect(await findRoom(db, room.id)).toMatchObject({ name: room.name });
-  expect(await db('leases').where({ room_id: room.id }).first()).toMatchObject({ node_id: null, session_id: null });
-  await db.destroy();
+  expect(await findRoom(stores.db, room.id)).toMatchObject({ name: room.name });
+  const lease = (await stores.db('leases').where({ room_id: room.id }).first()) as object;
+  expect(lease).toMatchObject({ node_id: null, session_id: null });
 });
