@@ -55,7 +55,8 @@ export interface Picture {
   nodes: Map<string, { id: string; state: string; channels: ChannelRow[]; rooms: RoomSnapshot[] }>;
 }
 
-const COMMAND_MS = 5000;
+/** Nothing is harmed any more when it is looked: only a slow machine takes so long. */
+const COMMAND_MS = 30_000;
 
 export interface Looker {
   look(): Promise<Picture>;

@@ -64,8 +64,8 @@ export async function runFaults(o: FaultRunOptions): Promise<FaultReport> {
   const db = new Pool({
     connectionString: stage.databaseUrl,
     max: 4,
-    connectionTimeoutMillis: 2000,
-    query_timeout: 5000,
+    connectionTimeoutMillis: 10_000,
+    query_timeout: 30_000,
   });
   db.on('error', () => undefined);
   const redis = createRedis(stage.redisUrl, createLogger('silent'));
