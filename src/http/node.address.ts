@@ -2,6 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { z } from 'zod';
 import { SwitchyardError } from '../errors';
+import type { NodeSettings } from '../freeswitch/xml';
 import type { NodeAddress } from '../domains/nodes/nodes';
 
 const port = z.coerce.number().int().min(1).max(65535);
@@ -14,6 +15,8 @@ const schema = z.object({
   ws: port,
   /** FreeSWITCH itself speaks TLS to browsers there. */
   wss: port.optional(),
+  /** The node's address as the world sees it, where that is translated to `host` (NAT). */
+  public: z.union([z.ipv4(), z.ipv6()]).optional(),
   wsUrl: z.url({ protocol: /^wss?$/ }).optional(),
   zone: z
     .string()
@@ -50,23 +53,30 @@ export function readNodeAddress(url: string): NodeAddress | undefined {
     sipPort: q.sip,
     internodePort: q.internode,
     wsPort: q.ws,
-    wsUrl: q.wsUrl ?? (q.wss === undefined ? null : `wss://${q.host}:${q.wss}`),
+    wsUrl: q.wsUrl ?? (q.wss === undefined && q.public === undefined ? null : signalUrlOf(q)),
     zone: q.zone,
     capacityUnits: q.capacity,
   };
 }
 
-/** The ports of a node's media. */
-export function readRtpRange(url: string): { rtpFrom: number; rtpTo: number } {
-  const range = readQuery(url).rtp ?? '16384-32768';
-  const [from, to] = range.split('-').map(Number);
-  return { rtpFrom: from ?? 16384, rtpTo: to ?? 32768 };
+function signalUrlOf(q: z.infer<typeof schema>): string {
+  const host = q.public ?? q.host;
+  const named = host.includes(':') ? `[${host}]` : host;
+  return q.wss === undefined ? `ws://${named}:${q.ws}` : `wss://${named}:${q.wss}`;
 }
 
-/** Where browsers reach the node by TLS; undefined where something in front of it does that, or nothing. */
-export function readWssPort(url: string): number | undefined {
-  const parsed = port.safeParse(readQuery(url).wss);
-  return parsed.success ? parsed.data : undefined;
+/** What a node's configuration needs to know of it beyond its row. What is missing or wrong is left out. */
+export function readNodeDoors(
+  url: string,
+): Pick<NodeSettings, 'rtpFrom' | 'rtpTo'> & Partial<Pick<NodeSettings, 'wssPort' | 'publicHost'>> {
+  const { rtp, wss, public: address } = schema.partial().catch({ rtp: '16384-32768' }).parse(readQuery(url));
+  const [from, to] = rtp!.split('-').map(Number);
+  return {
+    rtpFrom: from ?? 16384,
+    rtpTo: to ?? 32768,
+    ...(wss === undefined ? {} : { wssPort: wss }),
+    ...(address === undefined ? {} : { publicHost: address }),
+  };
 }
 
 /**

@@ -22,7 +22,7 @@ import { looksLikeCanary } from '../domains/nodes/canary-name';
 import { admitNode, type NodeDeps } from '../domains/nodes/nodes';
 import { listHosts, type NodeRow } from '../domains/nodes/nodes.store';
 import type { Directory, DirectoryUser } from '../domains/users/directory';
-import { readNodeAddress, readNodeBase, readRtpRange, readWssPort } from './node.address';
+import { readNodeAddress, readNodeBase, readNodeDoors } from './node.address';
 import { readNodeForm } from './node.form';
 import { SwitchyardError } from '../errors';
 
@@ -277,8 +277,7 @@ async function answerConfiguration(
     sipPort: node.sip_port,
     internodePort: node.internode_port,
     wsPort: node.ws_port,
-    wssPort: readWssPort(request.url ?? ''),
-    ...readRtpRange(request.url ?? ''),
+    ...readNodeDoors(request.url ?? ''),
     heartbeatSeconds: deps.heartbeatSeconds,
     cdrUrl: `${readNodeBase(request.headers, deps.publicUrl)}/freeswitch/cdr`,
     cdrCredentials: `${credentials.name}:${credentials.password}`,

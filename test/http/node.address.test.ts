@@ -1,5 +1,5 @@
 /** Holds what a node's one URL and its proxy say of it to what is made of that. */
-import { readNodeAddress, readNodeBase, readWssPort } from '../../src/http/node.address';
+import { readNodeAddress, readNodeBase, readNodeDoors } from '../../src/http/node.address';
 
 const url = (more = ''): string => `/freeswitch/xml?host=10.0.0.1&esl=8021&sip=5060&internode=5080&ws=5066${more}`;
 
@@ -8,16 +8,23 @@ test('browsers are sent to the door with a certificate where the node has one, o
   expect(readNodeAddress(url('&wss=7443'))).toMatchObject({ wsPort: 5066, wsUrl: 'wss://10.0.0.1:7443' });
   const named = url(`&wss=7443&wsUrl=${encodeURIComponent('wss://n1.example.org:7443')}`);
   expect(readNodeAddress(named)).toMatchObject({ wsUrl: 'wss://n1.example.org:7443' });
-  expect([readWssPort(url()), readWssPort(url('&wss=')), readWssPort(url('&wss=7443'))]).toEqual([
-    undefined,
-    undefined,
-    7443,
-  ]);
+  expect(readNodeDoors(url('&wss='))).toEqual({ rtpFrom: 16384, rtpTo: 32768 });
+  expect(readNodeDoors(url('&wss=7443&rtp=2000-3000'))).toEqual({ rtpFrom: 2000, rtpTo: 3000, wssPort: 7443 });
 });
 
 test('a door with a certificate that is no port is told to the node by name', () => {
   expect(() => readNodeAddress(url('&wss=70000'))).toThrow("The node's URL: wss");
-  expect(readWssPort(url('&wss=70000'))).toBeUndefined();
+  expect(readNodeDoors(url('&wss=70000'))).toEqual({ rtpFrom: 16384, rtpTo: 32768 });
+});
+
+test('browsers are sent to the address that the world sees', () => {
+  expect(readNodeAddress(url('&public=203.0.113.7'))).toMatchObject({
+    host: '10.0.0.1',
+    wsUrl: 'ws://203.0.113.7:5066',
+  });
+  expect(readNodeAddress(url('&public=2001:db8::7&wss=7443'))).toMatchObject({ wsUrl: 'wss://[2001:db8::7]:7443' });
+  expect(readNodeDoors(url('&public=203.0.113.7'))).toMatchObject({ publicHost: '203.0.113.7' });
+  expect(() => readNodeAddress(url('&public=n1.example.org'))).toThrow("The node's URL: public");
 });
 
 test.each([

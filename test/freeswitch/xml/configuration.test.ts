@@ -67,6 +67,14 @@ it('opens a door for browsers of https pages where the node has one', () => {
   expect(value(conf('sofia.conf', { ...node, wssPort: 7443 }), 'wss-binding')).toBe('10.0.0.1:7443');
 });
 
+it('tells phones and browsers the address that the world sees, and other nodes its own', () => {
+  const [internal, internode] = findAll(conf('sofia.conf', { ...node, publicHost: '203.0.113.7' }), 'profile');
+  const told = ['sip-ip', 'rtp-ip', 'ext-sip-ip', 'ext-rtp-ip'];
+  expect(told.map((name) => value(internal!, name))).toEqual(['10.0.0.1', '10.0.0.1', '203.0.113.7', '203.0.113.7']);
+  expect(told.map((name) => value(internode!, name))).toEqual(['10.0.0.1', '10.0.0.1', undefined, undefined]);
+  expect(value(conf('sofia.conf'), 'ext-rtp-ip')).toBeUndefined();
+});
+
 it('lets call records go only to whom a certificate proves', () => {
   const cdr = conf('json_cdr.conf');
   expect(['enable-cacert-check', 'enable-ssl-verifyhost', 'ssl-cacert-file'].map((name) => value(cdr, name))).toEqual([

@@ -10,6 +10,8 @@ export interface NodeSettings {
   wsPort: number;
   /** For browsers of https pages, with the certificate `wss.pem` in the node's folder of certificates. */
   wssPort?: number;
+  /** Its address as phones and browsers see it, where that is not `host`. */
+  publicHost?: string;
   rtpFrom: number;
   rtpTo: number;
   heartbeatSeconds: number;

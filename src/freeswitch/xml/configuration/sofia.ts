@@ -65,6 +65,8 @@ function internal(node: NodeSettings): Settings {
     'sip-port': node.sipPort,
     'ws-binding': `${node.host}:${node.wsPort}`,
     ...(node.wssPort === undefined ? {} : { 'wss-binding': `${node.host}:${node.wssPort}` }),
+    // Told to whom is neither on this machine nor in its networks, by the address that signals.
+    ...(node.publicHost === undefined ? {} : { 'ext-sip-ip': node.publicHost, 'ext-rtp-ip': node.publicHost }),
     'auth-calls': true,
     'auth-subscriptions': true,
     'auth-messages': true,
