@@ -1,9 +1,11 @@
 /** Brings rooms to what is wished for them: on every sign of a difference, and by a sweep of what the nodes list. */
 import {
+  listMemberFlags,
   listRoomFlags,
   listRooms,
   parseRoomFlags,
   parseRooms,
+  type ApiCommand,
   type MemberFlags,
   type Reply,
   type RoomFlags,
@@ -20,7 +22,14 @@ import type { LiveBoard } from './live';
 import { findParticipant, listParticipants, type ParticipantRow } from './participants.store';
 import { draftParticipantEvent, draftSessionEvent } from './room-events';
 import { findSession, listLivingSessions, type SessionRow } from './sessions.store';
-import { listPeopleOfSessions, markGivenUp, mergeListed, mergeSeen, mergeSeenSession } from './steering.store';
+import {
+  listPeopleOfSessions,
+  markGivenUp,
+  mergeListed,
+  mergeListedSession,
+  mergeSeen,
+  mergeSeenSession,
+} from './steering.store';
 import {
   listDifferences,
   nextStep,
@@ -45,6 +54,8 @@ export interface Reconciler {
   nudge(sessionId: string): void;
   /** Now; resolves when the commands are answered. What they bring about is told by events. */
   reconcile(sessionId: string): Promise<void>;
+  /** Does something while nothing is brought about in the session here: what comes then sees what this has done. */
+  alone<T>(sessionId: string, work: () => Promise<T>): Promise<T>;
   /** Something was wished for anew, of a participant or a session: what was tried for it before does not count. */
   forgetAttempts(id: string, whats: readonly string[]): void;
   /** Compares every living session with its node's lists. One replica does it for each node. */
@@ -85,16 +96,21 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   }
 
   /** One after the other for each session: two at once would send everything twice. */
-  function reconcile(sessionId: string): Promise<void> {
-    const before = running.get(sessionId) ?? Promise.resolve();
-    const mine = before.catch(() => undefined).then(() => (stopped ? undefined : run(sessionId)));
-    running.set(sessionId, mine);
-    const done = (): void => {
-      if (running.get(sessionId) === mine) running.delete(sessionId);
-    };
-    mine.then(done, done);
+  function alone<T>(sessionId: string, work: () => Promise<T>): Promise<T> {
+    const mine = (running.get(sessionId) ?? Promise.resolve()).then(work);
+    const over: Promise<void> = mine.then(
+      () => undefined,
+      () => undefined,
+    );
+    running.set(sessionId, over);
+    void over.then(() => {
+      if (running.get(sessionId) === over) running.delete(sessionId);
+    });
     return mine;
   }
+
+  const reconcile = (sessionId: string): Promise<void> =>
+    alone(sessionId, () => (stopped ? Promise.resolve() : run(sessionId)));
 
   async function run(sessionId: string): Promise<void> {
     const session = await findSession(deps.db, sessionId);
@@ -134,7 +150,9 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   /** @throws where the node is out of reach: that is no try */
   async function attempt(session: SessionRow, key: string, d: Difference): Promise<void> {
     const before = attempts.get(key);
-    const replies = await Promise.all(d.commands.map((command) => deps.links.api(session.node_id!, command)));
+    const commands = d.commandsFor ? await floorCommands(session, d) : d.commands;
+    if (commands.length === 0) return;
+    const replies = await Promise.all(commands.map((command) => deps.links.api(session.node_id!, command)));
     const tries = before?.wanted === d.wanted ? before.tries + 1 : 1;
     attempts.set(key, { wanted: d.wanted, tries, lastAtMs: Date.now() });
     const last: Reply | undefined = replies.at(-1);
@@ -155,6 +173,16 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       const person = await findParticipant(deps.db, d.participantId);
       if (person?.leg_id) await mergeSeen(deps.db, person.leg_id, { [d.what]: seen });
     }
+  }
+
+  /** To say "floor" twice takes it away again, and its event may be on its way: so the node is asked who has it now. */
+  async function floorCommands(session: SessionRow, d: Difference): Promise<ApiCommand[]> {
+    const listedAtMs = Date.now();
+    const listed = await deps.links.api(session.node_id!, listMemberFlags(session.id));
+    const holder = parseRoomFlags(listed.text, session.id)[0]?.members.find((m) => m.floor);
+    const commands = d.commandsFor!(holder?.memberId ?? null);
+    if (commands.length === 0) deps.live.setFloor(session, { audio: d.participantId }, listedAtMs);
+    return commands;
   }
 
   async function forgetLayers(session: SessionRow): Promise<void> {
@@ -221,6 +249,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   return {
     nudge: (sessionId) => wake(sessionId, Date.now() + NUDGE_MS),
     reconcile,
+    alone,
     forgetAttempts(id, whats) {
       for (const what of whats) attempts.delete(`${id}:${what}`);
     },
@@ -256,7 +285,7 @@ async function takeListed(
   flags: RoomFlags | undefined,
 ): Promise<void> {
   if (session.observed.locked !== room.locked) {
-    await mergeSeenSession(deps.db, session.id, { locked: room.locked });
+    await mergeListedSession(deps.db, session, { locked: room.locked });
   }
   for (const member of room.members) {
     const person = people.find((p) => p.leg_id === member.legId);

@@ -100,6 +100,25 @@ export async function setFloor(deps: SteeringDeps, room: RoomRow, o: FloorReques
   if (person && o.video && !o.audio && !hasVideo) {
     throw new SwitchyardError('unprocessable', 'They send no picture that could be shown.');
   }
+  await deps.reconciler.alone(session.id, () => giveFloor(deps, room, session, person, o));
+  if (person) {
+    await confirm(async () => {
+      const { floor } = await deps.live.read(session.id);
+      return (!o.audio || floor.audio === person.id) && (!o.video || !hasVideo || floor.video === person.id);
+    });
+  }
+  return showLiveSession(deps, room);
+}
+
+/** Writes the wish down and tells the node. The sweep must not take it in hand in between: it would take it away again. */
+async function giveFloor(
+  deps: SteeringDeps,
+  room: RoomRow,
+  session: SessionRow & { node_id: string },
+  person: ParticipantRow | undefined,
+  o: FloorRequest,
+): Promise<void> {
+  const hasVideo = person?.observed.hasVideo === true;
   const kept = o.hold ? (person?.id ?? null) : null;
   await deps.log.record(async (trx, emit) => {
     const row = await updateSession(trx, session.id, ['live'], {
@@ -114,13 +133,6 @@ export async function setFloor(deps: SteeringDeps, room: RoomRow, o: FloorReques
   const commands = await floorCommands(deps, session, person, { ...o, video: o.video && (!person || hasVideo) });
   const replies = await Promise.all(commands.map((c) => deps.links.api(session.node_id, c)));
   if (o.video && hasVideo && replies.every((r) => r.ok)) deps.live.setFloor(session, { videoHeld: o.hold });
-  if (person) {
-    await confirm(async () => {
-      const { floor } = await deps.live.read(session.id);
-      return (!o.audio || floor.audio === person.id) && (!o.video || !hasVideo || floor.video === person.id);
-    });
-  }
-  return showLiveSession(deps, room);
 }
 
 async function floorCommands(

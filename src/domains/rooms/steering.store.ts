@@ -43,6 +43,20 @@ export async function mergeSeenSession(
   return rows[0];
 }
 
+/** As mergeListed(), of the session. */
+export async function mergeListedSession(
+  db: Queryable,
+  before: SessionRow,
+  seen: Partial<SeenSession>,
+): Promise<boolean> {
+  const count = await db('sessions')
+    .where({ id: before.id })
+    .whereNot('state', 'ended')
+    .whereRaw('observed = ?::jsonb', [JSON.stringify(before.observed)])
+    .update({ observed: db.raw('observed || ?::jsonb', [JSON.stringify(seen)]) });
+  return count > 0;
+}
+
 /** @returns true where it was not given up before. `id` is a participant's or a session's. */
 export async function markGivenUp(
   trx: Trx,

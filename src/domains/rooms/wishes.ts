@@ -58,6 +58,8 @@ export interface Difference {
   seen: WishValue;
   /** Sent at once, one after the other. */
   commands: ApiCommand[];
+  /** Instead of those, where they depend on who has the floor at that moment: none where that is as it should be. */
+  commandsFor?: (holderId: number | null) => ApiCommand[];
   /** Where no event or listing tells: what the answer to the last command lets be seen, or undefined where it refuses. */
   readReply?: (reply: Reply) => WishValue | undefined;
 }
@@ -232,6 +234,8 @@ function floorDifferences(session: SessionRow, inside: readonly Person[], floor:
       wanted: heard.id,
       seen: floor.audio,
       commands: moveFloor(session.id, heard.member_id!, find(floor.audio)?.member_id ?? null),
+      commandsFor: (holderId) =>
+        holderId === heard.member_id ? [] : moveFloor(session.id, heard.member_id!, holderId),
     });
   }
   return found;

@@ -28,6 +28,8 @@ export interface ScriptedRoom {
   enter(memberId: number): ScriptedMember;
   /** Tells Switchyard, as the node's stream would. */
   tell(action: string, memberId?: number, more?: Record<string, string>): Promise<void>;
+  /** From now on it does what it is told, and its events are under way. @returns what lets them arrive */
+  delayEvents(): () => void;
 }
 
 export const PNG = Buffer.concat([
@@ -49,6 +51,7 @@ export function scriptRoom(node: NodeRow, sessionId: string, steering: () => Ste
   const members = new Map<number, ScriptedMember>();
   /** One event after the other, as they come out of a node's stream. */
   let told = Promise.resolve();
+  let isLate = false;
   const room: ScriptedRoom = {
     lines: [],
     members,
@@ -85,7 +88,17 @@ export function scriptRoom(node: NodeRow, sessionId: string, steering: () => Ste
       const memberText = memberId === undefined ? undefined : String(memberId);
       const taken = told.then(() => steering().takeLiveEvent(node, { ...event, memberId: memberText } as RoomEvent));
       told = taken.catch(() => undefined);
-      await taken;
+      if (!isLate) await taken;
+    },
+    delayEvents() {
+      let arrive = (): void => undefined;
+      const before = told;
+      told = new Promise<void>((resolve) => (arrive = resolve)).then(() => before);
+      isLate = true;
+      return () => {
+        isLate = false;
+        arrive();
+      };
     },
   };
 
