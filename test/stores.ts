@@ -6,7 +6,7 @@ import { createDb, type Db, type DbPatience } from '../src/infra/db';
 import { migrateDb } from '../src/infra/migrate';
 
 /** A database is away for a test where it says so, and not because the machine is busy. */
-export const PATIENCE: DbPatience = { connectMs: 60_000, statementMs: 60_000, idleInTransactionMs: 60_000 };
+export const PATIENCE: DbPatience = { connectMs: 30_000, statementMs: 60_000, idleInTransactionMs: 60_000 };
 
 export interface TestStores {
   /** A fresh database with all tables. */

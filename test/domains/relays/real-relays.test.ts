@@ -32,6 +32,16 @@ if (missing) {
 }
 
 function relayTests(binary: string): void {
+  // Before the stores have theirs: what looks at them again and again has to end first.
+  afterAll(async () => {
+    await relays?.stop();
+    esl?.close();
+    await node?.stop();
+    await xml?.close();
+    await nginx?.stop();
+    rmSync(dir, { recursive: true, force: true });
+  }, 60_000);
+
   const stores = useStores();
   const logger = createLogger('silent');
   const secretKey = randomBytes(32);
@@ -77,15 +87,6 @@ function relayTests(binary: string): void {
     await api(`originate {ignore_early_media=true}loopback/9196/users &conference(${sessionId}@default)`);
     await until('the room is there', async () => parseRooms(await api(listRoom(sessionId).line))[0]?.members.length);
   }, 120_000);
-
-  afterAll(async () => {
-    await relays?.stop();
-    esl?.close();
-    await node?.stop();
-    await xml?.close();
-    await nginx?.stop();
-    rmSync(dir, { recursive: true, force: true });
-  }, 60_000);
 
   async function addRows(): Promise<void> {
     const ports = { esl_port: 1, sip_port: 2, internode_port: 3, ws_port: 4 };
