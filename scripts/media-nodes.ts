@@ -9,6 +9,8 @@ export interface NodePlan {
   name: string;
   kind: 'real' | 'simulated';
   host: string;
+  /** Its address as the world sees it, where that is not `host` (NAT). */
+  publicHost?: string;
   sipPort: number;
   internodePort: number;
   wsPort: number;
@@ -42,13 +44,14 @@ export function planNodes(options: StartOptions, kind: NodePlan['kind']): NodePl
       name: `node-${index + 1}`,
       kind,
       host: options.nodeHost,
+      ...(options.nodePublicHost === undefined ? {} : { publicHost: options.nodePublicHost }),
       sipPort: base,
       internodePort: base + 2,
       wsPort,
       eslPort: base + 8,
       rtpFrom,
       rtpTo: rtpFrom + RTP_PORTS_PER_NODE - 1,
-      wsUrl: `ws://${options.nodeHost}:${wsPort}`,
+      wsUrl: `ws://${options.nodePublicHost ?? options.nodeHost}:${wsPort}`,
     };
   });
 }
@@ -65,6 +68,7 @@ export function xmlUrlOf(plan: NodePlan, switchyardUrl: string): string {
     rtp: `${plan.rtpFrom}-${plan.rtpTo}`,
     zone: '',
     capacity: '100',
+    ...(plan.publicHost === undefined ? {} : { public: plan.publicHost }),
     wsUrl: plan.wsUrl,
   });
   return `${switchyardUrl}/freeswitch/xml?${query.toString()}`;

@@ -20,6 +20,7 @@ Environment:
   POSTGRES_PORT, REDIS_PORT    ports for those that are started (any free one)
   FREESWITCH_BIN               the freeswitch to run (else the one on PATH, else simulated nodes)
   NODE_HOST                    address at which nodes can be reached (127.0.0.1)
+  NODE_PUBLIC_HOST             and how the world sees that, where it is translated (NAT)
   NODE_RTP_BASE                first port for sound and picture; each node takes 1000 (16384)
   SIMULATOR_PORT               port for the simulator's own control (any free one)
   and everything Switchyard itself reads: see README.md, "Settings".
@@ -35,6 +36,7 @@ export interface StartOptions {
   nodePortBase: number;
   nodeCount: number;
   nodeHost: string;
+  nodePublicHost: string | undefined;
   nodeRtpBase: number;
   stateDir: string;
   databaseUrl: string | undefined;
@@ -70,6 +72,7 @@ export function readStartOptions(args: string[], env: Env): StartOptions {
     nodePortBase: port(flags['node-port-base'], 'NODE_PORT_BASE') ?? 5060,
     nodeCount: number(pick(flags.nodes, 'NODE_COUNT'), 'NODE_COUNT', 1, 16) ?? 2,
     nodeHost: env.NODE_HOST || '127.0.0.1',
+    nodePublicHost: env.NODE_PUBLIC_HOST || undefined,
     nodeRtpBase: port(undefined, 'NODE_RTP_BASE') ?? 16384,
     stateDir: pick(flags['state-dir'], 'STATE_DIR') ?? '.switchyard',
     databaseUrl: env.DATABASE_URL || undefined,

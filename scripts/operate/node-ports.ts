@@ -40,19 +40,20 @@ export async function findPorts(
 }
 
 /** The node as `start` would plan one. */
-export function planOf(node: KeptNode, host: string): NodePlan {
+export function planOf(node: KeptNode, host: string, publicHost?: string): NodePlan {
   const ports = portsFrom(node.portBase ?? 0);
   const rtpFrom = node.rtpFrom ?? LEAST_RTP_BASE;
   return {
     name: node.name,
     kind: node.kind,
     host,
+    ...(publicHost === undefined ? {} : { publicHost }),
     sipPort: ports.sip,
     internodePort: ports.internode,
     wsPort: ports.ws,
     eslPort: ports.esl,
     rtpFrom,
     rtpTo: rtpFrom + RTP_PORTS_PER_NODE - 1,
-    wsUrl: `ws://${host}:${ports.ws}`,
+    wsUrl: `ws://${publicHost ?? host}:${ports.ws}`,
   };
 }

@@ -45,7 +45,7 @@ export function composeServices(block: Record<string, unknown>, nodes: readonly 
       `host=${plan.host}`,
       `esl=${plan.eslPort}&sip=${plan.sipPort}&internode=${plan.internodePort}&ws=${plan.wsPort}`,
       `rtp=${plan.rtpFrom}-${plan.rtpTo}&zone=${node.zone}&capacity=${node.capacity}`,
-      `wsUrl=ws%3A%2F%2F${plan.host}%3A${plan.wsPort}`,
+      'public=${NODE_PUBLIC_HOST:-}',
     ].join('&');
     const environment = {
       SWITCHYARD_XML_URL: 'http://127.0.0.1:${HTTP_PORT:-8080}/freeswitch/xml?' + query,
