@@ -62,6 +62,16 @@ test('a node is killed while the caller rings: the call goes on at the other, an
   ]);
 });
 
+test('a node dies while this machine stands still: it is known to be gone for sure, and not only out of reach', async () => {
+  await addPair();
+  await one.kill();
+  await setTimeout(20); // its end is seen, and the next attempt to connect not yet made
+  const untilMs = Date.now() + 2500;
+  while (Date.now() < untilMs);
+  await yard.nodeIs(one, 'down');
+  expect((await yard.api('GET', `/v1/nodes/${one.id}`)).body.downReason).toBe('refused');
+});
+
 test('a node dies that was ringing a phone through another, which can not be told: the phone is not rung twice', async () => {
   await addPair();
   const three = await yard.addNode(`three-${round}`, { capacity: 100 });

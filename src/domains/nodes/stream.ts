@@ -190,10 +190,13 @@ function openStream(
       await db('nodes').where({ id: node.id }).update({ reported_at: new Date() });
     }
   }
-  async function reportDown(reason: string): Promise<void> {
+  async function reportDown(told: string): Promise<void> {
     if (link.connection() !== undefined) return;
-    // This may have waited: for Postgres, or with a process that was stopped. The node may run again by now.
-    if (reason === 'refused' && !(await isRefused(node.host, node.esl_port, KNOCK_MS))) return;
+    // This may have waited: for Postgres, or with a process that was stopped. The node may run again by now, or be gone
+    // for sure where it was only out of reach.
+    const isGone = await isRefused(node.host, node.esl_port, KNOCK_MS);
+    if (link.connection() !== undefined || (told === 'refused' && !isGone)) return;
+    const reason = isGone ? 'refused' : told;
     const row = await changeNodeState(
       settings,
       node.id,
