@@ -1,10 +1,11 @@
 /** Starts everything in order and stops it in reverse; with src/main/, the only place that wires the house together. */
 import { readConfig, type Config } from './config';
+import type { DbPatience } from './infra/db';
 import { createLogger, type Logger } from './infra/logger';
 import { buildHouse } from './main/house';
 import { startOperating } from './main/listen';
 import { startServing } from './main/serve';
-import { openStores, type Stops } from './main/stores';
+import { openStores, type Stops, type Stores } from './main/stores';
 import { startSupervisor } from './main/supervise';
 import { startWorker } from './main/work';
 
@@ -14,8 +15,15 @@ export interface RunningSwitchyard {
   stop(): Promise<void>;
 }
 
-/** @throws where Postgres can't be migrated or the port is taken; what was started before is stopped again. */
-export async function startSwitchyard(config: Config, logger: Logger): Promise<RunningSwitchyard> {
+/**
+ * @param patience when Postgres counts as away; see infra/db.ts
+ * @throws where Postgres can't be migrated or the port is taken; what was started before is stopped again.
+ */
+export async function startSwitchyard(
+  config: Config,
+  logger: Logger,
+  patience?: DbPatience,
+): Promise<RunningSwitchyard> {
   const stops: Stops = [];
   const stop = async (): Promise<void> => {
     for (const step of stops.splice(0).reverse()) {
@@ -25,15 +33,15 @@ export async function startSwitchyard(config: Config, logger: Logger): Promise<R
     }
   };
   try {
-    return { url: await startRoles(config, logger, stops), stop };
+    const stores = await openStores(config, logger, stops, patience);
+    return { url: await startRoles(stores, config, logger, stops), stop };
   } catch (error) {
     await stop();
     throw error;
   }
 }
 
-async function startRoles(config: Config, logger: Logger, stops: Stops): Promise<string> {
-  const stores = await openStores(config, logger, stops);
+async function startRoles(stores: Stores, config: Config, logger: Logger, stops: Stops): Promise<string> {
   const house = await buildHouse(config, logger, stores, stops);
   const streams = config.roles.includes('supervisor') ? startSupervisor(house, stops) : undefined;
   if (config.roles.includes('worker')) startWorker(house, stops);

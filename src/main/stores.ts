@@ -4,7 +4,7 @@ import type { Config } from '../config';
 import { createKeyRing, type KeyRing } from '../domains/api-keys/key-ring';
 import { createEventLog, type EventLog } from '../domains/events/events';
 import { createEventHub, type EventHub } from '../domains/events/hub';
-import { createDb, createLookupPool, type Db } from '../infra/db';
+import { createDb, createLookupPool, type Db, type DbPatience } from '../infra/db';
 import type { Logger } from '../infra/logger';
 import { migrateDb } from '../infra/migrate';
 import { createBlockingRedis, createRedis, type Redis } from '../infra/redis';
@@ -25,11 +25,11 @@ export interface Stores {
 }
 
 /** @throws where Postgres can't be reached or migrated. Redis may be away: placements wait for it. */
-export async function openStores(config: Config, logger: Logger, stops: Stops): Promise<Stores> {
-  const db = createDb(config.databaseUrl, config.databasePoolSize);
+export async function openStores(config: Config, logger: Logger, stops: Stops, patience?: DbPatience): Promise<Stores> {
+  const db = createDb(config.databaseUrl, config.databasePoolSize, patience);
   stops.push(() => db.destroy());
   await migrateDb(db);
-  const lookups = createLookupPool(config.databaseUrl, Math.max(2, Math.floor(config.databasePoolSize / 2)));
+  const lookups = createLookupPool(config.databaseUrl, Math.max(2, Math.floor(config.databasePoolSize / 2)), patience);
   stops.push(() => lookups.end());
   const redis = createRedis(config.redisUrl, logger);
   const subscriber = createBlockingRedis(config.redisUrl, logger);

@@ -2,7 +2,7 @@
 import { createId } from '../../src/infra/ids';
 import { connectRaw, type RawClient } from '../contract/raw-client';
 import { useStores } from '../stores';
-import { DOMAIN, openYard, until, type Node, type Yard } from './harness';
+import { DOMAIN, PHONE_SECONDS, openYard, until, type Node, type Yard } from './harness';
 
 let yard: Yard;
 const ears: RawClient[] = [];
@@ -97,6 +97,7 @@ test('two replicas and fifty calls: each phone rings once', async () => {
       domain: DOMAIN,
       password: `password-of-${name}`,
       behaviour: { answerAfterMs: 200 },
+      expiresSeconds: PHONE_SECONDS,
     });
   }
   await until('all phones are known', async () => {

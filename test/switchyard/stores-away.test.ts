@@ -31,7 +31,11 @@ beforeAll(async () => {
     ephemeral: true,
     report: () => undefined,
   });
-  yard = await openYard({ databaseUrl: postgres.urlOf('away'), redisUrl: redis.url, redisPrefix: 'away' });
+  yard = await openYard(
+    { databaseUrl: postgres.urlOf('away'), redisUrl: redis.url, redisPrefix: 'away' },
+    {},
+    'as everybody',
+  );
   node = await yard.addNode('one', { capacity: 2 });
   for (const name of ['ann', 'bob', 'eve']) await yard.addPhone(node, name, { answerAfterMs: 20 });
   await yard.addUser('unseen');
