@@ -1,7 +1,7 @@
 /** What Switchyard relies on of a call: replies, causes, and the order in which a channel's life is told. */
 import { originateCall, userEndpoint, killChannel, channelExists } from '../../src/freeswitch/esl';
 import { callerNameText } from '../../src/freeswitch/xml/escape';
-import { DOMAIN, PASSWORD } from './answerer';
+import { DOMAIN, NOBODY_ANSWERS, PASSWORD, ringSeconds } from './answerer';
 import type { Contract } from './describe-node';
 import type { ContractPhone, PhoneBehaviour } from './harness';
 import { until } from '../until';
@@ -17,7 +17,8 @@ const PHONES: Record<string, PhoneBehaviour> = {
   '1002': { answerAfterMs: 150, hangupAfterMs: 600 },
   '1003': { busy: true },
   '1004': { reject: true },
-  '1005': { ringOnly: true },
+  [NOBODY_ANSWERS]: { ringOnly: true },
+  '1009': { ringOnly: true },
 };
 
 function originate(legId: string, to: string, extension: string, extra: Record<string, string> = {}): string {
@@ -32,7 +33,7 @@ function originate(legId: string, to: string, extension: string, extra: Record<s
       origination_caller_id_number: '1002',
       ...extra,
     },
-    ringTimeoutSeconds: 2,
+    ringTimeoutSeconds: ringSeconds(to),
     destination: { extension, dialplan: 'XML', context: 'users' },
   }).line;
 }
@@ -205,7 +206,7 @@ export const callContract: Contract = (stage) => {
 
   test('killed while it rings: originate ends with the cause it was killed with', async () => {
     const { client } = stage();
-    const result = client.job(originate('leg-kill', '1005', '1002'), 'job-kill');
+    const result = client.job(originate('leg-kill', '1009', '1002'), 'job-kill');
     await client.waitFor((e) => e['Event-Name'] === 'CHANNEL_PROGRESS' && e['Unique-ID'] === 'leg-kill');
     await client.send('api uuid_kill leg-kill ORIGINATOR_CANCEL');
     expect(await result).toBe('-ERR ORIGINATOR_CANCEL\n');
@@ -214,7 +215,7 @@ export const callContract: Contract = (stage) => {
 
   test('the first leg is killed while the second rings: that one is cancelled', async () => {
     const { client } = stage();
-    await client.job(originate('leg-a', '1001', '1005'), 'job-a');
+    await client.job(originate('leg-a', '1001', '1009'), 'job-a');
     const ringing = await client.waitFor(
       (e) => e['Event-Name'] === 'CHANNEL_PROGRESS' && e.variable_originating_leg_uuid === 'leg-a',
     );

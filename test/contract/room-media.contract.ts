@@ -12,7 +12,7 @@ import { until } from '../until';
 import { closeRoom, enter, isRoomEvent, tell } from './room-guests';
 
 const TONE = 'tone_stream://%(300,0,440)';
-const LONG_TONE = 'tone_stream://%(9000,0,440)';
+const LONG_TONE = 'tone_stream://%(60000,0,440)';
 const PICTURE_PARAMETERS = /^\{video_time_audio=false,channels=1,samplerate=48000,vw=320,vh=240,fps=10\.00\}/;
 
 export const roomMediaContract: Contract = (stage) => {

@@ -36,7 +36,7 @@ export function roomPlan(destination: string): string | undefined {
       { app: 'answer' },
       {
         app: 'play_and_get_digits',
-        data: `0 12 ${name ?? 1} 3000 # silence_stream://100 silence_stream://1 pressed \\d* 2000`,
+        data: `0 12 ${name ?? 1} 30000 # silence_stream://100 silence_stream://1 pressed \\d* 20000`,
       },
       { app: 'hangup', data: CAUSE_AFTER_ROOM },
     ]);

@@ -9,7 +9,15 @@ import { roomMediaContract } from './room-media.contract';
 import { socketContract } from './socket.contract';
 
 const start: StartMediaNode = async ({ name, xmlUrl, password }) => {
-  const node = await startSimulatedNode({ name, xmlUrl, password, heartbeatMs: 1000, logger: createLogger('silent') });
+  const node = await startSimulatedNode({
+    name,
+    xmlUrl,
+    password,
+    heartbeatMs: 1000,
+    questionTimeoutMs: 60_000,
+    bootTimeoutMs: 60_000,
+    logger: createLogger('silent'),
+  });
   return {
     kind: 'simulated',
     eslPort: node.eslPort,

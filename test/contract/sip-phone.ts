@@ -90,7 +90,7 @@ export async function openSipPhone(o: {
     ];
     const answer = new Promise<SipMessage>((resolve, reject) => {
       waiters.set(String(sequence), resolve);
-      later(5000, () => reject(new Error('the node did not answer REGISTER')));
+      later(30_000, () => reject(new Error('the node did not answer REGISTER')));
     });
     send(`${lines.join('\r\n')}\r\n\r\n`);
     return answer;

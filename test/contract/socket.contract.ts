@@ -180,17 +180,11 @@ export const socketContract: Contract = (stage) => {
 };
 
 /** A real node writes its list a moment later than it tells the event. */
-async function listed(
-  client: { send(c: string): Promise<{ body: string }> },
-  user: string,
-): Promise<Record<string, string>> {
-  for (let tries = 0; tries < 40; tries += 1) {
+function listed(client: { send(c: string): Promise<{ body: string }> }, user: string): Promise<Record<string, string>> {
+  return until(`${user} is listed`, async () => {
     const answer = JSON.parse((await client.send('api show registrations as json')).body) as {
       rows?: Record<string, string>[];
     };
-    const row = answer.rows?.find((r) => r.reg_user === user);
-    if (row) return row;
-    await new Promise((done) => setTimeout(done, 100));
-  }
-  throw new Error(`${user} was not listed`);
+    return answer.rows?.find((r) => r.reg_user === user);
+  });
 }
