@@ -1,6 +1,7 @@
 /** Simulated nodes fail on demand, call each other, and are many in one process. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { findFreePort } from '../../scripts/ports';
 import { createLogger } from '../../src/infra/logger';
 import { startSimulatedNode, type SimulatedNode } from '../../src/simulator/node';
 import { connectRaw } from '../contract/raw-client';
@@ -56,9 +57,10 @@ function answer(form: Record<string, string>): string {
   return NOT_FOUND;
 }
 
-async function start(name: string, internode = 0): Promise<SimulatedNode> {
+async function start(name: string, internode = 0, eslPort = 0): Promise<SimulatedNode> {
   const xmlUrl = `${base}?host=127.0.0.1&internode=${internode}`;
-  const node = await startSimulatedNode({ name, xmlUrl, password: 'p', eslPort: 0, heartbeatMs: 50, logger });
+  const times = { heartbeatMs: 50, questionTimeoutMs: 60_000, bootTimeoutMs: 60_000 };
+  const node = await startSimulatedNode({ name, xmlUrl, password: 'p', eslPort, ...times, logger });
   nodes.push(node);
   return node;
 }
@@ -109,7 +111,7 @@ test('dropped, silent, refusing, late', async () => {
 });
 
 test('killed and started again: another Core-UUID, and nothing of before', async () => {
-  const node = await start('mortal');
+  const node = await start('mortal', 0, await findFreePort()); // one that nobody is given while it is dead
   await node.registerPhone({ username: '1', domain: 'd.test', password: 'pw' });
   const client = await listen(node);
   const [port, uuid] = [node.eslPort, node.coreUuid];

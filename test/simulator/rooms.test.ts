@@ -70,7 +70,8 @@ function answer(form: Record<string, string>): string {
 
 async function start(name: string, internode = 0): Promise<[SimulatedNode, RawClient]> {
   const xmlUrl = `${base}?host=127.0.0.1&internode=${internode}`;
-  const node = await startSimulatedNode({ name, xmlUrl, password: 'p', eslPort: 0, heartbeatMs: 5000, logger });
+  const times = { heartbeatMs: 5000, questionTimeoutMs: 60_000, bootTimeoutMs: 60_000 };
+  const node = await startSimulatedNode({ name, xmlUrl, password: 'p', eslPort: 0, ...times, logger });
   nodes.push(node);
   const client = await connectRaw(node.eslPort);
   clients.push(client);
