@@ -109,8 +109,7 @@ test('processes that claim, resize, let expire and are killed: never past the ca
     wild(2),
     // Killed with what it held, and begun again by the same seed.
     wild(3, 1500).then(() => wild(3)),
-  ]);
-  watching = false;
+  ]).finally(() => (watching = false));
   await watch;
   // The watcher may have had no turn while the others were at work: what they saw themselves counts as well.
   highest = Math.max(highest, ...told.map((t) => t.highest));
