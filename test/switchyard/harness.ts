@@ -46,7 +46,7 @@ export interface Yard {
   config: Config;
   /** What was logged, by all replicas. */
   lines: string[];
-  /** Asks again where a store is out of reach for a moment, as a client is told to: a busy machine is slow to open connections. */
+  /** Asks again where a store is out of reach for a moment, or too much was asked: as a client is told to. */
   api(method: string, path: string, body?: unknown, url?: string): Promise<Answer>;
   /** Asks once, for those who mean to be told that a store is away. */
   apiOnce(method: string, path: string, body?: unknown, url?: string): Promise<Answer>;
@@ -158,8 +158,8 @@ export async function openYard(
   const api: Yard['api'] = (method, path, body, url) =>
     until(`${method} ${path} is answered`, async () => {
       const said = await apiOnce(method, path, body, url);
-      // Nothing was changed by it, so it can be asked again.
-      return said.body?.code === 'unavailable' ? undefined : said;
+      // Nothing was changed by it, so it can be asked again. A fast machine asks more often than one key may.
+      return ['unavailable', 'rate_limited'].includes(said.body?.code) ? undefined : said;
     });
   const must: Yard['must'] = async (status, method, path, body) => {
     const answer = await api(method, path, body);
