@@ -58,6 +58,9 @@ export function endGapWithRoom(gaps: readonly Gap[], endedAt: Date): { gaps: Gap
   return closeGap(gaps, endedAt);
 }
 
+/** How often a sending relay is looked at. */
+export const LOOK_EVERY_MS = 1000;
+
 /** What is seen of a sending relay at one moment. All are counts of bytes since it began. */
 export interface FlowSample {
   atMs: number;
@@ -74,15 +77,19 @@ export interface FlowSample {
 }
 
 export interface FlowState {
+  /** When it was last looked at, and how long it had run by then: the time in which we stood still ourselves left out. */
+  lookedAtMs: number;
+  ranMs: number;
   /** What the target has taken, and when that last grew. */
   taken: number;
   takenAtMs: number;
+  takenRanMs: number;
   acknowledged: number;
-  acknowledgedAtMs: number;
+  acknowledgedRanMs: number;
   /** The shortest step in which it said so, in bytes: some servers say it when they like, not when they are asked to. */
   acknowledgeStep: number;
   received: number;
-  receivedAtMs: number;
+  receivedRanMs: number;
 }
 
 export type FlowVerdict = 'flows' | 'source_silent' | 'target_stalled' | 'target_too_slow';
@@ -108,24 +115,32 @@ export const FLOW_LIMITS: FlowLimits = {
 export function startFlow(sample: FlowSample): FlowState {
   const { atMs, received } = sample;
   return {
+    lookedAtMs: atMs,
+    ranMs: 0,
     taken: takenOf(sample),
     takenAtMs: atMs,
+    takenRanMs: 0,
     acknowledged: sample.acknowledged ?? 0,
-    acknowledgedAtMs: atMs,
+    acknowledgedRanMs: 0,
     acknowledgeStep: sample.acknowledged || Infinity,
     received,
-    receivedAtMs: atMs,
+    receivedRanMs: 0,
   };
 }
 
 const takenOf = (s: FlowSample): number => s.given - s.waiting - (s.untaken ?? 0);
 
-/** Judges by what moved since the last look. A machine that takes bytes into its buffers proves less than a server that says it read them. */
+/**
+ * Judges by what moved since the last look. A machine that takes bytes into its buffers proves less than a server that
+ * says it read them. A look that comes far too late says that we stood still ourselves, and nothing of the others.
+ */
 export function judgeFlow(
   before: FlowState,
   sample: FlowSample,
   limits: FlowLimits,
 ): { verdict: FlowVerdict; state: FlowState } {
+  const sinceMs = sample.atMs - before.lookedAtMs;
+  const ranMs = before.ranMs + (sinceMs > 2 * LOOK_EVERY_MS ? LOOK_EVERY_MS : sinceMs);
   const taken = takenOf(sample);
   const acknowledged = sample.acknowledged ?? 0;
   const open = sample.waiting + (sample.untaken ?? 0);
@@ -134,18 +149,22 @@ export function judgeFlow(
   const acknowledgeStep = step > 0 ? Math.min(before.acknowledgeStep, step) : before.acknowledgeStep;
   const isQuiet =
     sample.acknowledged === undefined || unread < 2 * Math.max(acknowledgeStep, limits.acknowledgeEveryBytes);
+  const isTaken = taken > before.taken || open === 0;
   const state: FlowState = {
+    lookedAtMs: sample.atMs,
+    ranMs,
     taken: Math.max(taken, before.taken),
-    takenAtMs: taken > before.taken || open === 0 ? sample.atMs : before.takenAtMs,
+    takenAtMs: isTaken ? sample.atMs : before.takenAtMs,
+    takenRanMs: isTaken ? ranMs : before.takenRanMs,
     acknowledged,
-    acknowledgedAtMs: acknowledged !== before.acknowledged || isQuiet ? sample.atMs : before.acknowledgedAtMs,
+    acknowledgedRanMs: acknowledged !== before.acknowledged || isQuiet ? ranMs : before.acknowledgedRanMs,
     acknowledgeStep,
     received: sample.received,
-    receivedAtMs: sample.received > before.received ? sample.atMs : before.receivedAtMs,
+    receivedRanMs: sample.received > before.received ? ranMs : before.receivedRanMs,
   };
-  const oldest = Math.min(state.takenAtMs, state.acknowledgedAtMs);
+  const oldest = Math.min(state.takenRanMs, state.acknowledgedRanMs);
   if (sample.waiting > limits.maxWaitingBytes) return { verdict: 'target_too_slow', state };
-  if (sample.atMs - oldest >= limits.stallMs) return { verdict: 'target_stalled', state };
-  if (sample.atMs - state.receivedAtMs >= limits.silenceMs) return { verdict: 'source_silent', state };
+  if (ranMs - oldest >= limits.stallMs) return { verdict: 'target_stalled', state };
+  if (ranMs - state.receivedRanMs >= limits.silenceMs) return { verdict: 'source_silent', state };
   return { verdict: 'flows', state };
 }

@@ -3,7 +3,15 @@ import { createSecret } from '../../infra/secrets';
 import { EslError, recordRoom, type ApiCommand, type Reply } from '../../freeswitch/esl';
 import { SwitchyardError } from '../../errors';
 import { openTarget, type ConnectDeps } from './connect';
-import { FLOW_LIMITS, judgeFlow, startFlow, type FlowLimits, type FlowSample, type FlowState } from './decide';
+import {
+  FLOW_LIMITS,
+  judgeFlow,
+  LOOK_EVERY_MS,
+  startFlow,
+  type FlowLimits,
+  type FlowSample,
+  type FlowState,
+} from './decide';
 import { INTAKE_APP, type Intake, type IntakeSource } from './rtmp/intake';
 import type { RtmpMessage } from './rtmp/chunks';
 import { publish, PublishRefused, type Publisher } from './rtmp/publisher';
@@ -39,7 +47,6 @@ export type SendingEnd = { stopped: true } | { stopped: false; fault: string; si
 
 /** The node has this long to connect and to send the first picture or sound. */
 const FIRST_MEDIA_MS = 15_000;
-const LOOK_EVERY_MS = 1000;
 /** Waits for the node's own end of a stream that is stopped. */
 const LAST_WORDS_MS = 1000;
 

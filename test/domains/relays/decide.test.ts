@@ -96,6 +96,16 @@ test('a target whose machine takes nothing more has stalled after five seconds',
   });
 });
 
+test('whoever stood still for a minute takes nobody else for stalled, and sees who is', () => {
+  const stop = (s: number) => s * 1000 + (s < 20 ? 0 : 60_000);
+  // The first look comes before anything was read or written again.
+  const flows = (s: number) => (s === 20 ? 19 : s) * 1000;
+  const waits = (s: number) => ({ atMs: stop(s), received: flows(s), given: flows(s), waiting: 3000 });
+  expect(follow(60, waits).verdict).toBe('flows');
+  const stalls = (s: number) => ({ atMs: stop(s), waiting: s < 19 ? 0 : (s - 19) * 1000 });
+  expect(follow(60, stalls)).toEqual({ verdict: 'target_stalled', after: 24 });
+});
+
 test('a server that said what it read, and then says nothing more, has stalled although its machine takes bytes', () => {
   const rate = 300_000;
   const flows = (s: number) => ({ received: s * rate, given: s * rate });
