@@ -86,7 +86,7 @@ export function layOut(o: { s3?: boolean; secrets?: boolean } = {}): { dir: stri
 
 /** @throws with what kustomize says */
 export function render(kubectl: string, folder: string): Resource[] {
-  const text = execFileSync(kubectl, ['kustomize', folder], { encoding: 'utf8', stdio: 'pipe', timeout: 20_000 });
+  const text = execFileSync(kubectl, ['kustomize', folder], { encoding: 'utf8', stdio: 'pipe', timeout: 120_000 });
   return parseAllDocuments(text).map((document) => {
     if (document.errors.length > 0) throw document.errors[0]!;
     return document.toJS() as Resource;
