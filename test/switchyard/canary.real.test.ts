@@ -18,7 +18,7 @@ describeWithRealNode('a canary on a real node', (freeswitch) => {
   const stores = useStores();
   beforeAll(async () => {
     pool = await startRealPool(freeswitch, stores, 1, { HEALTH_SECONDS: '0.5', CANARY_SECONDS: '0' });
-  }, 60_000);
+  }, 300_000);
   afterAll(() => pool?.stop());
 
   const readNode = async (): Promise<NodeItem> => (await pool.api.get<{ items: NodeItem[] }>('/v1/nodes')).items[0]!;
@@ -40,7 +40,7 @@ describeWithRealNode('a canary on a real node', (freeswitch) => {
     expect(await stores.db('calls').count('* as n').first()).toEqual({ n: '0' });
     expect(await stores.db('cdrs').count('* as n').first()).toEqual({ n: '0' });
     expect(pool.warnings.slice(saidBefore)).toEqual([]);
-  }, 60_000);
+  }, 300_000);
 
   test('its conferences answer in time, and its WebSocket port takes browsers', async () => {
     const node = await until('it was looked at', async () => {
