@@ -74,7 +74,10 @@ const UNREACHABLE = new Set(['ECONNREFUSED', 'ECONNRESET', 'ETIMEDOUT', 'EPIPE',
 export function isUnreachable(error: unknown): boolean {
   if (typeof error !== 'object' || error === null) return false;
   const { code, name, message } = error as { code?: unknown; name?: unknown; message?: unknown };
-  if (typeof code === 'string' && (UNREACHABLE.has(code) || code.startsWith('08') || /^(57P0[123]|25P03)$/.test(code)))
+  if (
+    typeof code === 'string' &&
+    (UNREACHABLE.has(code) || code.startsWith('08') || /^(57P0[123]|57014|25P03)$/.test(code))
+  )
     return true;
   return (
     name === 'KnexTimeoutError' ||

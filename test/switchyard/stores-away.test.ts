@@ -4,6 +4,7 @@ import { mkdtempSync, chmodSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Client } from 'pg';
 import { ensureDatabase, startPostgres, type PostgresOptions, type RunningPostgres } from '../../scripts/postgres';
 import { startRedis, type RunningRedis } from '../../scripts/redis';
 import { createRedis } from '../../src/infra/redis';
@@ -147,4 +148,19 @@ test('Postgres stops and comes back', async () => {
     expect(await yard.callIs(id, 'ended')).toMatchObject({ outcome: 'answered' });
   }
   expect(yard.lines.join('')).not.toContain(ADMIN_KEY);
+});
+
+test('what waits too long for others in Postgres is told to try again, and is then done', async () => {
+  const user = { domain: DOMAIN, username: 'patient', password: 'a-long-password' };
+  const holder = new Client({ connectionString: postgres.urlOf('away') });
+  await holder.connect();
+  try {
+    await holder.query('begin');
+    await holder.query('select * from event_heads for update'); // as a replica that stands still in a transaction
+    expect(await yard.apiOnce('POST', '/v1/users', user)).toMatchObject({ status: 503, body: { code: 'unavailable' } });
+    await holder.query('rollback');
+  } finally {
+    await holder.end();
+  }
+  expect((await yard.api('POST', '/v1/users', user)).status).toBe(201);
 });
