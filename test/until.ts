@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Guards against waiting for ever, and claims nothing: a build machine may be many times slower than ours, and busy. */
-const HANGS_MS = 45_000;
+const HANGS_MS = 90_000;
 
 /** Asked more rarely what takes long: many who ask at once must not be the load that makes it last. */
 const FIRST_PAUSE_MS = 20;

@@ -217,7 +217,7 @@ export async function openYard(
         xmlUrl,
         password,
         heartbeatMs: 2000,
-        questionTimeoutMs: 30_000,
+        questionTimeoutMs: 120_000,
         bootTimeoutMs: 60_000,
         logger,
       });

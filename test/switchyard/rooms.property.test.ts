@@ -68,7 +68,7 @@ async function matches(room: Model): Promise<void> {
       seen = JSON.stringify({ people, locked: people.length > 0 && session?.locked.observed === true });
       return seen === shapeOf(room);
     },
-    60_000,
+    180_000,
   );
 }
 

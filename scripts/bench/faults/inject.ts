@@ -92,7 +92,7 @@ export async function injectFaults(o: InjectOptions): Promise<Injected[]> {
   }
 }
 
-const AGAIN_FOR_MS = 90_000;
+const AGAIN_FOR_MS = 240_000;
 const AGAIN_EVERY_MS = 500;
 
 /** As whatever keeps processes up does: a replica can't start while Postgres is away, nor a node while nobody answers. */

@@ -13,7 +13,7 @@ import { startServant, type Servant } from './orders';
 export const ADMIN_KEY = 'sk_admin_key_of_the_fault_run';
 export const REDIS_PREFIX = 'faults';
 const JOIN_TOKEN = 'join-token-of-the-fault-run';
-const READY_MS = 60_000;
+const READY_MS = 180_000;
 const ORDER_MS = 20_000;
 
 export interface StageOptions {
