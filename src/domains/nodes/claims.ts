@@ -55,7 +55,7 @@ redis.call('hset', KEYS[2], ARGV[2], ARGV[3])
 total = redis.call('incrby', KEYS[3], more)
 return {1, total}`;
 
-/** ARGV: now, expiry, then call and units of each. From then on the node is known. */
+/** ARGV: now, expiry, then call and units of each. From then on the node is known, for a day: removed ones leave nothing. */
 const RECALL = `${SWEEP}
 for i = 3, #ARGV, 2 do
   if redis.call('hsetnx', KEYS[2], ARGV[i], ARGV[i + 1]) == 1 then
@@ -63,7 +63,7 @@ for i = 3, #ARGV, 2 do
     redis.call('incrby', KEYS[3], ARGV[i + 1])
   end
 end
-redis.call('set', KEYS[4], '1')`;
+redis.call('set', KEYS[4], '1', 'EX', 86400)`;
 
 /** ARGV: now, call, expiry. Answers whether it was held, and is for longer now. */
 const RENEW = `${SWEEP}
