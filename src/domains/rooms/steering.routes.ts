@@ -56,12 +56,14 @@ function wishRoutes(deps: SteeringDeps): Route[] {
       description:
         'Who has the floor of the picture is shown large by layouts that have such a place. With `hold` it is given back ' +
         'to them whenever somebody else takes it; without, it follows the voices from then on. null lets it go.',
-      body: z.strictObject({
-        participantId: z.uuid().nullable(),
-        audio: z.boolean().default(true),
-        video: z.boolean().default(true),
-        hold: z.boolean().default(true),
-      }),
+      body: z
+        .strictObject({
+          participantId: z.uuid().nullable(),
+          audio: z.boolean().default(true),
+          video: z.boolean().default(true),
+          hold: z.boolean().default(true),
+        })
+        .refine((b) => b.audio || b.video, 'audio, video or both'),
       answers: { 200: liveSessionSchema },
       errors: ['conflict', 'unprocessable'],
       handle: async ({ params, body, caller }) => ({
@@ -169,7 +171,7 @@ function soundRoutes(deps: SteeringDeps): Route[] {
       summary: 'Call somebody into the room',
       description: 'Answers at once with the queued call; they are in the room when they answer.',
       body: z.strictObject({
-        to: z.string().min(1).max(255).describe('user:NAME.'),
+        to: z.string().min(1).max(255).describe('user:NAME, or the digits of a user. This pool has no gateway.'),
         ringTimeoutSeconds: z.int().min(5).max(300).optional(),
       }),
       answers: { 201: z.record(z.string(), z.unknown()) },

@@ -238,6 +238,7 @@ test('The floor goes to who is named, and back to them while it is held', async 
   expect(room.videoHeld).toBe(false);
   expect((await events('floor.changed')).map((e) => e.data.participantId)).toEqual([ada, null]);
   expect((await call('PUT', '/floor', { participantId: bob, hold: false })).body.videoFloor.heldFor).toBeNull();
+  expect((await call('PUT', '/floor', { participantId: bob, audio: false, video: false })).status).toBe(400);
 });
 
 test('The floor is given once, also after a silence: what the node has just told counts before it is told to others', async () => {
