@@ -140,4 +140,5 @@ test('who can not be called is said at once', async () => {
   expect(await ask('user:ann', 'user:nobody')).toMatchObject({ status: 422, code: 'unprocessable' });
   expect(await ask('user:ann', 'user:a@b')).toMatchObject({ status: 400, code: 'invalid_address' });
   expect(await ask('user:ann', 'tel:+4930123')).toMatchObject({ status: 422, code: 'unprocessable' });
+  expect((await ask('tel:+4930123', 'user:ann')).detail).toMatch(/^tel:\+4930123 can't be rung/);
 });

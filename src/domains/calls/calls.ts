@@ -125,7 +125,7 @@ async function checkReachable(deps: CallDeps, address: Address, domain: string, 
     throw new SwitchyardError(
       'unprocessable',
       end === 'from'
-        ? '"from" is rung first and must be a user of the domain (user:NAME).'
+        ? `${formatAddress(address)} can't be rung: only users of the domain can (user:NAME, or their digits); this pool has no gateway.`
         : `There is no way to ${formatAddress(address)}: this pool has no gateway.`,
     );
   }
