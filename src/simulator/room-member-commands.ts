@@ -163,6 +163,15 @@ export const MEMBER_COMMANDS: Readonly<Record<string, MemberCommand>> = {
       return '+OK\n';
     },
   },
+  'vid-codec-group': {
+    usage: '<member_id|last> [<group>|clear]',
+    run(_desk, _room, m, [group]) {
+      if (!hasVideo(m.leg)) return '';
+      if (group !== undefined) m.codecGroup = group === 'clear' ? undefined : group;
+      else return `+OK Video codec group is ${m.codecGroup ?? '(null)'}\n`;
+      return `+OK Video codec group ${m.codecGroup ? 'set' : 'cleared'} ${m.codecGroup ?? ''}\n`;
+    },
+  },
   'get-uuid': { usage: '<member_id|last>', run: (_desk, _room, m) => m.leg.uuid },
   dtmf: {
     usage: '<[member_id|all|last|non_moderator]> <digits>',

@@ -23,6 +23,8 @@ export interface Member {
   volumeOut: number;
   layer: number;
   reservation?: string;
+  /** Members of one group are sent the same picture by an encoder of their own. */
+  codecGroup?: string;
   banner?: string;
   lastTalkedMs: number;
   /** Ends the stay; the channel goes on with its plan. */

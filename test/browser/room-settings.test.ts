@@ -288,6 +288,34 @@ describeWithBrowser("a room's settings at real nodes", (freeswitch, chromium) =>
     say(`one too many: ${cause}`);
   }, 90_000);
 
+  it('sends one of them less while the room goes on, and as much as all again', async () => {
+    const room = await openRoom('limited', { video: { ...VIDEO, fps: 15, maxKbps: 2000 } });
+    const [ann, ben] = [await enter(room, 'Ann'), await enter(room, 'Ben')];
+    const { picture } = await inside(room, 2);
+    for (const guest of [ann, ben]) {
+      await watchUntil('a picture', guest.received, ({ framesDecoded }) => framesDecoded > 20);
+    }
+    const { id } = picture.items.find(({ grantId }) => grantId === ann.grant.id)!;
+    const measured = async (maxVideoKbps: number | null): Promise<[number, number]> => {
+      const answer = await fetch(`${pool.url}/v1/rooms/${room.roomId}/participants/${id}`, {
+        method: 'PATCH',
+        headers: { authorization: `Bearer ${pool.apiKey}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ maxVideoKbps }),
+        signal: AbortSignal.timeout(20_000),
+      });
+      expect(await answer.json()).toMatchObject({ observed: { maxVideoKbps }, pending: [] });
+      await sleep(4000); // an encoder takes some seconds to find its rate
+      const [a, b] = await Promise.all([during(ann, 4000), during(ben, 4000)]);
+      say(`at most ${maxVideoKbps} kbit/s for Ann: ${a.kbpsIn} of ${a.frames} frames; Ben ${b.kbpsIn}`);
+      expect(Math.min(a.frames, b.frames)).toBeGreaterThan(20);
+      return [a.kbpsIn, b.kbpsIn];
+    };
+    const [less, all] = await measured(64);
+    expect(less).toBeLessThan(0.6 * all);
+    const [again, others] = await measured(null);
+    expect(again).toBeGreaterThan(0.8 * others);
+  }, 90_000);
+
   it('encodes once for all and gives everybody the picture, and less of it to who may have less', async () => {
     const video = { ...VIDEO, fps: 15, maxKbps: 2000 };
     const rates: { kbpsIn: number; kbpsOut: number }[] = [];

@@ -269,6 +269,10 @@ export const roomMediaContract: Contract = (stage) => {
       expect(answer.endsWith('-ERR Bandwidth not set\n')).toBe(true);
       expect(await api(`uuid_video_bandwidth ${legs[0]} 128kb`)).toBe('+OK Success\n');
       expect(await api('uuid_video_bandwidth no-such-leg 128kb')).toBe('-ERR Operation Failed\n');
+      const [id] = ids;
+      expect(await tell(stage(), 'seen setvar group-k128 128kb')).toBe('+OK\n');
+      expect(await tell(stage(), `seen vid-codec-group ${id} k128`)).toBe('+OK Video codec group set k128\n');
+      expect(await tell(stage(), `seen vid-codec-group ${id} clear`)).toBe('+OK Video codec group cleared \n');
     });
 
     test('how well a channel is heard and seen is copied into its variables', async () => {

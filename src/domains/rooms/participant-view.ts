@@ -104,6 +104,7 @@ export function pendingWishes(p: ParticipantRow): string[] {
   const seen = p.observed as SeenParticipant;
   const wished = wishesOf(p);
   const open = (Object.keys(wished) as ParticipantWish[]).filter((what) => {
+    if (what === 'maxVideoKbps' && wished[what] === null) return false; // what is seen is the room's
     const isUnset = wished[what] === null || wished[what] === false || wished[what] === 0;
     return isUnset ? (seen[what] ?? wished[what]) !== wished[what] : seen[what] !== wished[what];
   });

@@ -43,15 +43,33 @@ const patch = z
     deaf: z.boolean().optional(),
     volumeIn: volume.optional().describe('What is heard of them.'),
     volumeOut: volume.optional().describe('What they hear.'),
-    layer: z.int().min(1).max(64).nullable().optional().describe('Which picture of the layout is theirs.'),
+    layer: z
+      .int()
+      .min(1)
+      .max(64)
+      .nullable()
+      .optional()
+      .describe('Which picture of the layout is theirs; whoever had it gives it up. null: any.'),
     reservation: z
       .string()
       .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/, 'must be 1 to 32 of A-Z a-z 0-9 _ -')
       .nullable()
       .optional()
-      .describe('A place that the layout keeps under this name.'),
+      .describe(
+        'A place that the layout keeps under this name; whoever had it gives it up. While the layout has none of that ' +
+          'name they are not shown. A layer or a reservation: the last one counts.',
+      ),
     banner: plainText({ min: 1, max: 64 }).nullable().optional().describe('Text under their picture.'),
-    maxVideoKbps: z.int().min(64).max(20_000).nullable().optional().describe('Of the picture they are sent.'),
+    maxVideoKbps: z
+      .int()
+      .min(64)
+      .max(20_000)
+      .nullable()
+      .optional()
+      .describe(
+        'Of the mixed picture they are sent, at most: 64, 96, 128, 192, 256 … are what a node makes of it. What they send ' +
+          "follows at their next entry. null: as the room's settings say.",
+      ),
   })
   .refine((b) => b.layer == null || b.reservation == null, 'either a layer or a reservation');
 

@@ -23,6 +23,7 @@ import { findParticipant, listParticipants, type ParticipantRow } from './partic
 import { draftParticipantEvent, draftSessionEvent } from './room-events';
 import { findSession, listLivingSessions, type SessionRow } from './sessions.store';
 import {
+  forgetGivenUp,
   listPeopleOfSessions,
   markGivenUp,
   mergeListed,
@@ -188,7 +189,10 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   async function forgetLayers(session: SessionRow): Promise<void> {
     const people = await listParticipants(deps.db, session.id, ['in']);
     for (const p of people) {
-      if (p.layer !== null && p.leg_id !== null) await mergeSeen(deps.db, p.leg_id, { layer: null });
+      if (p.layer === null || p.leg_id === null) continue;
+      await mergeSeen(deps.db, p.leg_id, { layer: null });
+      await forgetGivenUp(deps.db, 'participants', p.id, ['layer']); // this layout may have it
+      attempts.delete(`${p.id}:layer`);
     }
     wake(session.id, Date.now() + NUDGE_MS);
   }

@@ -32,7 +32,7 @@ const video = z.strictObject({
     .min(64)
     .max(20_000)
     .nullable()
-    .describe('What one participant may send, and get; null: as the room. Counts for those who enter from now on.'),
+    .describe('What one participant may send, and get; null: as the room. What they send follows at their next entry.'),
   mode: z
     .enum(['mixed', 'passthrough'])
     .describe('mixed: one picture of all. passthrough: the picture of who has the floor, as it came.'),

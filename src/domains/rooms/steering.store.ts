@@ -135,6 +135,29 @@ export async function muteListeners(
     .returning('*')) as ParticipantRow[];
 }
 
+/**
+ * A place is one person's: whoever else has it gives it up, and the node takes it from them for who gets it. Two who were
+ * left with it would take it from each other again and again.
+ * @returns those who had it
+ */
+export async function vacatePlace(
+  trx: Trx,
+  keeper: ParticipantRow,
+  what: 'layer' | 'reservation',
+  place: number | string,
+): Promise<ParticipantRow[]> {
+  return (await trx('participants')
+    .where({ [what]: place })
+    .whereNot({ id: keeper.id })
+    .where((of) =>
+      of
+        .where((q) => q.where({ session_id: keeper.session_id }).whereIn('state', ['joining', 'in']))
+        .orWhere({ meeting_id: keeper.meeting_id, state: 'away' }),
+    )
+    .update({ [what]: null, observed: trx.raw('observed || ?::jsonb', [JSON.stringify({ [what]: null })]) })
+    .returning('*')) as ParticipantRow[];
+}
+
 /** Raises a hand that is down, or lowers one that is up. @returns the row where that changed something. */
 export async function moveHand(
   trx: Trx,

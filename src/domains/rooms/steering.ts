@@ -22,7 +22,7 @@ import type { Reconciler } from './reconciler';
 import { draftParticipantEvent } from './room-events';
 import { findRoom, findRoomByName, type RoomRow } from './rooms.store';
 import { findLivingSession, findSession, type SessionRow } from './sessions.store';
-import { findNodeName, forgetGivenUp, listPresent, muteListeners } from './steering.store';
+import { findNodeName, forgetGivenUp, listPresent, muteListeners, vacatePlace } from './steering.store';
 import type { ParticipantWish } from './wishes';
 
 export interface SteeringDeps {
@@ -169,9 +169,10 @@ export async function changeParticipant(
   deps: SteeringDeps,
   room: RoomRow,
   id: string,
-  patch: ParticipantPatch,
+  asked: ParticipantPatch,
 ): Promise<ParticipantView> {
   await requireParticipant(deps, room, id);
+  const patch = onePlace(asked);
   const named = Object.entries(patch).filter(([, value]) => value !== undefined);
   const change = Object.fromEntries(named.map(([name, value]) => [COLUMNS[name as keyof ParticipantPatch], value]));
   const row =
@@ -187,12 +188,26 @@ export async function changeParticipant(
             named.map(([name]) => name as ParticipantWish),
           );
           emit(draftParticipantEvent('participant.changed', changed, Object.fromEntries(named)));
+          for (const what of ['layer', 'reservation'] as const) {
+            const place = patch[what];
+            if (place === undefined || place === null) continue;
+            for (const other of await vacatePlace(trx, changed, what, place)) {
+              emit(draftParticipantEvent('participant.changed', other, { [what]: null }));
+            }
+          }
           return changed;
         });
   if (!row) throw new SwitchyardError('conflict', 'They have left the room.');
   const wishes = named.map(([name]) => name).filter((name) => name !== 'role');
   if (wishes.length > 0) await bringAbout(deps, [row], wishes);
   return showOne(deps, (await findParticipant(deps.db, id)) ?? row);
+}
+
+/** A node shows nobody in a layer who has a reservation: the one that was named last counts. */
+function onePlace(patch: ParticipantPatch): ParticipantPatch {
+  if (patch.layer !== undefined && patch.layer !== null) return { ...patch, reservation: null };
+  if (patch.reservation !== undefined && patch.reservation !== null) return { ...patch, layer: null };
+  return patch;
 }
 
 /** Sends what is missing, and waits until it was seen of all of them, or the time is over. */

@@ -80,7 +80,7 @@ export function listDifferences(
   return [
     ...ofRoom.filter((d) => !isGivenUp(d, givenUp)),
     ...inside.flatMap((p) =>
-      participantDifferences(session.id, p).filter(
+      participantDifferences(session, p).filter(
         (d) => !isGivenUp(d, p.observed.givenUp) && (hasCanvas || !ON_CANVAS.has(d.what)),
       ),
     ),
@@ -88,7 +88,7 @@ export function listDifferences(
 }
 
 /** Where nothing is mixed these have no place; and `vid-layer` in a room without a canvas ends the whole node (1.10.12). */
-const ON_CANVAS: ReadonlySet<string> = new Set(['layer', 'reservation', 'banner']);
+const ON_CANVAS: ReadonlySet<string> = new Set(['layer', 'reservation', 'banner', 'maxVideoKbps']);
 
 const isGivenUp = (d: Difference, givenUp: GivenUp | undefined): boolean =>
   givenUp !== undefined && Object.hasOwn(givenUp, d.what) && givenUp[d.what] === d.wanted;
@@ -101,8 +101,9 @@ export function wishesOf(p: ParticipantRow): Record<ParticipantWish, WishValue> 
     deaf: p.deaf,
     volumeIn: p.volume_in,
     volumeOut: p.volume_out,
-    layer: p.layer,
+    // Before the layer: to take or to give back a reservation takes them out of the layer they are in.
     reservation: p.reservation,
+    layer: p.layer,
     banner: p.banner,
     maxVideoKbps: p.max_video_kbps,
   };
@@ -128,23 +129,21 @@ const OF_PICTURE: ReadonlySet<ParticipantWish> = new Set([
   'banner',
   'maxVideoKbps',
 ]);
-/** FreeSWITCH knows no way back from these: they stay until the person comes anew. */
-const NOT_UNDONE: ReadonlySet<ParticipantWish> = new Set(['layer', 'maxVideoKbps']);
 
-function participantDifferences(sessionId: string, p: Person): Difference[] {
-  const wished = wishesOf(p);
+function participantDifferences({ id: sessionId, settings }: SessionRow, p: Person): Difference[] {
+  const { maxKbps, participantKbps } = readSettings(settings).video;
+  const wished = { ...wishesOf(p), maxVideoKbps: p.max_video_kbps ?? participantKbps };
   return (Object.keys(wished) as ParticipantWish[]).flatMap((what) => {
     const wanted = wished[what];
     const seen = p.observed[what] ?? AT_FIRST[what];
     if (wanted === seen) return [];
     if (OF_PICTURE.has(what) && p.observed.hasVideo !== true) return [];
-    if (NOT_UNDONE.has(what) && wanted === null) return [];
-    return [{ what, participantId: p.id, wanted, seen, ...wayTo(sessionId, p, what, wanted) }];
+    return [{ what, participantId: p.id, wanted, seen, ...wayTo({ sessionId, maxKbps }, p, what, wanted) }];
   });
 }
 
 function wayTo(
-  sessionId: string,
+  { sessionId, maxKbps }: { sessionId: string; maxKbps: number },
   p: Person,
   what: ParticipantWish,
   wanted: WishValue,
@@ -164,13 +163,19 @@ function wayTo(
     case 'volumeOut':
       return { commands: [setVolume(sessionId, member, 'out', Number(wanted))] };
     case 'layer':
-      return { commands: [setLayer(sessionId, member, Number(wanted))], readReply: readLayer };
+      // No command gives a layer back. A reservation that is given back, or said again, takes them out of it.
+      return wanted === null
+        ? { commands: [setReservation(sessionId, member, p.reservation)], readReply: ifOk }
+        : { commands: [setLayer(sessionId, member, Number(wanted))], readReply: readLayer };
     case 'reservation':
       return { commands: [setReservation(sessionId, member, wanted as string | null)], readReply: ifOk };
     case 'banner':
       return { commands: [setBanner(sessionId, member, wanted as string | null)], readReply: ifOk };
-    case 'maxVideoKbps':
-      return { commands: [limitVideo(p.leg_id!, Number(wanted))], readReply: ifOk };
+    case 'maxVideoKbps': {
+      // Who may have as much as all others shares their encoder.
+      const limit = typeof wanted === 'number' && wanted < maxKbps ? wanted : null;
+      return { commands: limitVideo(sessionId, member, limit), readReply: ifOk };
+    }
   }
 }
 

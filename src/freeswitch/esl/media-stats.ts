@@ -49,11 +49,6 @@ export function parseMediaCounters(reply: string): MediaCounters | undefined {
   return { audio: stream(0), video: stream(3), mos: Number.isFinite(mos) ? mos : null };
 }
 
-/** What is sent to one member at most, in kilobit a second: it gets an encoder of its own where others get more. */
-export const limitVideo = (legId: string, kbps: number): ApiCommand => ({
-  line: `uuid_video_bandwidth ${assertToken(legId, 'legId')} ${Math.round(kbps)}kb`,
-});
-
 /** A file of the node as one line of base64; needs the program `base64` there. Read with readBase64(). */
 export const readFileAsBase64 = (path: string): ApiCommand => {
   if (!/^\/[A-Za-z0-9/_.-]+$/.test(path)) throw new Error('That path is none of ours.');

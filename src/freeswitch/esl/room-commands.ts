@@ -96,6 +96,21 @@ export const setBanner = (sessionId: string, memberId: number, text: string | nu
 /** In kilobit a second, for all members. */
 export const setRoomBandwidth = (sessionId: string, kbps: number): ApiCommand =>
   inRoom(sessionId, 'vid-bandwidth', `${wholeNumber(kbps, 16, 50_000, 'bandwidth')}kb`);
+/** Each is an encoder beside that of the room, and stays until the room ends; a node has room for 50 (MAX_MUX_CODECS). */
+const VIDEO_STEPS_KBPS = [64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192, 16_384];
+/**
+ * What one member of a mixed room is sent at most, in kilobit a second: they share an encoder with all who have the same
+ * step. null: the room's. `uuid_video_bandwidth` is answered +OK and changes nothing for those who share one (1.10.12).
+ */
+export function limitVideo(sessionId: string, memberId: number, kbps: number | null): ApiCommand[] {
+  const step = kbps === null ? undefined : (VIDEO_STEPS_KBPS.findLast((one) => one <= kbps) ?? VIDEO_STEPS_KBPS[0]);
+  if (step === undefined) return [inRoom(sessionId, 'vid-codec-group', whom(memberId), 'clear')];
+  // The encoder is made with the next picture, and looks for its rate in this variable of the room.
+  return [
+    inRoom(sessionId, 'setvar', `group-k${step}`, `${step}kb`),
+    inRoom(sessionId, 'vid-codec-group', whom(memberId), `k${step}`),
+  ];
+}
 export const setFrameRate = (sessionId: string, fps: number): ApiCommand =>
   inRoom(sessionId, 'vid-fps', wholeNumber(fps, 1, 60, 'fps'));
 export const setCanvasSize = (sessionId: string, width: number, height: number): ApiCommand =>

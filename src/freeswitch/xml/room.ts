@@ -20,7 +20,7 @@ export interface EnterRoom extends CallVariables {
   /** The session ends some seconds after the last of these has left. */
   endsRoom: boolean;
   audioOnly: boolean;
-  /** In kilobit a second, both ways; left out: as the room's profile says. */
+  /** What they may send, in kilobit a second; left out: as they like. */
   maxVideoKbps?: number;
 }
 
@@ -45,9 +45,11 @@ function ownVariables(o: CallVariables): Action[] {
 /** What is left of the codecs where no picture is wanted. */
 const AUDIO_CODECS = ['OPUS', 'PCMU', 'PCMA'];
 
+const inKilobit = (kbps: number): string => `${Math.floor(kbps)}kb`;
+
 function videoLimit(kbps: number | undefined): Action[] {
   if (kbps === undefined) return [];
-  const value = `${Math.floor(kbps)}kb`;
+  const value = inKilobit(kbps);
   return [set('rtp_video_max_bandwidth_in', value), set('rtp_video_max_bandwidth_out', value)];
 }
 
@@ -71,7 +73,8 @@ export function enterRoomPlan(o: EnterRoom): string {
     set('conference_enforce_security', 'false'),
     { app: 'set_profile_var', data: `caller_id_name=${callerNameText(o.name)}` },
     ...(o.audioOnly ? [set('absolute_codec_string', AUDIO_CODECS.join(','))] : []),
-    ...videoLimit(o.maxVideoKbps),
+    // Not what they get: that would be an encoder of their own, which nothing changes in step with those of the room.
+    ...(o.maxVideoKbps === undefined ? [] : [set('rtp_video_max_bandwidth_in', inKilobit(o.maxVideoKbps))]),
     { app: 'answer' },
     { app: 'conference', data: flags.length > 0 ? `${room}+flags{${flags.join('|')}}` : room },
     { app: 'hangup', data: 'NORMAL_CLEARING' },

@@ -11,6 +11,7 @@ export interface ScriptedMember {
   hear: boolean;
   see: boolean;
   volumeIn: number;
+  reservation?: string;
 }
 
 export interface ScriptedRoom {
@@ -134,6 +135,15 @@ export function scriptRoom(node: NodeRow, sessionId: string, steering: () => Ste
         room.locked = what === 'lock';
         await room.tell(what);
         return '+OK';
+      case 'vid-layer':
+        return `+OK layer ${words[1]}`;
+      case 'vid-res-id': {
+        const wanted = words[1] === 'clear' ? undefined : words[1];
+        // Taken from whoever else has it, as the node does.
+        for (const one of members.values()) if (one.reservation === wanted) one.reservation = undefined;
+        member!.reservation = wanted;
+        return wanted === undefined ? '+OK reservation_id cleared' : `+OK reservation_id ${wanted}`;
+      }
       case 'vid-layout':
         return `+OK Change canvas 1 to layout [${words[0]!.replace('group:', '')}]`;
       case 'clear-vid-floor':
@@ -175,7 +185,12 @@ export function scriptRoom(node: NodeRow, sessionId: string, steering: () => Ste
     const held = room.videoHeld ? '|video_floor_lock' : '';
     const head = `Conference ${sessionId} (${members.size} members rate: 48000 flags: running${held})`;
     const rows = [...members.values()].map((m) => {
-      const has = ['hear', room.floor === m.memberId && 'floor', room.videoFloor === m.memberId && 'vid-floor'];
+      const has = [
+        'hear',
+        room.floor === m.memberId && 'floor',
+        room.videoFloor === m.memberId && 'vid-floor',
+        m.reservation !== undefined && `res-id:${m.reservation}`,
+      ];
       return `${m.memberId};loopback/x;${m.legId};x;x;${has.filter(Boolean).join('|')};0;0;200`;
     });
     return [...(withRoom ? [head] : []), ...rows].join('\n');

@@ -102,11 +102,36 @@ describe('what is wished for and what was seen', () => {
       'deaf 1',
       'volume_in 1 -2',
       'volume_out 1 3',
-      'vid-layer 1 2',
       'vid-res-id 1 teacher force',
+      'vid-layer 1 2',
       'vid-banner 1 Dr%20L%C3%B6we',
-      'uuid_video_bandwidth LEG 300kb',
+      'setvar group-k256 256kb',
+      'vid-codec-group 1 k256',
     ]);
+  });
+
+  test('What was wished for a picture and is not any more is undone', () => {
+    const seen = { layer: 2, reservation: 'teacher', banner: 'x', maxVideoKbps: 300 };
+    expect(lines(session(), [person('a', {}, seen)])).toEqual([
+      'vid-res-id 1 clear',
+      'vid-res-id 1 clear',
+      'vid-banner 1 clear',
+      'vid-codec-group 1 clear',
+    ]);
+    const kept = person('a', { reservation: 'teacher' }, { layer: 2, reservation: 'teacher' });
+    expect(lines(session(), [kept])).toEqual(['vid-res-id 1 teacher force']);
+  });
+
+  test('Everybody is sent what the room says for one, but for those of whom something else is wished', () => {
+    const narrow = session({ settings: { video: { maxKbps: 1000, participantKbps: 100 } } });
+    expect(lines(narrow, [person('a')])).toEqual(['setvar group-k96 96kb', 'vid-codec-group 1 k96']);
+    expect(lines(narrow, [person('a', {}, { maxVideoKbps: 100 })])).toEqual([]);
+    expect(lines(narrow, [person('a', { max_video_kbps: 64 }, { maxVideoKbps: 100 })])).toEqual([
+      'setvar group-k64 64kb',
+      'vid-codec-group 1 k64',
+    ]);
+    const asAll = person('a', { max_video_kbps: 1500 }, { maxVideoKbps: 100 });
+    expect(lines(narrow, [asAll])).toEqual(['vid-codec-group 1 clear']);
   });
 
   test('Nothing of a picture is tried on one who sends none', () => {
