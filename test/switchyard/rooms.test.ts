@@ -105,6 +105,30 @@ test('a PIN is asked of those who dial in: right it lets in, the moderators PIN 
   second.hangup();
 });
 
+test('a room ends with its last moderator, also where that was said, or they were made one, while it went on', async () => {
+  const [ends, stays] = [await makeRoom({ moderatorPin: '123456' }), await makeRoom({ moderatorPin: '123456' })];
+  const calls = await Promise.all(
+    [stays, ends].map(async (room, i) => {
+      const [guest, host] = [await yard.addPhone(one, `guest${i}`), await yard.addPhone(two, `host${i}`)];
+      const both = [guest.dial(room.name, { digits: ['#'] }), host.dial(room.name, { digits: ['123456#'] })];
+      const items = await present(room.id, 2);
+      const changed = await yard.api('PATCH', `/v1/rooms/${room.id}`, { endWithModerator: true });
+      expect(changed.body.pending).toEqual([]);
+      const { id } = items.find((p) => p.role === 'participant')!;
+      if (room === stays) await yard.api('PATCH', `/v1/rooms/${room.id}/participants/${id}`, { role: 'moderator' });
+      both[1]!.hangup();
+      await present(room.id, 1);
+      return both;
+    }),
+  );
+  await until('the room is over', async () => (await sessions(ends.id))[0].state === 'ended');
+  expect((await sessions(ends.id))[0].endReason).toBe('moderator_left');
+  await calls[1]![0]!.ended;
+  expect((await sessions(stays.id))[0].state).toBe('live');
+  calls[0]![0]!.hangup();
+  await until('the other is over', async () => (await sessions(stays.id))[0].endReason === 'empty');
+});
+
 test('a PIN that is wrong three times ends the call, and is told', async () => {
   const room = await makeRoom({ pin: '4711' });
   const fay = await yard.addPhone(two, 'fay');

@@ -35,7 +35,6 @@ import { findLivingSession, lockSession, type SessionRow } from './sessions.stor
 export interface DoorRules {
   maxParticipants: number;
   mutedOnEntry: boolean;
-  endWithModerator: boolean;
   audioOnly: boolean;
   participantKbps?: number;
 }
@@ -255,7 +254,6 @@ function roomPlan(
     muted: participant.muted,
     videoMuted: participant.video_muted,
     deaf: participant.deaf,
-    endsRoom: moderator && door.endWithModerator,
     audioOnly: door.audioOnly,
     maxVideoKbps: participant.max_video_kbps ?? who?.maxVideoKbps ?? door.participantKbps,
   });

@@ -11,7 +11,7 @@ import {
 import { playable } from '../../freeswitch/xml';
 import { isMixed, type RoomSettings, type SoundName } from './settings';
 
-/** Looked at by Switchyard whenever somebody enters, so that they count from the next who does. */
+/** Looked at by Switchyard whenever somebody enters or leaves, so that they count from the next who does. */
 const AT_THE_DOOR = new Set(['maxParticipants', 'mutedOnEntry', 'endWithModerator', 'video.participantKbps']);
 
 export interface LiveChange {

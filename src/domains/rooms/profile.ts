@@ -2,9 +2,6 @@
 import { layoutsConfName, playable, ROOM_BASE, type ProfileParams } from '../../freeswitch/xml';
 import { isMixed, type RoomSettings, type SoundName } from './settings';
 
-/** A moderator whose page is loaded anew is back within this; only then does the room end with its last one. */
-export const MODERATOR_GRACE_SECONDS = 10;
-
 /**
  * The params of the profile `room`. Who may enter, how many, and with which PIN is decided before the node is asked to
  * let somebody in: the node knows neither limit nor PIN.
@@ -15,7 +12,6 @@ export function roomProfile(settings: RoomSettings, session: { id: string; layou
   return {
     ...ROOM_BASE,
     'conference-flags': flags(settings),
-    'endconf-grace-time': MODERATOR_GRACE_SECONDS,
     ...sound('enter-sound', sounds.entry),
     ...sound('exit-sound', sounds.exit),
     // Without a sound for being alone FreeSWITCH speaks a sentence of its own, in English.

@@ -53,11 +53,10 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
     ...session,
     secretKey: o.secretKey,
     readDoor(room) {
-      const { maxParticipants, mutedOnEntry, endWithModerator, audioOnly, video } = readSettings(room.settings);
+      const { maxParticipants, mutedOnEntry, audioOnly, video } = readSettings(room.settings);
       return {
         maxParticipants,
         mutedOnEntry,
-        endWithModerator,
         audioOnly,
         participantKbps: video.participantKbps ?? undefined,
       };

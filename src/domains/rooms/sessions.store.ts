@@ -2,7 +2,8 @@
 import type { Queryable, Trx } from '../../infra/db';
 
 export type SessionState = 'opening' | 'live' | 'ended';
-export type SessionEnd = 'empty' | 'never_entered' | 'moved' | 'node_died' | 'closed' | 'superseded' | 'lost';
+export type SessionEnd =
+  'empty' | 'never_entered' | 'moved' | 'node_died' | 'closed' | 'moderator_left' | 'superseded' | 'lost';
 
 /** What a node was last seen to do with the session, beside its participants. */
 export interface SessionObserved {

@@ -33,3 +33,17 @@ export async function listNeverEntered(db: Queryable, now: Date): Promise<string
     .whereNotExists(joining)
     .pluck('s.id')) as string[];
 }
+
+/** Sessions that are to end with their last moderator, who left before this; none is there, or on the way back. */
+export async function listLeftByModerators(db: Queryable, leftBefore: Date): Promise<SessionRow[]> {
+  const moderators = () =>
+    db('participants').whereRaw('meeting_id = s.meeting_id').where('role', 'moderator').select(db.raw('1'));
+  return (await db('sessions as s')
+    .join('rooms as r', 'r.id', 's.room_id')
+    .where('s.state', 'live')
+    .whereRaw(`r.settings->>'endWithModerator' = 'true'`)
+    .whereExists(moderators().where('state', 'left'))
+    .whereNotExists(moderators().where((w) => w.whereNot('state', 'left').orWhere('left_at', '>=', leftBefore)))
+    .orderBy('s.id')
+    .select('s.*')) as SessionRow[];
+}

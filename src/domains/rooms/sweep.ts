@@ -5,13 +5,15 @@ import { moveSession, type CompareDeps } from './compare';
 import { sweepLeases } from './leases-sweep';
 import { markLeft } from './participants';
 import { forgetAway } from './participants.store';
-import { endSession } from './sessions';
-import { listNeverCame, listNeverEntered, listSessionsOfGoneNodes } from './sweep.store';
+import { closeSession, endSession } from './sessions';
+import { listLeftByModerators, listNeverCame, listNeverEntered, listSessionsOfGoneNodes } from './sweep.store';
 
 /** Somebody who was let in and never came. */
 const JOINING_LIMIT_MS = 60_000;
 /** How long a place is kept for somebody whose room moved. */
 const AWAY_LIMIT_MS = 600_000;
+/** A moderator whose page is loaded anew is back within this; only then does the room end with its last one. */
+const MODERATOR_GRACE_MS = 10_000;
 const PAGE = 1000;
 /** At most so many claims are kept in one step; the next goes on behind them. A claim lives for 60 steps. */
 const SLICE = 10_000;
@@ -40,6 +42,10 @@ export function createRoomsSweep(deps: CompareDeps): (now: Date) => Promise<void
       await markLeft(deps, participant, now, 'never_came');
     }
     for (const id of await listNeverEntered(deps.db, now)) await endSession(deps, id, 'never_entered', now);
+    // Not left to the node: who is a moderator, and whether that matters, can be changed while they are in.
+    for (const session of await listLeftByModerators(deps.db, new Date(now.getTime() - MODERATOR_GRACE_MS))) {
+      await closeSession(deps, session, 'moderator_left');
+    }
     await keepClaims(now).catch((error: unknown) => deps.logger.debug({ err: error }, 'claims are kept later'));
     await sweepLeases(deps, now);
     await forgetAway(deps.db, new Date(now.getTime() - AWAY_LIMIT_MS));

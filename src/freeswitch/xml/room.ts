@@ -17,8 +17,6 @@ export interface EnterRoom extends CallVariables {
   muted: boolean;
   videoMuted: boolean;
   deaf: boolean;
-  /** The session ends some seconds after the last of these has left. */
-  endsRoom: boolean;
   audioOnly: boolean;
   /** What they may send, in kilobit a second; left out: as they like. */
   maxVideoKbps?: number;
@@ -58,14 +56,9 @@ function videoLimit(kbps: number | undefined): Action[] {
  * (`conference_enforce_security`). After the room the channel ends.
  */
 export function enterRoomPlan(o: EnterRoom): string {
-  const flags = [
-    o.moderator && 'moderator',
-    o.muted && 'mute',
-    o.videoMuted && 'vmute',
-    o.deaf && 'deaf',
-    // `endconf` would end it with any moderator; this one with the last of them.
-    o.endsRoom && 'mandatory_member_endconf',
-  ].filter((flag) => flag !== false);
+  const flags = [o.moderator && 'moderator', o.muted && 'mute', o.videoMuted && 'vmute', o.deaf && 'deaf'].filter(
+    (flag) => flag !== false,
+  );
   const room = `${plain(o.sessionId, 'The session id')}@${ROOM_PROFILE}`;
   return dialplanXml(o.context, 'room', [
     ...ownVariables(o),
