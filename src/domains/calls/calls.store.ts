@@ -36,7 +36,10 @@ export interface AttemptRow {
   node_id: string | null;
   node_name: string;
   node_core_uuid: string | null;
+  /** The one that carries it, and whose end is its end. */
   leg_id: string;
+  /** The one it began with, where that is another. */
+  first_leg_id: string | null;
   placed_at: Date;
   rang_at: Date | null;
   ended_at: Date | null;

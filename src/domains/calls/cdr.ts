@@ -13,6 +13,7 @@ import {
   updateLeg,
   type CallRow,
 } from './calls.store';
+import { isCarriedOn } from './carrier';
 import { decideAfterAttempt } from './outcome';
 import { draftCallEvent, settleAttempt, type SettleDeps } from './settle';
 
@@ -100,6 +101,7 @@ async function settleCall(
   if (!attempt) return;
   if (!attempt.ended_at) {
     await noteAnswer(deps, v, callId);
+    if (await isCarriedOn(deps.db, attempt, end)) return;
     await settleAttempt(deps, v.uuid, callId, end);
     return;
   }

@@ -4,7 +4,6 @@ import { DelayedError, type Job } from '../../infra/queues';
 import {
   channelExists,
   EslError,
-  killChannel,
   originateCall,
   userEndpoint,
   type ApiCommand,
@@ -15,6 +14,7 @@ import type { NodeLinks } from '../nodes/links';
 import { findNode } from '../nodes/nodes.store';
 import { parseAddress } from './address';
 import { findCall, findLastAttempt, lockCall, noteAttemptCore, type AttemptRow, type CallRow } from './calls.store';
+import { hangUpAttempt, ringsElsewhere } from './carrier';
 import { placeCall, type PlaceDeps } from './place';
 import { silenceAttempt } from './silence';
 import { endCall, settleAttempt } from './settle';
@@ -159,7 +159,8 @@ async function watchAttempt(
     const now = await findCall(deps.db, call.id);
     const current = await findLastAttempt(deps.db, call.id);
     if (!now || now.state === 'ended' || now.state === 'answered' || now.state === 'queued') return;
-    if (!current || current.leg_id !== attempt.leg_id || current.ended_at) return;
+    if (!current || current.number !== attempt.number || current.ended_at) return;
+    attempt = current; // another phone of the caller's may carry it by now
     if (now.hangup_requested_at && !asked.hangupSent) asked.hangupSent = await sendHangup(deps, attempt);
     if (progress.settled && progress.reply && !progress.reply.ok) {
       await settleAttempt(deps, attempt.leg_id, call.id, { cause: progress.reply.cause, at: new Date() });
@@ -193,7 +194,7 @@ async function watchAttempt(
 /** @returns whether the node has taken it in; a channel that is not there yet is tried again. */
 async function sendHangup(deps: DialDeps, attempt: AttemptRow): Promise<boolean> {
   try {
-    return (await deps.links.api(attempt.node_id!, killChannel(attempt.leg_id, 'ORIGINATOR_CANCEL'))).ok;
+    return await hangUpAttempt(deps.links, { ...attempt, node_id: attempt.node_id! }, 'ORIGINATOR_CANCEL');
   } catch {
     return false;
   }
@@ -214,7 +215,8 @@ async function askNode(deps: DialDeps, attempt: AttemptRow): Promise<'there' | '
     // Not the one in the node's row: it is written behind a restart, and the attempt may be on the newer process.
     const core = deps.links.coreOf(connection);
     if (core && attempt.node_core_uuid && core !== attempt.node_core_uuid) return 'dead';
-    return reply.text.trim() === 'true' ? 'there' : 'gone';
+    if (reply.text.trim() === 'true') return 'there';
+    return (await ringsElsewhere(deps.db, attempt)) ? 'there' : 'gone';
   } catch {
     return 'unknown';
   }

@@ -13,6 +13,7 @@ import { deliverToRoom, enterRoom, reenterRoom, ROOMS_CONTEXT, type RoomCaller }
 import { findRoomByName } from '../rooms/rooms.store';
 import { parseAddress } from './address';
 import { findCall, findLastAttempt } from './calls.store';
+import { carryOn, markOf } from './carrier';
 import { CALLS_CONTEXT } from './dial.job';
 import { answerPhone, callerOf } from './phone';
 import { connectTo, reachUser, RING_SECONDS, type DialplanDeps } from './reach';
@@ -42,6 +43,7 @@ async function continueCall(deps: DialplanDeps, node: NodeRow, request: Dialplan
   if (!call || call.state === 'ended' || call.hangup_requested_at) {
     return refusePlan({ context, sipStatus: 410, reason: 'The call is over' });
   }
+  await carryOn(deps.db, call, node.id, request.legId);
   const from = parseAddress(call.from_address);
   const caller = from.kind === 'user' ? await deps.directory.findUser(from.username, call.domain_name) : undefined;
   const to = parseAddress(call.to_address);
@@ -93,5 +95,5 @@ async function deliverCall(deps: DialplanDeps, node: NodeRow, request: DialplanR
 /** A node that was frozen takes up what waited for it, also from a node that has died since. */
 async function isOver(deps: DialplanDeps, callId: string, attemptLegId: string): Promise<boolean> {
   const attempt = await findLastAttempt(deps.db, callId).catch(() => undefined);
-  return attempt !== undefined && (attempt.leg_id !== attemptLegId || attempt.ended_at !== null);
+  return attempt !== undefined && (markOf(attempt) !== attemptLegId || attempt.ended_at !== null);
 }

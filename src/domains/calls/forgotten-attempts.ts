@@ -12,6 +12,13 @@ interface Forgotten {
   ended_at: Date;
 }
 
+/** Other phones of the caller may still ring: see carrier.ts. */
+const othersOf = (db: Queryable) =>
+  db('legs as o')
+    .whereRaw('o.call_id = a.call_id and o.node_id = a.node_id')
+    .whereNot('o.state', 'ended')
+    .whereIn('o.role', ['from', 'transit']);
+
 async function listForgotten(db: Queryable, before: Date): Promise<Forgotten[]> {
   return (await db('calls as c')
     .join('call_attempts as a', 'a.call_id', 'c.id')
@@ -20,6 +27,7 @@ async function listForgotten(db: Queryable, before: Date): Promise<Forgotten[]> 
     .whereNull('a.ended_at')
     .where('l.state', 'ended')
     .where('l.ended_at', '<', before)
+    .whereNotExists(othersOf(db))
     .select('a.leg_id', 'a.call_id', 'l.hangup_cause', 'l.ended_at')) as Forgotten[];
 }
 

@@ -68,6 +68,7 @@ export async function placeCall(deps: PlaceDeps, call: CallRow): Promise<Placed>
     node_name: node.name,
     node_core_uuid: node.core_uuid,
     leg_id: createId(),
+    first_leg_id: null,
     placed_at: now,
     rang_at: null,
     ended_at: null,

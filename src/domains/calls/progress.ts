@@ -17,6 +17,7 @@ import {
   type LegRole,
   type LegRow,
 } from './calls.store';
+import { isCarriedOn } from './carrier';
 import { draftCallEvent, settleAttempt, type Emit, type SettleDeps } from './settle';
 
 const ROLES: readonly string[] = ['from', 'to', 'transit'];
@@ -125,7 +126,7 @@ async function endLeg(
   const at = new Date(event.endedAtMs ?? event.atMs);
   const cause = event.hangupCause ?? known?.hangup_cause ?? 'UNKNOWN';
   const attempt = await findLastAttempt(deps.db, callId);
-  if (attempt?.leg_id === event.legId && !attempt.ended_at) {
+  if (attempt?.leg_id === event.legId && !attempt.ended_at && !(await isCarriedOn(deps.db, attempt, { cause }))) {
     if (await settleAttempt(deps, event.legId, callId, { cause, at })) return; // that ends all legs of the call
   }
   if (!known) return;

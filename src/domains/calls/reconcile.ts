@@ -11,6 +11,7 @@ import {
   updateLeg,
   type LegRow,
 } from './calls.store';
+import { isCarriedOn } from './carrier';
 import { listNews, phaseOf } from './differences';
 import { takeChannelEvent } from './progress';
 import { settleAttempt, type SettleDeps } from './settle';
@@ -57,13 +58,14 @@ async function settleMissingLeg(deps: ReconcileDeps, leg: LegRow, now: Date): Pr
   if (now.getTime() - leg.created_at.getTime() < YOUNG_MS) return;
   deps.countOrphan?.('row');
   const attempt = await findLastAttempt(deps.db, leg.call_id);
-  if (attempt?.leg_id === leg.id && !attempt.ended_at) {
-    await settleAttempt(deps, leg.id, leg.call_id, { cause: 'NODE_UNKNOWN', at: now });
+  const cause = 'NODE_UNKNOWN';
+  if (attempt?.leg_id === leg.id && !attempt.ended_at && !(await isCarriedOn(deps.db, attempt, { cause }))) {
+    await settleAttempt(deps, leg.id, leg.call_id, { cause, at: now });
   }
   await updateLeg(deps.db, leg.id, ['placing', 'ringing', 'answered'], {
     state: 'ended',
     ended_at: now,
-    hangup_cause: 'NODE_UNKNOWN',
+    hangup_cause: cause,
   });
 }
 

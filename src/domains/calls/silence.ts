@@ -14,6 +14,7 @@ import { isId } from '../../infra/ids';
 import { findNode } from '../nodes/nodes.store';
 import { findUserIds, listNodeIdsOfUsers } from '../registrations/registrations.store';
 import { parseAddress } from './address';
+import { markOf } from './carrier';
 import { findCall, listLegs, type AttemptRow, type CallRow } from './calls.store';
 import type { SettleDeps } from './settle';
 
@@ -50,7 +51,7 @@ async function silenceNode(deps: SettleDeps, nodeId: string, attempt: AttemptRow
   if (!node || (node.state === 'down' && node.down_reason === 'refused')) return true;
   const ask = (command: ApiCommand): Promise<Reply> => deps.links.api(nodeId, command);
   try {
-    await ask(hangUpMatching(ATTEMPT_VARIABLE, attempt.leg_id, CAUSE));
+    await ask(hangUpMatching(ATTEMPT_VARIABLE, markOf(attempt), CAUSE));
     await sleep(LOOK_AFTER_MS);
     const list = await ask(showChannels());
     if (!list.ok) return false;
@@ -75,7 +76,7 @@ async function belongsTo(
   attempt: AttemptRow,
 ): Promise<boolean> {
   const named = (await ask(readVariable(legId, ATTEMPT_VARIABLE))).text.trim();
-  if (isId(named)) return named === attempt.leg_id;
+  if (isId(named)) return named === markOf(attempt);
   return (await ask(readVariable(legId, CALL_HEADER_VARIABLE))).text.trim() === attempt.call_id;
 }
 
