@@ -3,6 +3,7 @@ import { createId } from '../../infra/ids';
 import type { ApiCommand } from '../../freeswitch/esl';
 import { findCall, findLeg } from '../calls/calls.store';
 import { findNode } from '../nodes/nodes.store';
+import { isDeserted } from '../rooms/participants.store';
 import { findLivingSession, listSessionRows } from '../rooms/sessions.store';
 import {
   changeRecording,
@@ -38,6 +39,8 @@ async function findRoomTarget(deps: RecordingDeps, recording: RecordingRow): Pro
   if (!roomId) return { is: 'over', reason: 'room_deleted' };
   const session = await findLivingSession(deps.db, roomId);
   if (session && session.meeting_id !== recording.meeting_id) return { is: 'over', reason: 'room_ended' };
+  // The file has ended before the room: a part that was begun now would fail, and the whole with it.
+  if (session?.state === 'live' && (await isDeserted(deps.db, session.id))) return { is: 'awaited' };
   if (session?.state === 'live' && session.node_id) {
     const node = await findNode(deps.db, session.node_id);
     const nodeName = node?.name ?? '';

@@ -200,7 +200,7 @@ export async function finishRecording(held: Held, reason: string, at: Date): Pro
     await updateRecording(trx, recording.id, ['stopped'], { next_try_at: at });
     return;
   }
-  const last = parts.at(-1)?.ended_at;
+  const last = parts.findLast((part) => part.ended_at)?.ended_at;
   const interrupted = (await listGaps(trx, [recording.id])).some((g) => g.to_at === null && g.reason === 'interrupted');
   await closeRecording(held, interrupted && last ? last : at);
 }

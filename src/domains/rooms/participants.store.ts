@@ -101,6 +101,15 @@ export async function listParticipants(
     .orderBy('id')) as ParticipantRow[];
 }
 
+/** Whether everybody has left: its node is about to end the room, and says so last. */
+export async function isDeserted(db: Queryable, sessionId: string): Promise<boolean> {
+  const people = (await db('participants')
+    .where({ session_id: sessionId })
+    .groupByRaw(`state = 'left'`)
+    .select({ haveLeft: db.raw(`state = 'left'`) })) as { haveLeft: boolean }[];
+  return people.length > 0 && people.every(({ haveLeft }) => haveLeft);
+}
+
 /** @returns the row as it is now, or undefined where it was in none of `expected`. */
 export async function updateParticipant(
   db: Queryable,
