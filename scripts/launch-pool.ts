@@ -1,7 +1,8 @@
 /** Starts the planned media nodes, real or simulated, as children that end with us. */
 import { extname, join } from 'node:path';
 import { startChild, type Child } from './child';
-import { launchRealNode } from './launch-node';
+import { keepNode } from './keep-node';
+import { launchRealNode, type RealNode } from './launch-node';
 import { xmlUrlOf, type NodePlan } from './media-nodes';
 import { findFreePort } from './ports';
 import type { KeptSecrets } from './run-state';
@@ -18,6 +19,8 @@ export interface PoolOptions {
   freeswitch: string | undefined;
   secrets: KeptSecrets;
   switchyardUrl: string;
+  /** Told when a node ended by itself and is started again. */
+  say: (line: string) => void;
 }
 
 export async function startMediaNodes(o: PoolOptions): Promise<RunningPool> {
@@ -32,25 +35,17 @@ function passwordOf(o: PoolOptions, plan: NodePlan): string {
 
 async function startRealNodes(o: PoolOptions, binary: string): Promise<RunningPool> {
   const children = await Promise.all(
-    o.plans.map(async (plan): Promise<Child> => {
-      const node = await launchRealNode({
-        binary,
-        dir: join(o.options.stateDir, 'nodes', plan.name),
-        name: plan.name,
-        xmlUrl: xmlUrlOf(plan, o.switchyardUrl),
-        password: passwordOf(o, plan),
-        env: { SWITCHYARD_RTP_FROM: String(plan.rtpFrom), SWITCHYARD_RTP_TO: String(plan.rtpTo) },
-      });
-      let running = true;
-      const ended = node.ended.finally(() => (running = false));
-      return {
-        name: plan.name,
-        logFile: node.logFile,
-        ended,
-        isRunning: () => running,
-        lastLines: (count) => node.lastLines(count),
-        stop: () => node.stop(),
-      };
+    o.plans.map((plan): Promise<Child> => {
+      const launch = (): Promise<RealNode> =>
+        launchRealNode({
+          binary,
+          dir: join(o.options.stateDir, 'nodes', plan.name),
+          name: plan.name,
+          xmlUrl: xmlUrlOf(plan, o.switchyardUrl),
+          password: passwordOf(o, plan),
+          env: { SWITCHYARD_RTP_FROM: String(plan.rtpFrom), SWITCHYARD_RTP_TO: String(plan.rtpTo) },
+        });
+      return keepNode({ name: plan.name, launch, say: o.say });
     }),
   );
   return { children };

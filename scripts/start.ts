@@ -81,7 +81,7 @@ async function run(options: StartOptions, started: Child[], interrupted: AbortSi
   await untilReady(url, switchyard);
   note(`Switchyard  ready at ${url}`);
 
-  const nodes = await startMediaNodes({ options, plans, freeswitch, secrets, switchyardUrl: url });
+  const nodes = await startMediaNodes({ options, plans, freeswitch, secrets, switchyardUrl: url, say });
   started.push(...nodes.children);
   const api = createApiClient(url, secrets.apiKey);
   await untilServing(api, plans, [switchyard, ...nodes.children]);

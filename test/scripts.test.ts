@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseEvent } from '../scripts/api-client';
 import { startChild } from '../scripts/child';
+import { keepNode } from '../scripts/keep-node';
+import type { RealNode } from '../scripts/launch-node';
 import { planNodes, portsOf, xmlUrlOf } from '../scripts/media-nodes';
 import { findFreePort, isPortFree } from '../scripts/ports';
 import { StartFault } from '../scripts/project';
@@ -12,6 +14,7 @@ import { holdStateDir, keepSecrets } from '../scripts/run-state';
 import { count } from '../scripts/run-tests';
 import { answerChallenge, parseChallenge } from '../scripts/sip-message';
 import { readStartOptions } from '../scripts/start-options';
+import { until } from './until';
 
 let folder: string;
 beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'switchyard-scripts-'))));
@@ -93,6 +96,33 @@ describe('children', () => {
     while (!child.lastLines().includes('here')) await new Promise((done) => setTimeout(done, 20));
     await child.stop();
     expect((await child.ended).signal).toBe('SIGKILL');
+  });
+  test('a media node that ends by itself comes back, one that does not stay up is given up', async () => {
+    const said: string[] = [];
+    const launched: { pid: number; die: () => void }[] = [];
+    const launch = async (): Promise<RealNode> => {
+      let end!: (how: { code: number | null; signal: NodeJS.Signals | null }) => void;
+      const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((done) => (end = done));
+      const die = (): void => end({ code: null, signal: 'SIGKILL' });
+      launched.push({ pid: launched.length, die });
+      const rest = { logFile: 'node-1.log', lastLines: () => '', kill: () => undefined };
+      return { pid: launched.length, ended, stop: async () => die(), ...rest };
+    };
+    const times = (count: number): Promise<unknown> => until(`${count} starts`, () => launched.length === count);
+    const steady = await keepNode({ name: 'node-1', launch, say: (line) => said.push(line), steadyMs: 0, againMs: 1 });
+    launched[0]!.die();
+    await times(2);
+    launched[1]!.die();
+    await times(3);
+    expect(steady.isRunning()).toBe(true);
+    expect(said[0]).toBe('node-1 ended by itself, and is started again. What it wrote: node-1.log');
+    await steady.stop();
+    expect([steady.isRunning(), launched.length]).toEqual([false, 3]);
+
+    const weak = await keepNode({ name: 'node-2', launch, say: () => undefined, steadyMs: 60_000 });
+    launched[3]!.die();
+    expect(await weak.ended).toEqual({ code: null, signal: 'SIGKILL' });
+    expect([weak.isRunning(), launched.length]).toEqual([false, 4]);
   });
   test('the exit code comes through', async () => {
     const child = startChild({ name: 'x', command: '/bin/sh', args: ['-c', 'exit 7'], logFile: join(folder, 'x.log') });
