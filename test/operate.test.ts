@@ -7,7 +7,8 @@ import type { KeptNode } from '../scripts/operate/kept';
 import { findPorts, nextName } from '../scripts/operate/node-ports';
 import type { PoolAnswer, PoolNode } from '../scripts/operate/pool-api';
 import { composeServices } from '../scripts/operate/provide-compose';
-import { alignColumns } from '../scripts/operate/table';
+import { chooseKind } from '../scripts/operate/provide-process';
+import { alignColumns, poolTable } from '../scripts/operate/table';
 
 function node(name: string, change: Partial<PoolNode> = {}): PoolNode {
   return {
@@ -103,6 +104,19 @@ const kept: KeptNode = {
   secret: 's'.repeat(32),
 };
 
+test('where there is no FreeSWITCH, a pool of real nodes gets no simulated one unless that is asked for', () => {
+  const path = process.env.PATH;
+  process.env.PATH = '/nowhere';
+  try {
+    const context = { options: { kind: undefined }, env: {} };
+    expect(chooseKind(context, [{ version: null }])).toBe('simulated');
+    expect(() => chooseKind(context, [{ version: null }, { version: '1.10.12-release' }])).toThrow(/FREESWITCH_BIN/);
+    expect(chooseKind({ ...context, options: { kind: 'simulated' } }, [{ version: '1.10.12' }])).toBe('simulated');
+  } finally {
+    process.env.PATH = path;
+  }
+});
+
 test('names and ports are those that nobody has', async () => {
   expect(nextName(new Set(['pool-1', 'pool-3']))).toBe('pool-2');
   const found = await findPorts([{ ...kept, portBase: 30_060 }], {
@@ -134,4 +148,20 @@ test('columns stand under their heads, numbers to the right', () => {
     ['node-10', '120', 'x'],
   ];
   expect(alignColumns(rows, [0, 2])).toBe('NODE     CALLS  NOTE\na            7\nnode-10    120  x');
+});
+
+test('on a narrow terminal the table keeps to it: notes go below, and columns go that can be spared', () => {
+  const nowMs = Date.parse('2026-01-01T12:00:00Z');
+  const nodes = [
+    node('node-1', { version: '1.10.12-release', drainDeadlineAt: '2026-01-01T11:00:00Z', state: 'draining' }),
+    node('node-2', { version: '1.10.12-release', zone: 'east' }),
+  ];
+  const draw = (columns?: number): string[] => poolTable(answer(nodes, 'keep'), [], nowMs, columns).split('\n');
+  expect(draw()[0]).toMatch(/VERSION +NOTE$/);
+  expect(draw()[1]).toMatch(/should have been empty by \d\d:00$/); // the deadline is past, and something still runs
+  const narrow = draw(60);
+  const table = narrow.slice(0, narrow.indexOf(''));
+  expect(Math.max(...table.map((line) => line.length))).toBeLessThanOrEqual(60);
+  expect(table[0]).toMatch(/^NODE +STATE +.*CALLS +.*UNITS +IDLE CPU/);
+  expect(table.at(-1)).toMatch(/^node-1: should have been empty by/);
 });

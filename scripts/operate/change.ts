@@ -28,7 +28,8 @@ const isStaying = (node: PoolNode): boolean => (node.state === 'serving' && !nod
 export async function addNodes(o: Operator, count: number): Promise<string[]> {
   const { kept, options, env } = o.context;
   const names: string[] = [];
-  const known = new Set((await readPool(o.yard)).nodes.map((node) => node.name));
+  const { nodes } = await readPool(o.yard);
+  const known = new Set(nodes.map((node) => node.name));
   if (options.name && count > 1) throw new StartFault('--name is for one node.');
   for (let i = 0; i < count && !o.interrupted.aborted; i += 1) {
     const all = kept.list();
@@ -38,7 +39,7 @@ export async function addNodes(o: Operator, count: number): Promise<string[]> {
     if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(name)) throw new StartFault(`"${name}" can't be a node's name.`);
     if (!/^[A-Za-z0-9._-]{0,64}$/.test(options.zone)) throw new StartFault(`"${options.zone}" can't be a zone.`);
     const provider = providerOf(options);
-    const kind = options.provider === 'process' ? chooseKind(o.context) : 'real';
+    const kind = options.provider === 'process' ? chooseKind(o.context, nodes) : 'real';
     const where = { portBase: options.portBase, startedNodes: o.yard.startedNodes, host: env.NODE_HOST || '127.0.0.1' };
     const ports = provider.needsPorts ? await findPorts(all, where) : { portBase: null, rtpFrom: null };
     const { zone, capacity } = options;

@@ -106,7 +106,7 @@ async function showStatus(yard: Switchyard, kept: Kept, options: PoolOptions, st
       const pool = await readPool(yard);
       text = options.json
         ? JSON.stringify({ ...pool, managed: kept.list().map(({ secret: _secret, ...node }) => node) })
-        : poolTable(pool, kept.list(), Date.now());
+        : poolTable(pool, kept.list(), Date.now(), process.stdout.columns);
     } catch (fault) {
       if (!options.watch) throw fault;
       text = `Switchyard does not answer: ${(fault as Error).message}`;

@@ -24,12 +24,23 @@ interface Program {
   logFile: string;
 }
 
-/** What is to be run where nobody said: a real node where there is a FreeSWITCH. */
-export function chooseKind(context: Pick<ProviderContext, 'options' | 'env'>): KeptNode['kind'] {
+/**
+ * What is to be run where nobody said: a real node where there is a FreeSWITCH.
+ * @param nodes the pool's: a simulated one, which reports no version, is not put beside real ones unasked, since calls
+ *   that are placed on it reach nobody
+ */
+export function chooseKind(
+  context: { options: Pick<ProviderContext['options'], 'kind'>; env: NodeJS.ProcessEnv },
+  nodes: readonly { version: string | null }[],
+): KeptNode['kind'] {
   const simulated = context.options.kind === 'simulated';
   const found = findFreeswitch({ simulated, freeswitchBin: context.env.FREESWITCH_BIN || undefined });
   if (!found && context.options.kind === 'real')
     throw new StartFault('No FreeSWITCH was found for a real node: set FREESWITCH_BIN.');
+  if (!found && !simulated && nodes.some(({ version }) => version !== null))
+    throw new StartFault(
+      'The pool has real nodes, and no FreeSWITCH was found here: set FREESWITCH_BIN, or say --kind simulated.',
+    );
   return found ? 'real' : 'simulated';
 }
 

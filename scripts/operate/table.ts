@@ -22,13 +22,20 @@ export function ago(iso: string | null, nowMs: number): string {
   return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
 }
 
-function noteOf(node: PoolNode, kept: KeptNode | undefined): string {
+function noteOf(node: PoolNode, kept: KeptNode | undefined, nowMs: number): string {
   const notes: string[] = [];
   if (node.state === 'down') notes.push(node.downReason ?? 'down');
   if (node.silent) notes.push('silent: its last report is too old');
   if (node.health?.healthy === false) notes.push(`not well: ${node.health.reason ?? 'no reason known'}`);
   if (node.resting) notes.push(node.resting === 'full' ? 'rests: was full' : 'rests: processor was busy');
-  if (node.drainDeadlineAt) notes.push(`until ${time(node.drainDeadlineAt)}${kept?.leaving ? ', then removed' : ''}`);
+  if (node.drainDeadlineAt) {
+    const isPast = Date.parse(node.drainDeadlineAt) < nowMs;
+    notes.push(
+      isPast
+        ? `should have been empty by ${time(node.drainDeadlineAt)}`
+        : `until ${time(node.drainDeadlineAt)}${kept?.leaving ? ', then removed' : ''}`,
+    );
+  }
   if (node.effectiveUnits !== node.capacityUnits) notes.push(`says ${amount(node.capacityUnits)} units`);
   if (kept) notes.push(kept.provider === 'process' ? `${kept.kind}, process ${kept.pid}` : kept.provider);
   return notes.join('; ');
@@ -49,7 +56,42 @@ const HEAD = [
   'NOTE',
 ];
 
-export function poolTable(pool: PoolAnswer, kept: readonly KeptNode[], nowMs: number): string {
+/** What a narrow terminal can do without, the first first. */
+const SPARE = ['VERSION', 'CHANNELS', 'ZONE', 'SEEN', 'PHONES', 'ROOMS'];
+const LEFT = ['NODE', 'STATE', 'ZONE', 'VERSION', 'NOTE'];
+
+/** Notes go below the table where they don't fit beside it, and then columns go that can be spared. */
+function fitTable(rows: string[][], columns: number): string {
+  const below: string[] = [];
+  let shown = rows;
+  const draw = (): string =>
+    alignColumns(
+      shown,
+      shown[0]!.flatMap((head, i) => (LEFT.includes(head) ? [i] : [])),
+    );
+  const isTooWide = (): boolean =>
+    draw()
+      .split('\n')
+      .some((line) => [...line].length > columns);
+  const drop = (head: string): void => {
+    const at = shown[0]!.indexOf(head);
+    shown = shown.map((row) => row.filter((_, i) => i !== at));
+  };
+  if (isTooWide()) {
+    below.push(...rows.slice(1).flatMap((row) => (row.at(-1) ? [`${row[0]}: ${row.at(-1)}`] : [])));
+    drop('NOTE');
+  }
+  for (const head of SPARE) if (isTooWide()) drop(head);
+  return [draw(), ...below].join('\n');
+}
+
+/** @param columns how wide the terminal is; left out: as wide as it takes */
+export function poolTable(
+  pool: PoolAnswer,
+  kept: readonly KeptNode[],
+  nowMs: number,
+  columns = Number.POSITIVE_INFINITY,
+): string {
   const byName = new Map(kept.map((node) => [node.name, node]));
   const units = (claimed: number | null, of: number): string =>
     `${claimed === null ? '?' : amount(claimed)}/${amount(of)}`;
@@ -66,7 +108,7 @@ export function poolTable(pool: PoolAnswer, kept: readonly KeptNode[], nowMs: nu
     `${node.sessions}/${node.maxSessions}`,
     ago(node.reportedAt, nowMs),
     node.version ?? '–',
-    noteOf(node, byName.get(node.name)),
+    noteOf(node, byName.get(node.name), nowMs),
   ]);
   const { total, recommendation: r } = pool;
   const sum = [
@@ -82,7 +124,7 @@ export function poolTable(pool: PoolAnswer, kept: readonly KeptNode[], nowMs: nu
   ];
   const lost = kept.filter((node) => !pool.nodes.some((n) => n.name === node.name));
   return [
-    alignColumns([HEAD, ...rows, sum.concat(['', '', ''])], [0, 1, 2, 10, 11]),
+    fitTable([HEAD, ...rows, sum.concat(['', '', ''])], columns),
     '',
     `Policy ${pool.policy}. ${adviceOf(r)}`,
     ...lost.map(
