@@ -85,6 +85,7 @@ function readRoutes(deps: RecordingRouteDeps): Route[] {
       path: '/v1/recordings',
       tag: 'Recordings',
       summary: 'List recordings, the newest first',
+      description: 'Those that were deleted, or whose time was over, are read by their id alone.',
       scope: 'domain',
       query: z.strictObject({
         domain: z.string().max(253).optional(),

@@ -85,7 +85,7 @@ export const liveSessionSchema = z
     startedAt: instant,
     layout: z.object({
       desired: z.string().nullable().describe("null: as the room's settings say."),
-      observed: z.string().nullable(),
+      observed: z.string().nullable().describe('null: the one it started with.'),
     }),
     locked: z.object({ desired: z.boolean(), observed: z.boolean().nullable() }),
     floor: z.object({ heldFor: z.uuid().nullable(), participantId: z.uuid().nullable() }),

@@ -57,7 +57,7 @@ export const roomSettings = z.strictObject({
   maxParticipants: z.int().min(2).max(1000),
   waitForModerator: z.boolean().describe('Nobody is heard before a moderator is there.'),
   endWithModerator: z.boolean().describe('The room ends some seconds after its last moderator has left.'),
-  locked: z.boolean().describe('Nobody gets in.'),
+  locked: z.boolean().describe('Nobody but moderators gets in.'),
   mutedOnEntry: z.boolean().describe('Whoever enters is muted, but for moderators.'),
   sounds,
   musicWhileAlone: z.boolean().describe('For who is alone, or waits for the moderator.'),

@@ -111,7 +111,9 @@ function wishRoutes(deps: SteeringDeps): Route[] {
       method: 'put',
       path: '/v1/rooms/{id}/layout',
       summary: 'Choose how the picture is divided',
-      description: 'For this session, also after it moved; the room keeps its own for the next.',
+      description:
+        'For this session, also after it moved; the room keeps its own for the next. A layout that was made after the ' +
+        'session began is not known to its node yet: it is `pending`, and given up after some tries.',
       body: z.strictObject({ layout: layoutChoice }),
       answers: { 200: liveSessionSchema },
       errors: ['conflict', 'unprocessable'],
