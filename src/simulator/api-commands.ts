@@ -106,6 +106,7 @@ const hold: Command = (parts, rest) => {
   const words = splitWords(rest);
   const off = words[0] === 'off';
   const leg = parts.core.legs.get(words[off || words[0] === 'toggle' ? 1 : 0] ?? '');
+  if (leg && words[0] !== 'toggle' && off !== (leg.callState === 'HELD')) return '-ERR Operation failed\n'; // it is so already
   if (leg && leg.answeredUs > 0) {
     leg.callState = off ? 'UNHELD' : 'HELD';
     parts.core.emitLeg(off ? 'CHANNEL_UNHOLD' : 'CHANNEL_HOLD', leg);

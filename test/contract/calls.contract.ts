@@ -69,6 +69,19 @@ export const callContract: Contract = (stage) => {
     expect((await gone('leg-cut-twice'))['Hangup-Cause']).toBe('NO_ROUTE_DESTINATION');
   });
 
+  test('a channel that is on hold is refused another hold, and one that is not the end of it', async () => {
+    const { client } = stage();
+    await client.job(originate('leg-hold', '1001', 'echo'), 'job-hold');
+    await client.waitFor((e) => e['Event-Name'] === 'CHANNEL_ANSWER' && e['Unique-ID'] === 'leg-hold');
+    const say = async (line: string): Promise<string> => (await client.send(`api ${line}`)).body;
+    for (const line of ['uuid_hold leg-hold', 'uuid_hold off leg-hold']) {
+      expect(await say(line)).toBe('+OK Success\n');
+      expect(await say(line)).toBe('-ERR Operation failed\n');
+    }
+    await client.send(`api ${killChannel('leg-hold', 'NORMAL_CLEARING').line}`);
+    await gone('leg-hold');
+  });
+
   test('answered, connected, ended: both legs are told in order', async () => {
     const { client } = stage();
     expect(await client.job(originate('leg-ok', '1001', '1002'), 'job-ok')).toBe('+OK leg-ok\n');

@@ -142,3 +142,15 @@ test('who can not be called is said at once', async () => {
   expect(await ask('user:ann', 'tel:+4930123')).toMatchObject({ status: 422, code: 'unprocessable' });
   expect((await ask('tel:+4930123', 'user:ann')).detail).toMatch(/^tel:\+4930123 can't be rung/);
 });
+
+test('a call that is put on hold twice is on hold, and taken from it twice it is not', async () => {
+  const { id } = await yard.call('user:ann', 'user:bob');
+  await yard.callIs(id, 'answered');
+  for (const action of ['hold', 'hold', 'unhold', 'unhold']) await yard.must(200, 'POST', `/v1/calls/${id}/${action}`);
+  await until('one hold and its end are told', async () => {
+    const types = await yard.eventsOf(id);
+    return types.filter((type) => type === 'call.held').length === 1 && types.includes('call.unheld');
+  });
+  await yard.hangUp(id);
+  await yard.callIs(id, 'ended');
+});

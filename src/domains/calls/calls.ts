@@ -10,6 +10,7 @@ import {
   transferChannel,
   unholdChannel,
   type ApiCommand,
+  type Reply,
 } from '../../freeswitch/esl';
 import type { NodeLinks } from '../nodes/links';
 import { explainLeftOut } from '../nodes/considered';
@@ -245,9 +246,14 @@ export async function actOnCall(
   }
   const command = await commandFor(deps, call, attempt.leg_id, action);
   const reply = await deps.links.api(attempt.node_id, command);
-  if (!reply.ok) throw new SwitchyardError('node_error', `The node says: ${reply.text.slice(0, 200)}`);
+  if (!reply.ok && !isSoAlready(action, reply))
+    throw new SwitchyardError('node_error', `The node says: ${reply.text.slice(0, 200)}`);
   return getCall(deps, id, domainId);
 }
+
+/** FreeSWITCH refuses to hold a channel that is on hold, and the other way round (switch_ivr_hold): then all is as asked. */
+const isSoAlready = (action: CallAction, reply: Reply): boolean =>
+  (action.do === 'hold' || action.do === 'unhold') && reply.text.includes('Operation failed');
 
 async function commandFor(deps: CallDeps, call: CallRow, legId: string, action: CallAction): Promise<ApiCommand> {
   switch (action.do) {
