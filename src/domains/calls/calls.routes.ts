@@ -20,6 +20,31 @@ export interface CallRouteDeps extends CallDeps {
 }
 
 const instant = z.iso.datetime().nullable();
+const attemptSchema = z.object({
+  number: z.number(),
+  node: z.string(),
+  leg: z.uuid().describe('The leg that carries it.'),
+  placedAt: instant,
+  rangAt: instant,
+  endedAt: instant,
+  result: z.string().nullable().describe('The outcome; `retried` where another node tried; null while it goes on.'),
+  hangupCause: z.string().nullable(),
+});
+const legSchema = z.object({
+  id: z.uuid(),
+  role: z
+    .enum(['from', 'to', 'transit'])
+    .describe('Each phone that rings has a leg; `transit` only leads from one node to another.'),
+  address: z.string(),
+  node: z.string().nullable().describe('null where the node is in the pool no more.'),
+  state: z.enum(['placing', 'ringing', 'answered', 'ended']),
+  createdAt: instant,
+  ringingAt: instant,
+  answeredAt: instant,
+  endedAt: instant,
+  hangupCause: z.string().nullable(),
+});
+
 const callSchema = z
   .object({
     id: z.uuid(),
@@ -40,8 +65,8 @@ const callSchema = z
     endedAt: instant,
     talkSeconds: z.number().nullable(),
     metadata: z.record(z.string(), z.unknown()),
-    attempts: z.array(z.record(z.string(), z.unknown())),
-    legs: z.array(z.record(z.string(), z.unknown())),
+    attempts: z.array(attemptSchema),
+    legs: z.array(legSchema),
   })
   .meta({ id: 'Call' });
 
@@ -143,6 +168,9 @@ function basicRoutes(deps: CallRouteDeps): Route[] {
       path: '/v1/calls/{id}/hangup',
       tag: 'Calls',
       summary: 'End a call, in any state',
+      description:
+        'A call that has a node is answered as it is now, and ends a moment later: `call.ended` tells. Ending a call ' +
+        'twice is no fault.',
       scope: 'domain',
       params: idParams,
       answers: { 200: callSchema },
@@ -151,10 +179,12 @@ function basicRoutes(deps: CallRouteDeps): Route[] {
   ];
 }
 
+const HOLD = 'While the call is answered. `call.held` and `call.unheld` tell; asking twice is no fault.';
+
 function actionRoutes(deps: CallRouteDeps): Route[] {
   const action = <B extends z.ZodObject>(
     name: string,
-    summary: string,
+    [summary, description]: [string, string],
     body: B,
     read: (b: z.output<B>) => CallAction,
   ) =>
@@ -163,6 +193,7 @@ function actionRoutes(deps: CallRouteDeps): Route[] {
       path: `/v1/calls/{id}/${name}`,
       tag: 'Calls',
       summary,
+      description,
       scope: 'domain',
       params: idParams,
       body: body as z.ZodObject,
@@ -178,17 +209,17 @@ function actionRoutes(deps: CallRouteDeps): Route[] {
     });
   const none = z.strictObject({});
   return [
-    action('hold', 'Put the caller on hold', none, () => ({ do: 'hold' })),
-    action('unhold', 'Take the caller from hold', none, () => ({ do: 'unhold' })),
+    action('hold', ['Put the caller on hold', HOLD], none, () => ({ do: 'hold' })),
+    action('unhold', ['Take the caller from hold', HOLD], none, () => ({ do: 'unhold' })),
     action(
       'dtmf',
-      'Send digits to the caller',
+      ['Send digits to the caller', 'As if the other end had pressed them.'],
       z.strictObject({ digits: z.string().regex(/^[0-9A-Da-d*#wW]{1,128}$/, 'must be DTMF digits; w and W pause') }),
       (b) => ({ do: 'dtmf', digits: b.digits }),
     ),
     action(
       'play',
-      'Play a tone or a file to both',
+      ['Play a tone or a file to both', 'The call is answered as it is; a file the node has not got is not heard.'],
       z.strictObject({
         source: z
           .string()
@@ -200,9 +231,14 @@ function actionRoutes(deps: CallRouteDeps): Route[] {
       }),
       (b) => ({ do: 'play', source: b.source }),
     ),
-    action('transfer', 'Connect the caller to somebody else', z.strictObject({ to: address }), (b) => ({
-      do: 'transfer',
-      to: b.to,
-    })),
+    action(
+      'transfer',
+      [
+        'Connect the caller to somebody else',
+        'The other end is let go at once, and `to` is rung. Where `to` is busy, away or does not answer, the call ends.',
+      ],
+      z.strictObject({ to: address }),
+      (b) => ({ do: 'transfer', to: b.to }),
+    ),
   ];
 }

@@ -53,6 +53,8 @@ export interface LegRow {
   id: string;
   call_id: string;
   node_id: string | null;
+  /** Read with it, and not stored. */
+  node_name?: string | null;
   role: LegRole;
   address: string;
   state: 'placing' | 'ringing' | 'answered' | 'ended';
@@ -174,7 +176,11 @@ export async function findLeg(db: Queryable, id: string): Promise<LegRow | undef
 }
 
 export async function listLegs(db: Queryable, callIds: readonly string[]): Promise<LegRow[]> {
-  return (await db('legs').whereIn('call_id', callIds).orderBy('created_at')) as LegRow[];
+  return (await db('legs as l')
+    .leftJoin('nodes as n', 'n.id', 'l.node_id')
+    .whereIn('l.call_id', callIds)
+    .orderBy('l.created_at')
+    .select('l.*', 'n.name as node_name')) as LegRow[];
 }
 
 export async function updateLeg(

@@ -92,6 +92,7 @@ export function presentCall(call: CallRow, attempts: AttemptRow[], legs: LegRow[
       id: l.id,
       role: l.role,
       address: l.address,
+      node: l.node_name ?? null,
       state: l.state,
       createdAt: iso(l.created_at),
       ringingAt: iso(l.ringing_at),

@@ -17,7 +17,7 @@ export const eventsQuery = z.object({
     .regex(/^(\*|[a-z_]+(\.[a-z_]+)*(\.\*)?)(,(\*|[a-z_]+(\.[a-z_]+)*(\.\*)?))*$/, 'must be like call.*,user.created')
     .max(500)
     .optional()
-    .describe('Only events of these types: names, or the beginnings of names, as in `call.*,registration.started`.'),
+    .describe('Only events of these types: names, or the beginnings of names, as in `call.*,registration.created`.'),
   callId: z.uuid().optional().describe('Only events of this call.'),
   userId: z.uuid().optional().describe('Only events of this user.'),
   roomId: z.uuid().optional().describe('Only events of this room.'),
