@@ -39,6 +39,17 @@ test.each([
   for (const part of password.split('.').filter(Boolean)) expect(log).not.toContain(part);
 });
 
+test('the log says why a node may not enter, and what to do', async () => {
+  yard.lines.length = 0;
+  await yard.askXml({ name: 'one', password: `${JOIN_TOKEN}.${secret()}`, xmlUrl: one.xmlUrl }, configuration);
+  await yard.askXml({ name: 'one', password: `wrong-token.${secret()}`, xmlUrl: one.xmlUrl }, configuration);
+  await yard.askXml({ name: 'three', password: `wrong-token.${secret()}`, xmlUrl: one.xmlUrl }, configuration);
+  const log = yard.lines.join('');
+  expect(log).toContain('a node of that name is serving with another secret: stop that one first');
+  expect(log).toContain('it shows no valid join token, and not the secret it entered with');
+  expect(log).toContain('it shows no valid join token"');
+});
+
 test('a node without credentials, or with a URL that says nonsense, is told so', async () => {
   const plain = await fetch(one.xmlUrl, { method: 'POST', body: 'section=configuration' });
   expect(plain.status).toBe(401);
@@ -57,7 +68,15 @@ test('a node that is drained takes no new call, is taken back, and is removed wh
   const drained = await yard.api('POST', `/v1/nodes/${one.id}/drain`, { deadlineSeconds: 60 });
   expect(drained.body).toMatchObject({ state: 'draining', drainDeadlineAt: expect.any(String) });
   const first = await yard.call('user:ann', '9196');
-  expect(await yard.callIs(first.id, 'answered')).toMatchObject({ node: 'two' }); // its phone is still reached there
+  const answered = await yard.callIs(first.id, 'answered');
+  expect(answered).toMatchObject({ node: 'two' }); // its phone is still reached there
+  expect(new Set(answered.legs.map((leg) => leg.node))).toEqual(new Set(['one', 'two']));
+  const why = await yard.must(200, 'GET', `/v1/calls/${first.id}/placement`);
+  expect(why.decisions[0].explanation).toContain('one: not possible, because it takes no new calls (draining).');
+  expect((await yard.api('DELETE', `/v1/nodes/${two.id}`)).body.detail).toBe('Node two serves: drain it first.');
+  expect((await yard.api('DELETE', `/v1/nodes/${one.id}`)).body.detail).toMatch(
+    /^Node one still has calls.* wait until/,
+  );
   expect((await yard.api('POST', `/v1/nodes/${one.id}/resume`)).body.state).toBe('serving');
   expect((await yard.api('POST', `/v1/nodes/${one.id}/resume`)).body).toMatchObject({ status: 409, code: 'conflict' });
   expect((await yard.api('DELETE', `/v1/nodes/${one.id}`)).body).toMatchObject({ status: 409, code: 'conflict' });

@@ -119,6 +119,9 @@ export function nodeRoutes(deps: NodeRouteDeps): Route[] {
       path: '/v1/nodes/{id}/drain',
       tag: 'Nodes',
       summary: 'Take no new calls on a node; those that run go on',
+      description:
+        'At the deadline rooms are moved to other nodes, with everybody in them. Calls are never cut off: they go on ' +
+        'until they end, and only then can the node be removed. Draining again sets the deadline anew.',
       scope: 'admin',
       params: idParams,
       body: z.strictObject({ deadlineSeconds: z.number().int().min(0).max(86_400).default(3600) }),

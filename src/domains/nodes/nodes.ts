@@ -76,8 +76,17 @@ export async function admitNode(
   if (known && equalSecrets(known.secret_hash, secretHash)) {
     return address && addressChanged(known, address) ? moveNode(deps, known, address) : known;
   }
-  if (!address || !equalSecrets(token, deps.joinToken)) return undefined;
-  if (known) return known.state === 'down' ? moveNode(deps, known, address, secretHash) : undefined;
+  if (!address) return undefined;
+  const why = !equalSecrets(token, deps.joinToken)
+    ? `it shows no valid join token${known ? ', and not the secret it entered with' : ''}`
+    : known && known.state !== 'down'
+      ? `a node of that name is ${known.state} with another secret: stop that one first, or give this one another name`
+      : undefined;
+  if (why) {
+    deps.logger.warn({ node: name, host: address.host, why }, 'a node may not enter');
+    return undefined;
+  }
+  if (known) return moveNode(deps, known, address, secretHash);
   return enrolNode(deps, name, secretHash, address);
 }
 
@@ -175,7 +184,9 @@ export async function removeNode(deps: NodeDeps, id: string): Promise<void> {
   if (!removed) {
     throw new SwitchyardError(
       'conflict',
-      `Node ${node.name} is ${node.state} or has live calls, rooms or recordings: drain it first.`,
+      node.state === 'serving'
+        ? `Node ${node.name} serves: drain it first.`
+        : `Node ${node.name} still has calls, rooms or recordings that are not brought yet: wait until they are over.`,
     );
   }
 }

@@ -89,7 +89,12 @@ export function pickNode(
   const considered = nodes.map((node): Considered => {
     const rejected = rejectNode(node, request, nowMs);
     if (rejected) {
-      const detail = rejected === 'unhealthy' ? { detail: node.unhealthyReason ?? '' } : {};
+      const detail =
+        rejected === 'unhealthy'
+          ? { detail: node.unhealthyReason ?? '' }
+          : rejected === 'not_serving'
+            ? { detail: node.state }
+            : {};
       return { nodeId: node.id, node: node.name, score: null, rejected, parts: null, ...detail };
     }
     const parts = scoreNode(node, request);
@@ -109,7 +114,7 @@ export function pickNode(
 }
 
 const REASONS: Record<Rejection, string> = {
-  not_serving: 'it takes no new calls (joining, draining or down)',
+  not_serving: 'it takes no new calls',
   unhealthy: 'it is not well',
   silent: 'its last report is too old',
   tried_before: 'it refused or died in an earlier attempt of this call',
