@@ -1,7 +1,11 @@
 /** Somebody with several phones is called like anybody: all ring, whichever is picked up goes on, the others say nothing of it. */
+import { findLastAttempt, insertAttempt, insertCall, insertLeg } from '../../src/domains/calls/calls.store';
+import { isCarriedOn } from '../../src/domains/calls/carrier';
+import { createDb } from '../../src/infra/db';
+import { createId } from '../../src/infra/ids';
 import type { PhoneBehaviour } from '../../src/simulator/registrar';
 import { useStores } from '../stores';
-import { openYard, until, type Node, type Yard } from './harness';
+import { DOMAIN, openYard, until, type Node, type Yard } from './harness';
 
 let yard: Yard;
 afterAll(() => yard?.close());
@@ -70,6 +74,57 @@ describe.each([
     await nothingIsLeft();
   });
 });
+
+test('a phone that is busy at once does not end the call before the others are known to ring', async () => {
+  const quick = { answerAfterMs: 20 };
+  const from = await withPhones([() => one, { busy: true }], [() => one, quick], [() => one, { busy: true }]);
+  const asked = await Promise.all(Array.from({ length: 20 }, () => yard.call(from, '9196')));
+  const answered = await Promise.all(asked.map(({ id }) => yard.callIs(id, 'answered')));
+  expect(answered).toHaveLength(20);
+  await Promise.all(asked.map(({ id }) => yard.hangUp(id)));
+  for (const { id } of asked) expect((await yard.callIs(id, 'ended')).outcome).toBe('answered');
+  await nothingIsLeft();
+});
+
+test.each([
+  ['several phones', 2, true],
+  ['one phone', 1, false],
+])(
+  'that a phone of somebody with %s is busy tells of all of them only where it is the only one',
+  async (_who, phones, isCarried) => {
+    const from = await withPhones(
+      ...Array.from({ length: phones }, (): [() => Node, PhoneBehaviour] => [() => one, {}]),
+    );
+    const domain = await yard.must(200, 'GET', `/v1/domains/${DOMAIN}`);
+    const db = createDb(stores.databaseUrl, 2);
+    try {
+      const [id, leg, at] = [createId(), createId(), new Date()];
+      const ends = {
+        from_address: from,
+        to_address: 'user:bob',
+        domain_id: domain.id,
+        node_id: one.id,
+        origin: 'api' as const,
+      };
+      const times = { queued_at: at, placing_at: at, place_before: at };
+      await insertCall(db, { id, ...ends, ...times, state: 'placing', units: '1', ring_timeout_seconds: 30 });
+      await insertAttempt(db, {
+        call_id: id,
+        number: 1,
+        placed_at: at,
+        leg_id: leg,
+        node_id: one.id,
+        node_name: 'one',
+      });
+      const started = { call_id: id, role: 'from' as const, address: from, created_at: at, node_id: one.id };
+      await insertLeg(db, { id: leg, ...started, state: 'ended', ended_at: at, hangup_cause: 'USER_BUSY' });
+      const attempt = (await findLastAttempt(db, id))!;
+      expect(await isCarriedOn(db, attempt, { cause: 'USER_BUSY' })).toBe(isCarried); // no leg of another is known yet
+    } finally {
+      await db.destroy();
+    }
+  },
+);
 
 test('when none of them is free the call ends with what they said', async () => {
   const from = await withPhones([() => one, { busy: true }], [() => one, { busy: true }]);

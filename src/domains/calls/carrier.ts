@@ -3,6 +3,8 @@ import type { Db, Queryable } from '../../infra/db';
 import { hangUpMatching, killChannel } from '../../freeswitch/esl';
 import { ATTEMPT_VARIABLE } from '../../freeswitch/xml';
 import type { NodeLinks } from '../nodes/links';
+import { findRegistrationsOfUsers, findUserIds } from '../registrations/registrations.store';
+import { parseAddress } from './address';
 import { findCall, type AttemptRow, type CallRow } from './calls.store';
 
 /** Two phones are picked up at once: originate keeps one, and ends the other with this (switch_ivr_originate.c). */
@@ -28,7 +30,14 @@ export async function isCarriedOn(db: Db, attempt: AttemptRow, end: { cause: str
   if (leg?.answered_at && end.cause !== LOSE_RACE) return false;
   const call = await findCall(db, attempt.call_id);
   if (call?.origin !== 'api' || call.state === 'answered' || call.hangup_requested_at) return false;
-  return ringsElsewhere(db, attempt);
+  // A phone may say no before what is known of the next one's leg was written.
+  return (await ringsElsewhere(db, attempt)) || (await hasSeveralPhones(db, call));
+}
+
+async function hasSeveralPhones(db: Db, call: CallRow): Promise<boolean> {
+  const from = parseAddress(call.from_address);
+  const user = from.kind === 'user' ? await findUserIds(db, from.username, call.domain_name) : undefined;
+  return user !== undefined && (await findRegistrationsOfUsers(db, [user.id])).length > 1;
 }
 
 /** The leg that asks where to go is the one that has answered: it carries the attempt from here on. */
