@@ -154,3 +154,13 @@ test('a call that is put on hold twice is on hold, and taken from it twice it is
   await yard.hangUp(id);
   await yard.callIs(id, 'ended');
 });
+
+test('the document names the refusals that calls and nodes answer with', async () => {
+  const { paths } = (await yard.api('GET', '/openapi.json')).body;
+  const statuses = (path: string, method: string): string[] => Object.keys(paths[path][method].responses);
+  expect(statuses('/v1/calls', 'post')).toEqual(expect.arrayContaining(['400', '404', '422']));
+  expect(statuses('/v1/calls/{id}/hangup', 'post')).toEqual(expect.arrayContaining(['503', '504']));
+  expect(statuses('/v1/calls/{id}/transfer', 'post')).toEqual(expect.arrayContaining(['409', '422', '502']));
+  expect(statuses('/v1/nodes/{id}', 'delete')).toContain('409');
+  expect(statuses('/v1/pool/simulate', 'post')).toContain('422');
+});

@@ -104,6 +104,7 @@ function basicRoutes(deps: CallRouteDeps): Route[] {
         metadata: z.record(z.string().max(64), z.string().max(1024)).optional(),
       }),
       answers: { 201: callSchema },
+      errors: ['invalid_address', 'not_found', 'unprocessable'],
       handle: async ({ body, caller }) => {
         const domain = await deps.findDomain(body.domain, caller);
         return { status: 201, body: await createCall(deps, { ...body, domainId: domain.id, domain: domain.name }) };
@@ -121,6 +122,7 @@ function basicRoutes(deps: CallRouteDeps): Route[] {
         ...pageQuery,
       }),
       answers: { 200: pageOf(callSchema) },
+      errors: ['not_found'],
       handle: async ({ query, caller }) => {
         const domain = query.domain ? await deps.findDomain(query.domain, caller) : undefined;
         const before = readCursor(query.cursor);
@@ -174,6 +176,7 @@ function basicRoutes(deps: CallRouteDeps): Route[] {
       scope: 'domain',
       params: idParams,
       answers: { 200: callSchema },
+      errors: ['node_unreachable', 'node_timeout'],
       handle: async ({ params, caller }) => ({ body: await hangupCall(deps, params.id, caller.domainId) }),
     }),
   ];
@@ -198,6 +201,13 @@ function actionRoutes(deps: CallRouteDeps): Route[] {
       params: idParams,
       body: body as z.ZodObject,
       answers: { 200: callSchema },
+      errors: [
+        'conflict',
+        'node_error',
+        'node_unreachable',
+        'node_timeout',
+        ...(name === 'transfer' ? (['invalid_address', 'unprocessable'] as const) : []),
+      ],
       handle: async ({ params, body: given, caller }) => ({
         body: await actOnCall(
           deps,

@@ -126,6 +126,7 @@ export function nodeRoutes(deps: NodeRouteDeps): Route[] {
       params: idParams,
       body: z.strictObject({ deadlineSeconds: z.number().int().min(0).max(86_400).default(3600) }),
       answers: { 200: nodeSchema },
+      errors: ['conflict'],
       handle: async ({ params, body }) => {
         await drainNode(deps, params.id, body.deadlineSeconds);
         return { body: await presentOne(deps, params.id) };
@@ -139,6 +140,7 @@ export function nodeRoutes(deps: NodeRouteDeps): Route[] {
       scope: 'admin',
       params: idParams,
       answers: { 200: nodeSchema },
+      errors: ['conflict'],
       handle: async ({ params }) => {
         await resumeNode(deps, params.id);
         return { body: await presentOne(deps, params.id) };
@@ -152,6 +154,7 @@ export function nodeRoutes(deps: NodeRouteDeps): Route[] {
       scope: 'admin',
       params: idParams,
       answers: { 204: null },
+      errors: ['conflict'],
       handle: async ({ params }) => {
         await removeNode(deps, params.id);
         return { status: 204 };

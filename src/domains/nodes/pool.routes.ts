@@ -208,6 +208,7 @@ function simulateRoute(deps: PoolRouteDeps): Route {
         .prefault({}),
       policy: z.enum(POLICY_NAMES).optional(),
     }),
+    errors: ['unprocessable'],
     answers: {
       200: z.object({
         nodes: z.array(
