@@ -1,7 +1,7 @@
 /** Puts the rooms of the house together: what they can do, before any role makes them do it. */
 import { setMaxListeners } from 'node:events';
 import type { Config } from '../config';
-import { bringBack } from '../domains/calls/bring-back';
+import { bringBack, bringBackLate } from '../domains/calls/bring-back';
 import { createCall, type CallDeps } from '../domains/calls/calls';
 import { answerCall } from '../domains/calls/progress';
 import { openGrants } from '../domains/grants/open';
@@ -81,6 +81,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     signal: stopping.signal,
     onEntered: answerCall,
     redial: (participant) => bringBack(calls, participant),
+    bringBackLate: (participant) => bringBackLate(calls, participant),
   });
   const steering = createSteering({
     ...stores,

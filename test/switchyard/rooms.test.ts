@@ -206,6 +206,27 @@ test('a room whose node dies goes on at the other node: everybody is told where,
   });
 });
 
+test('a telephone whose answer is told late is back in its room as well after the node of the room died', async () => {
+  const room = await makeRoom();
+  const four = await yard.addNode('four');
+  const ned = await yard.addPhone(one, 'ned');
+  for (const node of [one, two]) await yard.must(200, 'POST', `/v1/nodes/${node.id}/drain`, {});
+  const call = ned.dial(room.name);
+  expect(await call.answered).toBe(true);
+  const [before] = await present(room.id, 1);
+  for (const node of [one, two]) await yard.must(200, 'POST', `/v1/nodes/${node.id}/resume`);
+  expect((await sessions(room.id))[0].node).toBe('four');
+  const leg = stores.db('legs').where({ call_id: before.callId, role: 'from' });
+  await until('it has answered', async () => (await leg.clone().first('state'))?.state === 'answered');
+  // As if that event were still on its way when the room moves.
+  await leg.clone().update({ state: 'ringing' });
+  await four.kill();
+  await until('the room has moved', async () => (await roomEvents(room.id, 'participant.moved')).length === 1);
+  await leg.clone().update({ state: 'answered' });
+  expect((await present(room.id, 1))[0]).toMatchObject({ id: before.id, callId: before.callId });
+  call.hangup();
+});
+
 test('a node that is answered late and asks once more has the same call and the same guest, not two', async () => {
   const room = await makeRoom();
   await yard.addPhone(one, 'pam');

@@ -14,6 +14,8 @@ export interface CompareDeps extends ParticipantDeps {
   commandTimeoutMs: number;
   /** Rings somebody again whom the room had called, after it moved. */
   redial: (participant: ParticipantRow) => Promise<void>;
+  /** Sends in a phone whose node still has its call, where that did not come about when the room moved. */
+  bringBackLate: (participant: ParticipantRow) => Promise<void>;
   /** Where a browser goes now: what the event tells those who came by grant. */
   whereNow: (opened: Opened) => Record<string, unknown>;
 }

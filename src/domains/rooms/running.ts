@@ -18,6 +18,7 @@ export interface RunningRoomsOptions extends Omit<SessionDeps, 'hooks' | 'unitsO
   commandTimeoutMs: number;
   onEntered: CompareDeps['onEntered'];
   redial: CompareDeps['redial'];
+  bringBackLate: CompareDeps['bringBackLate'];
   signal: AbortSignal;
 }
 
@@ -67,6 +68,7 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
     commandTimeoutMs: o.commandTimeoutMs,
     onEntered: o.onEntered,
     redial: o.redial,
+    bringBackLate: o.bringBackLate,
     signal: o.signal,
     whereNow: ({ node }) => ({ nodeId: node.id, wssUrl: signalUrl(node) }),
   };

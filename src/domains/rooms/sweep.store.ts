@@ -34,6 +34,17 @@ export async function listNeverEntered(db: Queryable, now: Date): Promise<string
     .pluck('s.id')) as string[];
 }
 
+/** Telephones whose room went on elsewhere between the two times, and that are not there yet. */
+export async function listAwaitedPhones(db: Queryable, movedAfter: Date, movedBefore: Date): Promise<ParticipantRow[]> {
+  const living = db('sessions').whereRaw('meeting_id = p.meeting_id').whereNot('state', 'ended').select(db.raw('1'));
+  return (await db('participants as p')
+    .join('sessions as s', 's.id', 'p.session_id')
+    .where({ 'p.state': 'away', 'p.kind': 'user', 's.end_reason': 'node_died' })
+    .whereBetween('p.left_at', [movedAfter, movedBefore])
+    .whereExists(living)
+    .select('p.*')) as ParticipantRow[];
+}
+
 /** Sessions that are to end with their last moderator, who left before this; none is there, or on the way back. */
 export async function listLeftByModerators(db: Queryable, leftBefore: Date): Promise<SessionRow[]> {
   const moderators = () =>

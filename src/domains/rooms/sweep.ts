@@ -6,7 +6,13 @@ import { sweepLeases } from './leases-sweep';
 import { markLeft } from './participants';
 import { forgetAway } from './participants.store';
 import { closeSession, endSession } from './sessions';
-import { listLeftByModerators, listNeverCame, listNeverEntered, listSessionsOfGoneNodes } from './sweep.store';
+import {
+  listAwaitedPhones,
+  listLeftByModerators,
+  listNeverCame,
+  listNeverEntered,
+  listSessionsOfGoneNodes,
+} from './sweep.store';
 
 /** Somebody who was let in and never came. */
 const JOINING_LIMIT_MS = 60_000;
@@ -14,6 +20,8 @@ const JOINING_LIMIT_MS = 60_000;
 const AWAY_LIMIT_MS = 600_000;
 /** A moderator whose page is loaded anew is back within this; only then does the room end with its last one. */
 const MODERATOR_GRACE_MS = 10_000;
+/** A phone that is not back in its room by then is sent in once more, and again, until the last of these. */
+const BACK_MS = { first: 2000, last: 30_000 };
 const PAGE = 1000;
 /** At most so many claims are kept in one step; the next goes on behind them. A claim lives for 60 steps. */
 const SLICE = 10_000;
@@ -38,6 +46,15 @@ export function createRoomsSweep(deps: CompareDeps): (now: Date) => Promise<void
         deps.logger.warn({ err: error, sessionId: session.id }, 'a room could not be moved now');
       });
     }
+    const ago = (ms: number): Date => new Date(now.getTime() - ms);
+    const phones = await listAwaitedPhones(deps.db, ago(BACK_MS.last), ago(BACK_MS.first));
+    await Promise.all(
+      phones.map((participant) =>
+        deps.bringBackLate(participant).catch((error: unknown) => {
+          deps.logger.warn({ err: error, participantId: participant.id }, 'a phone could not be brought back now');
+        }),
+      ),
+    );
     for (const participant of await listNeverCame(deps.db, new Date(now.getTime() - JOINING_LIMIT_MS))) {
       await markLeft(deps, participant, now, 'never_came');
     }
