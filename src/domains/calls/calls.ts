@@ -220,9 +220,10 @@ export async function hangupCall(deps: CallDeps, id: string, domainId: string | 
     const attempt = await findLastAttempt(deps.db, id);
     const cause = state === 'answered' ? 'NORMAL_CLEARING' : 'ORIGINATOR_CANCEL';
     // Where the node has no such channel yet, the job that dials sees the request and ends it.
-    if (attempt?.node_id && state === 'answered')
-      await deps.links.api(attempt.node_id, killChannel(attempt.leg_id, cause));
-    else if (attempt?.node_id) await hangUpAttempt(deps.links, { ...attempt, node_id: attempt.node_id }, cause);
+    if (attempt?.node_id) {
+      if (state === 'answered') await deps.links.api(attempt.node_id, killChannel(attempt.leg_id, cause));
+      else await hangUpAttempt(deps.links, attempt.node_id, attempt, cause);
+    }
   }
   return getCall(deps, id, domainId);
 }

@@ -56,10 +56,11 @@ export async function carryOn(db: Db, call: CallRow, nodeId: string, legId: stri
  */
 export async function hangUpAttempt(
   links: Pick<NodeLinks, 'api'>,
-  attempt: AttemptRow & { node_id: string },
+  nodeId: string,
+  attempt: Pick<AttemptRow, 'leg_id' | 'first_leg_id'>,
   cause: string,
 ): Promise<boolean> {
-  const reply = await links.api(attempt.node_id, killChannel(attempt.leg_id, cause));
-  await links.api(attempt.node_id, hangUpMatching(ATTEMPT_VARIABLE, markOf(attempt), cause));
+  const reply = await links.api(nodeId, killChannel(attempt.leg_id, cause));
+  await links.api(nodeId, hangUpMatching(ATTEMPT_VARIABLE, markOf(attempt), cause));
   return reply.ok;
 }

@@ -194,7 +194,7 @@ async function watchAttempt(
 /** @returns whether the node has taken it in; a channel that is not there yet is tried again. */
 async function sendHangup(deps: DialDeps, attempt: AttemptRow): Promise<boolean> {
   try {
-    return await hangUpAttempt(deps.links, { ...attempt, node_id: attempt.node_id! }, 'ORIGINATOR_CANCEL');
+    return await hangUpAttempt(deps.links, attempt.node_id!, attempt, 'ORIGINATOR_CANCEL');
   } catch {
     return false;
   }

@@ -5,6 +5,19 @@ import type { HeldClaim, Recall } from './claims';
 /** Both have id, node_id, units, and a state that ends with `ended`; an index of each holds only the living. */
 export type ClaimantTable = 'calls' | 'sessions';
 
+interface ClaimantRow {
+  node_id: string;
+  id: string;
+  units: string;
+}
+
+/** Those that live on a node. */
+const livingOn = (db: Queryable, table: ClaimantTable) =>
+  db(table).whereNot('state', 'ended').whereNotNull('node_id').select('node_id', 'id', 'units');
+
+const readClaims = (rows: readonly ClaimantRow[]): HeldClaim[] =>
+  rows.map((row) => ({ nodeId: row.node_id, callId: row.id, units: Number(row.units) }));
+
 /** Node by node, so that a node's claims are kept together. @param after the last of the page before */
 export async function listClaimants(
   db: Queryable,
@@ -12,15 +25,9 @@ export async function listClaimants(
   after: Pick<HeldClaim, 'nodeId' | 'callId'> | undefined,
   limit: number,
 ): Promise<HeldClaim[]> {
-  const query = db(table)
-    .whereNot('state', 'ended')
-    .whereNotNull('node_id')
-    .orderBy(['node_id', 'id'])
-    .limit(limit)
-    .select('node_id', 'id', 'units');
+  const query = livingOn(db, table).orderBy(['node_id', 'id']).limit(limit);
   if (after) void query.whereRaw('(node_id, id) > (?, ?)', [after.nodeId, after.callId]);
-  const rows = (await query) as { node_id: string; id: string; units: string }[];
-  return rows.map((row) => ({ nodeId: row.node_id, callId: row.id, units: Number(row.units) }));
+  return readClaims((await query) as ClaimantRow[]);
 }
 
 /** Which of these live on the node they hold a claim at. */
@@ -43,13 +50,8 @@ const TABLES: readonly ClaimantTable[] = ['calls', 'sessions'];
 export function createRecall(db: Queryable): Recall {
   return {
     async list(nodeId) {
-      const found = TABLES.map(async (table) => {
-        const rows = await db(table).where({ node_id: nodeId }).whereNot('state', 'ended').select('id', 'units');
-        return (rows as { id: string; units: string }[]).map(({ id, units }) => {
-          return { nodeId, callId: id, units: Number(units) };
-        });
-      });
-      return (await Promise.all(found)).flat();
+      const found = await Promise.all(TABLES.map((table) => livingOn(db, table).where({ node_id: nodeId })));
+      return readClaims(found.flat() as ClaimantRow[]);
     },
     async findNeeded(claims) {
       const found = await Promise.all(TABLES.map((table) => findHolders(db, table, claims)));
