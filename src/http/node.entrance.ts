@@ -22,6 +22,7 @@ import { looksLikeCanary } from '../domains/nodes/canary-name';
 import { admitNode, type NodeDeps } from '../domains/nodes/nodes';
 import { listHosts, type NodeRow } from '../domains/nodes/nodes.store';
 import type { Directory, DirectoryUser } from '../domains/users/directory';
+import { LOGIN_REFUSALS, refuseLogin } from '../domains/users/login-rule';
 import { readNodeAddress, readNodeBase, readNodeDoors } from './node.address';
 import { readNodeForm } from './node.form';
 import { SwitchyardError } from '../errors';
@@ -213,8 +214,9 @@ function answerUser(
   user: DirectoryUser | undefined,
   dialString?: string,
 ): string {
-  if (user?.enabled) return userXml({ ...user, cacheMs: 0, dialString });
-  const why = user ? 'the user is disabled' : 'there is no such user';
+  const refusal = refuseLogin(question, user);
+  if (user && !refusal) return userXml({ ...user, cacheMs: 0, dialString });
+  const why = LOGIN_REFUSALS[refusal ?? 'no_such_user'];
   const who = { username: question.username.slice(0, 64), domain: question.domain.slice(0, 253) };
   deps.logger.info({ ...who, node: node.name, from: question.networkIp, why }, 'a user was refused');
   return notFoundXml();
@@ -231,8 +233,8 @@ async function answerQuestion(
       // Only a user is called: a grant's phones are reached by its user's name.
       const directory = question.purpose === 'user_call' ? deps.directory : (deps.logins ?? deps.directory);
       const user = await directory.findUser(question.username, question.domain);
-      const ringing = user?.enabled && question.purpose === 'user_call';
-      const dialString = ringing ? await reachForCall(deps, node, question, user) : undefined;
+      const isRinging = user?.enabled && question.purpose === 'user_call';
+      const dialString = isRinging ? await reachForCall(deps, node, question, user) : undefined;
       return answerUser(deps, node, question, user, dialString);
     }
     case 'dialplan':

@@ -12,6 +12,7 @@ export const ORPHAN_KINDS = [
   'member', // in a room on one side only
   'twin', // a room on a node that must not run it
   'attempt', // over, and nobody had said so
+  'unadmitted', // answered, and no dialplan answer had let it in
 ] as const;
 export type OrphanKind = (typeof ORPHAN_KINDS)[number];
 

@@ -5,6 +5,7 @@ import { takeChannelEvent } from '../domains/calls/progress';
 import { settleForgottenAttempts } from '../domains/calls/forgotten-attempts';
 import { compareChannels, settleCallsOfNode, SWEEP_INTERVAL_MS } from '../domains/calls/reconcile';
 import { createCallSweep } from '../domains/calls/sweep';
+import { endUnadmitted } from '../domains/calls/unadmitted-channels';
 import { compareGrants } from '../domains/grants/over';
 import { createCalibrator } from '../domains/nodes/calibrator';
 import { listNodeRows } from '../domains/nodes/nodes.store';
@@ -52,6 +53,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
     async onEvent(node, event) {
       metrics.countNodeEvent(event.type);
       if (event.type === 'channel') {
+        if (await endUnadmitted(settle, node, event)) return;
         await takeChannelEvent(settle, node, event);
         await rooms.takeChannelEvent(event);
       }

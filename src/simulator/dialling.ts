@@ -63,6 +63,8 @@ export function createGuest(alive: () => Place, o: GuestOptions): SimulatedGuest
           sip_auth_username: o.username,
           sip_auth_realm: o.realm,
           sip_auth_method: 'INVITE',
+          sip_from_user: o.username,
+          sip_from_host: o.realm,
           sip_to_user: number,
           sip_to_host: o.realm,
           key: 'id',

@@ -31,6 +31,9 @@ export interface PhoneOptions {
   behaviour?: PhoneBehaviour;
   expiresSeconds?: number;
   transport?: 'udp' | 'tcp' | 'ws';
+  /** What From and To say, where a phone lies there. */
+  from?: { user: string; host: string };
+  to?: { user: string; host: string };
 }
 
 export interface Registration {
@@ -104,6 +107,10 @@ export function createRegistrar(core: NodeCore): Registrar {
         sip_auth_username: o.username,
         sip_auth_realm: o.domain,
         sip_auth_method: 'REGISTER',
+        sip_from_user: o.from?.user ?? o.username,
+        sip_from_host: o.from?.host ?? o.domain,
+        sip_to_user: o.to?.user ?? o.username,
+        sip_to_host: o.to?.host ?? o.domain,
         sip_call_id: sipCallId,
         client_port: String(port),
         key: 'id',
@@ -170,7 +177,10 @@ export function createRegistrar(core: NodeCore): Registrar {
     contactsOf: (username, domain) =>
       [...registrations.values()].filter((r) => r.username === username && r.domain === domain),
     all: () => [...registrations.values()],
-    at: (uri) => [...registrations.values()].find((r) => r.uri === uri || r.uri === `sip:${uri}`),
+    at(dialled) {
+      const uri = dialled.replace(/;fs_path=.*$/, ''); // the way there: on a simulated node there is only one
+      return [...registrations.values()].find((r) => r.uri === uri || r.uri === `sip:${uri}`);
+    },
     rows: () =>
       [...registrations.values()].map((r) => ({
         reg_user: r.username,

@@ -106,6 +106,7 @@ describeWithRealNode('a real node on our documents alone', (binary) => {
           internodePort: 0,
           contact: `<sip:1002@127.0.0.1:${bob.port}>`,
           profile: 'internal',
+          source: { networkIp: '127.0.0.1', networkPort: bob.port, transport: 'udp' },
         },
       ],
       token: () => 'token',

@@ -1,6 +1,6 @@
 /** What can be done with a call: ask for it, look at it, and act on it while it lives. */
 import { SwitchyardError } from '../../errors';
-import { createId } from '../../infra/ids';
+import { createId, showLegId } from '../../infra/ids';
 import type { JobQueue } from '../../infra/queues';
 import {
   holdChannel,
@@ -81,7 +81,7 @@ export function presentCall(call: CallRow, attempts: AttemptRow[], legs: LegRow[
     attempts: attempts.map((a) => ({
       number: a.number,
       node: a.node_name,
-      leg: a.leg_id,
+      leg: showLegId(a.leg_id),
       placedAt: iso(a.placed_at),
       rangAt: iso(a.rang_at),
       endedAt: iso(a.ended_at),
@@ -89,7 +89,7 @@ export function presentCall(call: CallRow, attempts: AttemptRow[], legs: LegRow[
       hangupCause: a.hangup_cause,
     })),
     legs: legs.map((l) => ({
-      id: l.id,
+      id: showLegId(l.id),
       role: l.role,
       address: l.address,
       node: l.node_name ?? null,

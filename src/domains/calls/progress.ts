@@ -1,5 +1,5 @@
 /** Takes in what nodes report of channels and moves legs and calls on; the same report twice changes nothing. */
-import { isId } from '../../infra/ids';
+import { isId, showLegId } from '../../infra/ids';
 import type { Trx } from '../../infra/db';
 import type { ChannelEvent } from '../../freeswitch/esl';
 import type { NodeRow } from '../nodes/nodes.store';
@@ -23,7 +23,7 @@ import { draftCallEvent, settleAttempt, type Emit, type SettleDeps } from './set
 const ROLES: readonly string[] = ['from', 'to', 'transit'];
 /** A bridge exports its role to every leg it makes; one that only leads to another node is on its way. */
 function readRole(event: ChannelEvent): LegRole {
-  if (event.channelName.startsWith('sofia/internode/')) return 'transit';
+  if (event.profile === 'internode') return 'transit';
   return ROLES.includes(event.legRole ?? '') ? (event.legRole as LegRole) : 'to';
 }
 
@@ -80,7 +80,7 @@ async function ensureLeg(trx: Trx, emit: Emit, call: CallRow, node: NodeRow, eve
     hangup_cause: null,
   };
   if (!(await insertLeg(trx, row))) return (await findLeg(trx, event.legId)) ?? row;
-  emit(draftCallEvent('call.leg_created', call, { leg: row.id, role, node: node.name }));
+  emit(draftCallEvent('call.leg_created', call, { leg: showLegId(row.id), role, node: node.name }));
   return row;
 }
 
@@ -97,7 +97,7 @@ async function moveLeg(trx: Trx, emit: Emit, call: CallRow, leg: LegRow, event: 
     else await moveToRinging(trx, emit, call, leg, at);
   }
   if (event.phase === 'held' || event.phase === 'unheld') {
-    emit(draftCallEvent(`call.${event.phase}`, call, { leg: leg.id, role: leg.role }));
+    emit(draftCallEvent(`call.${event.phase}`, call, { leg: showLegId(leg.id), role: leg.role }));
   }
 }
 
@@ -105,7 +105,7 @@ async function moveToRinging(trx: Trx, emit: Emit, call: CallRow, leg: LegRow, a
   if (call.state !== 'placing') return; // it is locked: what it rang with first is written
   await markAttemptRang(trx, call.id, at);
   if (await updateCall(trx, call.id, ['placing'], { state: 'ringing', ringing_at: at })) {
-    emit(draftCallEvent('call.ringing', call, { node: call.node_name, leg: leg.id, role: leg.role }));
+    emit(draftCallEvent('call.ringing', call, { node: call.node_name, leg: showLegId(leg.id), role: leg.role }));
   }
 }
 
@@ -139,7 +139,7 @@ async function endLeg(
       hangup_cause: cause,
     });
     if (ended) {
-      const data = { leg: event.legId, role: known.role, hangupCause: cause, node: node.name };
+      const data = { leg: showLegId(event.legId), role: known.role, hangupCause: cause, node: node.name };
       emit(draftCallEvent('call.leg_ended', call, data));
     }
   });

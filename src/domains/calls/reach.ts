@@ -65,6 +65,7 @@ export async function reachUser(
       internodePort: row.internode_port,
       contact: row.contact,
       profile: row.profile,
+      source: { networkIp: row.network_ip, networkPort: row.network_port ?? 0, transport: row.transport },
       ...(row.grant_id ? { grantId: row.grant_id } : {}),
     }));
   const exp = Math.floor(Date.now() / 1000) + TOKEN_SECONDS;

@@ -85,6 +85,7 @@ function readRow(columns: unknown[]): Login {
       callerNumber: callerNumber ?? username ?? '',
       ha1,
       enabled: true,
+      mayRegister: kind === 'user',
     },
     expiresMs: expiresAt.getTime(),
   };

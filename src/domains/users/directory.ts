@@ -11,6 +11,8 @@ export interface DirectoryUser {
   callerNumber: string;
   ha1: string;
   enabled: boolean;
+  /** Whether a phone may be registered with it: a user's may, and a grant's for a user. */
+  mayRegister: boolean;
 }
 
 export interface Directory {
@@ -48,6 +50,7 @@ function readRow(columns: unknown[]): DirectoryUser {
     callerNumber: row[6] ?? row[4],
     ha1: row[7],
     enabled: row[8],
+    mayRegister: true,
   };
 }
 

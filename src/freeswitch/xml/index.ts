@@ -1,10 +1,10 @@
 /** The door of this room: what a node may ask, and every answer it can get. */
 export { callerNameText, escapeText, isAddressPart } from './escape';
+export { contactToDial, type ContactSource } from './contact';
 export { findAll, parseDocument, type Element } from './document';
 export * from './requests';
 export {
   CALL_HEADER_VARIABLE,
-  contactUri,
   dialStringTo,
   GRANT_VARIABLE,
   NOT_REGISTERED,

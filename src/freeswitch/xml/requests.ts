@@ -17,7 +17,12 @@ export interface UserRequest extends AskedBy {
   domain: string;
   /** REGISTER, INVITE … where a password is checked. */
   sipMethod?: string;
+  /** Who the digest is over. */
+  authUsername?: string;
   realm?: string;
+  /** What the request's own headers say: a phone writes there what it likes. */
+  from?: SipName;
+  to?: SipName;
   profile?: string;
   networkIp?: string;
   networkPort?: number;
@@ -27,6 +32,12 @@ export interface UserRequest extends AskedBy {
   legRole?: string;
   /** The leg by which this node carries the attempt that is being made; phones' own calls have none. */
   attemptLegId?: string;
+}
+
+/** The name in a From or To. */
+export interface SipName {
+  user: string;
+  host: string;
 }
 
 /** A SIP profile asks for its gateways. */
@@ -117,7 +128,10 @@ function directoryRequest(fields: Form, by: AskedBy): XmlRequest {
       username: fields.user,
       domain,
       sipMethod: fields.sip_auth_method || undefined,
+      authUsername: fields.sip_auth_username || undefined,
       realm: fields.sip_auth_realm || undefined,
+      from: sipName(fields.sip_from_user, fields.sip_from_host),
+      to: sipName(fields.sip_to_user, fields.sip_to_host),
       profile: fields.sip_profile || undefined,
       networkIp: fields.ip || undefined,
       networkPort: number(fields.client_port),
@@ -178,6 +192,10 @@ function configurationRequest(fields: Form, by: AskedBy): ConfigurationRequest |
     legId: fields['Fetch-Call-UUID'] || undefined,
     action: fields.Action || undefined,
   };
+}
+
+function sipName(user: string | undefined, host: string | undefined): SipName | undefined {
+  return user && host ? { user, host } : undefined;
 }
 
 /** Originate merges a channel's variables into the question bare; a channel's own carry the prefix. */
