@@ -59,6 +59,8 @@ export interface UsersDeps {
   listRegistrations: (userIds: readonly string[]) => Promise<ReadonlyMap<string, RegistrationView[]>>;
   /** After a user was changed or removed: nodes forget what they keep of it. */
   onUserChanged: (user: { domain: string; username: string }) => void | Promise<void>;
+  /** After a password was changed: what the old one caused is over. */
+  onPasswordChanged?: (user: { domainId: string; username: string }) => Promise<void>;
 }
 
 export interface NewUser {
@@ -147,6 +149,9 @@ export async function changeUser(deps: UsersDeps, user: store.NamedUser, patch: 
     return { ...row, domain_name: user.domain_name };
   });
   await deps.onUserChanged({ domain: user.domain_name, username: user.username });
+  if (patch.password !== undefined) {
+    await deps.onPasswordChanged?.({ domainId: user.domain_id, username: user.username });
+  }
   return changed;
 }
 

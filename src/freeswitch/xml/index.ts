@@ -2,6 +2,7 @@
 export { callerNameText, escapeText, isAddressPart } from './escape';
 export { findAll, parseDocument, type Element } from './document';
 export * from './requests';
+export { proofMark, provesPassword, type LoginProof } from './login-proof';
 export {
   CALL_HEADER_VARIABLE,
   contactUri,
