@@ -36,13 +36,26 @@ export function readLoginProof(fields: Record<string, string | undefined>): Logi
   };
 }
 
+/** What does not stand in a SIP address without being escaped (RFC 3261, 25.1); some phones escape a number's + too. */
+const ESCAPED = /[^A-Za-z0-9\-_.!~*'()&=+$,;?/:@[\]]/gu;
+const ESCAPED_AND_PLUS = /[^A-Za-z0-9\-_.!~*'()&=$,;?/:@[\]]/gu;
+
+/**
+ * How else the phone may have written its URI: FreeSWITCH does not escape a `%23` once more when it asks
+ * (switch_url_encode), so it comes here as `#`.
+ */
+const otherSpellings = (uri: string): string[] =>
+  [ESCAPED, ESCAPED_AND_PLUS]
+    .map((characters) => uri.replace(characters, (character) => encodeURIComponent(character)))
+    .filter((spelling) => spelling !== uri);
+
 /** As sofia_reg_parse_auth has it. No time is told by the comparison: the digest is of a nonce that is used once. */
 export function provesPassword(proof: LoginProof, ha1: string): boolean {
   const { nonce, nc, cnonce, qop } = proof;
-  const request = md5(`${proof.method}:${proof.uri}`);
   const isLong = nc !== undefined && cnonce !== undefined && qop !== undefined;
   const middle = isLong ? `${nonce}:${nc}:${cnonce}:${qop}` : nonce;
-  return md5(`${ha1}:${middle}:${request}`) === proof.response;
+  const isOf = (uri: string): boolean => md5(`${ha1}:${middle}:${md5(`${proof.method}:${uri}`)}`) === proof.response;
+  return isOf(proof.uri) || otherSpellings(proof.uri).some(isOf);
 }
 
 /** The same login asked twice is one: a node asks again where the answer is "not found". */
