@@ -13,7 +13,7 @@ export const GOOD_MS = DAY;
 /** So many failures are anybody's slip: nothing happens. */
 const FREE_FAILURES = 4;
 /** One user from one address, or an address from which nobody got in, is banned at this many. */
-const LOGIN_LIMIT = 10;
+export const LOGIN_LIMIT = 10;
 /** However many belong behind an address: this many failures from it in the window are no slips of theirs. */
 const ADDRESS_LIMIT_MOST = 500;
 /** One user who is guessed from so many addresses is guessed by many together. */
@@ -29,7 +29,7 @@ const ROOM_PIN_LIMIT = 30;
 export interface LoginCounts {
   /** Of this user from this address. */
   ofLogin: number;
-  /** Of all users from this address. */
+  /** Of all users from this address, each up to the limit. */
   ofAddress: number;
   /** From how many addresses this user was guessed. */
   addressesOfUser: number;
@@ -60,11 +60,12 @@ export function decideAfterLogin(counts: LoginCounts, isNever: boolean): { login
   const { ofLogin, ofAddress, goodUsers, isGood } = counts;
   if (isNever) return { login: slowBy(ofLogin, MINUTE), address: NOTHING };
   const addressLimit = Math.min(LOGIN_LIMIT * (1 + goodUsers), ADDRESS_LIMIT_MOST);
-  if (ofAddress >= addressLimit) return { login: NOTHING, address: { do: 'ban' } };
+  const failures = goodUsers === 0 ? Math.max(ofAddress, ofLogin) : ofAddress;
+  if (failures >= addressLimit) return { login: NOTHING, address: { do: 'ban' } };
   if (counts.addressesOfUser >= BESIEGED_ADDRESSES && !isGood) {
     return { login: { do: 'slow', ms: Math.min(MINUTE * ofLogin, LOGIN_WINDOW_MS) }, address: NOTHING };
   }
-  if (goodUsers === 0) return { login: NOTHING, address: slowBy(ofAddress, 8 * SECOND) };
+  if (goodUsers === 0) return { login: NOTHING, address: slowBy(failures, 8 * SECOND) };
   if (ofLogin >= LOGIN_LIMIT) return { login: { do: 'ban' }, address: NOTHING };
   return { login: slowBy(ofLogin, 8 * SECOND), address: NOTHING };
 }

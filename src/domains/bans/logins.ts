@@ -6,7 +6,7 @@ import { countedAddress } from './addresses';
 import { startBan, type BansDeps } from './bans';
 import { isRegisteredFrom } from './bans.store';
 import type { FailureEvents } from './failure-events';
-import { decideAfterLogin, GOOD_MS, LOGIN_WINDOW_MS, type Step } from './levels';
+import { decideAfterLogin, GOOD_MS, LOGIN_LIMIT, LOGIN_WINDOW_MS, type Step } from './levels';
 import type { Tally } from './tally';
 
 /** `narrow`: refused, but for a phone that is registered from exactly there. */
@@ -87,16 +87,17 @@ export function createLoginGuard(deps: LoginGuardDeps): LoginGuard {
 
   async function countFailure(attempt: Attempt, member: string): Promise<void> {
     const { address, user } = attempt;
-    const countedKeys = [`address:${address}`, `login:${user}|${address}`, `user:${user}`];
-    const members = [member, member, address];
-    const [counts, good] = await Promise.all([
-      tally.count(
-        countedKeys.map((key, i) => ({ key, member: members[i]! })),
-        LOGIN_WINDOW_MS,
-      ),
+    const marks = [
+      { key: `login:${user}|${address}`, member },
+      { key: `user:${user}`, member: address },
+    ];
+    const [[ofLogin = 0, addressesOfUser = 0], good] = await Promise.all([
+      tally.count(marks, LOGIN_WINDOW_MS),
       tally.look(`good:${address}`, user, GOOD_MS),
     ]);
-    const [ofAddress = 0, ofLogin = 0, addressesOfUser = 0] = counts;
+    // One who fails on and on counts for an address as a few do: it is not shut for one phone with an old password.
+    const ofThem = { key: `address:${address}`, member: `${user}|${Math.min(ofLogin, LOGIN_LIMIT)}` };
+    const [ofAddress = 0] = await tally.count([ofThem], LOGIN_WINDOW_MS);
     const steps = decideAfterLogin(
       { ofAddress, ofLogin, addressesOfUser, goodUsers: good.size, isGood: good.has },
       deps.isNever(address),
@@ -104,8 +105,8 @@ export function createLoginGuard(deps: LoginGuardDeps): LoginGuard {
     await carryOut(steps.address, addressKey('sip', address), async () => {
       const spared = await tally.list(`good:${address}`, GOOD_MS);
       const target = { kind: 'address', key: addressKey('sip', address), door: 'sip', address } as const;
-      await startBan(deps, { ...target, reason: 'wrong_passwords', failures: ofAddress, spared });
-      await tally.forget([`address:${address}`]);
+      await startBan(deps, { ...target, reason: 'wrong_passwords', failures: Math.max(ofAddress, ofLogin), spared });
+      await tally.forget([`address:${address}`, `login:${user}|${address}`]);
     });
     await carryOut(steps.login, loginKey(attempt), async () => {
       const { username, domain } = attempt;
