@@ -6,10 +6,8 @@ export const NO_ADDRESS = 'unknown';
 
 const GROUPS = 8;
 
-/** `::1:2` written out, each group without leading zeros. */
-function expandIpv6(address: string): string[] {
-  // Node writes the shortest form, with a last part like 1.2.3.4 only for what is mapped.
-  const { address: short } = new SocketAddress({ address, family: 'ipv6' });
+/** `::1:2` written out. @param short in the shortest form */
+function expandIpv6(short: string): string[] {
   const [head = '', tail] = short.split('::');
   const groups = (text: string | undefined): string[] => (text ? text.split(':') : []);
   const [before, after] = [groups(head), groups(tail)];
@@ -25,14 +23,10 @@ export function countedAddress(text: string | undefined): string {
   const address = (text ?? '').replace(/^\[|\]$/g, '').replace(/%.*$/, '');
   if (isIP(address) === 4) return address;
   if (isIP(address) !== 6) return NO_ADDRESS;
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
-  if (mapped !== undefined && isIP(mapped) === 4) return mapped;
-  const groups = expandIpv6(address);
-  if (groups.slice(0, 5).every((group) => group === '0') && groups[5] === 'ffff') {
-    const [high, low] = [parseInt(groups[6]!, 16), parseInt(groups[7]!, 16)];
-    return [high >> 8, high & 255, low >> 8, low & 255].join('.');
-  }
-  return `${groups.slice(0, 4).join(':')}::/64`;
+  // The shortest form, in lower case; of what is mapped the last part is like 1.2.3.4.
+  const { address: short } = new SocketAddress({ address, family: 'ipv6' });
+  const mapped = /^::ffff:([\d.]+)$/.exec(short)?.[1];
+  return mapped ?? `${expandIpv6(short).slice(0, 4).join(':')}::/64`;
 }
 
 /** Addresses and networks (ADDRESS or ADDRESS/BITS) as one list; what is neither (a host's name) is left out. */
@@ -65,7 +59,8 @@ export function isListed(list: BlockList, singles: ReadonlySet<string>, counted:
 export function countedSingles(networks: readonly string[]): Set<string> {
   const small = networks.filter((network) => {
     const [address = '', bits] = network.split('/');
-    return bits === undefined || Number(bits) >= (isIP(address) === 6 ? 64 : 32);
+    const [least, most] = isIP(address) === 6 ? [64, 128] : [32, 32];
+    return bits === undefined || (Number(bits) >= least && Number(bits) <= most);
   });
   const counted = small.map((network) => countedAddress(network.replace(/\/\d+$/, '')));
   return new Set(counted.filter((address) => address !== NO_ADDRESS));
