@@ -120,6 +120,20 @@ test('a ban that is over is said to be, and the next one lasts longer', async ()
   expect(Date.parse(second.until) - Date.parse(second.startedAt)).toBe(300_000);
 });
 
+test('a user who is guessed from many addresses gets in from their own and from a new one; who failed there waits', async () => {
+  await yard.addUser('besieged');
+  const login = async (password: string, address: string): Promise<boolean> =>
+    (await yard.askXml(nodes[0], question('besieged', password, address))).text.includes('a1-hash');
+  const right = 'password-of-besieged';
+  expect(await login(right, '203.0.113.200')).toBe(true);
+  // One guess each is no matter for any address by itself.
+  for (let i = 1; i <= 12; i += 1) await login('wrong-guess', `203.0.113.${i}`);
+  await until('who failed last is slowed', async () => !(await login(right, '203.0.113.12')));
+  expect(await login(right, '203.0.113.201')).toBe(true);
+  expect(await login('a slip', '203.0.113.200')).toBe(true); // the node itself sees that it is wrong
+  expect(await login(right, '203.0.113.200')).toBe(true);
+});
+
 test('first challenges, grants that are over and logins that only seem wrong are no failures', async () => {
   const address = '192.0.2.12';
   for (let i = 0; i < 30; i += 1) {
