@@ -52,6 +52,8 @@ const schema = z.object({
   PUBLIC_URL: z.url().optional(),
   /** Whose X-Forwarded-For is believed: proxies that end TLS. */
   TRUSTED_PROXIES: networkList.prefault('127.0.0.0/8,::1'),
+  /** Addresses and networks that are never banned, beside the pool's own and TRUSTED_PROXIES. */
+  BAN_NEVER: networkList.prefault(''),
   DATABASE_URL: z.url(),
   DATABASE_POOL_SIZE: z.coerce.number().int().min(2).max(200).default(20),
   REDIS_URL: z.url(),
@@ -180,6 +182,7 @@ export interface Config {
   readonly httpPort: number;
   readonly publicUrl: string | undefined;
   readonly trustedProxies: readonly string[];
+  readonly banNever: readonly string[];
   readonly databaseUrl: string;
   readonly databasePoolSize: number;
   readonly redisUrl: string;
@@ -231,6 +234,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     httpPort: e.HTTP_PORT,
     publicUrl: e.PUBLIC_URL,
     trustedProxies: e.TRUSTED_PROXIES,
+    banNever: e.BAN_NEVER,
     databaseUrl: e.DATABASE_URL,
     databasePoolSize: e.DATABASE_POOL_SIZE,
     redisUrl: e.REDIS_URL,

@@ -11,7 +11,7 @@ import { hashSipPassword } from '../../src/infra/secrets';
 import { startSwitchyard } from '../../src/main';
 import { findFreePort } from '../ports';
 import { median, ownRole, round, serveRole, startRole, withStores, type Role } from './stage';
-import { DOMAIN, questionOf, runRound, userName, type Round, type RoundResult } from './xml.load';
+import { DOMAIN, passwordOf, questionOf, runRound, userName, type Round, type RoundResult } from './xml.load';
 
 const COUNT = Number(process.argv[2] ?? 40_000);
 const ROUNDS = Number(process.argv[3] ?? 7);
@@ -33,7 +33,7 @@ async function seed(databaseUrl: string): Promise<void> {
     domain_id: domainId,
     username: userName(i),
     display_name: `User ${i}`,
-    ha1: hashSipPassword(userName(i), DOMAIN, `password-${i}`),
+    ha1: hashSipPassword(userName(i), DOMAIN, passwordOf(i)),
   }));
   await db.batchInsert('users', rows, 1000);
   await db.raw('analyze');

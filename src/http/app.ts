@@ -7,7 +7,7 @@ import type { Registry } from 'prom-client';
 import { SwitchyardError } from '../errors';
 import type { Logger } from '../infra/logger';
 import type { Route } from '../infra/route';
-import type { Authenticate } from './authentication';
+import type { Authenticate, Strangers } from './authentication';
 import type { BodyLimits } from './body';
 import { allowGrantPages } from './cors';
 import { mountRoutes } from './dispatch';
@@ -21,6 +21,8 @@ import { createRateLimiter, type RateLimit } from './rate-limit';
 export interface AppOptions {
   routes: readonly Route[];
   authenticate: Authenticate;
+  /** Who has to wait since they showed keys that nobody has; left out: nobody. */
+  strangers?: Strangers;
   idempotency: IdempotencyStore;
   /** Store by store, whether it answers: `{ postgres: true, redis: true }`. */
   ready: () => Promise<Record<string, boolean>>;
@@ -77,6 +79,7 @@ export function createApp(o: AppOptions): Express {
   app.use(['/v1/events', '/v1/grants/self'], allowGrantPages);
   mountRoutes(app, o.routes, {
     authenticate: o.authenticate,
+    strangers: o.strangers,
     idempotency: o.idempotency,
     checkAnswers: o.checkAnswers,
     limits: {

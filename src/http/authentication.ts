@@ -7,6 +7,14 @@ import type { RateLimiter } from './rate-limit';
 /** Finds the caller a key or a grant's token belongs to; undefined where it is unknown, revoked or expired. */
 export type Authenticate = (bearer: string) => Promise<Caller | undefined>;
 
+/** Knows the addresses that show keys nobody has, over all replicas. */
+export interface Strangers {
+  /** @returns how long the address has to wait; 0 where it need not */
+  waitMs(address: string | undefined): number;
+  recordFailure(o: { kind: 'api'; address: string | undefined }): void;
+  recordSuccess(address: string | undefined, callerId: string): void;
+}
+
 /** @returns the key of "Authorization: Bearer KEY", or undefined. */
 export function bearerOf(header: string | undefined): string | undefined {
   return /^Bearer ([\x21-\x7e]{16,256})$/i.exec(header ?? '')?.[1];
@@ -29,7 +37,10 @@ export function shownBearer(authorization: string | undefined, accessToken: unkn
 
 /** @throws SwitchyardError rate_limited, after setting Retry-After */
 export function spendToken(limiter: RateLimiter, key: string, response: Response): void {
-  const waitMs = limiter.take(key);
+  mustWait(limiter.take(key), response);
+}
+
+function mustWait(waitMs: number, response: Response): void {
   if (waitMs === 0) return;
   const seconds = Math.max(1, Math.ceil(waitMs / 1000));
   response.set('Retry-After', String(seconds));
@@ -43,14 +54,18 @@ export async function requireCaller(
   need: Scope,
   authenticate: Authenticate,
   limits: { keys: RateLimiter; strangers: RateLimiter },
+  strangers?: Strangers,
 ): Promise<{ caller: Caller; bearer: string }> {
+  mustWait(strangers?.waitMs(request.ip) ?? 0, response); // before anything is looked up
   const bearer = shownBearer(request.headers.authorization, need === 'grant' ? request.query.access_token : undefined);
   const caller = bearer === undefined ? undefined : await authenticate(bearer);
   if (!caller || bearer === undefined) {
+    if (bearer !== undefined) strangers?.recordFailure({ kind: 'api', address: request.ip });
     spendToken(limits.strangers, request.ip ?? '', response);
     response.set('WWW-Authenticate', 'Bearer realm="switchyard"');
     throw new SwitchyardError('unauthorized');
   }
+  strangers?.recordSuccess(request.ip, caller.apiKeyId);
   spendToken(limits.keys, caller.apiKeyId, response);
   if (!isScopeEnough(caller.scopes, need)) {
     throw new SwitchyardError('forbidden', `This needs a key with the scope "${need}".`);

@@ -3,7 +3,7 @@ import type { Express, NextFunction, Request, Response } from 'express';
 import { z } from 'zod';
 import { SwitchyardError } from '../errors';
 import type { Caller, Route, RouteAnswer, RouteContext } from '../infra/route';
-import { requireCaller, type Authenticate } from './authentication';
+import { requireCaller, type Authenticate, type Strangers } from './authentication';
 import { readFileBody, readJsonBody, type BodyLimits } from './body';
 import { answerOnce, readIdempotencyKey } from './idempotency';
 import type { IdempotencyStore, KeptAnswer } from './idempotency.store';
@@ -13,6 +13,7 @@ import { validate } from './validation';
 
 export interface DispatchOptions {
   authenticate: Authenticate;
+  strangers?: Strangers;
   idempotency: IdempotencyStore;
   limits: { keys: RateLimiter; strangers: RateLimiter; body: BodyLimits };
   /** In tests: an answer that differs from its schema is a fault. */
@@ -52,7 +53,7 @@ function refuseMethod(here: readonly Route[], request: Request, response: Respon
 }
 
 async function dispatch(route: Route, request: Request, response: Response, o: DispatchOptions): Promise<void> {
-  const { caller, bearer } = await requireCaller(request, response, route.scope, o.authenticate, o.limits);
+  const { caller, bearer } = await requireCaller(request, response, route.scope, o.authenticate, o.limits, o.strangers);
   response.locals.apiKeyId = caller.apiKeyId;
   const writes = route.method === 'post' || route.method === 'put' || route.method === 'patch';
   const file = route.file && (await readFileBody(request, response, { ...o.limits.body, ...route.file }));

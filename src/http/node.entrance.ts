@@ -14,6 +14,7 @@ import {
 import { isUnreachable } from '../infra/db';
 import type { Logger } from '../infra/logger';
 import { decryptSecret } from '../infra/secrets';
+import type { Gate, LoginGuard } from '../domains/bans/logins';
 import { takeCdr } from '../domains/calls/cdr';
 import { answerDialplan } from '../domains/calls/dialplan';
 import { reachForCall, type DialplanDeps } from '../domains/calls/reach';
@@ -22,7 +23,7 @@ import { looksLikeCanary } from '../domains/nodes/canary-name';
 import { admitNode, type NodeDeps } from '../domains/nodes/nodes';
 import { listHosts, type NodeRow } from '../domains/nodes/nodes.store';
 import type { Directory, DirectoryUser } from '../domains/users/directory';
-import { LOGIN_REFUSALS, refuseLogin } from '../domains/users/login-rule';
+import { judgeLogin, LOGIN_REFUSALS } from '../domains/users/login-rule';
 import { readNodeAddress, readNodeBase, readNodeDoors } from './node.address';
 import { readNodeForm } from './node.form';
 import { SwitchyardError } from '../errors';
@@ -39,6 +40,8 @@ export interface EntranceDeps extends DialplanDeps, Pick<NodeDeps, 'joinToken'> 
   countXmlAnswer?: (kind: string) => void;
   /** Whose passwords are checked: users and grants (createLogins); users only where it is left out. */
   logins?: Pick<Directory, 'findUser' | 'readFresh'>;
+  /** Refuses logins of those who guess; nobody's where it is left out. */
+  guard?: LoginGuard;
   /** Told when a node has just entered, so that it is connected to at once. */
   onNodeSeen: () => void;
   /** What a node is told of the room of a session; refused where the room is not that node's. */
@@ -174,9 +177,13 @@ function answerXml(
         const question = parseXmlRequest(readNodeForm(body));
         const isPassword = question.kind === 'user' && question.purpose !== 'user_call';
         if (isPassword && !(node instanceof Promise)) {
+          const gate = gateOf(deps, question);
+          if (gate === 'shut') return send(response, refuseLogin(deps, node, question));
           const user = (deps.logins ?? deps.directory).readFresh(question.username, question.domain);
-          if (user !== undefined) {
+          if (user !== undefined && gate === 'open') {
             deps.countXmlAnswer?.('user_cached');
+            // Its gate is open: it is answered, whatever is counted.
+            if (question.purpose === 'sip_auth') void deps.guard?.take(question, user ?? undefined, gate, node.name);
             return send(response, answerUser(deps, node, question, user ?? undefined));
           }
         }
@@ -207,6 +214,16 @@ function send(response: ServerResponse, xml: string): void {
   response.end(xml);
 }
 
+const gateOf = (deps: EntranceDeps, question: UserRequest): Gate =>
+  question.purpose === 'sip_auth' ? (deps.guard?.look(question) ?? 'open') : 'open';
+
+/** A node then tells the phone 403, as for a wrong password. */
+function refuseLogin(deps: EntranceDeps, node: NodeRow, question: UserRequest): string {
+  deps.countXmlAnswer?.('user_banned');
+  deps.logger.debug({ node: node.name, from: question.networkIp }, 'a login was refused for those before it');
+  return notFoundXml();
+}
+
 function answerUser(
   deps: EntranceDeps,
   node: NodeRow,
@@ -214,7 +231,7 @@ function answerUser(
   user: DirectoryUser | undefined,
   dialString?: string,
 ): string {
-  const refusal = refuseLogin(question, user);
+  const refusal = judgeLogin(question, user);
   if (user && !refusal) return userXml({ ...user, cacheMs: 0, dialString });
   const why = LOGIN_REFUSALS[refusal ?? 'no_such_user'];
   const who = { username: question.username.slice(0, 64), domain: question.domain.slice(0, 253) };
@@ -232,7 +249,11 @@ async function answerQuestion(
     case 'user': {
       // Only a user is called: a grant's phones are reached by its user's name.
       const directory = question.purpose === 'user_call' ? deps.directory : (deps.logins ?? deps.directory);
+      const gate = gateOf(deps, question);
+      if (gate === 'shut') return refuseLogin(deps, node, question);
       const user = await directory.findUser(question.username, question.domain);
+      const mayGoOn = question.purpose !== 'sip_auth' || (await deps.guard?.take(question, user, gate, node.name));
+      if (mayGoOn === false) return refuseLogin(deps, node, question);
       const isRinging = user?.enabled && question.purpose === 'user_call';
       const dialString = isRinging ? await reachForCall(deps, node, question, user) : undefined;
       return answerUser(deps, node, question, user, dialString);

@@ -3,6 +3,7 @@ import { setMaxListeners } from 'node:events';
 import { networkInterfaces } from 'node:os';
 import type { Config } from '../config';
 import { bringBack, bringBackLate } from '../domains/calls/bring-back';
+import { createBans } from '../domains/bans';
 import { createCall, type CallDeps } from '../domains/calls/calls';
 import { answerCall } from '../domains/calls/progress';
 import { openGrants } from '../domains/grants/open';
@@ -47,6 +48,17 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
   const metrics = createMetrics();
   registerGauges(metrics.registry, { db, claims, now: Date.now });
   const settle = { db, log, logger, claims, links, countOrphan: metrics.countOrphan };
+  const bans = createBans({
+    ...stores,
+    logger,
+    prefix,
+    now: Date.now,
+    registry: metrics.registry,
+    countFailure: metrics.countFailure,
+    countRefusal: metrics.countRefusal,
+    neverNetworks: [...config.banNever, ...config.trustedProxies, ...config.controlNetworks, ...config.nodeNetworks],
+  });
+  stops.push(() => bans.stop());
   const hold = {
     db,
     claims,
@@ -82,6 +94,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     secretKey,
     commandTimeoutMs,
     signal: stopping.signal,
+    pins: bans.pins,
     onEntered: answerCall,
     redial: (participant) => bringBack(calls, participant),
     bringBackLate: (participant) => bringBackLate(calls, participant),
@@ -174,6 +187,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     stopping,
     metrics,
     canaries,
+    bans,
     rooms,
     steering,
     pictures,

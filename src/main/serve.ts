@@ -43,6 +43,7 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     recordings,
     relays,
     grants,
+    bans,
     directory,
     claims,
     calls,
@@ -68,6 +69,7 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
       directory.forget(username, domain);
       links.broadcast(flushUserCache(username, domain));
     },
+    onPasswordChanged: bans.onPasswordChanged,
   };
   const events = createEventsEntrance({ db, hub, logger, authenticate, onKeyRevoked: keyRing.onRevoked });
   const app = createApp({
@@ -75,6 +77,7 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
       ...domainsRoutes(provisioning),
       ...usersRoutes({ ...provisioning, listRegistrations: (userIds) => listRegistrations(db, userIds) }),
       ...apiKeysRoutes(provisioning),
+      ...bans.routes,
       ...nodeRoutes({ db, log, logger, secretKey, joinToken: config.nodeJoinToken, claims, now: Date.now }),
       ...healthRoutes({ runCanary: canaries.run }),
       ...poolRoutes({ ...settle, ...hold, now: Date.now, policy: config.placementPolicy }),
@@ -89,6 +92,7 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
       ...events.routes,
     ],
     authenticate,
+    strangers: bans.strangers,
     idempotency,
     ready: checkStores(house),
     metrics: metrics.registry,
@@ -105,6 +109,7 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     findGrantOfUser: grants.findGrantOfUser,
     roomConfiguration: createRoomConfiguration(db),
     logins: grants.loginsBeside(directory),
+    guard: bans.logins,
     joinToken: config.nodeJoinToken,
     heartbeatSeconds: config.heartbeatSeconds,
     publicUrl: config.publicUrl,

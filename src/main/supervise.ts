@@ -29,7 +29,7 @@ const HOUR_MS = 3_600_000;
 const SWEEP_TURN_MS = 2 * SWEEP_INTERVAL_MS + 500;
 
 export function startSupervisor(house: House, stops: Stops): NodeStreams {
-  const { config, logger, settle, rooms, steering, recordings, relays, claims, queue, metrics } = house;
+  const { config, logger, settle, bans, rooms, steering, recordings, relays, claims, queue, metrics } = house;
   const { db, log, redis } = house.stores;
   const commandTimeoutMs = config.nodeCommandTimeoutMs;
   const reconcile = { ...settle, commandTimeoutMs };
@@ -94,6 +94,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
     await endZombies(settle, now, config.maxCallHours * HOUR_MS);
     await expireRegistrations(registrations, now);
     await rooms.sweep(now);
+    await bans.sweep(now);
     await claimsSweep.run(now).catch(() => undefined); // while Redis is away there are none
   });
   stops.push(async () => {

@@ -2,6 +2,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { NodeCore } from './core';
 import type { FarEnd, Leg } from './leg';
+import { checkLogin } from './logins';
 import { child, pairs } from './xml-client';
 
 /** How a phone takes calls; it answers after 100 ms where nothing is said. */
@@ -34,6 +35,8 @@ export interface PhoneOptions {
   /** What From and To say, where a phone lies there. */
   from?: { user: string; host: string };
   to?: { user: string; host: string };
+  /** Where it signals from; this machine where it is left out. */
+  address?: string;
 }
 
 export interface Registration {
@@ -42,6 +45,7 @@ export interface Registration {
   domain: string;
   uri: string;
   sipCallId: string;
+  address: string;
   port: number;
   transport: string;
   expiresAtMs: number;
@@ -80,7 +84,7 @@ export function createRegistrar(core: NodeCore): Registrar {
     expires: String(expires),
     'to-user': r.username,
     'to-host': r.domain,
-    'network-ip': '127.0.0.1',
+    'network-ip': r.address,
     'network-port': String(r.port),
     username: r.username,
     realm: r.domain,
@@ -99,38 +103,23 @@ export function createRegistrar(core: NodeCore): Registrar {
   async function register(o: PhoneOptions, existing?: Registration): Promise<Registration | number> {
     const port = existing?.port ?? nextPort++;
     const sipCallId = existing?.sipCallId ?? `${randomUUID()}@simulated`;
-    const user = findUser(
-      await core.directory(o.domain, 'sofia_reg_parse_auth', {
-        action: 'sip_auth',
-        sip_profile: 'internal',
-        sip_user_agent: 'Switchyard simulator',
-        sip_auth_username: o.username,
-        sip_auth_realm: o.domain,
-        sip_auth_method: 'REGISTER',
-        sip_from_user: o.from?.user ?? o.username,
-        sip_from_host: o.from?.host ?? o.domain,
-        sip_to_user: o.to?.user ?? o.username,
-        sip_to_host: o.to?.host ?? o.domain,
-        sip_call_id: sipCallId,
-        client_port: String(port),
-        key: 'id',
-        user: o.username,
-        domain: o.domain,
-        ip: '127.0.0.1',
-      }),
-    );
+    const address = o.address ?? '127.0.0.1';
+    const { username, domain } = o;
+    const ha1 = o.ha1 ?? (o.password === undefined ? undefined : md5(`${username}:${domain}:${o.password}`));
+    const user = await checkLogin(core, {
+      ...{ method: 'REGISTER', username, domain, ha1, ip: address, port, sipCallId },
+      ...{ from: o.from, to: o.to },
+    });
     if (!user) return 403;
-    const expected = user.params['a1-hash'] ?? md5(`${o.username}:${o.domain}:${user.params.password ?? ''}`);
-    const shown = o.ha1 ?? (o.password === undefined ? expected : md5(`${o.username}:${o.domain}:${o.password}`));
-    if (shown !== expected) return 403;
     const seconds = o.expiresSeconds ?? 300;
     const transport = o.transport ?? 'udp';
     const registration: Registration = {
       id: existing?.id ?? randomUUID(),
       username: o.username,
       domain: o.domain,
-      uri: `sip:${o.username}@127.0.0.1:${port}${transport === 'udp' ? '' : `;transport=${transport}`}`,
+      uri: `sip:${o.username}@${address}:${port}${transport === 'udp' ? '' : `;transport=${transport}`}`,
       sipCallId,
+      address,
       port,
       transport,
       expiresAtMs: core.clock() + seconds * 1000,
@@ -164,7 +153,7 @@ export function createRegistrar(core: NodeCore): Registrar {
         expires: String(Math.floor(r.expiresAtMs / 1000)),
         'user-agent': 'Switchyard simulator',
         realm: r.domain,
-        'network-ip': '127.0.0.1',
+        'network-ip': r.address,
         'network-port': String(r.port),
       }),
       'sofia::expire',
@@ -188,7 +177,7 @@ export function createRegistrar(core: NodeCore): Registrar {
         token: r.sipCallId,
         url: `sofia/internal/${r.uri}`,
         expires: String(Math.floor(r.expiresAtMs / 1000)),
-        network_ip: '127.0.0.1',
+        network_ip: r.address,
         network_port: String(r.port),
         network_proto: r.transport,
         hostname: core.name,

@@ -103,6 +103,7 @@ export async function openYard(
     httpPort: 0,
     publicUrl: undefined,
     trustedProxies: [],
+    banNever: [],
     databaseUrl: stores.databaseUrl,
     // Many who enter a room at once wait for its row one after the other, each with a connection.
     databasePoolSize: 20,

@@ -14,6 +14,7 @@ import {
   type CallVariables,
   type DialplanRequest,
 } from '../../freeswitch/xml';
+import { NO_PIN_GUARD, type PinGuard } from '../bans/pins';
 import type { NodeRow } from '../nodes/nodes.store';
 import { decideJoin, REFUSALS, type JoinDecision, type JoinRefusal } from './joining';
 import {
@@ -42,6 +43,8 @@ export interface DoorRules {
 export interface EnteringDeps extends SessionDeps {
   secretKey: Buffer;
   readDoor: (room: RoomRow) => DoorRules;
+  /** Counts wrong PINs over the pool; nobody does where it is left out. */
+  pins?: PinGuard;
 }
 
 /** Who stands at the door. */
@@ -78,7 +81,7 @@ export async function enterRoom(deps: EnteringDeps, node: NodeRow, o: AtTheDoor)
   const door = deps.readDoor(room);
   const living = await findLivingSession(deps.db, room.id);
   const absent = living && (await findAbsent(deps.db, living.meeting_id, who.identity));
-  const decision = await decide(deps, o, door, living, absent);
+  const decision = await countPin(deps, o, await decide(deps, o, door, living, absent));
   if (decision.do === 'ask_pin') {
     return askPinPlan({ ...plan, destination: request.destination, triesBefore: pinTries(request) });
   }
@@ -124,6 +127,19 @@ function pinTries(request: DialplanRequest): number {
   return Number.isInteger(tries) && tries > 0 ? tries : 0;
 }
 
+/** What was pressed; nothing where nobody pressed anything. */
+const pressedPin = (request: DialplanRequest): string =>
+  pinTries(request) > 0 ? (request.variables[PIN_VARIABLE] ?? '') : '';
+
+/** A PIN that was wrong is counted, and may be the last that is taken of this caller. */
+async function countPin(deps: EnteringDeps, o: AtTheDoor, decision: JoinDecision): Promise<JoinDecision> {
+  const isRefused = decision.do === 'refuse' && decision.reason === 'wrong_pin';
+  if (pressedPin(o.request) === '' || (decision.do !== 'ask_pin' && !isRefused)) return decision;
+  const mark = `${o.request.legId}:${pinTries(o.request)}`;
+  const isLast = await (deps.pins ?? NO_PIN_GUARD).noteWrong({ room: o.room, identity: o.who.identity }, mark);
+  return isLast ? { do: 'refuse', reason: 'too_many_pins' } : decision;
+}
+
 async function decide(
   deps: EnteringDeps,
   o: AtTheDoor,
@@ -141,6 +157,7 @@ async function decide(
       role: who.role,
       pin: tries > 0 ? (request.variables[PIN_VARIABLE] ?? '') : undefined,
       pinTries: tries,
+      isPinRefused: await (deps.pins ?? NO_PIN_GUARD).isRefused({ room, identity: who.identity }),
       isAwaited: o.isSent === true || absent?.state === 'away',
     },
     {

@@ -20,6 +20,7 @@ export interface RunningRoomsOptions extends Omit<SessionDeps, 'hooks' | 'unitsO
   redial: CompareDeps['redial'];
   bringBackLate: CompareDeps['bringBackLate'];
   signal: AbortSignal;
+  pins?: EnteringDeps['pins'];
 }
 
 export interface RunningRooms {
@@ -53,6 +54,7 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
   const entering: EnteringDeps = {
     ...session,
     secretKey: o.secretKey,
+    pins: o.pins,
     readDoor(room) {
       const { maxParticipants, mutedOnEntry, audioOnly, video } = readSettings(room.settings);
       return {

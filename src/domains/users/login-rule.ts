@@ -35,7 +35,7 @@ function namesOneUser(question: UserRequest): boolean {
 }
 
 /** @returns why the login may not do it; undefined where it may */
-export function refuseLogin(question: UserRequest, user: DirectoryUser | undefined): LoginRefusal | undefined {
+export function judgeLogin(question: UserRequest, user: DirectoryUser | undefined): LoginRefusal | undefined {
   if (question.purpose === 'other') return 'method_closed';
   if (question.purpose === 'sip_auth') {
     if (!METHODS.includes(question.sipMethod ?? '')) return 'method_closed';

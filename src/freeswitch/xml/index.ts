@@ -3,6 +3,7 @@ export { callerNameText, escapeText, isAddressPart } from './escape';
 export { contactToDial, type ContactSource } from './contact';
 export { findAll, parseDocument, type Element } from './document';
 export * from './requests';
+export { proofMark, provesPassword, type LoginProof } from './login-proof';
 export {
   CALL_HEADER_VARIABLE,
   dialStringTo,

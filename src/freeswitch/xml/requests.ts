@@ -1,6 +1,7 @@
 /** Turns a node's form fields into one typed question, so that nothing above reads FreeSWITCH's field names. */
 import { sessionOfLayouts } from './configuration/layouts';
 import { ATTEMPT_VARIABLE } from './dialplan';
+import { readLoginProof, type LoginProof } from './login-proof';
 
 /** Who asks: the node's own words about itself. */
 interface AskedBy {
@@ -27,6 +28,8 @@ export interface UserRequest extends AskedBy {
   networkIp?: string;
   networkPort?: number;
   userAgent?: string;
+  /** What the phone showed, where its password is checked. */
+  proof?: LoginProof;
   /** Where the call that rings this user carries one. */
   callId?: string;
   legRole?: string;
@@ -136,6 +139,7 @@ function directoryRequest(fields: Form, by: AskedBy): XmlRequest {
       networkIp: fields.ip || undefined,
       networkPort: number(fields.client_port),
       userAgent: fields.sip_user_agent || undefined,
+      ...(action === 'sip_auth' ? { proof: readLoginProof(fields) } : {}),
       callId: variable(fields, 'switchyard_call_id'),
       legRole: variable(fields, 'switchyard_leg'),
       attemptLegId: variable(fields, ATTEMPT_VARIABLE),
