@@ -13,12 +13,12 @@ import {
 } from '../freeswitch/xml';
 import { isUnreachable } from '../infra/db';
 import type { Logger } from '../infra/logger';
-import { decryptSecret } from '../infra/secrets';
 import { takeCdr } from '../domains/calls/cdr';
 import { answerDialplan } from '../domains/calls/dialplan';
 import { reachForCall, type DialplanDeps } from '../domains/calls/reach';
 import { answerCanaryRoom } from '../domains/nodes/canary-entrance';
 import { looksLikeCanary } from '../domains/nodes/canary-name';
+import { openNodePassword } from '../domains/nodes/node-password';
 import { admitNode, type NodeDeps } from '../domains/nodes/nodes';
 import { listHosts, type NodeRow } from '../domains/nodes/nodes.store';
 import type { Directory, DirectoryUser } from '../domains/users/directory';
@@ -213,8 +213,12 @@ function answerUser(
   user: DirectoryUser | undefined,
   dialString?: string,
 ): string {
-  if (user?.enabled) return userXml({ ...user, cacheMs: 0, dialString });
-  const why = user ? 'the user is disabled' : 'there is no such user';
+  if (user?.enabled && user.ha1 !== null) return userXml({ ...user, ha1: user.ha1, cacheMs: 0, dialString });
+  const why = !user
+    ? 'there is no such user'
+    : user.enabled
+      ? 'the digest of the password can not be opened: give the user a new password'
+      : 'the user is disabled';
   const who = { username: question.username.slice(0, 64), domain: question.domain.slice(0, 253) };
   deps.logger.info({ ...who, node: node.name, from: question.networkIp, why }, 'a user was refused');
   return notFoundXml();
@@ -273,7 +277,7 @@ async function answerConfiguration(
     name: node.name,
     host: node.host,
     eslPort: node.esl_port,
-    eslPassword: decryptSecret(deps.secretKey, node.esl_password_sealed),
+    eslPassword: openNodePassword(deps.secretKey, node),
     sipPort: node.sip_port,
     internodePort: node.internode_port,
     wsPort: node.ws_port,

@@ -63,6 +63,7 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
   const provisioning = {
     db,
     events: log,
+    secretKey,
     onKeysRevoked: keyRing.revoked,
     onUserChanged: ({ domain, username }: { domain: string; username: string }): void => {
       directory.forget(username, domain);

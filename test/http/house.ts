@@ -19,6 +19,7 @@ import { createBlockingRedis, createRedis } from '../../src/infra/redis';
 import type { Route } from '../../src/infra/route';
 import { PATIENCE, type TestStores } from '../stores';
 
+export const SECRET = Buffer.alloc(32, 7);
 export const ADMIN_KEY = 'sk_test_admin_key_of_the_house';
 
 const PATIENT: ServerLimits = { headersMs: 60_000, requestMs: 60_000, checkMs: 1000 };
@@ -83,13 +84,19 @@ export async function openHouse(
   const app = createApp({
     routes: [
       ...domainsRoutes({ db, events, onUserChanged, onKeysRevoked: ring.revoked }),
-      ...usersRoutes({ db, events, onUserChanged, listRegistrations: () => Promise.resolve(new Map()) }),
+      ...usersRoutes({
+        db,
+        events,
+        secretKey: SECRET,
+        onUserChanged,
+        listRegistrations: () => Promise.resolve(new Map()),
+      }),
       ...apiKeysRoutes({ db, events, onKeysRevoked: ring.revoked }),
       ...entrance.routes,
       ...(o.extra ?? []),
     ],
     authenticate: ring.authenticate,
-    idempotency: createIdempotencyStore({ db, secretKey: Buffer.alloc(32, 7) }),
+    idempotency: createIdempotencyStore({ db, secretKey: SECRET }),
     ready: () => Promise.resolve({ postgres: true, redis: true }),
     metrics: new Registry(),
     logger,

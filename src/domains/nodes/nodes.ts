@@ -3,9 +3,10 @@ import { SwitchyardError } from '../../errors';
 import type { Db } from '../../infra/db';
 import { createId } from '../../infra/ids';
 import type { Logger } from '../../infra/logger';
-import { createSecret, encryptSecret, equalSecrets, hashSecret } from '../../infra/secrets';
+import { equalSecrets, hashSecret } from '../../infra/secrets';
 import type { EventLog } from '../events/events';
 import { POOL_STREAM } from '../events/events.store';
+import { makeNodePassword } from './node-password';
 import {
   deleteIdleNode,
   findNode,
@@ -108,7 +109,7 @@ async function enrolNode(
       id,
       name,
       secret_hash: secretHash,
-      esl_password_sealed: encryptSecret(deps.secretKey, createSecret()),
+      esl_password_sealed: makeNodePassword(deps.secretKey, id),
       state: 'joining',
       ...addressColumns(address),
     });
