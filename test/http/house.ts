@@ -2,7 +2,7 @@
 import type { AddressInfo } from 'node:net';
 import { Registry } from 'prom-client';
 import { createKeyRing, type KeyRing } from '../../src/domains/api-keys/key-ring';
-import { ensureBootstrapKey } from '../../src/domains/api-keys/api-keys';
+import { takeBootstrapKey } from '../../src/domains/api-keys/bootstrap';
 import { apiKeysRoutes } from '../../src/domains/api-keys/api-keys.routes';
 import { domainsRoutes } from '../../src/domains/domains/domains.routes';
 import { createEventLog, type EventLog } from '../../src/domains/events/events';
@@ -105,7 +105,8 @@ export async function openHouse(
     bodyLimits: { maxBytes: 100_000, deadlineMs: PATIENT.requestMs },
     ...o,
   });
-  await ensureBootstrapKey(db, ADMIN_KEY).catch(() => undefined);
+  const keys = { db, events, logger, onKeysRevoked: ring.revoked };
+  await takeBootstrapKey(keys, ADMIN_KEY, new Date()).catch(() => undefined);
   const server = createHttpServer(app, o.serverLimits ?? PATIENT);
   const sockets = attachEventSockets(server, { events: entrance, authenticate: ring.authenticate, logger });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

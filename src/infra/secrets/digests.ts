@@ -21,9 +21,12 @@ export const sealDigest = (secretKey: Buffer, login: Login, ha1: string): string
 
 const CLEAR = /^[0-9a-f]{32}$/;
 
+/** True for one that version 0.2 has kept as it is. */
+export const isClearDigest = (kept: string): boolean => CLEAR.test(kept);
+
 /**
  * @param kept as it stands in the row; version 0.2 kept it in clear, and it stays so until it is sealed
  * @throws Error where it is another login's, or no secret that is known here has sealed it
  */
 export const openDigest = (secretKey: Buffer, login: Login, kept: string): string =>
-  CLEAR.test(kept) ? kept : decryptSecret(secretKey, what(login), kept);
+  isClearDigest(kept) ? kept : decryptSecret(secretKey, what(login), kept);
