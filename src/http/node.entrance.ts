@@ -5,7 +5,9 @@ import {
   configurationXml,
   notFoundXml,
   parseXmlRequest,
+  refusePlan,
   userXml,
+  withoutFalseIds,
   type ConfigurationRequest,
   type RoomConfiguration,
   type UserRequest,
@@ -170,7 +172,7 @@ function answerXml(
     request,
     (body) => {
       try {
-        const question = parseXmlRequest(readNodeForm(body));
+        const question = withoutFalseIds(parseXmlRequest(readNodeForm(body)));
         const isPassword = question.kind === 'user' && question.purpose !== 'user_call';
         if (isPassword && !(node instanceof Promise)) {
           const user = (deps.logins ?? deps.directory).readFresh(question.username, question.domain);
@@ -244,8 +246,19 @@ async function answerQuestion(
     case 'configuration':
       return (await answerConfiguration(deps, node, question, request)) ?? notFoundXml();
     default:
-      return notFoundXml();
+      return question.kind === 'unknown' && question.section === 'dialplan'
+        ? refuseChannel(deps, node, question.context)
+        : notFoundXml();
   }
+}
+
+/** A channel that does not say which it is, or where it wants to go, must not be left to what else it might find. */
+function refuseChannel(deps: EntranceDeps, node: NodeRow, context: string | undefined): string {
+  deps.logger.warn(
+    { node: node.name, context: context?.slice(0, 64) },
+    'a channel asked the way and did not say which it is',
+  );
+  return refusePlan({ context, sipStatus: 404, reason: 'Not a channel, or not a destination' });
 }
 
 /** Every room of ours is called by its session's id. */

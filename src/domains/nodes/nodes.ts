@@ -39,6 +39,9 @@ export interface NodeDeps {
 
 const NODE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
+/** Nothing else is looked up: a name comes from whoever asks. */
+export const isNodeName = (text: string): boolean => NODE_NAME.test(text);
+
 function addressColumns(address: NodeAddress): Partial<NodeRow> {
   return {
     host: address.host,
@@ -69,7 +72,7 @@ export async function admitNode(
   password: string,
   address: NodeAddress | undefined,
 ): Promise<NodeRow | undefined> {
-  if (!NODE_NAME.test(name)) return undefined;
+  if (!isNodeName(name)) return undefined;
   const { token, secret } = splitNodePassword(password);
   if (secret.length < 16) return undefined;
   const secretHash = hashSecret(secret);

@@ -80,7 +80,10 @@ test('a digest is opened for its own user, and one that does not open harms no n
   await setDigest('1002', sealed);
   await setDigest('1001', sealed); // copied to another's row
   const directory = open();
-  const [bob, mallory] = await Promise.all([directory.findUser('1002', 'a.test'), directory.findUser('1001', 'a.test')]);
+  const [bob, mallory] = await Promise.all([
+    directory.findUser('1002', 'a.test'),
+    directory.findUser('1001', 'a.test'),
+  ]);
   expect(bob).toMatchObject({ ha1 });
   expect(mallory).toMatchObject({ username: '1001', ha1: null });
   await setDigest('1001', 'f'.repeat(32));
