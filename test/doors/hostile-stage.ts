@@ -1,7 +1,8 @@
 /** One real node under a real Switchyard, two tenants, and sockets that say to it what no honest phone says. */
 import { randomBytes } from 'node:crypto';
 import { openConnection, type NodeConnection } from '../../src/freeswitch/esl';
-import { decryptSecret } from '../../src/infra/secrets';
+import { openNodePassword } from '../../src/domains/nodes/node-password';
+import type { NodeRow } from '../../src/domains/nodes/nodes.store';
 import { createLogger } from '../../src/infra/logger';
 import { startRealPool, type RealPool } from '../browser/real-pool';
 import type { TestStores } from '../stores';
@@ -108,11 +109,11 @@ export async function openHostileStage(freeswitch: string, stores: TestStores) {
     const { id } = await pool.api.post<{ id: string }>('/v1/rooms', { domain: ALPHA, name: 'daily' });
     const grant = await pool.api.post<Record<string, string>>(`/v1/rooms/${id}/grants`, { name: 'Guest' });
     const guest: Login = { username: grant.username!, ha1: grant.ha1! };
-    const row = (await stores.db('nodes').first()) as { esl_port: number; esl_password_sealed: string };
+    const row = (await stores.db('nodes').first()) as NodeRow;
     esl = await openConnection({
       host: '127.0.0.1',
       port: row.esl_port,
-      password: decryptSecret(secret, row.esl_password_sealed),
+      password: openNodePassword(secret, row),
       connectTimeoutMs: 5000,
       logger: createLogger('silent'),
     });

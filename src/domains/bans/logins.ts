@@ -156,7 +156,7 @@ export function createLoginGuard(deps: LoginGuardDeps): LoginGuard {
       const { proof } = question;
       // A page whose grant is over comes back with it: no one guesses a name of 130 random bits.
       const isOver = !user && isGrantName(question.username);
-      const isRight = user && proof ? provesPassword(proof, user.ha1) : undefined;
+      const isRight = user?.ha1 && proof ? provesPassword(proof, user.ha1) : undefined;
       const isWrong = !isOver && (!user || isRight === false);
       const attempt = attemptOf(question);
       if (gate === 'open') {

@@ -6,6 +6,7 @@ import type { DirectoryUser } from './directory';
 export const LOGIN_REFUSALS = {
   no_such_user: 'there is no such user',
   disabled: 'the user is disabled',
+  unreadable: 'the digest of the password can not be opened: give the user a new password',
   method_closed: 'nobody shows a password for that SIP method',
   other_name: 'From, To, user name and realm of a REGISTER are not one',
   may_not_register: 'a grant for a room calls, and is not called: it registers nothing',
@@ -43,6 +44,7 @@ export function judgeLogin(question: UserRequest, user: DirectoryUser | undefine
   }
   if (!user) return 'no_such_user';
   if (!user.enabled) return 'disabled';
+  if (user.ha1 === null) return 'unreadable';
   if (question.sipMethod === 'REGISTER' && !user.mayRegister) return 'may_not_register';
   return undefined;
 }

@@ -1,10 +1,10 @@
-/** Users: who may register at any node of the pool. Passwords are kept only as the digest SIP needs. */
+/** Users: who may register at any node of the pool. Passwords are kept only as the digest SIP needs, sealed. */
 import { z } from 'zod';
 import { SwitchyardError } from '../../errors';
 import { violatedUnique, type Db } from '../../infra/db';
 import { createId } from '../../infra/ids';
 import type { Caller } from '../../infra/route';
-import { createSecret, hashSipPassword } from '../../infra/secrets';
+import { createSecret, hashSipPassword, sealDigest } from '../../infra/secrets';
 import { plainText } from '../../infra/text';
 import { requireDomain } from '../domains/domains';
 import type { EventLog } from '../events/events';
@@ -63,6 +63,8 @@ export const newUserSchema = userSchema
 export interface UsersDeps {
   db: Db;
   events: EventLog;
+  /** Seals digests. */
+  secretKey: Buffer;
   /** Registrations by user id; users without one may be left out. */
   listRegistrations: (userIds: readonly string[]) => Promise<ReadonlyMap<string, RegistrationView[]>>;
   /** After a user was changed or removed: nodes forget what they keep of it. */
@@ -127,6 +129,11 @@ function refuseWeak(password: string, own: readonly string[]): void {
   });
 }
 
+/** As it is kept. */
+function digestOf(deps: UsersDeps, login: { username: string; domain: string }, plain: string): string {
+  return sealDigest(deps.secretKey, login, hashSipPassword(login.username, login.domain, plain));
+}
+
 /** 18 random bytes as text that a person can type into a desk phone. */
 const MADE_BYTES = 18;
 
@@ -146,7 +153,7 @@ export async function createUser(
         username: input.username,
         display_name: input.displayName,
         caller_number: input.callerNumber,
-        ha1: hashSipPassword(input.username, domain.name, input.password ?? made!),
+        ha1: digestOf(deps, { username: input.username, domain: domain.name }, input.password ?? made!),
         enabled: input.enabled,
       });
       const user = showProvisioned(row, domain.name);
@@ -168,7 +175,9 @@ export async function changeUser(deps: UsersDeps, user: store.NamedUser, patch: 
     ...(patch.displayName !== undefined && { display_name: patch.displayName }),
     ...(patch.callerNumber !== undefined && { caller_number: patch.callerNumber }),
     ...(patch.enabled !== undefined && { enabled: patch.enabled }),
-    ...(patch.password !== undefined && { ha1: hashSipPassword(user.username, user.domain_name, patch.password) }),
+    ...(patch.password !== undefined && {
+      ha1: digestOf(deps, { username: user.username, domain: user.domain_name }, patch.password),
+    }),
   };
   if (Object.keys(changes).length === 0) return user;
   const changed = await deps.events.record(async (trx, emit) => {

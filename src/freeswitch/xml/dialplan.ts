@@ -19,7 +19,7 @@ export function dialplanXml(context: string, extensionName: string, actions: Act
     element('action', { application: app, ...(data === undefined ? {} : { data }) }),
   );
   return documentXml('dialplan', [
-    element('context', { name: context }, [
+    element('context', { name: escapeText(context) }, [
       element('extension', { name: escapeText(extensionName) }, [element('condition', {}, steps)]),
     ]),
   ]);
