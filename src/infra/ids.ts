@@ -26,3 +26,6 @@ const VERSION_AT = 14;
 export const markUnwritten = (id: string): string => `${id.slice(0, VERSION_AT)}8${id.slice(VERSION_AT + 1)}`;
 
 export const isUnwritten = (id: string): boolean => id[VERSION_AT] === '8';
+
+/** When an id was made, in milliseconds since 1970; of one that is not ours, some number. */
+export const timeOfId = (id: string): number => parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
