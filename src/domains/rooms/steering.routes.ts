@@ -120,7 +120,8 @@ function soundRoutes(deps: SteeringDeps): Route[] {
       method: 'post',
       path: '/v1/rooms/{id}/play',
       summary: 'Play a sound, tones or spoken text',
-      description: 'To all, or to one. What is played waits for what is playing.',
+      description:
+        'To all, or to one. What is played waits for what is playing; 20 sounds, and two minutes of tones, may play or wait.',
       body: playBody,
       answers: { 202: null },
       errors: ['conflict', 'unprocessable', 'node_error'],
