@@ -17,7 +17,7 @@ import * as scripts from './fair-queue.scripts';
 export const DIAL_QUEUE = 'dialing';
 
 /** Whoever took a call and has not placed it by then is dead, or so slow that another may try: only one will succeed. */
-export const TAKEN_MS = 6000;
+const TAKEN_MS = 6000;
 /** A domain without a node looks again after this; then after twice as long, up to the longest. A claim given back wakes it. */
 const DRY_FIRST_MS = 400;
 const DRY_LONGEST_MS = 1000;
@@ -62,7 +62,14 @@ export interface FairQueue {
 /** Older calls of a domain come first. */
 const orderOf = (callId: string): number => timeOfId(callId);
 
-export function createFairQueue(redis: Redis, prefix: string, signals: Pick<SignalQueue, 'send'>): FairQueue {
+/** @param o for tests, which do not wait so long */
+export function createFairQueue(
+  redis: Redis,
+  prefix: string,
+  signals: Pick<SignalQueue, 'send'>,
+  o: { takenMs?: number; fullMs?: number } = {},
+): FairQueue {
+  const { takenMs = TAKEN_MS, fullMs = FULL_MS } = o;
   const base = `${prefix}:{dialing}`;
   const run = (script: string, ...args: (string | number)[]): Promise<unknown> => redis.eval(script, 1, base, ...args);
   const signalIf = async (entered: unknown): Promise<void> => {
@@ -71,7 +78,7 @@ export function createFairQueue(redis: Redis, prefix: string, signals: Pick<Sign
   return {
     add: async ({ domainId, callId }) => signalIf(await run(scripts.ADD, domainId, callId, orderOf(callId))),
     async next() {
-      const found = (await run(scripts.NEXT, TAKEN_MS)) as [string, string, string, number, string] | null;
+      const found = (await run(scripts.NEXT, takenMs)) as [string, string, string, number, string] | null;
       if (!found) return undefined;
       const [domainId, callId, order, left, dryTries] = found;
       await signalIf(left);
@@ -82,7 +89,7 @@ export function createFairQueue(redis: Redis, prefix: string, signals: Pick<Sign
       await signals.send(pauseMs);
     },
     suspendFull: async ({ domainId, callId, order }) =>
-      void (await run(scripts.SUSPEND_FULL, domainId, callId, order, FULL_MS)),
+      void (await run(scripts.SUSPEND_FULL, domainId, callId, order, fullMs)),
     async suspendDry({ domainId, callId }, longestMs) {
       const limits = [DRY_FIRST_MS, DRY_LONGEST_MS, longestMs, DRY_PER_DOMAIN_MS];
       await signals.send(Number(await run(scripts.SUSPEND_DRY, domainId, callId, ...limits)));

@@ -2,7 +2,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   createFairQueue,
-  TAKEN_MS,
   type FairQueue,
   type TakenCall,
   type WaitingCall,
@@ -27,7 +26,8 @@ beforeAll(async () => {
 beforeEach(() => {
   signals = [];
   prefix = `${stores.redisPrefix}-${(round += 1)}`;
-  queue = createFairQueue(redis, prefix, { send: (delayMs = 0) => Promise.resolve(void signals.push(delayMs)) });
+  const told = { send: (delayMs = 0) => Promise.resolve(void signals.push(delayMs)) };
+  queue = createFairQueue(redis, prefix, told, { takenMs: 400, fullMs: 300 });
 });
 
 let madeMs = 1_700_000_000_000;
@@ -99,7 +99,7 @@ test('a domain at its limit takes no turn until one of its calls rings no more, 
 test('a domain at its limit is asked again after a while, since its limit may have been raised', async () => {
   await add('a', 1);
   await queue.suspendFull((await queue.next())!);
-  await sleep(2100);
+  await sleep(350);
   await queue.restore([]); // the sweep
   expect(domains(await take(1))).toBe('a');
 });
@@ -192,7 +192,7 @@ test('what somebody is placing is not restored beside them; what a dead replica 
   await queue.next();
   await queue.restore([call!]);
   expect(await queue.next()).toBeUndefined();
-  await sleep(TAKEN_MS + 100);
+  await sleep(450);
   await queue.restore([call!]);
   expect(await queue.next()).toMatchObject(call!);
 });
