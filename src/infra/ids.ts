@@ -36,3 +36,6 @@ export function showLegId(legId: string): string {
   const hex = createHash('sha256').update(`leg ${legId}`).digest('hex');
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
+
+/** When an id was made, in milliseconds since 1970; of one that is not ours, some number. */
+export const timeOfId = (id: string): number => parseInt(id.slice(0, 8) + id.slice(9, 13), 16);

@@ -5,6 +5,9 @@ import type { Config } from '../config';
 import { bringBack, bringBackLate } from '../domains/calls/bring-back';
 import { createBans } from '../domains/bans';
 import { createCall, type CallDeps } from '../domains/calls/calls';
+import { createDialFeed } from '../domains/calls/dialing/feed';
+import { createFairQueue, DIAL_QUEUE, tellQueue } from '../domains/calls/dialing/fair-queue';
+import { allowDefault } from '../domains/calls/dialing/ringing-limit';
 import { answerCall } from '../domains/calls/progress';
 import { openGrants } from '../domains/grants/open';
 import { createCanaries } from '../domains/nodes/canaries';
@@ -27,7 +30,7 @@ import { createDirectory } from '../domains/users/directory';
 import type { Logger } from '../infra/logger';
 import type { Caller } from '../infra/route';
 import { createMetrics } from '../infra/metrics';
-import { createQueue } from '../infra/queues';
+import { createSignalQueue } from '../infra/queues';
 import { createBlockingRedis } from '../infra/redis';
 import type { Stops, Stores } from './stores';
 
@@ -47,7 +50,13 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
 
   const metrics = createMetrics();
   registerGauges(metrics.registry, { db, claims, now: Date.now });
-  const settle = { db, log, logger, claims, links, countOrphan: metrics.countOrphan };
+  const queueConnection = createBlockingRedis(config.redisUrl, logger);
+  stops.push(() => queueConnection.disconnect());
+  const signals = createSignalQueue(DIAL_QUEUE, prefix, queueConnection);
+  stops.push(() => signals.close());
+  const queue = createFairQueue(redis, prefix, signals);
+  stops.push(stores.bell.add(createDialFeed(queue, logger)));
+  const settle = { db, log, logger, claims: tellQueue(claims, queue, logger), links, countOrphan: metrics.countOrphan };
   const bans = createBans({
     ...stores,
     logger,
@@ -69,15 +78,11 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     random: Math.random,
     observePlacement: metrics.observePlacement,
   };
-  const queueConnection = createBlockingRedis(config.redisUrl, logger);
-  stops.push(() => queueConnection.disconnect());
-  const queue = createQueue<{ callId: string }>('calls', prefix, queueConnection);
-  stops.push(() => queue.close());
-  const calls: CallDeps = { ...settle, directory, links, queue, queueTimeoutMs: config.callQueueTimeoutMs };
+  const calls: CallDeps = { ...settle, directory, links, queueTimeoutMs: config.callQueueTimeoutMs };
 
   /** Aborts when Switchyard stops, before anything it stands on is closed. */
   const stopping = new AbortController();
-  setMaxListeners(0, stopping.signal); // every call that is being dialled waits on it
+  setMaxListeners(0, stopping.signal); // many wait on it
   stops.push(() => stopping.abort());
   const canaries = createCanaries({
     ...settle,
@@ -184,6 +189,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     settle,
     hold,
     queue,
+    ringingAllowed: allowDefault,
     calls,
     stopping,
     metrics,

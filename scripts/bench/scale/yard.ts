@@ -201,7 +201,7 @@ function settleDeps(db: Db, redis: Redis) {
 async function measureSweep(db: Db, redis: Redis): Promise<Figures['sweep']> {
   const sweep = createCallSweep({
     ...settleDeps(db, redis),
-    queue: { add: async () => undefined, close: async () => undefined },
+    queue: { restore: async () => undefined },
   });
   const before = await seed.readRedis(redis, 'stats', 'total_commands_processed');
   const steps: number[] = [];

@@ -8,6 +8,7 @@ import {
   findCall,
   findLastAttempt,
   findLeg,
+  findLegWithCall,
   insertLeg,
   lockCall,
   markAttemptRang,
@@ -17,7 +18,7 @@ import {
   type LegRole,
   type LegRow,
 } from './calls.store';
-import { isCarriedOn } from './carrier';
+import { hangUpAttempt, isCarriedOn } from './carrier';
 import { draftCallEvent, settleAttempt, type Emit, type SettleDeps } from './settle';
 
 const ROLES: readonly string[] = ['from', 'to', 'transit'];
@@ -29,7 +30,7 @@ function readRole(event: ChannelEvent): LegRole {
 
 export async function takeChannelEvent(deps: SettleDeps, node: NodeRow, event: ChannelEvent): Promise<void> {
   if (!isId(event.legId)) return;
-  const known = await findLeg(deps.db, event.legId);
+  const known = await findLegWithCall(deps.db, event.legId);
   const callId = known?.call_id ?? event.callId;
   if (!callId || !isId(callId)) return; // a channel nobody asked us for
   if (event.phase === 'hangup' || event.phase === 'destroyed') {
@@ -38,12 +39,29 @@ export async function takeChannelEvent(deps: SettleDeps, node: NodeRow, event: C
     await endLeg(deps, node, callId, known, event);
     return;
   }
-  if (known && !movesLeg(known, event)) return;
-  await deps.log.record(async (trx, emit) => {
+  if (known && !movesLeg(known, event)) {
+    if (event.phase === 'created' && isUnwanted(known.call)) await endUnwanted(deps, callId);
+    return;
+  }
+  const unwanted = await deps.log.record(async (trx, emit) => {
     const call = await lockCall(trx, callId);
-    if (!call || call.state === 'ended') return;
+    if (!call || call.state === 'ended') return false;
     const leg = known ?? (await ensureLeg(trx, emit, call, node, event));
     await moveLeg(trx, emit, call, leg, event);
+    return isUnwanted(call);
+  });
+  if (unwanted) await endUnwanted(deps, callId);
+}
+
+/** Somebody hung up before anybody answered: maybe before there was a channel that their node could end. */
+const isUnwanted = (call: Pick<CallRow, 'state' | 'hangup_requested_at'>): boolean =>
+  call.hangup_requested_at !== null && (call.state === 'placing' || call.state === 'ringing');
+
+async function endUnwanted(deps: SettleDeps, callId: string): Promise<void> {
+  const attempt = await findLastAttempt(deps.db, callId);
+  if (!attempt?.node_id || attempt.ended_at) return;
+  await hangUpAttempt(deps.links, attempt.node_id, attempt, 'ORIGINATOR_CANCEL').catch((error: unknown) => {
+    deps.logger.debug({ err: error, callId }, 'a call that nobody wants is ended by the sweep');
   });
 }
 

@@ -1,6 +1,7 @@
 /** Commands are values: what goes over the wire can be read, compared and tested without a node. */
 import { SwitchyardError } from '../../errors';
 import { assertEndpoint, assertHost, assertToken, escapeArgument, variableBlock } from './escape';
+import { soundSource } from './sounds';
 
 /** A command's line, without `api ` or `bgapi ` in front. */
 export interface ApiCommand {
@@ -150,9 +151,9 @@ export function sendDtmf(legId: string, digits: string, millisecondsEach = 100):
   return command('uuid_send_dtmf', leg(legId), `${digits}@${Math.trunc(millisecondsEach)}`);
 }
 
-/** Plays a file or stream to one side, or to both. */
-export const playFile = (legId: string, path: string, to: 'aleg' | 'bleg' | 'both' = 'both'): ApiCommand =>
-  command('uuid_broadcast', leg(legId), escapeArgument(path, 'path'), to);
+/** Plays a file or tones to one side, or to both. */
+export const playFile = (legId: string, source: string, to: 'aleg' | 'bleg' | 'both' = 'both'): ApiCommand =>
+  command('uuid_broadcast', leg(legId), soundSource(source), to);
 
 /** Stops what plays. */
 export const stopPlaying = (legId: string): ApiCommand => command('uuid_break', leg(legId), 'all');
