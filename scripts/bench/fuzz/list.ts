@@ -1,5 +1,10 @@
 /** All targets by name; those that need stores or a node open them once, and close them at the end. */
+import { formTarget } from './targets/bytes/form';
+import { joinTarget, mediaTarget } from './targets/bytes/media';
+import { pngTarget } from './targets/bytes/png';
 import { amfTarget, rtmpMemoryTarget, rtmpPaceTarget, rtmpTarget } from './targets/bytes/rtmp';
+import { commandsTarget } from './targets/node/commands';
+import { dialTarget } from './targets/node/dial';
 import type { Target } from './target';
 
 /** Targets that need nothing but this process. */
@@ -8,6 +13,12 @@ export const PURE: Readonly<Record<string, () => Target>> = {
   'rtmp-pace': rtmpPaceTarget,
   'rtmp-memory': rtmpMemoryTarget,
   amf: amfTarget,
+  png: pngTarget,
+  media: mediaTarget,
+  join: joinTarget,
+  form: formTarget,
+  dial: dialTarget,
+  commands: commandsTarget,
 };
 
 export const TARGET_NAMES: readonly string[] = Object.keys(PURE);

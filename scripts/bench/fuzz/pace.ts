@@ -39,3 +39,14 @@ export function mustBeQuick(what: string, limitMs: number, work: () => void): vo
   for (let i = 0; i < TRIES && best > limitMs; i += 1) best = Math.min(best, fastest(1, work));
   must(best <= limitMs, () => `${what} took ${best.toFixed(0)} ms, and may take ${limitMs} ms`);
 }
+
+/** The same for work that waits. */
+export async function mustBeQuickAsync(what: string, limitMs: number, work: () => Promise<void>): Promise<void> {
+  let best = Infinity;
+  for (let i = 0; i < TRIES && best > limitMs; i += 1) {
+    const from = process.hrtime.bigint();
+    await work();
+    best = Math.min(best, Number(process.hrtime.bigint() - from) / 1e6);
+  }
+  must(best <= limitMs, () => `${what} took ${best.toFixed(0)} ms, and may take ${limitMs} ms`);
+}

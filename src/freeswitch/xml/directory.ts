@@ -7,6 +7,7 @@ import {
   callerNameText,
   escapeText,
   hidePreprocessor,
+  holdsDialWord,
   isAddressPart,
   isPlainValue,
 } from './escape';
@@ -179,5 +180,5 @@ function internodeBranch(
 export function contactUri(contact: string): string | undefined {
   const inBrackets = /<([^<>]*)>/.exec(contact);
   const uri = (inBrackets ? inBrackets[1]! : contact).trim();
-  return /^sips?:[A-Za-z0-9_.!~*()+=&;:@%?/-]{1,1000}$/.test(uri) && !uri.includes(':_:') ? uri : undefined;
+  return /^sips?:[A-Za-z0-9_.!~*()+=&;:@%?/-]{1,1000}$/.test(uri) && !holdsDialWord(uri) ? uri : undefined;
 }
