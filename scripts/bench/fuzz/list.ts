@@ -3,8 +3,10 @@ import { formTarget } from './targets/bytes/form';
 import { joinTarget, mediaTarget } from './targets/bytes/media';
 import { pngTarget } from './targets/bytes/png';
 import { amfTarget, rtmpMemoryTarget, rtmpPaceTarget, rtmpTarget } from './targets/bytes/rtmp';
+import { answersTarget, questionsTarget } from './targets/node/answers';
 import { commandsTarget } from './targets/node/commands';
 import { dialTarget } from './targets/node/dial';
+import { eventsTarget, framesPaceTarget, framesTarget, repliesTarget } from './targets/node/frames';
 import type { Target } from './target';
 
 /** Targets that need nothing but this process. */
@@ -19,6 +21,12 @@ export const PURE: Readonly<Record<string, () => Target>> = {
   form: formTarget,
   dial: dialTarget,
   commands: commandsTarget,
+  answers: answersTarget,
+  questions: questionsTarget,
+  frames: framesTarget,
+  'frames-pace': framesPaceTarget,
+  events: eventsTarget,
+  replies: repliesTarget,
 };
 
 export const TARGET_NAMES: readonly string[] = Object.keys(PURE);

@@ -11,7 +11,12 @@ const EXPANDS = /\$(?=\$*(?:\{|$))/g;
  * that could start `${…}` or `$${…}` becomes the full-width `＄`. Everything else stays as it was typed.
  */
 export function escapeText(text: string): string {
-  return text.replace(CONTROL, ' ').replace(NOT_XML, '\ufffd').trim().replace(EXPANDS, '\uff04');
+  return oneLine(text).trim().replace(EXPANDS, '\uff04');
+}
+
+/** Control characters and line breaks become one space, and broken Unicode becomes U+FFFD. */
+export function oneLine(text: string): string {
+  return text.replace(CONTROL, ' ').replace(NOT_XML, '\ufffd');
 }
 
 /** Signs that FreeSWITCH acts on in a caller's name, and the full-width ones that look the same. */

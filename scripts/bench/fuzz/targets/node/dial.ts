@@ -136,7 +136,7 @@ export const dialTarget = (write: WriteDialString = dialStringTo): Target =>
         must(!names.some((name) => name.startsWith('sip_h_')), 'a token goes to a phone');
         const written = leg.data.slice(leg.data.indexOf('/') + 1);
         must(
-          own.some((c) => c.trim() === written || c.includes(`<${written}>`)),
+          own.some((c) => c.split(/[<>]/).some((part) => part.trim() === written)),
           () => `${written} is no contact of this node: ${own.join(' ')}`,
         );
       });
