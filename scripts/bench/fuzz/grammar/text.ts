@@ -211,3 +211,7 @@ export function damage(bytes: Buffer, list: readonly Damage[]): Buffer {
   }
   return now;
 }
+
+/** Text as it stands in an address: half a surrogate pair can't. */
+export const inUrl = (text: string): string =>
+  encodeURIComponent(text.replace(/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, '\ufffd'));
