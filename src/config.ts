@@ -30,6 +30,21 @@ const networkList = z
     'must be addresses or networks like 10.0.0.0/8, with commas between',
   );
 
+/** `443` or `8000-8010`, as first and last. */
+function readPortRange(text: string): readonly [number, number] | undefined {
+  const [, first, last] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text) ?? [];
+  const range = [Number(first), Number(last ?? first)] as const;
+  return range[0] >= 1 && range[0] <= range[1] && range[1] <= 65_535 ? range : undefined;
+}
+
+const portRanges = z
+  .string()
+  .transform((text) => text.split(',').map((range) => readPortRange(range.trim())))
+  .refine(
+    (ranges): ranges is (readonly [number, number])[] => ranges.every((range) => range !== undefined),
+    'must be ports or ranges of them like 1935,443,8000-8010',
+  );
+
 const schema = z.object({
   HTTP_HOST: z.string().default('127.0.0.1'),
   HTTP_PORT: port.default(8080),
@@ -89,6 +104,13 @@ const schema = z.object({
     .default('127.0.0.1'),
   /** 0: any free port. */
   RELAY_PORT: port.default(0),
+  /** Where this replica listens for relays; RELAY_HOST where it is left out, which has to be this machine's then. */
+  RELAY_LISTEN_HOST: z
+    .string()
+    .regex(/^[A-Za-z0-9.:-]+$/)
+    .optional(),
+  /** Ports that relays may go to, and ranges of them: 1935,443,19350-19360. */
+  RELAY_PORTS: portRanges.prefault('1935,443,80'),
   /** Lets relays go to loopback, private and link-local addresses. */
   RELAY_ALLOW_PRIVATE: z
     .enum(['true', 'false'])
@@ -103,6 +125,10 @@ const schema = z.object({
         .split(',')
         .map((host) => host.trim())
         .filter(Boolean),
+    )
+    .refine(
+      (hosts) => hosts.every((host) => !host.includes('/') || isNetwork(host)),
+      'must be names, addresses or networks like 10.0.0.0/8, with commas between',
     ),
   CALL_WORKERS: z.coerce.number().int().min(1).max(2000).default(200),
   /** Where recordings are kept; with S3, where they wait until the store has them. Replicas share it, or use S3. */
@@ -178,6 +204,9 @@ export interface Config {
   readonly turnSecret: string | undefined;
   readonly relayHost: string;
   readonly relayPort: number;
+  readonly relayListenHost: string | undefined;
+  /** First and last of each range. */
+  readonly relayPorts: readonly (readonly [number, number])[];
   readonly relayAllowPrivate: boolean;
   readonly relayAllowedHosts: readonly string[];
   readonly stunUrls: readonly string[];
@@ -226,6 +255,8 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     turnSecret: e.TURN_SECRET,
     relayHost: e.RELAY_HOST,
     relayPort: e.RELAY_PORT,
+    relayListenHost: e.RELAY_LISTEN_HOST,
+    relayPorts: Object.freeze(e.RELAY_PORTS),
     relayAllowPrivate: e.RELAY_ALLOW_PRIVATE,
     relayAllowedHosts: Object.freeze(e.RELAY_ALLOWED_HOSTS),
     stunUrls: e.STUN_URLS,

@@ -1,5 +1,6 @@
 /** Puts the rooms of the house together: what they can do, before any role makes them do it. */
 import { setMaxListeners } from 'node:events';
+import { networkInterfaces } from 'node:os';
 import type { Config } from '../config';
 import { bringBack, bringBackLate } from '../domains/calls/bring-back';
 import { createCall, type CallDeps } from '../domains/calls/calls';
@@ -10,11 +11,13 @@ import { createRecall } from '../domains/nodes/claimants.store';
 import { createClaims } from '../domains/nodes/claims';
 import { registerGauges } from '../domains/nodes/gauges';
 import { reportLimitMs } from '../domains/nodes/limits';
+import { listNodeRows } from '../domains/nodes/nodes.store';
 import { createNodeLinks } from '../domains/nodes/links';
 import { createPoolPicture } from '../domains/nodes/pool';
 import { requireDomain } from '../domains/domains/domains';
 import { createRecordings, openStorage } from '../domains/recordings/create-recordings';
 import { createRelays } from '../domains/relays/create-relays';
+import { listOwnHosts } from '../domains/relays/own-hosts';
 import { requireLayout } from '../domains/rooms/layouts';
 import { createPictures } from '../domains/rooms/pictures.routes';
 import { createSteering } from '../domains/rooms/create-steering';
@@ -136,9 +139,12 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     commandTimeoutMs,
     relayHost: config.relayHost,
     relayPort: config.relayPort,
+    listenHost: config.relayListenHost,
     keeps: config.roles.includes('supervisor'),
     allowPrivate: config.relayAllowPrivate,
     allowedHosts: config.relayAllowedHosts,
+    ports: config.relayPorts,
+    findOwnHosts: async () => listOwnHosts(config, await listNodeRows(db), networkInterfaces()),
   });
   stops.push(() => relays.stop());
   const grants = openGrants({

@@ -129,6 +129,8 @@ export async function openYard(
     turnSecret: undefined,
     relayHost: '127.0.0.1',
     relayPort: 0,
+    relayListenHost: undefined,
+    relayPorts: [[1935, 1935]],
     relayAllowPrivate: false,
     relayAllowedHosts: [],
     stunUrls: [],

@@ -1,4 +1,4 @@
-/** Puts the parts of relays together: the door for the nodes' streams, the keeper of the relays, their REST. */
+/** Puts the parts of relays together: the process that forwards, the keeper of the relays, their REST. */
 import { randomUUID } from 'node:crypto';
 import { listRooms, parseRooms, recordRoom, type NodeConnection, type NodeEvent } from '../../freeswitch/esl';
 import type { Db } from '../../infra/db';
@@ -10,13 +10,15 @@ import type { NodeLinks } from '../nodes/links';
 import type { NodeRow } from '../nodes/nodes.store';
 import type { RoomHooks } from '../rooms/hooks';
 import type { FlowLimits } from './decide';
+import type { AddressRules } from './address-rules';
 import { createKeeper } from './keeper';
+import { requireListening } from './listening';
+import { INTAKE_APP } from './process/messages';
+import { createRelayProcess, type RelayProcess } from './process/relay-process';
 import type { RelayActions } from './relays';
 import { relayRoutes } from './relays.routes';
 import { countSentRelays } from './relays.store';
-import { INTAKE_APP, openIntake } from './rtmp/intake';
 import type { SendingDeps } from './sending';
-import { resolveHost, type Resolve } from './target';
 
 export interface RelaysDeps {
   db: Db;
@@ -27,18 +29,23 @@ export interface RelaysDeps {
   findDomain: RelayActions['findDomain'];
   secretKey: Buffer;
   commandTimeoutMs: number;
-  /** The address under which nodes reach this replica, and where it listens for their streams. */
+  /** The address under which nodes reach this replica. */
   relayHost: string;
   /** 0: any free port. */
   relayPort: number;
+  /** Where it listens for their streams; at `relayHost` where it is left out. */
+  listenHost?: string;
   /** False: it only answers; another replica sends what is asked for. */
   keeps?: boolean;
   allowPrivate: boolean;
   allowedHosts: readonly string[];
-  /** For tests: how names are resolved, how long a step may take, when a stream counts as stalled. */
-  resolve?: Resolve;
+  ports: AddressRules['ports'];
+  /** Names and addresses of the pool and of Switchyard as they are now: no relay goes there. */
+  findOwnHosts: () => Promise<readonly string[]>;
+  /** For tests: how long a step may take, when a stream counts as stalled, and a process that is somebody else's. */
   stepTimeoutMs?: number;
   limits?: FlowLimits;
+  relayProcess?: RelayProcess;
 }
 
 export interface Relays {
@@ -54,19 +61,19 @@ export interface Relays {
 const STEP_TIMEOUT_MS = 5000;
 const SWEEP_MS = 1000;
 
-/** Listens for the nodes' streams and keeps relays until it is stopped. @throws where the port is taken */
+/** Keeps relays until it is stopped. @throws where the port is taken, or the address is not this machine's */
 export async function createRelays(deps: RelaysDeps): Promise<Relays> {
   const { db, log, logger, links, secretKey } = deps;
-  const isLoopback = /^(127\.|::1$|localhost$)/.test(deps.relayHost);
-  const intake = await openIntake(isLoopback ? deps.relayHost : '::', deps.relayPort);
+  const listen = { host: deps.listenHost ?? deps.relayHost, port: deps.relayPort };
+  if (deps.keeps !== false) await requireListening(listen);
+  const process = deps.relayProcess ?? createRelayProcess({ logger, listen: deps.keeps === false ? null : listen });
+  const { allowPrivate, allowedHosts, ports } = deps;
   const sending: SendingDeps = {
-    intake,
+    forwarder: process,
+    readRules: async () => ({ allowPrivate, allowedHosts, ports, ownHosts: await deps.findOwnHosts() }),
     intakeHost: deps.relayHost.includes(':') ? `[${deps.relayHost}]` : deps.relayHost,
     api: (nodeId, command) => links.api(nodeId, command),
-    rules: { allowPrivate: deps.allowPrivate, allowedHosts: deps.allowedHosts },
-    resolve: deps.resolve ?? resolveHost,
     stepTimeoutMs: deps.stepTimeoutMs ?? STEP_TIMEOUT_MS,
-    now: Date.now,
     limits: deps.limits,
   };
   const keeper = createKeeper({ db, log, logger, links, secretKey, replicaId: randomUUID(), sending });
@@ -76,7 +83,16 @@ export async function createRelays(deps: RelaysDeps): Promise<Relays> {
   const forgets = [deps.hooks.onSessionLive(wake), deps.hooks.onSessionEnded(wake)];
   const schedule = deps.keeps === false ? undefined : runEvery('relays', SWEEP_MS, logger, () => keeper.sweep());
   return {
-    routes: relayRoutes({ db, log, secretKey, sending, keeper: { wake }, findDomain: deps.findDomain }),
+    routes: relayRoutes({
+      db,
+      log,
+      logger,
+      secretKey,
+      sending,
+      checks: new Map(),
+      keeper: { wake },
+      findDomain: deps.findDomain,
+    }),
     async takeRelayEvent(_node, event) {
       if (event.type === 'room' && event.action === 'stop-recording' && isRelayPath(addressOf(event.path ?? '')))
         keeper.wake();
@@ -87,7 +103,7 @@ export async function createRelays(deps: RelaysDeps): Promise<Relays> {
       for (const forget of forgets) forget();
       await schedule?.stop();
       await keeper.stop();
-      await intake.stop();
+      if (!deps.relayProcess) await process.stop();
     },
   };
 }

@@ -16,6 +16,8 @@ const LONGEST_PAUSE_MS = 30_000;
 export const STEADY_MS = 60_000;
 /** Older gaps than these leave the list; their length stays in the sum. */
 const GAPS_KEPT = 100;
+/** Our own process may die so often under a relay before that counts against it: one whose target kills it has to end. */
+const PROCESS_DEATHS = 20;
 /** The last bytes, the end of the room and our look at it are not at one moment. */
 const ROOM_END_SLACK_MS = 4000;
 
@@ -24,14 +26,16 @@ export function pauseBeforeTry(tries: number): number {
   return Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(Math.max(tries, 1) - 1, 20));
 }
 
-/** What becomes of a relay whose sending failed. */
+/** What becomes of a relay whose sending failed. @param isOurs the relay process died, which is no fault of the relay */
 export function decideAfterFailure(
   relay: { tries: number; restarts: number; max_restarts: number; live_since: Date | null },
   now: Date,
+  isOurs = false,
 ): { state: 'restarting'; tries: number; restarts: number; nextTryAt: Date } | { state: 'failed'; tries: number } {
   const wasSteady = relay.live_since !== null && now.getTime() - relay.live_since.getTime() >= STEADY_MS;
   const tries = (wasSteady ? 0 : relay.tries) + 1;
-  if (tries > relay.max_restarts) return { state: 'failed', tries };
+  const allowed = isOurs ? Math.max(PROCESS_DEATHS, relay.max_restarts) : relay.max_restarts;
+  if (tries > allowed) return { state: 'failed', tries };
   const nextTryAt = new Date(now.getTime() + pauseBeforeTry(tries));
   return { state: 'restarting', tries, restarts: relay.restarts + 1, nextTryAt };
 }

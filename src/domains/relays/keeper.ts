@@ -141,6 +141,10 @@ async function runLife(deps: KeeperDeps, relay: RelayRow, session: SessionRow, s
     },
     signal,
   );
+  if (!end.stopped) {
+    const { side, fault, detail } = end;
+    deps.logger.info({ relayId: relay.id, url: relay.url, side, fault, detail }, 'a relay was interrupted');
+  }
   // The room's end is seen here before its event has come: then it is no fault.
   if (!end.stopped && end.side === 'node') await sleep(ROOM_END_MS);
   await settleEnd(deps, relay.id, session.id, end);

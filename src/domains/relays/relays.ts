@@ -6,19 +6,25 @@ import type { Caller } from '../../infra/route';
 import { encryptSecret } from '../../infra/secrets';
 import type { EventLog } from '../events/events';
 import { findRoom } from '../rooms/rooms.store';
-import { checkTarget } from './connect';
+import type { Logger } from '../../infra/logger';
+import { describePorts, isAllowedPort } from './address-rules';
 import type { Keeper } from './keeper';
+import { ProcessAway } from './process/relay-process';
+import { TargetRefused } from './refusal';
 import { draftRelayEvent } from './relay-events';
 import { countOpenRelays, findRelay, insertRelay, updateRelay, type RelayRow } from './relays.store';
 import type { SendingDeps } from './sending';
-import { readTarget, TargetRefused } from './target';
+import { readTarget, type Target } from './target';
 
 /** What the routes need. */
 export interface RelayActions {
   db: Db;
   log: EventLog;
+  logger: Logger;
   secretKey: Buffer;
-  sending: SendingDeps;
+  sending: Pick<SendingDeps, 'forwarder' | 'readRules' | 'stepTimeoutMs'>;
+  /** Checks of targets that go on now, by domain. */
+  checks: Map<string, number>;
   keeper: Pick<Keeper, 'wake'>;
   /** Finds a domain by its name or id as far as the caller may see it. @throws not_found */
   findDomain: (nameOrId: string, caller: Caller) => Promise<{ id: string }>;
@@ -26,6 +32,8 @@ export interface RelayActions {
 
 /** More streams of one room would be a mistake, and each costs the node an encoder. */
 const MAX_PER_ROOM = 10;
+/** A check may last seconds, and looks at a machine that is somebody's. */
+const MAX_CHECKS_PER_DOMAIN = 4;
 const OPEN = ['waiting', 'checking', 'starting', 'live', 'restarting', 'stopping'] as const;
 
 export interface NewRelay {
@@ -35,7 +43,7 @@ export interface NewRelay {
   maxRestarts: number;
 }
 
-/** @throws not_found, unprocessable with what is wrong with the target, conflict */
+/** @throws not_found, unprocessable with what is wrong with the target, conflict, rate_limited, unavailable */
 export async function createRelay(
   deps: RelayActions,
   roomId: string,
@@ -47,14 +55,7 @@ export async function createRelay(
     throw new SwitchyardError('not_found', 'There is no such room.');
   }
   const { target, streamKey } = readTarget(input.url, input.streamKey);
-  try {
-    await checkTarget(deps.sending, target);
-  } catch (error) {
-    if (!(error instanceof TargetRefused)) throw error;
-    throw new SwitchyardError('unprocessable', `Nothing can be sent to that target: ${error.message}.`, {
-      errors: [{ path: 'url', message: error.message }],
-    });
-  }
+  await checkTarget(deps, room.domain_id, target);
   if ((await countOpenRelays(deps.db, room.id)) >= MAX_PER_ROOM) {
     throw new SwitchyardError('conflict', `A room has ${MAX_PER_ROOM} relays at most: stop one first.`);
   }
@@ -77,6 +78,36 @@ export async function createRelay(
   });
   deps.keeper.wake();
   return row;
+}
+
+/** Whoever asks is told one coarse reason, and the operator the exact one. */
+async function checkTarget(deps: RelayActions, domainId: string, target: Target): Promise<void> {
+  const rules = await deps.sending.readRules();
+  if (!isAllowedPort(rules, target.port)) {
+    const message = `Relays go to these ports only: ${describePorts(rules)}.`;
+    throw new SwitchyardError('unprocessable', message, { errors: [{ path: 'url', message }] });
+  }
+  const going = deps.checks.get(domainId) ?? 0;
+  if (going >= MAX_CHECKS_PER_DOMAIN) {
+    throw new SwitchyardError('rate_limited', 'Other targets of this domain are still being checked: wait for them.');
+  }
+  deps.checks.set(domainId, going + 1);
+  try {
+    await deps.sending.forwarder.check(target, rules, deps.sending.stepTimeoutMs);
+  } catch (error) {
+    if (error instanceof ProcessAway) {
+      throw new SwitchyardError('unavailable', 'Targets can not be checked now: try again in some seconds.');
+    }
+    if (!(error instanceof TargetRefused)) throw error;
+    deps.logger.info({ domainId, url: target.url, detail: error.detail }, 'the target of a relay was refused');
+    throw new SwitchyardError('unprocessable', `Nothing can be sent to that target: ${error.message}.`, {
+      errors: [{ path: 'url', message: error.message }],
+    });
+  } finally {
+    const left = deps.checks.get(domainId)! - 1;
+    if (left > 0) deps.checks.set(domainId, left);
+    else deps.checks.delete(domainId);
+  }
 }
 
 /** @throws not_found where there is none, or the caller may not know of it */

@@ -66,7 +66,7 @@ export async function settleEnd(deps: SettleRelayDeps, id: string, sessionId: st
       emit(draftRelayEvent(relay, 'waiting', { reason }));
       return;
     }
-    const next = decideAfterFailure(relay, at);
+    const next = decideAfterFailure(relay, at, end.side === 'process');
     const began = relay.live_since ? lastFlow(relay, at) : (relay.first_live_at && at) || relay.created_at;
     const gaps = openGap(relay.gaps, began, end.fault);
     if (next.state === 'failed') {

@@ -10,7 +10,7 @@ import {
   type FlowSample,
   type FlowVerdict,
 } from '../../../src/domains/relays/decide';
-import { parseSendQueues } from '../../../src/domains/relays/sendq';
+import { parseSendQueues } from '../../../src/domains/relays/process/sendq';
 
 const NOW = new Date('2026-05-01T12:00:00Z');
 const later = (ms: number): Date => new Date(NOW.getTime() + ms);
@@ -36,6 +36,13 @@ test('a relay that was live for a minute begins to count anew, one that was live
   const relay = { tries: 3, restarts: 3, max_restarts: 3, live_since: NOW };
   expect(decideAfterFailure(relay, later(60_000))).toMatchObject({ state: 'restarting', tries: 1, restarts: 4 });
   expect(decideAfterFailure(relay, later(1000))).toMatchObject({ state: 'failed' });
+});
+
+test('what our own process did is not held against a relay, until it happens under it again and again', () => {
+  const relay = { tries: 3, restarts: 3, max_restarts: 0, live_since: null };
+  expect(decideAfterFailure(relay, NOW)).toMatchObject({ state: 'failed' });
+  expect(decideAfterFailure(relay, NOW, true)).toMatchObject({ state: 'restarting', tries: 4, restarts: 4 });
+  expect(decideAfterFailure({ ...relay, tries: 20 }, NOW, true)).toMatchObject({ state: 'failed' });
 });
 
 test('a relay that may never be tried again fails at once', () => {

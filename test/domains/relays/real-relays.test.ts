@@ -82,6 +82,8 @@ function relayTests(binary: string): void {
       relayPort: 0,
       allowPrivate: true,
       allowedHosts: [],
+      ports: [[1, 65_535]],
+      findOwnHosts: async () => ['127.0.0.1'],
     });
     // Somebody in the room: an echo test of the node itself, whose own sound and the empty picture are enough.
     await api(`originate {ignore_early_media=true}loopback/9196/users &conference(${sessionId}@default)`);

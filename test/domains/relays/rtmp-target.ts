@@ -1,5 +1,6 @@
 /** An RTMP server as relays meet them, with all the ways in which one can misbehave. */
 import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { SOURCE } from '../../../src/domains/relays/rtmp/limits';
 import { RtmpPeer } from '../../../src/domains/relays/rtmp/peer';
 
 export interface RtmpTarget {
@@ -29,25 +30,29 @@ export async function openRtmpTarget(port = 0, o: { silent?: boolean } = {}): Pr
     socket.on('error', () => undefined);
     if (o.silent) return;
     let app = '';
-    const peer = new RtmpPeer(socket, 'server', {
-      onOpen: () => undefined,
-      onCommand(name, transaction, values, streamId) {
-        if (name === 'connect') {
-          app = String((values[0] as { app?: unknown }).app);
-          const info = { level: 'status', code: 'NetConnection.Connect.Success', description: '' };
-          peer.command('_result', transaction, [{}, info]);
-        } else if (name === 'createStream') {
-          peer.command('_result', transaction, [null, 1]);
-        } else if (name === 'publish') {
-          const level = target.refuses ? 'error' : 'status';
-          const code = target.refuses ? 'NetStream.Publish.BadName' : 'NetStream.Publish.Start';
-          peer.command('onStatus', 0, [null, { level, code, description: `stream ${String(values[1])}` }], streamId);
-          if (!target.refuses) target.published.push(`${app}/${String(values[1])}`);
-        }
+    const peer = new RtmpPeer(
+      socket,
+      { side: 'server', limits: SOURCE },
+      {
+        onOpen: () => undefined,
+        onCommand(name, transaction, values, streamId) {
+          if (name === 'connect') {
+            app = String((values[0] as { app?: unknown }).app);
+            const info = { level: 'status', code: 'NetConnection.Connect.Success', description: '' };
+            peer.command('_result', transaction, [{}, info]);
+          } else if (name === 'createStream') {
+            peer.command('_result', transaction, [null, 1]);
+          } else if (name === 'publish') {
+            const level = target.refuses ? 'error' : 'status';
+            const code = target.refuses ? 'NetStream.Publish.BadName' : 'NetStream.Publish.Start';
+            peer.command('onStatus', 0, [null, { level, code, description: `stream ${String(values[1])}` }], streamId);
+            if (!target.refuses) target.published.push(`${app}/${String(values[1])}`);
+          }
+        },
+        onMedia: (message) => (mediaBytes += message.payload.length),
+        onClosed: () => undefined,
       },
-      onMedia: (message) => (mediaBytes += message.payload.length),
-      onClosed: () => undefined,
-    });
+    );
   });
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
   const target: RtmpTarget = {

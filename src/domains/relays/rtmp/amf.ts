@@ -1,4 +1,5 @@
 /** RTMP's commands are written in AMF0: the few of its types that publishing needs, read and written as plain values. */
+import { RtmpFault } from './fault';
 
 export type AmfValue = number | boolean | string | null | AmfValue[] | { [name: string]: AmfValue };
 
@@ -14,7 +15,9 @@ const STRICT_ARRAY = 10;
 const DATE = 11;
 const LONG_STRING = 12;
 /** Deeper nesting is nobody's command. */
-const MAX_DEPTH = 16;
+const MAX_DEPTH = 8;
+/** A stream's description has about twenty values. */
+const MAX_VALUES = 1000;
 
 export function encodeAmf(values: readonly AmfValue[]): Buffer {
   return Buffer.concat(values.map(encodeValue));
@@ -45,7 +48,10 @@ function encodeName(text: string): Buffer {
   return Buffer.concat([head, bytes]);
 }
 
-/** @throws RangeError where the bytes end too early or hold a type that no command has. */
+/**
+ * Bounded in depth and number; the bytes are bounded by whoever took the message in.
+ * @throws RtmpFault, or RangeError where the bytes end too early
+ */
 export function decodeAmf(bytes: Buffer): AmfValue[] {
   const reader = new Reader(bytes);
   const values: AmfValue[] = [];
@@ -55,6 +61,7 @@ export function decodeAmf(bytes: Buffer): AmfValue[] {
 
 class Reader {
   private at = 0;
+  private values = 0;
   constructor(private readonly bytes: Buffer) {}
 
   get left(): number {
@@ -62,7 +69,8 @@ class Reader {
   }
 
   value(depth: number): AmfValue {
-    if (depth > MAX_DEPTH) throw new RangeError('AMF nested too deep');
+    this.values += 1;
+    if (depth > MAX_DEPTH || this.values > MAX_VALUES) throw new RtmpFault('one of its commands holds too much');
     const type = this.bytes.readUInt8(this.at++);
     switch (type) {
       case NUMBER:
@@ -94,7 +102,7 @@ class Reader {
       case UNDEFINED:
         return null;
       default:
-        throw new RangeError(`AMF type ${type}`);
+        throw new RtmpFault('it does not speak RTMP');
     }
   }
 

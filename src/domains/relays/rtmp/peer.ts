@@ -6,37 +6,51 @@ import {
   ACKNOWLEDGEMENT,
   ChunkReader,
   COMMAND,
-  PICTURE,
+  DATA,
+  FIRST_CHUNK_SIZE,
   SET_CHUNK_SIZE,
   SOUND,
   USER_CONTROL,
+  VIDEO,
   WINDOW_SIZE,
   writeChunks,
   type RtmpMessage,
 } from './chunks';
+import { RtmpFault } from './fault';
+import { MAX_WAITING_ANSWERS, type ReadLimits } from './limits';
 
 const VERSION = 3;
 const PACKET_BYTES = 1536;
 const OUR_CHUNK_SIZE = 4096;
-const FIRST_CHUNK_SIZE = 128;
 const PING = 6;
 const PONG = 7;
+/** Whoever wants to hear more often what we read is told this often. */
+const MIN_WINDOW_BYTES = 1024;
 
 export interface PeerHandlers {
   /** The handshake is done. */
   onOpen(): void;
   onCommand(name: string, transaction: number, values: AmfValue[], streamId: number): void;
-  /** Sound, picture and data. */
+  /** Sound, video and data. */
   onMedia(message: RtmpMessage): void;
-  /** Called once; the reason is plain words without addresses or keys. */
+  /** Called once; the reason is plain words without addresses or keys. Nothing is read after it. */
   onClosed(reason: string): void;
+}
+
+export interface PeerOptions {
+  side: 'client' | 'server';
+  limits: ReadLimits;
+  /** How many bytes may have been read in all by now; asked at every read. Without end where it is left out. */
+  maxReadBytes?: () => number;
 }
 
 /** Speaks RTMP over a socket that is connected already. It owns the socket from then on. */
 export class RtmpPeer {
   private stage: 'hello' | 'echo' | 'open' | 'closed' = 'hello';
-  private early: Buffer = Buffer.alloc(0);
-  private readonly reader = new ChunkReader((message) => this.take(message));
+  /** Their version and packet, then their echo of ours. */
+  private readonly packet = Buffer.alloc(1 + PACKET_BYTES);
+  private packetBytes = 0;
+  private readonly reader: ChunkReader;
   private chunkSize = FIRST_CHUNK_SIZE;
   private readBytes = 0;
   private toldBytes = 0;
@@ -46,15 +60,16 @@ export class RtmpPeer {
 
   constructor(
     private readonly socket: Socket,
-    private readonly side: 'client' | 'server',
+    private readonly options: PeerOptions,
     private readonly handlers: PeerHandlers,
   ) {
+    this.reader = new ChunkReader(options.limits, (message) => this.take(message));
     socket.setNoDelay(true);
     socket.on('data', (bytes: Buffer) => this.receive(bytes));
     socket.on('error', (error: NodeJS.ErrnoException) => this.close(nameFault(error)));
     socket.on('close', () => this.close('the connection was closed'));
     socket.on('end', () => this.close('the connection was closed'));
-    if (side === 'client') socket.write(hello());
+    if (options.side === 'client') socket.write(hello());
   }
 
   get isOpen(): boolean {
@@ -75,6 +90,11 @@ export class RtmpPeer {
     return { local: this.socket.localPort, remote: this.socket.remotePort };
   }
 
+  /** It has shown who it is, and may send more from here on. */
+  widen(limits: ReadLimits): void {
+    this.reader.limits = limits;
+  }
+
   send(chunkStream: number, message: RtmpMessage): void {
     if (this.stage !== 'open') return;
     this.socket.write(writeChunks(chunkStream, message, this.chunkSize));
@@ -83,6 +103,12 @@ export class RtmpPeer {
   command(name: string, transaction: number, values: AmfValue[], streamId = 0): void {
     const payload = encodeAmf([name, transaction, ...values]);
     this.send(3, { type: COMMAND, streamId, timestamp: 0, payload });
+  }
+
+  /** A command that they asked for. Who asks on and on and reads no answer is a fault, and not kept in memory. */
+  answer(name: string, transaction: number, values: AmfValue[], streamId = 0): void {
+    if (this.waitingBytes > MAX_WAITING_ANSWERS) this.close('it does not read our answers');
+    else this.command(name, transaction, values, streamId);
   }
 
   control(type: number, ...numbers: number[]): void {
@@ -100,11 +126,12 @@ export class RtmpPeer {
 
   /** Larger chunks from here on. */
   growChunks(): void {
+    if (this.chunkSize === OUR_CHUNK_SIZE) return;
     this.control(SET_CHUNK_SIZE, OUR_CHUNK_SIZE);
     this.chunkSize = OUR_CHUNK_SIZE;
   }
 
-  /** Lets what was written leave, for as long as `graceMs`, then ends it. */
+  /** Lets what was written leave, for as long as `graceMs`, then ends it. What still comes is thrown away unread. */
   end(graceMs: number): void {
     if (this.stage === 'closed') return;
     const timer = setTimeout(() => this.socket.destroy(), graceMs);
@@ -112,13 +139,18 @@ export class RtmpPeer {
       clearTimeout(timer);
       this.socket.destroy();
     });
-    this.close('we closed it', true);
+    this.finish('we closed it');
   }
 
-  close(reason: string, keepSocket = false): void {
-    if (!keepSocket) this.socket.destroy();
+  close(reason: string): void {
+    this.socket.destroy();
+    this.finish(reason);
+  }
+
+  private finish(reason: string): void {
     if (this.stage === 'closed') return;
     this.stage = 'closed';
+    this.reader.stop();
     this.handlers.onClosed(reason);
   }
 
@@ -126,35 +158,43 @@ export class RtmpPeer {
     if (this.stage === 'closed') return;
     this.readBytes += bytes.length;
     try {
-      if (this.stage === 'open') this.reader.push(bytes);
-      else this.shakeHands(bytes);
+      if (this.readBytes > (this.options.maxReadBytes?.() ?? Infinity)) throw new RtmpFault('it says too much');
+      const rest = this.isOpen ? bytes : this.shakeHands(bytes);
+      if (rest.length > 0 && this.isOpen) this.reader.push(rest);
       this.acknowledge();
-    } catch {
-      this.close('it does not speak RTMP');
+    } catch (error) {
+      this.close(error instanceof RtmpFault ? error.message : 'it does not speak RTMP');
     }
   }
 
-  private shakeHands(bytes: Buffer): void {
-    this.early = Buffer.concat([this.early, bytes]);
-    if (this.stage === 'hello') {
-      if (this.early.length > 0 && this.early[0] !== VERSION) throw new RangeError('another version');
-      if (this.early.length < 1 + PACKET_BYTES) return;
-      const theirs = this.early.subarray(1, 1 + PACKET_BYTES);
-      this.socket.write(this.side === 'server' ? Buffer.concat([hello(), theirs]) : theirs);
-      this.early = this.early.subarray(1 + PACKET_BYTES);
-      this.stage = 'echo';
+  /** @returns what follows the handshake; nothing while that is not done, or where nobody wants more */
+  private shakeHands(bytes: Buffer): Buffer {
+    let at = 0;
+    while (at < bytes.length && (this.stage === 'hello' || this.stage === 'echo')) {
+      const need = this.stage === 'hello' ? 1 + PACKET_BYTES : PACKET_BYTES;
+      const take = Math.min(need - this.packetBytes, bytes.length - at);
+      bytes.copy(this.packet, this.packetBytes, at, at + take);
+      this.packetBytes += take;
+      at += take;
+      if (this.packet[0] !== VERSION && this.stage === 'hello') throw new RtmpFault('it does not speak RTMP');
+      if (this.packetBytes < need) break;
+      this.packetBytes = 0;
+      if (this.stage === 'hello') {
+        const theirs = Buffer.from(this.packet.subarray(1));
+        this.socket.write(this.options.side === 'server' ? Buffer.concat([hello(), theirs]) : theirs);
+        this.stage = 'echo';
+      } else {
+        this.stage = 'open';
+        this.handlers.onOpen();
+      }
     }
-    if (this.early.length < PACKET_BYTES) return;
-    const rest = this.early.subarray(PACKET_BYTES);
-    this.early = Buffer.alloc(0);
-    this.stage = 'open';
-    this.handlers.onOpen();
-    if (rest.length > 0) this.reader.push(rest);
+    return bytes.subarray(at);
   }
 
   /** Whoever names a window wants to hear how much was read. */
   private acknowledge(): void {
     if (this.windowBytes === 0 || this.readBytes - this.toldBytes < this.windowBytes) return;
+    if (this.waitingBytes > MAX_WAITING_ANSWERS) return;
     this.toldBytes = this.readBytes;
     this.control(ACKNOWLEDGEMENT, this.readBytes % 2 ** 32);
   }
@@ -166,12 +206,12 @@ export class RtmpPeer {
       const [name, transaction, ...values] = decodeAmf(payload);
       this.handlers.onCommand(String(name), Number(transaction) || 0, values, message.streamId);
     } else if (type === WINDOW_SIZE && payload.length >= 4) {
-      this.windowBytes = payload.readUInt32BE(0);
+      this.windowBytes = Math.max(MIN_WINDOW_BYTES, payload.readUInt32BE(0));
     } else if (type === ACKNOWLEDGEMENT && payload.length >= 4) {
       this.acknowledgedBytes = payload.readUInt32BE(0);
     } else if (type === USER_CONTROL && payload.length >= 6 && payload.readUInt16BE(0) === PING) {
-      this.userControl(PONG, payload.readUInt32BE(2));
-    } else if (type === SOUND || type === PICTURE || type === 18) {
+      if (this.waitingBytes <= MAX_WAITING_ANSWERS) this.userControl(PONG, payload.readUInt32BE(2));
+    } else if (type === SOUND || type === VIDEO || type === DATA) {
       this.handlers.onMedia(message);
     }
   }

@@ -1,12 +1,18 @@
 /** Publishes one stream to an RTMP server as OBS and ffmpeg do, and hears from the server itself that it takes it. */
 import type { Socket } from 'node:net';
+import { TargetRefused, UNREACHABLE } from '../refusal';
 import type { AmfValue } from './amf';
-import { WINDOW_SIZE, type RtmpMessage } from './chunks';
+import { SOUND, WINDOW_SIZE, type RtmpMessage } from './chunks';
+import { TARGET, targetMaySay } from './limits';
 import { RtmpPeer } from './peer';
 
 /** The server is asked to say how much it has read, each time it has read this much. */
 const WINDOW_BYTES = 4096;
 const GOODBYE_MS = 500;
+/** Transactions whose results are acted on. */
+const CONNECT = 1;
+const CREATE_STREAM = 4;
+const PUBLISH = 5;
 
 export interface PublisherOptions {
   /** Connected already, TLS included. */
@@ -34,23 +40,24 @@ export interface Publisher {
   destroy(): void;
 }
 
-/** Why a server does not take the stream, in words that may be shown. */
-export class PublishRefused extends Error {}
-
 const textOf = (value: AmfValue | undefined, name: string): string => {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return '';
   const field = value[name];
   return typeof field === 'string' ? field.slice(0, 120) : '';
 };
 
-/** Resolves when the server has said that the stream is being published. @throws PublishRefused */
+/** Resolves when the server has said that the stream is being published. @throws TargetRefused */
 export function publish(o: PublisherOptions): Promise<Publisher> {
   return new Promise((resolve, reject) => {
     let streamId = 0;
     let isPublished = false;
+    let isRtmp = false;
+    /** The transaction whose result is waited for: each result is taken once, however often a server sends it. */
+    let awaited = CONNECT;
     const refuse = (reason: string): void => {
       clearTimeout(deadline);
-      reject(new PublishRefused(reason));
+      // What an RTMP server says of itself may be shown; what stands there otherwise is not told apart.
+      reject(isRtmp ? new TargetRefused(reason) : new TargetRefused(UNREACHABLE, `no RTMP handshake: ${reason}`));
       peer.close(reason);
     };
     const deadline = setTimeout(() => refuse('it did not take the stream in time'), o.deadlineMs);
@@ -59,35 +66,50 @@ export function publish(o: PublisherOptions): Promise<Publisher> {
     const told = (info: AmfValue | undefined): string =>
       [textOf(info, 'code'), textOf(info, 'description')].map(hide).filter(Boolean).join(': ') || 'without a reason';
 
-    const peer = new RtmpPeer(o.socket, 'client', {
-      onOpen() {
-        peer.growChunks();
-        peer.command('connect', 1, [
-          { app: o.app, type: 'nonprivate', flashVer: 'FMLE/3.0 (compatible; Switchyard)', tcUrl: o.tcUrl },
-        ]);
+    const maxReadBytes = (): number => targetMaySay(peer.givenBytes);
+    const peer = new RtmpPeer(
+      o.socket,
+      { side: 'client', limits: TARGET, maxReadBytes },
+      {
+        onOpen() {
+          isRtmp = true;
+          peer.growChunks();
+          peer.command('connect', CONNECT, [
+            { app: o.app, type: 'nonprivate', flashVer: 'FMLE/3.0 (compatible; Switchyard)', tcUrl: o.tcUrl },
+          ]);
+        },
+        onCommand(name, transaction, values) {
+          if (name === '_error' && transaction === awaited) {
+            refuse(`it refused the ${awaited === CONNECT ? 'application' : 'stream'} (${told(values[1])})`);
+          } else if (name === '_result' && transaction === awaited) {
+            if (awaited === CONNECT) createStream();
+            else if (awaited === CREATE_STREAM) publishStream(Number(values[1]) || 1);
+          } else if (name === 'onStatus') {
+            takeStatus(values[1]);
+          }
+        },
+        onMedia: () => undefined,
+        onClosed(reason) {
+          clearTimeout(deadline);
+          if (isPublished) o.onClosed(reason);
+          else refuse(reason);
+        },
       },
-      onCommand(name, transaction, values) {
-        if (name === '_error' && (transaction === 1 || transaction === 4)) {
-          refuse(`it refused the ${transaction === 1 ? 'application' : 'stream'} (${told(values[1])})`);
-        } else if (name === '_result' && transaction === 1) {
-          peer.control(WINDOW_SIZE, WINDOW_BYTES);
-          peer.command('releaseStream', 2, [null, o.streamName]);
-          peer.command('FCPublish', 3, [null, o.streamName]);
-          peer.command('createStream', 4, [null]);
-        } else if (name === '_result' && transaction === 4) {
-          streamId = Number(values[1]) || 1;
-          peer.command('publish', 5, [null, o.streamName, 'live'], streamId);
-        } else if (name === 'onStatus') {
-          takeStatus(values[1]);
-        }
-      },
-      onMedia: () => undefined,
-      onClosed(reason) {
-        clearTimeout(deadline);
-        if (isPublished) o.onClosed(reason);
-        else reject(new PublishRefused(reason));
-      },
-    });
+    );
+
+    function createStream(): void {
+      awaited = CREATE_STREAM;
+      peer.control(WINDOW_SIZE, WINDOW_BYTES);
+      peer.command('releaseStream', 2, [null, o.streamName]);
+      peer.command('FCPublish', 3, [null, o.streamName]);
+      peer.command('createStream', CREATE_STREAM, [null]);
+    }
+
+    function publishStream(id: number): void {
+      awaited = PUBLISH;
+      streamId = id;
+      peer.command('publish', PUBLISH, [null, o.streamName, 'live'], streamId);
+    }
 
     function takeStatus(info: AmfValue | undefined): void {
       const isError = textOf(info, 'level') === 'error';
@@ -97,7 +119,7 @@ export function publish(o: PublisherOptions): Promise<Publisher> {
       isPublished = true;
       clearTimeout(deadline);
       resolve({
-        send: (message) => peer.send(message.type === 8 ? 4 : 6, { ...message, streamId }),
+        send: (message) => peer.send(message.type === SOUND ? 4 : 6, { ...message, streamId }),
         get givenBytes() {
           return peer.givenBytes;
         },

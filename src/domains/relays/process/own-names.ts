@@ -1,0 +1,22 @@
+/** Where names of ours lead: asked for at every check, so kept for a minute, and longer while nobody answers. */
+import type { Resolve } from '../address-rules';
+
+const KEPT_MS = 60_000;
+/** Nodes come and go. */
+const MOST_NAMES = 5000;
+
+export function createOwnNames(resolve: Resolve, now: () => number): Resolve {
+  const known = new Map<string, { addresses: Promise<string[]>; atMs: number }>();
+  return async (host) => {
+    const last = known.get(host);
+    if (last && now() - last.atMs < KEPT_MS) return last.addresses;
+    const addresses = resolve(host).catch((error: unknown) => {
+      if (last) return last.addresses;
+      known.delete(host);
+      throw error;
+    });
+    if (known.size >= MOST_NAMES) known.clear();
+    known.set(host, { addresses, atMs: now() });
+    return addresses;
+  };
+}
