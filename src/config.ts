@@ -45,6 +45,8 @@ const portRanges = z
     'must be ports or ranges of them like 1935,443,8000-8010',
   );
 
+const isSecret = (text: string): boolean => Buffer.from(text, 'base64').length === 32;
+
 const schema = z.object({
   HTTP_HOST: z.string().default('127.0.0.1'),
   HTTP_PORT: port.default(8080),
@@ -60,10 +62,15 @@ const schema = z.object({
     .string()
     .regex(/^[a-z0-9-]+$/)
     .default('switchyard'),
-  /** 32 random bytes in base64: encrypts node passwords, signs tokens between nodes. */
-  SWITCHYARD_SECRET: z
+  /** 32 random bytes in base64, from which all keys are derived: they seal what is kept, and sign tokens. */
+  SWITCHYARD_SECRET: z.string().refine(isSecret, 'must be 32 bytes in base64 (openssl rand -base64 32)'),
+  /** Secrets that are still read, with commas between: former ones until all is sealed anew, or the next one. */
+  SWITCHYARD_SECRET_OLD: z
     .string()
-    .refine((s) => Buffer.from(s, 'base64').length === 32, 'must be 32 bytes in base64 (openssl rand -base64 32)'),
+    .default('')
+    .transform((text) => text.split(',').map((secret) => secret.trim()))
+    .transform((secrets) => secrets.filter((secret) => secret !== ''))
+    .refine((secrets) => secrets.every(isSecret), 'must be secrets of 32 bytes in base64, with commas between'),
   /** What an unknown node must show to enter the pool. */
   NODE_JOIN_TOKEN: z.string().min(16),
   /** Made an admin API key at the first start, so that there is a first key. */
@@ -184,6 +191,7 @@ export interface Config {
   readonly databasePoolSize: number;
   readonly redisUrl: string;
   readonly redisPrefix: string;
+  /** SWITCHYARD_SECRET, and behind it the others that are read: 32 bytes each. */
   readonly secretKey: Buffer;
   readonly nodeJoinToken: string;
   readonly bootstrapApiKey: string | undefined;
@@ -235,7 +243,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     databasePoolSize: e.DATABASE_POOL_SIZE,
     redisUrl: e.REDIS_URL,
     redisPrefix: e.REDIS_PREFIX,
-    secretKey: Buffer.from(e.SWITCHYARD_SECRET, 'base64'),
+    secretKey: Buffer.concat([e.SWITCHYARD_SECRET, ...e.SWITCHYARD_SECRET_OLD].map((s) => Buffer.from(s, 'base64'))),
     nodeJoinToken: e.NODE_JOIN_TOKEN,
     bootstrapApiKey: e.BOOTSTRAP_API_KEY,
     roles: e.ROLES,

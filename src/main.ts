@@ -4,6 +4,7 @@ import type { DbPatience } from './infra/db';
 import { createLogger, type Logger } from './infra/logger';
 import { buildHouse } from './main/house';
 import { startOperating } from './main/listen';
+import { startSecretRotation } from './main/secret-rotation';
 import { startServing } from './main/serve';
 import { openStores, type Stops, type Stores } from './main/stores';
 import { startSupervisor } from './main/supervise';
@@ -43,6 +44,7 @@ export async function startSwitchyard(
 
 async function startRoles(stores: Stores, config: Config, logger: Logger, stops: Stops): Promise<string> {
   const house = await buildHouse(config, logger, stores, stops);
+  startSecretRotation(house, stops);
   const streams = config.roles.includes('supervisor') ? startSupervisor(house, stops) : undefined;
   if (config.roles.includes('worker')) startWorker(house, stops);
   if (!config.roles.includes('api')) return startOperating(house, stops);

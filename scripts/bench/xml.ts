@@ -7,7 +7,7 @@ import { createDb } from '../../src/infra/db';
 import { createId } from '../../src/infra/ids';
 import { createLogger } from '../../src/infra/logger';
 import { migrateDb } from '../../src/infra/migrate';
-import { hashSipPassword } from '../../src/infra/secrets';
+import { hashSipPassword, sealDigest } from '../../src/infra/secrets';
 import { startSwitchyard } from '../../src/main';
 import { findFreePort } from '../ports';
 import { median, ownRole, round, serveRole, startRole, withStores, type Role } from './stage';
@@ -20,6 +20,7 @@ const HOT_USERS = 100;
 const CONNECTIONS = 16;
 const ROUND_LIMIT_MS = 10_000;
 const AIM = 0.5;
+const SECRET = randomBytes(32);
 const JOIN_TOKEN = 'bench-join-token-0123456789';
 const CREDENTIALS = `bench:${JOIN_TOKEN}.${randomBytes(18).toString('base64url')}`;
 
@@ -33,7 +34,11 @@ async function seed(databaseUrl: string): Promise<void> {
     domain_id: domainId,
     username: userName(i),
     display_name: `User ${i}`,
-    ha1: hashSipPassword(userName(i), DOMAIN, `password-${i}`),
+    ha1: sealDigest(
+      SECRET,
+      { username: userName(i), domain: DOMAIN },
+      hashSipPassword(userName(i), DOMAIN, `password-${i}`),
+    ),
   }));
   await db.batchInsert('users', rows, 1000);
   await db.raw('analyze');
@@ -131,7 +136,7 @@ async function main(): Promise<void> {
       DATABASE_URL: stores.databaseUrl,
       REDIS_URL: stores.redisUrl,
       HTTP_PORT: String(await findFreePort()),
-      SWITCHYARD_SECRET: randomBytes(32).toString('base64'),
+      SWITCHYARD_SECRET: SECRET.toString('base64'),
       NODE_JOIN_TOKEN: JOIN_TOKEN,
       LOG_LEVEL: 'error',
     };

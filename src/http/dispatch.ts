@@ -9,7 +9,7 @@ import { answerOnce, readIdempotencyKey } from './idempotency';
 import type { IdempotencyStore, KeptAnswer } from './idempotency.store';
 import { requestIdOf } from './problem';
 import type { RateLimiter } from './rate-limit';
-import { validate } from './validation';
+import { refuseBadTexts, validate } from './validation';
 
 export interface DispatchOptions {
   authenticate: Authenticate;
@@ -103,8 +103,9 @@ function queryOf(route: Route, request: Request): unknown {
   return fields;
 }
 
-/** A path that can't name anything names nothing. */
+/** A path that can't name anything names nothing; one that holds what no text may hold is refused like any input. */
 function readParams(route: Route, request: Request): unknown {
+  refuseBadTexts(request.params, 'path');
   if (!route.params) return {};
   const result = route.params.safeParse(request.params);
   if (result.success) return result.data;

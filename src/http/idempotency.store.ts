@@ -1,7 +1,7 @@
 /** Keeps what a POST was answered for a day, so that a client that did not hear the answer can ask again safely. */
 import { createHmac } from 'node:crypto';
 import type { Db } from '../infra/db';
-import { decryptSecret, encryptSecret } from '../infra/secrets';
+import { decryptSecret, encryptSecret, purposeKeys, splitSecrets, type Sealed } from '../infra/secrets';
 
 export const IDEMPOTENCY_HOURS = 24;
 const KEPT_MS = IDEMPOTENCY_HOURS * 3600_000;
@@ -35,6 +35,25 @@ interface Row {
   created_at: Date;
 }
 
+const whatOf = (apiKeyId: string, key: string): Sealed => ({ purpose: 'kept-answer', of: `${apiKeyId}/${key}` });
+
+const digest = (key: Buffer, request: string): string => createHmac('sha256', key).update(request).digest('hex');
+
+/** By the secret of now, whose name it begins with. */
+function digestRequest(secretKey: Buffer, request: string): string {
+  const [{ id, key }] = purposeKeys(secretKey, 'repeated-request');
+  return `${id}.${digest(key, request)}`;
+}
+
+/** By whatever secret that is read; version 0.2 used the secret itself. */
+function isDigestOf(secretKey: Buffer, request: string, kept: string): boolean {
+  const keys = purposeKeys(secretKey, 'repeated-request');
+  return (
+    keys.some(({ id, key }) => kept === `${id}.${digest(key, request)}`) ||
+    splitSecrets(secretKey).some((secret) => kept === digest(secret, request))
+  );
+}
+
 /** Answers may hold a secret that is shown once (a new API key), so they are sealed; requests are kept as a digest. */
 export function createIdempotencyStore(o: { db: Db; secretKey: Buffer; now?: () => number }): IdempotencyStore {
   const { db, secretKey, now = Date.now } = o;
@@ -50,7 +69,6 @@ export function createIdempotencyStore(o: { db: Db; secretKey: Buffer; now?: () 
   return {
     async claim(apiKeyId, key, request) {
       if (unreleased.size > 0) await releaseLeftovers();
-      const hash = createHmac('sha256', secretKey).update(request).digest('hex');
       const at = new Date(now());
       const mine = { api_key_id: apiKeyId, key };
       const result = await db.raw<{ rows: unknown[] }>(
@@ -58,19 +76,20 @@ export function createIdempotencyStore(o: { db: Db; secretKey: Buffer; now?: () 
          on conflict (api_key_id, key) do update
            set request_hash = excluded.request_hash, created_at = excluded.created_at, status = null, answer = null
            where idempotency_keys.created_at < ? returning key`,
-        [apiKeyId, key, hash, at, new Date(at.getTime() - KEPT_MS)],
+        [apiKeyId, key, digestRequest(secretKey, request), at, new Date(at.getTime() - KEPT_MS)],
       );
       if (result.rows.length > 0) return { kind: 'mine' };
       const row = (await db('idempotency_keys').where(mine).first()) as Row | undefined;
       if (!row) return { kind: 'in_progress', sinceMs: 0 }; // released between the two statements
-      if (row.request_hash !== hash) return { kind: 'mismatch' };
+      if (!isDigestOf(secretKey, request, row.request_hash)) return { kind: 'mismatch' };
       if (row.status === null || !row.answer) {
         return { kind: 'in_progress', sinceMs: at.getTime() - row.created_at.getTime() };
       }
-      return { kind: 'replay', answer: JSON.parse(decryptSecret(secretKey, row.answer.sealed)) as KeptAnswer };
+      const answer = decryptSecret(secretKey, whatOf(apiKeyId, key), row.answer.sealed);
+      return { kind: 'replay', answer: JSON.parse(answer) as KeptAnswer };
     },
     async keep(apiKeyId, key, answer) {
-      const sealed = encryptSecret(secretKey, JSON.stringify(answer));
+      const sealed = encryptSecret(secretKey, whatOf(apiKeyId, key), JSON.stringify(answer));
       await db('idempotency_keys')
         .where({ api_key_id: apiKeyId, key })
         .update({ status: answer.status, answer: JSON.stringify({ sealed }) });

@@ -5,7 +5,9 @@ import {
   configurationXml,
   notFoundXml,
   parseXmlRequest,
+  refusePlan,
   userXml,
+  withoutFalseIds,
   type ConfigurationRequest,
   type RoomConfiguration,
   type UserRequest,
@@ -13,12 +15,12 @@ import {
 } from '../freeswitch/xml';
 import { isUnreachable } from '../infra/db';
 import type { Logger } from '../infra/logger';
-import { decryptSecret } from '../infra/secrets';
 import { takeCdr } from '../domains/calls/cdr';
 import { answerDialplan } from '../domains/calls/dialplan';
 import { reachForCall, type DialplanDeps } from '../domains/calls/reach';
 import { answerCanaryRoom } from '../domains/nodes/canary-entrance';
 import { looksLikeCanary } from '../domains/nodes/canary-name';
+import { openNodePassword } from '../domains/nodes/node-password';
 import { admitNode, type NodeDeps } from '../domains/nodes/nodes';
 import { listHosts, type NodeRow } from '../domains/nodes/nodes.store';
 import type { Directory, DirectoryUser } from '../domains/users/directory';
@@ -170,7 +172,7 @@ function answerXml(
     request,
     (body) => {
       try {
-        const question = parseXmlRequest(readNodeForm(body));
+        const question = withoutFalseIds(parseXmlRequest(readNodeForm(body)));
         const isPassword = question.kind === 'user' && question.purpose !== 'user_call';
         if (isPassword && !(node instanceof Promise)) {
           const user = (deps.logins ?? deps.directory).readFresh(question.username, question.domain);
@@ -213,8 +215,12 @@ function answerUser(
   user: DirectoryUser | undefined,
   dialString?: string,
 ): string {
-  if (user?.enabled) return userXml({ ...user, cacheMs: 0, dialString });
-  const why = user ? 'the user is disabled' : 'there is no such user';
+  if (user?.enabled && user.ha1 !== null) return userXml({ ...user, ha1: user.ha1, cacheMs: 0, dialString });
+  const why = !user
+    ? 'there is no such user'
+    : user.enabled
+      ? 'the digest of the password can not be opened: give the user a new password'
+      : 'the user is disabled';
   const who = { username: question.username.slice(0, 64), domain: question.domain.slice(0, 253) };
   deps.logger.info({ ...who, node: node.name, from: question.networkIp, why }, 'a user was refused');
   return notFoundXml();
@@ -240,8 +246,19 @@ async function answerQuestion(
     case 'configuration':
       return (await answerConfiguration(deps, node, question, request)) ?? notFoundXml();
     default:
-      return notFoundXml();
+      return question.kind === 'unknown' && question.section === 'dialplan'
+        ? refuseChannel(deps, node, question.context)
+        : notFoundXml();
   }
+}
+
+/** A channel that does not say which it is, or where it wants to go, must not be left to what else it might find. */
+function refuseChannel(deps: EntranceDeps, node: NodeRow, context: string | undefined): string {
+  deps.logger.warn(
+    { node: node.name, context: context?.slice(0, 64) },
+    'a channel asked the way and did not say which it is',
+  );
+  return refusePlan({ context, sipStatus: 404, reason: 'Not a channel, or not a destination' });
 }
 
 /** Every room of ours is called by its session's id. */
@@ -273,7 +290,7 @@ async function answerConfiguration(
     name: node.name,
     host: node.host,
     eslPort: node.esl_port,
-    eslPassword: decryptSecret(deps.secretKey, node.esl_password_sealed),
+    eslPassword: openNodePassword(deps.secretKey, node),
     sipPort: node.sip_port,
     internodePort: node.internode_port,
     wsPort: node.ws_port,

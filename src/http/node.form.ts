@@ -34,13 +34,17 @@ const DIRECTORY_FIELDS: ReadonlySet<string> = new Set([
 /** FreeSWITCH writes the section among the first fields, as mod_xml_curl puts it. */
 const DIRECTORY = /^(?:hostname=[^&]*&)?section=directory&/;
 
-/** Never throws: a broken escape stays as it can be read. Of a field that stands twice the first counts. */
+/**
+ * Never throws: a broken escape stays as it can be read. Of a field that stands twice the first counts. One with a NUL is
+ * left out: FreeSWITCH's texts end at it, so none of them holds one, and the database takes none.
+ */
 export function readNodeForm(body: string): Record<string, string> {
   return readFields(body, DIRECTORY.test(body) ? DIRECTORY_FIELDS : undefined);
 }
 
 function readFields(body: string, wanted: ReadonlySet<string> | undefined): Record<string, string> {
   const fields = (wanted ? {} : Object.create(null)) as Record<string, string>;
+  const mayHoldNul = body.includes('%00') || body.includes('\u0000');
   let at = 0;
   for (let count = 0; at < body.length && count < MAX_FIELDS; count += 1) {
     let end = body.indexOf('&', at);
@@ -49,8 +53,10 @@ function readFields(body: string, wanted: ReadonlySet<string> | undefined): Reco
     if (equals < 0 || equals > end) equals = end;
     const written = body.slice(at, equals);
     const name = wanted ? written : decode(written);
-    if ((wanted ? wanted.has(name) : name !== '') && fields[name] === undefined)
-      fields[name] = decode(body.slice(equals + 1, end));
+    if ((wanted ? wanted.has(name) : name !== '') && fields[name] === undefined) {
+      const value = decode(body.slice(equals + 1, end));
+      if (!mayHoldNul || !(name + value).includes('\u0000')) fields[name] = value;
+    }
     at = end + 1;
   }
   return fields;

@@ -25,7 +25,8 @@ export interface NameLookupOptions<T> {
    * the place in the question, from 1.
    */
   statement: { name: string; text: string };
-  readRow: (row: unknown[]) => T;
+  /** @param before what was known under the same name: what has not changed need not be opened again */
+  readRow: (row: unknown[], before: T | undefined) => T;
   /** True for what may not be answered any more, fresh or not; left out: nothing ends by itself. */
   isOver?: (value: T, nowMs: number) => boolean;
   /** What is told where Postgres is away and nothing is known. */
@@ -96,7 +97,10 @@ export function createNameLookup<T>(o: NameLookupOptions<T>): NameLookup<T> {
       const values = [questions.map((q) => q.domain), questions.map((q) => q.name)];
       const { rows } = await pool.query<[number, ...unknown[]]>({ ...statement, values });
       const found = new Array<T | undefined>(questions.length);
-      for (const row of rows) found[row[0] - 1] = o.readRow(row);
+      for (const row of rows) {
+        const at = row[0] - 1;
+        found[at] = o.readRow(row, known.get(questions[at]!.key)?.value);
+      }
       questions.forEach((question, i) => {
         remember(question, found[i], atMs);
         question.resolve(found[i]);

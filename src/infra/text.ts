@@ -8,6 +8,13 @@ export function isPlainText(text: string): boolean {
   return !UNSAFE.test(text);
 }
 
+/** What a node says, short enough to be kept: cut between characters, and without what no database takes. */
+export function keepableText(text: string, max: number): string {
+  return text.slice(0, max).replaceAll('\u0000', '\ufffd').replace(HALVES, '\ufffd');
+}
+
+const HALVES = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+
 /** One line of any Unicode text; its length counts characters, so that an emoji is one. */
 export function plainText(options: { min?: number; max: number }) {
   const { min = 0, max } = options;

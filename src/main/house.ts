@@ -39,7 +39,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
   const prefix = config.redisPrefix;
   const commandTimeoutMs = config.nodeCommandTimeoutMs;
   const claims = createClaims(redis, prefix, createRecall(db));
-  const directory = createDirectory(lookups, Date.now);
+  const directory = createDirectory(lookups, Date.now, secretKey);
   const linkSettings = { db, logger, secretKey, commandTimeoutMs };
   const links = createNodeLinks(linkSettings);
   stops.push(() => links.stop());
@@ -151,6 +151,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     ...hold,
     log,
     logger,
+    secretKey,
     lookups,
     keyRing,
     links,

@@ -1,5 +1,5 @@
 /** The role `api`: REST, the numbered log for its readers, and the doors through which nodes ask. */
-import { ensureBootstrapKey } from '../domains/api-keys/api-keys';
+import { takeBootstrapKey } from '../domains/api-keys/bootstrap';
 import { apiKeysRoutes } from '../domains/api-keys/api-keys.routes';
 import { callRoutes } from '../domains/calls/calls.routes';
 import { domainsRoutes } from '../domains/domains/domains.routes';
@@ -52,7 +52,6 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
   } = house;
   const { db, hub, log, keyRing } = house.stores;
   const { secretKey } = config;
-  if (config.bootstrapApiKey) await ensureBootstrapKey(db, config.bootstrapApiKey);
   const idempotency = createIdempotencyStore({ db, secretKey });
   const hourly = runEvery('old answers', HOUR_MS, logger, async () => void (await idempotency.sweep()));
   stops.push(() => hourly.stop());
@@ -63,12 +62,16 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
   const provisioning = {
     db,
     events: log,
+    secretKey,
     onKeysRevoked: keyRing.revoked,
     onUserChanged: ({ domain, username }: { domain: string; username: string }): void => {
       directory.forget(username, domain);
       links.broadcast(flushUserCache(username, domain));
     },
   };
+  if (config.bootstrapApiKey) {
+    await takeBootstrapKey({ ...provisioning, logger }, config.bootstrapApiKey, new Date());
+  }
   const events = createEventsEntrance({ db, hub, logger, authenticate, onKeyRevoked: keyRing.onRevoked });
   const app = createApp({
     routes: [

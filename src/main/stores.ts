@@ -4,6 +4,7 @@ import type { Config } from '../config';
 import { createKeyRing, type KeyRing } from '../domains/api-keys/key-ring';
 import { createEventLog, type EventLog } from '../domains/events/events';
 import { createEventHub, type EventHub } from '../domains/events/hub';
+import { checkSecrets } from '../domains/secrets/check';
 import { createDb, createLookupPool, type Db, type DbPatience } from '../infra/db';
 import type { Logger } from '../infra/logger';
 import { migrateDb } from '../infra/migrate';
@@ -24,11 +25,12 @@ export interface Stores {
   keyRing: KeyRing;
 }
 
-/** @throws where Postgres can't be reached or migrated. Redis may be away: placements wait for it. */
+/** @throws where Postgres can't be reached or migrated, or is sealed with another secret. Redis may be away: placements wait for it. */
 export async function openStores(config: Config, logger: Logger, stops: Stops, patience?: DbPatience): Promise<Stores> {
   const db = createDb(config.databaseUrl, config.databasePoolSize, patience);
   stops.push(() => db.destroy());
   await migrateDb(db);
+  await checkSecrets(db, config.secretKey, logger);
   const lookups = createLookupPool(config.databaseUrl, Math.max(2, Math.floor(config.databasePoolSize / 2)), patience);
   stops.push(() => lookups.end());
   const redis = createRedis(config.redisUrl, logger);

@@ -2,7 +2,7 @@
 import type { AddressInfo } from 'node:net';
 import { Registry } from 'prom-client';
 import { createKeyRing, type KeyRing } from '../../src/domains/api-keys/key-ring';
-import { ensureBootstrapKey } from '../../src/domains/api-keys/api-keys';
+import { takeBootstrapKey } from '../../src/domains/api-keys/bootstrap';
 import { apiKeysRoutes } from '../../src/domains/api-keys/api-keys.routes';
 import { domainsRoutes } from '../../src/domains/domains/domains.routes';
 import { createEventLog, type EventLog } from '../../src/domains/events/events';
@@ -19,6 +19,7 @@ import { createBlockingRedis, createRedis } from '../../src/infra/redis';
 import type { Route } from '../../src/infra/route';
 import { PATIENCE, type TestStores } from '../stores';
 
+export const SECRET = Buffer.alloc(32, 7);
 export const ADMIN_KEY = 'sk_test_admin_key_of_the_house';
 
 const PATIENT: ServerLimits = { headersMs: 60_000, requestMs: 60_000, checkMs: 1000 };
@@ -83,13 +84,19 @@ export async function openHouse(
   const app = createApp({
     routes: [
       ...domainsRoutes({ db, events, onUserChanged, onKeysRevoked: ring.revoked }),
-      ...usersRoutes({ db, events, onUserChanged, listRegistrations: () => Promise.resolve(new Map()) }),
+      ...usersRoutes({
+        db,
+        events,
+        secretKey: SECRET,
+        onUserChanged,
+        listRegistrations: () => Promise.resolve(new Map()),
+      }),
       ...apiKeysRoutes({ db, events, onKeysRevoked: ring.revoked }),
       ...entrance.routes,
       ...(o.extra ?? []),
     ],
     authenticate: ring.authenticate,
-    idempotency: createIdempotencyStore({ db, secretKey: Buffer.alloc(32, 7) }),
+    idempotency: createIdempotencyStore({ db, secretKey: SECRET }),
     ready: () => Promise.resolve({ postgres: true, redis: true }),
     metrics: new Registry(),
     logger,
@@ -98,7 +105,8 @@ export async function openHouse(
     bodyLimits: { maxBytes: 100_000, deadlineMs: PATIENT.requestMs },
     ...o,
   });
-  await ensureBootstrapKey(db, ADMIN_KEY).catch(() => undefined);
+  const keys = { db, events, logger, onKeysRevoked: ring.revoked };
+  await takeBootstrapKey(keys, ADMIN_KEY, new Date()).catch(() => undefined);
   const server = createHttpServer(app, o.serverLimits ?? PATIENT);
   const sockets = attachEventSockets(server, { events: entrance, authenticate: ring.authenticate, logger });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

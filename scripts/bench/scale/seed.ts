@@ -23,11 +23,12 @@ export const passwordOf = (name: string): string => `event-socket-of-${name}`;
 export const domainName = (i: number): string => `clinic-${i}.test`;
 
 export async function seedNodes(db: Db, o: { nodes: number; port: number; secretKey: Buffer }): Promise<Seeded> {
-  const nodes = Array.from({ length: o.nodes }, (_, i) => ({
-    id: createId(),
+  const ids = Array.from({ length: o.nodes }, () => createId());
+  const nodes = ids.map((id, i) => ({
+    id,
     name: nodeName(i),
     secret_hash: '',
-    esl_password_sealed: encryptSecret(o.secretKey, passwordOf(nodeName(i))),
+    esl_password_sealed: encryptSecret(o.secretKey, { purpose: 'node-password', of: id }, passwordOf(nodeName(i))),
     host: '127.0.0.1',
     esl_port: o.port,
     sip_port: 5060,

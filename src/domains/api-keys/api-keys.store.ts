@@ -16,22 +16,52 @@ export interface ApiKeyRecord {
   expires_at: Date | null;
   revoked_at: Date | null;
   last_used_at: Date | null;
+  /** Of BOOTSTRAP_API_KEY, and not over REST. */
+  made_at_start: boolean;
 }
 
 export interface NamedApiKey extends ApiKeyRecord {
   domain_name: string | null;
 }
 
-export type NewApiKey = Pick<ApiKeyRecord, 'id' | 'name' | 'key_hash' | 'hint' | 'scopes' | 'domain_id' | 'expires_at'>;
+export type NewApiKey = Pick<
+  ApiKeyRecord,
+  'id' | 'name' | 'key_hash' | 'hint' | 'scopes' | 'domain_id' | 'expires_at'
+> & { made_at_start?: boolean };
+
+/** The name of a key that is made of BOOTSTRAP_API_KEY; anybody may call another one so. */
+export const BOOTSTRAP_NAME = 'bootstrap';
 
 export async function insertApiKey(db: Queryable, row: NewApiKey): Promise<ApiKeyRecord> {
   const rows = (await db('api_keys').insert(row).returning('*')) as ApiKeyRecord[];
   return rows[0]!;
 }
 
-/** Leaves a key that is there as it is, also where it was revoked. */
-export async function insertApiKeyOnce(db: Queryable, row: NewApiKey): Promise<void> {
+/** Leaves a key that is there as it is, also where it was revoked. @returns the row that has the key */
+export async function insertApiKeyOnce(db: Queryable, row: NewApiKey): Promise<ApiKeyRecord> {
   await db('api_keys').insert(row).onConflict('key_hash').ignore();
+  return (await findApiKeyByHash(db, row.key_hash))!;
+}
+
+/** Other admin keys that are valid and were made of BOOTSTRAP_API_KEY, or have the name of one. */
+export async function listBootstrapKeys(db: Queryable, exceptId: string, now: Date): Promise<ApiKeyRecord[]> {
+  return (await db('api_keys')
+    .whereNot({ id: exceptId })
+    .whereNull('revoked_at')
+    .whereNull('domain_id')
+    .whereRaw("'admin' = any(scopes)")
+    .where((w) => w.whereNull('expires_at').orWhere('expires_at', '>', now))
+    .where((w) => w.where('made_at_start', true).orWhere('name', BOOTSTRAP_NAME))
+    .orderBy('id')) as ApiKeyRecord[];
+}
+
+export async function markMadeAtStart(db: Queryable, id: string): Promise<void> {
+  await db('api_keys').where({ id }).update({ made_at_start: true });
+}
+
+/** Held until the transaction ends: what is decided by which admin keys there are stays true so long. */
+export async function lockAdminKeys(trx: Trx): Promise<void> {
+  await trx.raw("select pg_advisory_xact_lock(hashtext('switchyard.admin-keys'))");
 }
 
 export async function findApiKeyByHash(db: Queryable, hash: string): Promise<ApiKeyRecord | undefined> {
@@ -65,7 +95,7 @@ export async function updateApiKey(
 
 /** One at a time, so that two can't each remove the other's last admin key. @returns other admin keys that work */
 export async function countOtherAdminKeys(trx: Trx, id: string): Promise<number> {
-  await trx.raw("select pg_advisory_xact_lock(hashtext('switchyard.admin-keys'))");
+  await lockAdminKeys(trx);
   const result = await trx.raw<{ rows: { count: string }[] }>(
     `select count(*) from api_keys
      where id <> ? and 'admin' = any(scopes) and revoked_at is null and (expires_at is null or expires_at > now())`,

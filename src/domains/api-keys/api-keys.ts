@@ -46,7 +46,8 @@ export function showApiKey(row: store.NamedApiKey): ApiKeyView {
   };
 }
 
-function hintOf(key: string): string {
+/** How a key begins and ends. */
+export function hintOf(key: string): string {
   return `${key.slice(0, 6)}…${key.slice(-4)}`;
 }
 
@@ -121,17 +122,4 @@ async function keepOneAdmin(trx: Parameters<typeof store.countOtherAdminKeys>[0]
 
 function noSuchKey(): SwitchyardError {
   return new SwitchyardError('not_found', 'There is no such API key, or it was revoked.');
-}
-
-/** Makes the key of the environment an admin key, once; where it was revoked, it stays so. */
-export async function ensureBootstrapKey(db: Db, key: string): Promise<void> {
-  await store.insertApiKeyOnce(db, {
-    id: createId(),
-    name: 'bootstrap',
-    key_hash: hashSecret(key),
-    hint: hintOf(key),
-    scopes: ['admin'],
-    domain_id: null,
-    expires_at: null,
-  });
 }

@@ -1,5 +1,6 @@
 /** Takes in a node's call detail records: they settle times and causes, also of what no event has told. Each counts once. */
 import { z } from 'zod';
+import { findJsonFaults } from '../../infra/json-faults';
 import type { NodeRow } from '../nodes/nodes.store';
 import { ECHO_NUMBER } from './address';
 import {
@@ -48,6 +49,9 @@ function writeRecord(record: unknown): string {
   return text.replace(/\\\\|\\u(?:0000|d[89a-f][0-9a-f]{2})/g, (found) => (found === '\\\\' ? found : '\\ufffd'));
 }
 
+/** No channel's record is; what is would end whoever writes it down, here or in the database. */
+const isTooDeep = (record: unknown): boolean => findJsonFaults(record).some(({ what }) => what === 'too_deep');
+
 /**
  * @param record the parsed JSON of one leg
  * @returns `kept`, `known` (it came before), or `malformed` where it is no record of a leg
@@ -57,8 +61,8 @@ export async function takeCdr(
   node: NodeRow,
   record: unknown,
 ): Promise<'kept' | 'known' | 'malformed'> {
-  const parsed = recordSchema.safeParse(record);
-  if (!parsed.success) return 'malformed';
+  const parsed = isTooDeep(record) ? undefined : recordSchema.safeParse(record);
+  if (!parsed?.success) return 'malformed';
   const v = parsed.data.variables;
   const leg = await findLeg(deps.db, v.uuid);
   const callId = leg?.call_id ?? v.switchyard_call_id ?? null;

@@ -69,11 +69,13 @@ async function continueCall(deps: DialplanDeps, node: NodeRow, request: Dialplan
 /** Another node hands over a call: its address proves nothing, its token names this node, the user and the call. */
 async function deliverCall(deps: DialplanDeps, node: NodeRow, request: DialplanRequest): Promise<string> {
   const { context } = request;
-  const claims = request.token ? readToken(deps.secretKey, request.token, Date.now()) : undefined;
-  const [username, domain] = String(claims?.u ?? '').split('@');
-  if (claims && claims.n === node.name && claims.r && request.destination === ROOM_EXTENSION) {
-    return deliverToRoom(deps.rooms, node, request, claims);
+  const { token = '' } = request;
+  const entering = readToken(deps.secretKey, 'room', token, Date.now());
+  if (entering?.n === node.name && request.destination === ROOM_EXTENSION) {
+    return deliverToRoom(deps.rooms, node, request, entering);
   }
+  const claims = readToken(deps.secretKey, 'call', token, Date.now());
+  const [username, domain] = String(claims?.u ?? '').split('@');
   if (!claims || claims.n !== node.name || !username || !domain || username !== request.destination) {
     deps.logger.warn({ node: node.name, from: request.networkIp }, 'a call without a valid token was refused');
     return refusePlan({ context, sipStatus: 403, reason: 'No valid token' });

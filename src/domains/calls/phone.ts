@@ -2,6 +2,7 @@
 import { SwitchyardError } from '../../errors';
 import { isUnreachable, violatedUnique } from '../../infra/db';
 import { createId, markUnwritten } from '../../infra/ids';
+import { keepableText } from '../../infra/text';
 import { refusePlan, type DialplanRequest } from '../../freeswitch/xml';
 import type { GrantView } from '../grants/grant-directory';
 import type { NodeRow } from '../nodes/nodes.store';
@@ -78,7 +79,7 @@ export async function answerPhone(deps: DialplanDeps, node: NodeRow, request: Di
   if (!caller?.enabled) return refusePlan({ context, sipStatus: 403, reason: 'Not allowed to call' });
   const [to, room] = await readTarget(deps, request.destination, caller.domain);
   const from = { address: `user:${caller.username}`, domainId: caller.domainId, name: caller.displayName };
-  const dialled = to ? formatAddress(to) : request.destination.slice(0, 128);
+  const dialled = to ? formatAddress(to) : keepableText(request.destination, 128);
   const kept = await recordPhoneCall(deps, node, request, from, dialled, createId());
   if (room) {
     const call = { callId: kept, legRole: 'from' as const };

@@ -75,7 +75,7 @@ export async function reachUser(
     thisNode: node.name,
     contacts,
     token: (target) =>
-      signToken(deps.secretKey, {
+      signToken(deps.secretKey, 'call', {
         c: o.callId,
         n: target,
         u: `${user.username}@${user.domain}`,

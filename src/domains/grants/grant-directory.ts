@@ -1,7 +1,7 @@
 /** Answers what a grant's SIP name may do, as fast and as long as the directory of users does, never past its end. */
 import type { Pool } from 'pg';
-import type { Directory, DirectoryUser } from '../users/directory';
 import { createNameLookup } from '../../infra/lookup';
+import { readDigest, type Directory, type DirectoryUser } from '../users/directory';
 import { isGrantName } from './grant-name';
 import type { GrantKind, GrantRole } from './grants.store';
 
@@ -66,36 +66,36 @@ type Row = [
   expiresAt: Date,
   sipName: string,
   callerNumber: string | null,
-  ha1: string,
+  sealedHa1: string,
 ];
 
-function readRow(columns: unknown[]): Login {
+function readRow(secretKey: Buffer, columns: unknown[], before: Login | undefined): Login {
   const [, id, kind, domainId, domain, roomId, userId, username, identity, name, role, maxVideoKbps, ...rest] =
     columns as Row;
-  const [expiresAt, sipName, callerNumber, ha1] = rest;
+  const [expiresAt, sipName, callerNumber, sealedHa1] = rest;
   const grant = { id, kind, domainId, domain, roomId, userId, username, identity, name, role, maxVideoKbps, expiresAt };
+  const login = { domain, username: sipName, sealedHa1 };
   return {
     grant: { ...grant, revokedAt: null },
     user: {
       id,
       domainId,
-      domain,
-      username: sipName,
+      ...login,
       displayName: name,
       callerNumber: callerNumber ?? username ?? '',
-      ha1,
+      ha1: readDigest(secretKey, login, before?.user),
       enabled: true,
     },
     expiresMs: expiresAt.getTime(),
   };
 }
 
-export function createGrantDirectory(pool: Pool, now: () => number): GrantDirectory {
+export function createGrantDirectory(pool: Pool, now: () => number, secretKey: Buffer): GrantDirectory {
   const lookup = createNameLookup<Login>({
     pool,
     now,
     statement: LOOK_UP,
-    readRow,
+    readRow: (row, before) => readRow(secretKey, row, before),
     isOver: (login, nowMs) => login.expiresMs <= nowMs,
     away: 'The grant can not be looked up: the database is out of reach.',
   });

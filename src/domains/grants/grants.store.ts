@@ -12,6 +12,7 @@ export interface GrantRow {
   user_id: string | null;
   /** The SIP name; createGrantName() makes it. */
   username: string;
+  /** Sealed; sealDigest() makes it. */
   ha1: string;
   token_hash: string;
   identity: string;

@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { SwitchyardError } from '../../errors';
 import { createId } from '../../infra/ids';
 import type { Caller } from '../../infra/route';
-import { createSecret, hashSecret, hashSipPassword } from '../../infra/secrets';
+import { createSecret, hashSecret, hashSipPassword, sealDigest } from '../../infra/secrets';
 import type { EventLog } from '../events/events';
 import { readEventHead, type EventDraft } from '../events/events.store';
 import { findRoom, type RoomRow } from '../rooms/rooms.store';
@@ -15,6 +15,8 @@ import type { newGrantSchema, RoomGrantInput, selfSchema, UserGrantInput } from 
 
 export interface GrantDeps extends LocationDeps {
   log: EventLog;
+  /** Seals digests. */
+  secretKey: Buffer;
   /** Put before the paths in answers; they are relative where it is left out. */
   publicUrl: string | undefined;
 }
@@ -134,7 +136,7 @@ async function makeGrant(
     ...who,
     domain_id,
     username,
-    ha1,
+    ha1: sealDigest(deps.secretKey, { username, domain: realm }, ha1),
     token_hash: hashSecret(token),
     role: input.role,
     max_video_kbps: input.maxVideoKbps ?? null,

@@ -35,7 +35,7 @@ export interface Grants {
 
 export function openGrants(o: GrantsOptions): Grants {
   const { db, logger, lookups, keyRing } = o;
-  const directory = createGrantDirectory(lookups, Date.now);
+  const directory = createGrantDirectory(lookups, Date.now, o.secretKey);
   const deps: GrantDeps & OverDeps = { ...o, pickForPhone: createPhonePick(o), onRevoked: keyRing.revoked };
   const unhear = keyRing.onRevoked(directory.drop);
   const sweep = runEvery('grants sweep', GRANT_SWEEP_MS, logger, () => sweepGrants(deps, new Date()));

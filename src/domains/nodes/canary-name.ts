@@ -13,7 +13,7 @@ export const looksLikeCanary = (name: string): boolean => name.startsWith(PREFIX
 /** @param toneHz what is played; with it two in a row differ, and a file of the one before proves nothing */
 export function nameCanary(secretKey: Buffer, nodeId: string, toneHz: number, nowMs: number): string {
   const exp = Math.ceil(nowMs / 1000) + VALID_SECONDS;
-  return PREFIX + signToken(secretKey, { c: markOf(nodeId), f: toneHz, exp });
+  return PREFIX + signToken(secretKey, 'canary', { c: markOf(nodeId), f: toneHz, exp });
 }
 
 /** @returns what it plays, where it is a canary of this node that was started just now */
@@ -24,7 +24,7 @@ export function readCanaryName(
   nowMs: number,
 ): { toneHz: number } | undefined {
   if (!looksLikeCanary(name)) return undefined;
-  const claims = readToken(secretKey, name.slice(PREFIX.length), nowMs);
+  const claims = readToken(secretKey, 'canary', name.slice(PREFIX.length), nowMs);
   if (claims?.c !== markOf(nodeId)) return undefined;
   return { toneHz: Number(claims.f) };
 }

@@ -3,8 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SwitchyardError } from '../../errors';
 import type { Db } from '../../infra/db';
 import type { Logger } from '../../infra/logger';
-import { decryptSecret } from '../../infra/secrets';
 import { createNodeLink, type ApiCommand, type NodeConnection, type NodeLink, type Reply } from '../../freeswitch/esl';
+import { openNodePassword } from './node-password';
 import { listNodeRows, type NodeRow } from './nodes.store';
 
 const REFRESH_MS = 1000;
@@ -51,7 +51,7 @@ export function linkToNode(
   return createNodeLink({
     host: node.host,
     port: node.esl_port,
-    password: decryptSecret(settings.secretKey, node.esl_password_sealed),
+    password: openNodePassword(settings.secretKey, node),
     logger: settings.logger.child({ node: node.name }),
     probeIntervalMs: PROBE_INTERVAL_MS,
     probeTimeoutMs: PROBE_TIMEOUT_MS,
@@ -64,15 +64,38 @@ export function linkToNode(
 /** The core UUID: another one after a restart. */
 export const readCore = (): ApiCommand => ({ line: 'global_getvar core_uuid' });
 
-/** What must stay the same for a link to stay. */
-export const linkKey = (node: NodeRow): string => `${node.host}:${node.esl_port}:${node.esl_password_sealed}`;
+/**
+ * Opens a node's password when it has changed. One that can't be opened is said once, and that node is let be: it must
+ * not take the links to all the others along.
+ */
+function createPasswordReader({ logger, secretKey }: FollowSettings): (node: NodeRow) => string | undefined {
+  const known = new Map<string, { sealed: string; password: string | undefined }>();
+  return (node) => {
+    const before = known.get(node.id);
+    if (before?.sealed === node.esl_password_sealed) return before.password;
+    let password: string | undefined;
+    try {
+      password = openNodePassword(secretKey, node);
+    } catch (error) {
+      logger.error(
+        { err: error, node: node.name },
+        'the Event Socket password of a node can not be opened: remove the node, and let it join again',
+      );
+    }
+    known.set(node.id, { sealed: node.esl_password_sealed, password });
+    return password;
+  };
+}
+
+type FollowSettings = Pick<LinkSettings, 'db' | 'logger' | 'secretKey'>;
 
 /** Keeps one thing for each node of the table: made when it appears, made anew when it moves, ended when it goes. */
 export function followNodes(
-  db: Db,
-  logger: Logger,
+  settings: FollowSettings,
   open: (node: NodeRow) => { stop(): Promise<void> },
 ): { refresh(): Promise<void>; stop(): Promise<void> } {
+  const { db, logger } = settings;
+  const readPassword = createPasswordReader(settings);
   const held = new Map<string, { key: string; thing: { stop(): Promise<void> } }>();
   let running: Promise<void> | undefined;
   let stopped = false;
@@ -88,9 +111,13 @@ export function followNodes(
     }
     for (const node of nodes) {
       const before = held.get(node.id);
-      if (before?.key === linkKey(node)) continue;
+      const password = readPassword(node);
+      // Not the sealed text: that is another one when the same password was sealed anew.
+      const key = password === undefined ? undefined : `${node.host}:${node.esl_port}:${password}`;
+      if (before !== undefined && before.key === key) continue;
+      held.delete(node.id);
       if (before) await before.thing.stop();
-      held.set(node.id, { key: linkKey(node), thing: open(node) });
+      if (key !== undefined) held.set(node.id, { key, thing: open(node) });
     }
   }
 
@@ -117,7 +144,7 @@ export function followNodes(
 export function createNodeLinks(settings: LinkSettings): NodeLinks {
   const links = new Map<string, NodeLink>();
   const cores = new WeakMap<NodeConnection, string>();
-  const follower = followNodes(settings.db, settings.logger, (node) => {
+  const follower = followNodes(settings, (node) => {
     const link = linkToNode(settings, node, {
       async onUp(connection) {
         await connection.subscribe(['BACKGROUND_JOB'], []);

@@ -3,11 +3,12 @@ import { z } from 'zod';
 import { SwitchyardError } from '../../errors';
 import { createId } from '../../infra/ids';
 import { defineRoute, type Route } from '../../infra/route';
-import { createSecret, encryptSecret, hashSecret } from '../../infra/secrets';
+import { createSecret, hashSecret } from '../../infra/secrets';
 import { POOL_STREAM } from '../events/events.store';
 import type { Claims } from './claims';
 import { healthSchema } from './health.routes';
 import { presentHealth } from './health';
+import { makeNodePassword } from './node-password';
 import { drainNode, removeNode, resumeNode, type NodeDeps } from './nodes';
 import { countLiveCalls, findNode, insertNode, listNodeRows, signalUrl, type NodeRow } from './nodes.store';
 
@@ -196,7 +197,7 @@ function registerRoute(deps: NodeRouteDeps): Route {
           id,
           name: body.name,
           secret_hash: hashSecret(secret),
-          esl_password_sealed: encryptSecret(deps.secretKey, createSecret()),
+          esl_password_sealed: makeNodePassword(deps.secretKey, id),
           host: body.host,
           esl_port: body.eslPort,
           sip_port: body.sipPort,

@@ -3,9 +3,10 @@ import { SwitchyardError } from '../../errors';
 import type { Db } from '../../infra/db';
 import { createId } from '../../infra/ids';
 import type { Logger } from '../../infra/logger';
-import { createSecret, encryptSecret, equalSecrets, hashSecret } from '../../infra/secrets';
+import { equalSecrets, hashSecret } from '../../infra/secrets';
 import type { EventLog } from '../events/events';
 import { POOL_STREAM } from '../events/events.store';
+import { makeNodePassword } from './node-password';
 import {
   deleteIdleNode,
   findNode,
@@ -38,6 +39,9 @@ export interface NodeDeps {
 
 const NODE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
+/** Nothing else is looked up: a name comes from whoever asks. */
+export const isNodeName = (text: string): boolean => NODE_NAME.test(text);
+
 function addressColumns(address: NodeAddress): Partial<NodeRow> {
   return {
     host: address.host,
@@ -68,7 +72,7 @@ export async function admitNode(
   password: string,
   address: NodeAddress | undefined,
 ): Promise<NodeRow | undefined> {
-  if (!NODE_NAME.test(name)) return undefined;
+  if (!isNodeName(name)) return undefined;
   const { token, secret } = splitNodePassword(password);
   if (secret.length < 16) return undefined;
   const secretHash = hashSecret(secret);
@@ -108,7 +112,7 @@ async function enrolNode(
       id,
       name,
       secret_hash: secretHash,
-      esl_password_sealed: encryptSecret(deps.secretKey, createSecret()),
+      esl_password_sealed: makeNodePassword(deps.secretKey, id),
       state: 'joining',
       ...addressColumns(address),
     });

@@ -86,7 +86,7 @@ export function createNodeStreams(settings: StreamSettings): NodeStreams {
     snapshots: createGate(SNAPSHOTS_AT_ONCE),
     reports: createBatch<NodeReport>(EVENTS_AT_ONCE, (reports) => saveReports(settings.db, reports)),
   };
-  return followNodes(settings.db, settings.logger, (node) => holdStream(settings, node, replicaId, shared));
+  return followNodes(settings, (node) => holdStream(settings, node, replicaId, shared));
 }
 
 /** Runs steps one after another, tries again while the database is away, and forgets what it was too long away for. */

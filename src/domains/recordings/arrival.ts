@@ -22,8 +22,8 @@ export interface Arrival {
 
 /** @throws unauthorized, forbidden, not_found, gone, conflict */
 export async function admitUpload(deps: RecordingDeps, o: Arrival): Promise<PartRow> {
-  const claims = o.token === undefined ? undefined : readToken(deps.secretKey, o.token, deps.now());
-  const isTokenRight = claims?.use === 'recording' && claims.part === o.partId;
+  const claims = o.token === undefined ? undefined : readToken(deps.secretKey, 'recording', o.token, deps.now());
+  const isTokenRight = claims?.part === o.partId;
   if (!isTokenRight && o.nodeId === undefined) {
     throw new SwitchyardError('unauthorized', 'A node shows the token it was given, or its name and its password.');
   }

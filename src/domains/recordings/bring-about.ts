@@ -1,5 +1,6 @@
 /** Brings a recording to what is wished for: tells the node, asks it where no event came, and gives up after some tries. */
 import { createId } from '../../infra/ids';
+import { keepableText } from '../../infra/text';
 import type { ApiCommand } from '../../freeswitch/esl';
 import { findCall, findLeg } from '../calls/calls.store';
 import { findNode } from '../nodes/nodes.store';
@@ -164,7 +165,7 @@ async function commandStart(deps: RecordingDeps, recording: RecordingRow, part: 
   const reply = await tellStart(askNode(deps, part.node_id!), part);
   // A refusal stands until the next try; "already being used" is none: the check finds the file there.
   if (!reply.ok)
-    await updatePart(deps.db, part.id, ['starting'], { fault: `the node says: ${reply.text.slice(0, 120)}` });
+    await updatePart(deps.db, part.id, ['starting'], { fault: keepableText(`the node says: ${reply.text}`, 136) });
 }
 
 async function commandStop(deps: RecordingDeps, recording: RecordingRow, part: PartRow): Promise<void> {
@@ -227,6 +228,6 @@ async function giveUp(deps: RecordingDeps, recording: RecordingRow, part: PartRo
     const at = new Date(deps.now());
     if (part) await endPart(held, part, { at, reason: 'given_up', to: 'failed', fault: seen });
     const parts = await listParts(held.trx, [recording.id]);
-    await finishRecording({ ...held, parts }, `could_not_start: ${seen}`.slice(0, 200), at);
+    await finishRecording({ ...held, parts }, keepableText(`could_not_start: ${seen}`, 200), at);
   });
 }

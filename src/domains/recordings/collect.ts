@@ -150,11 +150,11 @@ async function uploadUrl(
   part: PartRow,
   o: { bytes: number; sha256: string; expSeconds: number },
 ): Promise<string> {
-  const claims = { use: 'recording', part: part.id, bytes: o.bytes, sha256: o.sha256, exp: o.expSeconds };
+  const claims = { part: part.id, bytes: o.bytes, sha256: o.sha256, exp: o.expSeconds };
   const base = deps.uploadUrl ?? (await askNode(deps, part.node_id!)(readGlobal('switchyard_xml_url'))).text.trim();
   if (!URL.canParse(base))
     throw new SwitchyardError('node_error', 'The node does not say where it reaches Switchyard.');
-  return `${new URL(base).origin}/freeswitch/recordings/${part.id}?token=${signToken(deps.secretKey, claims)}`;
+  return `${new URL(base).origin}/freeswitch/recordings/${part.id}?token=${signToken(deps.secretKey, 'recording', claims)}`;
 }
 
 async function noteFailure(deps: RecordingDeps, part: PartRow, fault: string): Promise<void> {

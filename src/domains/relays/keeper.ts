@@ -114,7 +114,7 @@ export function createKeeper(deps: KeeperDeps): Keeper {
 
 /** One sending, with every step written down. */
 async function runLife(deps: KeeperDeps, relay: RelayRow, session: SessionRow, signal: AbortSignal): Promise<void> {
-  const streamKey = decryptSecret(deps.secretKey, relay.stream_key_sealed);
+  const streamKey = decryptSecret(deps.secretKey, { purpose: 'stream-key', of: relay.id }, relay.stream_key_sealed);
   const { target } = readTarget(relay.url, streamKey);
   const nodeId = session.node_id!;
   const here = { session_id: session.id, meeting_id: session.meeting_id, node_id: nodeId };

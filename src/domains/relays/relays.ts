@@ -67,7 +67,7 @@ export async function createRelay(
       room_id: room.id,
       name: input.name,
       url: target.url,
-      stream_key_sealed: encryptSecret(deps.secretKey, streamKey),
+      stream_key_sealed: encryptSecret(deps.secretKey, { purpose: 'stream-key', of: id }, streamKey),
       max_restarts: input.maxRestarts,
       desired: 'live',
       state: 'waiting',

@@ -1,7 +1,7 @@
 /** Answers a channel that wants into a room: asks for a PIN, refuses, lets it in here, or sends it to the room's node. */
 import { SwitchyardError } from '../../errors';
 import { createId, isId } from '../../infra/ids';
-import { decryptSecret, equalSecrets, signToken } from '../../infra/secrets';
+import { equalSecrets, signToken } from '../../infra/secrets';
 import { killChannel } from '../../freeswitch/esl';
 import {
   askPinPlan,
@@ -26,6 +26,7 @@ import {
   type ParticipantRole,
   type ParticipantRow,
 } from './participants.store';
+import { openPins } from './pins';
 import { draftParticipantEvent } from './room-events';
 import { findRoom, type RoomRow } from './rooms.store';
 import { openSession, type SessionDeps } from './sessions';
@@ -108,7 +109,7 @@ export async function enterRoom(deps: EnteringDeps, node: NodeRow, o: AtTheDoor)
     ...plan,
     host: opened.node.host,
     internodePort: opened.node.internode_port,
-    token: signToken(deps.secretKey, claims),
+    token: signToken(deps.secretKey, 'room', claims),
     name: who.name,
     number: who.number,
     audioOnly: door.audioOnly || !offersVideo(request),
@@ -134,7 +135,7 @@ async function decide(
   const { request, room, who } = o;
   const inside = living ? await listParticipants(deps.db, living.id) : [];
   const tries = pinTries(request);
-  const unseal = (sealed: string | null) => (sealed === null ? undefined : decryptSecret(deps.secretKey, sealed));
+  const pins = openPins(deps.secretKey, room);
   return decideJoin(
     {
       kind: who.kind,
@@ -144,8 +145,8 @@ async function decide(
       isAwaited: o.isSent === true || absent?.state === 'away',
     },
     {
-      pin: unseal(room.pin_sealed),
-      moderatorPin: unseal(room.moderator_pin_sealed),
+      pin: pins.pin ?? undefined,
+      moderatorPin: pins.moderatorPin ?? undefined,
       // A lock is for those inside: the last one takes it along, also before the node says that the room is over.
       locked: living && inside.length > 0 ? living.locked : deps.lockedFromStart(room),
       maxParticipants: door.maxParticipants,

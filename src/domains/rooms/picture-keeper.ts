@@ -164,7 +164,7 @@ async function pictureUrl(deps: PictureDeps, nodeId: string, id: string): Promis
   if (!URL.canParse(base))
     throw new SwitchyardError('node_error', 'The node does not say where it reaches Switchyard.');
   const exp = Math.ceil(deps.now() / 1000) + TOKEN_SECONDS;
-  const token = signToken(deps.secretKey, { use: 'picture', picture: id, exp });
+  const token = signToken(deps.secretKey, 'picture', { picture: id, exp });
   return `${new URL(base).origin}/freeswitch/pictures/${id}?token=${token}`;
 }
 

@@ -125,8 +125,8 @@ export async function admitPicture(
   id: string,
   token: string | undefined,
 ): Promise<PictureRow> {
-  const claims = token === undefined ? undefined : readToken(deps.secretKey, token, deps.now());
-  if (claims?.use !== 'picture' || claims.picture !== id) {
+  const claims = token === undefined ? undefined : readToken(deps.secretKey, 'picture', token, deps.now());
+  if (claims?.picture !== id) {
     throw new SwitchyardError('unauthorized', 'A node shows the token it was given for this picture.');
   }
   const row = await store.findPictureById(deps.db, id);

@@ -3,16 +3,8 @@ import { SwitchyardError } from '../../errors';
 import type { Trx } from '../../infra/db';
 import { requireLayout } from './layouts';
 import { planLiveChanges, type LiveChange } from './live-settings';
-import {
-  checkPins,
-  seal,
-  settingsOf,
-  showOpenly,
-  showRoom,
-  type RoomPatch,
-  type RoomsDeps,
-  type RoomView,
-} from './rooms';
+import { sealPin } from './pins';
+import { checkPins, settingsOf, showOpenly, showRoom, type RoomPatch, type RoomsDeps, type RoomView } from './rooms';
 import { findRoom, lockRoomRow, updateRoom, type RoomRow } from './rooms.store';
 import { findLivingSession, lockSession, updateSession, type SessionRow } from './sessions.store';
 import { changedSettings, mergeSettings, readSettings, type RoomSettings } from './settings';
@@ -70,8 +62,10 @@ async function writeChange(deps: RoomsDeps, trx: Trx, id: string, patch: RoomPat
     settings: { ...settings },
     display_name: next.displayName,
     metadata: next.metadata,
-    ...(changed.includes('pin') && { pin_sealed: seal(deps.secretKey, next.pin) }),
-    ...(changed.includes('moderatorPin') && { moderator_pin_sealed: seal(deps.secretKey, next.moderatorPin) }),
+    ...(changed.includes('pin') && { pin_sealed: sealPin(deps.secretKey, 'room-pin', id, next.pin) }),
+    ...(changed.includes('moderatorPin') && {
+      moderator_pin_sealed: sealPin(deps.secretKey, 'moderator-pin', id, next.moderatorPin),
+    }),
   });
   // Wished for at once; whoever keeps the wished state brings it about again where it gets lost.
   if (living && changed.includes('locked')) {

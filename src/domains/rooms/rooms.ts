@@ -5,7 +5,6 @@ import type { Db } from '../../infra/db';
 import { createId } from '../../infra/ids';
 import type { Logger } from '../../infra/logger';
 import type { Caller } from '../../infra/route';
-import { decryptSecret, encryptSecret } from '../../infra/secrets';
 import { isPlainText, plainText } from '../../infra/text';
 import { requireDomain } from '../domains/domains';
 import type { EventLog } from '../events/events';
@@ -13,6 +12,7 @@ import type { NodeLinks } from '../nodes/links';
 import { username } from '../users/users';
 import type { RoomHooksOwner } from './hooks';
 import { requireLayout } from './layouts';
+import { openPins, sealPin } from './pins';
 import * as store from './rooms.store';
 import type { RoomRow } from './rooms.store';
 import { findLivingSession, type SessionRow } from './sessions.store';
@@ -113,8 +113,7 @@ export function showOpenly(row: RoomRow): Omit<RoomView, 'pin' | 'moderatorPin'>
 }
 
 export function showRoom(secretKey: Buffer, row: RoomRow): RoomView {
-  const unseal = (sealed: string | null) => (sealed === null ? null : decryptSecret(secretKey, sealed));
-  return { ...showOpenly(row), pin: unseal(row.pin_sealed), moderatorPin: unseal(row.moderator_pin_sealed) };
+  return { ...showOpenly(row), ...openPins(secretKey, row) };
 }
 
 /** @throws SwitchyardError not_found, also where the room is of a domain the caller can't see */
@@ -124,10 +123,6 @@ export async function requireRoom(db: Db, caller: Caller, id: string): Promise<R
     throw new SwitchyardError('not_found', 'There is no such room.');
   }
   return row;
-}
-
-export function seal(secretKey: Buffer, plain: string | null): string | null {
-  return plain === null ? null : encryptSecret(secretKey, plain);
 }
 
 /** @throws SwitchyardError invalid_request where both are the same. Two equal PINs would say nothing of who is a moderator. */
@@ -156,8 +151,8 @@ export async function createRoom(
       name: input.name,
       display_name: input.displayName ?? '',
       settings: { ...settings },
-      pin_sealed: seal(deps.secretKey, plainPin),
-      moderator_pin_sealed: seal(deps.secretKey, moderatorPin),
+      pin_sealed: sealPin(deps.secretKey, 'room-pin', id, plainPin),
+      moderator_pin_sealed: sealPin(deps.secretKey, 'moderator-pin', id, moderatorPin),
       metadata: input.metadata ?? {},
     });
     if (!made) throw new SwitchyardError('conflict', `There is a room "${input.name}" already.`);

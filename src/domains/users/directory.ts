@@ -1,6 +1,7 @@
 /** Answers who a user is, thousands of times a second, and goes on answering for known users while Postgres is away. */
 import type { Pool } from 'pg';
 import { createNameLookup } from '../../infra/lookup';
+import { openDigest } from '../../infra/secrets';
 
 export interface DirectoryUser {
   id: string;
@@ -9,7 +10,10 @@ export interface DirectoryUser {
   username: string;
   displayName: string;
   callerNumber: string;
-  ha1: string;
+  /** What a node checks a password against; null where it can't be opened: then nobody gets in with it. */
+  ha1: string | null;
+  /** As it stands in the row. */
+  sealedHa1: string;
   enabled: boolean;
 }
 
@@ -37,22 +41,41 @@ const LOOK_UP = {
 /** The columns of LOOK_UP. */
 type Row = [number, string, string, string, string, string, string | null, string, boolean];
 
-function readRow(columns: unknown[]): DirectoryUser {
+/** A look-up is made anew every second, and the digest it finds is nearly always the same: it is opened when it has changed. */
+export function readDigest(
+  secretKey: Buffer,
+  login: Pick<DirectoryUser, 'username' | 'domain' | 'sealedHa1'>,
+  before: Pick<DirectoryUser, 'ha1' | 'sealedHa1'> | undefined,
+): string | null {
+  if (before?.sealedHa1 === login.sealedHa1) return before.ha1;
+  try {
+    return openDigest(secretKey, login, login.sealedHa1);
+  } catch {
+    return null; // in a look-up of a hundred names one bad row is no reason to answer nobody
+  }
+}
+
+function readRow(secretKey: Buffer, columns: unknown[], before: DirectoryUser | undefined): DirectoryUser {
   const row = columns as Row;
+  const login = { domain: row[3], username: row[4], sealedHa1: row[7] };
   return {
     id: row[1],
     domainId: row[2],
-    domain: row[3],
-    username: row[4],
+    ...login,
     displayName: row[5],
     callerNumber: row[6] ?? row[4],
-    ha1: row[7],
+    ha1: readDigest(secretKey, login, before),
     enabled: row[8],
   };
 }
 
-export function createDirectory(pool: Pool, now: () => number): Directory {
-  const away = 'The user can not be looked up: the database is out of reach.';
-  const { find, readFresh, forget } = createNameLookup({ pool, now, statement: LOOK_UP, readRow, away });
+export function createDirectory(pool: Pool, now: () => number, secretKey: Buffer): Directory {
+  const { find, readFresh, forget } = createNameLookup<DirectoryUser>({
+    pool,
+    now,
+    statement: LOOK_UP,
+    readRow: (row, before) => readRow(secretKey, row, before),
+    away: 'The user can not be looked up: the database is out of reach.',
+  });
   return { findUser: find, readFresh, forget };
 }

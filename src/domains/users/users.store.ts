@@ -7,6 +7,7 @@ export interface UserRecord {
   username: string;
   display_name: string;
   caller_number: string | null;
+  /** Sealed; sealDigest() makes it. */
   ha1: string;
   enabled: boolean;
   created_at: Date;

@@ -1,10 +1,10 @@
-/** Users: who may register at any node of the pool. Passwords are kept only as the digest SIP needs. */
+/** Users: who may register at any node of the pool. Passwords are kept only as the digest SIP needs, sealed. */
 import { z } from 'zod';
 import { SwitchyardError } from '../../errors';
 import { violatedUnique, type Db } from '../../infra/db';
 import { createId } from '../../infra/ids';
 import type { Caller } from '../../infra/route';
-import { hashSipPassword } from '../../infra/secrets';
+import { hashSipPassword, sealDigest } from '../../infra/secrets';
 import { plainText } from '../../infra/text';
 import { requireDomain } from '../domains/domains';
 import type { EventLog } from '../events/events';
@@ -55,6 +55,8 @@ export type UserView = z.output<typeof userSchema>;
 export interface UsersDeps {
   db: Db;
   events: EventLog;
+  /** Seals digests. */
+  secretKey: Buffer;
   /** Registrations by user id; users without one may be left out. */
   listRegistrations: (userIds: readonly string[]) => Promise<ReadonlyMap<string, RegistrationView[]>>;
   /** After a user was changed or removed: nodes forget what they keep of it. */
@@ -107,6 +109,11 @@ export async function requireUser(db: Db, caller: Caller, id: string): Promise<s
   return row;
 }
 
+/** As it is kept. */
+function digestOf(deps: UsersDeps, login: { username: string; domain: string }, plain: string): string {
+  return sealDigest(deps.secretKey, login, hashSipPassword(login.username, login.domain, plain));
+}
+
 export async function createUser(deps: UsersDeps, caller: Caller, input: NewUser): Promise<UserView> {
   try {
     return await deps.events.record(async (trx, emit) => {
@@ -117,7 +124,7 @@ export async function createUser(deps: UsersDeps, caller: Caller, input: NewUser
         username: input.username,
         display_name: input.displayName,
         caller_number: input.callerNumber,
-        ha1: hashSipPassword(input.username, domain.name, input.password),
+        ha1: digestOf(deps, { username: input.username, domain: domain.name }, input.password),
         enabled: input.enabled,
       });
       const user = showProvisioned(row, domain.name);
@@ -136,7 +143,9 @@ export async function changeUser(deps: UsersDeps, user: store.NamedUser, patch: 
     ...(patch.displayName !== undefined && { display_name: patch.displayName }),
     ...(patch.callerNumber !== undefined && { caller_number: patch.callerNumber }),
     ...(patch.enabled !== undefined && { enabled: patch.enabled }),
-    ...(patch.password !== undefined && { ha1: hashSipPassword(user.username, user.domain_name, patch.password) }),
+    ...(patch.password !== undefined && {
+      ha1: digestOf(deps, { username: user.username, domain: user.domain_name }, patch.password),
+    }),
   };
   if (Object.keys(changes).length === 0) return user;
   const changed = await deps.events.record(async (trx, emit) => {

@@ -1,4 +1,5 @@
 /** Turns a node's form fields into one typed question, so that nothing above reads FreeSWITCH's field names. */
+import { isId } from '../../infra/ids';
 import { sessionOfLayouts } from './configuration/layouts';
 import { ATTEMPT_VARIABLE } from './dialplan';
 
@@ -77,11 +78,31 @@ export interface UnknownRequest extends AskedBy {
   kind: 'unknown';
   section: string;
   purpose: string;
+  /** Where a channel asks that does not say which: it must be refused in its own context. */
+  context?: string;
 }
 
 export type XmlRequest = UserRequest | GatewaysRequest | DialplanRequest | ConfigurationRequest | UnknownRequest;
 
 type Form = Record<string, string | undefined>;
+
+/**
+ * A node counts as broken: an id that is none is not looked up. A channel that says none is `unknown`, like anything else
+ * that can't be understood; one that only names something else so is read without that.
+ */
+export function withoutFalseIds(question: XmlRequest): XmlRequest {
+  if (question.kind === 'dialplan' && !isId(question.legId)) {
+    const { nodeName, context } = question;
+    return { kind: 'unknown', nodeName, section: 'dialplan', purpose: '', context };
+  }
+  const wrong = ID_FIELDS.filter((name) => isFalseId((question as Partial<Record<IdField, string>>)[name]));
+  return wrong.length === 0 ? question : { ...question, ...Object.fromEntries(wrong.map((name) => [name, undefined])) };
+}
+
+const ID_FIELDS = ['coreUuid', 'callId', 'attemptLegId', 'legId'] as const;
+type IdField = (typeof ID_FIELDS)[number];
+
+const isFalseId = (text: string | undefined): boolean => text !== undefined && !isId(text);
 
 /** Never throws: what can't be understood is `unknown`. */
 export function parseXmlRequest(form: Record<string, string>): XmlRequest {
@@ -103,7 +124,9 @@ export function parseXmlRequest(form: Record<string, string>): XmlRequest {
 }
 
 function unknown(fields: Form, by: AskedBy): UnknownRequest {
-  return { kind: 'unknown', ...by, section: fields.section ?? '', purpose: fields.purpose ?? fields.action ?? '' };
+  const context = fields['Hunt-Context'] || fields['Caller-Context'] || undefined;
+  const purpose = fields.purpose ?? fields.action ?? '';
+  return { kind: 'unknown', ...by, section: fields.section ?? '', purpose, ...(context ? { context } : {}) };
 }
 
 function directoryRequest(fields: Form, by: AskedBy): XmlRequest {

@@ -1,3 +1,5 @@
+import { takeBootstrapKey } from '../../../src/domains/api-keys/bootstrap';
+import { createLogger } from '../../../src/infra/logger';
 import { ADMIN_KEY, openHouse, type House } from '../../http/house';
 import { useStores } from '../../stores';
 
@@ -54,4 +56,57 @@ test('A domain key needs a domain, and an admin key has none', async () => {
   expect((await house.call('POST', '/v1/api-keys', { name: 'x', scope: 'domain' })).body.code).toBe('invalid_request');
   const both = await house.call('POST', '/v1/api-keys', { name: 'x', scope: 'admin', domain: 'a.test' });
   expect(both.body.code).toBe('invalid_request');
+});
+
+describe('BOOTSTRAP_API_KEY', () => {
+  const lines: string[] = [];
+  const logger = createLogger('debug', { write: (line: string) => void lines.push(line) });
+  const start = (key: string) =>
+    takeBootstrapKey(
+      { db: house.db, events: house.events, onKeysRevoked: house.ring.revoked, logger },
+      key,
+      new Date(),
+    );
+  const statusOf = async (key: string) =>
+    (await house.call('GET', '/v1/domains', undefined, { authorization: `Bearer ${key}` })).status;
+  const [next, third] = ['the-next-bootstrap-key-0123', 'the-third-bootstrap-key-0123'];
+  beforeEach(() => void (lines.length = 0));
+
+  test('changed, it is the new admin key, and the one before is dead at once, told and in the events', async () => {
+    expect(await statusOf(ADMIN_KEY)).toBe(200);
+    await start(ADMIN_KEY);
+    expect(lines).toEqual([]);
+    await start(next);
+    expect([await statusOf(next), await statusOf(ADMIN_KEY)]).toEqual([200, 401]);
+    expect(lines.join('')).toMatch(/the key it was before is revoked/);
+    const bearer = { authorization: `Bearer ${next}` };
+    const path = '/v1/events?format=json&types=api_key.revoked&limit=1000';
+    const { items } = (await house.call('GET', path, undefined, bearer)).body;
+    expect(items.at(-1).data.apiKey).toMatchObject({ name: 'bootstrap', hint: expect.stringMatching(/^sk_tes/) });
+  });
+
+  test('one that was revoked is said to be void, and revokes nothing', async () => {
+    await start(ADMIN_KEY);
+    expect(lines.join('')).toMatch(/BOOTSTRAP_API_KEY is a key that was revoked/);
+    expect([await statusOf(next), await statusOf(ADMIN_KEY)]).toEqual([200, 401]);
+  });
+
+  test('a key that only has the name is named, and not revoked', async () => {
+    const bearer = { authorization: `Bearer ${next}` };
+    const made = await house.call('POST', '/v1/api-keys', { name: 'bootstrap', scope: 'admin' }, bearer);
+    await start(third);
+    expect([await statusOf(third), await statusOf(next), await statusOf(made.body.key)]).toEqual([200, 401, 200]);
+    expect(lines.join('')).toContain(`"apiKeyId":"${made.body.id}"`);
+    expect(lines.join('')).toMatch(/perhaps a former BOOTSTRAP_API_KEY/);
+  });
+
+  test('a key of a domain is no admin key, and says so; no line holds a key', async () => {
+    const bearer = { authorization: `Bearer ${third}` };
+    await house.call('POST', '/v1/domains', { name: 'a.test' }, bearer);
+    const made = await house.call('POST', '/v1/api-keys', { name: 'd', scope: 'domain', domain: 'a.test' }, bearer);
+    await start(made.body.key);
+    expect(lines.join('')).toMatch(/is the key of a domain, and no admin key/);
+    expect(await statusOf(third)).toBe(200);
+    for (const key of [made.body.key, third, next, ADMIN_KEY]) expect(lines.join('')).not.toContain(key);
+  });
 });

@@ -17,7 +17,8 @@ import { createApp } from '../../../src/http/app';
 import { createRecordingEntrance } from '../../../src/http/recording.entrance';
 import { createHttpServer } from '../../../src/http/server';
 import { createLogger } from '../../../src/infra/logger';
-import { encryptSecret, hashSecret } from '../../../src/infra/secrets';
+import { makeNodePassword } from '../../../src/domains/nodes/node-password';
+import { hashSecret } from '../../../src/infra/secrets';
 import type { TestStores } from '../../stores';
 import { until } from '../../until';
 
@@ -124,11 +125,12 @@ export async function openHouse(
       return { status: response.status, body: text ? (JSON.parse(text) as unknown) : undefined };
     },
     async addNode(name, secret = randomBytes(12).toString('hex')) {
+      const id = randomUUID();
       const row = await insertNode(db, {
-        id: randomUUID(),
+        id,
         name,
         secret_hash: hashSecret(secret),
-        esl_password_sealed: encryptSecret(deps.secretKey, 'x'),
+        esl_password_sealed: makeNodePassword(deps.secretKey, id),
         host: '127.0.0.1',
         esl_port: 1,
         sip_port: 1,

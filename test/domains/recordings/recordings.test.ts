@@ -246,8 +246,8 @@ describe('the door for files', () => {
   it('refuses strangers, other nodes, forged tokens, and files that are too large or cut off', async () => {
     const other = await house.addNode('other', 'a-secret-of-the-other-01');
     const exp = Math.ceil(Date.now() / 1000) + 60;
-    const forged = signToken(Buffer.alloc(32), { use: 'recording', part: part.id, exp });
-    const stale = signToken(house.deps.secretKey, { use: 'recording', part: randomUUID(), exp });
+    const forged = signToken(Buffer.alloc(32), 'recording', { part: part.id, exp });
+    const stale = signToken(house.deps.secretKey, 'recording', { part: randomUUID(), exp });
     expect(await put({})).toBe(401);
     expect(await put({ token: forged })).toBe(401);
     expect(await put({ token: stale })).toBe(401);

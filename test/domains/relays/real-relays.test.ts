@@ -124,7 +124,7 @@ function relayTests(binary: string): void {
       domain_id: domainId,
       room_id: roomId,
       url,
-      stream_key_sealed: encryptSecret(secretKey, key),
+      stream_key_sealed: encryptSecret(secretKey, { purpose: 'stream-key', of: id }, key),
       max_restarts: 20,
       desired: 'live',
       state: 'waiting',

@@ -1,12 +1,15 @@
 /** Holds the directory to its promises: one second of freshness, nobody told "not found" that can't be known. */
+import crypto, { randomBytes } from 'node:crypto';
 import type { Pool } from 'pg';
 import { createDirectory } from '../../../src/domains/users/directory';
 import { createLookupPool } from '../../../src/infra/db';
 import { createId } from '../../../src/infra/ids';
+import { hashSipPassword, sealDigest } from '../../../src/infra/secrets';
 import { PATIENCE, useStores } from '../../stores';
 import { until } from '../../until';
 
 const stores = useStores();
+const SECRET = randomBytes(32);
 let pool: Pool;
 let now = 1_000_000;
 let queries = 0;
@@ -26,7 +29,7 @@ const watched = {
     return answer;
   },
 } as unknown as Pool;
-const open = () => createDirectory(watched, () => now);
+const open = () => createDirectory(watched, () => now, SECRET);
 const away = () => Object.assign(new Error('away'), { code: 'ECONNREFUSED' });
 const rename = (name: string) => stores.db('users').where({ username: '1001' }).update({ display_name: name });
 
@@ -67,6 +70,41 @@ test('who asks at once is answered by one query, each about the one asked for', 
   ]);
   expect(users[0]).toMatchObject({ callerNumber: '1002', enabled: true, ha1: 'f'.repeat(32) });
   expect(queries).toBe(1);
+});
+
+const setDigest = (username: string, kept: string) => stores.db('users').where({ username }).update({ ha1: kept });
+
+test('a digest is opened for its own user, and one that does not open harms no neighbour', async () => {
+  const ha1 = hashSipPassword('1002', 'a.test', 'a long password');
+  const sealed = sealDigest(SECRET, { username: '1002', domain: 'a.test' }, ha1);
+  await setDigest('1002', sealed);
+  await setDigest('1001', sealed); // copied to another's row
+  const directory = open();
+  const [bob, mallory] = await Promise.all([
+    directory.findUser('1002', 'a.test'),
+    directory.findUser('1001', 'a.test'),
+  ]);
+  expect(bob).toMatchObject({ ha1 });
+  expect(mallory).toMatchObject({ username: '1001', ha1: null });
+  await setDigest('1001', 'f'.repeat(32));
+});
+
+test('a new password is known within the second, and an unchanged one is not opened again', async () => {
+  const digest = (word: string) => hashSipPassword('1002', 'a.test', word);
+  const seal = (word: string) => sealDigest(SECRET, { username: '1002', domain: 'a.test' }, digest(word));
+  await setDigest('1002', seal('first'));
+  const opened = jest.spyOn(crypto, 'createDecipheriv');
+  const directory = open();
+  for (let i = 0; i < 5; i += 1) {
+    expect(await directory.findUser('1002', 'a.test')).toMatchObject({ ha1: digest('first') });
+    now += 2000;
+  }
+  expect(queries).toBe(5);
+  expect(opened).toHaveBeenCalledTimes(1);
+  await setDigest('1002', seal('second'));
+  expect(await directory.findUser('1002', 'a.test')).toMatchObject({ ha1: digest('second') });
+  opened.mockRestore();
+  await setDigest('1002', 'f'.repeat(32));
 });
 
 test('an answer is good for one second, from when it was asked for', async () => {

@@ -1,5 +1,5 @@
-import { hashSipPassword } from '../../../src/infra/secrets';
-import { openHouse, type House } from '../../http/house';
+import { hashSipPassword, openDigest } from '../../../src/infra/secrets';
+import { openHouse, SECRET, type House } from '../../http/house';
 import { useStores } from '../../stores';
 
 const stores = useStores();
@@ -35,14 +35,17 @@ test('A user is made, read, changed and removed, and each is an event', async ()
   expect(house.changed).toEqual(['clinic.test/1001', 'clinic.test/1001']);
 });
 
-test('A password is kept only as the digest SIP needs, and a new one is digested anew', async () => {
+test('A password is kept only as the digest SIP needs, sealed, and a new one is digested anew', async () => {
   const made = await make('1002');
-  const ha1 = async () => (await house.db('users').where({ id: made.body.id }).first('ha1')).ha1 as string;
+  const login = { username: '1002', domain: 'clinic.test' };
+  const kept = async () => (await house.db('users').where({ id: made.body.id }).first('ha1')).ha1 as string;
+  const ha1 = async () => openDigest(SECRET, login, await kept());
   expect(await ha1()).toBe(hashSipPassword('1002', 'clinic.test', 'correct-horse'));
   await house.call('PATCH', `/v1/users/${made.body.id}`, { password: 'battery-staple' });
   expect(await ha1()).toBe(hashSipPassword('1002', 'clinic.test', 'battery-staple'));
   const all = JSON.stringify([await house.db('users'), await house.db('events')]);
-  for (const secret of ['correct-horse', 'battery-staple']) expect(all).not.toMatch(secret);
+  const hashes = ['correct-horse', 'battery-staple'].map((word) => hashSipPassword('1002', 'clinic.test', word));
+  for (const secret of ['correct-horse', 'battery-staple', ...hashes]) expect(all).not.toMatch(secret);
   expect(JSON.stringify(made.body)).not.toMatch(await ha1());
 });
 

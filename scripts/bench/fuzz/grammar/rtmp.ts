@@ -65,6 +65,10 @@ export interface Written {
   sent: Sent[] | undefined;
 }
 
+/** What controls a connection has ten bytes at most. */
+const CONTROL = [3, 4, 5, 6];
+const MOST_CONTROL_BYTES = 64;
+
 /** Below this a chunk size is nobody's: a reader may refuse it, or take it for 128. */
 const LEAST_CHUNK_SIZE = 128;
 /** A reader may refuse longer messages and more streams at once than these: no publisher and no server needs them. */
@@ -106,6 +110,7 @@ export function writeRtmp(steps: readonly Step[]): Written {
       const bytes = format >= 2 ? known!.length : s.bytes;
       const type = format >= 2 ? known!.type : s.type;
       if (format === 3 || type === 1 || type === 2 || s.timestamp >= 0xffffff) leaveTheBook();
+      if (CONTROL.includes(type) && bytes > MOST_CONTROL_BYTES) leaveTheBook();
       const timestamp = format === 0 ? s.timestamp : (known!.timestamp + s.timestamp) >>> 0;
       const payload = Buffer.alloc(bytes, 0x61 + (s.stream % 20));
       out.push(

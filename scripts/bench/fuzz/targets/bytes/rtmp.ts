@@ -1,6 +1,8 @@
 /** RTMP from a stranger: the relay door reads it before anybody has named a stream, and a tenant's target answers in it. */
 import * as fc from 'fast-check';
 import { ChunkReader, type RtmpMessage } from '../../../../../src/domains/relays/rtmp/chunks';
+import { RtmpFault } from '../../../../../src/domains/relays/rtmp/fault';
+import { SOURCE } from '../../../../../src/domains/relays/rtmp/limits';
 import { decodeAmf } from '../../../../../src/domains/relays/rtmp/amf';
 import { amfBytes } from '../../grammar/amf';
 import { rtmpSteps, writeRtmp, type Sent } from '../../grammar/rtmp';
@@ -12,7 +14,7 @@ import { defineTarget, must, mustEqual, OracleFault, type Target } from '../../t
 /** What a reader of chunks is to a fuzzer; a faulty one can be put in its place. */
 export type MakeChunkReader = (onMessage: (message: RtmpMessage) => void) => { push(bytes: Buffer): void };
 
-const real: MakeChunkReader = (onMessage) => new ChunkReader(onMessage);
+const real: MakeChunkReader = (onMessage) => new ChunkReader(SOURCE, onMessage);
 
 /** The one failure a reader may have. */
 const isRefusal = (error: unknown): boolean => error instanceof RangeError || (error as Error).name === 'RtmpError';
