@@ -33,7 +33,7 @@ export function formPlans(known: KnownThings): fc.Arbitrary<FormPlan> {
   const field = (name: string, value: fc.Arbitrary<string>): fc.Arbitrary<readonly [string, string]> =>
     value.map((text) => [name, text] as const);
   const some = (...list: fc.Arbitrary<readonly [string, string]>[]): fc.Arbitrary<(readonly [string, string])[]> =>
-    fc.tuple(...list.map((one) => fc.option(one, { freq: 5 }))).map((all) => all.filter((one) => one !== null));
+    fc.tuple(...list.map((one) => fc.option(one, { freq: 14 }))).map((all) => all.filter((one) => one !== null));
   const extra = fc.array(fc.tuple(anyText, anyText), { maxLength: 2 });
 
   const directory = some(

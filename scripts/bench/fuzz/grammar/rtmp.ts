@@ -75,6 +75,16 @@ const LEAST_CHUNK_SIZE = 128;
 const MOST_BYTES = 65_536;
 const MOST_STREAMS = 6;
 
+/** The same steps without those that a reader may refuse. */
+export const keepToTheBook = (steps: readonly Step[]): readonly Step[] =>
+  steps.flatMap((s): Step[] =>
+    s.do === 'message' && s.stream <= MOST_STREAMS && !CONTROL.includes(s.type) && s.bytes > 0
+      ? [{ ...s, format: s.format === 3 ? 0 : s.format }]
+      : s.do === 'chunk size' && s.size >= LEAST_CHUNK_SIZE && s.size <= 0x7fffffff
+        ? [s]
+        : [],
+  );
+
 export function writeRtmp(steps: readonly Step[]): Written {
   const out: Buffer[] = [];
   const seen = new Map<number, { timestamp: number; length: number; type: number; open: boolean }>();
