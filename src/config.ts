@@ -44,6 +44,7 @@ const portRanges = z
     (ranges): ranges is (readonly [number, number])[] => ranges.every((range) => range !== undefined),
     'must be ports or ranges of them like 1935,443,8000-8010',
   );
+
 const isSecret = (text: string): boolean => Buffer.from(text, 'base64').length === 32;
 
 const schema = z.object({

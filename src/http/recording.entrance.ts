@@ -14,6 +14,7 @@ const PATH = /^\/freeswitch\/recordings\/([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f
 const SILENCE_MS = 20_000;
 /** What mod_curl puts around the file: a boundary, two or three header lines, and the boundary again. */
 const FORM_EXTRA_BYTES = 4096;
+const HEAD_END = '\r\n\r\n';
 
 /** @returns a handler that answers where the path is that of a recording's part, and says so. */
 export function createRecordingEntrance(
@@ -80,18 +81,21 @@ function readLength(request: IncomingMessage): number {
 /**
  * The file out of a form of one field (RFC 7578). Its length is known beforehand, so that no boundary has to be looked
  * for in it: after the field's headers come that many bytes.
+ * @throws unprocessable where the field's headers do not end
  */
-async function* readFormFile(request: IncomingMessage, bytes: number): AsyncIterable<Buffer> {
+export async function* readFormFile(request: AsyncIterable<Buffer>, bytes: number): AsyncIterable<Buffer> {
   let head: Buffer | undefined = Buffer.alloc(0);
   let left = bytes;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
+  for await (const chunk of request) {
     let data = chunk;
     if (head) {
       head = Buffer.concat([head, chunk]);
-      const end = head.indexOf('\r\n\r\n');
-      if (end < 0 && head.length > FORM_EXTRA_BYTES) throw new SwitchyardError('unprocessable', 'That is no form.');
+      const end = head.indexOf(HEAD_END);
+      // The same whether its end has come with this read or not.
+      const isTooLong = end > FORM_EXTRA_BYTES || (end < 0 && head.length >= FORM_EXTRA_BYTES + HEAD_END.length);
+      if (isTooLong) throw new SwitchyardError('unprocessable', 'That is no form.');
       if (end < 0) continue;
-      data = head.subarray(end + 4);
+      data = head.subarray(end + HEAD_END.length);
       head = undefined;
     }
     if (left > 0 && data.length > 0) yield data.subarray(0, left);

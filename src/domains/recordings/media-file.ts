@@ -13,6 +13,10 @@ export interface MediaFacts {
 const BROKEN: MediaFacts = { playable: false, durationMs: null };
 /** An index of many hours is some MB; more is none of ours. */
 const INDEX_LIMIT_BYTES = 64_000_000;
+/** FreeSWITCH writes a handful. Each is a read of its own: a gigabyte of empty ones would be read for half an hour. */
+const MOST_CHUNKS = 500;
+/** A length past this is a lie, and more than a number or a column can hold. */
+const LONGEST_MS = 366 * 24 * 3_600_000;
 
 export async function inspectMedia(path: string, format: RecordingFormat): Promise<MediaFacts> {
   const file = await open(path, 'r');
@@ -38,7 +42,7 @@ async function inspectWav(read: Read, size: number): Promise<MediaFacts> {
   const head = await read(0, 12);
   if (head.toString('latin1', 0, 4) !== 'RIFF' || head.toString('latin1', 8, 12) !== 'WAVE') return BROKEN;
   let format: Buffer | undefined;
-  for (let at = 12; at + 8 <= size;) {
+  for (let at = 12, chunks = 0; at + 8 <= size && chunks < MOST_CHUNKS; chunks += 1) {
     const chunk = await read(at, 8);
     const name = chunk.toString('latin1', 0, 4);
     const length = chunk.readUInt32LE(4);
@@ -48,8 +52,8 @@ async function inspectWav(read: Read, size: number): Promise<MediaFacts> {
       const dataBytes = length === 0 || length > rest ? rest : length;
       const bytesPerSecond = format && format.length >= 16 ? format.readUInt32LE(8) : 0;
       if (!format || bytesPerSecond === 0) return BROKEN;
-      const durationMs = Math.round((dataBytes / bytesPerSecond) * 1000);
-      return { playable: dataBytes > 0, durationMs, wav: { format, dataFrom: at + 8, dataBytes } };
+      const wav = { format, dataFrom: at + 8, dataBytes };
+      return { ...lasting(dataBytes, bytesPerSecond), wav };
     }
     at += 8 + length + (length % 2);
   }
@@ -58,7 +62,7 @@ async function inspectWav(read: Read, size: number): Promise<MediaFacts> {
 
 /** ISO 14496-12: boxes of 4 bytes of length, 4 letters and a body. Without `moov` nothing can be played. */
 async function inspectMp4(read: Read, size: number): Promise<MediaFacts> {
-  for (let at = 0; at + 8 <= size;) {
+  for (let at = 0, boxes = 0; at + 8 <= size && boxes < MOST_CHUNKS; boxes += 1) {
     const head = await read(at, 16);
     if (head.length < 8) return BROKEN;
     const short = head.readUInt32BE(0);
@@ -74,7 +78,7 @@ async function inspectMp4(read: Read, size: number): Promise<MediaFacts> {
 }
 
 function readMoov(moov: Buffer): MediaFacts {
-  for (let at = 8; at + 8 <= moov.length;) {
+  for (let at = 8, boxes = 0; at + 8 <= moov.length && boxes < MOST_CHUNKS; boxes += 1) {
     const length = moov.readUInt32BE(at);
     if (length < 8) break;
     if (moov.toString('latin1', at + 4, at + 8) === 'mvhd') return readMvhd(moov.subarray(at + 8, at + length));
@@ -89,8 +93,12 @@ function readMvhd(body: Buffer): MediaFacts {
   if (body.length < (isLong ? 32 : 20)) return BROKEN;
   const scale = body.readUInt32BE(isLong ? 20 : 12);
   const units = isLong ? Number(body.readBigUInt64BE(24)) : body.readUInt32BE(16);
-  if (scale === 0) return BROKEN;
-  return { playable: units > 0, durationMs: Math.round((units / scale) * 1000) };
+  return scale === 0 ? BROKEN : lasting(units, scale);
+}
+
+function lasting(units: number, perSecond: number): MediaFacts {
+  const durationMs = Math.round((units / perSecond) * 1000);
+  return durationMs > LONGEST_MS ? BROKEN : { playable: units > 0, durationMs };
 }
 
 /** The head of a wav file that holds this much sound; a length past 4 GB is said as "until the end". */

@@ -89,14 +89,17 @@ export async function choosePieces(
 
 /** The head of a file of FreeSWITCH's is 44 or some more bytes; its sound comes right after. */
 const HEAD_BYTES = 4096;
+/** A head with a format of 16 bytes and no sound behind it. */
+const LEAST_BYTES = 44;
 
 async function joinWavs(storage: RecordingStorage, parts: readonly PartRow[], numbers: string): Promise<Piece[]> {
   const sounds: { format: Buffer; piece: Extract<Piece, { key: string }> }[] = [];
   for (const part of parts.filter((p) => p.playable !== false)) {
     const bytes = Number(part.bytes);
+    if (bytes < LEAST_BYTES) continue;
     const head = await readAll(await storage.open(part.storage_key!, { from: 0, to: Math.min(HEAD_BYTES, bytes) - 1 }));
     const at = head.indexOf('data', 12, 'latin1');
-    if (at < 36) continue;
+    if (at < 36 || at + 8 > bytes) continue;
     const piece = { key: part.storage_key!, from: at + 8, length: bytes - at - 8 };
     sounds.push({ format: head.subarray(20, 20 + head.readUInt32LE(16)), piece });
   }

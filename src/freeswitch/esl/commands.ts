@@ -111,8 +111,14 @@ export const flushRegistrationsOf = (profile: string, username: string, domain: 
     `${assertToken(username, 'username')}@${assertHost(domain, 'domain')}`,
   );
 
+/** An empty value takes the variable away. */
 export const setVariable = (legId: string, name: string, value: string): ApiCommand =>
-  command('uuid_setvar', leg(legId), assertToken(name, 'variable name'), escapeArgument(value, name));
+  command(
+    'uuid_setvar',
+    leg(legId),
+    assertToken(name, 'variable name'),
+    ...(value === '' ? [] : [escapeArgument(value, name)]),
+  );
 
 /** Answers the value alone, or `_undef_`; `-ERR` where there is no such channel. */
 export const readVariable = (legId: string, name: string): ApiCommand =>
@@ -148,12 +154,17 @@ export function sendDtmf(legId: string, digits: string, millisecondsEach = 100):
   if (!/^[0-9A-Da-d*#wW]{1,128}$/.test(digits)) {
     throw new SwitchyardError('invalid_request', 'digits hold something that is no DTMF digit');
   }
+  if (!(millisecondsEach >= 1 && millisecondsEach <= 10_000)) {
+    throw new SwitchyardError('invalid_request', 'a digit lasts from 1 to 10000 milliseconds');
+  }
   return command('uuid_send_dtmf', leg(legId), `${digits}@${Math.trunc(millisecondsEach)}`);
 }
 
-/** Plays a file or tones to one side, or to both. */
-export const playFile = (legId: string, source: string, to: 'aleg' | 'bleg' | 'both' = 'both'): ApiCommand =>
-  command('uuid_broadcast', leg(legId), soundSource(source), to);
+/** Plays a file or tones to one side, or to both. `APP::DATA` would run an application in the place of a path. */
+export function playFile(legId: string, source: string, to: 'aleg' | 'bleg' | 'both' = 'both'): ApiCommand {
+  if (/^[^:]*::/.test(source)) throw new SwitchyardError('invalid_request', 'path names an application');
+  return command('uuid_broadcast', leg(legId), soundSource(source), to);
+}
 
 /** Stops what plays. */
 export const stopPlaying = (legId: string): ApiCommand => command('uuid_break', leg(legId), 'all');

@@ -2,7 +2,9 @@
 import { SwitchyardError } from '../../errors';
 
 const CONTROL = /[\u0000-\u001f\u007f]/;
-const IN_ENDPOINT = /[\s'"\\{}<>$`]|:_:/;
+/** A bracket opens variables where a branch begins; inside one it stands around an IPv6 address. No branch is empty. */
+const IN_ENDPOINT = /[\s'"\\{}<>$`^]|:_:|origination_nested_vars|(^|[,|])(?=[,|[]|$)/i;
+const HALF_A_PAIR = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 
 function refuse(what: string, why: string): never {
   throw new SwitchyardError('invalid_request', `${what} ${why}`, { errors: [{ path: what, message: why }] });
@@ -36,13 +38,17 @@ export function assertEndpoint(text: string, what = 'endpoint'): string {
 
 /**
  * Text that can do nothing: braces become parentheses. FreeSWITCH expands `${…}` wherever a variable's value is used again
- * (API functions included), counts braces without regard to escapes, and reads `:_:` as "dial several".
+ * (API functions included), counts braces without regard to escapes, and reads `:_:` as "dial several". The words
+ * "origination_nested_vars=true" anywhere in an originate, a caller's name too, would let its variables hold `${…}`.
+ * Half a surrogate pair is no text: it goes over the wire as U+FFFD.
  */
 export function inertText(text: string, what: string): string {
   return assertSafe(text, what)
     .replace(/[{\uff5b]/g, '(')
     .replace(/[}\uff5d]/g, ')')
-    .replace(/:(?=_:)/g, ': ');
+    .replace(/:(?=_:)/g, ': ')
+    .replace(/(origination)_(?=nested_vars)/gi, '$1 ')
+    .replace(HALF_A_PAIR, '\ufffd');
 }
 
 /** One pass of FreeSWITCH's splitting takes one level of backslashes away; a blank at an edge would be trimmed. */
@@ -54,8 +60,9 @@ function escapeOnce(text: string, delimiter: string): string {
   });
 }
 
-/** A value that stands as one whole argument (uuid_setvar, a path): it is split once. */
+/** A value that stands as one whole argument (uuid_setvar, a path): it is split once. An empty one would be skipped there. */
 export function escapeArgument(value: string, what: string): string {
+  if (value === '') refuse(what, 'is empty: what stands behind it would take its place');
   return escapeOnce(inertText(value, what), ' ');
 }
 

@@ -10,6 +10,7 @@ export interface Frame {
 
 const HEAD_LIMIT = 32 * 1024;
 const BODY_LIMIT = 128 * 1024 * 1024;
+const NEW_LINE = 10;
 const BLANK_LINE = Buffer.from('\n\n');
 const EVENT_HEAD = /^Content-Length: (\d{1,9})\nContent-Type: text\/event-json$/;
 const NO_HEADERS: ReadonlyMap<string, string> = new Map();
@@ -48,13 +49,20 @@ export class FrameReader {
 
   push(chunk: Buffer): void {
     if (this.stopped) return;
+    const mayEndHead = this.needed > 0 || this.endsHead(chunk);
     this.chunks.push(chunk);
     this.buffered += chunk.length;
     if (this.buffered < this.needed) return; // a large body is joined once, not at every chunk
+    if (!mayEndHead && this.buffered <= HEAD_LIMIT) return; // and so is a head that comes in very small pieces
     const data = this.chunks.length === 1 ? chunk : Buffer.concat(this.chunks, this.buffered);
     const used = this.read(data);
     this.buffered = data.length - used;
     this.chunks = this.buffered === 0 || this.stopped ? [] : [data.subarray(used)];
+  }
+
+  /** Whether a blank line ends within this chunk, or by it. */
+  private endsHead(chunk: Buffer): boolean {
+    return chunk.includes(BLANK_LINE) || (chunk[0] === NEW_LINE && this.chunks.at(-1)?.at(-1) === NEW_LINE);
   }
 
   /** @returns how many bytes whole frames took. */
@@ -62,12 +70,11 @@ export class FrameReader {
     let at = 0;
     this.needed = 0;
     while (!this.stopped) {
-      while (data[at] === 10) at++; // blank lines between frames
+      while (data[at] === NEW_LINE) at++; // blank lines between frames
       const headEnd = data.indexOf(BLANK_LINE, at);
-      if (headEnd < 0 || headEnd - at > HEAD_LIMIT) {
-        if (data.length - at > HEAD_LIMIT) throw new EslError('bad_reply', 'The node sent a head without an end');
-        break;
-      }
+      const headBytes = headEnd < 0 ? data.length - at - BLANK_LINE.length + 1 : headEnd - at;
+      if (headBytes > HEAD_LIMIT) throw new EslError('bad_reply', 'The node sent a head without an end');
+      if (headEnd < 0) break;
       const bodyStart = headEnd + 2;
       const event = EVENT_HEAD.exec(data.toString('latin1', at, headEnd)); // nearly every frame looks like this
       const headers = event ? NO_HEADERS : parseHead(data.toString('utf8', at, headEnd));

@@ -1,4 +1,5 @@
 /** Asks a node how a channel's sound and picture arrive: counters of its RTP, taken without noise on the event stream. */
+import { SwitchyardError } from '../../errors';
 import type { ApiCommand } from './commands';
 import { assertToken } from './escape';
 
@@ -51,7 +52,7 @@ export function parseMediaCounters(reply: string): MediaCounters | undefined {
 
 /** A file of the node as one line of base64; needs the program `base64` there. Read with readBase64(). */
 export const readFileAsBase64 = (path: string): ApiCommand => {
-  if (!/^\/[A-Za-z0-9/_.-]+$/.test(path)) throw new Error('That path is none of ours.');
+  if (!/^\/[A-Za-z0-9/_.-]+$/.test(path)) throw new SwitchyardError('node_error', 'That path is none of ours.');
   return { line: `spawn_stream base64 -w0 ${path}` };
 };
 

@@ -9,32 +9,10 @@ import type {
   RoomEvent,
   UnregisteredEvent,
 } from './events';
+import { atMs, count, LAST_MS, maybe, moment, text, whole, wholeMs, type RawEvent } from './event-fields';
+
+export type { RawEvent } from './event-fields';
 import { parseReply } from './replies';
-
-/** An event as the node wrote it: names to strings, or to lists of them. */
-export type RawEvent = Readonly<Record<string, unknown>>;
-
-function text(raw: RawEvent, name: string): string {
-  const value = raw[name];
-  if (typeof value === 'string') return value;
-  if (Array.isArray(value)) return value.join(',');
-  return typeof value === 'number' ? String(value) : '';
-}
-
-const maybe = (raw: RawEvent, name: string): string | undefined => text(raw, name) || undefined;
-
-function count(raw: RawEvent, name: string): number {
-  const n = Number(raw[name]);
-  return Number.isFinite(n) ? n : 0;
-}
-
-const atMs = (raw: RawEvent): number => Math.floor(count(raw, 'Event-Date-Timestamp') / 1000);
-
-/** FreeSWITCH writes microseconds, and 0 for "not yet". */
-function moment(raw: RawEvent, name: string): number | undefined {
-  const micros = count(raw, name);
-  return micros > 0 ? Math.floor(micros / 1000) : undefined;
-}
 
 const switchName = (raw: RawEvent): string => text(raw, 'FreeSWITCH-Switchname') || text(raw, 'FreeSWITCH-Hostname');
 
@@ -143,12 +121,12 @@ function heartbeat(raw: RawEvent): HeartbeatEvent {
     type: 'heartbeat',
     coreUuid: text(raw, 'Core-UUID'),
     hostname: switchName(raw),
-    sessionCount: count(raw, 'Session-Count'),
-    maxSessions: count(raw, 'Max-Sessions'),
-    idleCpuPercent: count(raw, 'Idle-CPU'),
-    uptimeMs: count(raw, 'Uptime-msec'),
+    sessionCount: whole(raw, 'Session-Count'),
+    maxSessions: whole(raw, 'Max-Sessions'),
+    idleCpuPercent: Math.min(100, Math.max(0, count(raw, 'Idle-CPU'))),
+    uptimeMs: whole(raw, 'Uptime-msec', LAST_MS),
     version: text(raw, 'FreeSWITCH-Version').split(/[+~]/)[0] || null,
-    sessionsPerSecondLeft: count(raw, 'Session-Per-Sec'),
+    sessionsPerSecondLeft: whole(raw, 'Session-Per-Sec'),
     atMs: atMs(raw),
   };
 }
@@ -164,9 +142,9 @@ function registered(raw: RawEvent): RegisteredEvent {
     domain: text(raw, 'realm'),
     contact,
     sipCallId: text(raw, 'call-id'),
-    expiresSeconds: count(raw, 'expires'),
+    expiresSeconds: whole(raw, 'expires'),
     networkIp: text(raw, 'network-ip'),
-    networkPort: count(raw, 'network-port'),
+    networkPort: whole(raw, 'network-port', 65_535),
     userAgent: text(raw, 'user-agent'),
     profile: text(raw, 'profile-name'),
     status,
@@ -197,7 +175,7 @@ function room(raw: RawEvent): RoomEvent {
     action: text(raw, 'Action'),
     room: text(raw, 'Conference-Name'),
     sessionId: maybe(raw, 'Conference-Unique-ID'),
-    size: size === undefined ? undefined : count(raw, 'Conference-Size'),
+    size: size === undefined ? undefined : whole(raw, 'Conference-Size'),
     memberId: maybe(raw, 'Member-ID'),
     legId: maybe(raw, 'Unique-ID'),
     profile: maybe(raw, 'Conference-Profile-Name'),
@@ -214,7 +192,7 @@ function record(raw: RawEvent, phase: 'started' | 'stopped'): RecordEvent {
     phase,
     legId: text(raw, 'Unique-ID'),
     path: text(raw, 'Record-File-Path').replace(/^\{[^}]*\}/, ''),
-    durationMs: phase === 'stopped' && ms !== undefined ? Number(ms) || 0 : undefined,
+    durationMs: phase === 'stopped' && ms !== undefined ? wholeMs(ms) : undefined,
     cause: maybe(raw, 'Record-Completion-Cause'),
     atMs: atMs(raw),
   };
@@ -259,10 +237,19 @@ export function typedEvent(raw: RawEvent): NodeEvent | undefined {
   }
 }
 
-/** Reads a JSON event's bytes; undefined where they are no JSON object. Bytes that are no UTF-8 become U+FFFD. */
+/** No store takes a NUL, and none takes half a surrogate pair as JSON: one such word would keep a whole report out. */
+const NOT_TEXT = /\u0000|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+const cleanText = (_name: string, value: unknown): unknown =>
+  typeof value === 'string' ? value.replace(NOT_TEXT, '\ufffd') : value;
+
+/**
+ * Reads a JSON event's bytes; undefined where they are no JSON object. Bytes that are no UTF-8 become U+FFFD, and so does
+ * what is no text: it can only be written as an escape, which FreeSWITCH does not do for anything but control characters.
+ */
 export function parseRawEvent(body: Buffer): RawEvent | undefined {
   try {
-    const parsed: unknown = JSON.parse(body.toString('utf8'));
+    const written = body.toString('utf8');
+    const parsed: unknown = written.includes('\\u') ? JSON.parse(written, cleanText) : JSON.parse(written);
     return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed) ? (parsed as RawEvent) : undefined;
   } catch {
     return undefined;

@@ -12,7 +12,7 @@ function inRoom(sessionId: string, ...words: string[]): ApiCommand {
 }
 
 function whom(target: MemberTarget): string {
-  if (typeof target === 'string') return target;
+  if (target === 'all' || target === 'non_moderator') return target;
   if (Number.isInteger(target) && target > 0) return String(target);
   throw new SwitchyardError('invalid_request', 'A member has a number above 0.');
 }
@@ -92,7 +92,7 @@ export const setBanner = (sessionId: string, memberId: number, text: string | nu
     sessionId,
     'vid-banner',
     whom(memberId),
-    text === null ? 'clear' : encodeURIComponent(inertText(text, 'banner')).replace(/'/g, '%27'),
+    text === null || text === '' ? 'clear' : encodeURIComponent(inertText(text, 'banner')).replace(/'/g, '%27'),
   );
 /** In kilobit a second, for all members. */
 export const setRoomBandwidth = (sessionId: string, kbps: number): ApiCommand =>

@@ -38,7 +38,10 @@ export interface RoomSnapshot {
 type Row = Record<string, unknown>;
 const isRow = (value: unknown): value is Row => typeof value === 'object' && value !== null && !Array.isArray(value);
 const text = (row: Row, name: string): string => (typeof row[name] === 'string' ? row[name] : '');
-const count = (row: Row, name: string): number => Number(row[name]) || 0;
+const count = (row: Row, name: string): number => {
+  const n = typeof row[name] === 'object' ? NaN : Number(row[name]);
+  return Number.isFinite(n) ? n : 0;
+};
 
 /** @returns none where the node has none: it says so in words, not in JSON. @throws EslError bad_reply */
 export function parseRooms(reply: string): RoomSnapshot[] {

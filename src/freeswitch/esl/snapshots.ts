@@ -58,6 +58,19 @@ const count = (row: Row, name: string): number => {
   return Number.isFinite(n) ? n : 0;
 };
 
+/** The last moment that a Date holds, in seconds. */
+const LAST_SECOND = 8.64e12;
+
+const momentMs = (row: Row, name: string): number => {
+  const seconds = count(row, name);
+  return seconds >= 0 && seconds <= LAST_SECOND ? seconds * 1000 : 0;
+};
+
+const portOf = (row: Row, name: string): number => {
+  const port = count(row, name);
+  return Number.isInteger(port) && port >= 0 && port <= 65_535 ? port : 0;
+};
+
 /** Reads the answer of showChannels(). Rows without a uuid are left out. */
 export function parseChannels(json: string): ChannelRow[] {
   return rowsOf(json, 'The list of channels')
@@ -65,7 +78,7 @@ export function parseChannels(json: string): ChannelRow[] {
     .map((row) => ({
       legId: text(row, 'uuid'),
       direction: text(row, 'direction') === 'outbound' ? 'outbound' : 'inbound',
-      createdAtMs: count(row, 'created_epoch') * 1000,
+      createdAtMs: momentMs(row, 'created_epoch'),
       channelName: text(row, 'name'),
       state: text(row, 'state'),
       callState: text(row, 'callstate'),
@@ -90,9 +103,9 @@ export function parseRegistrations(json: string): RegistrationRow[] {
         domain: text(row, 'realm'),
         sipCallId: text(row, 'token'),
         contactUrl: url?.[2] ?? text(row, 'url'),
-        expiresAtMs: count(row, 'expires') * 1000,
+        expiresAtMs: momentMs(row, 'expires'),
         networkIp: text(row, 'network_ip'),
-        networkPort: count(row, 'network_port'),
+        networkPort: portOf(row, 'network_port'),
         // `network_proto` says `udp` of a WebSocket; the path that the node wrote behind the contact knows better.
         transport:
           /fs_path=.*transport(?:=|%3D)([A-Za-z]+)/i.exec(text(row, 'url'))?.[1]?.toLowerCase() ??

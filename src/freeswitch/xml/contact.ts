@@ -1,5 +1,6 @@
 /** Turns the contact a phone registered into an address that leads back to that phone, and to nobody else. */
 import { isIP } from 'node:net';
+import { holdsDialWord } from './escape';
 
 /** From where a REGISTER came, as the node saw it. */
 export interface ContactSource {
@@ -39,7 +40,7 @@ function parseContact(contact: string): ContactParts | undefined {
   const parsed = /^(sips?):([^@<>]*)@(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,253})(?::(\d{1,5}))?((?:;[^;?]*)*)$/.exec(
     uri,
   );
-  if (!parsed || uri.includes(':_:')) return undefined;
+  if (!parsed || holdsDialWord(uri)) return undefined;
   const [, scheme, user, host, port, rest = ''] = parsed;
   if (!USER.test(user!) || HIDDEN_PARAMETER.test(user!)) return undefined;
   const parameters = rest.split(';').filter((parameter) => parameter !== '');

@@ -19,6 +19,7 @@ export function dialplanXml(context: string, extensionName: string, actions: Act
     element('action', { application: app, ...(data === undefined ? {} : { data }) }),
   );
   return documentXml('dialplan', [
+    // It is what the node asked for: a word of ours, or whatever a node makes up.
     element('context', { name: escapeText(context) }, [
       element('extension', { name: escapeText(extensionName) }, [element('condition', {}, steps)]),
     ]),

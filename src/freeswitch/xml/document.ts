@@ -1,6 +1,6 @@
 /** The one place that knows the XML library: answers are built and read here, in the form FreeSWITCH's parser takes. */
 import { create } from 'xmlbuilder2';
-import { hidePreprocessor } from './escape';
+import { hidePreprocessor, oneLine } from './escape';
 
 /** One element: its attributes, and what stands in it. */
 export interface Element {
@@ -35,7 +35,7 @@ export function params(settings: Record<string, string | number | boolean>, name
 
 /**
  * A whole answer around one section. There is no prolog: FreeSWITCH drops the line it stands on.
- * @throws where a value holds a character XML can't carry
+ * A character that XML can't carry becomes U+FFFD.
  */
 export function documentXml(section: string, children: Element[]): string {
   const root = create();
@@ -57,11 +57,12 @@ function append(parent: Node, item: Element): void {
 }
 
 /**
- * The library leaves an `&` alone where what follows looks like a reference, so `&#36;{…}` in somebody's name would
- * reach the node as `${…}` and run.
+ * What can't stand in an answer, whoever wrote it: a line break would make a second line of it, and what is no character
+ * of XML would keep the whole answer back. The library leaves an `&` alone where what follows looks like a reference, so
+ * `&#36;{…}` in somebody's name would reach the node as `${…}` and run.
  */
 function whole(text: string): string {
-  return text.replace(/&/g, '&amp;');
+  return oneLine(text).replace(/&/g, '&amp;');
 }
 
 /** The part of the library's DOM that is read here. */

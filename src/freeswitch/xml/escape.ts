@@ -11,7 +11,12 @@ const EXPANDS = /\$(?=\$*(?:\{|$))/g;
  * that could start `${…}` or `$${…}` becomes the full-width `＄`. Everything else stays as it was typed.
  */
 export function escapeText(text: string): string {
-  return text.replace(CONTROL, ' ').replace(NOT_XML, '\ufffd').trim().replace(EXPANDS, '\uff04');
+  return oneLine(text).trim().replace(EXPANDS, '\uff04');
+}
+
+/** Control characters and line breaks become one space, and broken Unicode becomes U+FFFD. */
+export function oneLine(text: string): string {
+  return text.replace(CONTROL, ' ').replace(NOT_XML, '\ufffd');
 }
 
 /** Signs that FreeSWITCH acts on in a caller's name, and the full-width ones that look the same. */
@@ -63,5 +68,13 @@ export function addressPart(text: string, what: string): string {
 
 /** True for a value that means nothing to the dial string parser: tokens, ids. */
 export function isPlainValue(text: string): boolean {
-  return /^[A-Za-z0-9_.=@+/~-]{1,2048}$/.test(text);
+  return /^[A-Za-z0-9_.=@+/~-]{1,2048}$/.test(text) && !holdsDialWord(text);
+}
+
+/**
+ * Words that FreeSWITCH looks for anywhere in a dial string, also within an address (switch_ivr_originate): `:_:` makes
+ * several calls of it, and the other one lets variables of the new leg hold `${…}`, which are run when they are used.
+ */
+export function holdsDialWord(text: string): boolean {
+  return /:_:|origination_nested_vars/i.test(text);
 }

@@ -1,0 +1,61 @@
+/** All targets by name; those that need stores or a node open them once, and close them at the end. */
+import { openStage, type Stage, type Surroundings } from './stage';
+import type { Target } from './target';
+import { formTarget } from './targets/bytes/form';
+import { joinTarget, mediaTarget } from './targets/bytes/media';
+import { pngTarget } from './targets/bytes/png';
+import { amfTarget, rtmpMemoryTarget, rtmpPaceTarget, rtmpTarget } from './targets/bytes/rtmp';
+import { answersTarget, questionsTarget } from './targets/node/answers';
+import { commandsTarget } from './targets/node/commands';
+import { dialTarget } from './targets/node/dial';
+import { eventsTarget, framesPaceTarget, framesTarget, repliesTarget } from './targets/node/frames';
+import { openDoorsTarget, openXmlTarget } from './targets/switchyard/doors';
+import { openRestTarget } from './targets/switchyard/rest';
+
+/** Targets that need nothing but this process. */
+export const PURE: Readonly<Record<string, () => Target>> = {
+  rtmp: rtmpTarget,
+  'rtmp-pace': rtmpPaceTarget,
+  'rtmp-memory': rtmpMemoryTarget,
+  amf: amfTarget,
+  png: pngTarget,
+  media: mediaTarget,
+  join: joinTarget,
+  form: formTarget,
+  dial: dialTarget,
+  commands: commandsTarget,
+  answers: answersTarget,
+  questions: questionsTarget,
+  frames: framesTarget,
+  'frames-pace': framesPaceTarget,
+  events: eventsTarget,
+  replies: repliesTarget,
+};
+
+/** Targets that need a whole Switchyard with its stores. */
+export const OVER_HTTP: Readonly<Record<string, (at: Surroundings) => Promise<Target>>> = {
+  'xml-door': openXmlTarget,
+  doors: openDoorsTarget,
+  rest: openRestTarget,
+};
+
+export const TARGET_NAMES: readonly string[] = [...Object.keys(PURE), ...Object.keys(OVER_HTTP)];
+
+export interface OpenedTargets {
+  targets: Target[];
+  skipped: { name: string; why: string }[];
+  close(): Promise<void>;
+}
+
+/** @throws where there is no target of that name, or its surroundings do not start */
+export async function openTargets(names: readonly string[]): Promise<OpenedTargets> {
+  let stage: Stage | undefined;
+  const targets: Target[] = [];
+  for (const name of names) {
+    const [make, open] = [PURE[name], OVER_HTTP[name]];
+    if (make) targets.push(make());
+    else if (open) targets.push(await open((stage ??= await openStage())));
+    else throw new Error(`There is no target "${name}": ${TARGET_NAMES.join(', ')}.`);
+  }
+  return { targets, skipped: [], close: async () => void (await stage?.close()) };
+}
