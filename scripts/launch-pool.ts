@@ -18,7 +18,8 @@ export interface PoolOptions {
   plans: NodePlan[];
   freeswitch: string | undefined;
   secrets: KeptSecrets;
-  switchyardUrl: string;
+  /** Where nodes ask. */
+  nodesUrl: string;
   /** Told when a node ended by itself and is started again. */
   say: (line: string) => void;
 }
@@ -41,7 +42,7 @@ async function startRealNodes(o: PoolOptions, binary: string): Promise<RunningPo
           binary,
           dir: join(o.options.stateDir, 'nodes', plan.name),
           name: plan.name,
-          xmlUrl: xmlUrlOf(plan, o.switchyardUrl),
+          xmlUrl: xmlUrlOf(plan, o.nodesUrl),
           password: passwordOf(o, plan),
           env: { SWITCHYARD_RTP_FROM: String(plan.rtpFrom), SWITCHYARD_RTP_TO: String(plan.rtpTo) },
         });
@@ -56,7 +57,7 @@ async function startSimulatedNodes(o: PoolOptions): Promise<RunningPool> {
   const nodes = o.plans.map((plan) => ({
     name: plan.name,
     eslPort: plan.eslPort,
-    xmlUrl: xmlUrlOf(plan, o.switchyardUrl),
+    xmlUrl: xmlUrlOf(plan, o.nodesUrl),
     password: passwordOf(o, plan),
   }));
   const child = startChild({

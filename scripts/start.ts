@@ -6,12 +6,14 @@ import { createApiClient, waitFor, type ApiClient } from './api-client';
 import { playDemo } from './demo';
 import { findFreeswitch, planNodes, portsOf, type NodePlan } from './media-nodes';
 import { startMediaNodes } from './launch-pool';
-import { isPortFree } from './ports';
+import { findFreePort, isPortFree } from './ports';
 import { projectRoot, StartFault } from './project';
-import { holdStateDir, keepSecrets, removeRunFile, writeRunFile, type KeptSecrets } from './run-state';
+import { holdStateDir, keepSecrets, removeRunFile, writeRunFile, type KeptSecrets, type RunFile } from './run-state';
 import { readStartOptions, START_HELP, type StartOptions } from './start-options';
 import { startStores, type Stores } from './stores';
 
+/** As in src/config.ts. */
+const OPERATIONS_PORT = 8090;
 const READY_TIMEOUT_MS = 30_000;
 const SERVING_TIMEOUT_MS = 60_000;
 
@@ -75,13 +77,15 @@ async function run(options: StartOptions, started: Child[], interrupted: AbortSi
   note(`Postgres    ${options.databaseUrl ? 'yours (DATABASE_URL)' : `started; data in ${stores.dataDir}`}`);
   note(`Redis       ${options.redisUrl ? 'yours (REDIS_URL)' : 'started, private to this run'}`);
 
-  const url = `http://${options.httpHost === '0.0.0.0' ? '127.0.0.1' : options.httpHost}:${options.httpPort}`;
-  const switchyard = startSwitchyard(options, secrets, stores, url);
+  const operationsPort = await chooseOperationsPort(options);
+  const at = addressesOf(options, operationsPort);
+  const { url } = at;
+  const switchyard = startSwitchyard(options, secrets, stores, url, operationsPort);
   started.push(switchyard);
-  await untilReady(url, switchyard);
+  await untilReady(at.operationsUrl, switchyard);
   note(`Switchyard  ready at ${url}`);
 
-  const nodes = await startMediaNodes({ options, plans, freeswitch, secrets, switchyardUrl: url, say });
+  const nodes = await startMediaNodes({ options, plans, freeswitch, secrets, nodesUrl: at.nodesUrl, say });
   started.push(...nodes.children);
   const api = createApiClient(url, secrets.apiKey);
   await untilServing(api, plans, [switchyard, ...nodes.children]);
@@ -92,7 +96,7 @@ async function run(options: StartOptions, started: Child[], interrupted: AbortSi
   );
 
   writeRunFile(options.stateDir, {
-    url,
+    ...at,
     apiKey: secrets.apiKey,
     databaseUrl: stores.databaseUrl,
     redisUrl: stores.redisUrl,
@@ -100,7 +104,7 @@ async function run(options: StartOptions, started: Child[], interrupted: AbortSi
     pid: process.pid,
     simulatorUrl: nodes.simulatorUrl,
   });
-  printSummary(url, secrets.apiKey, plans, options.stateDir);
+  printSummary(at, secrets.apiKey, plans, options.stateDir);
 
   const broken = firstToEnd(started);
   if (options.demo) {
@@ -113,6 +117,25 @@ async function run(options: StartOptions, started: Child[], interrupted: AbortSi
   return 0;
 }
 
+/** A port that nobody asked for may be another one; the summary and run.json say which. */
+async function chooseOperationsPort(options: StartOptions): Promise<number> {
+  if (options.operationsPort) return options.operationsPort;
+  const isUsual = options.httpPort !== OPERATIONS_PORT && (await isPortFree(OPERATIONS_PORT));
+  return isUsual ? OPERATIONS_PORT : findFreePort();
+}
+
+type Addresses = Pick<RunFile, 'url' | 'operationsUrl' | 'nodesUrl'>;
+
+function addressesOf(options: StartOptions, operationsPort: number): Addresses {
+  const urlOf = (host: string, port: number): string => `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${port}`;
+  const url = urlOf(options.httpHost, options.httpPort);
+  return {
+    url,
+    operationsUrl: urlOf(options.operationsHost, operationsPort),
+    nodesUrl: options.nodesPort ? urlOf(options.nodesHost, options.nodesPort) : url,
+  };
+}
+
 async function refuseTakenPorts(options: StartOptions, plans: NodePlan[]): Promise<void> {
   const taken: string[] = [];
   for (const { port, use, setting } of portsOf(options, plans)) {
@@ -122,7 +145,13 @@ async function refuseTakenPorts(options: StartOptions, plans: NodePlan[]): Promi
   if (taken.length) throw new StartFault(`Something else already uses\n${taken.join('\n')}`);
 }
 
-function startSwitchyard(options: StartOptions, secrets: KeptSecrets, stores: Stores, url: string): Child {
+function startSwitchyard(
+  options: StartOptions,
+  secrets: KeptSecrets,
+  stores: Stores,
+  url: string,
+  operationsPort: number,
+): Child {
   const main = join(__dirname, '..', 'src', `main${extname(__filename)}`);
   return startChild({
     name: 'Switchyard',
@@ -132,6 +161,8 @@ function startSwitchyard(options: StartOptions, secrets: KeptSecrets, stores: St
       ...process.env,
       HTTP_HOST: options.httpHost,
       HTTP_PORT: String(options.httpPort),
+      OPERATIONS_HOST: options.operationsHost,
+      OPERATIONS_PORT: String(operationsPort),
       PUBLIC_URL: process.env.PUBLIC_URL || url,
       DATABASE_URL: stores.databaseUrl,
       REDIS_URL: stores.redisUrl,
@@ -143,10 +174,10 @@ function startSwitchyard(options: StartOptions, secrets: KeptSecrets, stores: St
   });
 }
 
-async function untilReady(url: string, switchyard: Child): Promise<void> {
+async function untilReady(operationsUrl: string, switchyard: Child): Promise<void> {
   const ask = async (): Promise<boolean> => {
     failIfEnded([switchyard]);
-    return (await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(2000) })).ok;
+    return (await fetch(`${operationsUrl}/readyz`, { signal: AbortSignal.timeout(2000) })).ok;
   };
   await waitForOrShow(switchyard, 'Switchyard to be ready', ask, (ready) => ready, READY_TIMEOUT_MS);
 }
@@ -206,12 +237,13 @@ function untilAborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-function printSummary(url: string, apiKey: string, plans: NodePlan[], stateDir: string): void {
+function printSummary({ url, operationsUrl }: Addresses, apiKey: string, plans: NodePlan[], stateDir: string): void {
   say(`
 Switchyard is running.
 
   API         ${url}/v1
   Docs        ${url}/docs
+  Operations  ${operationsUrl}/metrics, /readyz, /healthz
   API key     ${apiKey}
   Written to  ${join(stateDir, 'run.json')}; logs in ${join(stateDir, 'logs')}
 `);

@@ -131,6 +131,7 @@ async function main(): Promise<void> {
       DATABASE_URL: stores.databaseUrl,
       REDIS_URL: stores.redisUrl,
       HTTP_PORT: String(await findFreePort()),
+      OPERATIONS_PORT: '0',
       SWITCHYARD_SECRET: randomBytes(32).toString('base64'),
       NODE_JOIN_TOKEN: JOIN_TOKEN,
       LOG_LEVEL: 'error',

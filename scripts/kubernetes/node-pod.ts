@@ -126,7 +126,7 @@ export function readPod(env: Env, o: Patience): NodePod {
   if (!Number.isInteger(deadlineSeconds) || deadlineSeconds < 0 || deadlineSeconds > 86_400)
     throw new StartFault('DRAIN_DEADLINE_SECONDS must be a whole number from 0 to 86400.');
   const url = urlOf(env);
-  const yard = { url, api: createApiClient(url, need(env, 'SWITCHYARD_API_KEY')), startedNodes: 0 };
+  const yard = { url, nodesUrl: url, api: createApiClient(url, need(env, 'SWITCHYARD_API_KEY')), startedNodes: 0 };
   return { ...o, yard, name: need(env, 'POD_NAME'), dir: need(env, 'DRAIN_DIR'), deadlineSeconds };
 }
 

@@ -90,7 +90,7 @@ async function describeProgram(
   dir: string,
 ): Promise<{ program: Program; controlUrl?: string }> {
   const plan = planOf(node, context.env.NODE_HOST || '127.0.0.1', context.env.NODE_PUBLIC_HOST || undefined);
-  const url = new URL(xmlUrlOf(plan, context.switchyardUrl));
+  const url = new URL(xmlUrlOf(plan, context.nodesUrl));
   url.searchParams.set('zone', node.zone);
   url.searchParams.set('capacity', String(node.capacity));
   const xmlUrl = url.toString();
