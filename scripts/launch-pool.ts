@@ -4,6 +4,7 @@ import { startChild, type Child } from './child';
 import { keepNode } from './keep-node';
 import { launchRealNode, type RealNode } from './launch-node';
 import { xmlUrlOf, type NodePlan } from './media-nodes';
+import { simulatorEnvironment } from './node-environment';
 import { findFreePort } from './ports';
 import type { KeptSecrets } from './run-state';
 import type { StartOptions } from './start-options';
@@ -64,7 +65,11 @@ async function startSimulatedNodes(o: PoolOptions): Promise<RunningPool> {
     name: 'Simulated nodes',
     command: process.execPath,
     args: [...process.execArgv, join(__dirname, '..', 'src', 'simulator', `main${extname(__filename)}`)],
-    env: { ...process.env, SIMULATOR_CONTROL_PORT: String(control), SIMULATOR_NODES: JSON.stringify(nodes) },
+    env: {
+      ...simulatorEnvironment(process.env),
+      SIMULATOR_CONTROL_PORT: String(control),
+      SIMULATOR_NODES: JSON.stringify(nodes),
+    },
     logFile: join(o.options.stateDir, 'logs', 'simulator.log'),
   });
   return { children: [child], simulatorUrl: `http://127.0.0.1:${control}` };
