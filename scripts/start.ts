@@ -6,14 +6,13 @@ import { createApiClient, waitFor, type ApiClient } from './api-client';
 import { playDemo } from './demo';
 import { findFreeswitch, planNodes, portsOf, type NodePlan } from './media-nodes';
 import { startMediaNodes } from './launch-pool';
-import { findFreePort, isPortFree } from './ports';
+import { isPortFree } from './ports';
 import { projectRoot, StartFault } from './project';
-import { holdStateDir, keepSecrets, removeRunFile, writeRunFile, type KeptSecrets, type RunFile } from './run-state';
+import { holdStateDir, keepSecrets, removeRunFile, writeRunFile, type KeptSecrets } from './run-state';
+import { addressesOf, chooseOperationsPort, type Addresses } from './start-addresses';
 import { readStartOptions, START_HELP, type StartOptions } from './start-options';
 import { startStores, type Stores } from './stores';
 
-/** As in src/config.ts. */
-const OPERATIONS_PORT = 8090;
 const READY_TIMEOUT_MS = 30_000;
 const SERVING_TIMEOUT_MS = 60_000;
 
@@ -115,25 +114,6 @@ async function run(options: StartOptions, started: Child[], interrupted: AbortSi
   say('\nCtrl-C stops everything.');
   await Promise.race([broken, untilAborted(interrupted)]);
   return 0;
-}
-
-/** A port that nobody asked for may be another one; the summary and run.json say which. */
-async function chooseOperationsPort(options: StartOptions): Promise<number> {
-  if (options.operationsPort) return options.operationsPort;
-  const isUsual = options.httpPort !== OPERATIONS_PORT && (await isPortFree(OPERATIONS_PORT));
-  return isUsual ? OPERATIONS_PORT : findFreePort();
-}
-
-type Addresses = Pick<RunFile, 'url' | 'operationsUrl' | 'nodesUrl'>;
-
-function addressesOf(options: StartOptions, operationsPort: number): Addresses {
-  const urlOf = (host: string, port: number): string => `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${port}`;
-  const url = urlOf(options.httpHost, options.httpPort);
-  return {
-    url,
-    operationsUrl: urlOf(options.operationsHost, operationsPort),
-    nodesUrl: options.nodesPort ? urlOf(options.nodesHost, options.nodesPort) : url,
-  };
 }
 
 async function refuseTakenPorts(options: StartOptions, plans: NodePlan[]): Promise<void> {

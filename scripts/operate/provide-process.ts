@@ -73,7 +73,8 @@ export const processProvider: Provider = {
   async stop(node, context) {
     await endProcess(node);
     const dir = join(context.kept.dir, node.name);
-    for (const each of new Set([dir, placeNode(dir, nodeUser(context.env))])) rmSync(each, { recursive: true, force: true });
+    for (const each of new Set([dir, placeNode(dir, nodeUser(context.env))]))
+      rmSync(each, { recursive: true, force: true });
   },
   isRunning: (node) => isAlive(node),
   lastLines(node) {
