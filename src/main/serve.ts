@@ -16,6 +16,7 @@ import { roomsRoutes } from '../domains/rooms/rooms.routes';
 import { usersRoutes } from '../domains/users/users.routes';
 import { flushUserCache } from '../freeswitch/esl';
 import { createApp } from '../http/app';
+import { createDrainEntrance } from '../http/drain.entrance';
 import { createIdempotencyStore } from '../http/idempotency.store';
 import { createNodeEntrance } from '../http/node.entrance';
 import { createPictureEntrance } from '../http/picture.entrance';
@@ -126,10 +127,14 @@ export async function startServing(
     countXmlAnswer: metrics.countXmlAnswer,
     onNodeSeen,
   });
+  const drains = createDrainEntrance({ db, log, logger, now: Date.now });
   const uploads = createRecordingEntrance(recordings.deps);
   const fetches = createPictureEntrance(pictures.deps);
   const takeFromNode = (request: IncomingMessage, response: ServerResponse): boolean =>
-    entrance(request, response) || uploads(request, response) || fetches(request, response);
+    entrance(request, response) ||
+    uploads(request, response) ||
+    fetches(request, response) ||
+    drains(request, response);
   const server = createHttpServer((request, response) => {
     // With a port of their own the doors are nowhere else: here there is no such path.
     if (config.nodesPort !== undefined || !takeFromNode(request, response)) app(request, response);

@@ -17,7 +17,13 @@ async function ask(url: string, o: RequestInit = {}): Promise<{ status: number; 
 }
 
 const PART = '0b1f7c9e-1111-4222-8333-444444444444';
-const DOORS = ['/freeswitch/xml', '/freeswitch/cdr', `/freeswitch/recordings/${PART}`, `/freeswitch/pictures/${PART}`];
+const DOORS = [
+  '/freeswitch/xml',
+  '/freeswitch/cdr',
+  '/freeswitch/drain',
+  `/freeswitch/recordings/${PART}`,
+  `/freeswitch/pictures/${PART}`,
+];
 
 test('a node joins, and calls run, where nodes have a port of their own', async () => {
   expect(new Set([yard.url, yard.nodesUrl, yard.operationsUrl]).size).toBe(3);
