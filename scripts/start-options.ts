@@ -22,6 +22,7 @@ Environment:
   FREESWITCH_BIN               the freeswitch to run (else the one on PATH, else simulated nodes)
   OPERATIONS_HOST              address of the operations port (127.0.0.1)
   NODES_HOST, NODES_PORT       an address of its own where nodes ask, instead of HTTP_PORT
+  FREESWITCH_USER              whom it runs as where root starts it (freeswitch, else nobody or daemon)
   NODE_HOST                    address at which nodes can be reached (127.0.0.1)
   NODE_PUBLIC_HOST             and how the world sees that, where it is translated (NAT)
   NODE_RTP_BASE                first port for sound and picture; each node takes 1000 (16384)
