@@ -1,4 +1,5 @@
 /** Which port answers what: the API to everybody, the doors of nodes and the operator's figures each on their own. */
+import { request } from 'node:http';
 import { useStores } from '../stores';
 import { ADMIN_KEY, openYard, until, type Node, type Yard } from './harness';
 
@@ -41,6 +42,29 @@ test.each(DOORS)('%s is a door on the port of nodes, and nothing at all on the p
     expect([answer.status, JSON.parse(answer.text).code]).toEqual([404, 'not_found']);
   }
   expect((await ask(yard.nodesUrl + path, { method: 'POST', body: '' })).status).not.toBe(404);
+});
+
+test('a door is opened by its own path only, and not by one that a proxy takes for another', async () => {
+  const { hostname, port } = new URL(yard.nodesUrl);
+  for (const door of ['/freeswitch/xml', '/freeswitch/cdr', '/freeswitch/drain'])
+    for (const path of [
+      `${door}/../../v1/events`,
+      `${door}/`,
+      `${door}%2f..%2f..%2fv1`,
+      `/v1/..${door}`,
+      `/.${door}`,
+    ]) {
+      const status = await new Promise<number | undefined>((resolve, reject) => {
+        // Not fetch(), which would make the path plain before it is sent.
+        const asked = request({ hostname, port, path, method: 'POST' }, (answer) => {
+          answer.resume();
+          resolve(answer.statusCode);
+        });
+        asked.once('error', reject);
+        asked.end('section=directory');
+      });
+      expect([path, status]).toEqual([path, 404]);
+    }
 });
 
 test('the port of nodes has no API, no documents and no figures', async () => {
