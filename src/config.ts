@@ -50,6 +50,12 @@ const isSecret = (text: string): boolean => Buffer.from(text, 'base64').length =
 const schema = z.object({
   HTTP_HOST: z.string().default('127.0.0.1'),
   HTTP_PORT: port.default(8080),
+  /** Where /metrics and the details of /readyz are: they name nodes and volumes, and are nobody's but the operator's. */
+  OPERATIONS_HOST: z.string().default('127.0.0.1'),
+  OPERATIONS_PORT: port.default(8090),
+  /** With NODES_PORT the nodes' doors (/freeswitch/…) are there and nowhere else; without, on the port of the API. */
+  NODES_HOST: z.string().default('127.0.0.1'),
+  NODES_PORT: port.optional(),
   /** Where nodes and browsers reach this Switchyard; used in answers, never guessed from a Host header. */
   PUBLIC_URL: z.url().optional(),
   /** Whose X-Forwarded-For is believed: proxies that end TLS. */
@@ -175,6 +181,10 @@ function readS3(e: Environment): Config['recordingsS3'] {
 }
 
 const whole = schema
+  .refine((e) => !e.NODES_PORT || e.NODES_PORT !== e.HTTP_PORT || e.NODES_HOST !== e.HTTP_HOST, {
+    path: ['NODES_PORT'],
+    message: 'is HTTP_PORT: leave it out where nodes ask there, or choose another',
+  })
   .refine((e) => e.TURN_URLS.length === 0 || e.TURN_SECRET !== undefined, {
     path: ['TURN_SECRET'],
     message: 'is needed with TURN_URLS',
@@ -187,6 +197,11 @@ const whole = schema
 export interface Config {
   readonly httpHost: string;
   readonly httpPort: number;
+  readonly operationsHost: string;
+  readonly operationsPort: number;
+  readonly nodesHost: string;
+  /** Undefined: nodes ask where the API is. */
+  readonly nodesPort: number | undefined;
   readonly publicUrl: string | undefined;
   readonly trustedProxies: readonly string[];
   readonly banNever: readonly string[];
@@ -240,6 +255,10 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   return Object.freeze({
     httpHost: e.HTTP_HOST,
     httpPort: e.HTTP_PORT,
+    operationsHost: e.OPERATIONS_HOST,
+    operationsPort: e.OPERATIONS_PORT,
+    nodesHost: e.NODES_HOST,
+    nodesPort: e.NODES_PORT,
     publicUrl: e.PUBLIC_URL,
     trustedProxies: e.TRUSTED_PROXIES,
     banNever: e.BAN_NEVER,

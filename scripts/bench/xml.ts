@@ -136,6 +136,7 @@ async function main(): Promise<void> {
       DATABASE_URL: stores.databaseUrl,
       REDIS_URL: stores.redisUrl,
       HTTP_PORT: String(await findFreePort()),
+      OPERATIONS_PORT: '0',
       SWITCHYARD_SECRET: SECRET.toString('base64'),
       NODE_JOIN_TOKEN: JOIN_TOKEN,
       LOG_LEVEL: 'error',

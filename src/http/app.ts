@@ -14,7 +14,7 @@ import { mountRoutes } from './dispatch';
 import { mountDocs } from './docs';
 import type { IdempotencyStore } from './idempotency.store';
 import { buildOpenApi } from './openapi';
-import { measureRequests, mountOperations } from './operations';
+import { measureRequests, mountHealth, type Readiness } from './operations';
 import { problemHandler } from './problem';
 import { createRateLimiter, type RateLimit } from './rate-limit';
 
@@ -24,9 +24,9 @@ export interface AppOptions {
   /** Who has to wait since they showed keys that nobody has; left out: nobody. */
   strangers?: Strangers;
   idempotency: IdempotencyStore;
-  /** Store by store, whether it answers: `{ postgres: true, redis: true }`. */
-  ready: () => Promise<Record<string, boolean>>;
-  /** Each app needs a registry of its own: it registers its request metrics there. */
+  /** Store by store, whether it answers: `{ postgres: true, redis: true }`. Which one is away is not told here. */
+  ready: Readiness;
+  /** Each app needs a registry of its own: it registers its request metrics there. They are shown elsewhere. */
   metrics: Registry;
   logger: Logger;
   version: string;
@@ -66,7 +66,7 @@ export function createApp(o: AppOptions): Express {
       contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
     }),
   );
-  mountOperations(app, o);
+  mountHealth(app, o.ready);
   const document = buildOpenApi(o.routes, { version: o.version, publicUrl: o.publicUrl });
   app.get('/openapi.json', (_request, response) => {
     response.json(document);
@@ -111,7 +111,7 @@ function logRequests(logger: Logger): RequestHandler {
     quietReqLogger: true,
     genReqId: (_request, response) => String((response as express.Response).locals.requestId),
     customAttributeKeys: { reqId: 'requestId' },
-    customLogLevel: (request) => (/^\/(healthz|readyz|metrics)/.test(request.url ?? '') ? 'debug' : 'info'),
+    customLogLevel: (request) => (/^\/(healthz|readyz)/.test(request.url ?? '') ? 'debug' : 'info'),
     customProps: (_request, response) => ({ apiKeyId: (response as express.Response).locals.apiKeyId as unknown }),
     serializers: {
       req: (request: { method: string; url: string }) => ({

@@ -69,9 +69,10 @@ export function createNodeEntrance(
 ): (request: IncomingMessage, response: ServerResponse) => boolean {
   const admitted = new Map<string, Admitted>();
   return (request, response) => {
-    const path = request.url ?? '';
-    const isXml = path.startsWith('/freeswitch/xml');
-    if (!isXml && !path.startsWith('/freeswitch/cdr')) return false;
+    // Exactly: a proxy that publishes /v1 passes on "/freeswitch/xml/../../v1/x" as it stands.
+    const [path] = (request.url ?? '').split('?', 1);
+    const isXml = path === '/freeswitch/xml';
+    if (!isXml && path !== '/freeswitch/cdr') return false;
     if (isXml) answerXml(deps, admitted, request, response);
     else answerCdr(deps, admitted, request, response).catch((e: unknown) => refuse(deps.logger, response, e));
     return true;

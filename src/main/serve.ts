@@ -1,4 +1,5 @@
 /** The role `api`: REST, the numbered log for its readers, and the doors through which nodes ask. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { takeBootstrapKey } from '../domains/api-keys/bootstrap';
 import { apiKeysRoutes } from '../domains/api-keys/api-keys.routes';
 import { callRoutes } from '../domains/calls/calls.routes';
@@ -15,22 +16,35 @@ import { roomsRoutes } from '../domains/rooms/rooms.routes';
 import { usersRoutes } from '../domains/users/users.routes';
 import { flushUserCache } from '../freeswitch/esl';
 import { createApp } from '../http/app';
+import { createDrainEntrance } from '../http/drain.entrance';
 import { createIdempotencyStore } from '../http/idempotency.store';
 import { createNodeEntrance } from '../http/node.entrance';
 import { createPictureEntrance } from '../http/picture.entrance';
 import { createRecordingEntrance } from '../http/recording.entrance';
+import { createNodesApp, type Readiness } from '../http/operations';
 import { createHttpServer } from '../http/server';
 import { attachEventSockets } from '../http/upgrade';
 import { runEvery } from '../infra/schedule';
 import type { House } from './house';
-import { checkStores, listen } from './listen';
+import { listen } from './listen';
 import type { Stops } from './stores';
 
 const HOUR_MS = 3_600_000;
 const EVENTS_KEPT_MS = 30 * 24 * HOUR_MS;
 
-/** Listens. @param onNodeSeen is told when a node has just entered @returns the address; @throws where the port is taken */
-export async function startServing(house: House, stops: Stops, onNodeSeen: () => void): Promise<string> {
+/** Where this role answers; `nodesUrl` is the same where nodes ask at the API's port. */
+export interface Serving {
+  url: string;
+  nodesUrl: string;
+}
+
+/** Listens. @param onNodeSeen is told when a node has just entered @returns where; @throws where a port is taken */
+export async function startServing(
+  house: House,
+  ready: Readiness,
+  stops: Stops,
+  onNodeSeen: () => void,
+): Promise<Serving> {
   const {
     config,
     logger,
@@ -97,7 +111,7 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     authenticate,
     strangers: bans.strangers,
     idempotency,
-    ready: checkStores(house),
+    ready,
     metrics: metrics.registry,
     logger,
     version: '0.2.0',
@@ -121,12 +135,24 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     countXmlAnswer: metrics.countXmlAnswer,
     onNodeSeen,
   });
+  const drains = createDrainEntrance({ db, log, logger, now: Date.now });
   const uploads = createRecordingEntrance(recordings.deps);
   const fetches = createPictureEntrance(pictures.deps);
+  const takeFromNode = (request: IncomingMessage, response: ServerResponse): boolean =>
+    entrance(request, response) ||
+    uploads(request, response) ||
+    fetches(request, response) ||
+    drains(request, response);
   const server = createHttpServer((request, response) => {
-    const taken = entrance(request, response) || uploads(request, response) || fetches(request, response);
-    if (!taken) app(request, response);
+    // With a port of their own the doors are nowhere else: here there is no such path.
+    if (config.nodesPort !== undefined || !takeFromNode(request, response)) app(request, response);
   });
   const sockets = attachEventSockets(server, { events, authenticate, logger });
-  return listen(server, config, stops, () => sockets.close());
+  const url = await listen(server, { host: config.httpHost, port: config.httpPort }, stops, () => sockets.close());
+  if (config.nodesPort === undefined) return { url, nodesUrl: url };
+  const beside = createNodesApp({ ready });
+  const doors = createHttpServer((request, response) => {
+    if (!takeFromNode(request, response)) beside(request, response);
+  });
+  return { url, nodesUrl: await listen(doors, { host: config.nodesHost, port: config.nodesPort }, stops) };
 }

@@ -36,7 +36,7 @@ const start: StartMediaNode = async ({ name, xmlUrl, password, ports }) => {
   return {
     kind: 'real',
     eslPort: ports.esl,
-    folder: dir,
+    folder: join(node.dir, 'recordings'),
     openPhone: (o) => openSipPhone({ ...o, nodePort: ports.sip }),
     stop,
   };

@@ -194,7 +194,7 @@ describeWithRealNode('a real node on our documents alone', (binary) => {
 
   it('runs nothing that a caller is called', async () => {
     bob.answer = '486 Busy Here';
-    const touched = join(dir, `touched-${randomBytes(4).toString('hex')}`);
+    const touched = join(node.dir, 'temp', `touched-${randomBytes(4).toString('hex')}`);
     const wide = touched.replaceAll('/', '／');
     const names: [string, string][] = [
       [`\${system(touch ${touched})}`, `＄{system(touch ${wide})}`],

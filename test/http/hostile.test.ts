@@ -200,11 +200,13 @@ describe('The rest of the manners', () => {
     }
   });
 
-  test('health, readiness and metrics need no key', async () => {
+  test('health and readiness need no key, and tell a stranger nothing else; metrics are not there', async () => {
     const open = { authorization: '' };
     expect((await house.call('GET', '/healthz', undefined, open)).body).toEqual({ status: 'ok' });
-    expect((await house.call('GET', '/readyz', undefined, open)).body.status).toBe('ready');
-    expect((await house.call('GET', '/metrics', undefined, open)).body).toMatch(/switchyard_http_requests_total\{/);
+    expect((await house.call('GET', '/readyz', undefined, open)).body).toEqual({ status: 'ready' });
+    for (const headers of [open, {}]) {
+      expect((await house.call('GET', '/metrics', undefined, headers)).body.code).toBe('not_found');
+    }
     const sick = await openHouse(stores, { ready: () => Promise.reject(new SwitchyardError('unavailable')) });
     expect((await sick.call('GET', '/readyz')).status).toBe(503);
     await sick.close();

@@ -43,6 +43,9 @@ interface NodeAnswer {
 
 export interface Yard {
   url: string;
+  /** Where nodes ask: the same, but with `nodesPort`. */
+  nodesUrl: string;
+  operationsUrl: string;
   config: Config;
   /** What was logged, by all replicas. */
   lines: string[];
@@ -101,6 +104,10 @@ export async function openYard(
   const config: Config = {
     httpHost: '127.0.0.1',
     httpPort: 0,
+    operationsHost: '127.0.0.1',
+    operationsPort: 0,
+    nodesHost: '127.0.0.1',
+    nodesPort: undefined,
     publicUrl: undefined,
     trustedProxies: [],
     banNever: [],
@@ -204,6 +211,8 @@ export async function openYard(
   });
   const yard: Yard = {
     url: first.url,
+    nodesUrl: first.nodesUrl,
+    operationsUrl: first.operationsUrl,
     config,
     lines,
     api,
@@ -213,7 +222,7 @@ export async function openYard(
       const port = await findFreePort();
       const ws = webSocket ? await findFreePort() : port;
       const query = `host=127.0.0.1&esl=${port}&sip=${port}&internode=${port}&ws=${ws}&zone=${zone}&capacity=${capacity}`;
-      const xmlUrl = `${first.url}/freeswitch/xml?${query}`;
+      const xmlUrl = `${first.nodesUrl}/freeswitch/xml?${query}`;
       const password = `${JOIN_TOKEN}.${randomBytes(16).toString('hex')}`;
       const started = await startSimulatedNode({
         name,
@@ -292,7 +301,7 @@ export async function openYard(
         return said.status === 503 ? undefined : said;
       }),
     askXmlOnce,
-    sendCdr: (node, body, type = 'application/json') => post(`${first.url}/freeswitch/cdr`, node, body, type),
+    sendCdr: (node, body, type = 'application/json') => post(`${first.nodesUrl}/freeswitch/cdr`, node, body, type),
     async close() {
       await Promise.all(nodes.map((node) => node.kill()));
       for (const replica of replicas.reverse()) await replica.stop();

@@ -87,6 +87,7 @@ export async function runSize(file: string, stores: Stores, size: Size, say: (li
 
     const yard = start('switchyard', {
       HTTP_PORT: '0',
+      OPERATIONS_PORT: '0',
       HTTP_HOST: '127.0.0.1',
       REDIS_PREFIX: seed.PREFIX,
       SWITCHYARD_SECRET: secretKey.toString('base64'),

@@ -147,7 +147,7 @@ function relayTests(binary: string): void {
   const recordings = async () => parseRooms(await api(listRoom(sessionId).line))[0]!.recordings;
 
   it('shows a viewer picture and sound, beside a recording of the same room, and ends cleanly', async () => {
-    const file = join(dir, 'beside.mp4');
+    const file = join(node.dir, 'recordings', 'beside.mp4');
     await api(recordRoom(sessionId, 'start', file).line);
     const [one, two] = [await addRelay(urlOf('').slice(0, -1)), await addRelay(urlOf('').slice(0, -1), 'second')];
     await Promise.all([relayIs(one, 'live'), relayIs(two, 'live')]);
@@ -196,7 +196,7 @@ function relayTests(binary: string): void {
     const target = await openRtmpTarget();
     const id = await addRelay(`rtmp://127.0.0.1:${target.port}/live`);
     await relayIs(id, 'live');
-    const file = join(dir, 'meanwhile.mp4');
+    const file = join(node.dir, 'recordings', 'meanwhile.mp4');
     await api(recordRoom(sessionId, 'start', file).line);
     await until('it flows', async () => Number((await findRelay(stores.db, id))!.bytes_sent) > 10_000);
     const before = memoryOf(node.pid);

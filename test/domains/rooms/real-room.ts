@@ -97,7 +97,7 @@ export async function startRealRoomNode(binary: string, db: Db): Promise<RealRoo
         await ask(`originate {origination_uuid=${id}}loopback/app=park &conference(${name})`);
         return id;
       },
-      file: (name) => join(dir, name),
+      file: (name) => join(started.dir, 'recordings', name),
       close,
     };
   } catch (error) {
