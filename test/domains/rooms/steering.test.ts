@@ -203,13 +203,13 @@ test('Tones are read before they are played, and a room has only so much of them
   expect(room.lines).toContain(`conference ${sessionId} play tone_stream://%(100,50,697,1209)`);
   expect(await play({ tone: '%(60000,0,440);loops=1000' })).toBe(202);
   expect(await play({ tone: '%(59000,0,440)' })).toBe(202);
-  const refused = await call('POST', '/play', { tone: '%(1000,0,440)' });
+  const refused = await call('POST', '/play', { tone: '%(1001,0,440)' });
   expect([refused.status, refused.body.code]).toEqual([409, 'conflict']);
   expect(refused.body.detail).toMatch(/120 s of tones/);
   await call('POST', '/stop', {});
   expect(await play({ tone: '%(1000,0,440)' })).toBe(202);
   await call('POST', '/stop', {});
-  for (let i = 0; i < 20; i += 1) expect(await play({ tone: '%(5000,0,440)' })).toBe(202);
+  for (let i = 0; i < 20; i += 1) expect(await play({ tone: '%(5000,0,440);loops=100' })).toBe(202);
   expect(await play({ text: 'Hello' })).toBe(409);
   await call('POST', '/stop', {});
   for (let i = 0; i < 25; i += 1) expect(await play({ file: 'no/such.wav' })).toBe(422); // what does not play waits for nothing
