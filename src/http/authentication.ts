@@ -1,8 +1,10 @@
-/** Who asks: reads the bearer key, and slows down those who guess. */
-import type { Request, Response } from 'express';
+/** Who asks: reads the bearer key, and keeps those who guess away from the look-ups that others wait for. */
 import { SwitchyardError } from '../errors';
+import type { BucketLimit, TokenBuckets } from '../infra/buckets';
+import type { SharedMarks } from '../infra/marks';
 import { isScopeEnough, type Caller, type Scope } from '../infra/route';
-import type { RateLimiter } from './rate-limit';
+import { hashSecret } from '../infra/secrets';
+import { limitedBy } from './client.address';
 
 /** Finds the caller a key or a grant's token belongs to; undefined where it is unknown, revoked or expired. */
 export type Authenticate = (bearer: string) => Promise<Caller | undefined>;
@@ -27,33 +29,117 @@ export function shownBearer(authorization: string | undefined, accessToken: unkn
   return typeof accessToken === 'string' && isGrantToken(accessToken) ? accessToken : undefined;
 }
 
-/** @throws SwitchyardError rate_limited, after setting Retry-After */
-export function spendToken(limiter: RateLimiter, key: string, response: Response): void {
-  const waitMs = limiter.take(key);
+/** @throws SwitchyardError rate_limited */
+async function spend(buckets: TokenBuckets, key: string, limit: BucketLimit): Promise<void> {
+  const { waitMs } = await buckets.take(key, limit);
   if (waitMs === 0) return;
   const seconds = Math.max(1, Math.ceil(waitMs / 1000));
-  response.set('Retry-After', String(seconds));
-  throw new SwitchyardError('rate_limited', `Try again in ${seconds} seconds.`);
+  throw new SwitchyardError('rate_limited', `Try again in ${seconds} seconds.`, { retryAfterMs: waitMs });
 }
 
-/** @throws SwitchyardError unauthorized, forbidden, rate_limited */
-export async function requireCaller(
-  request: Request,
-  response: Response,
-  need: Scope,
-  authenticate: Authenticate,
-  limits: { keys: RateLimiter; strangers: RateLimiter },
-): Promise<{ caller: Caller; bearer: string }> {
-  const bearer = shownBearer(request.headers.authorization, need === 'grant' ? request.query.access_token : undefined);
-  const caller = bearer === undefined ? undefined : await authenticate(bearer);
-  if (!caller || bearer === undefined) {
-    spendToken(limits.strangers, request.ip ?? '', response);
-    response.set('WWW-Authenticate', 'Bearer realm="switchyard"');
-    throw new SwitchyardError('unauthorized');
+export interface RequestLimits {
+  /** Requests of one API key. */
+  keys: BucketLimit;
+  /** Requests of one grant's token: a page asks little. */
+  grants: BucketLimit;
+  /** Requests of all grants of one domain together. */
+  grantsOfDomain: BucketLimit;
+  /** Of one address, keys that were not found. */
+  strangers: BucketLimit;
+}
+
+export const REQUEST_LIMITS: RequestLimits = {
+  keys: { perSecond: 200, burst: 400 },
+  grants: { perSecond: 20, burst: 100 },
+  grantsOfDomain: { perSecond: 1000, burst: 2000 },
+  strangers: { perSecond: 5, burst: 50 },
+};
+
+export interface Doorkeeper {
+  /**
+   * @param address where the request comes from
+   * @throws SwitchyardError unauthorized, forbidden, rate_limited
+   */
+  require(bearer: string | undefined, address: string, need: Scope): Promise<{ caller: Caller; bearer: string }>;
+}
+
+/** Who a bearer was when it was last looked up. */
+interface Known {
+  callerId: string;
+  /** Set for a grant's token. */
+  grantOf: string | null;
+  untilMs: number;
+}
+
+/** How long a bearer that was good, here or at another replica, may be looked up whatever its address does. */
+const GOOD_MS = 15 * 60_000;
+const MOST_KNOWN = 20_000;
+
+/**
+ * The order is what matters: nothing is looked up before a bucket has allowed it. Whose bearer was good a moment ago
+ * spends from its own bucket, so that somebody who guesses from the same address (one NAT, one office) can't lock it
+ * out; all others spend from the bucket of their address, and get back what a good key has cost.
+ */
+export function createDoorkeeper(o: {
+  authenticate: Authenticate;
+  buckets: TokenBuckets;
+  limits: RequestLimits;
+  /** Left out: another replica's callers are strangers at first. */
+  marks?: SharedMarks;
+  now: () => number;
+}): Doorkeeper {
+  const { authenticate, buckets, limits, marks, now } = o;
+  const known = new Map<string, Known>();
+
+  async function spendOwn({ callerId, grantOf }: Known): Promise<void> {
+    await spend(buckets, `caller:${callerId}`, grantOf === null ? limits.keys : limits.grants);
+    if (grantOf !== null) await spend(buckets, `grants:${grantOf}`, limits.grantsOfDomain);
   }
-  spendToken(limits.keys, caller.apiKeyId, response);
-  if (!isScopeEnough(caller.scopes, need)) {
-    throw new SwitchyardError('forbidden', `This needs a key with the scope "${need}".`);
+
+  function remember(hash: string, caller: Caller): Known {
+    const grantOf = caller.grant ? caller.domainId : null;
+    const entry = { callerId: caller.apiKeyId, grantOf, untilMs: now() + GOOD_MS };
+    if (!known.has(hash)) void marks?.set(`good:${hash}`, GOOD_MS);
+    known.delete(hash);
+    known.set(hash, entry);
+    if (known.size > MOST_KNOWN) known.delete(known.keys().next().value!);
+    return entry;
   }
-  return { caller, bearer };
+
+  /** @throws rate_limited; undefined where nobody is known by it */
+  async function lookUp(bearer: string | undefined, address: string): Promise<Caller | undefined> {
+    const hash = bearer === undefined ? '' : hashSecret(bearer);
+    const before = known.get(hash);
+    if (bearer !== undefined && before && before.untilMs > now()) {
+      await spendOwn(before);
+      const caller = await authenticate(bearer);
+      if (caller) remember(hash, caller);
+      else known.delete(hash);
+      return caller;
+    }
+    const stranger = `stranger:${limitedBy(address)}`;
+    const isMarked = bearer !== undefined && (await marks?.has(`good:${hash}`)) === true;
+    if (!isMarked) await spend(buckets, stranger, limits.strangers);
+    if (bearer === undefined) return undefined;
+    const caller = await authenticate(bearer);
+    if (!caller) {
+      if (isMarked) await marks?.remove(`good:${hash}`);
+      return undefined;
+    }
+    const entry = remember(hash, caller);
+    if (!isMarked) await buckets.giveBack(stranger, limits.strangers);
+    await spendOwn(entry);
+    return caller;
+  }
+
+  return {
+    async require(bearer, address, need) {
+      const caller = await lookUp(bearer, address);
+      if (!caller || bearer === undefined) throw new SwitchyardError('unauthorized');
+      if (!isScopeEnough(caller.scopes, need)) {
+        throw new SwitchyardError('forbidden', `This needs a key with the scope "${need}".`);
+      }
+      return { caller, bearer };
+    },
+  };
 }

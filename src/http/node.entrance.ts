@@ -12,7 +12,6 @@ import {
   type XmlRequest,
 } from '../freeswitch/xml';
 import { isUnreachable } from '../infra/db';
-import type { Logger } from '../infra/logger';
 import { decryptSecret } from '../infra/secrets';
 import { takeCdr } from '../domains/calls/cdr';
 import { answerDialplan } from '../domains/calls/dialplan';
@@ -22,8 +21,11 @@ import { looksLikeCanary } from '../domains/nodes/canary-name';
 import { admitNode, type NodeDeps } from '../domains/nodes/nodes';
 import { listHosts, type NodeRow } from '../domains/nodes/nodes.store';
 import type { Directory, DirectoryUser } from '../domains/users/directory';
+import { discard } from './body';
+import { createLocalGuard, type DoorGuard } from './door.guard';
 import { readNodeAddress, readNodeBase, readNodeDoors } from './node.address';
 import { readNodeForm } from './node.form';
+import { retryAfterOf } from './problem';
 import { SwitchyardError } from '../errors';
 
 export interface EntranceDeps extends DialplanDeps, Pick<NodeDeps, 'joinToken'> {
@@ -40,6 +42,8 @@ export interface EntranceDeps extends DialplanDeps, Pick<NodeDeps, 'joinToken'> 
   logins?: Pick<Directory, 'findUser' | 'readFresh'>;
   /** Told when a node has just entered, so that it is connected to at once. */
   onNodeSeen: () => void;
+  /** Keeps those away who show wrong credentials; one of its own where it is left out. */
+  guard?: DoorGuard;
   /** What a node is told of the room of a session; refused where the room is not that node's. */
   roomConfiguration?: (node: NodeRow, sessionId: string) => Promise<RoomConfiguration | 'refused'>;
 }
@@ -54,25 +58,37 @@ const REMEMBERED_MS = 86_400_000;
 
 interface Admitted {
   node: NodeRow;
+  /** With what query it came; another one may move the node. */
+  url: string;
   atMs: number;
 }
+
+/** Nodes that were let in. Of each door and credential the last: no query string makes it grow. */
+type AdmittedNodes = Map<string, Admitted>;
+const MOST_ADMITTED = 5000;
 
 /** @returns a handler that answers where the path is one of a node's doors, and says so. */
 export function createNodeEntrance(
   deps: EntranceDeps,
 ): (request: IncomingMessage, response: ServerResponse) => boolean {
-  const admitted = new Map<string, Admitted>();
+  const admitted: AdmittedNodes = new Map();
+  const guarded = { ...deps, guard: deps.guard ?? createLocalGuard() };
   return (request, response) => {
     const path = request.url ?? '';
     const isXml = path.startsWith('/freeswitch/xml');
     if (!isXml && !path.startsWith('/freeswitch/cdr')) return false;
-    if (isXml) answerXml(deps, admitted, request, response);
-    else answerCdr(deps, admitted, request, response).catch((e: unknown) => refuse(deps.logger, response, e));
+    if (isXml) answerXml(guarded, admitted, request, response);
+    else answerCdr(guarded, admitted, request, response).catch((e: unknown) => refuse(deps, request, response, e));
     return true;
   };
 }
 
-function refuse(logger: Logger, response: ServerResponse, error: unknown): void {
+function refuse(
+  { logger }: Pick<EntranceDeps, 'logger'>,
+  request: IncomingMessage,
+  response: ServerResponse,
+  error: unknown,
+): void {
   const known = error instanceof SwitchyardError;
   const status = known ? error.status : isUnreachable(error) ? 503 : 500;
   if (status >= 500) logger.error({ err: error }, 'a node gets no answer');
@@ -80,6 +96,13 @@ function refuse(logger: Logger, response: ServerResponse, error: unknown): void 
   if (response.headersSent) return;
   const headers: Record<string, string> = { 'content-type': 'text/plain' };
   if (status === 401) headers['www-authenticate'] = 'Basic realm="nodes"';
+  const retryAfter = retryAfterOf(error);
+  if (retryAfter !== undefined) headers['retry-after'] = retryAfter;
+  // A body that nobody has asked for is not kept, and the connection ends with the answer.
+  if (!request.complete) {
+    headers.connection = 'close';
+    discard(request);
+  }
   response.writeHead(status, headers).end(known ? `${error.code}: ${error.message}\n` : 'unavailable\n');
 }
 
@@ -120,59 +143,86 @@ function readCredentials(header: string | undefined): { name: string; password: 
   return at < 0 ? undefined : { name: text.slice(0, at), password: text.slice(at + 1) };
 }
 
-function admissionKey(request: IncomingMessage, door: 'xml' | 'cdr'): string {
-  const header = request.headers.authorization ?? '';
-  return door === 'xml' ? `${header}\n${request.url}` : header;
+type Door = 'xml' | 'cdr';
+type GuardedDeps = EntranceDeps & { guard: DoorGuard };
+
+const admissionKey = (request: IncomingMessage, door: Door): string =>
+  `${door} ${request.headers.authorization ?? ''}`;
+
+/** Who was let in with these credentials, and at the XML door with this query. */
+function findAdmitted(admitted: AdmittedNodes, request: IncomingMessage, door: Door): Admitted | undefined {
+  const known = admitted.get(admissionKey(request, door));
+  return known && (door === 'cdr' || known.url === request.url) ? known : undefined;
 }
 
-/** @throws unauthorized for everybody who is no node of this pool. */
+const isFresh = (known: Admitted, nowMs: number): boolean => nowMs - known.atMs < ADMITTED_MS;
+
+/** @throws unauthorized for everybody who is no node of this pool; rate_limited where their address tries too often. */
 async function admit(
-  deps: EntranceDeps,
-  admitted: Map<string, Admitted>,
+  deps: GuardedDeps,
+  admitted: AdmittedNodes,
   request: IncomingMessage,
-  door: 'xml' | 'cdr',
+  door: Door,
 ): Promise<NodeRow> {
   const header = request.headers.authorization ?? '';
   const key = admissionKey(request, door);
-  const known = admitted.get(key);
+  const known = findAdmitted(admitted, request, door);
   const nowMs = Date.now();
-  if (known && nowMs - known.atMs < ADMITTED_MS) return known.node;
-  const credentials = readCredentials(header);
-  if (!credentials) throw new SwitchyardError('unauthorized', 'A node shows its name and its password.');
-  const address = door === 'xml' ? readNodeAddress(request.url ?? '') : undefined;
+  if (known && isFresh(known, nowMs)) return known.node;
   try {
-    const node = await admitNode(deps, credentials.name, credentials.password, address);
-    if (!node) {
+    return await deps.guard.prove(request, header, async () => {
+      const credentials = readCredentials(header);
+      if (!credentials) throw new SwitchyardError('unauthorized', 'A node shows its name and its password.');
+      const address = door === 'xml' ? readNodeAddress(request.url ?? '') : undefined;
+      const node = await admitNode(deps, credentials.name, credentials.password, address);
+      if (!node) {
+        admitted.delete(key);
+        throw new SwitchyardError('unauthorized', `The node "${credentials.name.slice(0, 64)}" may not enter.`);
+      }
+      if (node.state === 'joining' || node.state === 'down') deps.onNodeSeen();
       admitted.delete(key);
-      throw new SwitchyardError('unauthorized', `The node "${credentials.name.slice(0, 64)}" may not enter.`);
-    }
-    if (node.state === 'joining' || node.state === 'down') deps.onNodeSeen();
-    admitted.set(key, { node, atMs: nowMs });
-    return node;
+      admitted.set(key, { node, url: request.url ?? '', atMs: nowMs });
+      if (admitted.size > MOST_ADMITTED) admitted.delete(admitted.keys().next().value!);
+      return node;
+    });
   } catch (error) {
     if (isUnreachable(error) && known && nowMs - known.atMs < REMEMBERED_MS) return known.node;
     throw error;
   }
 }
 
-/** A node that was let in just now and a user looked up just now are answered in the turn the question comes in. */
+/**
+ * A node that was let in just now and a user looked up just now are answered in the turn the question comes in. Whoever
+ * is not known yet is looked up by their headers; nothing of their body is read before that.
+ */
 function answerXml(
-  deps: EntranceDeps,
-  admitted: Map<string, Admitted>,
+  deps: GuardedDeps,
+  admitted: AdmittedNodes,
   request: IncomingMessage,
   response: ServerResponse,
 ): void {
-  const fail = (error: unknown): void => refuse(deps.logger, response, error);
-  const known = admitted.get(admissionKey(request, 'xml'));
-  const node = known && Date.now() - known.atMs < ADMITTED_MS ? known.node : admit(deps, admitted, request, 'xml');
-  if (node instanceof Promise) node.catch(fail);
+  const fail = (error: unknown): void => refuse(deps, request, response, error);
+  const known = findAdmitted(admitted, request, 'xml');
+  if (known && isFresh(known, Date.now())) readQuestion(deps, known.node, request, response, fail);
+  else
+    admit(deps, admitted, request, 'xml')
+      .then((node) => readQuestion(deps, node, request, response, fail))
+      .catch(fail);
+}
+
+function readQuestion(
+  deps: EntranceDeps,
+  node: NodeRow,
+  request: IncomingMessage,
+  response: ServerResponse,
+  fail: (error: unknown) => void,
+): void {
   readBody(
     request,
     (body) => {
       try {
         const question = parseXmlRequest(readNodeForm(body));
-        const isPassword = question.kind === 'user' && question.purpose !== 'user_call';
-        if (isPassword && !(node instanceof Promise)) {
+        if (question.kind === 'user' && question.purpose !== 'user_call') {
           const user = (deps.logins ?? deps.directory).readFresh(question.username, question.domain);
           if (user !== undefined) {
             deps.countXmlAnswer?.('user_cached');
@@ -190,12 +240,12 @@ function answerXml(
 
 async function answerLater(
   deps: EntranceDeps,
-  node: NodeRow | Promise<NodeRow>,
+  node: NodeRow,
   question: XmlRequest,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const xml = await answerQuestion(deps, await node, question, request);
+  const xml = await answerQuestion(deps, node, question, request);
   deps.countXmlAnswer?.(question.kind);
   send(response, xml);
 }
@@ -290,13 +340,13 @@ async function answerConfiguration(
 
 /** Takes JSON itself, or the form that mod_json_cdr sends with `encode` (a field `cdr`). */
 async function answerCdr(
-  deps: EntranceDeps,
-  admitted: Map<string, Admitted>,
+  deps: GuardedDeps,
+  admitted: AdmittedNodes,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const body = new Promise<string>((resolve, reject) => readBody(request, resolve, reject));
-  const [text, node] = await Promise.all([body, admit(deps, admitted, request, 'cdr')]);
+  const node = await admit(deps, admitted, request, 'cdr');
+  const text = await new Promise<string>((resolve, reject) => readBody(request, resolve, reject));
   let record: unknown;
   try {
     record = JSON.parse(text.trimStart().startsWith('{') ? text : String(parseForm(text).cdr ?? ''));

@@ -28,6 +28,8 @@ export interface Metrics {
   /** From the wish for a node to the node, or to "none". */
   observePlacement(seconds: number, found: boolean): void;
   countCanary(ok: boolean): void;
+  /** Something was refused since its domain has used up a quota. */
+  countQuotaRefusal(quota: string): void;
 }
 
 export function createMetrics(): Metrics {
@@ -40,6 +42,7 @@ export function createMetrics(): Metrics {
   const nodeEvents = counter('node_events_total', 'Events of nodes taken in by this replica.', 'kind');
   const xmlAnswers = counter('xml_answers_total', "Nodes' questions answered by this replica.", 'kind');
   const canaries = counter('canaries_total', 'Synthetic calls by this replica.', 'result');
+  const quotaRefusals = counter('quota_refusals_total', 'Refused since a domain has used up a quota.', 'quota');
   const placements = new Histogram({
     name: 'switchyard_placement_seconds',
     help: 'Time to choose and claim a node.',
@@ -53,6 +56,7 @@ export function createMetrics(): Metrics {
     countNodeEvent: (kind) => nodeEvents.inc({ kind }),
     countXmlAnswer: (kind) => xmlAnswers.inc({ kind }),
     observePlacement: (seconds, found) => placements.observe({ result: found ? 'placed' : 'no_node' }, seconds),
+    countQuotaRefusal: (quota) => quotaRefusals.inc({ quota }),
     countCanary: (ok) => canaries.inc({ result: ok ? 'ok' : 'failed' }),
   };
 }

@@ -12,6 +12,7 @@ import { registerGauges } from '../domains/nodes/gauges';
 import { reportLimitMs } from '../domains/nodes/limits';
 import { createNodeLinks } from '../domains/nodes/links';
 import { createPoolPicture } from '../domains/nodes/pool';
+import { openQuotas } from '../domains/quotas';
 import { requireDomain } from '../domains/domains/domains';
 import { createRecordings, openStorage } from '../domains/recordings/create-recordings';
 import { createRelays } from '../domains/relays/create-relays';
@@ -20,6 +21,7 @@ import { createPictures } from '../domains/rooms/pictures.routes';
 import { createSteering } from '../domains/rooms/create-steering';
 import { createRunningRooms } from '../domains/rooms/running';
 import { createDirectory } from '../domains/users/directory';
+import { createSharedBuckets } from '../infra/buckets';
 import type { Logger } from '../infra/logger';
 import type { Caller } from '../infra/route';
 import { createMetrics } from '../infra/metrics';
@@ -43,7 +45,21 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
 
   const metrics = createMetrics();
   registerGauges(metrics.registry, { db, claims, now: Date.now });
-  const settle = { db, log, logger, claims, links, countOrphan: metrics.countOrphan };
+  const buckets = createSharedBuckets({ redis, prefix, now: Date.now });
+  const quotas = openQuotas({
+    db,
+    log,
+    logger,
+    redis,
+    prefix,
+    buckets,
+    now: Date.now,
+    defaults: config.quotas,
+    mostStreams: config.eventStreamsMax,
+    countRefusal: metrics.countQuotaRefusal,
+  });
+  stops.push(() => quotas.stop());
+  const settle = { db, log, logger, claims, links, countOrphan: metrics.countOrphan, quotas };
   const hold = {
     db,
     claims,
@@ -89,6 +105,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     links,
     prefix,
     hooks: rooms.hooks,
+    streams: quotas.streams,
     authenticate: keyRing.authenticate,
     onKeyRevoked: keyRing.onRevoked,
     markLeft: rooms.markLeft,
@@ -145,6 +162,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     ...hold,
     log,
     logger,
+    quotas,
     lookups,
     keyRing,
     links,
@@ -168,6 +186,8 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     stopping,
     metrics,
     canaries,
+    buckets,
+    quotas,
     rooms,
     steering,
     pictures,

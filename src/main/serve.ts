@@ -15,12 +15,15 @@ import { roomsRoutes } from '../domains/rooms/rooms.routes';
 import { usersRoutes } from '../domains/users/users.routes';
 import { flushUserCache } from '../freeswitch/esl';
 import { createApp } from '../http/app';
+import { createDoorkeeper, REQUEST_LIMITS } from '../http/authentication';
+import { createDoorGuard } from '../http/door.guard';
 import { createIdempotencyStore } from '../http/idempotency.store';
 import { createNodeEntrance } from '../http/node.entrance';
 import { createPictureEntrance } from '../http/picture.entrance';
 import { createRecordingEntrance } from '../http/recording.entrance';
 import { createHttpServer } from '../http/server';
 import { attachEventSockets } from '../http/upgrade';
+import { createSharedMarks } from '../infra/marks';
 import { runEvery } from '../infra/schedule';
 import type { House } from './house';
 import { checkStores, listen } from './listen';
@@ -48,9 +51,11 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     calls,
     canaries,
     metrics,
+    buckets,
+    quotas,
     findDomain,
   } = house;
-  const { db, hub, log, keyRing } = house.stores;
+  const { db, hub, log, keyRing, redis } = house.stores;
   const { secretKey } = config;
   if (config.bootstrapApiKey) await ensureBootstrapKey(db, config.bootstrapApiKey);
   const idempotency = createIdempotencyStore({ db, secretKey });
@@ -63,13 +68,30 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
   const provisioning = {
     db,
     events: log,
+    quotas,
     onKeysRevoked: keyRing.revoked,
     onUserChanged: ({ domain, username }: { domain: string; username: string }): void => {
       directory.forget(username, domain);
       links.broadcast(flushUserCache(username, domain));
     },
   };
-  const events = createEventsEntrance({ db, hub, logger, authenticate, onKeyRevoked: keyRing.onRevoked });
+  const events = createEventsEntrance({
+    db,
+    hub,
+    logger,
+    authenticate,
+    onKeyRevoked: keyRing.onRevoked,
+    streams: quotas.streams,
+  });
+  const { trustedProxies } = config;
+  const doorkeeper = createDoorkeeper({
+    authenticate,
+    buckets,
+    limits: REQUEST_LIMITS,
+    marks: createSharedMarks(redis, config.redisPrefix),
+    now: Date.now,
+  });
+  const guard = createDoorGuard({ buckets, trustedProxies, now: Date.now });
   const app = createApp({
     routes: [
       ...domainsRoutes(provisioning),
@@ -79,26 +101,29 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
       ...healthRoutes({ runCanary: canaries.run }),
       ...poolRoutes({ ...settle, ...hold, now: Date.now, policy: config.placementPolicy }),
       ...callRoutes({ ...calls, findDomain }),
-      ...roomsRoutes({ db, events: log, logger, secretKey, links, hooks: rooms.hooks, closeSession: rooms.close }),
+      ...roomsRoutes({ db, events: log, quotas, logger, secretKey, links, hooks: rooms.hooks, closeSession: rooms.close }),
       ...pictures.routes,
-      ...layoutsRoutes({ db, events: log }),
+      ...layoutsRoutes({ db, events: log, quotas }),
       ...steering.routes,
       ...grants.routes,
       ...recordings.routes,
       ...relays.routes,
       ...events.routes,
+      ...quotas.routes,
     ],
     authenticate,
+    doorkeeper,
     idempotency,
     ready: checkStores(house),
     metrics: metrics.registry,
     logger,
     version: '0.2.0',
     publicUrl: config.publicUrl,
-    trustedProxies: config.trustedProxies,
+    trustedProxies,
   });
   const entrance = createNodeEntrance({
     ...settle,
+    guard,
     directory,
     secretKey,
     rooms: rooms.entering,
@@ -113,12 +138,12 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     countXmlAnswer: metrics.countXmlAnswer,
     onNodeSeen,
   });
-  const uploads = createRecordingEntrance(recordings.deps);
-  const fetches = createPictureEntrance(pictures.deps);
+  const uploads = createRecordingEntrance({ ...recordings.deps, guard });
+  const fetches = createPictureEntrance({ ...pictures.deps, guard });
   const server = createHttpServer((request, response) => {
     const taken = entrance(request, response) || uploads(request, response) || fetches(request, response);
     if (!taken) app(request, response);
   });
-  const sockets = attachEventSockets(server, { events, authenticate, logger });
+  const sockets = attachEventSockets(server, { events, doorkeeper, trustedProxies, logger });
   return listen(server, config, stops, () => sockets.close());
 }

@@ -9,6 +9,7 @@ import { plainText } from '../../infra/text';
 import { requireDomain } from '../domains/domains';
 import type { EventLog } from '../events/events';
 import { isGrantName } from '../grants/grant-name';
+import type { Quotas } from '../quotas/quotas';
 import * as store from './users.store';
 
 export const username = z
@@ -55,6 +56,7 @@ export type UserView = z.output<typeof userSchema>;
 export interface UsersDeps {
   db: Db;
   events: EventLog;
+  quotas: Pick<Quotas, 'take'>;
   /** Registrations by user id; users without one may be left out. */
   listRegistrations: (userIds: readonly string[]) => Promise<ReadonlyMap<string, RegistrationView[]>>;
   /** After a user was changed or removed: nodes forget what they keep of it. */
@@ -111,6 +113,7 @@ export async function createUser(deps: UsersDeps, caller: Caller, input: NewUser
   try {
     return await deps.events.record(async (trx, emit) => {
       const domain = await requireDomain(trx, caller, input.domain);
+      await deps.quotas.take(trx, domain.id, { users: 1 });
       const row = await store.insertUser(trx, {
         id: createId(),
         domain_id: domain.id,
