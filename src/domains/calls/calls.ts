@@ -15,6 +15,7 @@ import {
 import type { NodeLinks } from '../nodes/links';
 import { explainLeftOut } from '../nodes/considered';
 import { explainChoice } from '../nodes/pick';
+import type { Quotas } from '../quotas/quotas';
 import { findRoomByName } from '../rooms/rooms.store';
 import type { Directory } from '../users/directory';
 import { formatAddress, parseAddress, type Address } from './address';
@@ -40,6 +41,7 @@ export interface CallDeps extends SettleDeps {
   directory: Directory;
   links: NodeLinks;
   queue: JobQueue<{ callId: string }>;
+  quotas: Pick<Quotas, 'spend' | 'check' | 'take'>;
   queueTimeoutMs: number;
 }
 
@@ -141,6 +143,8 @@ async function checkReachable(deps: CallDeps, address: Address, domain: string, 
 export async function createCall(deps: CallDeps, asked: NewCallRequest): Promise<PresentedCall> {
   const from = parseAddress(asked.from);
   const to = parseAddress(asked.to);
+  await deps.quotas.spend(asked.domainId, 'callsPerSecond');
+  await deps.quotas.check(asked.domainId, { queuedCalls: 1 });
   await checkReachable(deps, from, asked.domain, 'from');
   await checkReachable(deps, to, asked.domain, 'to');
   const now = new Date();
@@ -160,6 +164,7 @@ export async function createCall(deps: CallDeps, asked: NewCallRequest): Promise
     metadata: asked.metadata ?? {},
   };
   await deps.log.record(async (trx, emit) => {
+    await deps.quotas.take(trx, asked.domainId, { queuedCalls: 1 });
     await insertCall(trx, row);
     emit(draftCallEvent('call.queued', row as unknown as CallRow));
   });

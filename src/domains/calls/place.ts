@@ -2,6 +2,8 @@
 import { createId } from '../../infra/ids';
 import { holdNode, type Held, type HoldDeps } from '../nodes/hold';
 import type { NodeRow } from '../nodes/nodes.store';
+import type { Quotas } from '../quotas/quotas';
+import type { Refusal } from '../quotas/refusals';
 import { findRegistrationsOfUsers, findUserIds } from '../registrations/registrations.store';
 import type { Db } from '../../infra/db';
 import { parseAddress } from './address';
@@ -17,7 +19,9 @@ import {
 } from './calls.store';
 import { draftCallEvent, releaseClaim, type SettleDeps } from './settle';
 
-export interface PlaceDeps extends SettleDeps, HoldDeps {}
+export interface PlaceDeps extends SettleDeps, HoldDeps {
+  quotas: Pick<Quotas, 'look' | 'tryTake' | 'refuse'>;
+}
 
 async function readRegisteredNodeIds(db: Db, call: CallRow): Promise<string[]> {
   const from = parseAddress(call.from_address);
@@ -40,6 +44,9 @@ export type Placed =
  * A call that was hung up or taken by somebody else meanwhile is left alone and its claim given back.
  */
 export async function placeCall(deps: PlaceDeps, call: CallRow): Promise<Placed> {
+  const wanted = { ringingCalls: 1, units: Number(call.units) };
+  const full = await deps.quotas.look(call.domain_id, wanted);
+  if (full) return waitForQuota(deps, call, full);
   const tried = await listAttempts(deps.db, [call.id]);
   const excluded = tried.flatMap((a) => (a.node_id ? [a.node_id] : []));
   let found = await claimNode(deps, call, excluded);
@@ -78,6 +85,9 @@ export async function placeCall(deps: PlaceDeps, call: CallRow): Promise<Placed>
   const write = deps.log.record(async (trx, emit) => {
     const locked = await lockCall(trx, call.id);
     if (!locked || locked.hangup_requested_at !== null) return false;
+    if (locked.state !== 'queued') return false;
+    const filled = await deps.quotas.tryTake(trx, call.domain_id, wanted);
+    if (filled) return filled;
     if (!(await updateCall(trx, call.id, ['queued'], { state: 'placing', node_id: node.id, placing_at: now })))
       return false;
     await insertAttempt(trx, attempt);
@@ -98,7 +108,17 @@ export async function placeCall(deps: PlaceDeps, call: CallRow): Promise<Placed>
     await releaseClaim(deps, node.id, call.id); // where it was written all the same, the sweep claims it again
     throw error;
   });
-  if (recorded) return { done: 'placed', attempt, node };
+  if (recorded === true) return { done: 'placed', attempt, node };
   await releaseClaim(deps, node.id, call.id);
+  if (recorded) return waitForQuota(deps, call, recorded);
   return { done: 'not_dialable' };
+}
+
+/**
+ * A call whose domain has as many ringing as it may, or as much claimed, waits in the queue like one without a node. It
+ * counts as refused when it may wait no longer.
+ */
+function waitForQuota(deps: Pick<PlaceDeps, 'quotas'>, call: CallRow, refusal: Refusal): Placed {
+  if (Date.now() > call.place_before.getTime()) deps.quotas.refuse(call.domain_id, refusal);
+  return { done: 'no_node' };
 }

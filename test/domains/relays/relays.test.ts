@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { findFreePort } from '../../../scripts/ports';
 import type { Route } from '../../../src/infra/route';
+import { UNLIMITED } from '../../../src/domains/quotas/quotas';
 import { createRelays, type Relays } from '../../../src/domains/relays/create-relays';
 import type { presentRelay } from '../../../src/domains/relays/relays';
 import { createEventLog } from '../../../src/domains/events/events';
@@ -63,6 +64,7 @@ function openRelays(o: Partial<Parameters<typeof createRelays>[0]> = {}): Promis
     db: stores.db,
     log: log(),
     logger,
+    quotas: UNLIMITED,
     links: { api: (id, command) => node.api(id, command), isUp: () => true },
     hooks,
     findDomain: async () => ({ id: domainId }),
