@@ -8,7 +8,13 @@ import { SwitchyardError } from '../errors';
 import { createLocalBuckets } from '../infra/buckets';
 import type { Logger } from '../infra/logger';
 import type { Route } from '../infra/route';
-import { createDoorkeeper, REQUEST_LIMITS, type Authenticate, type Doorkeeper, type RequestLimits } from './authentication';
+import {
+  createDoorkeeper,
+  REQUEST_LIMITS,
+  type Authenticate,
+  type Doorkeeper,
+  type RequestLimits,
+} from './authentication';
 import type { BodyLimits } from './body';
 import { allowGrantPages } from './cors';
 import { mountRoutes } from './dispatch';

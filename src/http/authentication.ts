@@ -90,20 +90,21 @@ export function createDoorkeeper(o: {
 }): Doorkeeper {
   const { authenticate, buckets, limits, marks, now } = o;
   const known = new Map<string, Known>();
+  const underWay = new Map<string, Promise<Caller | undefined>>();
+  const strangerKey = (address: string): string => `stranger:${limitedBy(address)}`;
 
   async function spendOwn({ callerId, grantOf }: Known): Promise<void> {
     await spend(buckets, `caller:${callerId}`, grantOf === null ? limits.keys : limits.grants);
     if (grantOf !== null) await spend(buckets, `grants:${grantOf}`, limits.grantsOfDomain);
   }
 
-  function remember(hash: string, caller: Caller): Known {
+  function remember(hash: string, caller: Caller): void {
     const grantOf = caller.grant ? caller.domainId : null;
     const entry = { callerId: caller.apiKeyId, grantOf, untilMs: now() + GOOD_MS };
     if (!known.has(hash)) void marks?.set(`good:${hash}`, GOOD_MS);
     known.delete(hash);
     known.set(hash, entry);
     if (known.size > MOST_KNOWN) known.delete(known.keys().next().value!);
-    return entry;
   }
 
   /** @throws rate_limited; undefined where nobody is known by it */
@@ -117,19 +118,36 @@ export function createDoorkeeper(o: {
       else known.delete(hash);
       return caller;
     }
-    const stranger = `stranger:${limitedBy(address)}`;
-    const isMarked = bearer !== undefined && (await marks?.has(`good:${hash}`)) === true;
-    if (!isMarked) await spend(buckets, stranger, limits.strangers);
-    if (bearer === undefined) return undefined;
-    const caller = await authenticate(bearer);
-    if (!caller) {
-      if (isMarked) await marks?.remove(`good:${hash}`);
+    if (bearer === undefined) {
+      await spend(buckets, strangerKey(address), limits.strangers);
       return undefined;
     }
-    const entry = remember(hash, caller);
-    if (!isMarked) await buckets.giveBack(stranger, limits.strangers);
-    await spendOwn(entry);
+    // A program that begins with many requests at once is looked up once for all of them.
+    let asking = underWay.get(hash);
+    if (!asking) {
+      asking = lookUpStranger(bearer, hash, address).finally(() => underWay.delete(hash));
+      underWay.set(hash, asking);
+    }
+    const caller = await asking;
+    const entry = known.get(hash);
+    if (caller && entry) await spendOwn(entry);
     return caller;
+  }
+
+  async function lookUpStranger(bearer: string, hash: string, address: string): Promise<Caller | undefined> {
+    const isMarked = (await marks?.has(`good:${hash}`)) === true;
+    if (!isMarked) await spend(buckets, strangerKey(address), limits.strangers);
+    let isWrong = false;
+    try {
+      const caller = await authenticate(bearer);
+      isWrong = !caller;
+      if (caller) remember(hash, caller);
+      else if (isMarked) await marks?.remove(`good:${hash}`);
+      return caller;
+    } finally {
+      // Also where the database is away: that is no guess.
+      if (!isMarked && !isWrong) await buckets.giveBack(strangerKey(address), limits.strangers);
+    }
   }
 
   return {

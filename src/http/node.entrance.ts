@@ -146,8 +146,7 @@ function readCredentials(header: string | undefined): { name: string; password: 
 type Door = 'xml' | 'cdr';
 type GuardedDeps = EntranceDeps & { guard: DoorGuard };
 
-const admissionKey = (request: IncomingMessage, door: Door): string =>
-  `${door} ${request.headers.authorization ?? ''}`;
+const admissionKey = (request: IncomingMessage, door: Door): string => `${door} ${request.headers.authorization ?? ''}`;
 
 /** Who was let in with these credentials, and at the XML door with this query. */
 function findAdmitted(admitted: AdmittedNodes, request: IncomingMessage, door: Door): Admitted | undefined {

@@ -96,7 +96,13 @@ export async function openHouse(
   const app = createApp({
     routes: [
       ...domainsRoutes({ db, events, onUserChanged, onKeysRevoked: ring.revoked }),
-      ...usersRoutes({ db, events, quotas: UNLIMITED, onUserChanged, listRegistrations: () => Promise.resolve(new Map()) }),
+      ...usersRoutes({
+        db,
+        events,
+        quotas: UNLIMITED,
+        onUserChanged,
+        listRegistrations: () => Promise.resolve(new Map()),
+      }),
       ...apiKeysRoutes({ db, events, onKeysRevoked: ring.revoked }),
       ...entrance.routes,
       ...(o.extra ?? []),

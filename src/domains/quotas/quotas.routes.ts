@@ -6,14 +6,7 @@ import type { TokenBuckets } from '../../infra/buckets';
 import { domainReference, requireDomain } from '../domains/domains';
 import type { EventLog } from '../events/events';
 import { POOL_STREAM } from '../events/events.store';
-import {
-  MOST_AMOUNT,
-  QUOTA_NAMES,
-  QUOTAS,
-  type QuotaDefaults,
-  type QuotaName,
-  type RateQuota,
-} from './catalogue';
+import { MOST_AMOUNT, QUOTA_NAMES, QUOTAS, type QuotaDefaults, type QuotaName, type RateQuota } from './catalogue';
 import { bucketKey, bucketOf } from './quotas';
 import { COUNTED_QUOTAS, readLimits, readMostRegistrations, readUsed, replaceLimits } from './quotas.store';
 import type { StreamPlaces } from './streams';

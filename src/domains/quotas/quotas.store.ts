@@ -40,11 +40,7 @@ export interface UsedQuota {
 }
 
 /** What is used of these now, and what the domain's own limits are. */
-export async function readUsed(
-  db: Queryable,
-  domainId: string,
-  quotas: readonly CountedQuota[],
-): Promise<UsedQuota[]> {
+export async function readUsed(db: Queryable, domainId: string, quotas: readonly CountedQuota[]): Promise<UsedQuota[]> {
   if (quotas.length === 0) return [];
   const rows = quotas.map(
     (quota) =>

@@ -77,7 +77,15 @@ export async function createRelays(deps: RelaysDeps): Promise<Relays> {
   const forgets = [deps.hooks.onSessionLive(wake), deps.hooks.onSessionEnded(wake)];
   const schedule = deps.keeps === false ? undefined : runEvery('relays', SWEEP_MS, logger, () => keeper.sweep());
   return {
-    routes: relayRoutes({ db, log, quotas: deps.quotas, secretKey, sending, keeper: { wake }, findDomain: deps.findDomain }),
+    routes: relayRoutes({
+      db,
+      log,
+      quotas: deps.quotas,
+      secretKey,
+      sending,
+      keeper: { wake },
+      findDomain: deps.findDomain,
+    }),
     async takeRelayEvent(_node, event) {
       if (event.type === 'room' && event.action === 'stop-recording' && isRelayPath(addressOf(event.path ?? '')))
         keeper.wake();

@@ -106,7 +106,11 @@ export async function placeSession(
     await deps.quotas.spend(room.domain_id, 'roomsOpenedPerMinute');
   }
   const excludedNodeIds = before?.node_id ? [...o.excludedNodeIds, before.node_id] : o.excludedNodeIds;
-  const { node, units } = await holdFirst(deps, { callId: id, registeredNodeIds: o.preferNodeIds, excludedNodeIds }, wanted);
+  const { node, units } = await holdFirst(
+    deps,
+    { callId: id, registeredNodeIds: o.preferNodeIds, excludedNodeIds },
+    wanted,
+  );
   if (!node) throw new SwitchyardError('no_capacity', `No node of the pool can take the room "${room.name}" now.`);
   try {
     const done = await deps.log.record(async (trx, emit) => {

@@ -8,10 +8,7 @@ import { findSession, lockSession, updateSession } from './sessions.store';
  * Whoever is let in is let in, so a node may come to be past its capacity. Under the session's lock, as those who enter:
  * else who is just let in would be left out of it.
  */
-export async function weighSession(
-  deps: Pick<SessionDeps, 'db' | 'log' | 'claims'>,
-  sessionId: string,
-): Promise<void> {
+export async function weighSession(deps: Pick<SessionDeps, 'db' | 'log' | 'claims'>, sessionId: string): Promise<void> {
   const nowMs = Date.now();
   const weighed = await deps.log.record(async (trx) => {
     const session = await lockSession(trx, sessionId);

@@ -33,7 +33,8 @@ describe('What is stored', () => {
 describe('A session', () => {
   it('takes capacity by its canvas and frame rate, and little for sound alone', () => {
     const units = (video: SettingsPatch['video']) => sessionUnits(settings({ video }), []);
-    const seen = (hasVideo: boolean, count: number) => Array.from({ length: count }, () => ({ observed: { hasVideo } }));
+    const seen = (hasVideo: boolean, count: number) =>
+      Array.from({ length: count }, () => ({ observed: { hasVideo } }));
     expect(sessionUnits(settings({ audioOnly: true }), [])).toBe(1);
     expect(units({ mode: 'passthrough' })).toBe(1);
     expect(units({ width: 320, height: 180, fps: 10 })).toBe(2);
