@@ -115,7 +115,7 @@ const schema = z.object({
   /** In the place of our own defaults: `units=500,ringingCalls=100`. The names are those of GET /v1/quotas/{domain}. */
   QUOTAS: amounts.prefault(''),
   /** Most event streams open in this process, whoever has them: each is a socket. */
-  EVENT_STREAMS_MAX: z.coerce.number().int().min(1).max(1_000_000).default(10_000),
+  EVENT_STREAMS_MAX: z.coerce.number().int().min(1).max(1_000_000).default(10000),
   CALL_WORKERS: z.coerce.number().int().min(1).max(2000).default(200),
   /** Where recordings are kept; with S3, where they wait until the store has them. Replicas share it, or use S3. */
   RECORDINGS_DIR: z.string().min(1).default('.switchyard/recordings'),

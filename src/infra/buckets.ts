@@ -24,8 +24,9 @@ export interface TokenBuckets {
   read(key: string, limit: BucketLimit): Promise<number>;
 }
 
+/** Kept as what is spent, not as what is left: where a limit is raised, all of it is there at once. */
 interface Bucket {
-  tokens: number;
+  spent: number;
   atMs: number;
 }
 
@@ -39,13 +40,13 @@ export function takeTokens(
   count: number,
   nowMs: number,
 ): { bucket: Bucket; waitMs: number } {
-  const sinceMs = bucket ? Math.max(0, nowMs - bucket.atMs) : 0;
-  const filled = bucket ? Math.min(limit.burst, bucket.tokens + (sinceMs / 1000) * limit.perSecond) : limit.burst;
-  if (count > 0 && filled < count) {
-    const waitMs = Math.ceil(((count - filled) / limit.perSecond) * 1000);
-    return { bucket: { tokens: filled, atMs: nowMs }, waitMs };
+  const backSince = bucket ? (Math.max(0, nowMs - bucket.atMs) / 1000) * limit.perSecond : 0;
+  const spent = Math.min(limit.burst, Math.max(0, (bucket?.spent ?? 0) - backSince));
+  if (count > 0 && spent + count > limit.burst) {
+    const waitMs = Math.ceil(((spent + count - limit.burst) / limit.perSecond) * 1000);
+    return { bucket: { spent, atMs: nowMs }, waitMs };
   }
-  return { bucket: { tokens: Math.min(limit.burst, filled - count), atMs: nowMs }, waitMs: 0 };
+  return { bucket: { spent: Math.max(0, spent + count), atMs: nowMs }, waitMs: 0 };
 }
 
 /** Buckets of this process only. The longest unused are forgotten first. */
@@ -56,7 +57,7 @@ export function createLocalBuckets(now: () => number, maxKeys = 20_000): TokenBu
     buckets.delete(key);
     buckets.set(key, bucket);
     if (buckets.size > maxKeys) buckets.delete(buckets.keys().next().value!);
-    return { waitMs, tokens: bucket.tokens };
+    return { waitMs, tokens: limit.burst - bucket.spent };
   };
   return {
     take: (key, limit, count = 1) => Promise.resolve(use(key, limit, count)),
@@ -76,20 +77,21 @@ const TAKE = `
 local time = redis.call('time')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local rate, burst, count = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local held = redis.call('hmget', KEYS[1], 'tokens', 'at')
-local tokens = burst
+local held = redis.call('hmget', KEYS[1], 'spent', 'at')
+local spent = 0
 if held[1] then
-  tokens = math.min(burst, tonumber(held[1]) + math.max(0, now - tonumber(held[2])) / 1000 * rate)
+  spent = tonumber(held[1]) - math.max(0, now - tonumber(held[2])) / 1000 * rate
+  spent = math.min(burst, math.max(0, spent))
 end
 local wait = 0
-if count > 0 and tokens < count then
-  wait = math.ceil((count - tokens) / rate * 1000)
+if count > 0 and spent + count > burst then
+  wait = math.ceil((spent + count - burst) / rate * 1000)
 else
-  tokens = math.min(burst, tokens - count)
+  spent = math.max(0, spent + count)
 end
-redis.call('hset', KEYS[1], 'tokens', tostring(tokens), 'at', string.format('%.0f', now))
+redis.call('hset', KEYS[1], 'spent', tostring(spent), 'at', string.format('%.0f', now))
 redis.call('pexpire', KEYS[1], math.ceil(burst / rate * 1000) + 1000)
-return {wait, tostring(tokens)}`;
+return {wait, tostring(burst - spent)}`;
 
 /** A Redis that answers later than this is as good as away: whoever asks for a limit waits for something else. */
 const PATIENCE_MS = 500;

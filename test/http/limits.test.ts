@@ -9,7 +9,7 @@ import { createLocalBuckets, createSharedBuckets } from '../../src/infra/buckets
 import { createLogger } from '../../src/infra/logger';
 import { createSharedMarks } from '../../src/infra/marks';
 import { createRedis, type Redis } from '../../src/infra/redis';
-import { SwitchyardError } from '../../src/errors';
+import type { SwitchyardError } from '../../src/errors';
 import { useStores } from '../stores';
 import { ADMIN_KEY, openHouse, type House } from './house';
 

@@ -134,7 +134,7 @@ function soundRoutes(deps: SteeringDeps): Route[] {
       description: 'To all, or to one. What is played waits for what is playing.',
       body: playBody,
       answers: { 202: null },
-      errors: ['conflict', 'unprocessable', 'node_error'],
+      errors: ['conflict', 'unprocessable', 'node_error', 'quota_exceeded'],
       handle: async ({ params, body, caller }) => {
         await play(deps, await requireRoom(deps, caller, params.id), body as PlayRequest, body.participantId);
         return { status: 202 };
