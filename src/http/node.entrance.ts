@@ -18,12 +18,13 @@ import { answerDialplan } from '../domains/calls/dialplan';
 import { reachForCall, type DialplanDeps } from '../domains/calls/reach';
 import { answerCanaryRoom } from '../domains/nodes/canary-entrance';
 import { looksLikeCanary } from '../domains/nodes/canary-name';
-import { admitNode, type NodeDeps } from '../domains/nodes/nodes';
+import type { NodeDeps } from '../domains/nodes/nodes';
 import { listHosts, type NodeRow } from '../domains/nodes/nodes.store';
 import type { Directory, DirectoryUser } from '../domains/users/directory';
 import { discard } from './body';
 import { createLocalGuard, type DoorGuard } from './door.guard';
-import { readNodeAddress, readNodeBase, readNodeDoors } from './node.address';
+import { readNodeBase, readNodeDoors } from './node.address';
+import { admit, findAdmitted, isFresh, readCredentials, type AdmittedNodes } from './node.admission';
 import { readNodeForm } from './node.form';
 import { retryAfterOf } from './problem';
 import { SwitchyardError } from '../errors';
@@ -51,21 +52,8 @@ export interface EntranceDeps extends DialplanDeps, Pick<NodeDeps, 'joinToken'> 
 /** A dialplan question of a video call has about 160 fields and 20 kB; a CDR of it up to 100 kB. */
 const BODY_LIMIT_BYTES = 1_000_000;
 const BODY_TIMEOUT_MS = 5000;
-/** How long a node's proof is taken as given; a removed node is out after this. */
-const ADMITTED_MS = 5000;
-/** While the database is away, a node that was let in before is let in. */
-const REMEMBERED_MS = 86_400_000;
 
-interface Admitted {
-  node: NodeRow;
-  /** With what query it came; another one may move the node. */
-  url: string;
-  atMs: number;
-}
-
-/** Nodes that were let in. Of each door and credential the last: no query string makes it grow. */
-type AdmittedNodes = Map<string, Admitted>;
-const MOST_ADMITTED = 5000;
+type GuardedDeps = EntranceDeps & { guard: DoorGuard };
 
 /** @returns a handler that answers where the path is one of a node's doors, and says so. */
 export function createNodeEntrance(
@@ -134,60 +122,6 @@ function readBody(request: IncomingMessage, done: (body: string) => void, fail: 
     done((rest ? Buffer.concat(rest) : (first ?? Buffer.alloc(0))).toString('utf8'));
   });
   request.on('error', stop);
-}
-
-function readCredentials(header: string | undefined): { name: string; password: string } | undefined {
-  if (!header?.startsWith('Basic ')) return undefined;
-  const text = Buffer.from(header.slice(6), 'base64').toString('utf8');
-  const at = text.indexOf(':');
-  return at < 0 ? undefined : { name: text.slice(0, at), password: text.slice(at + 1) };
-}
-
-type Door = 'xml' | 'cdr';
-type GuardedDeps = EntranceDeps & { guard: DoorGuard };
-
-const admissionKey = (request: IncomingMessage, door: Door): string => `${door} ${request.headers.authorization ?? ''}`;
-
-/** Who was let in with these credentials, and at the XML door with this query. */
-function findAdmitted(admitted: AdmittedNodes, request: IncomingMessage, door: Door): Admitted | undefined {
-  const known = admitted.get(admissionKey(request, door));
-  return known && (door === 'cdr' || known.url === request.url) ? known : undefined;
-}
-
-const isFresh = (known: Admitted, nowMs: number): boolean => nowMs - known.atMs < ADMITTED_MS;
-
-/** @throws unauthorized for everybody who is no node of this pool; rate_limited where their address tries too often. */
-async function admit(
-  deps: GuardedDeps,
-  admitted: AdmittedNodes,
-  request: IncomingMessage,
-  door: Door,
-): Promise<NodeRow> {
-  const header = request.headers.authorization ?? '';
-  const key = admissionKey(request, door);
-  const known = findAdmitted(admitted, request, door);
-  const nowMs = Date.now();
-  if (known && isFresh(known, nowMs)) return known.node;
-  try {
-    return await deps.guard.prove(request, header, async () => {
-      const credentials = readCredentials(header);
-      if (!credentials) throw new SwitchyardError('unauthorized', 'A node shows its name and its password.');
-      const address = door === 'xml' ? readNodeAddress(request.url ?? '') : undefined;
-      const node = await admitNode(deps, credentials.name, credentials.password, address);
-      if (!node) {
-        admitted.delete(key);
-        throw new SwitchyardError('unauthorized', `The node "${credentials.name.slice(0, 64)}" may not enter.`);
-      }
-      if (node.state === 'joining' || node.state === 'down') deps.onNodeSeen();
-      admitted.delete(key);
-      admitted.set(key, { node, url: request.url ?? '', atMs: nowMs });
-      if (admitted.size > MOST_ADMITTED) admitted.delete(admitted.keys().next().value!);
-      return node;
-    });
-  } catch (error) {
-    if (isUnreachable(error) && known && nowMs - known.atMs < REMEMBERED_MS) return known.node;
-    throw error;
-  }
 }
 
 /**

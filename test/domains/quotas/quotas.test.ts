@@ -1,5 +1,6 @@
 /** Holds quotas to their one promise: the last place is given once, whoever asks at once and by whichever replica. */
 import { randomUUID } from 'node:crypto';
+import { down, up } from '../../../migrations/013_quotas';
 import { createEventLog } from '../../../src/domains/events/events';
 import { openQuotas, type OpenQuotas } from '../../../src/domains/quotas';
 import { QUOTA_NAMES, readDefaults } from '../../../src/domains/quotas/catalogue';
@@ -257,4 +258,13 @@ test('the script and the rule of one process agree', async () => {
     );
     expect([step, answers[0]]).toEqual([step, answers[1]]);
   }
+});
+
+test('the migration can be undone, and done again', async () => {
+  await down(stores.db);
+  expect(await stores.db.schema.hasTable('quotas')).toBe(false);
+  await stores.db('users').insert({ id: createId(), domain_id: domainId, username: 'before', ha1: '' });
+  await up(stores.db);
+  const sums = (await stores.db('domain_sums').where({ domain_id: domainId }).first()) as { users: string };
+  expect(Number(sums.users)).toBe(1);
 });
