@@ -46,6 +46,13 @@ const portRanges = z
   );
 
 const isSecret = (text: string): boolean => Buffer.from(text, 'base64').length === 32;
+/** NAME=NUMBER, with commas between. */
+const amounts = z
+  .string()
+  .regex(/^(\s*[A-Za-z]+\s*=\s*\d{1,15}\s*(,|$))*$/, 'must be like units=500,ringingCalls=100')
+  .transform((text) => text.split(',').filter((pair) => pair.trim() !== ''))
+  .transform((pairs) => pairs.map((pair) => pair.split('=').map((part) => part.trim())))
+  .transform((pairs) => Object.fromEntries(pairs.map(([name = '', amount]) => [name, Number(amount)])));
 
 const schema = z.object({
   HTTP_HOST: z.string().default('127.0.0.1'),
@@ -145,6 +152,10 @@ const schema = z.object({
       (hosts) => hosts.every((host) => !host.includes('/') || isNetwork(host)),
       'must be names, addresses or networks like 10.0.0.0/8, with commas between',
     ),
+  /** In the place of our own defaults: `units=500,ringingCalls=100`. The names are those of GET /v1/quotas/{domain}. */
+  QUOTAS: amounts.prefault(''),
+  /** Most event streams open in this process, whoever has them: each is a socket. */
+  EVENT_STREAMS_MAX: z.coerce.number().int().min(1).max(1_000_000).default(10000),
   CALL_WORKERS: z.coerce.number().int().min(1).max(2000).default(200),
   /** Where recordings are kept; with S3, where they wait until the store has them. Replicas share it, or use S3. */
   RECORDINGS_DIR: z.string().min(1).default('.switchyard/recordings'),
@@ -224,6 +235,9 @@ export interface Config {
   readonly placementPolicy: 'least_loaded' | 'zone_first' | 'two_choices' | 'sticky';
   readonly callQueueTimeoutMs: number;
   readonly callWorkers: number;
+  /** Defaults of quotas, by name. */
+  readonly quotas: Readonly<Record<string, number>>;
+  readonly eventStreamsMax: number;
   readonly controlNetworks: readonly string[];
   readonly nodeNetworks: readonly string[];
   readonly turnUrls: readonly string[];
@@ -280,6 +294,8 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     placementPolicy: e.PLACEMENT_POLICY,
     callQueueTimeoutMs: e.CALL_QUEUE_TIMEOUT_MS,
     callWorkers: e.CALL_WORKERS,
+    quotas: e.QUOTAS,
+    eventStreamsMax: e.EVENT_STREAMS_MAX,
     controlNetworks: e.CONTROL_NETWORKS,
     nodeNetworks: e.NODE_NETWORKS,
     turnUrls: e.TURN_URLS,

@@ -37,6 +37,8 @@ export interface Metrics {
   countFailure(kind: FailureKind): void;
   /** A login was refused for those before it. */
   countRefusal(why: 'banned' | 'slowed'): void;
+  /** Something was refused since its domain has used up a quota. */
+  countQuotaRefusal(quota: string): void;
 }
 
 export function createMetrics(): Metrics {
@@ -57,6 +59,7 @@ export function createMetrics(): Metrics {
   for (const kind of FAILURE_KINDS) failures.inc({ kind }, 0);
   const refusals = counter('logins_refused_total', 'Logins refused for those before them, by this replica.', 'why');
   for (const why of ['banned', 'slowed']) refusals.inc({ why }, 0);
+  const quotaRefusals = counter('quota_refusals_total', 'Refused since a domain has used up a quota.', 'quota');
   const placements = new Histogram({
     name: 'switchyard_placement_seconds',
     help: 'Time to choose and claim a node.',
@@ -72,6 +75,7 @@ export function createMetrics(): Metrics {
     observePlacement: (seconds, found) => placements.observe({ result: found ? 'placed' : 'no_node' }, seconds),
     countFailure: (kind) => failures.inc({ kind }),
     countRefusal: (why) => refusals.inc({ why }),
+    countQuotaRefusal: (quota) => quotaRefusals.inc({ quota }),
     countCanary: (ok) => canaries.inc({ result: ok ? 'ok' : 'failed' }),
   };
 }

@@ -7,7 +7,6 @@ import { createBans } from '../domains/bans';
 import { createCall, type CallDeps } from '../domains/calls/calls';
 import { createDialFeed } from '../domains/calls/dialing/feed';
 import { createFairQueue, DIAL_QUEUE, tellQueue } from '../domains/calls/dialing/fair-queue';
-import { allowDefault } from '../domains/calls/dialing/ringing-limit';
 import { answerCall } from '../domains/calls/progress';
 import { openGrants } from '../domains/grants/open';
 import { createCanaries } from '../domains/nodes/canaries';
@@ -18,6 +17,7 @@ import { reportLimitMs } from '../domains/nodes/limits';
 import { listNodeRows } from '../domains/nodes/nodes.store';
 import { createNodeLinks } from '../domains/nodes/links';
 import { createPoolPicture } from '../domains/nodes/pool';
+import { openQuotas } from '../domains/quotas';
 import { requireDomain } from '../domains/domains/domains';
 import { createRecordings, openStorage } from '../domains/recordings/create-recordings';
 import { createRelays } from '../domains/relays/create-relays';
@@ -27,6 +27,7 @@ import { createPictures } from '../domains/rooms/pictures.routes';
 import { createSteering } from '../domains/rooms/create-steering';
 import { createRunningRooms } from '../domains/rooms/running';
 import { createDirectory } from '../domains/users/directory';
+import { createSharedBuckets } from '../infra/buckets';
 import type { Logger } from '../infra/logger';
 import type { Caller } from '../infra/route';
 import { createMetrics } from '../infra/metrics';
@@ -50,13 +51,35 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
 
   const metrics = createMetrics();
   registerGauges(metrics.registry, { db, claims, now: Date.now });
+  const buckets = createSharedBuckets({ redis, prefix, now: Date.now });
+  const quotas = openQuotas({
+    db,
+    log,
+    logger,
+    redis,
+    prefix,
+    buckets,
+    now: Date.now,
+    defaults: config.quotas,
+    mostStreams: config.eventStreamsMax,
+    countRefusal: metrics.countQuotaRefusal,
+  });
+  stops.push(() => quotas.stop());
   const queueConnection = createBlockingRedis(config.redisUrl, logger);
   stops.push(() => queueConnection.disconnect());
   const signals = createSignalQueue(DIAL_QUEUE, prefix, queueConnection);
   stops.push(() => signals.close());
   const queue = createFairQueue(redis, prefix, signals);
   stops.push(stores.bell.add(createDialFeed(queue, logger)));
-  const settle = { db, log, logger, claims: tellQueue(claims, queue, logger), links, countOrphan: metrics.countOrphan };
+  const settle = {
+    db,
+    log,
+    logger,
+    claims: tellQueue(claims, queue, logger),
+    links,
+    countOrphan: metrics.countOrphan,
+    quotas,
+  };
   const bans = createBans({
     ...stores,
     logger,
@@ -110,6 +133,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     links,
     prefix,
     hooks: rooms.hooks,
+    streams: quotas.streams,
     authenticate: keyRing.authenticate,
     onKeyRevoked: keyRing.onRevoked,
     markLeft: rooms.markLeft,
@@ -170,6 +194,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     log,
     logger,
     secretKey,
+    quotas,
     lookups,
     keyRing,
     links,
@@ -189,12 +214,14 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     settle,
     hold,
     queue,
-    ringingAllowed: allowDefault,
+    ringingAllowed: quotas.ringingAllowed,
     calls,
     stopping,
     metrics,
     canaries,
     bans,
+    buckets,
+    quotas,
     rooms,
     steering,
     pictures,

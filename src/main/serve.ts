@@ -17,6 +17,8 @@ import { usersRoutes } from '../domains/users/users.routes';
 import { flushUserCache } from '../freeswitch/esl';
 import { createApp } from '../http/app';
 import { createDrainEntrance } from '../http/drain.entrance';
+import { createDoorkeeper, REQUEST_LIMITS } from '../http/authentication';
+import { createDoorGuard } from '../http/door.guard';
 import { createIdempotencyStore } from '../http/idempotency.store';
 import { createNodeEntrance } from '../http/node.entrance';
 import { createPictureEntrance } from '../http/picture.entrance';
@@ -24,6 +26,7 @@ import { createRecordingEntrance } from '../http/recording.entrance';
 import { createNodesApp, type Readiness } from '../http/operations';
 import { createHttpServer } from '../http/server';
 import { attachEventSockets } from '../http/upgrade';
+import { createSharedMarks } from '../infra/marks';
 import { runEvery } from '../infra/schedule';
 import type { House } from './house';
 import { listen } from './listen';
@@ -63,9 +66,11 @@ export async function startServing(
     calls,
     canaries,
     metrics,
+    buckets,
+    quotas,
     findDomain,
   } = house;
-  const { db, hub, log, keyRing } = house.stores;
+  const { db, hub, log, keyRing, redis } = house.stores;
   const { secretKey } = config;
   const idempotency = createIdempotencyStore({ db, secretKey });
   const hourly = runEvery('old answers', HOUR_MS, logger, async () => void (await idempotency.sweep()));
@@ -78,6 +83,7 @@ export async function startServing(
     db,
     events: log,
     secretKey,
+    quotas,
     onKeysRevoked: keyRing.revoked,
     onUserChanged: ({ domain, username }: { domain: string; username: string }): void => {
       directory.forget(username, domain);
@@ -88,7 +94,24 @@ export async function startServing(
   if (config.bootstrapApiKey) {
     await takeBootstrapKey({ ...provisioning, logger }, config.bootstrapApiKey, new Date());
   }
-  const events = createEventsEntrance({ db, hub, logger, authenticate, onKeyRevoked: keyRing.onRevoked });
+  const events = createEventsEntrance({
+    db,
+    hub,
+    logger,
+    authenticate,
+    onKeyRevoked: keyRing.onRevoked,
+    streams: quotas.streams,
+  });
+  const { trustedProxies } = config;
+  const doorkeeper = createDoorkeeper({
+    authenticate,
+    buckets,
+    limits: REQUEST_LIMITS,
+    strangers: bans.strangers,
+    marks: createSharedMarks(redis, config.redisPrefix),
+    now: Date.now,
+  });
+  const guard = createDoorGuard({ buckets, trustedProxies, now: Date.now });
   const app = createApp({
     routes: [
       ...domainsRoutes(provisioning),
@@ -99,34 +122,45 @@ export async function startServing(
       ...healthRoutes({ runCanary: canaries.run }),
       ...poolRoutes({ ...settle, ...hold, now: Date.now, policy: config.placementPolicy }),
       ...callRoutes({ ...calls, findDomain }),
-      ...roomsRoutes({ db, events: log, logger, secretKey, links, hooks: rooms.hooks, closeSession: rooms.close }),
+      ...roomsRoutes({
+        db,
+        events: log,
+        quotas,
+        logger,
+        secretKey,
+        links,
+        hooks: rooms.hooks,
+        closeSession: rooms.close,
+      }),
       ...pictures.routes,
-      ...layoutsRoutes({ db, events: log }),
+      ...layoutsRoutes({ db, events: log, quotas }),
       ...steering.routes,
       ...grants.routes,
       ...recordings.routes,
       ...relays.routes,
       ...events.routes,
+      ...quotas.routes,
     ],
     authenticate,
-    strangers: bans.strangers,
+    doorkeeper,
     idempotency,
     ready,
     metrics: metrics.registry,
     logger,
     version: '0.2.0',
     publicUrl: config.publicUrl,
-    trustedProxies: config.trustedProxies,
+    trustedProxies,
   });
   const entrance = createNodeEntrance({
     ...settle,
+    guard,
     directory,
     secretKey,
     rooms: rooms.entering,
     findGrantOfUser: grants.findGrantOfUser,
     roomConfiguration: createRoomConfiguration(db),
     logins: grants.loginsBeside(directory),
-    guard: bans.logins,
+    loginGuard: bans.logins,
     joinToken: config.nodeJoinToken,
     heartbeatSeconds: config.heartbeatSeconds,
     publicUrl: config.publicUrl,
@@ -136,8 +170,8 @@ export async function startServing(
     onNodeSeen,
   });
   const drains = createDrainEntrance({ db, log, logger, now: Date.now });
-  const uploads = createRecordingEntrance(recordings.deps);
-  const fetches = createPictureEntrance(pictures.deps);
+  const uploads = createRecordingEntrance({ ...recordings.deps, guard });
+  const fetches = createPictureEntrance({ ...pictures.deps, guard });
   const takeFromNode = (request: IncomingMessage, response: ServerResponse): boolean =>
     entrance(request, response) ||
     uploads(request, response) ||
@@ -147,7 +181,7 @@ export async function startServing(
     // With a port of their own the doors are nowhere else: here there is no such path.
     if (config.nodesPort !== undefined || !takeFromNode(request, response)) app(request, response);
   });
-  const sockets = attachEventSockets(server, { events, authenticate, logger });
+  const sockets = attachEventSockets(server, { events, doorkeeper, trustedProxies, logger });
   const url = await listen(server, { host: config.httpHost, port: config.httpPort }, stops, () => sockets.close());
   if (config.nodesPort === undefined) return { url, nodesUrl: url };
   const beside = createNodesApp({ ready });

@@ -1,4 +1,5 @@
 /** The role `supervisor`: takes in what nodes report, one replica for each node, and makes good what no event told. */
+import type { ApiCommand } from '../freeswitch/esl';
 import { createClaimsSweep } from '../domains/calls/claims-sweep';
 import { endZombies } from '../domains/calls/zombies';
 import { takeChannelEvent } from '../domains/calls/progress';
@@ -29,11 +30,18 @@ const HOUR_MS = 3_600_000;
 const SWEEP_TURN_MS = 2 * SWEEP_INTERVAL_MS + 500;
 
 export function startSupervisor(house: House, stops: Stops): NodeStreams {
-  const { config, logger, settle, bans, rooms, steering, recordings, relays, claims, queue, metrics } = house;
+  const { config, logger, settle, bans, quotas, links, rooms, steering, recordings, relays, claims, queue, metrics } =
+    house;
   const { db, log, redis } = house.stores;
   const commandTimeoutMs = config.nodeCommandTimeoutMs;
   const reconcile = { ...settle, commandTimeoutMs };
-  const registrations = { db, log };
+  const flush = (nodeId: string, command: ApiCommand): void => {
+    // A phone that its node still lists is found, and let go again, by the next comparison.
+    links
+      .api(nodeId, command)
+      .catch((error: unknown) => logger.debug({ err: error, nodeId }, 'a phone is let go later'));
+  };
+  const registrations = { db, log, quotas, flush };
   const calibrator = createCalibrator({ db, claims, now: Date.now });
   const hosts = watchPoolHosts({ db, logger, commandTimeoutMs });
   const handlers: StreamHandlers = {

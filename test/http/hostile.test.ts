@@ -176,7 +176,7 @@ describe('The rest of the manners', () => {
 
   test('a key that asks too often is told when to come back', async () => {
     // Its clock stands still: however long the five take, none of the second's tokens comes back.
-    const strict = await openHouse(stores, { rateLimit: { perSecond: 1, burst: 3 }, now: () => 0 });
+    const strict = await openHouse(stores, { requestLimits: { keys: { perSecond: 1, burst: 3 } }, now: () => 0 });
     const answers = [];
     for (let i = 0; i < 5; i += 1) answers.push(await strict.call('GET', '/v1/domains'));
     await strict.close();

@@ -131,6 +131,8 @@ export async function openYard(
     placementPolicy: 'least_loaded',
     callQueueTimeoutMs: 20_000,
     callWorkers: 100,
+    quotas: {},
+    eventStreamsMax: 10_000,
     controlNetworks: [],
     nodeNetworks: [],
     turnUrls: [],

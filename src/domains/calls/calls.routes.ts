@@ -105,7 +105,7 @@ function basicRoutes(deps: CallRouteDeps): Route[] {
         metadata: z.record(z.string().max(64), z.string().max(1024)).optional(),
       }),
       answers: { 201: callSchema },
-      errors: ['invalid_address', 'not_found', 'unprocessable'],
+      errors: ['invalid_address', 'not_found', 'unprocessable', 'quota_exceeded'],
       handle: async ({ body, caller }) => {
         const domain = await deps.findDomain(body.domain, caller);
         return { status: 201, body: await createCall(deps, { ...body, domainId: domain.id, domain: domain.name }) };

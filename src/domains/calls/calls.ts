@@ -14,6 +14,7 @@ import {
 import type { NodeLinks } from '../nodes/links';
 import { explainLeftOut } from '../nodes/considered';
 import { explainChoice } from '../nodes/pick';
+import type { Quotas } from '../quotas/quotas';
 import { findRoomByName } from '../rooms/rooms.store';
 import type { Directory } from '../users/directory';
 import { formatAddress, parseAddress, type Address } from './address';
@@ -38,6 +39,7 @@ import { draftCallEvent, endCall, type SettleDeps } from './settle';
 export interface CallDeps extends SettleDeps {
   directory: Directory;
   links: NodeLinks;
+  quotas: Pick<Quotas, 'spend' | 'check' | 'take'>;
   queueTimeoutMs: number;
 }
 
@@ -139,6 +141,8 @@ async function checkReachable(deps: CallDeps, address: Address, domain: string, 
 export async function createCall(deps: CallDeps, asked: NewCallRequest): Promise<PresentedCall> {
   const from = parseAddress(asked.from);
   const to = parseAddress(asked.to);
+  await deps.quotas.spend(asked.domainId, 'callsPerSecond');
+  await deps.quotas.check(asked.domainId, { queuedCalls: 1 });
   await checkReachable(deps, from, asked.domain, 'from');
   await checkReachable(deps, to, asked.domain, 'to');
   const now = new Date();
@@ -159,6 +163,7 @@ export async function createCall(deps: CallDeps, asked: NewCallRequest): Promise
   };
   const call: CallRow = { ...UNPLACED, ...written, domain_name: asked.domain };
   await deps.log.record(async (trx, emit) => {
+    await deps.quotas.take(trx, asked.domainId, { queuedCalls: 1 });
     await insertCall(trx, written);
     emit(draftCallEvent('call.queued', call));
   });

@@ -12,6 +12,7 @@ import {
 } from '../../freeswitch/xml';
 import type { GrantView } from '../grants/grant-directory';
 import type { NodeRow } from '../nodes/nodes.store';
+import type { Quotas } from '../quotas/quotas';
 import type { EnteringDeps } from '../rooms/entering';
 import { findRegistrationsOfUsers, type NamedRegistration } from '../registrations/registrations.store';
 import type { Directory, DirectoryUser } from '../users/directory';
@@ -22,6 +23,7 @@ export interface DialplanDeps extends SettleDeps {
   directory: Directory;
   secretKey: Buffer;
   rooms: EnteringDeps;
+  quotas: Pick<Quotas, 'spend' | 'check' | 'take'>;
   /** The grant that this SIP user name belongs to; undefined where it is none, or over. */
   findGrantOfUser: (username: string, domain: string) => Promise<GrantView | undefined>;
 }

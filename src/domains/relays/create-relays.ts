@@ -24,6 +24,7 @@ export interface RelaysDeps {
   db: Db;
   log: EventLog;
   logger: Logger;
+  quotas: RelayActions['quotas'];
   links: Pick<NodeLinks, 'api' | 'isUp'>;
   hooks: Pick<RoomHooks, 'onSessionLive' | 'onSessionEnded'>;
   findDomain: RelayActions['findDomain'];
@@ -86,6 +87,7 @@ export async function createRelays(deps: RelaysDeps): Promise<Relays> {
     routes: relayRoutes({
       db,
       log,
+      quotas: deps.quotas,
       logger,
       secretKey,
       sending,

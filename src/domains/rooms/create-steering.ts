@@ -9,6 +9,7 @@ import { runEvery } from '../../infra/schedule';
 import type { EventLog } from '../events/events';
 import type { NodeLinks } from '../nodes/links';
 import type { NodeRow } from '../nodes/nodes.store';
+import type { StreamPlaces } from '../quotas/streams';
 import type { RoomHooks } from './hooks';
 import { createLiveBoard } from './live';
 import { createLiveEvents } from './live-events';
@@ -35,6 +36,7 @@ export interface CreateSteeringDeps extends Pick<SteeringDeps, 'markLeft' | 'req
   prefix: string;
   authenticate: (bearer: string) => Promise<Caller | undefined>;
   onKeyRevoked: (listener: (apiKeyId: string) => void) => () => void;
+  streams: Pick<StreamPlaces, 'take'>;
   sweepEveryMs?: number;
   sampleEveryMs?: number;
 }

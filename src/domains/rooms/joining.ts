@@ -24,7 +24,7 @@ export interface JoinRules {
   present: number;
 }
 
-export type JoinRefusal = 'locked' | 'full' | 'wrong_pin' | 'too_many_pins';
+export type JoinRefusal = 'locked' | 'full' | 'wrong_pin' | 'too_many_pins' | 'over_quota';
 export type JoinDecision =
   { do: 'enter'; role: ParticipantRole } | { do: 'ask_pin' } | { do: 'refuse'; reason: JoinRefusal };
 
@@ -56,9 +56,10 @@ export function decideJoin(
 }
 
 /** What the caller's phone shows, and what the event says in words. */
-export const REFUSALS: Record<JoinRefusal, { sipStatus: 403 | 486; text: string }> = {
+export const REFUSALS: Record<JoinRefusal, { sipStatus: 403 | 486 | 503; text: string }> = {
   locked: { sipStatus: 403, text: 'The room is locked' },
   full: { sipStatus: 486, text: 'The room is full' },
+  over_quota: { sipStatus: 503, text: 'The domain has used up its quota' },
   wrong_pin: { sipStatus: 403, text: 'The PIN was wrong three times' },
   too_many_pins: { sipStatus: 403, text: 'Too many wrong PINs, try again later' },
 };

@@ -124,7 +124,7 @@ function soundRoutes(deps: SteeringDeps): Route[] {
         'To all, or to one. What is played waits for what is playing; 20 sounds, and two minutes of tones, may play or wait.',
       body: playBody,
       answers: { 202: null },
-      errors: ['conflict', 'unprocessable', 'node_error'],
+      errors: ['conflict', 'unprocessable', 'node_error', 'quota_exceeded'],
       handle: async ({ params, body, caller }) => {
         await play(deps, await requireRoom(deps, caller, params.id), body as PlayRequest, body.participantId);
         return { status: 202 };

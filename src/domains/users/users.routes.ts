@@ -38,7 +38,7 @@ export function usersRoutes(deps: UsersDeps): Route[] {
         enabled: z.boolean().default(true).describe('A user that is not enabled can not register.'),
       }),
       answers: { 201: newUserSchema },
-      errors: ['conflict', 'not_found'],
+      errors: ['conflict', 'not_found', 'quota_exceeded'],
       handle: async ({ body, caller }) => {
         const user = await createUser(deps, caller, body);
         return { status: 201, body: user, headers: { Location: `/v1/users/${user.id}` } };

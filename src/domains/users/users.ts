@@ -10,6 +10,7 @@ import { requireDomain } from '../domains/domains';
 import type { EventLog } from '../events/events';
 import { isGrantName } from '../grants/grant-name';
 import { explainWeakness } from './password-strength';
+import type { Quotas } from '../quotas/quotas';
 import * as store from './users.store';
 
 export const username = z
@@ -65,6 +66,7 @@ export interface UsersDeps {
   events: EventLog;
   /** Seals digests. */
   secretKey: Buffer;
+  quotas: Pick<Quotas, 'take'>;
   /** Registrations by user id; users without one may be left out. */
   listRegistrations: (userIds: readonly string[]) => Promise<ReadonlyMap<string, RegistrationView[]>>;
   /** After a user was changed or removed: nodes forget what they keep of it. */
@@ -147,6 +149,7 @@ export async function createUser(
     return await deps.events.record(async (trx, emit) => {
       const domain = await requireDomain(trx, caller, input.domain);
       if (input.password !== undefined) refuseWeak(input.password, [input.username, domain.name, input.displayName]);
+      await deps.quotas.take(trx, domain.id, { users: 1 });
       const row = await store.insertUser(trx, {
         id: createId(),
         domain_id: domain.id,

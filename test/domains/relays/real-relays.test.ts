@@ -3,6 +3,7 @@ import { readFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { launchRealNode, type RealNode } from '../../../scripts/launch-node';
+import { UNLIMITED } from '../../../src/domains/quotas/quotas';
 import { createRelays, type Relays } from '../../../src/domains/relays/create-relays';
 import { findRelay, insertRelay, type RelayRow } from '../../../src/domains/relays/relays.store';
 import { createEventLog } from '../../../src/domains/events/events';
@@ -73,6 +74,7 @@ function relayTests(binary: string): void {
       db: stores.db,
       log: createEventLog(stores.db, { ring: () => undefined }, logger),
       logger,
+      quotas: UNLIMITED,
       links: { api: (_id, command) => esl.api(command, { timeoutMs: 5000 }), isUp: () => esl.isOpen },
       hooks: createRoomHooks(logger),
       findDomain: async () => ({ id: domainId }),

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { createEventLog } from '../../../src/domains/events/events';
+import { UNLIMITED } from '../../../src/domains/quotas/quotas';
 import { createRoomHooks } from '../../../src/domains/rooms/hooks';
 import { layoutsRoutes } from '../../../src/domains/rooms/layouts.routes';
 import { roomsRoutes } from '../../../src/domains/rooms/rooms.routes';
@@ -28,7 +29,7 @@ describeWithRealNode('a room at a real node', (binary) => {
     real = await startRealRoomNode(binary, stores.db);
     const logger = createLogger('error', { write: () => undefined });
     const events = createEventLog(stores.db, { ring: () => undefined }, logger);
-    const deps = { db: stores.db, events, logger, secretKey: SECRET_KEY, links: real.links };
+    const deps = { db: stores.db, events, quotas: UNLIMITED, logger, secretKey: SECRET_KEY, links: real.links };
     const hooks = createRoomHooks(logger);
     const closeSession = (): Promise<void> => Promise.resolve();
     house = await openHouse(stores, {
