@@ -154,8 +154,8 @@ export async function startBan(deps: BansDeps, target: BanTarget): Promise<store
       return begun;
     });
     if (!row) return undefined;
-    deps.refusals.start({ ...row, spared: row.spared }, row.until.getTime() - row.started_at.getTime());
-    const { kind, door, address, domain, username, level, until } = row;
+    const { id, key, kind, door, address, domain, username, level, until } = row;
+    deps.refusals.start({ id, kind, key, spared }, until.getTime() - row.started_at.getTime());
     deps.logger.warn({ kind, door, address, domain, username, level, until }, 'a ban began');
     return row;
   } catch (error) {

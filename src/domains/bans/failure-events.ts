@@ -39,6 +39,16 @@ export function createFailureEvents(o: {
   const waiting = new Map<string, Waiting>();
   let schedule: Schedule | undefined;
 
+  const toldHere = new Map<string, number>();
+  function takeTurnHere(key: string): number {
+    const againMs = (toldHere.get(key) ?? -Infinity) + APART_MS - o.now();
+    if (againMs > 0) return againMs;
+    toldHere.delete(key);
+    toldHere.set(key, o.now());
+    if (toldHere.size > MOST_WAITING) toldHere.delete(toldHere.keys().next().value!);
+    return 0;
+  }
+
   /** The turn is the pool's, so that two replicas tell of the same no more often than one. @returns 0, or how long to wait */
   async function takeTurn(key: string): Promise<number> {
     const name = `${o.prefix}:guess:told:${key}`;
@@ -46,7 +56,7 @@ export function createFailureEvents(o: {
       if ((await o.redis.set(name, '1', 'PX', APART_MS, 'NX')) !== null) return 0;
       return Math.max(LOOK_MS, await o.redis.pttl(name));
     } catch {
-      return 0; // Redis is away: each replica tells of its own
+      return takeTurnHere(key); // Redis is away: each replica tells of its own
     }
   }
 
@@ -58,6 +68,19 @@ export function createFailureEvents(o: {
     });
     if (told.length === 0) return;
     for (const [key] of told) waiting.delete(key);
+    await record(told).catch((error: unknown) => {
+      told.forEach(([key, entry]) => wait(key, entry, entry.count)); // told when Postgres is back
+      throw error;
+    });
+  }
+
+  function wait(key: string, failure: LoginFailure, count: number): void {
+    const known = waiting.get(key);
+    if (known) Object.assign(known, failure, { count: known.count + count });
+    else if (waiting.size < MOST_WAITING) waiting.set(key, { ...failure, count, notBeforeMs: o.now() });
+  }
+
+  async function record(told: readonly [string, Waiting][]): Promise<void> {
     await o.log.record((_trx, emit) => {
       for (const [, { domainId, userId, username, address, node, method, count }] of told) {
         const data = { username, address, node, method, count };
@@ -73,12 +96,7 @@ export function createFailureEvents(o: {
   };
 
   return {
-    add(failure) {
-      const key = `${failure.userId}:${failure.address}`;
-      const known = waiting.get(key);
-      if (known) Object.assign(known, failure, { count: known.count + 1 });
-      else if (waiting.size < MOST_WAITING) waiting.set(key, { ...failure, count: 1, notBeforeMs: 0 });
-    },
+    add: (failure) => wait(`${failure.userId}:${failure.address}`, failure, 1),
     open() {
       schedule = runEvery('failed logins', LOOK_MS, o.logger, () => look());
     },

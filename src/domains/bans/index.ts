@@ -25,6 +25,7 @@ export interface BansOptions {
   redis: Redis;
   subscriber: Redis;
   prefix: string;
+  /** Milliseconds from any moment on: only how much time passes matters, and no wrong clock. */
   now: () => number;
   registry: Registry;
   countFailure: (kind: FailureKind) => void;

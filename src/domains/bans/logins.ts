@@ -35,6 +35,7 @@ export interface LoginGuardDeps extends BansDeps {
 }
 
 const USERNAME = /^[A-Za-z0-9._-]{1,64}$/;
+const METHOD = /^[A-Z]{1,16}$/;
 const DOMAIN = /^[a-z0-9._-]{1,253}$/;
 /** A login that was noted is noted again after this: a phone that registers every minute is one line in Redis an hour. */
 const NOTED_MS = GOOD_MS / 24;
@@ -128,14 +129,14 @@ export function createLoginGuard(deps: LoginGuardDeps): LoginGuard {
     // A grant's own login is no user's, and long and random: only its address is of interest.
     if (user && !isGrantName(user.username)) {
       const { address } = attempt;
-      const method = question.sipMethod ?? '';
+      const method = METHOD.exec(question.sipMethod ?? '')?.[0] ?? '';
       deps.failures.add({
         domainId: user.domainId,
         userId: user.id,
         username: user.username,
         address,
         node,
-        method: method.slice(0, 32),
+        method,
       });
     }
     const member = question.proof ? proofMark(question.proof) : deps.createMark();

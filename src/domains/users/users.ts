@@ -123,11 +123,11 @@ export async function requireUser(db: Db, caller: Caller, id: string): Promise<s
 }
 
 /** @throws SwitchyardError invalid_request naming the field */
-function refuseWeak(password: string, own: readonly string[]): void {
+function refuseWeak(password: string, own: readonly string[], instead: string): void {
   const weakness = explainWeakness(password, own);
   if (weakness === undefined) return;
   throw new SwitchyardError('invalid_request', `The password ${weakness}.`, {
-    errors: [{ path: 'password', message: `${weakness}; leave it out, and one is made` }],
+    errors: [{ path: 'password', message: `${weakness}; ${instead}` }],
   });
 }
 
@@ -148,7 +148,8 @@ export async function createUser(
   try {
     return await deps.events.record(async (trx, emit) => {
       const domain = await requireDomain(trx, caller, input.domain);
-      if (input.password !== undefined) refuseWeak(input.password, [input.username, domain.name, input.displayName]);
+      if (input.password !== undefined)
+        refuseWeak(input.password, [input.username, domain.name, input.displayName], 'leave it out, and one is made');
       await deps.quotas.take(trx, domain.id, { users: 1 });
       const row = await store.insertUser(trx, {
         id: createId(),
@@ -172,7 +173,11 @@ export async function createUser(
 /** A new password is digested anew; nodes are told to forget the old one. */
 export async function changeUser(deps: UsersDeps, user: store.NamedUser, patch: UserPatch): Promise<store.NamedUser> {
   if (patch.password !== undefined) {
-    refuseWeak(patch.password, [user.username, user.domain_name, patch.displayName ?? user.display_name]);
+    refuseWeak(
+      patch.password,
+      [user.username, user.domain_name, patch.displayName ?? user.display_name],
+      'choose another',
+    );
   }
   const changes: store.UserChanges = {
     ...(patch.displayName !== undefined && { display_name: patch.displayName }),
