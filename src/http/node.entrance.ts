@@ -54,6 +54,9 @@ const ADMITTED_MS = 5000;
 /** While the database is away, a node that was let in before is let in. */
 const REMEMBERED_MS = 86_400_000;
 
+/** A node's question and its records are two; one that comes with ever new addresses makes nobody's memory grow. */
+const REMEMBERED = 10_000;
+
 interface Admitted {
   node: NodeRow;
   atMs: number;
@@ -149,7 +152,9 @@ async function admit(
       throw new SwitchyardError('unauthorized', `The node "${credentials.name.slice(0, 64)}" may not enter.`);
     }
     if (node.state === 'joining' || node.state === 'down') deps.onNodeSeen();
+    admitted.delete(key); // a Map keeps its order: the longest unasked go first
     admitted.set(key, { node, atMs: nowMs });
+    if (admitted.size > REMEMBERED) admitted.delete(admitted.keys().next().value!);
     return node;
   } catch (error) {
     if (isUnreachable(error) && known && nowMs - known.atMs < REMEMBERED_MS) return known.node;
