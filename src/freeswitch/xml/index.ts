@@ -62,6 +62,7 @@ export {
   enterRoomPlan,
   PIN_TRIES_VARIABLE,
   PIN_VARIABLE,
+  SECRET_VARIABLES,
   ROOM_EXTENSION,
   ROOM_PROFILE,
   turnAwayPlan,
