@@ -15,7 +15,7 @@ const stores = useStores();
 
 const HANDSHAKE = Buffer.alloc(1 + 2 * 1536, 3);
 const FLOOD_BYTES = 64 * 1024;
-const REQUESTS = 100;
+const REQUESTS = 50;
 
 /** A message in chunks of one byte: the peer has said before that its chunks have one byte. */
 function oneByteChunks(chunkSize: number): Buffer {
