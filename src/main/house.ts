@@ -21,7 +21,7 @@ import { openQuotas } from '../domains/quotas';
 import { requireDomain } from '../domains/domains/domains';
 import { createRecordings, openStorage } from '../domains/recordings/create-recordings';
 import { createRelays } from '../domains/relays/create-relays';
-import { listOwnHosts } from '../domains/relays/own-hosts';
+import { listOwnHosts } from '../domains/relays/targets/own-hosts';
 import { requireLayout } from '../domains/rooms/layouts';
 import { createPictures } from '../domains/rooms/pictures.routes';
 import { createSteering } from '../domains/rooms/create-steering';

@@ -10,7 +10,7 @@ import type { NodeLinks } from '../nodes/links';
 import type { NodeRow } from '../nodes/nodes.store';
 import type { RoomHooks } from '../rooms/hooks';
 import type { FlowLimits } from './decide';
-import type { AddressRules } from './address-rules';
+import type { AddressRules } from './targets/address-rules';
 import { createKeeper } from './keeper';
 import { requireListening } from './listening';
 import { INTAKE_APP } from './process/messages';

@@ -8,14 +8,14 @@ import type { EventLog } from '../events/events';
 import type { Quotas } from '../quotas/quotas';
 import { findRoom } from '../rooms/rooms.store';
 import type { Logger } from '../../infra/logger';
-import { describePorts, isAllowedPort } from './address-rules';
+import { describePorts, isAllowedPort } from './targets/address-rules';
 import type { Keeper } from './keeper';
 import { ProcessAway } from './process/relay-process';
-import { TargetRefused } from './refusal';
+import { TargetRefused } from './targets/refusal';
 import { draftRelayEvent } from './relay-events';
 import { countOpenRelays, findRelay, insertRelay, updateRelay, type RelayRow } from './relays.store';
 import type { SendingDeps } from './sending';
-import { readTarget, type Target } from './target';
+import { readTarget, type Target } from './targets/target';
 
 /** What the routes need. */
 export interface RelayActions {
