@@ -50,12 +50,18 @@ export interface OpenedTargets {
 /** @throws where there is no target of that name, or its surroundings do not start */
 export async function openTargets(names: readonly string[]): Promise<OpenedTargets> {
   let stage: Stage | undefined;
+  const close = async (): Promise<void> => void (await stage?.close());
   const targets: Target[] = [];
-  for (const name of names) {
-    const [make, open] = [PURE[name], OVER_HTTP[name]];
-    if (make) targets.push(make());
-    else if (open) targets.push(await open((stage ??= await openStage())));
-    else throw new Error(`There is no target "${name}": ${TARGET_NAMES.join(', ')}.`);
+  try {
+    for (const name of names) {
+      const [make, open] = [PURE[name], OVER_HTTP[name]];
+      if (make) targets.push(make());
+      else if (open) targets.push(await open((stage ??= await openStage())));
+      else throw new Error(`There is no target "${name}": ${TARGET_NAMES.join(', ')}.`);
+    }
+  } catch (error) {
+    await close();
+    throw error;
   }
-  return { targets, skipped: [], close: async () => void (await stage?.close()) };
+  return { targets, skipped: [], close };
 }

@@ -16,6 +16,8 @@ export interface Surroundings {
   adminKey: string;
   /** A node that was let in: what it asks with. */
   node: { name: string; password: string; xmlUrl: string };
+  /** A phone of a user, registered at that node, that answers; undefined where the place offers none. */
+  registerPhone?(username: string, domain: string, password: string): Promise<unknown>;
   /** Lines of the log of level `error` and above, from the first one on. */
   errors: string[];
 }
@@ -74,7 +76,15 @@ export async function openStage(): Promise<Stage> {
       logger: createLogger('silent'),
     });
     stops.push(() => running.kill());
-    const stage: Stage = { url: switchyard.url, adminKey, node, errors, close };
+    const stage: Stage = {
+      url: switchyard.url,
+      adminKey,
+      node,
+      errors,
+      close,
+      registerPhone: (username, domain, password) =>
+        running.registerPhone({ username, domain, password, behaviour: { answerAfterMs: 20 }, expiresSeconds: 3600 }),
+    };
     await isServing(stage);
     return stage;
   } catch (error) {

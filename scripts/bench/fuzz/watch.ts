@@ -56,7 +56,7 @@ export async function watchTarget(file: string, order: Order): Promise<CampaignR
       child.once('exit', (code) => {
         clearInterval(timer);
         if (answer) resolve({ ...answer, classes: new Map(answer.classes) });
-        else reject(new Error(`${order.target}: the process ended with ${code}, last at ${seen}`));
+        else reject(new Error(`${order.target}: the process ended with ${code}, last at ${seen || 'its start'}`));
       });
       child.send(order);
     });
@@ -82,8 +82,7 @@ export function serveTarget(): void {
       .then((answer) => process.send!(answer, () => process.disconnect()))
       .catch((error: unknown) => {
         console.error(error);
-        process.exitCode = 1;
-        process.disconnect();
+        process.exit(1);
       })
       .finally(() => closeSync(progress));
   });

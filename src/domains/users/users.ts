@@ -35,6 +35,7 @@ export const registrationSchema = z
     contact: z.string(),
     userAgent: z.string(),
     transport: z.string(),
+    networkIp: z.string(),
     registeredAt: z.iso.datetime(),
     expiresAt: z.iso.datetime(),
   })

@@ -1,6 +1,6 @@
 /** The REST API, with our own document as its grammar: bodies and queries that are right, nearly right, and nasty. */
 import * as fc from 'fast-check';
-import { jsonOf, nastyJson, type Known, type Resolve, type Schema } from '../../grammar/json';
+import { jsonOfBothKinds, nastyJson, type Known, type Resolve, type Schema } from '../../grammar/json';
 import { anyText, inUrl } from '../../grammar/text';
 import { findSchemaFault } from '../../oracles/schema';
 import { callApi, make, type ApiAnswer, type Surroundings } from '../../stage';
@@ -33,7 +33,7 @@ const SLOW_MS = 4000;
 const MAY_WAIT = /canary|recordings|snapshot|hangup|participants|sessions|play|say|floor|picture/i;
 /** Streams never end. A node that is removed, or a key that is deleted, would end the run. */
 const LEFT_OUT =
-  /^(DELETE \/v1\/nodes|DELETE \/v1\/api-keys|POST \/v1\/nodes\/\{id\}\/(drain|shutdown)|GET \/v1\/events$)/i;
+  /^(DELETE \/v1\/nodes|DELETE \/v1\/api-keys|POST \/v1\/nodes\/\{id\}\/(drain|shutdown)|GET \/v1\/events$|GET .*\/(live|stream)$|POST .*\/canary)/i;
 /** A key may ask 200 times a second: several of them, in turn. */
 const KEYS = 12;
 
@@ -50,7 +50,7 @@ export async function openRestTarget(at: Surroundings): Promise<Target> {
     ),
   );
   const keys = await Promise.all(
-    Array.from({ length: KEYS }, (_, i) => make(at, '/v1/api-keys', { name: `fuzz ${i}`, scopes: ['admin'] })),
+    Array.from({ length: KEYS }, (_, i) => make(at, '/v1/api-keys', { name: `fuzz ${i}`, scope: 'admin' })),
   );
   let asked = 0;
   return defineAsyncTarget({
@@ -61,7 +61,7 @@ export async function openRestTarget(at: Surroundings): Promise<Target> {
     inputs: fc.oneof(...operations.map((o) => requestOf(o.path, o.method, o.operation, resolve, things))),
     async check(request) {
       asked += 1;
-      const adminKey = String(keys[asked % keys.length]!.key ?? keys[asked % keys.length]!.secret);
+      const adminKey = String(keys[asked % keys.length]!.key);
       const before = at.errors.length;
       const answer = await callApi(
         { url: at.url, adminKey },
@@ -87,7 +87,7 @@ export async function openRestTarget(at: Surroundings): Promise<Target> {
         at.errors.slice(before).every((line) => !line.includes('a request failed')),
         said,
       );
-      learn(things, answer);
+      learn(things, request.url, answer);
       return answer.status < 400 ? `${request.method} ok` : `${answer.status} ${code}`;
     },
   });
@@ -110,32 +110,53 @@ function mustFit(document: Document, resolve: Resolve, request: Asked, answer: A
   mustEqual(findSchemaFault(answer.body, schema, resolve), undefined, `what the document says of ${said()}`);
 }
 
-/** Things that exist, by kind; what answers show is learned. */
+/** Things that exist, by the last word of the path that lists them; what answers show is learned. */
 type Things = Map<string, string[]>;
 
+const PASSWORD = 'Kah7oo-ngeiX2';
+
 async function makeThings(at: Surroundings): Promise<Things> {
-  for (const name of ['fuzz.test', 'other.test']) {
-    await make(at, '/v1/domains', { name });
-    for (const username of ['bob', 'alice', '1001']) {
-      await make(at, '/v1/users', { domain: name, username, password: 'Kah7oo-ngeiX2' });
-    }
-  }
-  const room = await make(at, '/v1/rooms', { domain: 'fuzz.test', name: 'ward' });
-  return new Map([
+  const things: Things = new Map([
     ['domain', ['fuzz.test', 'other.test', 'none.test']],
     ['username', ['bob', 'alice', '1001', 'nobody']],
     ['address', ['user:bob', 'user:alice', 'room:ward', '9196', 'tel:+49301234567', 'sip:a@b.test']],
-    ['id', [String(room.id)]],
-    ['room', ['ward', String(room.id)]],
+    ['room', ['ward', 'attic']],
   ]);
+  const made = async (path: string, body: unknown): Promise<string> => {
+    const answer = await callApi(at, 'POST', path, body);
+    if (answer.status >= 300) throw new Error(`POST ${path}: ${answer.status} ${answer.text}`);
+    learn(things, path, answer);
+    return String((answer.body as { id: unknown }).id);
+  };
+  for (const name of ['fuzz.test', 'other.test']) {
+    await made('/v1/domains', { name });
+    for (const username of ['bob', 'alice', '1001'])
+      await made('/v1/users', { domain: name, username, password: PASSWORD });
+  }
+  for (const username of ['bob', 'alice']) await at.registerPhone?.(username, 'fuzz.test', PASSWORD);
+  await made('/v1/rooms', { domain: 'fuzz.test', name: 'attic' });
+  const room = await made('/v1/rooms', { domain: 'fuzz.test', name: 'ward' });
+  await made(`/v1/rooms/${room}/grants`, {});
+  await made('/v1/calls', { domain: 'fuzz.test', from: 'user:bob', to: '9196' });
+  await made('/v1/calls', { domain: 'fuzz.test', from: 'user:alice', to: 'room:ward' });
+  return things;
 }
 
-const MOST_KNOWN = 60;
+const MOST_KNOWN = 40;
 
-function learn(things: Things, answer: ApiAnswer): void {
-  if (answer.status >= 300) return;
-  for (const [, id] of answer.text.matchAll(/"(?:id|\w+Id)":"([^"]{10,60})"/g)) {
-    const ids = things.get('id')!;
+/** Under the last word of a path that is no id: /v1/rooms/ID/participants is a list of participants. */
+const kindOf = (path: string): string | undefined =>
+  path
+    .split('?')[0]!
+    .split('/')
+    .findLast((word) => /^[a-z-]{3,}$/.test(word) && word !== 'v1');
+
+function learn(things: Things, path: string, answer: ApiAnswer): void {
+  const kind = kindOf(path);
+  if (answer.status >= 300 || kind === undefined) return;
+  for (const [, id] of answer.text.matchAll(/"id":"([^"]{10,60})"/g)) {
+    const ids = things.get(kind) ?? [];
+    things.set(kind, ids);
     if (ids.includes(id!)) continue;
     ids.push(id!);
     if (ids.length > MOST_KNOWN) ids.splice(1, 1);
@@ -149,25 +170,30 @@ function requestOf(
   resolve: Resolve,
   things: Things,
 ): fc.Arbitrary<Asked> {
-  // Learned things change while it runs: an index keeps a seed's inputs alike as far as they can be.
+  const words = path.split('/');
+  /** In a path an id is of what stands before it; in a body of what its name says. */
+  const kindIn = (name: string): string | undefined => {
+    const at = words.indexOf(`{${name}}`);
+    if (at > 0) return words[at - 1];
+    if (/domain/i.test(name)) return 'domain';
+    if (/^(from|to|target|address)$/.test(name)) return 'address';
+    if (/username|identity/.test(name)) return 'username';
+    if (name === 'room') return 'room';
+    return /^(room|call|user|node|grant|participant|layout|recording)Id$/.exec(name)?.[1]?.concat('s');
+  };
+  // What is learned changes while it runs: an index keeps a seed's inputs alike as far as they can be.
   const known: Known = (name) => {
-    const kind = /domain/i.test(name)
-      ? 'domain'
-      : /^(from|to|target|address)$/.test(name)
-        ? 'address'
-        : /username|identity/.test(name)
-          ? 'username'
-          : /id$/i.test(name)
-            ? 'id'
-            : name === 'room'
-              ? 'room'
-              : undefined;
-    return kind && fc.nat({ max: MOST_KNOWN }).map((i) => things.get(kind)!.at(-1 - (i % things.get(kind)!.length))!);
+    const kind = kindIn(name);
+    if (kind === undefined) return undefined;
+    return fc.nat({ max: MOST_KNOWN }).map((i) => {
+      const list = things.get(kind) ?? [];
+      return list.length > 0 ? list[i % list.length]! : '0198c0de-0000-7000-8000-000000000001';
+    });
   };
   const value = (name: string, schema: Schema): fc.Arbitrary<string> =>
     fc.oneof(
-      { weight: 8, arbitrary: known(name) ?? jsonOf(schema, resolve, known, name).map(bare) },
-      { weight: 3, arbitrary: jsonOf(schema, resolve, known, name).map(bare) },
+      { weight: 12, arbitrary: known(name) ?? jsonOfBothKinds(schema, { resolve, known }, name).map(bare) },
+      { weight: 3, arbitrary: jsonOfBothKinds(schema, { resolve, known }, name).map(bare) },
       { weight: 1, arbitrary: anyText },
     );
   const parameters = operation.parameters ?? [];
@@ -177,7 +203,7 @@ function requestOf(
   const fileType = Object.keys(operation.requestBody?.content ?? {}).find((type) => !/json/.test(type));
   const body: fc.Arbitrary<string | undefined> = schema
     ? fc.oneof(
-        { weight: 30, arbitrary: jsonOf(schema, resolve, known) },
+        { weight: 30, arbitrary: jsonOfBothKinds(schema, { resolve, known }) },
         { weight: 1, arbitrary: nastyJson },
         { weight: 1, arbitrary: anyText },
       )
@@ -193,10 +219,16 @@ function requestOf(
         { weight: 1, arbitrary: anyText.map((t) => inUrl(t)) },
       ),
       body,
-      key: fc.option(fc.oneof(fc.constantFrom('k1', 'k2', 'k3'), anyText), { freq: 6 }),
+      key: fc.option(
+        fc.oneof(
+          fc.nat({ max: 3000 }).map((n) => `k${n}`),
+          anyText,
+        ),
+        { freq: 1 },
+      ),
     })
     .map((made) => {
-      const filled = inPath.reduce((text, p, i) => text.replace(`{${p.name}}`, inUrl(made.path[i]!)), path);
+      const filled = inPath.reduce((text, p, i) => text.replace(`{${p.name}}`, inUrl(made.path[i]! || '-')), path);
       const query = inQuery.flatMap((p, i) => {
         const text = made.query[i];
         return text === null || text === undefined ? [] : [`${p.name}=${inUrl(text)}`];
