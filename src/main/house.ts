@@ -4,6 +4,7 @@ import type { Config } from '../config';
 import { bringBack, bringBackLate } from '../domains/calls/bring-back';
 import { createCall, type CallDeps } from '../domains/calls/calls';
 import { answerCall } from '../domains/calls/progress';
+import { createHandovers } from '../domains/calls/trust/handovers';
 import { openGrants } from '../domains/grants/open';
 import { createCanaries } from '../domains/nodes/canaries';
 import { createRecall } from '../domains/nodes/claimants.store';
@@ -12,6 +13,7 @@ import { registerGauges } from '../domains/nodes/gauges';
 import { reportLimitMs } from '../domains/nodes/limits';
 import { createNodeLinks } from '../domains/nodes/links';
 import { createPoolPicture } from '../domains/nodes/pool';
+import { createRefusedReports } from '../domains/nodes/trust/refused-reports';
 import { requireDomain } from '../domains/domains/domains';
 import { createRecordings, openStorage } from '../domains/recordings/create-recordings';
 import { createRelays } from '../domains/relays/create-relays';
@@ -43,7 +45,9 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
 
   const metrics = createMetrics();
   registerGauges(metrics.registry, { db, claims, now: Date.now });
-  const settle = { db, log, logger, claims, links, countOrphan: metrics.countOrphan };
+  const refuseReport = createRefusedReports({ logger, count: metrics.countRefusedReport, now: Date.now });
+  const handovers = createHandovers(redis, prefix);
+  const settle = { db, log, logger, claims, links, countOrphan: metrics.countOrphan, refuseReport, handovers };
   const hold = {
     db,
     claims,

@@ -21,6 +21,7 @@ import { createPictureEntrance } from '../http/picture.entrance';
 import { createRecordingEntrance } from '../http/recording.entrance';
 import { createHttpServer } from '../http/server';
 import { attachEventSockets } from '../http/upgrade';
+import { createTokenBinder } from '../infra/bound-tokens';
 import { runEvery } from '../infra/schedule';
 import type { House } from './house';
 import { checkStores, listen } from './listen';
@@ -50,7 +51,7 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     metrics,
     findDomain,
   } = house;
-  const { db, hub, log, keyRing } = house.stores;
+  const { db, hub, log, keyRing, redis } = house.stores;
   const { secretKey } = config;
   if (config.bootstrapApiKey) await ensureBootstrapKey(db, config.bootstrapApiKey);
   const idempotency = createIdempotencyStore({ db, secretKey });
@@ -101,6 +102,7 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     ...settle,
     directory,
     secretKey,
+    bindToken: createTokenBinder(redis, config.redisPrefix, Date.now),
     rooms: rooms.entering,
     findGrantOfUser: grants.findGrantOfUser,
     roomConfiguration: createRoomConfiguration(db),

@@ -53,7 +53,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
       metrics.countNodeEvent(event.type);
       if (event.type === 'channel') {
         await takeChannelEvent(settle, node, event);
-        await rooms.takeChannelEvent(event);
+        await rooms.takeChannelEvent(node, event);
       }
       if (event.type === 'room') {
         await rooms.takeRoomEvent(node, event);

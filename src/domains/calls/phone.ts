@@ -9,7 +9,7 @@ import { enterRoom, type RoomCaller } from '../rooms/entering';
 import { findRoom, findRoomByName, type RoomRow } from '../rooms/rooms.store';
 import type { DirectoryUser } from '../users/directory';
 import { formatAddress, parseAddress, type Address } from './address';
-import { findLeg, insertAttempt, insertCall, insertLeg, type CallRow } from './calls.store';
+import { findLeg, insertAttempt, insertCall, insertLeg, type CallRow, type LegRow } from './calls.store';
 import { connectTo, RING_SECONDS, type DialplanDeps } from './reach';
 import { draftCallEvent } from './settle';
 
@@ -93,7 +93,7 @@ export async function answerPhone(deps: DialplanDeps, node: NodeRow, request: Di
     ringTimeoutSeconds: RING_SECONDS,
   };
   if (!to) return refusePlan({ ...plan, sipStatus: 484, reason: 'Not a number' });
-  return connectTo(deps, to, caller.domain, plan);
+  return connectTo(deps, node, to, caller.domain, plan);
 }
 
 /** A phone's digits are an address without scheme; a scheme typed on a phone is no address. */
@@ -137,7 +137,7 @@ async function recordPhoneCall(
   };
   try {
     const known = await findLeg(deps.db, request.legId);
-    if (known) return known.call_id;
+    if (known) return ownCall(deps, known, node);
     await deps.log.record(async (trx, emit) => {
       await insertCall(trx, row);
       // The asking process says which it is; what we have of the node may be of the one before.
@@ -158,7 +158,7 @@ async function recordPhoneCall(
     });
   } catch (error) {
     const first = violatedUnique(error) ? await findLeg(deps.db, request.legId) : undefined;
-    if (first) return first.call_id; // its first question is being answered at the same moment
+    if (first) return ownCall(deps, first, node); // its first question is being answered at the same moment
     if (!isUnreachable(error)) throw error;
     deps.logger.warn(
       { callId, node: node.name },
@@ -168,4 +168,11 @@ async function recordPhoneCall(
   }
   await deps.claims.claim(node.id, callId, PHONE_CALL_UNITS, null, now.getTime()).catch(() => undefined); // the sweep claims it when Redis is back
   return callId;
+}
+
+/** @throws forbidden where the channel is another node's: a node could name it to get into that call. */
+function ownCall(deps: DialplanDeps, leg: Pick<LegRow, 'id' | 'call_id' | 'node_id'>, node: NodeRow): string {
+  if (leg.node_id === node.id) return leg.call_id;
+  deps.refuseReport?.(node, 'plan', { leg: leg.id, callId: leg.call_id });
+  throw new SwitchyardError('forbidden', 'That channel is of another node.');
 }

@@ -17,6 +17,7 @@ import type { EventLog } from '../events/events';
 import { followNodes, linkToNode, readCore, type LinkSettings } from './links';
 import { changeNodeState } from './nodes';
 import { findNode, saveReports, updateNode, type NodeReport, type NodeRow } from './nodes.store';
+import { boundReport } from './trust/bounded-report';
 
 /** With the time until another looks, connects and compares, a dead replica is replaced within five seconds. */
 const LEASE_MS = 3000;
@@ -208,15 +209,9 @@ function openStream(
   }
   async function takeIn(event: NodeEvent): Promise<void> {
     if (event.type === 'heartbeat') {
-      await shared.reports.add({
-        id: node.id,
-        at: new Date(Math.min(event.atMs, Date.now())),
-        sessionCount: event.sessionCount,
-        maxSessions: event.maxSessions,
-        idleCpuPercent: event.idleCpuPercent,
-        version: event.version,
-      });
-      await handlers.onReport?.(node, event);
+      const figures = boundReport(event);
+      await shared.reports.add({ id: node.id, at: new Date(Math.min(event.atMs, Date.now())), ...figures });
+      await handlers.onReport?.(node, { ...event, ...figures });
       return;
     }
     await handlers.onEvent(node, event);

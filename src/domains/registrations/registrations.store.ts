@@ -49,6 +49,18 @@ export async function deleteRegistrations(
   return (await query.delete().returning('*')) as RegistrationRecord[];
 }
 
+/** Those of one user at one node beyond the newest `keep`. @returns their ids */
+export async function listSurplus(
+  db: Queryable,
+  o: { nodeId: string; userId: string; keep: number },
+): Promise<string[]> {
+  return (await db('registrations')
+    .where({ node_id: o.nodeId, user_id: o.userId })
+    .orderBy('refreshed_at', 'desc')
+    .offset(o.keep)
+    .pluck('id')) as string[];
+}
+
 export async function deleteExpiredRegistrations(db: Queryable, before: Date): Promise<RegistrationRecord[]> {
   return (await db('registrations').where('expires_at', '<', before).delete().returning('*')) as RegistrationRecord[];
 }

@@ -15,6 +15,7 @@ import {
   findRegistrationsOfNode,
   findRegistrationsOfUsers,
   findHolder,
+  listSurplus,
   upsertRegistration,
   type RegistrationRecord,
 } from './registrations.store';
@@ -35,6 +36,11 @@ export interface Registration {
   registeredAt: string;
   expiresAt: string;
 }
+
+/** What the profile allows (`sip-force-expires-max`): a node that tells of more has another profile. */
+const LONGEST_SECONDS = 3600;
+/** `max-registrations-per-extension`: of more than these the oldest are forgotten. */
+const MOST_OF_ONE_USER = 10;
 
 /** FreeSWITCH ends a registration up to this long after its time; until then it still works. */
 const EXPIRY_GRACE_MS = 60_000;
@@ -63,7 +69,7 @@ async function saveRegistration(
   const user = await findHolder(trx, found.username, found.domain, isGrantName(found.username));
   if (!user || user.grant_revoked_at) return;
   // Nobody is called over a grant that has expired, whatever the node still lists.
-  const endsMs = nowMs + found.expiresSeconds * 1000 + EXPIRY_GRACE_MS;
+  const endsMs = nowMs + Math.min(found.expiresSeconds, LONGEST_SECONDS) * 1000 + EXPIRY_GRACE_MS;
   const expiresMs = Math.min(endsMs, user.grant_expires_at?.getTime() ?? Infinity);
   if (expiresMs <= nowMs) return;
   const now = new Date(nowMs);
@@ -88,6 +94,8 @@ async function saveRegistration(
     emit(draftOf('registration.created', row, { username: user.username, node: node.name, ...describe(row) }));
     const used = row.grant_id ? await markUsed(trx, row.grant_id, now) : undefined;
     if (used) emit(draftGrantEvent('grant.used', used, { by: 'register', node: node.name }));
+    const surplus = await listSurplus(trx, { nodeId: node.id, userId: user.id, keep: MOST_OF_ONE_USER });
+    if (surplus.length > 0) await endRegistrations(trx, emit, node, surplus, 'replaced');
   }
 }
 

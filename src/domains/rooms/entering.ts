@@ -1,6 +1,7 @@
 /** Answers a channel that wants into a room: asks for a PIN, refuses, lets it in here, or sends it to the room's node. */
 import { SwitchyardError } from '../../errors';
 import { createId, isId } from '../../infra/ids';
+import { createTokenId } from '../../infra/bound-tokens';
 import { decryptSecret, equalSecrets, signToken } from '../../infra/secrets';
 import { killChannel } from '../../freeswitch/esl';
 import {
@@ -103,7 +104,7 @@ export async function enterRoom(deps: EnteringDeps, node: NodeRow, o: AtTheDoor)
   }
   if (isHere) return roomPlan(plan, session, participant, door, who);
   const exp = Math.floor(Date.now() / 1000) + TOKEN_SECONDS;
-  const claims = { c: o.call.callId, n: opened.node.name, r: room.id, p: participant.id, exp };
+  const claims = { c: o.call.callId, n: opened.node.name, r: room.id, p: participant.id, i: createTokenId(), exp };
   return bridgeToRoomPlan({
     ...plan,
     host: opened.node.host,

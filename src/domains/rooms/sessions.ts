@@ -9,6 +9,7 @@ import type { EventLog } from '../events/events';
 import type { EventDraft } from '../events/events.store';
 import { holdNode, type HoldDeps } from '../nodes/hold';
 import type { NodeLinks } from '../nodes/links';
+import type { RefuseReport } from '../nodes/trust/refused-reports';
 import { findNode, type NodeRow } from '../nodes/nodes.store';
 import type { RoomHooksOwner } from './hooks';
 import { listParticipants, updateParticipant, type ParticipantRow } from './participants.store';
@@ -33,6 +34,8 @@ export interface SessionDeps extends HoldDeps {
   hooks: RoomHooksOwner;
   /** Told of what was found on one side only, and settled. */
   countOrphan?: CountOrphan;
+  /** Told of what a node says and is not believed. */
+  refuseReport?: RefuseReport;
   /** Capacity one session of the room takes on its node. */
   unitsOf: (room: RoomRow) => number;
   /** Whether the room is locked from the start. */
