@@ -31,6 +31,11 @@ async function ringing() {
   return { id, leg: call.attempts[0]!.leg };
 }
 
+async function over(id: string): Promise<void> {
+  await yard.hangUp(id);
+  await yard.callIs(id, 'ended');
+}
+
 test("another node's record of a leg is refused, and the true one still counts", async () => {
   const { id, leg } = await ringing();
   const before = await refusedOf('record');
@@ -82,7 +87,7 @@ test('its events of a leg of another node, and of new legs in a call it has noth
   expect(call.legs).toHaveLength(1);
   await ear.send('api hupall');
   ear.close();
-  await yard.hangUp(id);
+  await over(id);
 });
 
 const dialplan = (legId: string, context: string, destination: string, more: Record<string, string> = {}) => ({
@@ -104,7 +109,7 @@ test('it gets no plan of a call that another node places, whichever channel it n
   expect(call.attempts[0]!.leg).toBe(leg);
   const phone = { variable_sip_authorized: 'true', variable_user_name: 'bob', variable_domain_name: DOMAIN };
   expect((await yard.askXml(two, dialplan(leg, 'users', '9196', phone))).status).toBe(403);
-  await yard.hangUp(id);
+  await over(id);
 });
 
 test('it gets the way to nobody whom no call of its own is for', async () => {
@@ -120,5 +125,27 @@ test('it gets the way to nobody whom no call of its own is for', async () => {
   // By hand, without a call: only who is registered at the node itself.
   expect((await ask(one, 'cy', {})).text).toContain('sofia/internal/');
   expect((await ask(two, 'cy', {})).text).toContain('error/user_not_registered');
-  await yard.hangUp(id);
+  await over(id);
+});
+
+test('a channel enters no room by the ids of somebody in it, and a room is left only by what its own node says', async () => {
+  const room = await yard.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name: 'closed', pin: '4711' });
+  const { id } = await yard.call('user:bob', 'room:closed');
+  await yard.callIs(id, 'answered');
+  const people = async () => (await yard.must(200, 'GET', `/v1/rooms/${room.id}/participants`)).items;
+  const [person] = await until('bob is in', async () => {
+    const inside = await people();
+    return inside[0]?.state === 'in' ? inside : undefined;
+  });
+  const before = await refusedOf('ticket');
+  for (const node of [one, two]) {
+    for (const destination of [person.id, `${person.id}.${room.id}`, `ticket-${'0'.repeat(32)}`]) {
+      const asked = await yard.askXml(node, dialplan(randomUUID(), 'rooms', destination));
+      expect(asked.text).toContain('OUTGOING_CALL_BARRED');
+      expect(asked.text).not.toContain('application="conference"');
+    }
+  }
+  expect(await refusedOf('ticket')).toBe(before + 6);
+  expect(await people()).toMatchObject([{ id: person.id, state: 'in' }]);
+  await over(id);
 });

@@ -10,8 +10,9 @@ import {
 } from '../../freeswitch/xml';
 import { answerCanary } from '../nodes/canary-entrance';
 import type { NodeRow } from '../nodes/nodes.store';
-import { deliverToRoom, enterRoom, reenterRoom, ROOMS_CONTEXT, type RoomCaller } from '../rooms/entering';
+import { deliverToRoom, enterRoom, reenterRoom, type RoomCaller } from '../rooms/entering';
 import { findRoomByName } from '../rooms/rooms.store';
+import { ROOMS_CONTEXT } from '../rooms/tickets/tickets';
 import { parseAddress } from './address';
 import { findCall, findLastAttempt } from './calls.store';
 import { carryOn, markOf } from './carrier';

@@ -1,6 +1,6 @@
 /** Answers a channel that wants into a room: asks for a PIN, refuses, lets it in here, or sends it to the room's node. */
 import { SwitchyardError } from '../../errors';
-import { createId, isId } from '../../infra/ids';
+import { createId } from '../../infra/ids';
 import { createTokenId } from '../../infra/bound-tokens';
 import { decryptSecret, equalSecrets, signToken } from '../../infra/secrets';
 import { killChannel } from '../../freeswitch/esl';
@@ -31,6 +31,7 @@ import { draftParticipantEvent } from './room-events';
 import { findRoom, type RoomRow } from './rooms.store';
 import { openSession, type SessionDeps } from './sessions';
 import { findLivingSession, lockSession, type SessionRow } from './sessions.store';
+import { takeTicket } from './tickets/tickets';
 
 /** What a room's settings mean for somebody at its door. */
 export interface DoorRules {
@@ -66,9 +67,6 @@ export interface AtTheDoor {
   /** Sent there by us, or by a moderator: no lock and no limit stops them. */
   isSent?: boolean;
 }
-
-/** The context of those we send into a room (`<participant>` or `<participant>.<room>`); no profile leads into it. */
-export const ROOMS_CONTEXT = 'rooms';
 
 const TOKEN_SECONDS = 60;
 
@@ -279,14 +277,18 @@ export async function deliverToRoom(
   return roomPlan(plan, session, arrived, deps.readDoor(room));
 }
 
-/** A channel that we transferred: its room has moved, or a moderator sends it to another one. */
+/** A channel that we transferred: its room has moved, or a moderator sends it to another one. Its ticket says who, and where. */
 export async function reenterRoom(deps: EnteringDeps, node: NodeRow, request: DialplanRequest): Promise<string> {
-  const [participantId = '', roomId] = request.destination.split('.');
-  const { context } = request;
-  const participant = isId(participantId) ? await findParticipant(deps.db, participantId) : undefined;
-  const wanted = roomId ?? participant?.room_id;
-  const room = wanted !== undefined && isId(wanted) ? await findRoom(deps.db, wanted) : undefined;
-  if (!participant?.call_id || room?.domain_id !== participant.domain_id) {
+  const { context, destination, legId } = request;
+  const ticket = await takeTicket(deps.db, { destination, legId, nodeId: node.id }, Date.now());
+  const participant = ticket && (await findParticipant(deps.db, ticket.participantId));
+  // Once they are in, or gone, the ticket is worth nothing, also to the channel it was made for.
+  if (!ticket || !participant || (ticket.isAgain && participant.state !== 'joining')) {
+    deps.refuseReport?.(node, 'ticket', { leg: legId.slice(0, 64) });
+    return refusePlan({ context, sipStatus: 403, reason: 'No valid ticket' });
+  }
+  const room = await findRoom(deps.db, ticket.roomId);
+  if (!participant.call_id || room?.domain_id !== participant.domain_id) {
     return refusePlan({ context, sipStatus: 404, reason: 'No such participant or room' });
   }
   return enterRoom(deps, node, {
