@@ -12,7 +12,7 @@ export interface RealNodeOptions {
   name: string;
   /** Switchyard's XML entrance, with the node's ports in its query. */
   xmlUrl: string;
-  /** `<join token>.<secret of this node>`. */
+  /** The secret it was enrolled with (enrol.ts). */
   password: string;
   /** More of freeswitch/freeswitch.xml's variables: SWITCHYARD_HEARTBEAT_SECONDS, SWITCHYARD_RTP_FROM … */
   env?: Record<string, string>;
@@ -44,6 +44,13 @@ export interface PreparedNode {
   outputFile: string;
 }
 
+/** What a node is given of the environment it is started from: no key, token or address of ours is among it. */
+const KEPT_VARIABLES =
+  /^(PATH|HOME|USER|LANG|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|CURL_CA_BUNDLE|SSL_CERT_(FILE|DIR)|SWITCHYARD_(HEARTBEAT_SECONDS|RTP_FROM|RTP_TO|MAX_SESSIONS|SESSIONS_PER_SECOND|LOG_LEVEL|CA_FILE|XML_URL_2))$/;
+
+export const keptEnvironment = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv =>
+  Object.fromEntries(Object.entries(env).filter(([name]) => KEPT_VARIABLES.test(name)));
+
 /** Lays out the node's folder, and says how its program is started there. */
 export async function prepareRealNode(o: RealNodeOptions): Promise<PreparedNode> {
   const conf = join(o.dir, 'conf');
@@ -56,7 +63,7 @@ export async function prepareRealNode(o: RealNodeOptions): Promise<PreparedNode>
   return {
     args: ['-nf', '-nc', '-np', '-nonat', '-conf', conf, ...FOLDERS.flatMap((f) => [`-${f}`, join(o.dir, f)])],
     env: {
-      ...process.env,
+      ...keptEnvironment(process.env),
       ...o.env,
       SWITCHYARD_XML_URL: o.xmlUrl,
       SWITCHYARD_NODE_NAME: o.name,

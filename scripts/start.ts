@@ -81,9 +81,9 @@ async function run(options: StartOptions, started: Child[], interrupted: AbortSi
   await untilReady(url, switchyard);
   note(`Switchyard  ready at ${url}`);
 
-  const nodes = await startMediaNodes({ options, plans, freeswitch, secrets, switchyardUrl: url, say });
-  started.push(...nodes.children);
   const api = createApiClient(url, secrets.apiKey);
+  const nodes = await startMediaNodes({ options, plans, freeswitch, secrets, switchyardUrl: url, api, say });
+  started.push(...nodes.children);
   await untilServing(api, plans, [switchyard, ...nodes.children]);
   note(
     freeswitch
@@ -136,7 +136,8 @@ function startSwitchyard(options: StartOptions, secrets: KeptSecrets, stores: St
       DATABASE_URL: stores.databaseUrl,
       REDIS_URL: stores.redisUrl,
       SWITCHYARD_SECRET: process.env.SWITCHYARD_SECRET || secrets.switchyardSecret,
-      NODE_JOIN_TOKEN: process.env.NODE_JOIN_TOKEN || secrets.nodeJoinToken,
+      // Its own nodes, and those of scripts/pool, are on this machine.
+      NODE_ALLOWED_NETWORKS: [process.env.NODE_ALLOWED_NETWORKS, '127.0.0.0/8', '::1/128'].filter(Boolean).join(','),
       BOOTSTRAP_API_KEY: secrets.apiKey,
     },
     logFile: join(options.stateDir, 'logs', 'switchyard.log'),

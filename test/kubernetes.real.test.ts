@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { startChild, type Child } from '../scripts/child';
-import { leavePool, readPod } from '../scripts/kubernetes/node-pod';
+import { enrolPod, leavePool, readEnrolment, readPod } from '../scripts/kubernetes/node-pod';
 import { findFreePort } from '../scripts/ports';
 import { findProgram } from '../scripts/redis';
 import { dataOf, environmentOf, layOut, podsOf, render, type Resource } from './kubernetes-render';
@@ -54,7 +54,7 @@ function theNode(program: string, freeswitch: string): void {
       writeFileSync(file, dataOf(all, 'ConfigMap', name)[key]!);
     }
     for (const folder of ['log', 'db', 'run', 'temp', 'kept']) mkdirSync(join(dir, folder), { recursive: true });
-    const env: Record<string, string> = { ...environmentOf(all, container), NODE_JOIN_TOKEN: JOIN_TOKEN };
+    const env = environmentOf(all, container);
     const urlAt = (text: string, origin: string): string => {
       const url = new URL(`${origin}/freeswitch/xml${new URL(text).search}`);
       for (const [key, value] of Object.entries(query)) url.searchParams.set(key, value);
@@ -81,11 +81,24 @@ function theNode(program: string, freeswitch: string): void {
       SERVES_MS,
     );
 
+  /** The init container of that name, which has ended when FreeSWITCH starts. */
+  const enrol = (): Promise<boolean> => {
+    const env = {
+      SWITCHYARD_URL: yard.url,
+      POD_NAME: NAME,
+      NODE_JOIN_TOKEN: JOIN_TOKEN,
+      SECRET_FILE: join(kept, 'secret'),
+    };
+    return enrolPod(readEnrolment(env, { say: () => undefined, stopped: AbortSignal.timeout(20_000), lookMs: 200 }));
+  };
+
   it('joins the pool with a secret of its own, also where the first address answers nothing', async () => {
+    mkdirSync(kept, { recursive: true });
+    expect(await enrol()).toBe(true);
     node = start(`http://127.0.0.1:${await findFreePort()}`);
     await serves();
     const secret = readFileSync(join(kept, 'secret'), 'utf8');
-    expect(secret).toMatch(/^[A-Za-z0-9]{40}$/);
+    expect(secret).toMatch(/^[A-Za-z0-9_-]{32}$/);
     expect(statSync(join(kept, 'secret')).mode & 0o777).toBe(0o600);
     expect(yard.lines.join('')).not.toContain(secret);
   }, 60_000);
@@ -100,6 +113,7 @@ function theNode(program: string, freeswitch: string): void {
     await node!.stop();
     process.stdout.write(`FreeSWITCH ended ${Date.now() - began} ms after it was told to\n`);
     expect((await node!.ended).signal).toBeNull();
+    expect(await enrol()).toBe(true); // it was taken out of the pool, and is let in again
     node = start(yard.url);
     await serves();
     expect(readFileSync(join(kept, 'secret'), 'utf8')).toBe(secret);

@@ -43,7 +43,7 @@ function theManifests(program: string): void {
     const [secret] = base.filter((resource) => resource.kind === 'Secret');
     expect(Object.values(dataOf(base, 'Secret', secret!.metadata.name)).join('')).toBe('');
     const [replica] = replicasOf(base);
-    expect(() => readConfig(environmentOf(base, replica!))).toThrow(/DATABASE_URL.*REDIS_URL.*NODE_JOIN_TOKEN/s);
+    expect(() => readConfig(environmentOf(base, replica!))).toThrow(/DATABASE_URL.*REDIS_URL.*SWITCHYARD_SECRET/s);
   });
 
   test('an overlay whose secrets nobody has written does not render', () => {
@@ -137,6 +137,7 @@ function theRendering(name: string, all: Resource[]): void {
     expect(urls.map(([variable]) => variable).sort()).toEqual([
       'SWITCHYARD_URL',
       'SWITCHYARD_URL',
+      'SWITCHYARD_URL',
       'SWITCHYARD_XML_URL',
       'SWITCHYARD_XML_URL_2',
     ]);
@@ -221,10 +222,15 @@ function theRendering(name: string, all: Resource[]): void {
     expect(spec.terminationGracePeriodSeconds).toBeGreaterThan(Number(env.DRAIN_DEADLINE_SECONDS));
     const programs = everything.flatMap((c) => [...(c.command ?? []), ...(c.lifecycle?.preStop?.exec?.command ?? [])]);
     const ours = programs.filter((word) => word.startsWith('dist/'));
-    expect(ours).toHaveLength(3);
+    expect(ours).toHaveLength(4);
     for (const file of ours) expect(existsSync(join(root, file.replace(/^dist\/(.*)\.js$/, '$1.ts')))).toBe(true);
     const keys = (nodeOf(all).env ?? []).flatMap((each) => each.valueFrom?.secretKeyRef?.key ?? []);
-    expect([keys, nodeOf(all).envFrom]).toEqual([['NODE_JOIN_TOKEN'], undefined]);
+    expect([keys, nodeOf(all).envFrom]).toEqual([[], undefined]); // nothing that lets another node in, and no key
+    const withToken = containersOf(nodePod(all)).filter((c) =>
+      c.env?.some(({ name: each }) => each === 'NODE_JOIN_TOKEN'),
+    );
+    expect(withToken.map((c) => c.name)).toEqual(['enrol']);
+    expect(nodePod(all).initContainers!.map((c) => c.name)).toContain('enrol'); // ended before FreeSWITCH starts
     if (isFilledIn)
       expect(env.SWITCHYARD_API_KEY).toBe(readConfig(environmentOf(all, replicasOf(all)[0]!)).bootstrapApiKey);
   });

@@ -13,20 +13,19 @@ import {
 } from '../freeswitch/xml';
 import { isUnreachable } from '../infra/db';
 import type { Logger } from '../infra/logger';
-import { decryptSecret } from '../infra/secrets';
 import { takeCdr } from '../domains/calls/cdr';
 import { answerDialplan } from '../domains/calls/dialplan';
 import { reachForCall, type DialplanDeps } from '../domains/calls/reach';
 import { answerCanaryRoom } from '../domains/nodes/canary-entrance';
 import { looksLikeCanary } from '../domains/nodes/canary-name';
-import { admitNode, type NodeDeps } from '../domains/nodes/nodes';
+import { admitNode, giveEslPassword, type AdmissionDeps } from '../domains/nodes/entering/admission';
 import { listHosts, type NodeRow } from '../domains/nodes/nodes.store';
 import type { Directory, DirectoryUser } from '../domains/users/directory';
 import { readNodeAddress, readNodeBase, readNodeDoors } from './node.address';
 import { readNodeForm } from './node.form';
 import { SwitchyardError } from '../errors';
 
-export interface EntranceDeps extends DialplanDeps, Pick<NodeDeps, 'joinToken'> {
+export interface EntranceDeps extends DialplanDeps, Pick<AdmissionDeps, 'joinToken' | 'approval' | 'rules'> {
   heartbeatSeconds: number;
   /** Its scheme is the one by which nodes come to its host, where their proxy does not say it. */
   publicUrl?: string;
@@ -52,6 +51,9 @@ const ADMITTED_MS = 5000;
 /** While the database is away, a node that was let in before is let in. */
 const REMEMBERED_MS = 86_400_000;
 
+/** Two doors and two addresses for each of a thousand nodes. */
+const REMEMBERED_KEYS = 4096;
+
 interface Admitted {
   node: NodeRow;
   atMs: number;
@@ -67,12 +69,13 @@ export function createNodeEntrance(
     const isXml = path.startsWith('/freeswitch/xml');
     if (!isXml && !path.startsWith('/freeswitch/cdr')) return false;
     if (isXml) answerXml(deps, admitted, request, response);
-    else answerCdr(deps, admitted, request, response).catch((e: unknown) => refuse(deps.logger, response, e));
+    else answerCdr(deps, admitted, request, response).catch((e: unknown) => refuseNode(deps.logger, response, e));
     return true;
   };
 }
 
-function refuse(logger: Logger, response: ServerResponse, error: unknown): void {
+/** Says no, in words for the operator of the node. */
+export function refuseNode(logger: Logger, response: ServerResponse, error: unknown): void {
   const known = error instanceof SwitchyardError;
   const status = known ? error.status : isUnreachable(error) ? 503 : 500;
   if (status >= 500) logger.error({ err: error }, 'a node gets no answer');
@@ -88,7 +91,12 @@ function refuse(logger: Logger, response: ServerResponse, error: unknown): void 
  * when the body is, and need not wait for promises.
  * @param fail is told payload_too_large, request_timeout, or what broke; nothing is told after that.
  */
-function readBody(request: IncomingMessage, done: (body: string) => void, fail: (error: Error) => void): void {
+export function readBody(
+  request: IncomingMessage,
+  done: (body: string) => void,
+  fail: (error: Error) => void,
+  limitBytes = BODY_LIMIT_BYTES,
+): void {
   let first: Buffer | undefined;
   let rest: Buffer[] | undefined;
   let size = 0;
@@ -102,7 +110,7 @@ function readBody(request: IncomingMessage, done: (body: string) => void, fail: 
   const timer = setTimeout(() => stop(new SwitchyardError('request_timeout')), BODY_TIMEOUT_MS);
   request.on('data', (chunk: Buffer) => {
     size += chunk.length;
-    if (size > BODY_LIMIT_BYTES) stop(new SwitchyardError('payload_too_large', 'The body is over 1 MB.'));
+    if (size > limitBytes) stop(new SwitchyardError('payload_too_large', `The body is over ${limitBytes} bytes.`));
     else if (!first) first = chunk;
     else (rest ??= [first]).push(chunk);
   });
@@ -113,7 +121,7 @@ function readBody(request: IncomingMessage, done: (body: string) => void, fail: 
   request.on('error', stop);
 }
 
-function readCredentials(header: string | undefined): { name: string; password: string } | undefined {
+export function readCredentials(header: string | undefined): { name: string; password: string } | undefined {
   if (!header?.startsWith('Basic ')) return undefined;
   const text = Buffer.from(header.slice(6), 'base64').toString('utf8');
   const at = text.indexOf(':');
@@ -125,7 +133,14 @@ function admissionKey(request: IncomingMessage, door: 'xml' | 'cdr'): string {
   return door === 'xml' ? `${header}\n${request.url}` : header;
 }
 
-/** @throws unauthorized for everybody who is no node of this pool. */
+/** A node may ask with as many addresses as it likes: the one that was not used for longest is forgotten. */
+function remember(admitted: Map<string, Admitted>, key: string, entry: Admitted): void {
+  admitted.delete(key);
+  admitted.set(key, entry);
+  if (admitted.size > REMEMBERED_KEYS) admitted.delete(admitted.keys().next().value!);
+}
+
+/** @throws unauthorized for everybody who is no node of this pool, node_pending for one that waits to be approved */
 async function admit(
   deps: EntranceDeps,
   admitted: Map<string, Admitted>,
@@ -146,8 +161,12 @@ async function admit(
       admitted.delete(key);
       throw new SwitchyardError('unauthorized', `The node "${credentials.name.slice(0, 64)}" may not enter.`);
     }
+    if (node.state === 'pending') {
+      admitted.delete(key);
+      throw new SwitchyardError('node_pending', `Not yet: the node "${node.name}" waits for an admin to approve it.`);
+    }
     if (node.state === 'joining' || node.state === 'down') deps.onNodeSeen();
-    admitted.set(key, { node, atMs: nowMs });
+    remember(admitted, key, { node, atMs: nowMs });
     return node;
   } catch (error) {
     if (isUnreachable(error) && known && nowMs - known.atMs < REMEMBERED_MS) return known.node;
@@ -162,7 +181,7 @@ function answerXml(
   request: IncomingMessage,
   response: ServerResponse,
 ): void {
-  const fail = (error: unknown): void => refuse(deps.logger, response, error);
+  const fail = (error: unknown): void => refuseNode(deps.logger, response, error);
   const known = admitted.get(admissionKey(request, 'xml'));
   const node = known && Date.now() - known.atMs < ADMITTED_MS ? known.node : admit(deps, admitted, request, 'xml');
   if (node instanceof Promise) node.catch(fail);
@@ -273,7 +292,8 @@ async function answerConfiguration(
     name: node.name,
     host: node.host,
     eslPort: node.esl_port,
-    eslPassword: decryptSecret(deps.secretKey, node.esl_password_sealed),
+    // No other answer has it in it.
+    eslPassword: question.name === 'event_socket.conf' ? await eslPasswordOf(deps, node, question) : '',
     sipPort: node.sip_port,
     internodePort: node.internode_port,
     wsPort: node.ws_port,
@@ -286,6 +306,12 @@ async function answerConfiguration(
     zone: node.zone,
   };
   return configurationXml(question.name, settings, room);
+}
+
+async function eslPasswordOf(deps: EntranceDeps, node: NodeRow, question: ConfigurationRequest): Promise<string> {
+  const { password, isNew } = await giveEslPassword(deps, node, question.coreUuid);
+  if (isNew) deps.onNodeSeen(); // connects with it
+  return password;
 }
 
 /** Takes JSON itself, or the form that mod_json_cdr sends with `encode` (a field `cdr`). */

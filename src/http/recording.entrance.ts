@@ -4,7 +4,6 @@ import type { Readable } from 'node:stream';
 import { SwitchyardError } from '../errors';
 import { admitUpload, takeUpload } from '../domains/recordings/arrival';
 import type { RecordingDeps } from '../domains/recordings/change';
-import { splitNodePassword } from '../domains/nodes/nodes';
 import { findNodeByName } from '../domains/nodes/nodes.store';
 import { isUnreachable } from '../infra/db';
 import { equalSecrets, hashSecret } from '../infra/secrets';
@@ -61,8 +60,8 @@ async function findShownNode(deps: RecordingDeps, header: string | undefined): P
   const text = Buffer.from(header.replace(/^Basic /, ''), 'base64').toString('utf8');
   const at = text.indexOf(':');
   const node = at > 0 ? await findNodeByName(deps.db, text.slice(0, at)) : undefined;
-  const { secret } = splitNodePassword(text.slice(at + 1));
-  if (!node || !equalSecrets(node.secret_hash, hashSecret(secret))) {
+  const isIts = node && node.state !== 'pending' && equalSecrets(node.secret_hash, hashSecret(text.slice(at + 1)));
+  if (!isIts) {
     throw new SwitchyardError('unauthorized', 'That is no node of this pool.');
   }
   return node.id;

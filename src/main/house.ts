@@ -12,6 +12,8 @@ import { createClaims } from '../domains/nodes/claims';
 import { registerGauges } from '../domains/nodes/gauges';
 import { reportLimitMs } from '../domains/nodes/limits';
 import { createNodeLinks } from '../domains/nodes/links';
+import { readAddressRules } from '../domains/nodes/entering/address-guard';
+import type { AdmissionDeps } from '../domains/nodes/entering/admission';
 import { createPoolPicture } from '../domains/nodes/pool';
 import { createRefusedReports } from '../domains/nodes/trust/refused-reports';
 import { requireDomain } from '../domains/domains/domains';
@@ -48,6 +50,12 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
   const refuseReport = createRefusedReports({ logger, count: metrics.countRefusedReport, now: Date.now });
   const handovers = createHandovers(redis, prefix);
   const settle = { db, log, logger, claims, links, countOrphan: metrics.countOrphan, refuseReport, handovers };
+  const admission: AdmissionDeps = {
+    ...{ db, log, logger, secretKey },
+    joinToken: config.nodeJoinToken,
+    approval: config.nodeApproval,
+    rules: await readAddressRules(config, logger),
+  };
   const hold = {
     db,
     claims,
@@ -166,6 +174,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     links,
     claims,
     settle,
+    admission,
     hold,
     queue,
     calls,

@@ -16,6 +16,7 @@ import { usersRoutes } from '../domains/users/users.routes';
 import { flushUserCache } from '../freeswitch/esl';
 import { createApp } from '../http/app';
 import { createIdempotencyStore } from '../http/idempotency.store';
+import { createEnrolEntrance } from '../http/enrol.entrance';
 import { createNodeEntrance } from '../http/node.entrance';
 import { createPictureEntrance } from '../http/picture.entrance';
 import { createRecordingEntrance } from '../http/recording.entrance';
@@ -36,6 +37,7 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     config,
     logger,
     settle,
+    admission,
     hold,
     links,
     rooms,
@@ -76,7 +78,7 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
       ...domainsRoutes(provisioning),
       ...usersRoutes({ ...provisioning, listRegistrations: (userIds) => listRegistrations(db, userIds) }),
       ...apiKeysRoutes(provisioning),
-      ...nodeRoutes({ db, log, logger, secretKey, joinToken: config.nodeJoinToken, claims, now: Date.now }),
+      ...nodeRoutes({ ...admission, claims, now: Date.now }),
       ...healthRoutes({ runCanary: canaries.run }),
       ...poolRoutes({ ...settle, ...hold, now: Date.now, policy: config.placementPolicy }),
       ...callRoutes({ ...calls, findDomain }),
@@ -98,8 +100,10 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     publicUrl: config.publicUrl,
     trustedProxies: config.trustedProxies,
   });
+  const enrolment = createEnrolEntrance({ ...admission, onNodeSeen });
   const entrance = createNodeEntrance({
     ...settle,
+    ...admission,
     directory,
     secretKey,
     bindToken: createTokenBinder(redis, config.redisPrefix, Date.now),
@@ -107,7 +111,6 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     findGrantOfUser: grants.findGrantOfUser,
     roomConfiguration: createRoomConfiguration(db),
     logins: grants.loginsBeside(directory),
-    joinToken: config.nodeJoinToken,
     heartbeatSeconds: config.heartbeatSeconds,
     publicUrl: config.publicUrl,
     controlNetworks: config.controlNetworks,
@@ -118,7 +121,7 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
   const uploads = createRecordingEntrance(recordings.deps);
   const fetches = createPictureEntrance(pictures.deps);
   const server = createHttpServer((request, response) => {
-    const taken = entrance(request, response) || uploads(request, response) || fetches(request, response);
+    const taken = [entrance, enrolment, uploads, fetches].some((door) => door(request, response));
     if (!taken) app(request, response);
   });
   const sockets = attachEventSockets(server, { events, authenticate, logger });

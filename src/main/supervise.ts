@@ -33,7 +33,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
   const commandTimeoutMs = config.nodeCommandTimeoutMs;
   const reconcile = { ...settle, commandTimeoutMs };
   const registrations = { db, log };
-  const calibrator = createCalibrator({ db, claims, now: Date.now });
+  const calibrator = createCalibrator({ db, claims, now: Date.now, mostUnits: config.nodeMaxUnits });
   const hosts = watchPoolHosts({ db, logger, commandTimeoutMs });
   const handlers: StreamHandlers = {
     async onRestarted(node, coreUuid) {

@@ -28,7 +28,7 @@ export interface SimulatedNodeOptions {
   name: string;
   /** Where it asks; the query tells host and ports, as a real node's does. */
   xmlUrl: string;
-  /** `<join token>.<secret of this node>` */
+  /** The secret it was enrolled with; a real node does not enrol by itself either. */
   password: string;
   /** Instead of the port event_socket.conf names. */
   eslPort?: number;
