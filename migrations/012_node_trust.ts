@@ -7,6 +7,7 @@ alter table nodes drop constraint nodes_state_check;
 alter table nodes add constraint nodes_state_check
   check (state in ('pending','joining','serving','draining','down'));
 alter table nodes add column esl_core_uuid text;
+alter table nodes add column asking_core_uuid text;
 create table node_tokens (
   id uuid primary key,
   name text not null,
@@ -38,6 +39,7 @@ export async function down(knex: Knex): Promise<void> {
   await knex.raw(`
 drop table room_tickets;
 drop table node_tokens;
+alter table nodes drop column asking_core_uuid;
 alter table nodes drop column esl_core_uuid;
 delete from nodes where state = 'pending';
 alter table nodes drop constraint nodes_state_check;

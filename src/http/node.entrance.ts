@@ -18,7 +18,8 @@ import { answerDialplan } from '../domains/calls/dialplan';
 import { reachForCall, type DialplanDeps } from '../domains/calls/reach';
 import { answerCanaryRoom } from '../domains/nodes/canary-entrance';
 import { looksLikeCanary } from '../domains/nodes/canary-name';
-import { admitNode, giveEslPassword, type AdmissionDeps } from '../domains/nodes/entering/admission';
+import { admitNode, type AdmissionDeps } from '../domains/nodes/entering/admission';
+import { giveEslPassword, takeCore } from '../domains/nodes/entering/esl-password';
 import { listHosts, type NodeRow } from '../domains/nodes/nodes.store';
 import type { Directory, DirectoryUser } from '../domains/users/directory';
 import { readNodeAddress, readNodeBase, readNodeDoors } from './node.address';
@@ -285,6 +286,7 @@ async function answerConfiguration(
     );
     return undefined;
   }
+  if (!room) await takeCore(deps, node, question.coreUuid);
   const credentials = readCredentials(request.headers.authorization)!;
   const hosts = room ? [] : await listHosts(deps.db); // a room is answered also while the database is away
   const local = request.socket.localAddress?.replace(/^::ffff:/, '');
@@ -293,7 +295,7 @@ async function answerConfiguration(
     host: node.host,
     eslPort: node.esl_port,
     // No other answer has it in it.
-    eslPassword: question.name === 'event_socket.conf' ? await eslPasswordOf(deps, node, question) : '',
+    eslPassword: question.name === 'event_socket.conf' ? await eslPasswordOf(deps, node) : '',
     sipPort: node.sip_port,
     internodePort: node.internode_port,
     wsPort: node.ws_port,
@@ -308,8 +310,8 @@ async function answerConfiguration(
   return configurationXml(question.name, settings, room);
 }
 
-async function eslPasswordOf(deps: EntranceDeps, node: NodeRow, question: ConfigurationRequest): Promise<string> {
-  const { password, isNew } = await giveEslPassword(deps, node, question.coreUuid);
+async function eslPasswordOf(deps: EntranceDeps, node: NodeRow): Promise<string> {
+  const { password, isNew } = await giveEslPassword(deps, node);
   if (isNew) deps.onNodeSeen(); // connects with it
   return password;
 }

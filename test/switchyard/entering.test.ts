@@ -36,7 +36,9 @@ const elsewhere = (change: Record<string, string> = {}): string => {
   return url.toString();
 };
 const settingOf = async (node: Asking, core: string): Promise<string> => {
-  const asked = { ...configuration, key_value: 'event_socket.conf', 'Core-UUID': core };
+  // As a real node does: only some of its modules say which process they are of, and the Event Socket's does not.
+  if (core) await yard.askXml(node, { ...configuration, key_value: 'sofia.conf', 'Core-UUID': core });
+  const asked = { ...configuration, key_value: 'event_socket.conf' };
   return /name="password" value="([^"]+)"/.exec((await yard.askXml(node, asked)).text)![1]!;
 };
 

@@ -98,7 +98,10 @@ async function start(o: {
     const query = `host=127.0.0.1&esl=${gatePort}&sip=${sipPort}&internode=${sipPort}&ws=${sipPort}&zone=${zone}&capacity=${capacity}`;
     const xmlUrl = `http://127.0.0.1:${xmlGate.port}/freeswitch/xml?${query}`;
     const password = `${name}-secret-of-this-node`;
-    await enrolNode({ name, xmlUrl, secret: password }, o.joinToken);
+    // At one replica after the other, which then follows it; through the gate it would be the same one for all.
+    const at = o.apiPorts[places.size % o.apiPorts.length]!;
+    const asked = { name, xmlUrl: `http://127.0.0.1:${at}/freeswitch/xml?${query}`, secret: password };
+    await enrolNode(asked, o.joinToken);
     const { heartbeatMs, questionTimeoutMs } = o;
     const own = { name, xmlUrl, password, eslPort };
     const node = await startSimulatedNode({ ...own, heartbeatMs, questionTimeoutMs, logger });

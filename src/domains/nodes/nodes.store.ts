@@ -13,6 +13,8 @@ export interface NodeRow {
   esl_password_sealed: string;
   /** The process that was given that password. */
   esl_core_uuid: string | null;
+  /** The process that asked last, of those questions that say so. */
+  asking_core_uuid: string | null;
   host: string;
   esl_port: number;
   sip_port: number;
@@ -102,13 +104,36 @@ export async function lockNodeByName(trx: Trx, name: string): Promise<NodeRow | 
   return (await trx('nodes').where({ name }).forUpdate().first()) as NodeRow | undefined;
 }
 
-/** Gives another process of the node a password of its own. @returns false where this one has its password already */
-export async function takeEslCore(db: Queryable, id: string, coreUuid: string, sealed: string): Promise<boolean> {
+/** Which process of the node asks now. */
+export async function noteAskingCore(db: Queryable, id: string, coreUuid: string): Promise<void> {
+  await db('nodes')
+    .where({ id })
+    .whereRaw('asking_core_uuid is distinct from ?', [coreUuid])
+    .update({ asking_core_uuid: coreUuid });
+}
+
+/**
+ * Gives the process that asks a password of its own.
+ * @returns false where it has its password already, or where it is not known which one asks
+ */
+export async function takeEslPassword(db: Queryable, id: string, sealed: string): Promise<boolean> {
   const count = await db('nodes')
     .where({ id })
-    .whereRaw('esl_core_uuid is distinct from ?', [coreUuid])
-    .update({ esl_core_uuid: coreUuid, esl_password_sealed: sealed, updated_at: new Date() });
+    .whereRaw('asking_core_uuid is not null and esl_core_uuid is distinct from asking_core_uuid')
+    .update({ esl_core_uuid: db.ref('asking_core_uuid'), esl_password_sealed: sealed, updated_at: new Date() });
   return count > 0;
+}
+
+/** Under which process it is up. The password that let us in is that one's, where nothing else is known of it. */
+export async function noteCore(db: Queryable, id: string, coreUuid: string): Promise<void> {
+  await db('nodes')
+    .where({ id })
+    .whereIn('state', ['joining', 'serving', 'draining', 'down'])
+    .update({
+      core_uuid: coreUuid,
+      esl_core_uuid: db.raw('coalesce(esl_core_uuid, ?)', [coreUuid]),
+      updated_at: new Date(),
+    });
 }
 
 /** @returns undefined where a node of that name is there already. */

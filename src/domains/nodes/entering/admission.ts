@@ -2,19 +2,11 @@
 import { SwitchyardError } from '../../../errors';
 import type { Trx } from '../../../infra/db';
 import { createId } from '../../../infra/ids';
-import { createSecret, decryptSecret, encryptSecret, equalSecrets, hashSecret } from '../../../infra/secrets';
+import { createSecret, encryptSecret, equalSecrets, hashSecret } from '../../../infra/secrets';
 import type { EventDraft } from '../../events/events.store';
 import { POOL_STREAM } from '../../events/events.store';
 import { addressColumns, type NodeAddress, type NodeDeps } from '../nodes';
-import {
-  findNode,
-  findNodeByName,
-  insertNode,
-  lockNodeByName,
-  takeEslCore,
-  updateNode,
-  type NodeRow,
-} from '../nodes.store';
+import { findNodeByName, insertNode, lockNodeByName, updateNode, type NodeRow } from '../nodes.store';
 import { refuseAddress, type AddressRules } from './address-guard';
 import { hasEnrolment, insertToken, takeEnrolment, takeToken } from './node-tokens.store';
 
@@ -181,6 +173,7 @@ async function enter(deps: AdmissionDeps, trx: Trx, emit: Emit, o: Entering): Pr
     secret_hash: o.secretHash,
     esl_password_sealed: encryptSecret(deps.secretKey, createSecret()),
     esl_core_uuid: null,
+    asking_core_uuid: null,
     ...addressColumns(address),
   };
   // Whatever the old machine had is gone: that its process is another's now is seen by its core, which nobody can name.
@@ -211,27 +204,4 @@ async function moveNode(deps: AdmissionDeps, known: NodeRow, address: NodeAddres
       emit({ stream: POOL_STREAM, type: 'node.moved', nodeId: row.id, data: { name: row.name, host: row.host } });
     return row;
   });
-}
-
-const CORE_UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
-/**
- * The password of a node's Event Socket: another one for each process, since it asks once when it starts. A machine or a
- * process that was there before can't use it.
- * @returns it, and whether it was made now: then we have to connect anew
- */
-export async function giveEslPassword(
-  deps: Pick<AdmissionDeps, 'db' | 'secretKey'>,
-  node: Pick<NodeRow, 'id' | 'esl_password_sealed'>,
-  coreUuid: string | undefined,
-): Promise<{ password: string; isNew: boolean }> {
-  if (coreUuid !== undefined && CORE_UUID.test(coreUuid)) {
-    const password = createSecret();
-    if (await takeEslCore(deps.db, node.id, coreUuid, encryptSecret(deps.secretKey, password))) {
-      return { password, isNew: true };
-    }
-  }
-  // Not the row at hand, which may be some seconds old.
-  const sealed = (await findNode(deps.db, node.id))?.esl_password_sealed ?? node.esl_password_sealed;
-  return { password: decryptSecret(deps.secretKey, sealed), isNew: false };
 }
