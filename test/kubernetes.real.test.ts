@@ -3,7 +3,7 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, sta
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { startChild, type Child } from '../scripts/child';
-import { leavePool, readPod, settleIn } from '../scripts/kubernetes/node-pod';
+import { enrolPod, leavePool, readEnrolment, readPod, settleIn } from '../scripts/kubernetes/node-pod';
 import { findFreePort } from '../scripts/ports';
 import { findProgram } from '../scripts/redis';
 import { dataOf, environmentOf, layOut, podsOf, render, type Resource } from './kubernetes-render';
@@ -60,7 +60,7 @@ function theNode(program: string, freeswitch: string): void {
       mkdirSync(join(dir, folder), { recursive: true });
       if (user) chownSync(join(dir, folder), uid, gid);
     }
-    const env: Record<string, string> = { ...environmentOf(all, container), NODE_JOIN_TOKEN: JOIN_TOKEN };
+    const env: Record<string, string> = environmentOf(all, container);
     const urlAt = (text: string, origin: string): string => {
       const url = new URL(`${origin}/freeswitch/xml${new URL(text).search}`);
       for (const [key, value] of Object.entries(query)) url.searchParams.set(key, value);
@@ -91,11 +91,24 @@ function theNode(program: string, freeswitch: string): void {
       SERVES_MS,
     );
 
+  /** The init container of that name, which has ended when FreeSWITCH starts. */
+  const enrol = (): Promise<boolean> => {
+    const env = {
+      SWITCHYARD_NODES_URL: yard.nodesUrl,
+      POD_NAME: NAME,
+      NODE_JOIN_TOKEN: JOIN_TOKEN,
+      NODE_SECRET_FILE: join(kept, 'secret'),
+    };
+    return enrolPod(readEnrolment(env, { say: () => undefined, stopped: AbortSignal.timeout(20_000), lookMs: 200 }));
+  };
+
   it('joins the pool with a secret of its own, also where the first address answers nothing', async () => {
+    mkdirSync(kept, { recursive: true });
+    expect(await enrol()).toBe(true);
     node = start(`http://127.0.0.1:${await findFreePort()}`);
     await serves();
     const secret = readFileSync(join(kept, 'secret'), 'utf8');
-    expect(secret).toMatch(/^[A-Za-z0-9]{40}$/);
+    expect(secret).toMatch(/^[A-Za-z0-9_-]{32}$/);
     expect(statSync(join(kept, 'secret')).mode & 0o777).toBe(0o600);
     expect(yard.lines.join('')).not.toContain(secret);
   }, 60_000);

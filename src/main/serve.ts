@@ -20,12 +20,14 @@ import { createDrainEntrance } from '../http/drain.entrance';
 import { createDoorkeeper, REQUEST_LIMITS } from '../http/authentication';
 import { createDoorGuard } from '../http/door.guard';
 import { createIdempotencyStore } from '../http/idempotency.store';
+import { createEnrolEntrance } from '../http/enrol.entrance';
 import { createNodeEntrance } from '../http/node.entrance';
 import { createPictureEntrance } from '../http/picture.entrance';
 import { createRecordingEntrance } from '../http/recording.entrance';
 import { createNodesApp, type Readiness } from '../http/operations';
 import { createHttpServer } from '../http/server';
 import { attachEventSockets } from '../http/upgrade';
+import { createTokenBinder } from '../infra/bound-tokens';
 import { createSharedMarks } from '../infra/marks';
 import { runEvery } from '../infra/schedule';
 import type { House } from './house';
@@ -52,6 +54,7 @@ export async function startServing(
     config,
     logger,
     settle,
+    admission,
     hold,
     links,
     rooms,
@@ -118,7 +121,7 @@ export async function startServing(
       ...usersRoutes({ ...provisioning, listRegistrations: (userIds) => listRegistrations(db, userIds) }),
       ...apiKeysRoutes(provisioning),
       ...bans.routes,
-      ...nodeRoutes({ db, log, logger, secretKey, joinToken: config.nodeJoinToken, claims, now: Date.now }),
+      ...nodeRoutes({ ...admission, claims, now: Date.now }),
       ...healthRoutes({ runCanary: canaries.run }),
       ...poolRoutes({ ...settle, ...hold, now: Date.now, policy: config.placementPolicy }),
       ...callRoutes({ ...calls, findDomain }),
@@ -151,17 +154,19 @@ export async function startServing(
     publicUrl: config.publicUrl,
     trustedProxies,
   });
+  const enrolment = createEnrolEntrance({ ...admission, guard, onNodeSeen });
   const entrance = createNodeEntrance({
     ...settle,
     guard,
+    ...admission,
     directory,
     secretKey,
+    bindToken: createTokenBinder(redis, config.redisPrefix, Date.now),
     rooms: rooms.entering,
     findGrantOfUser: grants.findGrantOfUser,
     roomConfiguration: createRoomConfiguration(db),
     logins: grants.loginsBeside(directory),
     loginGuard: bans.logins,
-    joinToken: config.nodeJoinToken,
     heartbeatSeconds: config.heartbeatSeconds,
     publicUrl: config.publicUrl,
     controlNetworks: config.controlNetworks,
@@ -174,6 +179,7 @@ export async function startServing(
   const fetches = createPictureEntrance({ ...pictures.deps, guard });
   const takeFromNode = (request: IncomingMessage, response: ServerResponse): boolean =>
     entrance(request, response) ||
+    enrolment(request, response) ||
     uploads(request, response) ||
     fetches(request, response) ||
     drains(request, response);
