@@ -2,17 +2,19 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import type { Readable } from 'node:stream';
 
 /**
  * Waits for the program and for its own standard input at once. A process group of its own keeps Ctrl-C away from it,
  * so that we decide the order in which things stop.
  */
 const KEEPER = `
-exec 3<&0
+exec 4<&0
 signal=$1; shift
-"$@" 3<&- </dev/null & program=$!
-( cat <&3 >/dev/null; kill -"$signal" "$program" 2>/dev/null ) >/dev/null 2>&1 & watcher=$!
-exec 3<&-
+"$@" 3>&- 4<&- </dev/null & program=$!
+echo "$program" >&3; exec 3>&-
+( cat <&4 >/dev/null; kill -"$signal" "$program" 2>/dev/null ) >/dev/null 2>&1 & watcher=$!
+exec 4<&-
 wait "$program"; code=$?
 kill "$watcher" 2>/dev/null
 exit "$code"
@@ -36,6 +38,8 @@ export interface ChildOptions {
 export interface Child {
   readonly name: string;
   readonly logFile: string;
+  /** The program's own number, from whom started it: what a program says of itself may be another's. */
+  readonly pid: Promise<number | undefined>;
   /** Settles when it has ended, whatever the reason. */
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   readonly isRunning: () => boolean;
@@ -55,7 +59,7 @@ export function startChild(options: ChildOptions): Child {
       env: options.env ?? process.env,
       cwd: options.cwd,
       detached: true,
-      stdio: ['pipe', log, log],
+      stdio: ['pipe', log, log, 'pipe'],
       ...(options.user ?? {}),
     },
   );
@@ -83,11 +87,23 @@ export function startChild(options: ChildOptions): Child {
   return {
     name: options.name,
     logFile: options.logFile,
+    pid: readPid(process_.stdio[3] as Readable),
     ended,
     isRunning: () => running,
     lastLines: (count = 15) => tail(options.logFile, count),
     stop,
   };
+}
+
+/** Undefined where the keeper itself could not be started. */
+async function readPid(from: Readable): Promise<number | undefined> {
+  let text = '';
+  try {
+    for await (const chunk of from) text += String(chunk);
+  } catch {
+    return undefined;
+  }
+  return Number(text.trim()) || undefined;
 }
 
 function killGroup(pid: number | undefined): void {

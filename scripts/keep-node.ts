@@ -41,6 +41,7 @@ export async function keepNode(o: KeepOptions): Promise<Child> {
   return {
     name: o.name,
     logFile: node.logFile,
+    pid: Promise.resolve(node.pid),
     ended,
     isRunning: () => running,
     lastLines: (count) => node.lastLines(count),

@@ -4,6 +4,7 @@ import { startChild, type Child } from './child';
 import { keepNode } from './keep-node';
 import { launchRealNode, type RealNode } from './launch-node';
 import { xmlUrlOf, type NodePlan } from './media-nodes';
+import { simulatorEnvironment } from './node-environment';
 import { findFreePort } from './ports';
 import type { KeptSecrets } from './run-state';
 import type { StartOptions } from './start-options';
@@ -18,7 +19,8 @@ export interface PoolOptions {
   plans: NodePlan[];
   freeswitch: string | undefined;
   secrets: KeptSecrets;
-  switchyardUrl: string;
+  /** Where nodes ask. */
+  nodesUrl: string;
   /** Told when a node ended by itself and is started again. */
   say: (line: string) => void;
 }
@@ -41,7 +43,7 @@ async function startRealNodes(o: PoolOptions, binary: string): Promise<RunningPo
           binary,
           dir: join(o.options.stateDir, 'nodes', plan.name),
           name: plan.name,
-          xmlUrl: xmlUrlOf(plan, o.switchyardUrl),
+          xmlUrl: xmlUrlOf(plan, o.nodesUrl),
           password: passwordOf(o, plan),
           env: { SWITCHYARD_RTP_FROM: String(plan.rtpFrom), SWITCHYARD_RTP_TO: String(plan.rtpTo) },
         });
@@ -56,14 +58,18 @@ async function startSimulatedNodes(o: PoolOptions): Promise<RunningPool> {
   const nodes = o.plans.map((plan) => ({
     name: plan.name,
     eslPort: plan.eslPort,
-    xmlUrl: xmlUrlOf(plan, o.switchyardUrl),
+    xmlUrl: xmlUrlOf(plan, o.nodesUrl),
     password: passwordOf(o, plan),
   }));
   const child = startChild({
     name: 'Simulated nodes',
     command: process.execPath,
     args: [...process.execArgv, join(__dirname, '..', 'src', 'simulator', `main${extname(__filename)}`)],
-    env: { ...process.env, SIMULATOR_CONTROL_PORT: String(control), SIMULATOR_NODES: JSON.stringify(nodes) },
+    env: {
+      ...simulatorEnvironment(process.env),
+      SIMULATOR_CONTROL_PORT: String(control),
+      SIMULATOR_NODES: JSON.stringify(nodes),
+    },
     logFile: join(o.options.stateDir, 'logs', 'simulator.log'),
   });
   return { children: [child], simulatorUrl: `http://127.0.0.1:${control}` };

@@ -57,7 +57,7 @@ export function planNodes(options: StartOptions, kind: NodePlan['kind']): NodePl
 }
 
 /** Where a node asks Switchyard; the query says how it can be reached. */
-export function xmlUrlOf(plan: NodePlan, switchyardUrl: string): string {
+export function xmlUrlOf(plan: NodePlan, nodesUrl: string): string {
   const query = new URLSearchParams({
     host: plan.host,
     esl: String(plan.eslPort),
@@ -71,7 +71,7 @@ export function xmlUrlOf(plan: NodePlan, switchyardUrl: string): string {
     ...(plan.publicHost === undefined ? {} : { public: plan.publicHost }),
     wsUrl: plan.wsUrl,
   });
-  return `${switchyardUrl}/freeswitch/xml?${query.toString()}`;
+  return `${nodesUrl}/freeswitch/xml?${query.toString()}`;
 }
 
 /** What has to be free before anything starts, and which setting moves it. */
@@ -94,6 +94,10 @@ export function portsOf(options: StartOptions, plans: NodePlan[]): { port: numbe
   });
   return [
     { port: options.httpPort, use: 'Switchyard itself', setting: 'HTTP_PORT or --http-port' },
+    ...(options.operationsPort
+      ? [{ port: options.operationsPort, use: 'operations', setting: 'OPERATIONS_PORT or --operations-port' }]
+      : []),
+    ...(options.nodesPort ? [{ port: options.nodesPort, use: 'the doors of nodes', setting: 'NODES_PORT' }] : []),
     ...nodePorts,
     ...(options.postgresPort && !options.databaseUrl
       ? [{ port: options.postgresPort, use: 'Postgres', setting: 'POSTGRES_PORT' }]

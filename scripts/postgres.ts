@@ -14,11 +14,11 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { createHash } from 'node:crypto';
-import { dirname, join, relative, resolve } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { startChild, type Child } from './child';
+import { fallbackDir, isReachable, postgresUser, type User } from './ordinary-user';
 import { findFreePort } from './ports';
 import { projectRoot, StartFault } from './project';
 
@@ -41,15 +41,10 @@ export interface RunningPostgres {
   urlOf(database: string): string;
 }
 
-interface User {
-  name: string;
-  uid: number;
-  gid: number;
-}
-
 export async function startPostgres(options: PostgresOptions): Promise<RunningPostgres> {
-  const user = process.getuid?.() === 0 ? unprivilegedUser() : undefined;
-  const dataDir = user && !isReachable(dirname(options.dataDir), user) ? fallbackDir(options.dataDir) : options.dataDir;
+  const user = postgresUser();
+  const isClosed = user !== undefined && !isReachable(dirname(options.dataDir), user);
+  const dataDir = isClosed ? fallbackDir(options.dataDir, 'postgres') : options.dataDir;
   const native = prepareBinaries(user);
   prepareDataDir(dataDir, native, options.password, user);
   await clearStalePid(dataDir);
@@ -76,34 +71,6 @@ export async function startPostgres(options: PostgresOptions): Promise<RunningPo
   const urlOf = (database: string): string => `postgres://switchyard:${options.password}@127.0.0.1:${port}/${database}`;
   await waitUntilAnswering(urlOf('postgres'), child);
   return { child, port, dataDir, urlOf };
-}
-
-/** The user Postgres is run as where we are root: the machine's own, else nobody. */
-function unprivilegedUser(): User {
-  const users = readFileSync('/etc/passwd', 'utf8')
-    .split('\n')
-    .map((line) => line.split(':'));
-  const found = users.find(([name]) => name === 'postgres') ?? users.find(([name]) => name === 'nobody');
-  if (!found?.[0])
-    throw new StartFault('Postgres refuses to run as root, and there is no user "postgres" or "nobody" to run it as.');
-  return { name: found[0], uid: Number(found[2]), gid: Number(found[3]) };
-}
-
-/** True where `user` may enter every folder of the path. */
-function isReachable(path: string, user: User): boolean {
-  for (let folder = resolve(path); ; folder = dirname(folder)) {
-    if (existsSync(folder)) {
-      const { mode, uid, gid } = statSync(folder);
-      const bit = uid === user.uid ? 0o100 : gid === user.gid ? 0o010 : 0o001;
-      if (!(mode & bit)) return false;
-    }
-    if (folder === dirname(folder)) return true;
-  }
-}
-
-function fallbackDir(wanted: string): string {
-  const id = createHash('sha256').update(wanted).digest('hex').slice(0, 12);
-  return join('/var/lib/switchyard', id, 'postgres');
 }
 
 /** The programs, with the links npm's install script would make: npm 11 does not run such scripts unasked. */

@@ -26,6 +26,10 @@ export interface RunningNode {
 /** The shape of run.json. */
 export interface RunFile {
   url: string;
+  /** /healthz, /readyz and /metrics. */
+  operationsUrl: string;
+  /** Where nodes ask; the same as `url` but with NODES_PORT. */
+  nodesUrl: string;
   apiKey: string;
   databaseUrl: string;
   redisUrl: string;

@@ -10,6 +10,7 @@ Starts Switchyard with everything it needs, and stays until Ctrl-C.
   --once                 with --demo: stops when the story is told, instead of staying
   --simulated            simulated media nodes, also where a FreeSWITCH is found
   --http-port PORT       where Switchyard listens                       HTTP_PORT       (8080)
+  --operations-port PORT where /metrics, /readyz and /healthz are       OPERATIONS_PORT (8090, or any free one)
   --node-port-base PORT  first port of the first node; each takes 20    NODE_PORT_BASE  (5060)
   --nodes COUNT          how many media nodes                           NODE_COUNT      (2)
   --state-dir FOLDER     where data, secrets and logs are kept          STATE_DIR       (.switchyard)
@@ -19,6 +20,9 @@ Environment:
   DATABASE_URL, REDIS_URL      use these stores instead of starting some
   POSTGRES_PORT, REDIS_PORT    ports for those that are started (any free one)
   FREESWITCH_BIN               the freeswitch to run (else the one on PATH, else simulated nodes)
+  OPERATIONS_HOST              address of the operations port (127.0.0.1)
+  NODES_HOST, NODES_PORT       an address of its own where nodes ask, instead of HTTP_PORT
+  FREESWITCH_USER              whom it runs as where root starts it (freeswitch, else nobody or daemon)
   NODE_HOST                    address at which nodes can be reached (127.0.0.1)
   NODE_PUBLIC_HOST             and how the world sees that, where it is translated (NAT)
   NODE_RTP_BASE                first port for sound and picture; each node takes 1000 (16384)
@@ -33,6 +37,12 @@ export interface StartOptions {
   simulated: boolean;
   httpHost: string;
   httpPort: number;
+  operationsHost: string;
+  /** Undefined: the usual one, or any free one where that is taken. */
+  operationsPort: number | undefined;
+  nodesHost: string;
+  /** Undefined: nodes ask where the API is. */
+  nodesPort: number | undefined;
   nodePortBase: number;
   nodeCount: number;
   nodeHost: string;
@@ -69,6 +79,10 @@ export function readStartOptions(args: string[], env: Env): StartOptions {
     simulated: flags.simulated ?? false,
     httpHost: env.HTTP_HOST || '127.0.0.1',
     httpPort: port(flags['http-port'], 'HTTP_PORT') ?? 8080,
+    operationsHost: env.OPERATIONS_HOST || '127.0.0.1',
+    operationsPort: port(flags['operations-port'], 'OPERATIONS_PORT'),
+    nodesHost: env.NODES_HOST || '127.0.0.1',
+    nodesPort: port(undefined, 'NODES_PORT'),
     nodePortBase: port(flags['node-port-base'], 'NODE_PORT_BASE') ?? 5060,
     nodeCount: number(pick(flags.nodes, 'NODE_COUNT'), 'NODE_COUNT', 1, 16) ?? 2,
     nodeHost: env.NODE_HOST || '127.0.0.1',
@@ -90,6 +104,7 @@ function parseFlags(args: string[]): {
   once?: boolean;
   simulated?: boolean;
   'http-port'?: string;
+  'operations-port'?: string;
   'node-port-base'?: string;
   nodes?: string;
   'state-dir'?: string;
@@ -104,6 +119,7 @@ function parseFlags(args: string[]): {
         once: { type: 'boolean' },
         simulated: { type: 'boolean' },
         'http-port': { type: 'string' },
+        'operations-port': { type: 'string' },
         'node-port-base': { type: 'string' },
         nodes: { type: 'string' },
         'state-dir': { type: 'string' },

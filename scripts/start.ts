@@ -9,6 +9,7 @@ import { startMediaNodes } from './launch-pool';
 import { isPortFree } from './ports';
 import { projectRoot, StartFault } from './project';
 import { holdStateDir, keepSecrets, removeRunFile, writeRunFile, type KeptSecrets } from './run-state';
+import { addressesOf, chooseOperationsPort, type Addresses } from './start-addresses';
 import { readStartOptions, START_HELP, type StartOptions } from './start-options';
 import { startStores, type Stores } from './stores';
 
@@ -75,13 +76,15 @@ async function run(options: StartOptions, started: Child[], interrupted: AbortSi
   note(`Postgres    ${options.databaseUrl ? 'yours (DATABASE_URL)' : `started; data in ${stores.dataDir}`}`);
   note(`Redis       ${options.redisUrl ? 'yours (REDIS_URL)' : 'started, private to this run'}`);
 
-  const url = `http://${options.httpHost === '0.0.0.0' ? '127.0.0.1' : options.httpHost}:${options.httpPort}`;
-  const switchyard = startSwitchyard(options, secrets, stores, url);
+  const operationsPort = await chooseOperationsPort(options);
+  const at = addressesOf(options, operationsPort);
+  const { url } = at;
+  const switchyard = startSwitchyard(options, secrets, stores, url, operationsPort);
   started.push(switchyard);
-  await untilReady(url, switchyard);
+  await untilReady(at.operationsUrl, switchyard);
   note(`Switchyard  ready at ${url}`);
 
-  const nodes = await startMediaNodes({ options, plans, freeswitch, secrets, switchyardUrl: url, say });
+  const nodes = await startMediaNodes({ options, plans, freeswitch, secrets, nodesUrl: at.nodesUrl, say });
   started.push(...nodes.children);
   const api = createApiClient(url, secrets.apiKey);
   await untilServing(api, plans, [switchyard, ...nodes.children]);
@@ -92,7 +95,7 @@ async function run(options: StartOptions, started: Child[], interrupted: AbortSi
   );
 
   writeRunFile(options.stateDir, {
-    url,
+    ...at,
     apiKey: secrets.apiKey,
     databaseUrl: stores.databaseUrl,
     redisUrl: stores.redisUrl,
@@ -100,7 +103,7 @@ async function run(options: StartOptions, started: Child[], interrupted: AbortSi
     pid: process.pid,
     simulatorUrl: nodes.simulatorUrl,
   });
-  printSummary(url, secrets.apiKey, plans, options.stateDir);
+  printSummary(at, secrets.apiKey, plans, options.stateDir);
 
   const broken = firstToEnd(started);
   if (options.demo) {
@@ -122,7 +125,13 @@ async function refuseTakenPorts(options: StartOptions, plans: NodePlan[]): Promi
   if (taken.length) throw new StartFault(`Something else already uses\n${taken.join('\n')}`);
 }
 
-function startSwitchyard(options: StartOptions, secrets: KeptSecrets, stores: Stores, url: string): Child {
+function startSwitchyard(
+  options: StartOptions,
+  secrets: KeptSecrets,
+  stores: Stores,
+  url: string,
+  operationsPort: number,
+): Child {
   const main = join(__dirname, '..', 'src', `main${extname(__filename)}`);
   return startChild({
     name: 'Switchyard',
@@ -132,6 +141,8 @@ function startSwitchyard(options: StartOptions, secrets: KeptSecrets, stores: St
       ...process.env,
       HTTP_HOST: options.httpHost,
       HTTP_PORT: String(options.httpPort),
+      OPERATIONS_HOST: options.operationsHost,
+      OPERATIONS_PORT: String(operationsPort),
       PUBLIC_URL: process.env.PUBLIC_URL || url,
       DATABASE_URL: stores.databaseUrl,
       REDIS_URL: stores.redisUrl,
@@ -143,10 +154,10 @@ function startSwitchyard(options: StartOptions, secrets: KeptSecrets, stores: St
   });
 }
 
-async function untilReady(url: string, switchyard: Child): Promise<void> {
+async function untilReady(operationsUrl: string, switchyard: Child): Promise<void> {
   const ask = async (): Promise<boolean> => {
     failIfEnded([switchyard]);
-    return (await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(2000) })).ok;
+    return (await fetch(`${operationsUrl}/readyz`, { signal: AbortSignal.timeout(2000) })).ok;
   };
   await waitForOrShow(switchyard, 'Switchyard to be ready', ask, (ready) => ready, READY_TIMEOUT_MS);
 }
@@ -206,12 +217,13 @@ function untilAborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-function printSummary(url: string, apiKey: string, plans: NodePlan[], stateDir: string): void {
+function printSummary({ url, operationsUrl }: Addresses, apiKey: string, plans: NodePlan[], stateDir: string): void {
   say(`
 Switchyard is running.
 
   API         ${url}/v1
   Docs        ${url}/docs
+  Operations  ${operationsUrl}/metrics, /readyz, /healthz
   API key     ${apiKey}
   Written to  ${join(stateDir, 'run.json')}; logs in ${join(stateDir, 'logs')}
 `);

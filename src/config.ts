@@ -46,14 +46,29 @@ const portRanges = z
   );
 
 const isSecret = (text: string): boolean => Buffer.from(text, 'base64').length === 32;
+/** NAME=NUMBER, with commas between. */
+const amounts = z
+  .string()
+  .regex(/^(\s*[A-Za-z]+\s*=\s*\d{1,15}\s*(,|$))*$/, 'must be like units=500,ringingCalls=100')
+  .transform((text) => text.split(',').filter((pair) => pair.trim() !== ''))
+  .transform((pairs) => pairs.map((pair) => pair.split('=').map((part) => part.trim())))
+  .transform((pairs) => Object.fromEntries(pairs.map(([name = '', amount]) => [name, Number(amount)])));
 
 const schema = z.object({
   HTTP_HOST: z.string().default('127.0.0.1'),
   HTTP_PORT: port.default(8080),
+  /** Where /metrics and the details of /readyz are: they name nodes and volumes, and are nobody's but the operator's. */
+  OPERATIONS_HOST: z.string().default('127.0.0.1'),
+  OPERATIONS_PORT: port.default(8090),
+  /** With NODES_PORT the nodes' doors (/freeswitch/…) are there and nowhere else; without, on the port of the API. */
+  NODES_HOST: z.string().default('127.0.0.1'),
+  NODES_PORT: port.optional(),
   /** Where nodes and browsers reach this Switchyard; used in answers, never guessed from a Host header. */
   PUBLIC_URL: z.url().optional(),
   /** Whose X-Forwarded-For is believed: proxies that end TLS. */
   TRUSTED_PROXIES: networkList.prefault('127.0.0.0/8,::1'),
+  /** Addresses and networks that are never banned, beside the pool's own and TRUSTED_PROXIES. */
+  BAN_NEVER: networkList.prefault(''),
   DATABASE_URL: z.url(),
   DATABASE_POOL_SIZE: z.coerce.number().int().min(2).max(200).default(20),
   REDIS_URL: z.url(),
@@ -137,6 +152,10 @@ const schema = z.object({
       (hosts) => hosts.every((host) => !host.includes('/') || isNetwork(host)),
       'must be names, addresses or networks like 10.0.0.0/8, with commas between',
     ),
+  /** In the place of our own defaults: `units=500,ringingCalls=100`. The names are those of GET /v1/quotas/{domain}. */
+  QUOTAS: amounts.prefault(''),
+  /** Most event streams open in this process, whoever has them: each is a socket. */
+  EVENT_STREAMS_MAX: z.coerce.number().int().min(1).max(1_000_000).default(10000),
   CALL_WORKERS: z.coerce.number().int().min(1).max(2000).default(200),
   /** Where recordings are kept; with S3, where they wait until the store has them. Replicas share it, or use S3. */
   RECORDINGS_DIR: z.string().min(1).default('.switchyard/recordings'),
@@ -173,6 +192,10 @@ function readS3(e: Environment): Config['recordingsS3'] {
 }
 
 const whole = schema
+  .refine((e) => !e.NODES_PORT || e.NODES_PORT !== e.HTTP_PORT || e.NODES_HOST !== e.HTTP_HOST, {
+    path: ['NODES_PORT'],
+    message: 'is HTTP_PORT: leave it out where nodes ask there, or choose another',
+  })
   .refine((e) => e.TURN_URLS.length === 0 || e.TURN_SECRET !== undefined, {
     path: ['TURN_SECRET'],
     message: 'is needed with TURN_URLS',
@@ -185,8 +208,14 @@ const whole = schema
 export interface Config {
   readonly httpHost: string;
   readonly httpPort: number;
+  readonly operationsHost: string;
+  readonly operationsPort: number;
+  readonly nodesHost: string;
+  /** Undefined: nodes ask where the API is. */
+  readonly nodesPort: number | undefined;
   readonly publicUrl: string | undefined;
   readonly trustedProxies: readonly string[];
+  readonly banNever: readonly string[];
   readonly databaseUrl: string;
   readonly databasePoolSize: number;
   readonly redisUrl: string;
@@ -206,6 +235,9 @@ export interface Config {
   readonly placementPolicy: 'least_loaded' | 'zone_first' | 'two_choices' | 'sticky';
   readonly callQueueTimeoutMs: number;
   readonly callWorkers: number;
+  /** Defaults of quotas, by name. */
+  readonly quotas: Readonly<Record<string, number>>;
+  readonly eventStreamsMax: number;
   readonly controlNetworks: readonly string[];
   readonly nodeNetworks: readonly string[];
   readonly turnUrls: readonly string[];
@@ -237,8 +269,13 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   return Object.freeze({
     httpHost: e.HTTP_HOST,
     httpPort: e.HTTP_PORT,
+    operationsHost: e.OPERATIONS_HOST,
+    operationsPort: e.OPERATIONS_PORT,
+    nodesHost: e.NODES_HOST,
+    nodesPort: e.NODES_PORT,
     publicUrl: e.PUBLIC_URL,
     trustedProxies: e.TRUSTED_PROXIES,
+    banNever: e.BAN_NEVER,
     databaseUrl: e.DATABASE_URL,
     databasePoolSize: e.DATABASE_POOL_SIZE,
     redisUrl: e.REDIS_URL,
@@ -257,6 +294,8 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     placementPolicy: e.PLACEMENT_POLICY,
     callQueueTimeoutMs: e.CALL_QUEUE_TIMEOUT_MS,
     callWorkers: e.CALL_WORKERS,
+    quotas: e.QUOTAS,
+    eventStreamsMax: e.EVENT_STREAMS_MAX,
     controlNetworks: e.CONTROL_NETWORKS,
     nodeNetworks: e.NODE_NETWORKS,
     turnUrls: e.TURN_URLS,

@@ -35,6 +35,11 @@ export const ERROR_CODES = {
   },
   unprocessable: { status: 422, title: 'It can not be done as asked', fix: 'See "detail".' },
   rate_limited: { status: 429, title: 'Too many requests', fix: 'Wait for the seconds in "Retry-After".' },
+  quota_exceeded: {
+    status: 429,
+    title: 'The domain has used up this quota',
+    fix: 'Free what "quota" counts, or wait for "Retry-After"; an admin key can raise it with PUT /v1/quotas/{domain}.',
+  },
   internal: { status: 500, title: 'Something failed on our side', fix: 'Try again; report "requestId" if it stays.' },
   no_capacity: { status: 503, title: 'The pool is full', fix: 'Try again in a moment, or add nodes.' },
   node_error: { status: 502, title: 'The media node refused', fix: 'See "detail"; try again or on another node.' },
@@ -51,16 +56,33 @@ export interface FieldFault {
   message: string;
 }
 
+/** Which quota stood in the way, and how much of it is used. */
+export interface QuotaFault {
+  quota: string;
+  limit: number;
+  used: number;
+}
+
 /** A failure with a stable code. `detail` is shown to the caller: it never holds a secret. */
 export class SwitchyardError extends Error {
   readonly code: ErrorCode;
   readonly errors: FieldFault[];
+  /** Only with `quota_exceeded`. */
+  readonly quota: QuotaFault | undefined;
+  /** When to try again, where that is known. */
+  readonly retryAfterMs: number | undefined;
 
-  constructor(code: ErrorCode, detail?: string, options: { errors?: FieldFault[]; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    detail?: string,
+    options: { errors?: FieldFault[]; cause?: unknown; quota?: QuotaFault; retryAfterMs?: number } = {},
+  ) {
     super(detail ?? ERROR_CODES[code].title, { cause: options.cause });
     this.name = 'SwitchyardError';
     this.code = code;
     this.errors = options.errors ?? [];
+    this.quota = options.quota;
+    this.retryAfterMs = options.retryAfterMs;
   }
 
   get status(): number {

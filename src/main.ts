@@ -3,7 +3,7 @@ import { readConfig, type Config } from './config';
 import type { DbPatience } from './infra/db';
 import { createLogger, type Logger } from './infra/logger';
 import { buildHouse } from './main/house';
-import { startOperating } from './main/listen';
+import { startOperating, watchStores } from './main/listen';
 import { startSecretRotation } from './main/secret-rotation';
 import { startServing } from './main/serve';
 import { openStores, type Stops, type Stores } from './main/stores';
@@ -11,8 +11,12 @@ import { startSupervisor } from './main/supervise';
 import { startWorker } from './main/work';
 
 export interface RunningSwitchyard {
-  /** Where it answers; without the role `api` only whether it lives, and what it has done. */
+  /** Where the API is; without the role `api` the same as `operationsUrl`. */
   url: string;
+  /** Where nodes ask; without the role `api` the same as `operationsUrl`, which does not know them. */
+  nodesUrl: string;
+  /** Whether it lives and can work, and what it has done. */
+  operationsUrl: string;
   stop(): Promise<void>;
 }
 
@@ -35,27 +39,37 @@ export async function startSwitchyard(
   };
   try {
     const stores = await openStores(config, logger, stops, patience);
-    return { url: await startRoles(stores, config, logger, stops), stop };
+    return { ...(await startRoles(stores, config, logger, stops)), stop };
   } catch (error) {
     await stop();
     throw error;
   }
 }
 
-async function startRoles(stores: Stores, config: Config, logger: Logger, stops: Stops): Promise<string> {
+async function startRoles(
+  stores: Stores,
+  config: Config,
+  logger: Logger,
+  stops: Stops,
+): Promise<Omit<RunningSwitchyard, 'stop'>> {
   const house = await buildHouse(config, logger, stores, stops);
   startSecretRotation(house, stops);
   const streams = config.roles.includes('supervisor') ? startSupervisor(house, stops) : undefined;
   if (config.roles.includes('worker')) startWorker(house, stops);
-  if (!config.roles.includes('api')) return startOperating(house, stops);
-  return startServing(house, stops, () => void Promise.all([house.links.refresh(), streams?.refresh()]));
+  const ready = watchStores(house);
+  const onNodeSeen = (): void => void Promise.all([house.links.refresh(), streams?.refresh()]);
+  const serving = config.roles.includes('api') ? await startServing(house, ready, stops, onNodeSeen) : undefined;
+  // Last, so that who is told "ready" finds the API, and first to go.
+  const operationsUrl = await startOperating(house, ready, stops);
+  return { operationsUrl, url: serving?.url ?? operationsUrl, nodesUrl: serving?.nodesUrl ?? operationsUrl };
 }
 
 async function main(): Promise<void> {
   const config = readConfig(process.env);
   const logger = createLogger(config.logLevel);
   const running = await startSwitchyard(config, logger);
-  logger.info({ url: running.url, roles: config.roles }, 'Switchyard answers');
+  const { url, nodesUrl, operationsUrl } = running;
+  logger.info({ url, nodesUrl, operationsUrl, roles: config.roles }, 'Switchyard answers');
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => {
       logger.info({ signal }, 'Switchyard stops');

@@ -29,11 +29,24 @@ export interface Container {
   env?: Env[];
   envFrom?: { secretRef?: { name: string }; configMapRef?: { name: string } }[];
   ports?: { name: string; containerPort: number; protocol?: string }[];
-  volumeMounts?: { name: string; mountPath: string }[];
+  volumeMounts?: { name: string; mountPath: string; readOnly?: boolean; subPath?: string }[];
   startupProbe?: Probe;
   readinessProbe?: Probe;
   livenessProbe?: Probe;
   lifecycle?: { preStop?: { exec?: { command: string[] } } };
+  securityContext?: SecurityContext;
+}
+export interface SecurityContext {
+  runAsNonRoot?: boolean;
+  runAsUser?: number;
+  allowPrivilegeEscalation?: boolean;
+  readOnlyRootFilesystem?: boolean;
+  capabilities?: { drop?: string[]; add?: string[] };
+  seccompProfile?: { type: string };
+}
+interface PolicyRule {
+  ports: { port: string }[];
+  from?: { ipBlock?: { cidr: string }; namespaceSelector?: { matchLabels: Labels } }[];
 }
 export interface Volume {
   name: string;
@@ -43,6 +56,8 @@ export interface Volume {
   emptyDir?: object;
 }
 export interface PodSpec {
+  securityContext?: SecurityContext;
+  automountServiceAccountToken?: boolean;
   hostNetwork?: boolean;
   terminationGracePeriodSeconds?: number;
   initContainers?: Container[];
@@ -57,6 +72,9 @@ export interface Resource {
     selector?: Labels & { matchLabels?: Labels };
     ports?: { name: string; port: number; targetPort: string | number }[];
     serviceName?: string;
+    podSelector?: { matchLabels?: Labels };
+    ingress?: PolicyRule[];
+    policyTypes?: string[];
     volumeClaimTemplates?: { metadata: { name: string } }[];
     template?: { metadata: { labels: Labels }; spec: PodSpec };
   };

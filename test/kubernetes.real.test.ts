@@ -1,15 +1,15 @@
 /** The media node's container as the manifests start it, with a real FreeSWITCH in place of its image's. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { startChild, type Child } from '../scripts/child';
-import { leavePool, readPod } from '../scripts/kubernetes/node-pod';
+import { leavePool, readPod, settleIn } from '../scripts/kubernetes/node-pod';
 import { findFreePort } from '../scripts/ports';
 import { findProgram } from '../scripts/redis';
 import { dataOf, environmentOf, layOut, podsOf, render, type Resource } from './kubernetes-render';
 import { describeWithRealNode } from './real-node';
 import { useStores } from './stores';
-import { ADMIN_KEY, JOIN_TOKEN, openYard, until, type Yard } from './switchyard/harness';
+import { JOIN_TOKEN, openYard, until, type Yard } from './switchyard/harness';
 
 const kubectl = findProgram('kubectl');
 const NAME = 'switchyard-node-1';
@@ -53,7 +53,13 @@ function theNode(program: string, freeswitch: string): void {
       mkdirSync(dirname(file), { recursive: true });
       writeFileSync(file, dataOf(all, 'ConfigMap', name)[key]!);
     }
-    for (const folder of ['log', 'db', 'run', 'temp', 'kept']) mkdirSync(join(dir, folder), { recursive: true });
+    const { runAsUser: uid, runAsGroup: gid } = spec.securityContext as { runAsUser: number; runAsGroup: number };
+    const user = process.getuid?.() === 0 ? { uid, gid } : undefined;
+    chmodSync(dir, 0o711);
+    for (const folder of ['state', 'kept']) {
+      mkdirSync(join(dir, folder), { recursive: true });
+      if (user) chownSync(join(dir, folder), uid, gid);
+    }
     const env: Record<string, string> = { ...environmentOf(all, container), NODE_JOIN_TOKEN: JOIN_TOKEN };
     const urlAt = (text: string, origin: string): string => {
       const url = new URL(`${origin}/freeswitch/xml${new URL(text).search}`);
@@ -62,13 +68,17 @@ function theNode(program: string, freeswitch: string): void {
     };
     env.SWITCHYARD_XML_URL = urlAt(env.SWITCHYARD_XML_URL!, first);
     env.SWITCHYARD_XML_URL_2 = urlAt(env.SWITCHYARD_XML_URL_2!, yard.url);
-    const own = ['conf', 'log', 'db', 'run', 'temp'].map((folder) => `-${folder} ${join(dir, folder)}`).join(' ');
-    const script = container.args![0]!.replaceAll('/kept', kept).replace('/usr/bin/freeswitch', `${freeswitch} ${own}`);
+    const script = container
+      .args![0]!.replaceAll('/kept', kept)
+      .replaceAll('/state', join(dir, 'state'))
+      .replace('/etc/freeswitch', join(dir, 'conf'))
+      .replace('/usr/bin/freeswitch', freeswitch);
     return startChild({
       name: NAME,
       command: container.command![0]!,
       args: [...container.command!.slice(1), script],
       env: { PATH: process.env.PATH, ...env },
+      user,
       logFile: join(dir, 'output.log'),
     });
   }
@@ -90,17 +100,21 @@ function theNode(program: string, freeswitch: string): void {
     expect(yard.lines.join('')).not.toContain(secret);
   }, 60_000);
 
-  it('is drained, taken out and ended by its pod, and comes back under its name with the secret it has', async () => {
+  it('is drained and ended by its pod, and comes back under its name with the secret it has', async () => {
     const secret = readFileSync(join(kept, 'secret'), 'utf8');
-    const env = { SWITCHYARD_URL: yard.url, SWITCHYARD_API_KEY: ADMIN_KEY, POD_NAME: NAME, DRAIN_DIR: dir };
-    const patience = { say: () => undefined, stopped: AbortSignal.timeout(20_000), lookMs: 200 };
-    await leavePool(readPod({ ...env, DRAIN_DEADLINE_SECONDS: '60' }, patience));
-    expect(await look()).toBeUndefined();
+    const own = { NODE_SECRET_FILE: join(kept, 'secret'), POD_NAME: NAME, DRAIN_DIR: dir };
+    const env = { SWITCHYARD_NODES_URL: yard.nodesUrl, ...own };
+    const patience = { say: () => undefined, stopped: AbortSignal.timeout(80_000), lookMs: 200 };
+    const pod = readPod({ ...env, DRAIN_DEADLINE_SECONDS: '60' }, patience);
+    await leavePool(pod);
+    expect((await look())?.state).toBe('draining');
     const began = Date.now();
     await node!.stop();
     process.stdout.write(`FreeSWITCH ended ${Date.now() - began} ms after it was told to\n`);
     expect((await node!.ended).signal).toBeNull();
+    await until('it is gone', async () => (await look())?.state === 'down');
     node = start(yard.url);
+    await settleIn(pod);
     await serves();
     expect(readFileSync(join(kept, 'secret'), 'utf8')).toBe(secret);
   }, 90_000);

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
+import { readPod } from '../scripts/kubernetes/node-pod';
 import { findProgram } from '../scripts/redis';
 import { readConfig } from '../src/config';
 import { readNodeAddress } from '../src/http/node.address';
@@ -72,13 +73,16 @@ function theRendering(name: string, all: Resource[]): void {
       for (const variable of Object.keys(environmentOf(all, replica))) expect(known).toContain(`  ${variable}: `);
   });
 
-  test('there are replicas of each role, and all of them have /healthz and /metrics', () => {
+  test('there are replicas of each role, and all of them are asked how they are at their port for operations', () => {
     const roles = replicasOf(all).map((replica) => environmentOf(all, replica).ROLES!);
     expect(roles.sort()).toEqual(['api', 'supervisor', 'worker']);
     const answered = read('src', 'http', 'operations.ts');
     for (const { startupProbe, readinessProbe, livenessProbe } of replicasOf(all))
       for (const probe of [startupProbe, readinessProbe, livenessProbe])
-        expect(answered).toContain(`app.get('${probe!.httpGet!.path}'`);
+        expect([probe!.httpGet!.port, answered]).toEqual([
+          'operations',
+          expect.stringContaining(`app.get('${probe!.httpGet!.path}'`),
+        ]);
   });
 
   if (isFilledIn)
@@ -86,8 +90,13 @@ function theRendering(name: string, all: Resource[]): void {
       for (const replica of replicasOf(all)) {
         const config = readConfig(environmentOf(all, replica));
         const ports = Object.fromEntries(replica.ports!.map((port) => [port.name, port.containerPort]));
-        expect(ports.http).toBe(config.httpPort);
-        expect(config.httpHost).toBe('0.0.0.0');
+        const serves = config.roles.includes('api');
+        expect([ports.http, ports.nodes]).toEqual(
+          serves ? [config.httpPort, config.nodesPort] : [undefined, undefined],
+        );
+        expect(ports.operations).toBe(config.operationsPort);
+        expect(new Set([config.httpPort, config.nodesPort, config.operationsPort]).size).toBe(3);
+        expect([config.httpHost, config.nodesHost, config.operationsHost]).toEqual(['0.0.0.0', '0.0.0.0', '0.0.0.0']);
         expect(replica.volumeMounts!.map((mount) => mount.mountPath)).toContain(config.recordingsDir);
         // A node publishes to the one that holds the relay.
         const holds = config.roles.includes('supervisor');
@@ -135,8 +144,8 @@ function theRendering(name: string, all: Resource[]): void {
       ),
     );
     expect(urls.map(([variable]) => variable).sort()).toEqual([
-      'SWITCHYARD_URL',
-      'SWITCHYARD_URL',
+      'SWITCHYARD_NODES_URL',
+      'SWITCHYARD_NODES_URL',
       'SWITCHYARD_XML_URL',
       'SWITCHYARD_XML_URL_2',
     ]);
@@ -147,7 +156,8 @@ function theRendering(name: string, all: Resource[]): void {
       const chosen = podsOf(all).filter(({ labels }) => isChosen(service.spec.selector, labels));
       expect(chosen.map(({ owner }) => owner.metadata.name)).toEqual(['switchyard-api']);
       const listens = chosen[0]!.spec.containers[0]!.ports!.find((each) => each.name === targetPort)!;
-      expect(String(listens.containerPort)).toBe(environmentOf(all, chosen[0]!.spec.containers[0]!).HTTP_PORT);
+      // Nodes know of no other port.
+      expect(String(listens.containerPort)).toBe(environmentOf(all, chosen[0]!.spec.containers[0]!).NODES_PORT);
     }
   });
 
@@ -209,7 +219,7 @@ function theRendering(name: string, all: Resource[]): void {
     expect(mount.mountPath).toBe('/etc/freeswitch');
   });
 
-  test('a node is stopped only when it is drained; the key for that is in another container than FreeSWITCH', () => {
+  test('no pod but Switchyard’s own has its keys: a node is drained with its own secret, and stopped only then', () => {
     const spec = nodePod(all);
     const pool = spec.containers.find((container) => container.name === 'pool')!;
     const env = environmentOf(all, pool);
@@ -223,10 +233,78 @@ function theRendering(name: string, all: Resource[]): void {
     const ours = programs.filter((word) => word.startsWith('dist/'));
     expect(ours).toHaveLength(3);
     for (const file of ours) expect(existsSync(join(root, file.replace(/^dist\/(.*)\.js$/, '$1.ts')))).toBe(true);
-    const keys = (nodeOf(all).env ?? []).flatMap((each) => each.valueFrom?.secretKeyRef?.key ?? []);
-    expect([keys, nodeOf(all).envFrom]).toEqual([['NODE_JOIN_TOKEN'], undefined]);
-    if (isFilledIn)
-      expect(env.SWITCHYARD_API_KEY).toBe(readConfig(environmentOf(all, replicasOf(all)[0]!)).bootstrapApiKey);
+    for (const container of containersOf(spec)) {
+      const keys = (container.env ?? []).flatMap((each) => each.valueFrom?.secretKeyRef?.key ?? []);
+      expect([container.name, keys, container.envFrom]).toEqual([
+        container.name,
+        container.name === 'freeswitch' ? ['NODE_JOIN_TOKEN'] : [],
+        undefined,
+      ]);
+    }
+    // What FreeSWITCH's container makes is what the other shows, and it can't change it.
+    expect(nodeOf(all).args!.join()).toContain(`>${env.NODE_SECRET_FILE}.new`);
+    expect(pool.volumeMounts).toContainEqual({ name: 'kept', mountPath: '/kept', readOnly: true });
+    const patience = { say: () => undefined, stopped: AbortSignal.abort(), lookMs: 1 };
+    expect(() => readPod(env, patience)).not.toThrow();
+  });
+
+  test('nothing is root, gains a right, writes into its image, or has a capability but coturn its one', () => {
+    for (const { spec } of podsOf(all)) {
+      expect(spec.automountServiceAccountToken).toBe(false);
+      for (const { name: container, securityContext } of containersOf(spec)) {
+        const is = { ...spec.securityContext, ...securityContext };
+        expect([container, is]).toEqual([
+          container,
+          expect.objectContaining({
+            runAsNonRoot: true,
+            runAsUser: container === 'coturn' ? 65_534 : 1000,
+            allowPrivilegeEscalation: false,
+            readOnlyRootFilesystem: true,
+            seccompProfile: { type: 'RuntimeDefault' },
+            capabilities: { drop: ['ALL'], ...(container === 'coturn' ? { add: ['NET_BIND_SERVICE'] } : {}) },
+          }),
+        ]);
+      }
+    }
+  });
+
+  test('a node writes into its own volumes only, and what it writes is its own', () => {
+    const script = nodeOf(all).args!.join('\n');
+    expect(script).toMatch(/^umask 077\n/);
+    const writable = nodeOf(all).volumeMounts!.filter((mount) => !mount.readOnly);
+    const folders = [...script.matchAll(/ -(?:log|db|run|temp|storage|cache|scripts|certs|recordings) (\S+)/g)].map(
+      (match) => match[1]!,
+    );
+    expect(folders).toHaveLength(9);
+    for (const folder of folders)
+      expect(writable.some(({ mountPath }) => folder.startsWith(`${mountPath}/`))).toBe(true);
+  });
+
+  test('every port of Switchyard is reached by whom it is for: the rest is refused', () => {
+    const policies = all.filter(({ kind }) => kind === 'NetworkPolicy');
+    const open = (component: string, port: string): unknown[] =>
+      policies.flatMap(({ spec }): unknown[] =>
+        (isChosen(spec.podSelector!.matchLabels, {
+          'app.kubernetes.io/name': 'switchyard',
+          'app.kubernetes.io/component': component,
+        })
+          ? (spec.ingress ?? [])
+          : []
+        ).flatMap((rule): unknown[] =>
+          rule.ports.some((each) => each.port === port) ? (rule.from ?? ['everybody']) : [],
+        ),
+      );
+    const closed = policies.find(({ spec }) => Object.keys(spec.podSelector ?? {}).length === 0)!;
+    expect([closed.spec.policyTypes, closed.spec.ingress]).toEqual([['Ingress'], undefined]);
+    const hosts = [{ ipBlock: { cidr: isFilledIn ? '192.0.2.0/24' : '0.0.0.0/0' } }];
+    const prometheus = [{ namespaceSelector: { matchLabels: { 'switchyard/monitoring': 'true' } } }];
+    expect(open('api', 'http')).toEqual(['everybody']);
+    expect([open('api', 'nodes'), open('supervisor', 'relay')]).toEqual([hosts, hosts]);
+    for (const component of ['api', 'worker', 'supervisor']) expect(open(component, 'operations')).toEqual(prometheus);
+    expect([open('worker', 'http'), open('worker', 'nodes'), open('worker', 'relay')]).toEqual([[], [], []]);
+    const named = policies.flatMap(({ spec }) => (spec.ingress ?? []).flatMap((rule) => rule.ports.map((p) => p.port)));
+    const ports = replicasOf(all).flatMap((replica) => replica.ports!.map((port) => port.name));
+    expect(new Set(named)).toEqual(new Set(ports));
   });
 
   test('no two things want one port of a host, and every image is pinned to a version', () => {
@@ -246,14 +324,17 @@ function theRendering(name: string, all: Resource[]): void {
     test('coturn listens where browsers are sent, and is set up as in docker-compose.yml', () => {
       const coturn = everything.find((container) => container.name === 'coturn')!;
       const env = environmentOf(all, coturn);
-      const options = coturn.args!.map((text) => text.replace(/\$\((\w+)\)/g, (_all, other: string) => env[other]!));
       const config = readConfig(environmentOf(all, replicasOf(all)[0]!));
-      expect(options).toContain(`--static-auth-secret=${config.turnSecret}`);
-      expect(options).toContain(`--allowed-peer-ip=${env.TURN_PEERS}`);
+      expect([env.TURN_SECRET, env.TURN_PEERS]).toEqual([config.turnSecret, '192.0.2.10-192.0.2.20']);
       for (const url of [...config.turnUrls, ...config.stunUrls])
-        expect(options).toContain(`--listening-port=${/:(\d+)(\?|$)/.exec(url)![1]}`);
+        expect(env.TURN_PORT).toBe(/:(\d+)(\?|$)/.exec(url)![1]);
       const compose = parse(read('docker-compose.yml'), { merge: true }) as { services: Record<string, Container> };
-      const fixed = (list: string[]): string[] => list.filter((text) => !text.includes('$') && !/port=/.test(text));
-      expect(fixed(coturn.args!)).toEqual(fixed(compose.services.coturn!.command!));
+      const { command, entrypoint } = compose.services.coturn as Container & { entrypoint: string[] };
+      // `$$` is how Docker's file writes a dollar.
+      expect([coturn.command, coturn.args]).toEqual([entrypoint, command!.map((text) => text.replaceAll('$$', '$'))]);
+      const { spec } = podsOf(all).find((pod) => pod.spec.containers.includes(coturn))!;
+      const conf = spec.volumes!.find((volume) => volume.name === 'conf')!.configMap!.name;
+      const text = read('scripts', 'kubernetes', 'turn', 'turnserver.conf');
+      expect(dataOf(all, 'ConfigMap', conf)['turnserver.conf']).toBe(text);
     });
 }

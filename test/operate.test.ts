@@ -133,7 +133,12 @@ test('a generated service is one of docker-compose.yml’s own nodes in all but 
   const compose = parse(text, { merge: true });
   const { services } = composeServices(compose['x-node'], [kept]) as { services: Record<string, typeof compose> };
   const [ours, its] = [services['pool-1'], compose.services['node-1']];
-  expect({ ...ours, environment: {} }).toEqual({ ...its, environment: {} });
+  expect({ ...ours, environment: {}, volumes: [] }).toEqual({ ...its, environment: {}, volumes: [] });
+  // Its recordings are in a volume without a name, which goes when it is removed.
+  expect([ours.volumes, its.volumes]).toEqual([
+    ['./freeswitch:/etc/freeswitch:ro', '/kept'],
+    ['./freeswitch:/etc/freeswitch:ro', 'node-1:/kept'],
+  ]);
   expect(Object.keys(ours.environment).sort()).toEqual(Object.keys(its.environment).sort());
   const query = (service: typeof compose): string[] =>
     [...new URL(service.environment.SWITCHYARD_XML_URL.replace(/\$\{[^}]*\}/g, '8080')).searchParams.keys()].sort();

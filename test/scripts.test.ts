@@ -41,10 +41,11 @@ describe('ports', () => {
     expect(await isPortFree(port)).toBe(true);
   });
   test('no two uses share one, and each names the setting that moves it', () => {
-    const options = readStartOptions([], { POSTGRES_PORT: '5432', REDIS_PORT: '6379' });
+    const named = { POSTGRES_PORT: '5432', REDIS_PORT: '6379', OPERATIONS_PORT: '8090', NODES_PORT: '8088' };
+    const options = readStartOptions([], named);
     const list = portsOf(options, planNodes(options, 'real'));
     expect(new Set(list.map(({ port }) => port)).size).toBe(list.length);
-    expect(list).toHaveLength(11);
+    expect(list).toHaveLength(13);
     expect(list.every(({ setting }) => /^[A-Z_]+( or --[a-z-]+)?$/.test(setting))).toBe(true);
   });
   test('a node’s address survives the query', () => {
@@ -77,11 +78,12 @@ describe('children', () => {
     const child = startChild({
       name: 'sleeper',
       command: process.execPath,
-      args: ['-e', 'console.log("here"); setInterval(() => 0, 1000)'],
+      args: ['-e', 'console.log("here", process.pid); setInterval(() => 0, 1000)'],
       logFile: join(folder, 'child.log'),
     });
     while (!child.lastLines().includes('here')) await new Promise((done) => setTimeout(done, 20));
     expect(child.isRunning()).toBe(true);
+    expect(child.lastLines()).toBe(`here ${await child.pid}`);
     await child.stop();
     expect(child.isRunning()).toBe(false);
   });
@@ -105,7 +107,7 @@ describe('children', () => {
       const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((done) => (end = done));
       const die = (): void => end({ code: null, signal: 'SIGKILL' });
       launched.push({ pid: launched.length, die });
-      const rest = { logFile: 'node-1.log', lastLines: () => '', kill: () => undefined };
+      const rest = { dir: '/nowhere', logFile: 'node-1.log', lastLines: () => '', kill: () => undefined };
       return { pid: launched.length, ended, stop: async () => die(), ...rest };
     };
     const times = (count: number): Promise<unknown> => until(`${count} starts`, () => launched.length === count);

@@ -1,5 +1,7 @@
 /** Asks as nodes do, over keep-alive connections and bare sockets, so that the asker costs little beside the asked. */
+import { createHash } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
+import { hashSipPassword } from '../../src/infra/secrets';
 
 /** One round of questions; the users are asked one after the other and again from the first. */
 export interface Round {
@@ -24,7 +26,17 @@ export interface RoundResult {
 }
 
 export const DOMAIN = 'clinic.example.test';
+export const passwordOf = (index: number): string => `password-${index}`;
 export const userName = (index: number): string => String(10_000 + index);
+
+const NONCE = '5f0c1a52-6a3b-4e0f-9d5c-1f2e3d4c5b6a';
+
+/** What the phone shows: a wrong one would be counted, and soon refused. */
+function responseOf(index: number): string {
+  const md5 = (text: string): string => createHash('md5').update(text).digest('hex');
+  const ha1 = hashSipPassword(userName(index), DOMAIN, passwordOf(index));
+  return md5(`${ha1}:${NONCE}:00000001:0a4f113b:auth:${md5(`REGISTER:sip:${DOMAIN}`)}`);
+}
 
 /** The question of a REGISTER, field by field as FreeSWITCH 1.10 asks it. */
 export function questionOf(index: number): string {
@@ -53,7 +65,7 @@ export function questionOf(index: number): string {
     ['sip_user_agent', 'Example Phone/4.2.1 (build 20261001)'],
     ['sip_auth_username', user],
     ['sip_auth_realm', DOMAIN],
-    ['sip_auth_nonce', '5f0c1a52-6a3b-4e0f-9d5c-1f2e3d4c5b6a'],
+    ['sip_auth_nonce', NONCE],
     ['sip_auth_uri', `sip:${DOMAIN}`],
     ['sip_contact_user', user],
     ['sip_contact_host', '198.51.100.23'],
@@ -72,7 +84,7 @@ export function questionOf(index: number): string {
     ['sip_auth_qop', 'auth'],
     ['sip_auth_cnonce', '0a4f113b'],
     ['sip_auth_nc', '00000001'],
-    ['sip_auth_response', '6629fae49393a05397450978507c4ef1'],
+    ['sip_auth_response', responseOf(index)],
     ['sip_auth_method', 'REGISTER'],
     ['client_port', '5060'],
     ['key', 'id'],

@@ -11,7 +11,7 @@ import { hashSipPassword, sealDigest } from '../../src/infra/secrets';
 import { startSwitchyard } from '../../src/main';
 import { findFreePort } from '../ports';
 import { median, ownRole, round, serveRole, startRole, withStores, type Role } from './stage';
-import { DOMAIN, questionOf, runRound, userName, type Round, type RoundResult } from './xml.load';
+import { DOMAIN, passwordOf, questionOf, runRound, userName, type Round, type RoundResult } from './xml.load';
 
 const COUNT = Number(process.argv[2] ?? 40_000);
 const ROUNDS = Number(process.argv[3] ?? 7);
@@ -37,7 +37,7 @@ async function seed(databaseUrl: string): Promise<void> {
     ha1: sealDigest(
       SECRET,
       { username: userName(i), domain: DOMAIN },
-      hashSipPassword(userName(i), DOMAIN, `password-${i}`),
+      hashSipPassword(userName(i), DOMAIN, passwordOf(i)),
     ),
   }));
   await db.batchInsert('users', rows, 1000);
@@ -136,6 +136,7 @@ async function main(): Promise<void> {
       DATABASE_URL: stores.databaseUrl,
       REDIS_URL: stores.redisUrl,
       HTTP_PORT: String(await findFreePort()),
+      OPERATIONS_PORT: '0',
       SWITCHYARD_SECRET: SECRET.toString('base64'),
       NODE_JOIN_TOKEN: JOIN_TOKEN,
       LOG_LEVEL: 'error',

@@ -2,9 +2,8 @@
 import { appendFileSync, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ApiFault, createApiClient } from '../api-client';
-import { isEmpty, readPool, type PoolNode, type Switchyard } from '../operate/pool-api';
 import { StartFault } from '../project';
+import { createNodeDoor, DoorFault, type NodeDoor } from './node-door';
 
 interface Patience {
   say: (line: string) => void;
@@ -13,7 +12,8 @@ interface Patience {
 }
 
 export interface NodePod extends Patience {
-  yard: Switchyard;
+  /** Opened with the node's own secret: for itself it can ask, and for nothing else. */
+  door: NodeDoor;
   /** The node's name, which is its pod's. */
   name: string;
   /** What the containers of this pod share, and another pod of the same name does not. */
@@ -29,10 +29,6 @@ const EMPTY_LOOKS = 2;
 /** FreeSWITCH's container stops when this is there. */
 export const emptyMark = (dir: string): string => join(dir, 'empty');
 const settledMark = (dir: string): string => join(dir, 'settled');
-
-async function findNode(pod: NodePod): Promise<PoolNode | undefined> {
-  return (await readPool(pod.yard)).nodes.find((node) => node.name === pod.name);
-}
 
 function reasonOf(fault: unknown): string {
   const { name, message } = fault as Error;
@@ -65,49 +61,46 @@ export function waitForSwitchyard(url: string, o: Patience): Promise<boolean> {
 
 /**
  * A pod before this one may have been ended while its node still drained: a new pod takes calls again. A container that
- * is only started again leaves the node as it is, since somebody may have drained it on purpose.
+ * is only started again leaves the node as it is. What an operator drained on purpose stays drained.
  */
 export async function settleIn(pod: NodePod): Promise<void> {
   if (existsSync(settledMark(pod.dir))) return;
   await repeat(pod, async () => {
-    const node = await findNode(pod);
-    if (node?.state === 'draining') {
-      await pod.yard.api.post(`/v1/nodes/${node.id}/resume`);
+    const node = await pod.door.read();
+    if (node.state === 'draining' && node.drainedItself) {
+      await pod.door.resume();
       pod.say(`${pod.name}: was left draining, and takes calls again`);
-    } else if (node?.state !== 'serving') return `waiting for ${pod.name} to serve`;
+    } else if (node.state === 'draining') pod.say(`${pod.name}: an operator drained it, and it stays so`);
+    else if (node.state !== 'serving') return `waiting for ${pod.name} to serve`;
     writeFileSync(settledMark(pod.dir), '');
     return 'done';
   });
 }
 
-/** No new calls; those that run go on. When nothing is on the node it is taken out of the pool, and may be stopped. */
+/** No new calls; those that run go on. When nothing is on the node it may be stopped. */
 export async function leavePool(pod: NodePod): Promise<void> {
-  let looks = 0;
+  const looks = { empty: 0, unknown: 0 };
   const isOut = await repeat(pod, async () => {
-    const node = await findNode(pod);
-    if (!node) return 'done'; // it never joined, or somebody has removed it
+    const node = await pod.door.read().catch((fault: unknown) => {
+      const isUnknown = fault instanceof DoorFault && fault.status === 401;
+      if (isUnknown || (fault as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw fault;
+    });
+    // It has no secret yet, it never joined, or somebody has removed it: Switchyard puts nothing on it.
+    looks.unknown = node ? 0 : looks.unknown + 1;
+    if (!node) return looks.unknown < EMPTY_LOOKS ? 'Switchyard knows no such node' : 'done';
     if (node.state === 'serving' || node.state === 'joining') {
-      await pod.yard.api.post(`/v1/nodes/${node.id}/drain`, { deadlineSeconds: pod.deadlineSeconds });
+      await pod.door.drain(pod.deadlineSeconds);
       return `${pod.name}: draining`;
     }
-    looks = isEmpty(node) ? looks + 1 : 0;
-    if (looks === 0) return `waiting for ${node.liveCalls} calls, ${node.rooms} rooms, ${node.sessions} channels`;
-    if (looks < EMPTY_LOOKS) return 'looking once more';
-    return takeOut(pod, node);
+    looks.empty = node.isEmpty ? looks.empty + 1 : 0;
+    if (looks.empty === 0)
+      return `waiting for ${node.liveCalls} calls, ${node.rooms} rooms, ${node.sessions} channels, ${node.filesToSend} files`;
+    return looks.empty < EMPTY_LOOKS ? 'looking once more' : 'done';
   });
   if (!isOut) return;
   pod.say(`${pod.name}: nothing is on it`);
   writeFileSync(emptyMark(pod.dir), '');
-}
-
-async function takeOut(pod: NodePod, node: PoolNode): Promise<string | 'done'> {
-  try {
-    await pod.yard.api.delete(`/v1/nodes/${node.id}`);
-    return 'done';
-  } catch (fault) {
-    if (fault instanceof ApiFault && fault.status === 404) return 'done';
-    throw fault;
-  }
 }
 
 type Env = Record<string, string | undefined>;
@@ -118,16 +111,16 @@ function need(env: Env, name: string): string {
   return value;
 }
 
-const urlOf = (env: Env): string => need(env, 'SWITCHYARD_URL').replace(/\/+$/, '');
+const urlOf = (env: Env): string => need(env, 'SWITCHYARD_NODES_URL').replace(/\/+$/, '');
 
 /** @throws StartFault naming what the pod does not say */
 export function readPod(env: Env, o: Patience): NodePod {
   const deadlineSeconds = Number(need(env, 'DRAIN_DEADLINE_SECONDS'));
   if (!Number.isInteger(deadlineSeconds) || deadlineSeconds < 0 || deadlineSeconds > 86_400)
     throw new StartFault('DRAIN_DEADLINE_SECONDS must be a whole number from 0 to 86400.');
-  const url = urlOf(env);
-  const yard = { url, api: createApiClient(url, need(env, 'SWITCHYARD_API_KEY')), startedNodes: 0 };
-  return { ...o, yard, name: need(env, 'POD_NAME'), dir: need(env, 'DRAIN_DIR'), deadlineSeconds };
+  const name = need(env, 'POD_NAME');
+  const door = createNodeDoor(urlOf(env), name, need(env, 'NODE_SECRET_FILE'));
+  return { ...o, door, name, dir: need(env, 'DRAIN_DIR'), deadlineSeconds };
 }
 
 /** What a preStop hook prints is kept by nobody: it is written where the container's own words go. */

@@ -48,6 +48,7 @@ async function run(options: PoolOptions, interrupted: AbortSignal): Promise<numb
     kept,
     options,
     switchyardUrl: yard.url,
+    nodesUrl: yard.nodesUrl,
     joinToken: () => findJoinToken(options.stateDir, process.env),
     env: process.env,
   };

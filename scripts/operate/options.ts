@@ -23,6 +23,7 @@ Where nodes come from:
                                                                                SWITCHYARD_POOL_HOOK
 Which Switchyard:
   SWITCHYARD_URL and SWITCHYARD_API_KEY, else .switchyard/run.json of a running ./scripts/start
+  SWITCHYARD_NODES_URL where nodes ask elsewhere (NODES_PORT of Switchyard)
   NODE_JOIN_TOKEN for new nodes, else .switchyard/secrets.json                 [--state-dir FOLDER] STATE_DIR
 `;
 

@@ -74,6 +74,8 @@ export interface PlacementAnswer {
 
 export interface Switchyard {
   url: string;
+  /** Where nodes ask: the same, but where Switchyard has NODES_PORT. */
+  nodesUrl: string;
   api: ApiClient;
   /** Media ports that `start` gave to its own nodes: so many nodes from the first on. */
   startedNodes: number;
@@ -90,8 +92,10 @@ export function findSwitchyard(stateDir: string, env: Env): Switchyard {
     throw new StartFault(
       `No Switchyard is known: ${stateDir}/run.json is not there, so start one with ./scripts/start, or set SWITCHYARD_URL and SWITCHYARD_API_KEY.`,
     );
-  const base = url.replace(/\/+$/, '');
-  return { url: base, api: createApiClient(base, apiKey), startedNodes: run?.nodes.length ?? 0 };
+  const [base, nodesUrl] = [url, env.SWITCHYARD_NODES_URL || (env.SWITCHYARD_URL ? url : run?.nodesUrl) || url].map(
+    (each) => each.replace(/\/+$/, ''),
+  ) as [string, string];
+  return { url: base, nodesUrl, api: createApiClient(base, apiKey), startedNodes: run?.nodes.length ?? 0 };
 }
 
 /** What a new node shows to be let in. @throws StartFault where it is not known here */

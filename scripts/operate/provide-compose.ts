@@ -19,7 +19,7 @@ export const composeProvider: Provider = {
     return made;
   },
   async stop(node, context) {
-    await runCompose(context, context.kept.list(), ['rm', '--stop', '--force', node.name]);
+    await runCompose(context, context.kept.list(), ['rm', '--stop', '--force', '-v', node.name]);
     await writeOverride(context.kept, others(context.kept, node.name));
   },
   isRunning: () => true,
@@ -48,7 +48,7 @@ export function composeServices(block: Record<string, unknown>, nodes: readonly 
       'public=${NODE_PUBLIC_HOST:-}',
     ].join('&');
     const environment = {
-      SWITCHYARD_XML_URL: 'http://127.0.0.1:${HTTP_PORT:-8080}/freeswitch/xml?' + query,
+      SWITCHYARD_XML_URL: 'http://127.0.0.1:${NODES_PORT:-8088}/freeswitch/xml?' + query,
       SWITCHYARD_NODE_NAME: node.name,
       SWITCHYARD_NODE_PASSWORD: '${NODE_JOIN_TOKEN:?set it in .env}.' + (node.secret ?? ''),
       SWITCHYARD_RTP_FROM: String(plan.rtpFrom),

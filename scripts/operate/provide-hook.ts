@@ -31,7 +31,7 @@ async function runHook(
   const env = {
     ...context.env,
     SWITCHYARD_URL: context.switchyardUrl,
-    SWITCHYARD_XML_BASE_URL: `${context.switchyardUrl}/freeswitch/xml`,
+    SWITCHYARD_XML_BASE_URL: `${context.nodesUrl}/freeswitch/xml`,
     SWITCHYARD_NODE_NAME: node.name,
     SWITCHYARD_NODE_ZONE: node.zone,
     SWITCHYARD_NODE_CAPACITY: String(node.capacity),

@@ -4,8 +4,10 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { prepareRealNode } from '../launch-node';
+import { placeNode, prepareRealNode } from '../launch-node';
 import { findFreeswitch, xmlUrlOf } from '../media-nodes';
+import { simulatorEnvironment } from '../node-environment';
+import { nodeUser, type User } from '../ordinary-user';
 import { findFreePort } from '../ports';
 import { projectRoot, StartFault } from '../project';
 import { startTimeOf } from '../run-state';
@@ -21,6 +23,7 @@ interface Program {
   args: string[];
   env: NodeJS.ProcessEnv;
   cwd: string;
+  user?: User;
   logFile: string;
 }
 
@@ -56,6 +59,7 @@ export const processProvider: Provider = {
       env: program.env,
       detached: true,
       stdio: ['ignore', log, log],
+      ...(program.user ?? {}),
     });
     closeSync(log);
     await new Promise<void>((resolve, reject) => {
@@ -68,7 +72,9 @@ export const processProvider: Provider = {
   },
   async stop(node, context) {
     await endProcess(node);
-    rmSync(join(context.kept.dir, node.name), { recursive: true, force: true });
+    const dir = join(context.kept.dir, node.name);
+    for (const each of new Set([dir, placeNode(dir, nodeUser(context.env))]))
+      rmSync(each, { recursive: true, force: true });
   },
   isRunning: (node) => isAlive(node),
   lastLines(node) {
@@ -90,7 +96,7 @@ async function describeProgram(
   dir: string,
 ): Promise<{ program: Program; controlUrl?: string }> {
   const plan = planOf(node, context.env.NODE_HOST || '127.0.0.1', context.env.NODE_PUBLIC_HOST || undefined);
-  const url = new URL(xmlUrlOf(plan, context.switchyardUrl));
+  const url = new URL(xmlUrlOf(plan, context.nodesUrl));
   url.searchParams.set('zone', node.zone);
   url.searchParams.set('capacity', String(node.capacity));
   const xmlUrl = url.toString();
@@ -99,13 +105,16 @@ async function describeProgram(
     const env = { SWITCHYARD_RTP_FROM: String(plan.rtpFrom), SWITCHYARD_RTP_TO: String(plan.rtpTo) };
     const binary = findFreeswitch({ simulated: false, freeswitchBin: context.env.FREESWITCH_BIN || undefined })!;
     const prepared = await prepareRealNode({ binary, dir, name: node.name, xmlUrl, password, env });
-    const { args, outputFile } = prepared;
-    return { program: { command: binary, args, env: prepared.env, cwd: dir, logFile: outputFile } };
+    return { program: { ...prepared, cwd: prepared.dir, logFile: prepared.outputFile } };
   }
   const control = await findFreePort();
   const main = join(__dirname, '..', '..', 'src', 'simulator', `main${extname(__filename)}`);
   const nodes = [{ name: node.name, eslPort: plan.eslPort, xmlUrl, password }];
-  const env = { ...context.env, SIMULATOR_CONTROL_PORT: String(control), SIMULATOR_NODES: JSON.stringify(nodes) };
+  const env = {
+    ...simulatorEnvironment(context.env),
+    SIMULATOR_CONTROL_PORT: String(control),
+    SIMULATOR_NODES: JSON.stringify(nodes),
+  };
   const args = [...process.execArgv, main];
   return {
     program: { command: process.execPath, args, env, cwd: projectRoot(), logFile: join(dir, 'simulator.log') },

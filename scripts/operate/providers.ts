@@ -9,6 +9,8 @@ export interface ProviderContext {
   kept: Kept;
   options: PoolOptions;
   switchyardUrl: string;
+  /** Where nodes ask. */
+  nodesUrl: string;
   joinToken: () => string;
   env: NodeJS.ProcessEnv;
 }

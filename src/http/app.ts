@@ -5,26 +5,34 @@ import helmet from 'helmet';
 import { pinoHttp } from 'pino-http';
 import type { Registry } from 'prom-client';
 import { SwitchyardError } from '../errors';
+import { createLocalBuckets } from '../infra/buckets';
 import type { Logger } from '../infra/logger';
 import type { Route } from '../infra/route';
-import type { Authenticate } from './authentication';
+import {
+  createDoorkeeper,
+  REQUEST_LIMITS,
+  type Authenticate,
+  type Doorkeeper,
+  type RequestLimits,
+} from './authentication';
 import type { BodyLimits } from './body';
 import { allowGrantPages } from './cors';
 import { mountRoutes } from './dispatch';
 import { mountDocs } from './docs';
 import type { IdempotencyStore } from './idempotency.store';
 import { buildOpenApi } from './openapi';
-import { measureRequests, mountOperations } from './operations';
+import { measureRequests, mountHealth, type Readiness } from './operations';
 import { problemHandler } from './problem';
-import { createRateLimiter, type RateLimit } from './rate-limit';
 
 export interface AppOptions {
   routes: readonly Route[];
   authenticate: Authenticate;
+  /** One for all that ask with a bearer, sockets too; made of `authenticate` where it is left out. */
+  doorkeeper?: Doorkeeper;
   idempotency: IdempotencyStore;
-  /** Store by store, whether it answers: `{ postgres: true, redis: true }`. */
-  ready: () => Promise<Record<string, boolean>>;
-  /** Each app needs a registry of its own: it registers its request metrics there. */
+  /** Store by store, whether it answers: `{ postgres: true, redis: true }`. Which one is away is not told here. */
+  ready: Readiness;
+  /** Each app needs a registry of its own: it registers its request metrics there. They are shown elsewhere. */
   metrics: Registry;
   logger: Logger;
   version: string;
@@ -36,15 +44,13 @@ export interface AppOptions {
   nodeEntrances?: (app: Express) => void;
   /** Pages and the like, mounted after the API and before "not found". */
   pages?: (app: Express) => void;
-  rateLimit?: RateLimit;
+  requestLimits?: Partial<RequestLimits>;
   bodyLimits?: BodyLimits;
   now?: () => number;
   /** In tests: an answer that differs from its schema is a fault. */
   checkAnswers?: boolean;
 }
 
-const DEFAULT_RATE: RateLimit = { perSecond: 200, burst: 400 };
-const STRANGER_RATE: RateLimit = { perSecond: 5, burst: 50 };
 const DEFAULT_BODY: BodyLimits = { maxBytes: 100_000, deadlineMs: 10_000 };
 
 /** Builds the app; createHttpServer() serves it. */
@@ -64,7 +70,7 @@ export function createApp(o: AppOptions): Express {
       contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
     }),
   );
-  mountOperations(app, o);
+  mountHealth(app, o.ready);
   const document = buildOpenApi(o.routes, { version: o.version, publicUrl: o.publicUrl });
   app.get('/openapi.json', (_request, response) => {
     response.json(document);
@@ -76,14 +82,17 @@ export function createApp(o: AppOptions): Express {
   });
   app.use(['/v1/events', '/v1/grants/self'], allowGrantPages);
   mountRoutes(app, o.routes, {
-    authenticate: o.authenticate,
+    doorkeeper:
+      o.doorkeeper ??
+      createDoorkeeper({
+        authenticate: o.authenticate,
+        buckets: createLocalBuckets(now),
+        limits: { ...REQUEST_LIMITS, ...o.requestLimits },
+        now,
+      }),
     idempotency: o.idempotency,
     checkAnswers: o.checkAnswers,
-    limits: {
-      keys: createRateLimiter(o.rateLimit ?? DEFAULT_RATE, now),
-      strangers: createRateLimiter(STRANGER_RATE, now),
-      body: o.bodyLimits ?? DEFAULT_BODY,
-    },
+    limits: { body: o.bodyLimits ?? DEFAULT_BODY },
   });
   o.pages?.(app);
   app.use((_request, _response, next) => {
@@ -108,7 +117,7 @@ function logRequests(logger: Logger): RequestHandler {
     quietReqLogger: true,
     genReqId: (_request, response) => String((response as express.Response).locals.requestId),
     customAttributeKeys: { reqId: 'requestId' },
-    customLogLevel: (request) => (/^\/(healthz|readyz|metrics)/.test(request.url ?? '') ? 'debug' : 'info'),
+    customLogLevel: (request) => (/^\/(healthz|readyz)/.test(request.url ?? '') ? 'debug' : 'info'),
     customProps: (_request, response) => ({ apiKeyId: (response as express.Response).locals.apiKeyId as unknown }),
     serializers: {
       req: (request: { method: string; url: string }) => ({

@@ -1,4 +1,5 @@
 /** Reads a request's JSON body under a size and a deadline, so that neither a huge nor a slow client holds us up. */
+import type { IncomingMessage } from 'node:http';
 import type { Request, Response } from 'express';
 import { SwitchyardError } from '../errors';
 import type { RouteFile } from '../infra/route';
@@ -65,8 +66,8 @@ function tooLarge(limits: BodyLimits): SwitchyardError {
   return new SwitchyardError('payload_too_large', `A body has ${limits.maxBytes} bytes at most.`);
 }
 
-/** Lets the client finish sending, so that it reads our answer, but not for ever. */
-function discard(request: Request): void {
+/** Lets the client finish sending, so that it reads our answer, but not for ever. Nothing of it is kept. */
+export function discard(request: IncomingMessage): void {
   request.removeAllListeners('data');
   request.resume();
   const { socket } = request;

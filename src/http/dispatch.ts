@@ -2,19 +2,18 @@
 import type { Express, NextFunction, Request, Response } from 'express';
 import { z } from 'zod';
 import { SwitchyardError } from '../errors';
-import type { Caller, Route, RouteAnswer, RouteContext } from '../infra/route';
-import { requireCaller, type Authenticate } from './authentication';
+import type { Caller, Route, RouteAnswer, RouteContext, Scope } from '../infra/route';
+import { shownBearer, type Doorkeeper } from './authentication';
 import { readFileBody, readJsonBody, type BodyLimits } from './body';
 import { answerOnce, readIdempotencyKey } from './idempotency';
 import type { IdempotencyStore, KeptAnswer } from './idempotency.store';
 import { requestIdOf } from './problem';
-import type { RateLimiter } from './rate-limit';
 import { refuseBadTexts, validate } from './validation';
 
 export interface DispatchOptions {
-  authenticate: Authenticate;
+  doorkeeper: Doorkeeper;
   idempotency: IdempotencyStore;
-  limits: { keys: RateLimiter; strangers: RateLimiter; body: BodyLimits };
+  limits: { body: BodyLimits };
   /** In tests: an answer that differs from its schema is a fault. */
   checkAnswers?: boolean;
 }
@@ -51,8 +50,26 @@ function refuseMethod(here: readonly Route[], request: Request, response: Respon
   response.status(204).end();
 }
 
+/** @throws SwitchyardError unauthorized, with the header that says how; forbidden, rate_limited */
+async function requireCaller(
+  request: Request,
+  response: Response,
+  need: Scope,
+  doorkeeper: Doorkeeper,
+): Promise<{ caller: Caller; bearer: string }> {
+  const token = need === 'grant' ? request.query.access_token : undefined;
+  try {
+    return await doorkeeper.require(shownBearer(request.headers.authorization, token), request.ip ?? '', need);
+  } catch (error) {
+    if (error instanceof SwitchyardError && error.code === 'unauthorized') {
+      response.set('WWW-Authenticate', 'Bearer realm="switchyard"');
+    }
+    throw error;
+  }
+}
+
 async function dispatch(route: Route, request: Request, response: Response, o: DispatchOptions): Promise<void> {
-  const { caller, bearer } = await requireCaller(request, response, route.scope, o.authenticate, o.limits);
+  const { caller, bearer } = await requireCaller(request, response, route.scope, o.doorkeeper);
   response.locals.apiKeyId = caller.apiKeyId;
   const writes = route.method === 'post' || route.method === 'put' || route.method === 'patch';
   const file = route.file && (await readFileBody(request, response, { ...o.limits.body, ...route.file }));

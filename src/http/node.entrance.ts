@@ -14,18 +14,23 @@ import {
   type XmlRequest,
 } from '../freeswitch/xml';
 import { isUnreachable } from '../infra/db';
-import type { Logger } from '../infra/logger';
+import type { Gate, LoginGuard } from '../domains/bans/logins';
 import { takeCdr } from '../domains/calls/cdr';
 import { answerDialplan } from '../domains/calls/dialplan';
 import { reachForCall, type DialplanDeps } from '../domains/calls/reach';
 import { answerCanaryRoom } from '../domains/nodes/canary-entrance';
 import { looksLikeCanary } from '../domains/nodes/canary-name';
 import { openNodePassword } from '../domains/nodes/node-password';
-import { admitNode, type NodeDeps } from '../domains/nodes/nodes';
+import type { NodeDeps } from '../domains/nodes/nodes';
 import { listHosts, type NodeRow } from '../domains/nodes/nodes.store';
 import type { Directory, DirectoryUser } from '../domains/users/directory';
-import { readNodeAddress, readNodeBase, readNodeDoors } from './node.address';
+import { judgeLogin, LOGIN_REFUSALS } from '../domains/users/login-rule';
+import { discard } from './body';
+import { createLocalGuard, type DoorGuard } from './door.guard';
+import { readNodeBase, readNodeDoors } from './node.address';
+import { admit, findAdmitted, isFresh, readCredentials, type AdmittedNodes } from './node.admission';
 import { readNodeForm } from './node.form';
+import { retryAfterOf } from './problem';
 import { SwitchyardError } from '../errors';
 
 export interface EntranceDeps extends DialplanDeps, Pick<NodeDeps, 'joinToken'> {
@@ -40,8 +45,12 @@ export interface EntranceDeps extends DialplanDeps, Pick<NodeDeps, 'joinToken'> 
   countXmlAnswer?: (kind: string) => void;
   /** Whose passwords are checked: users and grants (createLogins); users only where it is left out. */
   logins?: Pick<Directory, 'findUser' | 'readFresh'>;
+  /** Refuses logins of those who guess; nobody's where it is left out. */
+  loginGuard?: LoginGuard;
   /** Told when a node has just entered, so that it is connected to at once. */
   onNodeSeen: () => void;
+  /** Keeps those away who show wrong credentials; one of its own where it is left out. */
+  guard?: DoorGuard;
   /** What a node is told of the room of a session; refused where the room is not that node's. */
   roomConfiguration?: (node: NodeRow, sessionId: string) => Promise<RoomConfiguration | 'refused'>;
 }
@@ -49,32 +58,32 @@ export interface EntranceDeps extends DialplanDeps, Pick<NodeDeps, 'joinToken'> 
 /** A dialplan question of a video call has about 160 fields and 20 kB; a CDR of it up to 100 kB. */
 const BODY_LIMIT_BYTES = 1_000_000;
 const BODY_TIMEOUT_MS = 5000;
-/** How long a node's proof is taken as given; a removed node is out after this. */
-const ADMITTED_MS = 5000;
-/** While the database is away, a node that was let in before is let in. */
-const REMEMBERED_MS = 86_400_000;
 
-interface Admitted {
-  node: NodeRow;
-  atMs: number;
-}
+type GuardedDeps = EntranceDeps & { guard: DoorGuard };
 
 /** @returns a handler that answers where the path is one of a node's doors, and says so. */
 export function createNodeEntrance(
   deps: EntranceDeps,
 ): (request: IncomingMessage, response: ServerResponse) => boolean {
-  const admitted = new Map<string, Admitted>();
+  const admitted: AdmittedNodes = new Map();
+  const guarded = { ...deps, guard: deps.guard ?? createLocalGuard() };
   return (request, response) => {
-    const path = request.url ?? '';
-    const isXml = path.startsWith('/freeswitch/xml');
-    if (!isXml && !path.startsWith('/freeswitch/cdr')) return false;
-    if (isXml) answerXml(deps, admitted, request, response);
-    else answerCdr(deps, admitted, request, response).catch((e: unknown) => refuse(deps.logger, response, e));
+    // Exactly: a proxy that publishes /v1 passes on "/freeswitch/xml/../../v1/x" as it stands.
+    const [path] = (request.url ?? '').split('?', 1);
+    const isXml = path === '/freeswitch/xml';
+    if (!isXml && path !== '/freeswitch/cdr') return false;
+    if (isXml) answerXml(guarded, admitted, request, response);
+    else answerCdr(guarded, admitted, request, response).catch((e: unknown) => refuse(deps, request, response, e));
     return true;
   };
 }
 
-function refuse(logger: Logger, response: ServerResponse, error: unknown): void {
+function refuse(
+  { logger }: Pick<EntranceDeps, 'logger'>,
+  request: IncomingMessage,
+  response: ServerResponse,
+  error: unknown,
+): void {
   const known = error instanceof SwitchyardError;
   const status = known ? error.status : isUnreachable(error) ? 503 : 500;
   if (status >= 500) logger.error({ err: error }, 'a node gets no answer');
@@ -82,6 +91,13 @@ function refuse(logger: Logger, response: ServerResponse, error: unknown): void 
   if (response.headersSent) return;
   const headers: Record<string, string> = { 'content-type': 'text/plain' };
   if (status === 401) headers['www-authenticate'] = 'Basic realm="nodes"';
+  const retryAfter = retryAfterOf(error);
+  if (retryAfter !== undefined) headers['retry-after'] = retryAfter;
+  // A body that nobody has asked for is not kept, and the connection ends with the answer.
+  if (!request.complete) {
+    headers.connection = 'close';
+    discard(request);
+  }
   response.writeHead(status, headers).end(known ? `${error.code}: ${error.message}\n` : 'unavailable\n');
 }
 
@@ -115,69 +131,47 @@ function readBody(request: IncomingMessage, done: (body: string) => void, fail: 
   request.on('error', stop);
 }
 
-function readCredentials(header: string | undefined): { name: string; password: string } | undefined {
-  if (!header?.startsWith('Basic ')) return undefined;
-  const text = Buffer.from(header.slice(6), 'base64').toString('utf8');
-  const at = text.indexOf(':');
-  return at < 0 ? undefined : { name: text.slice(0, at), password: text.slice(at + 1) };
-}
-
-function admissionKey(request: IncomingMessage, door: 'xml' | 'cdr'): string {
-  const header = request.headers.authorization ?? '';
-  return door === 'xml' ? `${header}\n${request.url}` : header;
-}
-
-/** @throws unauthorized for everybody who is no node of this pool. */
-async function admit(
-  deps: EntranceDeps,
-  admitted: Map<string, Admitted>,
-  request: IncomingMessage,
-  door: 'xml' | 'cdr',
-): Promise<NodeRow> {
-  const header = request.headers.authorization ?? '';
-  const key = admissionKey(request, door);
-  const known = admitted.get(key);
-  const nowMs = Date.now();
-  if (known && nowMs - known.atMs < ADMITTED_MS) return known.node;
-  const credentials = readCredentials(header);
-  if (!credentials) throw new SwitchyardError('unauthorized', 'A node shows its name and its password.');
-  const address = door === 'xml' ? readNodeAddress(request.url ?? '') : undefined;
-  try {
-    const node = await admitNode(deps, credentials.name, credentials.password, address);
-    if (!node) {
-      admitted.delete(key);
-      throw new SwitchyardError('unauthorized', `The node "${credentials.name.slice(0, 64)}" may not enter.`);
-    }
-    if (node.state === 'joining' || node.state === 'down') deps.onNodeSeen();
-    admitted.set(key, { node, atMs: nowMs });
-    return node;
-  } catch (error) {
-    if (isUnreachable(error) && known && nowMs - known.atMs < REMEMBERED_MS) return known.node;
-    throw error;
-  }
-}
-
-/** A node that was let in just now and a user looked up just now are answered in the turn the question comes in. */
+/**
+ * A node that was let in just now and a user looked up just now are answered in the turn the question comes in. Whoever
+ * is not known yet is looked up by their headers; nothing of their body is read before that.
+ */
 function answerXml(
-  deps: EntranceDeps,
-  admitted: Map<string, Admitted>,
+  deps: GuardedDeps,
+  admitted: AdmittedNodes,
   request: IncomingMessage,
   response: ServerResponse,
 ): void {
-  const fail = (error: unknown): void => refuse(deps.logger, response, error);
-  const known = admitted.get(admissionKey(request, 'xml'));
-  const node = known && Date.now() - known.atMs < ADMITTED_MS ? known.node : admit(deps, admitted, request, 'xml');
-  if (node instanceof Promise) node.catch(fail);
+  const fail = (error: unknown): void => refuse(deps, request, response, error);
+  const known = findAdmitted(admitted, request, 'xml');
+  if (known && isFresh(known, Date.now())) readQuestion(deps, known.node, request, response, fail);
+  else
+    admit(deps, admitted, request, 'xml')
+      .then((node) => readQuestion(deps, node, request, response, fail))
+      .catch(fail);
+}
+
+function readQuestion(
+  deps: EntranceDeps,
+  node: NodeRow,
+  request: IncomingMessage,
+  response: ServerResponse,
+  fail: (error: unknown) => void,
+): void {
   readBody(
     request,
     (body) => {
       try {
         const question = withoutFalseIds(parseXmlRequest(readNodeForm(body)));
         const isPassword = question.kind === 'user' && question.purpose !== 'user_call';
-        if (isPassword && !(node instanceof Promise)) {
+        if (isPassword) {
+          const gate = gateOf(deps, question);
+          if (gate === 'shut') return send(response, refuseLogin(deps, node, question));
           const user = (deps.logins ?? deps.directory).readFresh(question.username, question.domain);
-          if (user !== undefined) {
+          if (user !== undefined && gate === 'open') {
             deps.countXmlAnswer?.('user_cached');
+            // Its gate is open: it is answered, whatever is counted.
+            if (question.purpose === 'sip_auth')
+              void deps.loginGuard?.take(question, user ?? undefined, gate, node.name);
             return send(response, answerUser(deps, node, question, user ?? undefined));
           }
         }
@@ -192,12 +186,12 @@ function answerXml(
 
 async function answerLater(
   deps: EntranceDeps,
-  node: NodeRow | Promise<NodeRow>,
+  node: NodeRow,
   question: XmlRequest,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const xml = await answerQuestion(deps, await node, question, request);
+  const xml = await answerQuestion(deps, node, question, request);
   deps.countXmlAnswer?.(question.kind);
   send(response, xml);
 }
@@ -208,6 +202,16 @@ function send(response: ServerResponse, xml: string): void {
   response.end(xml);
 }
 
+const gateOf = (deps: EntranceDeps, question: UserRequest): Gate =>
+  question.purpose === 'sip_auth' ? (deps.loginGuard?.look(question) ?? 'open') : 'open';
+
+/** A node then tells the phone 403, as for a wrong password. */
+function refuseLogin(deps: EntranceDeps, node: NodeRow, question: UserRequest): string {
+  deps.countXmlAnswer?.('user_banned');
+  deps.logger.debug({ node: node.name, from: question.networkIp }, 'a login was refused for those before it');
+  return notFoundXml();
+}
+
 function answerUser(
   deps: EntranceDeps,
   node: NodeRow,
@@ -215,12 +219,9 @@ function answerUser(
   user: DirectoryUser | undefined,
   dialString?: string,
 ): string {
-  if (user?.enabled && user.ha1 !== null) return userXml({ ...user, ha1: user.ha1, cacheMs: 0, dialString });
-  const why = !user
-    ? 'there is no such user'
-    : user.enabled
-      ? 'the digest of the password can not be opened: give the user a new password'
-      : 'the user is disabled';
+  const refusal = judgeLogin(question, user);
+  if (user && user.ha1 !== null && !refusal) return userXml({ ...user, ha1: user.ha1, cacheMs: 0, dialString });
+  const why = LOGIN_REFUSALS[refusal ?? 'no_such_user'];
   const who = { username: question.username.slice(0, 64), domain: question.domain.slice(0, 253) };
   deps.logger.info({ ...who, node: node.name, from: question.networkIp, why }, 'a user was refused');
   return notFoundXml();
@@ -236,9 +237,13 @@ async function answerQuestion(
     case 'user': {
       // Only a user is called: a grant's phones are reached by its user's name.
       const directory = question.purpose === 'user_call' ? deps.directory : (deps.logins ?? deps.directory);
+      const gate = gateOf(deps, question);
+      if (gate === 'shut') return refuseLogin(deps, node, question);
       const user = await directory.findUser(question.username, question.domain);
-      const ringing = user?.enabled && question.purpose === 'user_call';
-      const dialString = ringing ? await reachForCall(deps, node, question, user) : undefined;
+      const mayGoOn = question.purpose !== 'sip_auth' || (await deps.loginGuard?.take(question, user, gate, node.name));
+      if (mayGoOn === false) return refuseLogin(deps, node, question);
+      const isRinging = user?.enabled && question.purpose === 'user_call';
+      const dialString = isRinging ? await reachForCall(deps, node, question, user) : undefined;
       return answerUser(deps, node, question, user, dialString);
     }
     case 'dialplan':
@@ -307,13 +312,13 @@ async function answerConfiguration(
 
 /** Takes JSON itself, or the form that mod_json_cdr sends with `encode` (a field `cdr`). */
 async function answerCdr(
-  deps: EntranceDeps,
-  admitted: Map<string, Admitted>,
+  deps: GuardedDeps,
+  admitted: AdmittedNodes,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const body = new Promise<string>((resolve, reject) => readBody(request, resolve, reject));
-  const [text, node] = await Promise.all([body, admit(deps, admitted, request, 'cdr')]);
+  const node = await admit(deps, admitted, request, 'cdr');
+  const text = await new Promise<string>((resolve, reject) => readBody(request, resolve, reject));
   let record: unknown;
   try {
     record = JSON.parse(text.trimStart().startsWith('{') ? text : String(parseForm(text).cdr ?? ''));

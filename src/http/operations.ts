@@ -4,31 +4,68 @@ import { Counter, Histogram, type Registry } from 'prom-client';
 
 const READY_TIMEOUT_MS = 2500;
 
-/** /healthz says the process runs; /readyz asks its stores; /metrics is for Prometheus. */
-export function mountOperations(
-  app: Express,
-  o: { ready: () => Promise<Record<string, boolean>>; metrics: Registry },
-): void {
+/** A store is asked this often at most, however many ask us: a stranger may ask too. */
+const READY_FRESH_MS = 1000;
+
+/** Store by store, whether it answers; nothing at all where no answer came in time. */
+export type Readiness = () => Promise<Record<string, boolean>>;
+
+/** Asks once for all who ask within a second, and waits no longer than the deadline. */
+export function createReadiness(check: Readiness, now: () => number): Readiness {
+  let last: { atMs: number; checks: Promise<Record<string, boolean>> } | undefined;
+  return () => {
+    if (!last || now() - last.atMs >= READY_FRESH_MS) {
+      last = { atMs: now(), checks: withDeadline(check()).catch(() => ({})) };
+    }
+    return last.checks;
+  };
+}
+
+type Verdict = { status: 200 | 503; body: { status: 'ready' | 'not ready' }; checks: Record<string, boolean> };
+
+async function judge(ready: Readiness): Promise<Verdict> {
+  const checks = await ready().catch(() => ({}));
+  const is = Object.keys(checks).length > 0 && Object.values(checks).every(Boolean);
+  return { status: is ? 200 : 503, body: { status: is ? 'ready' : 'not ready' }, checks };
+}
+
+/** What load balancers ask at any port: /healthz says the process runs, /readyz whether it can work, and no more. */
+export function mountHealth(app: Express, ready: Readiness): void {
   app.get('/healthz', (_request, response) => {
     response.json({ status: 'ok' });
   });
   app.get('/readyz', async (_request, response) => {
-    const checks = await withDeadline(o.ready()).catch(() => ({}) as Record<string, boolean>);
-    const ready = Object.keys(checks).length > 0 && Object.values(checks).every(Boolean);
-    response.status(ready ? 200 : 503).json({ status: ready ? 'ready' : 'not ready', checks });
-  });
-  app.get('/metrics', async (_request, response) => {
-    response.set('Content-Type', o.metrics.contentType).send(await o.metrics.metrics());
+    const { status, body } = await judge(ready);
+    response.status(status).json(body);
   });
 }
 
-/** For a replica that serves nobody else: what is asked beside these is not found. */
-export function createOperationsApp(o: Parameters<typeof mountOperations>[1]): Express {
+/** For the operator's port: which store is away, and Prometheus' /metrics. */
+export function createOperationsApp(o: { ready: Readiness; metrics: Registry }): Express {
   const app = express();
   app.disable('x-powered-by');
-  mountOperations(app, o);
+  app.get('/readyz', async (_request, response) => {
+    const { status, body, checks } = await judge(o.ready);
+    response.status(status).json({ ...body, checks });
+  });
+  mountHealth(app, o.ready);
+  app.get('/metrics', async (_request, response) => {
+    response.set('Content-Type', o.metrics.contentType).send(await o.metrics.metrics());
+  });
+  return sayNotFound(app, 'This port answers /healthz, /readyz and /metrics only.\n');
+}
+
+/** For the nodes' own port, beside their doors. */
+export function createNodesApp(o: { ready: Readiness }): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  mountHealth(app, o.ready);
+  return sayNotFound(app, 'This port is for media nodes: /freeswitch/…, /healthz and /readyz.\n');
+}
+
+function sayNotFound(app: Express, text: string): Express {
   app.use((_request, response) => {
-    response.status(404).type('text/plain').send('This replica answers /healthz, /readyz and /metrics only.\n');
+    response.status(404).type('text/plain').send(text);
   });
   return app;
 }

@@ -3,13 +3,16 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { SwitchyardError } from '../errors';
 import { admitPicture, type PictureDeps } from '../domains/rooms/pictures';
 import { isUnreachable } from '../infra/db';
+import { createLocalGuard, type DoorGuard } from './door.guard';
+import { retryAfterOf } from './problem';
 
 const PATH = /^\/freeswitch\/pictures\/([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})(?:\?(.*))?$/;
 
 /** @returns a handler that answers where the path is that of a picture, and says so. */
 export function createPictureEntrance(
-  deps: PictureDeps,
+  given: PictureDeps & { guard?: DoorGuard },
 ): (request: IncomingMessage, response: ServerResponse) => boolean {
+  const deps = { ...given, guard: given.guard ?? createLocalGuard() };
   return (request, response) => {
     const match = PATH.exec(request.url ?? '');
     if (!match) return false;
@@ -20,14 +23,15 @@ export function createPictureEntrance(
 }
 
 async function answer(
-  deps: PictureDeps,
+  deps: PictureDeps & { guard: DoorGuard },
   request: IncomingMessage,
   response: ServerResponse,
   id: string,
   query: string,
 ): Promise<void> {
   if (request.method !== 'GET') throw new SwitchyardError('method_not_allowed');
-  const picture = await admitPicture(deps, id, new URLSearchParams(query).get('token') ?? undefined);
+  const token = new URLSearchParams(query).get('token') ?? undefined;
+  const picture = await deps.guard.prove(request, token ?? '', () => admitPicture(deps, id, token));
   response
     .writeHead(200, { 'content-type': picture.content_type, 'content-length': picture.content.length })
     .end(picture.content);
@@ -47,6 +51,8 @@ function refuse(
   const cause = known ? error.cause : error;
   deps.logger[status >= 500 ? 'error' : 'warn']({ err: cause, picture: id, status }, 'a picture was not given');
   if (!request.complete) response.setHeader('connection', 'close');
+  const retryAfter = retryAfterOf(error);
+  if (retryAfter !== undefined) response.setHeader('retry-after', retryAfter);
   const text = known ? `${error.code}: ${error.message}` : 'unavailable';
   response.writeHead(status, { 'content-type': 'text/plain' }).end(`${text}\n`);
 }

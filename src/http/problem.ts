@@ -18,6 +18,9 @@ export const problemSchema = z
     fix: z.string().describe('What to do about it.'),
     requestId: z.string().describe('Also in the header X-Request-Id and in our log.'),
     errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+    quota: z.string().optional().describe('With `quota_exceeded`: which one.'),
+    limit: z.number().optional().describe('With `quota_exceeded`: what the domain may have.'),
+    used: z.number().optional().describe('With `quota_exceeded`: what it has.'),
   })
   .meta({ id: 'Problem' });
 
@@ -36,7 +39,14 @@ export function problemOf(error: unknown, requestId: string): Problem {
     fix: entry.fix,
     requestId,
     ...(known.errors.length > 0 ? { errors: known.errors } : {}),
+    ...known.quota,
   };
+}
+
+/** The header Retry-After, in whole seconds; undefined where nothing is known. */
+export function retryAfterOf(error: unknown): string | undefined {
+  const waitMs = error instanceof SwitchyardError ? error.retryAfterMs : undefined;
+  return waitMs === undefined ? undefined : String(Math.max(1, Math.ceil(waitMs / 1000)));
 }
 
 /** The id of the request that `response` answers. */
@@ -57,6 +67,8 @@ export function problemHandler(logger: Logger): ErrorRequestHandler {
       response.destroy();
       return;
     }
+    const retryAfter = retryAfterOf(named);
+    if (retryAfter !== undefined) response.set('Retry-After', retryAfter);
     if (problem.code === 'unavailable' && !response.hasHeader('Retry-After')) response.set('Retry-After', '2');
     response.status(problem.status).set('Content-Type', PROBLEM_TYPE).send(JSON.stringify(problem));
   };

@@ -8,6 +8,8 @@ import { isNodeName, splitNodePassword } from '../domains/nodes/nodes';
 import { findNodeByName } from '../domains/nodes/nodes.store';
 import { isUnreachable } from '../infra/db';
 import { equalSecrets, hashSecret } from '../infra/secrets';
+import { createLocalGuard, type DoorGuard } from './door.guard';
+import { retryAfterOf } from './problem';
 
 const PATH = /^\/freeswitch\/recordings\/([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})(?:\?(.*))?$/;
 /** A node that sends nothing for this long is gone; it tries again. */
@@ -18,8 +20,9 @@ const HEAD_END = '\r\n\r\n';
 
 /** @returns a handler that answers where the path is that of a recording's part, and says so. */
 export function createRecordingEntrance(
-  deps: RecordingDeps,
+  given: RecordingDeps & { guard?: DoorGuard },
 ): (request: IncomingMessage, response: ServerResponse) => boolean {
+  const deps = { ...given, guard: given.guard ?? createLocalGuard() };
   return (request, response) => {
     const match = PATH.exec(request.url ?? '');
     if (!match) return false;
@@ -31,7 +34,7 @@ export function createRecordingEntrance(
 }
 
 async function answer(
-  deps: RecordingDeps,
+  deps: RecordingDeps & { guard: DoorGuard },
   request: IncomingMessage,
   response: ServerResponse,
   partId: string,
@@ -40,8 +43,10 @@ async function answer(
   const { method } = request;
   if (method !== 'PUT' && method !== 'POST') throw new SwitchyardError('method_not_allowed');
   const token = new URLSearchParams(query ?? '').get('token') ?? undefined;
-  const nodeId = await findShownNode(deps, request.headers.authorization);
-  const part = await admitUpload(deps, { partId, token, nodeId });
+  const header = request.headers.authorization;
+  const part = await deps.guard.prove(request, header ?? token ?? '', async () =>
+    admitUpload(deps, { partId, token, nodeId: await findShownNode(deps, header) }),
+  );
   if (part.state === 'stored') return finish(request, response, 200, 'known');
   const length = readLength(request);
   const bytes = Number(part.bytes);
@@ -122,6 +127,8 @@ function refuse(
   const status = known ? error.status : isUnreachable(error) ? 503 : 500;
   const cause = known ? error.cause : error;
   deps.logger[status >= 500 ? 'error' : 'warn']({ err: cause, part: partId, status }, 'a recording was not taken in');
+  const retryAfter = retryAfterOf(error);
+  if (retryAfter !== undefined && !response.headersSent) response.setHeader('retry-after', retryAfter);
   if (status === 401) response.setHeader('www-authenticate', 'Basic realm="nodes"');
   finish(request, response, status, known ? `${error.code}: ${error.message}` : 'unavailable');
 }

@@ -3,7 +3,7 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import { randomUUID } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { SwitchyardError } from '../errors';
-import { problemOf, PROBLEM_TYPE } from './problem';
+import { problemOf, PROBLEM_TYPE, retryAfterOf } from './problem';
 
 export interface ServerLimits {
   headersMs: number;
@@ -45,12 +45,14 @@ export function refuseSocket(socket: Duplex, error: SwitchyardError): void {
   }
   const requestId = randomUUID();
   const body = JSON.stringify(problemOf(error, requestId));
+  const retryAfter = retryAfterOf(error);
   socket.end(
     [
       `HTTP/1.1 ${error.status} ${STATUS_WORDS[error.status] ?? 'Error'}`,
       `Content-Type: ${PROBLEM_TYPE}`,
       `Content-Length: ${Buffer.byteLength(body)}`,
       `X-Request-Id: ${requestId}`,
+      ...(retryAfter === undefined ? [] : [`Retry-After: ${retryAfter}`]),
       'Connection: close',
       '',
       body,
@@ -64,5 +66,6 @@ const STATUS_WORDS: Record<number, string> = {
   403: 'Forbidden',
   404: 'Not Found',
   408: 'Request Timeout',
+  429: 'Too Many Requests',
   503: 'Service Unavailable',
 };

@@ -6,14 +6,16 @@ import type { EventsEntrance } from '../domains/events/events.routes';
 import { SwitchyardError } from '../errors';
 import { nameDbFault } from '../infra/db';
 import type { Logger } from '../infra/logger';
-import { shownBearer, type Authenticate } from './authentication';
+import { shownBearer, type Doorkeeper } from './authentication';
+import { listNetworks, readClientAddress } from './client.address';
 import { refuseSocket } from './server';
 
 /** @returns how to close all sockets when the server stops */
 export function attachEventSockets(
   server: Server,
-  o: { events: EventsEntrance; authenticate: Authenticate; logger: Logger },
+  o: { events: EventsEntrance; doorkeeper: Doorkeeper; trustedProxies: readonly string[]; logger: Logger },
 ): { close(): void } {
+  const trusted = listNetworks(o.trustedProxies);
   const sockets = new WebSocketServer({ noServer: true, maxPayload: 4096, perMessageDeflate: false });
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on('error', () => socket.destroy());
@@ -28,16 +30,17 @@ export function attachEventSockets(
     const url = new URL(request.url ?? '/', 'http://localhost');
     if (url.pathname !== '/v1/events') throw new SwitchyardError('not_found', 'There is nothing at this path.');
     const { access_token: accessToken, ...query } = Object.fromEntries(url.searchParams);
-    const bearer = shownBearer(request.headers.authorization, accessToken);
-    const caller = bearer === undefined ? undefined : await o.authenticate(bearer);
-    if (!caller || bearer === undefined) throw new SwitchyardError('unauthorized');
+    const shown = shownBearer(request.headers.authorization, accessToken);
+    const { caller, bearer } = await o.doorkeeper.require(shown, readClientAddress(request, trusted), 'grant');
     const lastEventId = request.headers['last-event-id'];
-    const reading = await o.events.checkSocket(
+    const { reading, place } = await o.events.checkSocket(
       caller,
       query,
       typeof lastEventId === 'string' ? lastEventId : undefined,
     );
-    if (socket.destroyed) return;
+    if (socket.destroyed) return place.giveBack();
+    // Also where the handshake fails, and no socket comes of it.
+    socket.once('close', () => place.giveBack());
     sockets.handleUpgrade(request, socket, head, (ws) => {
       o.events.acceptSocket(ws, reading, caller, bearer).catch((error: Error) => {
         o.logger.error({ err: error }, 'an event socket failed');

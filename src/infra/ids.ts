@@ -1,5 +1,5 @@
 /** Makes ids that sort by time (UUID version 7, RFC 9562), so that a list's cursor is its last id. */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 
 /** @param nowMs milliseconds since 1970 @param random 10 random bytes */
 export function createId(nowMs: number = Date.now(), random: Buffer = randomBytes(10)): string {
@@ -26,3 +26,16 @@ const VERSION_AT = 14;
 export const markUnwritten = (id: string): string => `${id.slice(0, VERSION_AT)}8${id.slice(VERSION_AT + 1)}`;
 
 export const isUnwritten = (id: string): boolean => id[VERSION_AT] === '8';
+
+/**
+ * A leg's id as the API shows it. A leg's own id is a key: an INVITE with `Replaces` that names it takes the call, or ends
+ * it where the leg has no partner (FreeSWITCH looks sessions up by it), so it is told to nobody. Its hash names the same
+ * leg, and does not lead back: the id has 74 random bits.
+ */
+export function showLegId(legId: string): string {
+  const hex = createHash('sha256').update(`leg ${legId}`).digest('hex');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+}
+
+/** When an id was made, in milliseconds since 1970; of one that is not ours, some number. */
+export const timeOfId = (id: string): number => parseInt(id.slice(0, 8) + id.slice(9, 13), 16);

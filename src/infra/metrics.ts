@@ -12,11 +12,16 @@ export const ORPHAN_KINDS = [
   'member', // in a room on one side only
   'twin', // a room on a node that must not run it
   'attempt', // over, and nobody had said so
+  'unadmitted', // answered, and no dialplan answer had let it in
 ] as const;
 export type OrphanKind = (typeof ORPHAN_KINDS)[number];
 
 /** Told wherever one is found and settled. */
 export type CountOrphan = (kind: OrphanKind, count?: number) => void;
+
+/** What somebody guessed at. */
+export const FAILURE_KINDS = ['password', 'unknown_user', 'pin', 'api'] as const;
+export type FailureKind = (typeof FAILURE_KINDS)[number];
 
 export interface Metrics {
   registry: Registry;
@@ -28,6 +33,12 @@ export interface Metrics {
   /** From the wish for a node to the node, or to "none". */
   observePlacement(seconds: number, found: boolean): void;
   countCanary(ok: boolean): void;
+  /** Somebody showed a password, PIN or key that is none. */
+  countFailure(kind: FailureKind): void;
+  /** A login was refused for those before it. */
+  countRefusal(why: 'banned' | 'slowed'): void;
+  /** Something was refused since its domain has used up a quota. */
+  countQuotaRefusal(quota: string): void;
 }
 
 export function createMetrics(): Metrics {
@@ -40,6 +51,15 @@ export function createMetrics(): Metrics {
   const nodeEvents = counter('node_events_total', 'Events of nodes taken in by this replica.', 'kind');
   const xmlAnswers = counter('xml_answers_total', "Nodes' questions answered by this replica.", 'kind');
   const canaries = counter('canaries_total', 'Synthetic calls by this replica.', 'result');
+  const failures = counter(
+    'login_failures_total',
+    'Passwords, PINs and keys that were wrong, at this replica.',
+    'kind',
+  );
+  for (const kind of FAILURE_KINDS) failures.inc({ kind }, 0);
+  const refusals = counter('logins_refused_total', 'Logins refused for those before them, by this replica.', 'why');
+  for (const why of ['banned', 'slowed']) refusals.inc({ why }, 0);
+  const quotaRefusals = counter('quota_refusals_total', 'Refused since a domain has used up a quota.', 'quota');
   const placements = new Histogram({
     name: 'switchyard_placement_seconds',
     help: 'Time to choose and claim a node.',
@@ -53,6 +73,9 @@ export function createMetrics(): Metrics {
     countNodeEvent: (kind) => nodeEvents.inc({ kind }),
     countXmlAnswer: (kind) => xmlAnswers.inc({ kind }),
     observePlacement: (seconds, found) => placements.observe({ result: found ? 'placed' : 'no_node' }, seconds),
+    countFailure: (kind) => failures.inc({ kind }),
+    countRefusal: (why) => refusals.inc({ why }),
+    countQuotaRefusal: (quota) => quotaRefusals.inc({ quota }),
     countCanary: (ok) => canaries.inc({ result: ok ? 'ok' : 'failed' }),
   };
 }

@@ -1,26 +1,25 @@
-/** BullMQ's queue and worker with the settings that a call needs: no job is lost, none runs twice at once. */
+/** BullMQ as this house uses it: signals that some worker of some replica takes up, each once. What is to be done is read elsewhere. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DelayedError, Queue, Worker, type Job } from 'bullmq';
+import { Queue, Worker } from 'bullmq';
 import { SwitchyardError } from '../errors';
 import { createBlockingRedis, type Redis } from './redis';
 import type { Logger } from './logger';
 
-export { DelayedError };
-export type { Job };
-
-/** A worker that was killed is noticed after its lock is over: its jobs are then taken up by another. */
+/** A worker that was killed is noticed after its lock is over: its signals are then taken up by another. */
 const LOCK_MS = 6000;
 const STALLED_CHECK_MS = 2000;
-/** A call must not wait for the queue: it stands in Postgres, and the sweep queues it. */
-const ADD_TIMEOUT_MS = 1500;
+/** Nobody waits longer for the queue than this: what is to be done stands in Postgres, and the sweep signals again. */
+const SEND_TIMEOUT_MS = 1500;
+/** What is being worked on when Switchyard stops is given this long. */
+const CLOSE_TIMEOUT_MS = 5000;
 
-export interface JobQueue<T> {
-  /** Adding an id that is waiting or running changes nothing. @throws while Redis is away. */
-  add(id: string, data: T): Promise<void>;
+export interface SignalQueue {
+  /** @param delayMs not before @throws while Redis is away. */
+  send(delayMs?: number): Promise<void>;
   close(): Promise<void>;
 }
 
-export function createQueue<T extends object>(name: string, prefix: string, connection: Redis): JobQueue<T> {
+export function createSignalQueue(name: string, prefix: string, connection: Redis): SignalQueue {
   const queue = new Queue(name, { prefix, connection, skipVersionCheck: true });
   queue.on('error', () => undefined); // said by the connection itself
   const options = {
@@ -30,32 +29,32 @@ export function createQueue<T extends object>(name: string, prefix: string, conn
     backoff: { type: 'fixed' as const, delay: 500 },
   };
   return {
-    async add(id, data) {
+    async send(delayMs = 0) {
       if (connection.status !== 'ready') throw new SwitchyardError('unavailable', 'The queue is out of reach.');
       const stop = new AbortController();
-      const deadline = sleep(ADD_TIMEOUT_MS, undefined, { signal: stop.signal }).then(() => {
+      const deadline = sleep(SEND_TIMEOUT_MS, undefined, { signal: stop.signal }).then(() => {
         throw new SwitchyardError('unavailable', 'The queue did not answer in time.');
       });
       deadline.catch(() => undefined);
-      // An add that comes through after its deadline does no harm: the id is the call's.
-      const added = queue.add(name, data, { jobId: id, ...options });
-      added.catch(() => undefined);
-      await Promise.race([added, deadline]).finally(() => stop.abort());
+      // One that comes through after its deadline does no harm: who takes it up finds nothing to do.
+      const sent = queue.add(name, {}, { ...options, delay: delayMs });
+      sent.catch(() => undefined);
+      await Promise.race([sent, deadline]).finally(() => stop.abort());
     },
     close: () => queue.close(),
   };
 }
 
-export function createWorker<T>(o: {
+export function createWorker(o: {
   name: string;
   prefix: string;
   redisUrl: string;
   concurrency: number;
   logger: Logger;
-  process: (job: Job<T>, token: string | undefined) => Promise<void>;
+  process: () => Promise<void>;
 }): { close(): Promise<void> } {
   const connection = createBlockingRedis(o.redisUrl, o.logger);
-  const worker = new Worker<T>(o.name, (job, token) => o.process(job, token), {
+  const worker = new Worker(o.name, () => o.process(), {
     connection,
     prefix: o.prefix,
     concurrency: o.concurrency,
@@ -65,10 +64,13 @@ export function createWorker<T>(o: {
     skipVersionCheck: true,
   });
   worker.on('error', (error) => o.logger.debug({ err: error }, 'worker'));
-  worker.on('failed', (job, error) => o.logger.error({ err: error, job: job?.id }, 'a job failed'));
+  worker.on('failed', (_job, error) => o.logger.error({ err: error }, 'a job failed'));
   return {
     async close() {
-      await worker.close(true);
+      const stop = new AbortController();
+      const late = sleep(CLOSE_TIMEOUT_MS, undefined, { signal: stop.signal }).catch(() => undefined);
+      await Promise.race([worker.close(connection.status !== 'ready'), late]);
+      stop.abort();
       connection.disconnect();
     },
   };

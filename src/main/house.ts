@@ -3,7 +3,10 @@ import { setMaxListeners } from 'node:events';
 import { networkInterfaces } from 'node:os';
 import type { Config } from '../config';
 import { bringBack, bringBackLate } from '../domains/calls/bring-back';
+import { createBans } from '../domains/bans';
 import { createCall, type CallDeps } from '../domains/calls/calls';
+import { createDialFeed } from '../domains/calls/dialing/feed';
+import { createFairQueue, DIAL_QUEUE, tellQueue } from '../domains/calls/dialing/fair-queue';
 import { answerCall } from '../domains/calls/progress';
 import { openGrants } from '../domains/grants/open';
 import { createCanaries } from '../domains/nodes/canaries';
@@ -14,19 +17,21 @@ import { reportLimitMs } from '../domains/nodes/limits';
 import { listNodeRows } from '../domains/nodes/nodes.store';
 import { createNodeLinks } from '../domains/nodes/links';
 import { createPoolPicture } from '../domains/nodes/pool';
+import { openQuotas } from '../domains/quotas';
 import { requireDomain } from '../domains/domains/domains';
 import { createRecordings, openStorage } from '../domains/recordings/create-recordings';
 import { createRelays } from '../domains/relays/create-relays';
-import { listOwnHosts } from '../domains/relays/own-hosts';
+import { listOwnHosts } from '../domains/relays/targets/own-hosts';
 import { requireLayout } from '../domains/rooms/layouts';
 import { createPictures } from '../domains/rooms/pictures.routes';
 import { createSteering } from '../domains/rooms/create-steering';
 import { createRunningRooms } from '../domains/rooms/running';
 import { createDirectory } from '../domains/users/directory';
+import { createSharedBuckets } from '../infra/buckets';
 import type { Logger } from '../infra/logger';
 import type { Caller } from '../infra/route';
 import { createMetrics } from '../infra/metrics';
-import { createQueue } from '../infra/queues';
+import { createSignalQueue } from '../infra/queues';
 import { createBlockingRedis } from '../infra/redis';
 import type { Stops, Stores } from './stores';
 
@@ -46,7 +51,46 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
 
   const metrics = createMetrics();
   registerGauges(metrics.registry, { db, claims, now: Date.now });
-  const settle = { db, log, logger, claims, links, countOrphan: metrics.countOrphan };
+  const buckets = createSharedBuckets({ redis, prefix, now: Date.now });
+  const quotas = openQuotas({
+    db,
+    log,
+    logger,
+    redis,
+    prefix,
+    buckets,
+    now: Date.now,
+    defaults: config.quotas,
+    mostStreams: config.eventStreamsMax,
+    countRefusal: metrics.countQuotaRefusal,
+  });
+  stops.push(() => quotas.stop());
+  const queueConnection = createBlockingRedis(config.redisUrl, logger);
+  stops.push(() => queueConnection.disconnect());
+  const signals = createSignalQueue(DIAL_QUEUE, prefix, queueConnection);
+  stops.push(() => signals.close());
+  const queue = createFairQueue(redis, prefix, signals);
+  stops.push(stores.bell.add(createDialFeed(queue, logger)));
+  const settle = {
+    db,
+    log,
+    logger,
+    claims: tellQueue(claims, queue, logger),
+    links,
+    countOrphan: metrics.countOrphan,
+    quotas,
+  };
+  const bans = createBans({
+    ...stores,
+    logger,
+    prefix,
+    now: () => performance.now(),
+    registry: metrics.registry,
+    countFailure: metrics.countFailure,
+    countRefusal: metrics.countRefusal,
+    neverNetworks: [...config.banNever, ...config.trustedProxies, ...config.controlNetworks, ...config.nodeNetworks],
+  });
+  stops.push(() => bans.stop());
   const hold = {
     db,
     claims,
@@ -57,15 +101,11 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     random: Math.random,
     observePlacement: metrics.observePlacement,
   };
-  const queueConnection = createBlockingRedis(config.redisUrl, logger);
-  stops.push(() => queueConnection.disconnect());
-  const queue = createQueue<{ callId: string }>('calls', prefix, queueConnection);
-  stops.push(() => queue.close());
-  const calls: CallDeps = { ...settle, directory, links, queue, queueTimeoutMs: config.callQueueTimeoutMs };
+  const calls: CallDeps = { ...settle, directory, links, queueTimeoutMs: config.callQueueTimeoutMs };
 
   /** Aborts when Switchyard stops, before anything it stands on is closed. */
   const stopping = new AbortController();
-  setMaxListeners(0, stopping.signal); // every call that is being dialled waits on it
+  setMaxListeners(0, stopping.signal); // many wait on it
   stops.push(() => stopping.abort());
   const canaries = createCanaries({
     ...settle,
@@ -82,6 +122,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     secretKey,
     commandTimeoutMs,
     signal: stopping.signal,
+    pins: bans.pins,
     onEntered: answerCall,
     redial: (participant) => bringBack(calls, participant),
     bringBackLate: (participant) => bringBackLate(calls, participant),
@@ -92,6 +133,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     links,
     prefix,
     hooks: rooms.hooks,
+    streams: quotas.streams,
     authenticate: keyRing.authenticate,
     onKeyRevoked: keyRing.onRevoked,
     markLeft: rooms.markLeft,
@@ -152,6 +194,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     log,
     logger,
     secretKey,
+    quotas,
     lookups,
     keyRing,
     links,
@@ -171,10 +214,14 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     settle,
     hold,
     queue,
+    ringingAllowed: quotas.ringingAllowed,
     calls,
     stopping,
     metrics,
     canaries,
+    bans,
+    buckets,
+    quotas,
     rooms,
     steering,
     pictures,

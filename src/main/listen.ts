@@ -1,8 +1,7 @@
-/** Opens a replica's HTTP port, and says of every replica, whatever its roles, whether it lives and what it has done. */
+/** Opens a replica's ports, and says of every replica, whatever its roles, whether it lives and what it has done. */
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Config } from '../config';
-import { createOperationsApp } from '../http/operations';
+import { createOperationsApp, createReadiness, type Readiness } from '../http/operations';
 import { createHttpServer } from '../http/server';
 import type { House } from './house';
 import type { Stops } from './stores';
@@ -10,13 +9,13 @@ import type { Stops } from './stores';
 /** @param beforeClose what holds connections that would keep it open @returns the address; @throws where the port is taken */
 export async function listen(
   server: Server,
-  config: Pick<Config, 'httpHost' | 'httpPort'>,
+  at: { host: string; port: number },
   stops: Stops,
   beforeClose: () => void = () => undefined,
 ): Promise<string> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(config.httpPort, config.httpHost, resolve);
+    server.listen(at.port, at.host, resolve);
   });
   stops.push(
     () =>
@@ -27,22 +26,25 @@ export async function listen(
       }),
   );
   const { port } = server.address() as AddressInfo;
-  return `http://${config.httpHost}:${port}`;
+  return `http://${at.host}:${port}`;
 }
 
-/** Whether each store answers. */
-export const checkStores =
-  ({ stores: { db, redis } }: House) =>
-  async (): Promise<Record<string, boolean>> => ({
-    postgres: await db.raw('select 1').then(
-      () => true,
-      () => false,
-    ),
-    redis: redis.status === 'ready',
-  });
+/** Whether each store answers; asked once a second at most. */
+export const watchStores = ({ stores: { db, redis } }: House): Readiness =>
+  createReadiness(
+    async () => ({
+      postgres: await db.raw('select 1').then(
+        () => true,
+        () => false,
+      ),
+      redis: redis.status === 'ready',
+    }),
+    Date.now,
+  );
 
-/** A replica without the role `api` answers /healthz, /readyz and /metrics, and nothing else. */
-export async function startOperating(house: House, stops: Stops): Promise<string> {
-  const app = createOperationsApp({ ready: checkStores(house), metrics: house.metrics.registry });
-  return listen(createHttpServer(app), house.config, stops);
+/** Every replica has it, whatever its roles: /healthz, /readyz and /metrics, on a port of their own. @returns the address */
+export async function startOperating(house: House, ready: Readiness, stops: Stops): Promise<string> {
+  const { operationsHost: host, operationsPort: port } = house.config;
+  const app = createOperationsApp({ ready, metrics: house.metrics.registry });
+  return listen(createHttpServer(app), { host, port }, stops);
 }

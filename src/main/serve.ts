@@ -1,4 +1,5 @@
 /** The role `api`: REST, the numbered log for its readers, and the doors through which nodes ask. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { takeBootstrapKey } from '../domains/api-keys/bootstrap';
 import { apiKeysRoutes } from '../domains/api-keys/api-keys.routes';
 import { callRoutes } from '../domains/calls/calls.routes';
@@ -15,22 +16,38 @@ import { roomsRoutes } from '../domains/rooms/rooms.routes';
 import { usersRoutes } from '../domains/users/users.routes';
 import { flushUserCache } from '../freeswitch/esl';
 import { createApp } from '../http/app';
+import { createDrainEntrance } from '../http/drain.entrance';
+import { createDoorkeeper, REQUEST_LIMITS } from '../http/authentication';
+import { createDoorGuard } from '../http/door.guard';
 import { createIdempotencyStore } from '../http/idempotency.store';
 import { createNodeEntrance } from '../http/node.entrance';
 import { createPictureEntrance } from '../http/picture.entrance';
 import { createRecordingEntrance } from '../http/recording.entrance';
+import { createNodesApp, type Readiness } from '../http/operations';
 import { createHttpServer } from '../http/server';
 import { attachEventSockets } from '../http/upgrade';
+import { createSharedMarks } from '../infra/marks';
 import { runEvery } from '../infra/schedule';
 import type { House } from './house';
-import { checkStores, listen } from './listen';
+import { listen } from './listen';
 import type { Stops } from './stores';
 
 const HOUR_MS = 3_600_000;
 const EVENTS_KEPT_MS = 30 * 24 * HOUR_MS;
 
-/** Listens. @param onNodeSeen is told when a node has just entered @returns the address; @throws where the port is taken */
-export async function startServing(house: House, stops: Stops, onNodeSeen: () => void): Promise<string> {
+/** Where this role answers; `nodesUrl` is the same where nodes ask at the API's port. */
+export interface Serving {
+  url: string;
+  nodesUrl: string;
+}
+
+/** Listens. @param onNodeSeen is told when a node has just entered @returns where; @throws where a port is taken */
+export async function startServing(
+  house: House,
+  ready: Readiness,
+  stops: Stops,
+  onNodeSeen: () => void,
+): Promise<Serving> {
   const {
     config,
     logger,
@@ -43,14 +60,17 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     recordings,
     relays,
     grants,
+    bans,
     directory,
     claims,
     calls,
     canaries,
     metrics,
+    buckets,
+    quotas,
     findDomain,
   } = house;
-  const { db, hub, log, keyRing } = house.stores;
+  const { db, hub, log, keyRing, redis } = house.stores;
   const { secretKey } = config;
   const idempotency = createIdempotencyStore({ db, secretKey });
   const hourly = runEvery('old answers', HOUR_MS, logger, async () => void (await idempotency.sweep()));
@@ -63,51 +83,84 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     db,
     events: log,
     secretKey,
+    quotas,
     onKeysRevoked: keyRing.revoked,
     onUserChanged: ({ domain, username }: { domain: string; username: string }): void => {
       directory.forget(username, domain);
       links.broadcast(flushUserCache(username, domain));
     },
+    onPasswordChanged: bans.onPasswordChanged,
   };
   if (config.bootstrapApiKey) {
     await takeBootstrapKey({ ...provisioning, logger }, config.bootstrapApiKey, new Date());
   }
-  const events = createEventsEntrance({ db, hub, logger, authenticate, onKeyRevoked: keyRing.onRevoked });
+  const events = createEventsEntrance({
+    db,
+    hub,
+    logger,
+    authenticate,
+    onKeyRevoked: keyRing.onRevoked,
+    streams: quotas.streams,
+  });
+  const { trustedProxies } = config;
+  const doorkeeper = createDoorkeeper({
+    authenticate,
+    buckets,
+    limits: REQUEST_LIMITS,
+    strangers: bans.strangers,
+    marks: createSharedMarks(redis, config.redisPrefix),
+    now: Date.now,
+  });
+  const guard = createDoorGuard({ buckets, trustedProxies, now: Date.now });
   const app = createApp({
     routes: [
       ...domainsRoutes(provisioning),
       ...usersRoutes({ ...provisioning, listRegistrations: (userIds) => listRegistrations(db, userIds) }),
       ...apiKeysRoutes(provisioning),
+      ...bans.routes,
       ...nodeRoutes({ db, log, logger, secretKey, joinToken: config.nodeJoinToken, claims, now: Date.now }),
       ...healthRoutes({ runCanary: canaries.run }),
       ...poolRoutes({ ...settle, ...hold, now: Date.now, policy: config.placementPolicy }),
       ...callRoutes({ ...calls, findDomain }),
-      ...roomsRoutes({ db, events: log, logger, secretKey, links, hooks: rooms.hooks, closeSession: rooms.close }),
+      ...roomsRoutes({
+        db,
+        events: log,
+        quotas,
+        logger,
+        secretKey,
+        links,
+        hooks: rooms.hooks,
+        closeSession: rooms.close,
+      }),
       ...pictures.routes,
-      ...layoutsRoutes({ db, events: log }),
+      ...layoutsRoutes({ db, events: log, quotas }),
       ...steering.routes,
       ...grants.routes,
       ...recordings.routes,
       ...relays.routes,
       ...events.routes,
+      ...quotas.routes,
     ],
     authenticate,
+    doorkeeper,
     idempotency,
-    ready: checkStores(house),
+    ready,
     metrics: metrics.registry,
     logger,
     version: '0.2.0',
     publicUrl: config.publicUrl,
-    trustedProxies: config.trustedProxies,
+    trustedProxies,
   });
   const entrance = createNodeEntrance({
     ...settle,
+    guard,
     directory,
     secretKey,
     rooms: rooms.entering,
     findGrantOfUser: grants.findGrantOfUser,
     roomConfiguration: createRoomConfiguration(db),
     logins: grants.loginsBeside(directory),
+    loginGuard: bans.logins,
     joinToken: config.nodeJoinToken,
     heartbeatSeconds: config.heartbeatSeconds,
     publicUrl: config.publicUrl,
@@ -116,12 +169,24 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     countXmlAnswer: metrics.countXmlAnswer,
     onNodeSeen,
   });
-  const uploads = createRecordingEntrance(recordings.deps);
-  const fetches = createPictureEntrance(pictures.deps);
+  const drains = createDrainEntrance({ db, log, logger, now: Date.now });
+  const uploads = createRecordingEntrance({ ...recordings.deps, guard });
+  const fetches = createPictureEntrance({ ...pictures.deps, guard });
+  const takeFromNode = (request: IncomingMessage, response: ServerResponse): boolean =>
+    entrance(request, response) ||
+    uploads(request, response) ||
+    fetches(request, response) ||
+    drains(request, response);
   const server = createHttpServer((request, response) => {
-    const taken = entrance(request, response) || uploads(request, response) || fetches(request, response);
-    if (!taken) app(request, response);
+    // With a port of their own the doors are nowhere else: here there is no such path.
+    if (config.nodesPort !== undefined || !takeFromNode(request, response)) app(request, response);
   });
-  const sockets = attachEventSockets(server, { events, authenticate, logger });
-  return listen(server, config, stops, () => sockets.close());
+  const sockets = attachEventSockets(server, { events, doorkeeper, trustedProxies, logger });
+  const url = await listen(server, { host: config.httpHost, port: config.httpPort }, stops, () => sockets.close());
+  if (config.nodesPort === undefined) return { url, nodesUrl: url };
+  const beside = createNodesApp({ ready });
+  const doors = createHttpServer((request, response) => {
+    if (!takeFromNode(request, response)) beside(request, response);
+  });
+  return { url, nodesUrl: await listen(doors, { host: config.nodesHost, port: config.nodesPort }, stops) };
 }

@@ -2,7 +2,7 @@
 import type { Pool } from 'pg';
 import type { Config } from '../config';
 import { createKeyRing, type KeyRing } from '../domains/api-keys/key-ring';
-import { createEventLog, type EventLog } from '../domains/events/events';
+import { createEventLog, createSharedBell, type EventLog, type SharedBell } from '../domains/events/events';
 import { createEventHub, type EventHub } from '../domains/events/hub';
 import { checkSecrets } from '../domains/secrets/check';
 import { createDb, createLookupPool, type Db, type DbPatience } from '../infra/db';
@@ -22,6 +22,8 @@ export interface Stores {
   subscriber: Redis;
   hub: EventHub;
   log: EventLog;
+  /** Rung with every event that this replica has written. */
+  bell: SharedBell;
   keyRing: KeyRing;
 }
 
@@ -45,5 +47,6 @@ export async function openStores(config: Config, logger: Logger, stops: Stops, p
   const keyRing = createKeyRing({ db, redis, subscriber, prefix, logger });
   void keyRing.start();
   stops.push(() => keyRing.stop());
-  return { db, lookups, redis, subscriber, hub, log: createEventLog(db, hub, logger), keyRing };
+  const bell = createSharedBell(logger, hub);
+  return { db, lookups, redis, subscriber, hub, bell, log: createEventLog(db, bell, logger), keyRing };
 }

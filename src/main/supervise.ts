@@ -1,10 +1,12 @@
 /** The role `supervisor`: takes in what nodes report, one replica for each node, and makes good what no event told. */
+import type { ApiCommand } from '../freeswitch/esl';
 import { createClaimsSweep } from '../domains/calls/claims-sweep';
 import { endZombies } from '../domains/calls/zombies';
 import { takeChannelEvent } from '../domains/calls/progress';
 import { settleForgottenAttempts } from '../domains/calls/forgotten-attempts';
 import { compareChannels, settleCallsOfNode, SWEEP_INTERVAL_MS } from '../domains/calls/reconcile';
 import { createCallSweep } from '../domains/calls/sweep';
+import { endUnadmitted } from '../domains/calls/unadmitted-channels';
 import { compareGrants } from '../domains/grants/over';
 import { createCalibrator } from '../domains/nodes/calibrator';
 import { listNodeRows } from '../domains/nodes/nodes.store';
@@ -28,11 +30,18 @@ const HOUR_MS = 3_600_000;
 const SWEEP_TURN_MS = 2 * SWEEP_INTERVAL_MS + 500;
 
 export function startSupervisor(house: House, stops: Stops): NodeStreams {
-  const { config, logger, settle, rooms, steering, recordings, relays, claims, queue, metrics } = house;
+  const { config, logger, settle, bans, quotas, links, rooms, steering, recordings, relays, claims, queue, metrics } =
+    house;
   const { db, log, redis } = house.stores;
   const commandTimeoutMs = config.nodeCommandTimeoutMs;
   const reconcile = { ...settle, commandTimeoutMs };
-  const registrations = { db, log };
+  const flush = (nodeId: string, command: ApiCommand): void => {
+    // A phone that its node still lists is found, and let go again, by the next comparison.
+    links
+      .api(nodeId, command)
+      .catch((error: unknown) => logger.debug({ err: error, nodeId }, 'a phone is let go later'));
+  };
+  const registrations = { db, log, quotas, flush };
   const calibrator = createCalibrator({ db, claims, now: Date.now });
   const hosts = watchPoolHosts({ db, logger, commandTimeoutMs });
   const handlers: StreamHandlers = {
@@ -52,6 +61,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
     async onEvent(node, event) {
       metrics.countNodeEvent(event.type);
       if (event.type === 'channel') {
+        if (await endUnadmitted(settle, node, event)) return;
         await takeChannelEvent(settle, node, event);
         await rooms.takeChannelEvent(event);
       }
@@ -92,6 +102,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
     await endZombies(settle, now, config.maxCallHours * HOUR_MS);
     await expireRegistrations(registrations, now);
     await rooms.sweep(now);
+    await bans.sweep(now);
     await claimsSweep.run(now).catch(() => undefined); // while Redis is away there are none
   });
   stops.push(async () => {

@@ -1,20 +1,23 @@
-/** The role `worker`: places and dials the calls of the queue. */
-import { runDialJob, type DialDeps } from '../domains/calls/dial.job';
+/** The role `worker`: places calls in their domains' turns and has nodes dial them. */
+import { runDialJob, type DialDeps } from '../domains/calls/dialing/dial.job';
+import { DIAL_QUEUE } from '../domains/calls/dialing/fair-queue';
+import { createOriginates } from '../domains/calls/dialing/originate';
 import { createWorker } from '../infra/queues';
 import type { House } from './house';
 import type { Stops } from './stores';
 
 export function startWorker(house: House, stops: Stops): void {
-  const { config, logger, settle, hold, links, stopping } = house;
-  const commandTimeoutMs = config.nodeCommandTimeoutMs;
-  const dial: DialDeps = { ...settle, ...hold, links, commandTimeoutMs, signal: stopping.signal };
-  const worker = createWorker<{ callId: string }>({
-    name: 'calls',
+  const { config, logger, settle, hold, links, queue, ringingAllowed, stopping } = house;
+  const originates = createOriginates({ ...settle, links, commandTimeoutMs: config.nodeCommandTimeoutMs });
+  stops.push(() => originates.stop());
+  const dial: DialDeps = { ...settle, ...hold, queue, originates, ringingAllowed, signal: stopping.signal };
+  const worker = createWorker({
+    name: DIAL_QUEUE,
     prefix: config.redisPrefix,
     redisUrl: config.redisUrl,
     concurrency: config.callWorkers,
     logger,
-    process: (job, token) => runDialJob(dial, job, token),
+    process: () => runDialJob(dial),
   });
   stops.push(async () => {
     stopping.abort();

@@ -84,6 +84,9 @@ export function createCalls(core: NodeCore, registrar: Registrar): Calls {
     core.emitLeg('CHANNEL_ANSWER', leg);
     leg.callState = 'ACTIVE';
     leg.far?.answered?.();
+    // What the directory gave a login, and no plan has taken back.
+    const guard = /^hangup (\w+)$/.exec(leg.variables.get('execute_on_answer') ?? '')?.[1];
+    if (guard !== undefined) hangup(leg, guard);
   }
 
   function hangup(leg: Leg, cause: string): void {

@@ -1,9 +1,11 @@
 /** Calls that people make into a simulated node: from a phone that registered, or as a guest who only dials. */
+import { randomUUID } from 'node:crypto';
 import type { Calls } from './calls';
 import type { NodeCore } from './core';
 import { press } from './digits';
 import type { Leg } from './leg';
-import { findUser, md5, type PhoneBehaviour, type Registration } from './registrar';
+import { checkLogin } from './logins';
+import type { PhoneBehaviour, Registration } from './registrar';
 
 /** What a call is made with; the phone's own behaviour where it is left out. */
 export interface DialExtras extends Pick<PhoneBehaviour, 'talks' | 'video' | 'digits' | 'quality' | 'hangupAfterMs'> {
@@ -36,7 +38,12 @@ export interface GuestOptions {
   /** MD5 of `user:realm:password`, as a grant gives it. */
   ha1: string;
   displayName?: string;
+  /** Where it signals from; this machine where it is left out. */
+  address?: string;
 }
+
+/** Guests take no calls: any port will do. */
+const GUEST_PORT = 39_999;
 
 export interface SimulatedGuest {
   readonly username: string;
@@ -55,25 +62,17 @@ export function createGuest(alive: () => Place, o: GuestOptions): SimulatedGuest
     username: o.username,
     async dial(number, extra = {}) {
       const place = alive();
-      const user = findUser(
-        await place.core.directory(o.realm, 'sofia_reg_parse_auth', {
-          action: 'sip_auth',
-          sip_profile: 'internal',
-          sip_user_agent: 'Switchyard simulator',
-          sip_auth_username: o.username,
-          sip_auth_realm: o.realm,
-          sip_auth_method: 'INVITE',
-          sip_to_user: number,
-          sip_to_host: o.realm,
-          key: 'id',
-          user: o.username,
-          domain: o.realm,
-          ip: '127.0.0.1',
-        }),
-      );
-      const expected =
-        user && (user.params['a1-hash'] ?? md5(`${o.username}:${o.realm}:${user.params.password ?? ''}`));
-      if (!user || expected !== o.ha1) throw new Error(`INVITE of ${o.username}@${o.realm} got 403`);
+      const user = await checkLogin(place.core, {
+        method: 'INVITE',
+        username: o.username,
+        domain: o.realm,
+        ha1: o.ha1,
+        ip: o.address ?? '127.0.0.1',
+        port: GUEST_PORT,
+        sipCallId: `${randomUUID()}@simulated`,
+        toUser: number,
+      });
+      if (!user) throw new Error(`INVITE of ${o.username}@${o.realm} got 403`);
       const identity = { username: o.username, domain: o.realm, variables: user.variables };
       return dialFrom(place, identity, number, { callerName: o.displayName, ...extra });
     },

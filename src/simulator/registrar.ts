@@ -2,6 +2,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { NodeCore } from './core';
 import type { FarEnd, Leg } from './leg';
+import { checkLogin } from './logins';
 import { child, pairs } from './xml-client';
 
 /** How a phone takes calls; it answers after 100 ms where nothing is said. */
@@ -31,6 +32,11 @@ export interface PhoneOptions {
   behaviour?: PhoneBehaviour;
   expiresSeconds?: number;
   transport?: 'udp' | 'tcp' | 'ws';
+  /** What From and To say, where a phone lies there. */
+  from?: { user: string; host: string };
+  to?: { user: string; host: string };
+  /** Where it signals from; this machine where it is left out. */
+  address?: string;
 }
 
 export interface Registration {
@@ -39,6 +45,7 @@ export interface Registration {
   domain: string;
   uri: string;
   sipCallId: string;
+  address: string;
   port: number;
   transport: string;
   expiresAtMs: number;
@@ -77,7 +84,7 @@ export function createRegistrar(core: NodeCore): Registrar {
     expires: String(expires),
     'to-user': r.username,
     'to-host': r.domain,
-    'network-ip': '127.0.0.1',
+    'network-ip': r.address,
     'network-port': String(r.port),
     username: r.username,
     realm: r.domain,
@@ -96,34 +103,23 @@ export function createRegistrar(core: NodeCore): Registrar {
   async function register(o: PhoneOptions, existing?: Registration): Promise<Registration | number> {
     const port = existing?.port ?? nextPort++;
     const sipCallId = existing?.sipCallId ?? `${randomUUID()}@simulated`;
-    const user = findUser(
-      await core.directory(o.domain, 'sofia_reg_parse_auth', {
-        action: 'sip_auth',
-        sip_profile: 'internal',
-        sip_user_agent: 'Switchyard simulator',
-        sip_auth_username: o.username,
-        sip_auth_realm: o.domain,
-        sip_auth_method: 'REGISTER',
-        sip_call_id: sipCallId,
-        client_port: String(port),
-        key: 'id',
-        user: o.username,
-        domain: o.domain,
-        ip: '127.0.0.1',
-      }),
-    );
+    const address = o.address ?? '127.0.0.1';
+    const { username, domain } = o;
+    const ha1 = o.ha1 ?? (o.password === undefined ? undefined : md5(`${username}:${domain}:${o.password}`));
+    const user = await checkLogin(core, {
+      ...{ method: 'REGISTER', username, domain, ha1, ip: address, port, sipCallId },
+      ...{ from: o.from, to: o.to },
+    });
     if (!user) return 403;
-    const expected = user.params['a1-hash'] ?? md5(`${o.username}:${o.domain}:${user.params.password ?? ''}`);
-    const shown = o.ha1 ?? (o.password === undefined ? expected : md5(`${o.username}:${o.domain}:${o.password}`));
-    if (shown !== expected) return 403;
     const seconds = o.expiresSeconds ?? 300;
     const transport = o.transport ?? 'udp';
     const registration: Registration = {
       id: existing?.id ?? randomUUID(),
       username: o.username,
       domain: o.domain,
-      uri: `sip:${o.username}@127.0.0.1:${port}${transport === 'udp' ? '' : `;transport=${transport}`}`,
+      uri: `sip:${o.username}@${address}:${port}${transport === 'udp' ? '' : `;transport=${transport}`}`,
       sipCallId,
+      address,
       port,
       transport,
       expiresAtMs: core.clock() + seconds * 1000,
@@ -157,7 +153,7 @@ export function createRegistrar(core: NodeCore): Registrar {
         expires: String(Math.floor(r.expiresAtMs / 1000)),
         'user-agent': 'Switchyard simulator',
         realm: r.domain,
-        'network-ip': '127.0.0.1',
+        'network-ip': r.address,
         'network-port': String(r.port),
       }),
       'sofia::expire',
@@ -170,7 +166,10 @@ export function createRegistrar(core: NodeCore): Registrar {
     contactsOf: (username, domain) =>
       [...registrations.values()].filter((r) => r.username === username && r.domain === domain),
     all: () => [...registrations.values()],
-    at: (uri) => [...registrations.values()].find((r) => r.uri === uri || r.uri === `sip:${uri}`),
+    at(dialled) {
+      const uri = dialled.replace(/;fs_path=.*$/, ''); // the way there: on a simulated node there is only one
+      return [...registrations.values()].find((r) => r.uri === uri || r.uri === `sip:${uri}`);
+    },
     rows: () =>
       [...registrations.values()].map((r) => ({
         reg_user: r.username,
@@ -178,7 +177,7 @@ export function createRegistrar(core: NodeCore): Registrar {
         token: r.sipCallId,
         url: `sofia/internal/${r.uri}`,
         expires: String(Math.floor(r.expiresAtMs / 1000)),
-        network_ip: '127.0.0.1',
+        network_ip: r.address,
         network_port: String(r.port),
         network_proto: r.transport,
         hostname: core.name,

@@ -57,6 +57,7 @@ export async function startRealPool(
   const warnings: string[] = [];
   const config = readConfig({
     HTTP_PORT: '0',
+    OPERATIONS_PORT: '0',
     DATABASE_URL: stores.databaseUrl,
     REDIS_URL: stores.redisUrl,
     REDIS_PREFIX: stores.redisPrefix,

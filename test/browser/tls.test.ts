@@ -1,6 +1,6 @@
 /** Holds a pool behind TLS to what a site on https gets: browsers by wss, nodes that check whom they tell their secrets. */
 import { createHash, createPublicKey, randomBytes } from 'node:crypto';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { launchRealNode, type RealNode } from '../../scripts/launch-node';
@@ -43,6 +43,7 @@ describeWithTls('a pool behind TLS at a real node', (freeswitch, chromium, opens
 
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'tls-'));
+    await chmod(dir, 0o711); // the node's own user reads whom to believe
     certificates = await makeCertificates(openssl, dir);
     const { caFile, certificate, key } = certificates;
     let switchyard = '';

@@ -44,7 +44,7 @@ export async function startTurnServer(binary: string, dir: string): Promise<Turn
   const given = Object.entries(options).map(([name, value]) => `--${name}=${value}`);
   const switches = ['use-auth-secret', 'no-cli', 'no-tls', 'no-dtls', 'allow-loopback-peers', 'verbose', 'fingerprint'];
   const args = ['-n', ...given, ...switches.map((name) => `--${name}`)];
-  const child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(binary, args, { env: { PATH: process.env.PATH }, stdio: ['ignore', 'pipe', 'pipe'] });
   let text = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => (text += data.toString()));
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));

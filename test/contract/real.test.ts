@@ -6,6 +6,7 @@ import { launchRealNode } from '../../scripts/launch-node';
 import { callContract } from './calls.contract';
 import { describeNode, waitForPort } from './describe-node';
 import type { StartMediaNode } from './harness';
+import { loginContract } from './logins.contract';
 import { roomContract } from './rooms.contract';
 import { roomMediaContract } from './room-media.contract';
 import { openSipPhone } from './sip-phone';
@@ -35,13 +36,14 @@ const start: StartMediaNode = async ({ name, xmlUrl, password, ports }) => {
   return {
     kind: 'real',
     eslPort: ports.esl,
-    folder: dir,
+    folder: join(node.dir, 'recordings'),
     openPhone: (o) => openSipPhone({ ...o, nodePort: ports.sip }),
     stop,
   };
 };
 
-if (binary) describeNode('a real node', start, [socketContract, callContract, roomContract, roomMediaContract]);
+if (binary)
+  describeNode('a real node', start, [socketContract, loginContract, callContract, roomContract, roomMediaContract]);
 else
   test('a real node is held to the contract where FREESWITCH_BIN names one', () => {
     process.stderr.write('The wire contract was not run against a real FreeSWITCH: FREESWITCH_BIN names none.\n');

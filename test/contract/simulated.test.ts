@@ -4,6 +4,7 @@ import { startSimulatedNode } from '../../src/simulator/node';
 import { callContract } from './calls.contract';
 import { describeNode } from './describe-node';
 import type { StartMediaNode } from './harness';
+import { loginContract } from './logins.contract';
 import { roomContract } from './rooms.contract';
 import { roomMediaContract } from './room-media.contract';
 import { socketContract } from './socket.contract';
@@ -48,4 +49,4 @@ const start: StartMediaNode = async ({ name, xmlUrl, password }) => {
   };
 };
 
-describeNode('a simulated node', start, [socketContract, callContract, roomContract, roomMediaContract]);
+describeNode('a simulated node', start, [socketContract, loginContract, callContract, roomContract, roomMediaContract]);

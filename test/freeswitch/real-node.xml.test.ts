@@ -106,6 +106,7 @@ describeWithRealNode('a real node on our documents alone', (binary) => {
           internodePort: 0,
           contact: `<sip:1002@127.0.0.1:${bob.port}>`,
           profile: 'internal',
+          source: { networkIp: '127.0.0.1', networkPort: bob.port, transport: 'udp' },
         },
       ],
       token: () => 'token',
@@ -193,7 +194,7 @@ describeWithRealNode('a real node on our documents alone', (binary) => {
 
   it('runs nothing that a caller is called', async () => {
     bob.answer = '486 Busy Here';
-    const touched = join(dir, `touched-${randomBytes(4).toString('hex')}`);
+    const touched = join(node.dir, 'temp', `touched-${randomBytes(4).toString('hex')}`);
     const wide = touched.replaceAll('/', '／');
     const names: [string, string][] = [
       [`\${system(touch ${touched})}`, `＄{system(touch ${wide})}`],

@@ -176,7 +176,7 @@ describe('The rest of the manners', () => {
 
   test('a key that asks too often is told when to come back', async () => {
     // Its clock stands still: however long the five take, none of the second's tokens comes back.
-    const strict = await openHouse(stores, { rateLimit: { perSecond: 1, burst: 3 }, now: () => 0 });
+    const strict = await openHouse(stores, { requestLimits: { keys: { perSecond: 1, burst: 3 } }, now: () => 0 });
     const answers = [];
     for (let i = 0; i < 5; i += 1) answers.push(await strict.call('GET', '/v1/domains'));
     await strict.close();
@@ -200,11 +200,13 @@ describe('The rest of the manners', () => {
     }
   });
 
-  test('health, readiness and metrics need no key', async () => {
+  test('health and readiness need no key, and tell a stranger nothing else; metrics are not there', async () => {
     const open = { authorization: '' };
     expect((await house.call('GET', '/healthz', undefined, open)).body).toEqual({ status: 'ok' });
-    expect((await house.call('GET', '/readyz', undefined, open)).body.status).toBe('ready');
-    expect((await house.call('GET', '/metrics', undefined, open)).body).toMatch(/switchyard_http_requests_total\{/);
+    expect((await house.call('GET', '/readyz', undefined, open)).body).toEqual({ status: 'ready' });
+    for (const headers of [open, {}]) {
+      expect((await house.call('GET', '/metrics', undefined, headers)).body.code).toBe('not_found');
+    }
     const sick = await openHouse(stores, { ready: () => Promise.reject(new SwitchyardError('unavailable')) });
     expect((await sick.call('GET', '/readyz')).status).toBe(503);
     await sick.close();

@@ -8,11 +8,15 @@ import { domainsRoutes } from '../../src/domains/domains/domains.routes';
 import { createEventLog, type EventLog } from '../../src/domains/events/events';
 import { createEventsEntrance } from '../../src/domains/events/events.routes';
 import { createEventHub } from '../../src/domains/events/hub';
+import { UNLIMITED } from '../../src/domains/quotas/quotas';
+import { UNCOUNTED_STREAMS } from '../../src/domains/quotas/streams';
 import { usersRoutes } from '../../src/domains/users/users.routes';
 import { createApp, type AppOptions } from '../../src/http/app';
 import { createIdempotencyStore } from '../../src/http/idempotency.store';
 import { createHttpServer, type ServerLimits } from '../../src/http/server';
+import { createDoorkeeper, REQUEST_LIMITS } from '../../src/http/authentication';
 import { attachEventSockets } from '../../src/http/upgrade';
+import { createLocalBuckets } from '../../src/infra/buckets';
 import { createDb, type Db } from '../../src/infra/db';
 import { createLogger } from '../../src/infra/logger';
 import { createBlockingRedis, createRedis } from '../../src/infra/redis';
@@ -80,6 +84,15 @@ export async function openHouse(
     onKeyRevoked: ring.onRevoked,
     heartbeatMs: o.heartbeatMs,
     stalledMs: o.stalledMs,
+    streams: UNCOUNTED_STREAMS,
+  });
+  const authenticate = o.authenticate ?? ring.authenticate;
+  const now = o.now ?? Date.now;
+  const doorkeeper = createDoorkeeper({
+    authenticate,
+    buckets: createLocalBuckets(now),
+    limits: { ...REQUEST_LIMITS, ...o.requestLimits },
+    now,
   });
   const app = createApp({
     routes: [
@@ -88,6 +101,7 @@ export async function openHouse(
         db,
         events,
         secretKey: SECRET,
+        quotas: UNLIMITED,
         onUserChanged,
         listRegistrations: () => Promise.resolve(new Map()),
       }),
@@ -95,7 +109,8 @@ export async function openHouse(
       ...entrance.routes,
       ...(o.extra ?? []),
     ],
-    authenticate: ring.authenticate,
+    authenticate,
+    doorkeeper,
     idempotency: createIdempotencyStore({ db, secretKey: SECRET }),
     ready: () => Promise.resolve({ postgres: true, redis: true }),
     metrics: new Registry(),
@@ -108,7 +123,12 @@ export async function openHouse(
   const keys = { db, events, logger, onKeysRevoked: ring.revoked };
   await takeBootstrapKey(keys, ADMIN_KEY, new Date()).catch(() => undefined);
   const server = createHttpServer(app, o.serverLimits ?? PATIENT);
-  const sockets = attachEventSockets(server, { events: entrance, authenticate: ring.authenticate, logger });
+  const sockets = attachEventSockets(server, {
+    events: entrance,
+    doorkeeper,
+    trustedProxies: o.trustedProxies ?? [],
+    logger,
+  });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   const url = `http://127.0.0.1:${port}`;

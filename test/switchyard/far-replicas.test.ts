@@ -73,6 +73,7 @@ test('a replica that answers nobody says all the same whether it lives, and what
   expect((await ask('/metrics'))[1]).toMatch(/^switchyard_orphans_total/m);
   expect((await ask('/v1/nodes'))[0]).toBe(404);
   expect((await ask('/freeswitch/xml'))[0]).toBe(404);
+  expect([replica.url, replica.nodesUrl]).toEqual([replica.operationsUrl, replica.operationsUrl]);
 });
 
 test.each(['10.0.0.0/33', '10.0.0', 'pods.cluster.local', '10.0.0.0/8/8', '10.0.0.0/ 8'])(

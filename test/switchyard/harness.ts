@@ -43,6 +43,9 @@ interface NodeAnswer {
 
 export interface Yard {
   url: string;
+  /** Where nodes ask: the same, but with `nodesPort`. */
+  nodesUrl: string;
+  operationsUrl: string;
   config: Config;
   /** What was logged, by all replicas. */
   lines: string[];
@@ -101,8 +104,13 @@ export async function openYard(
   const config: Config = {
     httpHost: '127.0.0.1',
     httpPort: 0,
+    operationsHost: '127.0.0.1',
+    operationsPort: 0,
+    nodesHost: '127.0.0.1',
+    nodesPort: undefined,
     publicUrl: undefined,
     trustedProxies: [],
+    banNever: [],
     databaseUrl: stores.databaseUrl,
     // Many who enter a room at once wait for its row one after the other, each with a connection.
     databasePoolSize: 20,
@@ -123,6 +131,8 @@ export async function openYard(
     placementPolicy: 'least_loaded',
     callQueueTimeoutMs: 20_000,
     callWorkers: 100,
+    quotas: {},
+    eventStreamsMax: 10_000,
     controlNetworks: [],
     nodeNetworks: [],
     turnUrls: [],
@@ -203,6 +213,8 @@ export async function openYard(
   });
   const yard: Yard = {
     url: first.url,
+    nodesUrl: first.nodesUrl,
+    operationsUrl: first.operationsUrl,
     config,
     lines,
     api,
@@ -212,7 +224,7 @@ export async function openYard(
       const port = await findFreePort();
       const ws = webSocket ? await findFreePort() : port;
       const query = `host=127.0.0.1&esl=${port}&sip=${port}&internode=${port}&ws=${ws}&zone=${zone}&capacity=${capacity}`;
-      const xmlUrl = `${first.url}/freeswitch/xml?${query}`;
+      const xmlUrl = `${first.nodesUrl}/freeswitch/xml?${query}`;
       const password = `${JOIN_TOKEN}.${randomBytes(16).toString('hex')}`;
       const started = await startSimulatedNode({
         name,
@@ -291,7 +303,7 @@ export async function openYard(
         return said.status === 503 ? undefined : said;
       }),
     askXmlOnce,
-    sendCdr: (node, body, type = 'application/json') => post(`${first.url}/freeswitch/cdr`, node, body, type),
+    sendCdr: (node, body, type = 'application/json') => post(`${first.nodesUrl}/freeswitch/cdr`, node, body, type),
     async close() {
       await Promise.all(nodes.map((node) => node.kill()));
       for (const replica of replicas.reverse()) await replica.stop();

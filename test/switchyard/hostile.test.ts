@@ -49,6 +49,7 @@ test.each(NAMES)('%s as a display name is kept as it is, and is text to a node',
   const directory = await yard.askXml(node, {
     section: 'directory',
     action: 'sip_auth',
+    sip_auth_method: 'INVITE',
     user: username,
     domain: DOMAIN,
   });

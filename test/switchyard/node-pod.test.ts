@@ -1,5 +1,5 @@
 /** What happens to a node when its pod begins and ends on Kubernetes; the pod's own program, against a real Switchyard. */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -13,7 +13,7 @@ import {
   type NodePod,
 } from '../../scripts/kubernetes/node-pod';
 import { useStores } from '../stores';
-import { ADMIN_KEY, openYard, until, type Node, type Yard } from './harness';
+import { openYard, until, type Node, type Yard } from './harness';
 
 let yard: Yard;
 const dirs: string[] = [];
@@ -23,20 +23,25 @@ afterAll(async () => {
 });
 const stores = useStores();
 beforeAll(async () => {
-  yard = await openYard(stores);
+  yard = await openYard(stores, { nodesPort: 0 });
   await yard.addNode('other');
 });
 
 const said: string[] = [];
 beforeEach(() => void said.splice(0));
 
+/** As it is kept beside a node's recordings. */
+const secretOf = (node: Node): string => node.password.split('.')[1]!;
+const SOMEBODY_ELSES = 'secret-of-somebody-else-entirely';
+
 /** A new pod: what its containers share is its own. */
-function podOf(name: string, o: { url?: string; key?: string; stopped?: AbortSignal } = {}): NodePod {
+function podOf(name: string, secret: string | undefined, o: { url?: string; stopped?: AbortSignal } = {}): NodePod {
   const dir = mkdtempSync(join(tmpdir(), 'switchyard-pod-'));
   dirs.push(dir);
+  if (secret !== undefined) writeFileSync(join(dir, 'secret'), `${secret}\n`);
   const env = {
-    SWITCHYARD_URL: o.url ?? yard.url,
-    SWITCHYARD_API_KEY: o.key ?? ADMIN_KEY,
+    SWITCHYARD_NODES_URL: o.url ?? yard.nodesUrl,
+    NODE_SECRET_FILE: join(dir, 'secret'),
     POD_NAME: name,
     DRAIN_DIR: dir,
     DRAIN_DEADLINE_SECONDS: '3600',
@@ -49,12 +54,18 @@ const stateOf = async (name: string): Promise<string | undefined> =>
   (await yard.api('GET', '/v1/nodes')).body.items.find((n: { name: string }) => n.name === name)?.state;
 const drain = (node: Node) => yard.api('POST', `/v1/nodes/${node.id}/drain`, { deadlineSeconds: 60 });
 
-test('a pod that ends takes no new calls, and its node stops only when the call on it is over', async () => {
+async function ask(node: Pick<Node, 'name'>, secret: string, method: string, path: string, body?: string) {
+  const authorization = `Basic ${Buffer.from(`${node.name}:${secret}`).toString('base64')}`;
+  const answer = await fetch(`${yard.nodesUrl}/freeswitch/${path}`, { method, headers: { authorization }, body });
+  return { status: answer.status, text: await answer.text() };
+}
+
+test('a pod that ends takes no new calls, its node stops only when the call on it is over, and its name is kept', async () => {
   const node = await yard.addNode('pod-0');
   await yard.addPhone(node, 'ann', { answerAfterMs: 20 });
   const { id } = await yard.call('user:ann', '9196');
   expect(await yard.callIs(id, 'answered')).toMatchObject({ node: 'pod-0' });
-  const pod = podOf('pod-0');
+  const pod = podOf('pod-0', secretOf(node));
   const left = leavePool(pod);
   await yard.nodeIs(node, 'draining');
   await until('it waits', () => said.some((line) => /^waiting for 1 calls/.test(line)));
@@ -63,22 +74,29 @@ test('a pod that ends takes no new calls, and its node stops only when the call 
   await yard.hangUp(id);
   await left;
   expect(existsSync(emptyMark(pod.dir))).toBe(true);
-  expect(await stateOf('pod-0')).toBeUndefined();
   expect(await yard.readCall(id)).toMatchObject({ outcome: 'answered', hangupCause: 'NORMAL_CLEARING' });
+  await node.kill();
+  await yard.nodeIs(node, 'down'); // the row stays, and with it the secret that the next pod of this name shows
 });
 
-test('a pod whose node never joined, or was removed before, ends at once', async () => {
-  const pod = podOf('nowhere');
-  await leavePool(pod);
-  expect(existsSync(emptyMark(pod.dir))).toBe(true);
+test('a pod whose node never started, never joined, or was removed, ends at once', async () => {
+  for (const [name, secret] of [
+    ['nowhere', undefined],
+    ['nowhere', SOMEBODY_ELSES],
+  ] as const) {
+    const pod = podOf(name, secret);
+    await leavePool(pod);
+    expect(existsSync(emptyMark(pod.dir))).toBe(true);
+  }
 });
 
 test('a pod that ends while Switchyard is away waits for it, and does not stop its node meanwhile', async () => {
   let isAway = true;
   const door = createServer((request, response) => {
     if (isAway) return void response.writeHead(503).end();
-    yard.api(request.method!, request.url!).then(
-      (answer) => response.writeHead(answer.status).end(answer.body === undefined ? '' : JSON.stringify(answer.body)),
+    const { authorization = '' } = request.headers;
+    fetch(yard.nodesUrl + request.url!, { method: request.method, headers: { authorization } }).then(
+      async (answer) => response.writeHead(answer.status).end(await answer.text()),
       () => response.destroy(),
     );
   });
@@ -86,12 +104,12 @@ test('a pod that ends while Switchyard is away waits for it, and does not stop i
   const url = `http://127.0.0.1:${(door.address() as AddressInfo).port}`;
   const patience = { say: (line: string) => void said.push(line), stopped: AbortSignal.timeout(150_000), lookMs: 50 };
   const ready = waitForSwitchyard(url, patience);
-  const pod = podOf('gone', { url });
+  const pod = podOf('gone', SOMEBODY_ELSES, { url });
   const left = leavePool(pod);
-  const both = ['GET /v1/pool: 503 Service Unavailable', 'Switchyard is not ready: 503'];
+  const both = ['GET /freeswitch/state: 503', 'Switchyard is not ready: 503'];
   await until(
     () => `both say so: ${said.join('; ')}`,
-    () => both.every((line) => said.includes(line)),
+    () => both.every((line) => said.some((each) => each.trim() === line)),
   );
   expect(existsSync(emptyMark(pod.dir))).toBe(false);
   isAway = false;
@@ -101,31 +119,83 @@ test('a pod that ends while Switchyard is away waits for it, and does not stop i
   await new Promise((resolve) => door.close(resolve));
 });
 
-test('a pod with a key that is not good enough does not let its node be stopped', async () => {
-  const stopping = new AbortController();
-  const pod = podOf('other', { key: 'sk_of_somebody_else_entirely', stopped: stopping.signal });
-  const left = leavePool(pod);
-  await until('it says so', () => said.some((line) => line.includes('401')));
-  stopping.abort();
-  await left;
-  expect(existsSync(emptyMark(pod.dir))).toBe(false);
-  expect(await stateOf('other')).toBe('serving');
+test('a pod that shows the secret of another node drains nobody', async () => {
+  const mine = await yard.addNode('mine');
+  for (const name of ['other', 'mine', 'nowhere', ''])
+    for (const [method, path] of [
+      ['GET', 'state'],
+      ['POST', 'drain'],
+      ['POST', 'resume'],
+    ] as const) {
+      const secret = name === 'mine' ? SOMEBODY_ELSES : secretOf(mine);
+      const answer = await ask({ name }, secret, method, path, method === 'POST' ? '{"deadlineSeconds":0}' : undefined);
+      // A name that is none is answered like one that is.
+      expect([name, path, answer]).toEqual([
+        name,
+        path,
+        { status: 401, text: 'unauthorized: That is no node of this pool.\n' },
+      ]);
+    }
+  expect([await stateOf('other'), await stateOf('mine')]).toEqual(['serving', 'serving']);
 });
 
 test('a new pod takes calls again although the one before it was ended while it drained', async () => {
   const node = await yard.addNode('pod-1');
-  await drain(node);
-  const pod = podOf('pod-1');
+  const first = podOf('pod-1', secretOf(node));
+  expect(await first.door.drain(60)).toMatchObject({ state: 'draining', drainedItself: true });
+  const pod = podOf('pod-1', secretOf(node));
   await settleIn(pod);
   expect(await stateOf('pod-1')).toBe('serving');
-  // Somebody drains it on purpose, and then a container is started again, in the same pod.
-  await drain(node);
+  // It drains again, and then a container is started anew, in the same pod.
+  await pod.door.drain(60);
   await settleIn(pod);
   expect(await stateOf('pod-1')).toBe('draining');
+});
+
+test('a node that was broken into takes no calls again which an operator took from it', async () => {
+  const node = await yard.addNode('pod-2');
+  await drain(node);
+  const pod = podOf('pod-2', secretOf(node));
+  await settleIn(pod);
+  expect(said).toEqual(['pod-2: an operator drained it, and it stays so']);
+  await expect(pod.door.resume()).rejects.toThrow(/409 conflict/);
+  // Nor does draining itself make the drain its own, or move the operator's deadline.
+  const deadline = async (): Promise<string> =>
+    (await yard.must(200, 'GET', `/v1/nodes/${node.id}`)).drainDeadlineAt as string;
+  const before = await deadline();
+  expect(await pod.door.drain(0)).toMatchObject({ state: 'draining', drainedItself: false });
+  expect(await deadline()).toBe(before);
+  await expect(pod.door.resume()).rejects.toThrow(/409 conflict/);
+  // An operator's drain of a node that drains by itself is the operator's from then on.
+  await yard.must(200, 'POST', `/v1/nodes/${node.id}/resume`);
+  await pod.door.drain(60);
+  await drain(node);
+  await expect(pod.door.resume()).rejects.toThrow(/409 conflict/);
+  expect(await stateOf('pod-2')).toBe('draining');
+});
+
+test('what is no order is refused, and nothing is drained', async () => {
+  const node = await yard.addNode('pod-3');
+  const refused: [string, number][] = [
+    ['', 400],
+    ['{', 400],
+    ['{}', 400],
+    ['{"deadlineSeconds":-1}', 400],
+    ['{"deadlineSeconds":"0"}', 400],
+    ['{"deadlineSeconds":0,"node":"other"}', 400],
+    [`{"deadlineSeconds":0${' '.repeat(2000)}}`, 413],
+  ];
+  for (const [body, status] of refused)
+    expect([body.trim().slice(0, 30), (await ask(node, secretOf(node), 'POST', 'drain', body)).status]).toEqual([
+      body.trim().slice(0, 30),
+      status,
+    ]);
+  expect((await ask(node, secretOf(node), 'GET', 'drain')).status).toBe(405);
+  expect(await stateOf('pod-3')).toBe('serving');
 });
 
 test('what the pod does not say is named', () => {
   const o = { say: () => undefined, stopped: AbortSignal.abort(), lookMs: 1 };
   expect(() => readPod({ DRAIN_DEADLINE_SECONDS: '1.5' }, o)).toThrow('DRAIN_DEADLINE_SECONDS must be a whole number');
-  expect(() => readPod({ DRAIN_DEADLINE_SECONDS: '60' }, o)).toThrow('SWITCHYARD_URL is not set.');
+  expect(() => readPod({ DRAIN_DEADLINE_SECONDS: '60' }, o)).toThrow('POD_NAME is not set.');
 });

@@ -86,6 +86,19 @@ test('killed after it was dialled: the next process follows the ringing phone to
   expect(rings(id)).toEqual([leg]);
 });
 
+test('hung up before its node had a channel: the phone that rings all the same is let go at once', async () => {
+  const { id, leg } = await writeAttempt('user:ann');
+  await yard.hangUp(id); // the node has nothing to end yet
+  const variables = `origination_uuid=${leg},switchyard_call_id=${id},switchyard_leg=from,accountcode=${id}`;
+  const said = ears[0]!.job(
+    `originate {${variables},call_timeout=300,originate_timeout=300}user/ann@${DOMAIN} 9196 XML calls`,
+    leg,
+  );
+  expect(await yard.callIs(id, 'ended')).toMatchObject({ outcome: 'cancelled', hangupCause: 'ORIGINATOR_CANCEL' });
+  expect(await said).toContain('-ERR ORIGINATOR_CANCEL');
+  await until('no channel is left', () => node.channelCount === 0);
+});
+
 test('two replicas and fifty calls: each phone rings once', async () => {
   const replica = await yard.addReplica();
   const names = Array.from({ length: 50 }, (_, i) => `phone-${i}`);

@@ -34,7 +34,7 @@ beforeAll(async () => {
 });
 
 async function orphans(kind: string): Promise<number> {
-  const text = await (await fetch(`${yard.url}/metrics`)).text();
+  const text = await (await fetch(`${yard.operationsUrl}/metrics`)).text();
   return Number(new RegExp(`^switchyard_orphans_total\\{kind="${kind}"\\} (\\d+)$`, 'm').exec(text)?.[1]);
 }
 const counted = (kind: string) => until(`one of "${kind}" is counted`, async () => (await orphans(kind)) > 0, FOUND_MS);
@@ -196,7 +196,7 @@ test('a room that goes on after its session is over is ended there, and its leas
 });
 
 test('the pool is shown as gauges, and work as counters', async () => {
-  const text = await (await fetch(`${yard.url}/metrics`)).text();
+  const text = await (await fetch(`${yard.operationsUrl}/metrics`)).text();
   expect(text).toContain('switchyard_nodes{state="serving"} 1');
   expect(text).toMatch(/^switchyard_calls\{state="answered"\} \d+$/m);
   expect(text).toMatch(/^switchyard_rooms_live\{state="live"\} \d+$/m);

@@ -54,6 +54,7 @@ const question = (username: string) => ({
   key_name: 'name',
   key_value: DOMAIN,
   action: 'sip_auth',
+  sip_auth_method: 'INVITE',
   user: username,
   domain: DOMAIN,
 });

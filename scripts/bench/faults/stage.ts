@@ -102,6 +102,7 @@ export async function openStage(o: StageOptions): Promise<Stage> {
       const env = {
         HTTP_HOST: '127.0.0.1',
         HTTP_PORT: String(port),
+        OPERATIONS_PORT: '0',
         DATABASE_URL: databaseUrl,
         DATABASE_POOL_SIZE: '20',
         REDIS_URL: redis.url,

@@ -22,6 +22,8 @@ export interface BenchCall {
   callId: string;
   fromLeg: string;
   toLeg: string;
+  /** Nobody answers it. */
+  rings?: boolean;
 }
 
 /** The beginning, in the order a real node tells it. */
@@ -90,11 +92,13 @@ export const jobFrame = (jobId: string, text: string): string =>
 const listed = (JSON.parse(readFileSync(path.join(FIXTURES, 'show-channels.json'), 'utf8')) as { rows: Raw[] })
   .rows[0]!;
 
-/** What `show channels as json` answers of answered calls. */
+/** What `show channels as json` answers: of calls that only ring their first leg. */
 export function channelsJson(calls: Iterable<BenchCall>): string {
   const rows: Raw[] = [];
   for (const call of calls)
-    for (const uuid of [call.fromLeg, call.toLeg])
-      rows.push({ ...listed, uuid, accountcode: call.callId, call_uuid: call.fromLeg, callstate: 'ACTIVE' });
+    for (const uuid of call.rings ? [call.fromLeg] : [call.fromLeg, call.toLeg]) {
+      const callstate = call.rings ? 'RINGING' : 'ACTIVE';
+      rows.push({ ...listed, uuid, accountcode: call.callId, call_uuid: call.fromLeg, callstate });
+    }
   return rows.length > 0 ? JSON.stringify({ row_count: rows.length, rows }) : '{"row_count":0}';
 }

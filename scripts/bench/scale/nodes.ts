@@ -6,10 +6,19 @@ import * as frames from './frames';
 import { passwordOf } from './seed';
 
 export interface NodesOrder {
-  /** listen: answers the port. load: reads nodes and calls. burst: tells what `placing` calls do, then a mark. */
-  kind: 'listen' | 'load' | 'burst' | 'drop' | 'usage';
+  /**
+   * listen: answers the port. load: reads nodes and calls. burst: tells what `placing` calls do, then a mark.
+   * dialled: when which call was to be dialled, since this was last asked.
+   */
+  kind: 'listen' | 'load' | 'burst' | 'drop' | 'usage' | 'dialled';
   nodeId?: string;
   mark?: number;
+}
+
+/** An originate that reached its node, by the machine's clock. */
+export interface Dialled {
+  callId: string;
+  atMs: number;
 }
 
 interface StandIn {
@@ -28,6 +37,8 @@ interface StandIn {
 const BEAT_MS = 2000;
 const TALK_MS = 1000;
 const RING_MS = 100;
+/** A call that may ring for as long as this does nothing else. */
+const RINGS_ONLY_SECONDS = 250;
 const IDLE_CPU = 45;
 
 /** Each connection says by its password which node it means: all nodes share one port. */
@@ -36,6 +47,7 @@ export function createStandIns(databaseUrl: string): (order: NodesOrder) => Prom
   const byId = new Map<string, StandIn>();
   const sockets = new Map<string, Set<Socket>>();
   let eventsTold = 0;
+  let dialled: Dialled[] = [];
 
   const tell = (to: Set<Socket>, text: string): void => {
     for (const socket of to) if (!socket.destroyed) socket.write(text);
@@ -47,12 +59,15 @@ export function createStandIns(databaseUrl: string): (order: NodesOrder) => Prom
   function originate(node: StandIn, line: string, jobId: string): void {
     const fromLeg = /origination_uuid=([0-9a-f-]{36})/.exec(line)?.[1] ?? randomUUID();
     const callId = /switchyard_call_id=([0-9a-f-]{36})/.exec(line)?.[1] ?? randomUUID();
-    const call = { callId, fromLeg, toLeg: randomUUID() };
+    const rings = Number(/call_timeout=(\d+)/.exec(line)?.[1] ?? 0) >= RINGS_ONLY_SECONDS;
+    const call = { callId, fromLeg, toLeg: randomUUID(), rings };
     node.calls.set(fromLeg, call);
+    dialled.push({ callId, atMs: Date.now() });
     const play = (steps: typeof frames.SETUP): void => {
       for (const [role, phase] of steps) tell(node.streams, frames.channelFrame(call, role, phase));
     };
     play(frames.SETUP.slice(0, 2));
+    if (rings) return;
     setTimeout(() => {
       play(frames.SETUP.slice(2));
       tell(node.jobs, frames.jobFrame(jobId, `+OK ${fromLeg}\n`));
@@ -177,6 +192,11 @@ export function createStandIns(databaseUrl: string): (order: NodesOrder) => Prom
       byId.get(order.nodeId!)!.idleCpu = order.mark!;
       for (const socket of sockets.get(order.nodeId!) ?? []) socket.destroy();
       return { calls: byId.get(order.nodeId!)!.calls.size };
+    }
+    if (order.kind === 'dialled') {
+      const some = dialled;
+      dialled = [];
+      return some;
     }
     return { cpuMicros: process.cpuUsage(), eventsTold };
   };

@@ -87,6 +87,7 @@ export async function runSize(file: string, stores: Stores, size: Size, say: (li
 
     const yard = start('switchyard', {
       HTTP_PORT: '0',
+      OPERATIONS_PORT: '0',
       HTTP_HOST: '127.0.0.1',
       REDIS_PREFIX: seed.PREFIX,
       SWITCHYARD_SECRET: secretKey.toString('base64'),
@@ -201,7 +202,7 @@ function settleDeps(db: Db, redis: Redis) {
 async function measureSweep(db: Db, redis: Redis): Promise<Figures['sweep']> {
   const sweep = createCallSweep({
     ...settleDeps(db, redis),
-    queue: { add: async () => undefined, close: async () => undefined },
+    queue: { restore: async () => undefined },
   });
   const before = await seed.readRedis(redis, 'stats', 'total_commands_processed');
   const steps: number[] = [];

@@ -13,6 +13,7 @@ import {
   type CallAction,
   type CallDeps,
 } from './calls';
+import { soundOrTones } from './playable';
 
 export interface CallRouteDeps extends CallDeps {
   /** Finds a domain by its name or id as far as the caller may see it. @throws not_found */
@@ -104,7 +105,7 @@ function basicRoutes(deps: CallRouteDeps): Route[] {
         metadata: z.record(z.string().max(64), z.string().max(1024)).optional(),
       }),
       answers: { 201: callSchema },
-      errors: ['invalid_address', 'not_found', 'unprocessable'],
+      errors: ['invalid_address', 'not_found', 'unprocessable', 'quota_exceeded'],
       handle: async ({ body, caller }) => {
         const domain = await deps.findDomain(body.domain, caller);
         return { status: 201, body: await createCall(deps, { ...body, domainId: domain.id, domain: domain.name }) };
@@ -230,15 +231,7 @@ function actionRoutes(deps: CallRouteDeps): Route[] {
     action(
       'play',
       ['Play a tone or a file to both', 'The call is answered as it is; a file the node has not got is not heard.'],
-      z.strictObject({
-        source: z
-          .string()
-          .max(256)
-          .regex(
-            /^(tone_stream:\/\/[%(),;=.0-9A-Za-z]+|[A-Za-z0-9_-]+(\/[A-Za-z0-9_-]+)*\.(wav|mp3|opus))$/,
-            "must be tone_stream://… or the path of a sound below the node's sounds",
-          ),
-      }),
+      z.strictObject({ source: soundOrTones }),
       (b) => ({ do: 'play', source: b.source }),
     ),
     action(

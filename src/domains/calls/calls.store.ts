@@ -175,6 +175,21 @@ export async function findLeg(db: Queryable, id: string): Promise<LegRow | undef
   return (await db('legs').where({ id }).first()) as LegRow | undefined;
 }
 
+/** The leg, and what decides about it in its call; one question, since most events of a leg that is known change nothing. */
+export async function findLegWithCall(
+  db: Queryable,
+  id: string,
+): Promise<(LegRow & { call: Pick<CallRow, 'state' | 'hangup_requested_at'> }) | undefined> {
+  const row = (await db('legs as l')
+    .join('calls as c', 'c.id', 'l.call_id')
+    .where('l.id', id)
+    .first('l.*', 'c.state as call_state', 'c.hangup_requested_at')) as
+    (LegRow & { call_state: CallState; hangup_requested_at: Date | null }) | undefined;
+  if (!row) return undefined;
+  const { call_state: state, hangup_requested_at, ...leg } = row;
+  return { ...leg, call: { state, hangup_requested_at } };
+}
+
 export async function listLegs(db: Queryable, callIds: readonly string[]): Promise<LegRow[]> {
   return (await db('legs as l')
     .leftJoin('nodes as n', 'n.id', 'l.node_id')

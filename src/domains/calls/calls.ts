@@ -1,7 +1,6 @@
 /** What can be done with a call: ask for it, look at it, and act on it while it lives. */
 import { SwitchyardError } from '../../errors';
-import { createId } from '../../infra/ids';
-import type { JobQueue } from '../../infra/queues';
+import { createId, showLegId } from '../../infra/ids';
 import {
   holdChannel,
   killChannel,
@@ -15,6 +14,7 @@ import {
 import type { NodeLinks } from '../nodes/links';
 import { explainLeftOut } from '../nodes/considered';
 import { explainChoice } from '../nodes/pick';
+import type { Quotas } from '../quotas/quotas';
 import { findRoomByName } from '../rooms/rooms.store';
 import type { Directory } from '../users/directory';
 import { formatAddress, parseAddress, type Address } from './address';
@@ -33,13 +33,13 @@ import {
   type LegRow,
 } from './calls.store';
 import { hangUpAttempt } from './carrier';
-import { CALLS_CONTEXT } from './dial.job';
+import { CALLS_CONTEXT } from './dialing/dial-command';
 import { draftCallEvent, endCall, type SettleDeps } from './settle';
 
 export interface CallDeps extends SettleDeps {
   directory: Directory;
   links: NodeLinks;
-  queue: JobQueue<{ callId: string }>;
+  quotas: Pick<Quotas, 'spend' | 'check' | 'take'>;
   queueTimeoutMs: number;
 }
 
@@ -81,7 +81,7 @@ export function presentCall(call: CallRow, attempts: AttemptRow[], legs: LegRow[
     attempts: attempts.map((a) => ({
       number: a.number,
       node: a.node_name,
-      leg: a.leg_id,
+      leg: showLegId(a.leg_id),
       placedAt: iso(a.placed_at),
       rangAt: iso(a.rang_at),
       endedAt: iso(a.ended_at),
@@ -89,7 +89,7 @@ export function presentCall(call: CallRow, attempts: AttemptRow[], legs: LegRow[
       hangupCause: a.hangup_cause,
     })),
     legs: legs.map((l) => ({
-      id: l.id,
+      id: showLegId(l.id),
       role: l.role,
       address: l.address,
       node: l.node_name ?? null,
@@ -137,15 +137,17 @@ async function checkReachable(deps: CallDeps, address: Address, domain: string, 
   if (!user.enabled) throw new SwitchyardError('unprocessable', `The user "${address.username}" is disabled.`);
 }
 
-/** Writes the call down and queues it. While Redis is away it waits in Postgres, and the sweep queues it later. */
+/** Writes the call down; its event queues it (dialing/feed.ts). The answer is what was written, and asks nobody again. */
 export async function createCall(deps: CallDeps, asked: NewCallRequest): Promise<PresentedCall> {
   const from = parseAddress(asked.from);
   const to = parseAddress(asked.to);
+  await deps.quotas.spend(asked.domainId, 'callsPerSecond');
+  await deps.quotas.check(asked.domainId, { queuedCalls: 1 });
   await checkReachable(deps, from, asked.domain, 'from');
   await checkReachable(deps, to, asked.domain, 'to');
   const now = new Date();
   const waitMs = asked.queueTimeoutSeconds === undefined ? deps.queueTimeoutMs : asked.queueTimeoutSeconds * 1000;
-  const row = {
+  const written = {
     id: createId(now.getTime()),
     domain_id: asked.domainId,
     origin: 'api' as const,
@@ -159,15 +161,28 @@ export async function createCall(deps: CallDeps, asked: NewCallRequest): Promise
     queued_at: now,
     metadata: asked.metadata ?? {},
   };
+  const call: CallRow = { ...UNPLACED, ...written, domain_name: asked.domain };
   await deps.log.record(async (trx, emit) => {
-    await insertCall(trx, row);
-    emit(draftCallEvent('call.queued', row as unknown as CallRow));
+    await deps.quotas.take(trx, asked.domainId, { queuedCalls: 1 });
+    await insertCall(trx, written);
+    emit(draftCallEvent('call.queued', call));
   });
-  await deps.queue.add(row.id, { callId: row.id }).catch((error: unknown) => {
-    deps.logger.warn({ err: error, callId: row.id }, 'the queue is away: the call waits');
-  });
-  return getCall(deps, row.id, asked.domainId);
+  return presentCall(call, [], []);
 }
+
+/** Of a call that only waits. */
+const UNPLACED = {
+  node_id: null,
+  node_name: null,
+  outcome: null,
+  hangup_cause: null,
+  hangup_requested_at: null,
+  placing_at: null,
+  ringing_at: null,
+  answered_at: null,
+  ended_at: null,
+  talk_seconds: null,
+};
 
 /** @param domainId null sees every domain. @throws not_found, also for a call of another domain. */
 async function requireCall(deps: CallDeps, id: string, domainId: string | null): Promise<CallRow> {
@@ -219,7 +234,7 @@ export async function hangupCall(deps: CallDeps, id: string, domainId: string | 
   if (state !== 'ended') {
     const attempt = await findLastAttempt(deps.db, id);
     const cause = state === 'answered' ? 'NORMAL_CLEARING' : 'ORIGINATOR_CANCEL';
-    // Where the node has no such channel yet, the job that dials sees the request and ends it.
+    // Where the node has no such channel yet, the event that makes it known finds the request, and ends it.
     if (attempt?.node_id) {
       if (state === 'answered') await deps.links.api(attempt.node_id, killChannel(attempt.leg_id, cause));
       else await hangUpAttempt(deps.links, attempt.node_id, attempt, cause);

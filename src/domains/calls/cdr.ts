@@ -1,5 +1,6 @@
 /** Takes in a node's call detail records: they settle times and causes, also of what no event has told. Each counts once. */
 import { z } from 'zod';
+import { SECRET_VARIABLES } from '../../freeswitch/xml';
 import { findJsonFaults } from '../../infra/json-faults';
 import type { NodeRow } from '../nodes/nodes.store';
 import { ECHO_NUMBER } from './address';
@@ -43,6 +44,13 @@ type Variables = z.output<typeof recordSchema>['variables'];
 
 const dateOf = (us: number): Date | null => (us > 0 ? new Date(Math.round(us / 1000)) : null);
 
+/** The record as it is kept: a PIN is sealed where it belongs, and stands nowhere else. */
+function withoutSecrets(record: unknown): unknown {
+  const { variables, ...rest } = record as { variables: Record<string, unknown> };
+  const kept = Object.entries(variables).filter(([name]) => !(SECRET_VARIABLES as readonly string[]).includes(name));
+  return { ...rest, variables: Object.fromEntries(kept) };
+}
+
 /** Postgres keeps neither NUL nor half a surrogate pair in jsonb, and a caller's name may hold both. */
 function writeRecord(record: unknown): string {
   const text = JSON.stringify(record);
@@ -71,7 +79,7 @@ export async function takeCdr(
   // Settled before it is kept: where the database goes away in between, the node sends it again and nothing is missed.
   await settleLeg(deps, v, endedAt);
   if (callId) await settleCall(deps, v, callId, { cause: v.hangup_cause, at: endedAt });
-  const row = { leg_id: v.uuid, node_id: node.id, call_id: callId, record: writeRecord(record) };
+  const row = { leg_id: v.uuid, node_id: node.id, call_id: callId, record: writeRecord(withoutSecrets(record)) };
   if (!(await insertCdr(deps.db, row))) return 'known';
   return 'kept';
 }

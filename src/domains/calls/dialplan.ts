@@ -14,7 +14,7 @@ import { findRoomByName } from '../rooms/rooms.store';
 import { parseAddress } from './address';
 import { findCall, findLastAttempt } from './calls.store';
 import { carryOn, markOf } from './carrier';
-import { CALLS_CONTEXT } from './dial.job';
+import { CALLS_CONTEXT } from './dialing/dial-command';
 import { answerPhone, callerOf } from './phone';
 import { connectTo, reachUser, RING_SECONDS, type DialplanDeps } from './reach';
 

@@ -70,8 +70,19 @@ async function readTarget(deps: DialplanDeps, text: string, domain: string): Pro
   return room ? [{ kind: 'room', name: room.name }, room] : [to];
 }
 
-/** A registered phone dials. Whom it calls is looked up in its own domain only. */
+/** A registered phone dials. Where its domain has used up a quota it is refused at once, and nothing is written down. */
 export async function answerPhone(deps: DialplanDeps, node: NodeRow, request: DialplanRequest): Promise<string> {
+  try {
+    return await answerCaller(deps, node, request);
+  } catch (error) {
+    if (!(error instanceof SwitchyardError) || error.code !== 'quota_exceeded') throw error;
+    const reason = `The domain has used up its quota ${error.quota?.quota ?? ''}`;
+    return refusePlan({ context: request.context, sipStatus: 503, reason });
+  }
+}
+
+/** Whom it calls is looked up in its own domain only. @throws quota_exceeded */
+async function answerCaller(deps: DialplanDeps, node: NodeRow, request: DialplanRequest): Promise<string> {
   const { context } = request;
   if (!request.username || !request.domain) return refusePlan({ context, sipStatus: 403, reason: 'Not authenticated' });
   const caller = await findCaller(deps, request.username, request.domain);
@@ -110,7 +121,7 @@ function readDialled(text: string): Address | undefined {
 /**
  * Writes the call down before the node goes on. A node may ask twice for the same leg: the first answer counts.
  * While Postgres is away the phone's call goes on without a row; its record (CDR) is kept when it comes.
- * @returns the call's id.
+ * @returns the call's id. @throws quota_exceeded
  */
 async function recordPhoneCall(
   deps: DialplanDeps,
@@ -139,7 +150,11 @@ async function recordPhoneCall(
   try {
     const known = await findLeg(deps.db, request.legId);
     if (known) return known.call_id;
+    await deps.quotas.spend(from.domainId, 'callsPerSecond');
+    const wanted = { ringingCalls: 1, units: PHONE_CALL_UNITS };
+    await deps.quotas.check(from.domainId, wanted);
     await deps.log.record(async (trx, emit) => {
+      await deps.quotas.take(trx, from.domainId, wanted);
       await insertCall(trx, row);
       // The asking process says which it is; what we have of the node may be of the one before.
       const core = request.coreUuid ?? node.core_uuid;

@@ -1,5 +1,5 @@
 /** Takes in what nodes report of channels and moves legs and calls on; the same report twice changes nothing. */
-import { isId } from '../../infra/ids';
+import { isId, showLegId } from '../../infra/ids';
 import type { Trx } from '../../infra/db';
 import type { ChannelEvent } from '../../freeswitch/esl';
 import type { NodeRow } from '../nodes/nodes.store';
@@ -8,6 +8,7 @@ import {
   findCall,
   findLastAttempt,
   findLeg,
+  findLegWithCall,
   insertLeg,
   lockCall,
   markAttemptRang,
@@ -17,19 +18,19 @@ import {
   type LegRole,
   type LegRow,
 } from './calls.store';
-import { isCarriedOn } from './carrier';
+import { hangUpAttempt, isCarriedOn } from './carrier';
 import { draftCallEvent, settleAttempt, type Emit, type SettleDeps } from './settle';
 
 const ROLES: readonly string[] = ['from', 'to', 'transit'];
 /** A bridge exports its role to every leg it makes; one that only leads to another node is on its way. */
 function readRole(event: ChannelEvent): LegRole {
-  if (event.channelName.startsWith('sofia/internode/')) return 'transit';
+  if (event.profile === 'internode') return 'transit';
   return ROLES.includes(event.legRole ?? '') ? (event.legRole as LegRole) : 'to';
 }
 
 export async function takeChannelEvent(deps: SettleDeps, node: NodeRow, event: ChannelEvent): Promise<void> {
   if (!isId(event.legId)) return;
-  const known = await findLeg(deps.db, event.legId);
+  const known = await findLegWithCall(deps.db, event.legId);
   const callId = known?.call_id ?? event.callId;
   if (!callId || !isId(callId)) return; // a channel nobody asked us for
   if (event.phase === 'hangup' || event.phase === 'destroyed') {
@@ -38,12 +39,29 @@ export async function takeChannelEvent(deps: SettleDeps, node: NodeRow, event: C
     await endLeg(deps, node, callId, known, event);
     return;
   }
-  if (known && !movesLeg(known, event)) return;
-  await deps.log.record(async (trx, emit) => {
+  if (known && !movesLeg(known, event)) {
+    if (event.phase === 'created' && isUnwanted(known.call)) await endUnwanted(deps, callId);
+    return;
+  }
+  const unwanted = await deps.log.record(async (trx, emit) => {
     const call = await lockCall(trx, callId);
-    if (!call || call.state === 'ended') return;
+    if (!call || call.state === 'ended') return false;
     const leg = known ?? (await ensureLeg(trx, emit, call, node, event));
     await moveLeg(trx, emit, call, leg, event);
+    return isUnwanted(call);
+  });
+  if (unwanted) await endUnwanted(deps, callId);
+}
+
+/** Somebody hung up before anybody answered: maybe before there was a channel that their node could end. */
+const isUnwanted = (call: Pick<CallRow, 'state' | 'hangup_requested_at'>): boolean =>
+  call.hangup_requested_at !== null && (call.state === 'placing' || call.state === 'ringing');
+
+async function endUnwanted(deps: SettleDeps, callId: string): Promise<void> {
+  const attempt = await findLastAttempt(deps.db, callId);
+  if (!attempt?.node_id || attempt.ended_at) return;
+  await hangUpAttempt(deps.links, attempt.node_id, attempt, 'ORIGINATOR_CANCEL').catch((error: unknown) => {
+    deps.logger.debug({ err: error, callId }, 'a call that nobody wants is ended by the sweep');
   });
 }
 
@@ -80,7 +98,7 @@ async function ensureLeg(trx: Trx, emit: Emit, call: CallRow, node: NodeRow, eve
     hangup_cause: null,
   };
   if (!(await insertLeg(trx, row))) return (await findLeg(trx, event.legId)) ?? row;
-  emit(draftCallEvent('call.leg_created', call, { leg: row.id, role, node: node.name }));
+  emit(draftCallEvent('call.leg_created', call, { leg: showLegId(row.id), role, node: node.name }));
   return row;
 }
 
@@ -97,7 +115,7 @@ async function moveLeg(trx: Trx, emit: Emit, call: CallRow, leg: LegRow, event: 
     else await moveToRinging(trx, emit, call, leg, at);
   }
   if (event.phase === 'held' || event.phase === 'unheld') {
-    emit(draftCallEvent(`call.${event.phase}`, call, { leg: leg.id, role: leg.role }));
+    emit(draftCallEvent(`call.${event.phase}`, call, { leg: showLegId(leg.id), role: leg.role }));
   }
 }
 
@@ -105,7 +123,7 @@ async function moveToRinging(trx: Trx, emit: Emit, call: CallRow, leg: LegRow, a
   if (call.state !== 'placing') return; // it is locked: what it rang with first is written
   await markAttemptRang(trx, call.id, at);
   if (await updateCall(trx, call.id, ['placing'], { state: 'ringing', ringing_at: at })) {
-    emit(draftCallEvent('call.ringing', call, { node: call.node_name, leg: leg.id, role: leg.role }));
+    emit(draftCallEvent('call.ringing', call, { node: call.node_name, leg: showLegId(leg.id), role: leg.role }));
   }
 }
 
@@ -139,7 +157,7 @@ async function endLeg(
       hangup_cause: cause,
     });
     if (ended) {
-      const data = { leg: event.legId, role: known.role, hangupCause: cause, node: node.name };
+      const data = { leg: showLegId(event.legId), role: known.role, hangupCause: cause, node: node.name };
       emit(draftCallEvent('call.leg_ended', call, data));
     }
   });

@@ -12,6 +12,7 @@ import {
 } from '../../freeswitch/xml';
 import type { GrantView } from '../grants/grant-directory';
 import type { NodeRow } from '../nodes/nodes.store';
+import type { Quotas } from '../quotas/quotas';
 import type { EnteringDeps } from '../rooms/entering';
 import { findRegistrationsOfUsers, type NamedRegistration } from '../registrations/registrations.store';
 import type { Directory, DirectoryUser } from '../users/directory';
@@ -22,6 +23,7 @@ export interface DialplanDeps extends SettleDeps {
   directory: Directory;
   secretKey: Buffer;
   rooms: EnteringDeps;
+  quotas: Pick<Quotas, 'spend' | 'check' | 'take'>;
   /** The grant that this SIP user name belongs to; undefined where it is none, or over. */
   findGrantOfUser: (username: string, domain: string) => Promise<GrantView | undefined>;
 }
@@ -65,6 +67,7 @@ export async function reachUser(
       internodePort: row.internode_port,
       contact: row.contact,
       profile: row.profile,
+      source: { networkIp: row.network_ip, networkPort: row.network_port ?? 0, transport: row.transport },
       ...(row.grant_id ? { grantId: row.grant_id } : {}),
     }));
   const exp = Math.floor(Date.now() / 1000) + TOKEN_SECONDS;

@@ -15,7 +15,7 @@ import { findNode } from '../nodes/nodes.store';
 import { findUserIds, listNodeIdsOfUsers } from '../registrations/registrations.store';
 import { parseAddress } from './address';
 import { markOf } from './carrier';
-import { findCall, listLegs, type AttemptRow, type CallRow } from './calls.store';
+import { listLegs, type AttemptRow, type CallRow } from './calls.store';
 import type { SettleDeps } from './settle';
 
 /**
@@ -23,7 +23,8 @@ import type { SettleDeps } from './settle';
  * nodes that stop answering for a moment are back by then, or are down and reached by no call.
  */
 const LIMIT_MS = 15_000;
-const AGAIN_MS = 250;
+/** What a round has not told or seen by then is done by the next one. */
+const ROUND_MS = 1000;
 const CAUSE = 'NORMAL_TEMPORARY_FAILURE';
 /** A channel takes this long to be gone, and one whose plan was on its way when the node was told, to be seen. */
 const LOOK_AFTER_MS = 200;
@@ -46,11 +47,20 @@ async function listNodeIds(deps: SettleDeps, call: CallRow, attempt: AttemptRow)
  * Tells the node, and looks whether it has done it: `+OK` is no proof.
  * @returns whether nothing of the attempt is on that node: it has none in its list, its process is gone, or it left
  */
-async function silenceNode(deps: SettleDeps, nodeId: string, attempt: AttemptRow): Promise<boolean> {
-  const node = await findNode(deps.db, nodeId);
-  if (!node || (node.state === 'down' && node.down_reason === 'refused')) return true;
-  const ask = (command: ApiCommand): Promise<Reply> => deps.links.api(nodeId, command);
+async function silenceNode(
+  deps: SettleDeps,
+  nodeId: string,
+  attempt: AttemptRow,
+  signal: AbortSignal,
+): Promise<boolean> {
+  // The next attempt may have begun when a late answer comes: it must not be what is ended.
+  const ask = (command: ApiCommand): Promise<Reply> => {
+    signal.throwIfAborted();
+    return deps.links.api(nodeId, command);
+  };
   try {
+    const node = await findNode(deps.db, nodeId);
+    if (!node || (node.state === 'down' && node.down_reason === 'refused')) return true;
     await ask(hangUpMatching(ATTEMPT_VARIABLE, markOf(attempt), CAUSE));
     await sleep(LOOK_AFTER_MS);
     const list = await ask(showChannels());
@@ -81,27 +91,24 @@ async function belongsTo(
 }
 
 /**
- * Waits until every other node that may ring for the attempt has been told to stop, or LIMIT_MS after the attempt's end.
- * A node that died hangs up nothing: a phone that it reached through another node rings on by itself.
+ * Tells every other node that may ring for the attempt to stop, and looks whether they did. A node that died hangs up
+ * nothing: a phone that it reached through another node rings on by itself.
+ * @returns whether the next attempt may begin: nothing rings any more, or LIMIT_MS have passed since the attempt's end.
+ *   Else it is to be asked again soon; no worker waits here for a node that does not answer.
  */
 export async function silenceAttempt(
   deps: SettleDeps & { signal: AbortSignal },
   call: CallRow,
   attempt: AttemptRow,
-): Promise<void> {
-  const limitMs = (attempt.ended_at ?? new Date()).getTime() + LIMIT_MS;
-  let loud = await listNodeIds(deps, call, attempt);
-  for (;;) {
-    const silent = await Promise.all(loud.map((id) => silenceNode(deps, id, attempt)));
-    loud = loud.filter((_, i) => !silent[i]);
-    if (loud.length === 0) return;
-    if (deps.signal.aborted) throw new Error('Switchyard stops; the call is tried again by the next to run');
-    if (Date.now() > limitMs) {
-      deps.logger.warn({ callId: call.id, nodes: loud }, 'a call is tried again, though it may still ring elsewhere');
-      return;
-    }
-    const now = await findCall(deps.db, call.id);
-    if (now?.state !== 'queued' || now.hangup_requested_at) return;
-    await sleep(AGAIN_MS, undefined, { signal: deps.signal }).catch(() => undefined);
-  }
+): Promise<boolean> {
+  const nodeIds = await listNodeIds(deps, call, attempt);
+  const round = AbortSignal.any([deps.signal, AbortSignal.timeout(ROUND_MS)]);
+  const asked = Promise.all(nodeIds.map((id) => silenceNode(deps, id, attempt, round)));
+  const late = sleep(ROUND_MS, [], { signal: round }).catch((): boolean[] => []);
+  const silent = await Promise.race([asked, late]);
+  const loud = nodeIds.filter((_, i) => !silent[i]);
+  if (loud.length === 0) return true;
+  if (Date.now() <= (attempt.ended_at ?? new Date()).getTime() + LIMIT_MS) return false;
+  deps.logger.warn({ callId: call.id, nodes: loud }, 'a call is tried again, though it may still ring elsewhere');
+  return true;
 }

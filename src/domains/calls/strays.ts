@@ -10,7 +10,7 @@ import {
 import { isId, isUnwritten } from '../../infra/ids';
 import { CANARY_CONTEXT } from '../../freeswitch/xml';
 import type { NodeRow } from '../nodes/nodes.store';
-import { CALLS_CONTEXT } from './dial.job';
+import { CALLS_CONTEXT } from './dialing/dial-command';
 import { findCall, type LegRow } from './calls.store';
 import { takeChannelEvent } from './progress';
 import type { ReconcileDeps } from './reconcile';

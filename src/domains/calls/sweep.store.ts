@@ -9,14 +9,25 @@ export async function countClaimants(db: Queryable): Promise<number> {
   return Number(rows[0]?.count ?? 0);
 }
 
+/** A call with what is known of its node; nulls where it has none, or that is in the pool no more. */
+export type UnansweredRow = CallRow & {
+  node_state: string | null;
+  down_since: Date | null;
+  down_reason: string | null;
+};
+
 /** Calls nobody has answered yet, the youngest first. */
-export async function listUnanswered(db: Queryable, before: string | undefined, limit: number): Promise<CallRow[]> {
+export async function listUnanswered(
+  db: Queryable,
+  before: string | undefined,
+  limit: number,
+): Promise<UnansweredRow[]> {
   const query = db('calls as c')
     .leftJoin('nodes as n', 'n.id', 'c.node_id')
     .whereIn('c.state', ['queued', 'placing', 'ringing'])
     .orderBy('c.id', 'desc')
     .limit(limit)
-    .select('c.*', 'n.name as node_name');
+    .select('c.*', 'n.name as node_name', 'n.state as node_state', 'n.down_since', 'n.down_reason');
   if (before) void query.where('c.id', '<', before);
-  return (await query) as CallRow[];
+  return (await query) as UnansweredRow[];
 }

@@ -1,14 +1,16 @@
 /** Makes good what no event told of calls, in slices: a hundred thousand live calls must not be one long breath. */
-import type { JobQueue } from '../../infra/queues';
 import { findHolders, listClaimants } from '../nodes/claimants.store';
 import { CLAIM_TTL_MS, type HeldClaim } from '../nodes/claims';
 import { listDownNodes } from '../nodes/nodes.store';
+import { isTooLate } from './dialing/decisions';
+import { endQueued } from './dialing/dial.job';
+import type { FairQueue, WaitingCall } from './dialing/fair-queue';
+import { createUnansweredWatch, type UnansweredWatch } from './dialing/unanswered';
 import { settleCallsOfNode, SILENCE_LIMIT_MS, SWEEP_INTERVAL_MS, type ReconcileDeps } from './reconcile';
-import { countClaimants, listUnanswered } from './sweep.store';
-import { endCall } from './settle';
+import { countClaimants, listUnanswered, type UnansweredRow } from './sweep.store';
 
 export interface SweepDeps extends ReconcileDeps {
-  queue: JobQueue<{ callId: string }>;
+  queue: Pick<FairQueue, 'restore'>;
 }
 
 export interface CallSweep {
@@ -18,19 +20,18 @@ export interface CallSweep {
   isAtStart(): boolean;
 }
 
-/** A queued call whose job and everything else failed ends this long after its time. */
-const QUEUE_MARGIN_MS = 5000;
 const PAGE = 1000;
 /** A pool of this many live calls is looked at whole each time. */
 const LEAST_SLICE = 5000;
 const STEPS_A_ROUND = Math.floor(CLAIM_TTL_MS / 4 / SWEEP_INTERVAL_MS);
 
 /**
- * Looks at every live call in turn: it has a job while it is being dialled, a claim while it is on a node, and an end
+ * Looks at every live call in turn: it stands in the queue while it waits, has a claim while it is on a node, and ends
  * when its node has been silent for too long. Where Redis turns out to have forgotten claims, the round is run to its
  * end at once: until then its nodes look emptier than they are.
  */
 export function createCallSweep(deps: SweepDeps): CallSweep {
+  const watch = createUnansweredWatch(deps);
   let after: HeldClaim | undefined;
   let slice = LEAST_SLICE;
 
@@ -49,7 +50,7 @@ export function createCallSweep(deps: SweepDeps): CallSweep {
 
   return {
     async step(now) {
-      await tendUnanswered(deps, now);
+      await tendUnanswered(deps, watch, now);
       await settleSilent(deps, now);
       await keepClaims(now).catch((error: unknown) => deps.logger.debug({ err: error }, 'claims are kept later'));
     },
@@ -57,23 +58,23 @@ export function createCallSweep(deps: SweepDeps): CallSweep {
   };
 }
 
-/** A job for each that is being dialled, since Redis may have lost it; an end for those whose time is over. */
-async function tendUnanswered(deps: SweepDeps, now: Date): Promise<void> {
+/** Who waits stands in the queue, since Redis may have lost it, or ends where its turn never came; what rings is looked after. */
+async function tendUnanswered(deps: SweepDeps, watch: UnansweredWatch, now: Date): Promise<void> {
+  const ringing: UnansweredRow[] = [];
   let before: string | undefined;
-  for (;;) {
+  do {
     const calls = await listUnanswered(deps.db, before, PAGE);
+    const waiting: WaitingCall[] = [];
     for (const call of calls) {
-      if (call.state === 'queued' && call.place_before.getTime() + QUEUE_MARGIN_MS < now.getTime()) {
-        await deps.log.record((trx, emit) =>
-          endCall(trx, emit, call, { outcome: 'no_capacity', cause: null, at: now }).then(() => undefined),
-        );
-      } else if (call.origin === 'api') {
-        await deps.queue.add(call.id, { callId: call.id }).catch(() => undefined);
-      }
+      if (call.origin !== 'api') continue;
+      if (call.state !== 'queued') ringing.push(call);
+      else if (isTooLate(call, now.getTime())) await endQueued(deps, call.id, 'no_capacity');
+      else waiting.push({ domainId: call.domain_id, callId: call.id });
     }
-    if (calls.length < PAGE) return;
-    before = calls.at(-1)!.id;
-  }
+    await deps.queue.restore(waiting).catch(() => undefined); // while Redis is away they wait
+    before = calls.length < PAGE ? undefined : calls.at(-1)!.id;
+  } while (before);
+  await watch.step(ringing, now);
 }
 
 /** A node that can't be asked keeps its calls for a while: see settleCallsOfNode. */

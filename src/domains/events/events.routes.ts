@@ -4,6 +4,7 @@ import type { WebSocket } from 'ws';
 import { SwitchyardError } from '../../errors';
 import type { Db } from '../../infra/db';
 import type { Logger } from '../../infra/logger';
+import type { StreamPlace, StreamPlaces } from '../quotas/streams';
 import { defineRoute, type Caller, type Route } from '../../infra/route';
 import { readEventHead, readEvents } from './events.store';
 import { withGaps, type EventHub } from './hub';
@@ -21,16 +22,20 @@ export interface EventsDeps {
   onKeyRevoked: (listener: (apiKeyId: string) => void) => () => void;
   heartbeatMs?: number;
   stalledMs?: number;
-  /** How many streams one key may have open in this process. */
-  maxStreamsPerKey?: number;
+  /** Says who may open one more. */
+  streams: Pick<StreamPlaces, 'take'>;
 }
 
 export interface EventsEntrance {
   routes: Route[];
   /** Takes a WebSocket that came for /v1/events with a key that was found good. */
   acceptSocket(socket: WebSocket, reading: Reading, caller: Caller, bearer: string): Promise<void>;
-  /** Checks a WebSocket's request before it is accepted. @throws SwitchyardError */
-  checkSocket(caller: Caller, query: Record<string, string>, lastEventId?: string): Promise<Reading>;
+  /** Checks a WebSocket's request before it is accepted. @returns also its place, to be given back; @throws SwitchyardError */
+  checkSocket(
+    caller: Caller,
+    query: Record<string, string>,
+    lastEventId?: string,
+  ): Promise<{ reading: Reading; place: StreamPlace }>;
 }
 
 const page = z.object({
@@ -43,31 +48,16 @@ const page = z.object({
 });
 
 export function createEventsEntrance(deps: EventsDeps): EventsEntrance {
-  const open = new Map<string, number>();
-
-  async function run(caller: Caller, bearer: string, act: (stream: StreamDeps) => Promise<void>): Promise<void> {
+  function run(caller: Caller, bearer: string, act: (stream: StreamDeps) => Promise<void>): Promise<void> {
     const id = caller.apiKeyId;
-    open.set(id, (open.get(id) ?? 0) + 1);
-    try {
-      await act({
-        hub: deps.hub,
-        logger: deps.logger,
-        stillValid: async () => (await deps.authenticate(bearer)) !== undefined,
-        onRevoked: (listener) => deps.onKeyRevoked((revoked) => revoked === id && listener()),
-        heartbeatMs: deps.heartbeatMs ?? 15_000,
-        stalledMs: deps.stalledMs ?? 30_000,
-      });
-    } finally {
-      const left = (open.get(id) ?? 1) - 1;
-      if (left > 0) open.set(id, left);
-      else open.delete(id);
-    }
-  }
-
-  function mayOpen(caller: Caller): void {
-    if ((open.get(caller.apiKeyId) ?? 0) >= (deps.maxStreamsPerKey ?? 200)) {
-      throw new SwitchyardError('rate_limited', 'This key has too many event streams open.');
-    }
+    return act({
+      hub: deps.hub,
+      logger: deps.logger,
+      stillValid: async () => (await deps.authenticate(bearer)) !== undefined,
+      onRevoked: (listener) => deps.onKeyRevoked((revoked) => revoked === id && listener()),
+      heartbeatMs: deps.heartbeatMs ?? 15_000,
+      stalledMs: deps.stalledMs ?? 30_000,
+    });
   }
 
   const route = defineRoute({
@@ -85,13 +75,17 @@ export function createEventsEntrance(deps: EventsDeps): EventsEntrance {
     scope: 'grant',
     query: eventsQuery,
     answers: { 200: page },
-    errors: ['not_found'],
+    errors: ['not_found', 'quota_exceeded'],
     handle: async ({ query, caller, bearer, request, response }) => {
       const reading = await openReading(deps.db, caller, query, request.get('last-event-id'));
       if (query.format === 'json' || request.method === 'HEAD')
-        return { body: await readPage(deps.db, reading, query) };
-      mayOpen(caller);
-      await run(caller, bearer, (stream) => streamEvents(stream, reading, openSse(response, reading.after)));
+        return { body: await readPage(deps.db, reading, query, caller.grant ? MAX_SCANS_OF_GRANT : MAX_SCANS) };
+      const place = await deps.streams.take(caller);
+      try {
+        await run(caller, bearer, (stream) => streamEvents(stream, reading, openSse(response, reading.after)));
+      } finally {
+        place.giveBack();
+      }
       return undefined;
     },
   });
@@ -104,8 +98,8 @@ export function createEventsEntrance(deps: EventsDeps): EventsEntrance {
         const errors = result.error.issues.map((i) => ({ path: i.path.join('.'), message: i.message }));
         throw new SwitchyardError('invalid_request', 'The query is not valid.', { errors });
       }
-      mayOpen(caller);
-      return openReading(deps.db, caller, result.data, lastEventId);
+      const reading = await openReading(deps.db, caller, result.data, lastEventId);
+      return { reading, place: await deps.streams.take(caller) };
     },
     acceptSocket: (socket, reading, caller, bearer) =>
       run(caller, bearer, (stream) => streamEvents(stream, reading, openSocket(socket))),
@@ -113,13 +107,20 @@ export function createEventsEntrance(deps: EventsDeps): EventsEntrance {
 }
 
 const MAX_SCANS = 10;
+/** A guest reads the log of the whole domain to find what is theirs: it goes on in the next page. */
+const MAX_SCANS_OF_GRANT = 2;
 
 /** Looks through a bounded part of the log: a page may hold less than `limit`, and still be followed by another. */
-async function readPage(db: Db, reading: Reading, query: EventsQuery): Promise<z.output<typeof page>> {
+async function readPage(
+  db: Db,
+  reading: Reading,
+  query: EventsQuery,
+  mostScans: number,
+): Promise<z.output<typeof page>> {
   const items: z.output<typeof eventSchema>[] = [];
   let gap = null as { from: number; to: number } | null;
   let at = reading.after;
-  for (let scan = 0; scan < MAX_SCANS && items.length < query.limit; scan += 1) {
+  for (let scan = 0; scan < mostScans && items.length < query.limit; scan += 1) {
     const { last } = await readEventHead(db, reading.stream);
     const events = await readEvents(db, reading.stream, at, query.limit);
     for (const item of withGaps(events, at, events.length < query.limit ? last : at)) {

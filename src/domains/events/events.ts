@@ -8,6 +8,31 @@ export interface EventBell {
   ring(events: readonly LoggedEvent[]): void;
 }
 
+/** A bell that rings several others; a fault of one keeps nothing from the rest. */
+export interface SharedBell extends EventBell {
+  /** @returns takes it away again */
+  add(bell: EventBell): () => void;
+}
+
+export function createSharedBell(logger: Logger, ...first: EventBell[]): SharedBell {
+  const bells = new Set(first);
+  return {
+    ring(events) {
+      for (const bell of bells) {
+        try {
+          bell.ring(events);
+        } catch (error) {
+          logger.error({ err: error }, 'somebody who is told of events failed');
+        }
+      }
+    },
+    add(bell) {
+      bells.add(bell);
+      return () => bells.delete(bell);
+    },
+  };
+}
+
 export interface EventLog {
   /** Runs `change` in a transaction; the drafts it leaves with `emit` are numbered as its last step. */
   record<T>(change: (trx: Trx, emit: (draft: EventDraft) => void) => Promise<T>): Promise<T>;

@@ -85,6 +85,7 @@ function readRow(secretKey: Buffer, columns: unknown[], before: Login | undefine
       callerNumber: callerNumber ?? username ?? '',
       ha1: readDigest(secretKey, login, before?.user),
       enabled: true,
+      mayRegister: kind === 'user',
     },
     expiresMs: expiresAt.getTime(),
   };

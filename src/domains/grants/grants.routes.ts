@@ -34,10 +34,11 @@ export function grantRoutes(deps: GrantDeps & OverDeps): Route[] {
       summary: 'Let a browser into a room',
       description:
         'The answer holds all it needs: the node is chosen before it signals, where the room is or the best one for a ' +
-        `new session. The credentials open this room only. ${LIFE}`,
+        'new session. A place there is held for less than 20 seconds; whoever comes later is let in all the same, ' +
+        `perhaps over another node. The credentials open this room only. ${LIFE}`,
       body: roomGrantBody,
       answers: { 201: newGrantSchema },
-      errors: ['unprocessable', 'no_capacity'],
+      errors: ['unprocessable', 'no_capacity', 'quota_exceeded'],
       handle: async ({ params, body, caller }) => made(await createRoomGrant(deps, caller, params.id, body)),
     }),
     defineRoute({
@@ -62,7 +63,7 @@ export function grantRoutes(deps: GrantDeps & OverDeps): Route[] {
         `and a call to the user rings it. ${LIFE}`,
       body: userGrantBody,
       answers: { 201: newGrantSchema },
-      errors: ['unprocessable', 'no_capacity'],
+      errors: ['unprocessable', 'no_capacity', 'quota_exceeded'],
       handle: async ({ params, body, caller }) => made(await createUserGrant(deps, caller, params.id, body)),
     }),
     defineRoute({
@@ -88,7 +89,7 @@ export function grantRoutes(deps: GrantDeps & OverDeps): Route[] {
         "For the holder of a grant's token: the node of the room or the phone as it is now. A page asks it when its " +
         'node died or the room moved, and enters again with the credentials it has.',
       answers: { 200: selfSchema },
-      errors: ['forbidden', 'gone', 'no_capacity'],
+      errors: ['forbidden', 'gone', 'no_capacity', 'quota_exceeded'],
       handle: async ({ caller }) => {
         if (!caller.grant) throw new SwitchyardError('forbidden', "This needs a grant's token.");
         return { body: await locateSelf(deps, caller.grant.id) };

@@ -6,6 +6,7 @@ import type { Caller } from '../../infra/route';
 import { createSecret, hashSecret, hashSipPassword, sealDigest } from '../../infra/secrets';
 import type { EventLog } from '../events/events';
 import { readEventHead, type EventDraft } from '../events/events.store';
+import type { Quotas } from '../quotas/quotas';
 import { findRoom, type RoomRow } from '../rooms/rooms.store';
 import { findUser, listUsers, type NamedUser } from '../users/users.store';
 import { createGrantName } from './grant-name';
@@ -17,6 +18,7 @@ export interface GrantDeps extends LocationDeps {
   log: EventLog;
   /** Seals digests. */
   secretKey: Buffer;
+  quotas: Pick<Quotas, 'spend' | 'check' | 'take'>;
   /** Put before the paths in answers; they are relative where it is left out. */
   publicUrl: string | undefined;
 }
@@ -126,6 +128,8 @@ async function makeGrant(
   input: UserGrantInput & { role: store.GrantRole },
 ): Promise<MadeGrant> {
   const { domain_id, domain_name: realm } = owner;
+  await deps.quotas.spend(domain_id, 'grantsPerMinute');
+  await deps.quotas.check(domain_id, { liveGrants: 1 });
   const expires_at = new Date(Date.now() + input.expiresInSeconds * 1000);
   const at = await locateGrant(deps, { ...who, node_id: null, expires_at, domain_name: realm });
   const username = createGrantName();
@@ -147,6 +151,7 @@ async function makeGrant(
   };
   const after = await deps.log.record(async (trx, emit) => {
     const { last } = await readEventHead(trx, domain_id);
+    await deps.quotas.take(trx, domain_id, { liveGrants: 1 });
     await store.insertGrant(trx, { ...row, after_number: String(last) });
     emit(draftGrantEvent('grant.created', row, { node: at.node.name }));
     return last;

@@ -21,6 +21,8 @@ export interface NodeRow {
   effective_units: string | null;
   state: NodeState;
   drain_deadline_at: Date | null;
+  /** It asked for the drain that is on; false: an operator did. */
+  drained_itself: boolean;
   core_uuid: string | null;
   version: string | null;
   session_count: number;
@@ -99,15 +101,16 @@ export async function insertNode(db: Queryable, row: Partial<NodeRow>): Promise<
   return rows[0];
 }
 
-/** @returns the row as it is now, or undefined where it was in none of the expected states. */
+/** @param where what else must hold @returns the row as it is now, or undefined where it was in none of the expected states. */
 export async function updateNode(
   db: Queryable,
   id: string,
   expected: readonly NodeState[],
   change: Partial<NodeRow>,
+  where: Partial<NodeRow> = {},
 ): Promise<NodeRow | undefined> {
   const rows = (await db('nodes')
-    .where({ id })
+    .where({ ...where, id })
     .whereIn('state', expected)
     .update({ ...change, updated_at: new Date() })
     .returning('*')) as NodeRow[];

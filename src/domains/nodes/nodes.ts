@@ -147,9 +147,10 @@ export async function changeNodeState(
   expected: readonly NodeState[],
   change: Partial<NodeRow> & { state: NodeState },
   data: Record<string, unknown> = {},
+  where: Partial<NodeRow> = {},
 ): Promise<NodeRow | undefined> {
   return deps.log.record(async (trx, emit) => {
-    const row = await updateNode(trx, id, expected, change);
+    const row = await updateNode(trx, id, expected, change, where);
     if (row) {
       emit({ stream: POOL_STREAM, type: `node.${row.state}`, nodeId: id, data: { name: row.name, ...data } });
       deps.logger.info({ node: row.name, state: row.state, ...data }, 'node state');
@@ -165,14 +166,15 @@ export async function drainNode(deps: NodeDeps, id: string, deadlineSeconds: num
     deps,
     id,
     ['serving', 'joining', 'draining'],
-    { state: 'draining', drain_deadline_at: deadline },
+    { state: 'draining', drain_deadline_at: deadline, drained_itself: false },
     { deadlineAt: deadline.toISOString() },
   );
   return row ?? refuseState(deps, id, 'drained');
 }
 
 export async function resumeNode(deps: NodeDeps, id: string): Promise<NodeRow> {
-  const row = await changeNodeState(deps, id, ['draining'], { state: 'serving', drain_deadline_at: null });
+  const change = { state: 'serving' as const, drain_deadline_at: null, drained_itself: false };
+  const row = await changeNodeState(deps, id, ['draining'], change);
   return row ?? refuseState(deps, id, 'resumed');
 }
 

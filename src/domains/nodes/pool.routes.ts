@@ -247,7 +247,7 @@ function simulateRoute(deps: PoolRouteDeps): Route {
       const asked = {
         ...body,
         remove,
-        unitsPerRoom: roomUnits({ participants, video, canvas }),
+        unitsPerRoom: roomUnits({ video, canvas, withPicture: participants, withoutPicture: 0 }),
         policy: body.policy ?? deps.policy,
         reportLimitMs,
         minIdleCpuPercent,

@@ -5,6 +5,7 @@ import type { Logger } from '../../infra/logger';
 import type { EventLog } from '../events/events';
 import type { EventDraft } from '../events/events.store';
 import type { NodeLinks } from '../nodes/links';
+import type { Quotas } from '../quotas/quotas';
 import { drawLedger } from './ledger';
 import { isLiving, listParts, updatePart, type PartRow } from './parts.store';
 import {
@@ -24,6 +25,7 @@ export interface RecordingDeps {
   db: Db;
   log: EventLog;
   logger: Logger;
+  quotas: Pick<Quotas, 'take' | 'tryTake' | 'look' | 'refuse'>;
   links: Pick<NodeLinks, 'api' | 'connection' | 'isUp'>;
   storage: RecordingStorage;
   secretKey: Buffer;

@@ -10,6 +10,7 @@ import type { RecordingDeps } from './change';
 import { createCollector } from './collect';
 import { compareRecordings } from './compare';
 import { markDeadParts, onSessionEnded, onSessionLive, takeRecordingEvent } from './observe';
+import { stopOverQuota } from './over-quota';
 import { recordingRoutes, type RecordingRouteDeps } from './recordings.routes';
 import { expireRecordings } from './retention';
 import type { RecordingStorage } from './storage';
@@ -38,6 +39,7 @@ export interface Recordings {
 
 const STEP_EVERY_MS = 500;
 const WATCH_EVERY_MS = 1000;
+const QUOTA_EVERY_MS = 5000;
 const EXPIRE_EVERY_MS = 60_000;
 
 /** Runs on every replica; the database says who does what. */
@@ -56,6 +58,7 @@ export function createRecordings(deps: RecordingRouteDeps, hooks: RoomHooks): Re
       await watchGrowth(deps);
       await markDeadParts(deps);
     }),
+    runEvery('recordings over their quota', QUOTA_EVERY_MS, deps.logger, () => stopOverQuota(deps)),
     runEvery('recordings past their time', EXPIRE_EVERY_MS, deps.logger, () => expireRecordings(deps)),
   ];
   return {

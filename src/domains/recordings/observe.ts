@@ -103,23 +103,23 @@ export async function onSessionLive(deps: RecordingDeps, session: SessionRow): P
   if (running) return stepLater(deps, running.id);
   if (session.settings.record !== true || (await hasRecordingOfMeeting(deps.db, session.meeting_id))) return;
   const id = createId(deps.now());
+  const at = new Date(deps.now());
+  const of = { id, domain_id: session.domain_id, kind: 'room' as const, room_id: session.room_id };
   try {
-    await deps.log.record(async (trx, emit) => {
-      await insertRecording(trx, {
-        id,
-        domain_id: session.domain_id,
-        kind: 'room',
-        room_id: session.room_id,
-        meeting_id: session.meeting_id,
-        format: 'mp4',
-        origin: 'room',
-        desired: 'recording',
-        state: 'starting',
-        next_try_at: new Date(deps.now()),
-      });
+    const refusal = await deps.log.record(async (trx, emit) => {
+      const refused = await deps.quotas.tryTake(trx, session.domain_id, { recordings: 1, recordedBytes: 1 });
+      // A room that should be recorded and is not must be found by whoever looks for the recording.
+      const begun = refused
+        ? { desired: 'stopped' as const, state: 'failed' as const, reason: 'quota_exceeded', ended_at: at }
+        : { desired: 'recording' as const, state: 'starting' as const, next_try_at: at };
+      const what = { meeting_id: session.meeting_id, format: 'mp4' as const, origin: 'room' as const };
+      await insertRecording(trx, { ...of, ...what, ...begun });
       const row = await findRecording(trx, id);
-      if (row) emit(draftRecordingEvent('recording.starting', row, { origin: 'room' }));
+      const data = refused ? { origin: 'room', reason: 'quota_exceeded', quota: refused.quota } : { origin: 'room' };
+      if (row) emit(draftRecordingEvent(`recording.${begun.state}`, row, data));
+      return refused;
     });
+    if (refusal) return deps.quotas.refuse(session.domain_id, refusal);
   } catch (error) {
     if (violatedUnique(error)) return; // somebody was faster
     throw error;

@@ -74,6 +74,15 @@ export async function findRunning(
   return (await selectRecordings(db).where(where).whereNot('r.desired', 'stopped').first()) as RecordingRow | undefined;
 }
 
+/** Domains of which something is recorded now. */
+export async function listRecordingDomains(db: Queryable): Promise<string[]> {
+  return (await db('recordings').whereNot('desired', 'stopped').distinct().pluck('domain_id')) as string[];
+}
+
+export async function listRunningOfDomain(db: Queryable, domainId: string): Promise<string[]> {
+  return (await db('recordings').where({ domain_id: domainId }).whereNot('desired', 'stopped').pluck('id')) as string[];
+}
+
 /** Whether this meeting's room was recorded of its own accord before: it is started once, and not again when stopped. */
 export async function hasRecordingOfMeeting(db: Queryable, meetingId: string): Promise<boolean> {
   return (await db('recordings').where({ meeting_id: meetingId, origin: 'room' }).first('id')) !== undefined;

@@ -85,6 +85,7 @@ async function begin(
   const id = createId(deps.now());
   try {
     await deps.log.record(async (trx, emit) => {
+      await deps.quotas.take(trx, of.domain_id, { recordings: 1, recordedBytes: 1 });
       await insertRecording(trx, {
         id,
         ...of,

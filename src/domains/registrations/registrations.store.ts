@@ -1,5 +1,5 @@
 /** The SQL of registrations: which phone of which user can be reached through which node. */
-import type { Queryable } from '../../infra/db';
+import type { Queryable, Trx } from '../../infra/db';
 
 export interface RegistrationRecord {
   id: string;
@@ -37,6 +37,23 @@ export async function upsertRegistration(db: Queryable, row: RegistrationRecord)
     ])
     .returning('id')) as { id: string }[];
   return rows[0]?.id === row.id;
+}
+
+/** Until the transaction ends nobody else counts this user's phones. */
+export async function lockRegistrationsOf(trx: Trx, userId: string): Promise<void> {
+  await trx.raw('select pg_advisory_xact_lock(hashtextextended(?, 14))', [userId]);
+}
+
+/** Of a user's phones those beyond the `most` that were seen last. */
+export async function listSurplus(db: Queryable, userId: string, most: number): Promise<string[]> {
+  return (await db('registrations')
+    .where({ user_id: userId })
+    .orderBy([
+      { column: 'refreshed_at', order: 'desc' },
+      { column: 'id', order: 'desc' },
+    ])
+    .offset(most)
+    .pluck('id')) as string[];
 }
 
 export async function deleteRegistrations(

@@ -1,7 +1,13 @@
 /** Knows where every user's phones are: from the nodes' events as they happen, and from a snapshot after a reconnect. */
 import type { Db, Trx } from '../../infra/db';
 import { createId } from '../../infra/ids';
-import { parseRegistrations, showRegistrations, type NodeConnection } from '../../freeswitch/esl';
+import {
+  flushRegistration,
+  parseRegistrations,
+  showRegistrations,
+  type ApiCommand,
+  type NodeConnection,
+} from '../../freeswitch/esl';
 import type { RegisteredEvent, RegistrationRow, UnregisteredEvent } from '../../freeswitch/esl';
 import type { EventLog } from '../events/events';
 import type { EventDraft } from '../events/events.store';
@@ -9,12 +15,15 @@ import { draftGrantEvent } from '../grants/grants';
 import { isGrantName } from '../grants/grant-name';
 import { markUsed } from '../grants/grants.store';
 import type { NodeRow } from '../nodes/nodes.store';
+import type { Quotas } from '../quotas/quotas';
 import {
   deleteExpiredRegistrations,
   deleteRegistrations,
   findRegistrationsOfNode,
   findRegistrationsOfUsers,
   findHolder,
+  listSurplus,
+  lockRegistrationsOf,
   upsertRegistration,
   type RegistrationRecord,
 } from './registrations.store';
@@ -22,6 +31,9 @@ import {
 export interface RegistrationDeps {
   db: Db;
   log: EventLog;
+  quotas: Pick<Quotas, 'limitOf' | 'refuse'>;
+  /** Tells the node to let a phone go; nobody waits for it. */
+  flush: (nodeId: string, command: ApiCommand) => void;
 }
 
 /** As the API shows it with its user. */
@@ -53,7 +65,24 @@ const describe = (row: RegistrationRecord): Record<string, unknown> => ({
   networkIp: row.network_ip,
 });
 
+/**
+ * A user may have so many phones: a further one takes the place of the one not seen for longest, as a phone that was
+ * started anew does. One at a time for each user, so that no two count without each other.
+ */
+async function dropSurplus(deps: RegistrationDeps, trx: Trx, emit: Emit, row: RegistrationRecord): Promise<void> {
+  const limit = await deps.quotas.limitOf(row.domain_id, 'registrationsPerUser');
+  await lockRegistrationsOf(trx, row.user_id);
+  const ids = await listSurplus(trx, row.user_id, limit);
+  if (ids.length === 0) return;
+  deps.quotas.refuse(row.domain_id, { quota: 'registrationsPerUser', limit, used: limit + ids.length });
+  for (const gone of await deleteRegistrations(trx, { user_id: row.user_id, ids })) {
+    emit(draftOf('registration.ended', gone, { reason: 'too_many', ...describe(gone) }));
+    deps.flush(gone.node_id, flushRegistration(gone.profile, gone.sip_call_id));
+  }
+}
+
 async function saveRegistration(
+  deps: RegistrationDeps,
   trx: Trx,
   emit: Emit,
   node: NodeRow,
@@ -88,11 +117,12 @@ async function saveRegistration(
     emit(draftOf('registration.created', row, { username: user.username, node: node.name, ...describe(row) }));
     const used = row.grant_id ? await markUsed(trx, row.grant_id, now) : undefined;
     if (used) emit(draftGrantEvent('grant.used', used, { by: 'register', node: node.name }));
+    await dropSurplus(deps, trx, emit, row);
   }
 }
 
 export async function takeRegistered(deps: RegistrationDeps, node: NodeRow, event: RegisteredEvent): Promise<void> {
-  await deps.log.record((trx, emit) => saveRegistration(trx, emit, node, event, Date.now()));
+  await deps.log.record((trx, emit) => saveRegistration(deps, trx, emit, node, event, Date.now()));
 }
 
 export async function takeUnregistered(deps: RegistrationDeps, node: NodeRow, event: UnregisteredEvent): Promise<void> {
@@ -128,7 +158,8 @@ export async function compareRegistrations(
     if (ids.length > 0) await endRegistrations(trx, emit, node, ids, 'missed');
     const seen = new Set(known.map((row) => row.sip_call_id));
     for (const row of listed) {
-      if (!seen.has(row.sipCallId)) await saveRegistration(trx, emit, node, fromListing(row, Date.now()), Date.now());
+      if (seen.has(row.sipCallId)) continue;
+      await saveRegistration(deps, trx, emit, node, fromListing(row, Date.now()), Date.now());
     }
   });
 }
@@ -160,12 +191,12 @@ async function endRegistrations(
 }
 
 /** A dead node reaches nobody. */
-export async function dropRegistrations(deps: RegistrationDeps, node: NodeRow): Promise<void> {
+export async function dropRegistrations(deps: Pick<RegistrationDeps, 'log'>, node: NodeRow): Promise<void> {
   await deps.log.record((trx, emit) => endRegistrations(trx, emit, node, undefined, 'node_down'));
 }
 
 /** Ends those whose time is over and of which no node has said so. */
-export async function expireRegistrations(deps: RegistrationDeps, now: Date): Promise<void> {
+export async function expireRegistrations(deps: Pick<RegistrationDeps, 'log'>, now: Date): Promise<void> {
   await deps.log.record(async (trx, emit) => {
     for (const row of await deleteExpiredRegistrations(trx, now)) {
       emit(draftOf('registration.ended', row, { reason: 'expired', ...describe(row) }));

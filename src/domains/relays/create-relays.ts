@@ -10,7 +10,7 @@ import type { NodeLinks } from '../nodes/links';
 import type { NodeRow } from '../nodes/nodes.store';
 import type { RoomHooks } from '../rooms/hooks';
 import type { FlowLimits } from './decide';
-import type { AddressRules } from './address-rules';
+import type { AddressRules } from './targets/address-rules';
 import { createKeeper } from './keeper';
 import { requireListening } from './listening';
 import { INTAKE_APP } from './process/messages';
@@ -24,6 +24,7 @@ export interface RelaysDeps {
   db: Db;
   log: EventLog;
   logger: Logger;
+  quotas: RelayActions['quotas'];
   links: Pick<NodeLinks, 'api' | 'isUp'>;
   hooks: Pick<RoomHooks, 'onSessionLive' | 'onSessionEnded'>;
   findDomain: RelayActions['findDomain'];
@@ -86,6 +87,7 @@ export async function createRelays(deps: RelaysDeps): Promise<Relays> {
     routes: relayRoutes({
       db,
       log,
+      quotas: deps.quotas,
       logger,
       secretKey,
       sending,

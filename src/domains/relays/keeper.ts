@@ -7,7 +7,7 @@ import { decryptSecret } from '../../infra/secrets';
 import { giveUpRelays, holdRelays, updateRelay, type RelayRow } from './relays.store';
 import { sendRoom, type SendingDeps } from './sending';
 import { moveRelay, settleEnd, settleLive, settleStopped, settleWaiting, type SettleRelayDeps } from './settling';
-import { readTarget } from './target';
+import { readTarget } from './targets/target';
 
 export interface KeeperDeps extends SettleRelayDeps {
   logger: Logger;

@@ -49,8 +49,10 @@ export function relayRoutes(deps: RelayActions): Route[] {
       path: '/v1/rooms/{id}/relays',
       summary: "Send the room's picture and sound to an RTMP address",
       description:
-        'The target is checked first: its name resolves to a public address, and it answers the RTMP handshake. A room ' +
-        'that is not live now is waited for; a room that moves takes its relays with it.',
+        'The target is checked first: its port is one that relays may go to (1935, 443 and 80, where the operator has ' +
+        'set no others), its name leads to public addresses that are not ours, and it answers the RTMP handshake. A ' +
+        'target that does not is refused after some seconds, and not told apart by why. A room that is not live now is ' +
+        'waited for; a room that moves takes its relays with it.',
       body: z.strictObject({
         url: z
           .string()
@@ -68,7 +70,7 @@ export function relayRoutes(deps: RelayActions): Route[] {
           .describe('How often it is tried again in a row before it fails. A minute live, and the count begins anew.'),
       }),
       answers: { 201: relaySchema },
-      errors: ['not_found', 'unprocessable', 'conflict'],
+      errors: ['not_found', 'unprocessable', 'conflict', 'quota_exceeded'],
       handle: async ({ params, body, caller }) => {
         const made = await createRelay(deps, params.id, caller.domainId, body);
         return { status: 201, body: show(made), headers: { Location: `/v1/relays/${made.id}` } };

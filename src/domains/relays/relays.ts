@@ -5,22 +5,24 @@ import { createId } from '../../infra/ids';
 import type { Caller } from '../../infra/route';
 import { encryptSecret } from '../../infra/secrets';
 import type { EventLog } from '../events/events';
+import type { Quotas } from '../quotas/quotas';
 import { findRoom } from '../rooms/rooms.store';
 import type { Logger } from '../../infra/logger';
-import { describePorts, isAllowedPort } from './address-rules';
+import { describePorts, isAllowedPort } from './targets/address-rules';
 import type { Keeper } from './keeper';
 import { ProcessAway } from './process/relay-process';
-import { TargetRefused } from './refusal';
+import { TargetRefused } from './targets/refusal';
 import { draftRelayEvent } from './relay-events';
 import { countOpenRelays, findRelay, insertRelay, updateRelay, type RelayRow } from './relays.store';
 import type { SendingDeps } from './sending';
-import { readTarget, type Target } from './target';
+import { readTarget, type Target } from './targets/target';
 
 /** What the routes need. */
 export interface RelayActions {
   db: Db;
   log: EventLog;
   logger: Logger;
+  quotas: Pick<Quotas, 'take' | 'check'>;
   secretKey: Buffer;
   sending: Pick<SendingDeps, 'forwarder' | 'readRules' | 'stepTimeoutMs'>;
   /** Checks of targets that go on now, by domain. */
@@ -54,6 +56,7 @@ export async function createRelay(
   if (!room || (callerDomainId !== null && room.domain_id !== callerDomainId)) {
     throw new SwitchyardError('not_found', 'There is no such room.');
   }
+  await deps.quotas.check(room.domain_id, { relays: 1 });
   const { target, streamKey } = readTarget(input.url, input.streamKey);
   await checkTarget(deps, room.domain_id, target);
   if ((await countOpenRelays(deps.db, room.id)) >= MAX_PER_ROOM) {
@@ -61,6 +64,11 @@ export async function createRelay(
   }
   const id = createId();
   const row = await deps.log.record(async (trx, emit) => {
+    // Holds the domain's places, so that two at once are not both the last of the room.
+    await deps.quotas.take(trx, room.domain_id, { relays: 1 });
+    if ((await countOpenRelays(trx, room.id)) >= MAX_PER_ROOM) {
+      throw new SwitchyardError('conflict', `A room has ${MAX_PER_ROOM} relays at most: stop one first.`);
+    }
     await insertRelay(trx, {
       id,
       domain_id: room.domain_id,

@@ -2,12 +2,12 @@
 import { EslError, recordRoom, type ApiCommand, type Reply } from '../../freeswitch/esl';
 import { SwitchyardError } from '../../errors';
 import { createSecret } from '../../infra/secrets';
-import type { AddressRules } from './address-rules';
+import type { AddressRules } from './targets/address-rules';
 import { FLOW_LIMITS, type FlowLimits } from './decide';
 import { Ended, FirstFault } from './first-fault';
 import { INTAKE_APP } from './process/messages';
 import type { Flow, Forwarder, ForwardEnd, Forwarding } from './process/relay-process';
-import type { Target } from './target';
+import type { Target } from './targets/target';
 
 export interface SendingDeps {
   forwarder: Forwarder;

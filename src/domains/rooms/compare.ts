@@ -3,6 +3,7 @@ import { isId } from '../../infra/ids';
 import { hangUpMember, listRooms, parseRooms, type NodeConnection, type RoomMember } from '../../freeswitch/esl';
 import type { EventDraft } from '../events/events.store';
 import type { NodeRow } from '../nodes/nodes.store';
+import type { EnteringDeps } from './entering';
 import { dissolve, markIn, markLeft, markLive, observeMember, type ParticipantDeps } from './participants';
 import { findParticipantOfLeg, listParticipants, type ParticipantRow } from './participants.store';
 import { draftParticipantEvent, draftSessionEvent } from './room-events';
@@ -16,8 +17,7 @@ export interface CompareDeps extends ParticipantDeps {
   redial: (participant: ParticipantRow) => Promise<void>;
   /** Sends in a phone whose node still has its call, where that did not come about when the room moved. */
   bringBackLate: (participant: ParticipantRow) => Promise<void>;
-  /** Where a browser goes now: what the event tells those who came by grant. */
-  whereNow: (opened: Opened) => Record<string, unknown>;
+  whereNow: EnteringDeps['whereNow'];
 }
 
 /** The list may be a moment older than the event that told of somebody. */

@@ -1,6 +1,7 @@
 /** Puts steering together: its routes, what it takes in from nodes, and what it does by itself until it is stopped. */
 import { setVolume, type RoomEvent } from '../../freeswitch/esl';
 import type { Db } from '../../infra/db';
+import { createId } from '../../infra/ids';
 import type { Logger } from '../../infra/logger';
 import type { Redis } from '../../infra/redis';
 import type { Caller, Route } from '../../infra/route';
@@ -8,6 +9,7 @@ import { runEvery } from '../../infra/schedule';
 import type { EventLog } from '../events/events';
 import type { NodeLinks } from '../nodes/links';
 import type { NodeRow } from '../nodes/nodes.store';
+import type { StreamPlaces } from '../quotas/streams';
 import type { RoomHooks } from './hooks';
 import { createLiveBoard } from './live';
 import { createLiveEvents } from './live-events';
@@ -19,6 +21,7 @@ import { listLivingSessions } from './sessions.store';
 import type { SteeringDeps } from './steering';
 import { steeringRoutes } from './steering.routes';
 import { listPeopleOfSessions } from './steering.store';
+import { createWaitingSounds } from './waiting-sounds';
 import type { SeenParticipant } from './wishes';
 
 export interface CreateSteeringDeps extends Pick<SteeringDeps, 'markLeft' | 'requireLayout' | 'createCall'> {
@@ -33,6 +36,7 @@ export interface CreateSteeringDeps extends Pick<SteeringDeps, 'markLeft' | 'req
   prefix: string;
   authenticate: (bearer: string) => Promise<Caller | undefined>;
   onKeyRevoked: (listener: (apiKeyId: string) => void) => () => void;
+  streams: Pick<StreamPlaces, 'take'>;
   sweepEveryMs?: number;
   sampleEveryMs?: number;
 }
@@ -56,7 +60,8 @@ export function createSteering(deps: CreateSteeringDeps): Steering {
   const reconciler = createReconciler({ ...deps, live });
   const events = createLiveEvents({ db, logger, live, nudge: (sessionId) => reconciler.nudge(sessionId) });
   const sampler = createQualitySampler({ db, links, live, logger });
-  const steering = { ...deps, live, reconciler };
+  const sounds = createWaitingSounds(deps.redis, deps.prefix, () => createId());
+  const steering = { ...deps, live, reconciler, sounds };
 
   const unhook = [
     hooks.onSessionLive((session) => {

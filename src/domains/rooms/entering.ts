@@ -1,8 +1,7 @@
 /** Answers a channel that wants into a room: asks for a PIN, refuses, lets it in here, or sends it to the room's node. */
 import { SwitchyardError } from '../../errors';
-import { createId, isId } from '../../infra/ids';
+import { isId } from '../../infra/ids';
 import { equalSecrets, signToken } from '../../infra/secrets';
-import { killChannel } from '../../freeswitch/esl';
 import {
   askPinPlan,
   bridgeToRoomPlan,
@@ -14,12 +13,13 @@ import {
   type CallVariables,
   type DialplanRequest,
 } from '../../freeswitch/xml';
+import { NO_PIN_GUARD, type PinGuard } from '../bans/pins';
 import type { NodeRow } from '../nodes/nodes.store';
+import { admitEntrant } from './admitting';
 import { decideJoin, REFUSALS, type JoinDecision, type JoinRefusal } from './joining';
 import {
   findAbsent,
   findParticipant,
-  insertParticipant,
   listParticipants,
   updateParticipant,
   type ParticipantKind,
@@ -27,10 +27,10 @@ import {
   type ParticipantRow,
 } from './participants.store';
 import { openPins } from './pins';
-import { draftParticipantEvent } from './room-events';
+import { draftSessionEvent } from './room-events';
 import { findRoom, type RoomRow } from './rooms.store';
-import { openSession, type SessionDeps } from './sessions';
-import { findLivingSession, lockSession, type SessionRow } from './sessions.store';
+import { openSession, type Opened, type SessionDeps } from './sessions';
+import { findLivingSession, type SessionRow } from './sessions.store';
 
 /** What a room's settings mean for somebody at its door. */
 export interface DoorRules {
@@ -43,6 +43,10 @@ export interface DoorRules {
 export interface EnteringDeps extends SessionDeps {
   secretKey: Buffer;
   readDoor: (room: RoomRow) => DoorRules;
+  /** Counts wrong PINs over the pool; nobody does where it is left out. */
+  pins?: PinGuard;
+  /** Where a browser goes now: what the event tells those who came by grant. */
+  whereNow: (opened: Opened) => Record<string, unknown>;
 }
 
 /** Who stands at the door. */
@@ -79,30 +83,28 @@ export async function enterRoom(deps: EnteringDeps, node: NodeRow, o: AtTheDoor)
   const door = deps.readDoor(room);
   const living = await findLivingSession(deps.db, room.id);
   const absent = living && (await findAbsent(deps.db, living.meeting_id, who.identity));
-  const decision = await decide(deps, o, door, living, absent);
+  const decision = await countPin(deps, o, await decide(deps, o, door, living, absent));
   if (decision.do === 'ask_pin') {
     return askPinPlan({ ...plan, destination: request.destination, triesBefore: pinTries(request) });
   }
   if (decision.do === 'refuse') return turnAway(deps, o, decision.reason);
-  let opened;
+  let entered;
   try {
-    opened = await openSession(deps, room, { preferNodeIds: [node.id], excludedNodeIds: [] });
+    entered = await openAndAdmit(deps, node, o, decision.role, absent?.state === 'away');
   } catch (error) {
-    if (!(error instanceof SwitchyardError) || error.code !== 'no_capacity') throw error;
+    if (!(error instanceof SwitchyardError)) throw error;
+    if (error.code === 'quota_exceeded') return turnAway(deps, o, 'over_quota');
+    if (error.code !== 'no_capacity') throw error;
     deps.logger.warn({ roomId: room.id, callId: o.call.callId }, 'nobody can enter: no node can take the room');
     return refusePlan({ ...plan, sipStatus: 503, reason: 'No node can take the room' });
   }
-  const { session } = opened;
-  const isHere = session.node_id === node.id;
-  const participant = await admit(deps, o, session, decision.role, isHere ? request.legId : null);
-  if (!participant) {
-    deps.logger.warn(
-      { sessionId: session.id, callId: o.call.callId },
-      'a session was over before somebody could enter',
-    );
+  if (!entered) {
+    deps.logger.warn({ roomId: room.id, callId: o.call.callId }, 'a session was over before somebody could enter');
     return refusePlan({ ...plan, sipStatus: 503, reason: 'The room has just moved' });
   }
-  if (isHere) return roomPlan(plan, session, participant, door, who);
+  const { opened, participant } = entered;
+  const { session } = opened;
+  if (session.node_id === node.id) return roomPlan(plan, session, participant, door, who);
   const exp = Math.floor(Date.now() / 1000) + TOKEN_SECONDS;
   const claims = { c: o.call.callId, n: opened.node.name, r: room.id, p: participant.id, exp };
   return bridgeToRoomPlan({
@@ -117,12 +119,65 @@ export async function enterRoom(deps: EnteringDeps, node: NodeRow, o: AtTheDoor)
   });
 }
 
+/** A session that ends between being found and being entered is looked for again so often. */
+const ENTRIES = 3;
+
+/**
+ * The session, with this one written down as on the way in. Where a session was only held open for them and its node
+ * has no room for it any more, it goes on at another node, before anybody is in it.
+ * @returns undefined where the room changes hands too fast @throws no_capacity, quota_exceeded
+ */
+async function openAndAdmit(
+  deps: EnteringDeps,
+  node: NodeRow,
+  o: AtTheDoor,
+  role: ParticipantRole,
+  isAwaited: boolean,
+): Promise<{ opened: Opened; participant: ParticipantRow } | undefined> {
+  const entering = { observed: { hasVideo: offersVideo(o.request) } };
+  let left: Opened | undefined;
+  for (let entry = 0; entry < ENTRIES; entry += 1) {
+    const opened = await openSession(deps, o.room, { preferNodeIds: [node.id], excludedNodeIds: [], entering });
+    const legId = opened.session.node_id === node.id ? o.request.legId : null;
+    const done = await admitEntrant(deps, o, opened, { role, legId, entering, isAwaited });
+    if (done.outcome === 'admitted') {
+      if (left) await tellMoved(deps, left, opened);
+      return { opened, participant: done.participant };
+    }
+    if (done.outcome === 'node_full') left = opened;
+  }
+  return undefined;
+}
+
+/** Pages that were told another node, and are not in yet, go on by this one. */
+async function tellMoved(deps: EnteringDeps, left: Opened, opened: Opened): Promise<void> {
+  const { session, node } = opened;
+  const data = { from: left.session.id, node: node.name, reason: 'moved', ...deps.whereNow(opened) };
+  await deps.log.record((_trx, emit) => {
+    emit(draftSessionEvent('session.moved', session, data));
+    return Promise.resolve();
+  });
+}
+
 /** What the channel's far end offers, in its own words (SDP). */
 const offersVideo = (request: DialplanRequest): boolean => /^m=video [1-9]/m.test(request.variables.switch_r_sdp ?? '');
 
 function pinTries(request: DialplanRequest): number {
   const tries = Number(request.variables[PIN_TRIES_VARIABLE]);
   return Number.isInteger(tries) && tries > 0 ? tries : 0;
+}
+
+/** What was pressed; nothing where nobody pressed anything. */
+const pressedPin = (request: DialplanRequest): string =>
+  pinTries(request) > 0 ? (request.variables[PIN_VARIABLE] ?? '') : '';
+
+/** A PIN that was wrong is counted, and may be the last that is taken of this caller. */
+async function countPin(deps: EnteringDeps, o: AtTheDoor, decision: JoinDecision): Promise<JoinDecision> {
+  const isRefused = decision.do === 'refuse' && decision.reason === 'wrong_pin';
+  if (pressedPin(o.request) === '' || (decision.do !== 'ask_pin' && !isRefused)) return decision;
+  const mark = `${o.request.legId}:${pinTries(o.request)}`;
+  const isLast = await (deps.pins ?? NO_PIN_GUARD).noteWrong({ room: o.room, identity: o.who.identity }, mark);
+  return isLast ? { do: 'refuse', reason: 'too_many_pins' } : decision;
 }
 
 async function decide(
@@ -142,6 +197,7 @@ async function decide(
       role: who.role,
       pin: tries > 0 ? (request.variables[PIN_VARIABLE] ?? '') : undefined,
       pinTries: tries,
+      isPinRefused: await (deps.pins ?? NO_PIN_GUARD).isRefused({ room, identity: who.identity }),
       isAwaited: o.isSent === true || absent?.state === 'away',
     },
     {
@@ -175,67 +231,6 @@ async function turnAway(deps: EnteringDeps, o: AtTheDoor, reason: JoinRefusal): 
   return pinTries(request) > 0
     ? turnAwayPlan({ ...plan, reason: text })
     : refusePlan({ ...plan, sipStatus, reason: text });
-}
-
-/**
- * Writes down who is on the way in, before the node hears that they may. One who was in this meeting before gets their
- * row again, with all that was wished for them; a grant is one person, so its second entry takes the place of the first.
- * @returns undefined where the session ended meanwhile
- */
-async function admit(
-  deps: EnteringDeps,
-  o: AtTheDoor,
-  session: SessionRow,
-  role: ParticipantRole,
-  legId: string | null,
-): Promise<ParticipantRow | undefined> {
-  const { who } = o;
-  const door = deps.readDoor(o.room);
-  const done = await deps.log.record(async (trx, emit) => {
-    const now = await lockSession(trx, session.id);
-    if (!now || now.state === 'ended') return undefined;
-    const present = await listParticipants(trx, session.id);
-    const twin = who.grantId ? present.find((p) => p.grant_id === who.grantId) : undefined;
-    // A node that was given no answer in time asks once more for the same call: the answer is the same.
-    const asked = present.find((p) => p.state === 'joining' && p.call_id === o.call.callId);
-    const before = twin ?? asked ?? (await findAbsent(trx, session.meeting_id, who.identity));
-    const arriving = {
-      session_id: session.id,
-      call_id: o.call.callId,
-      leg_id: legId,
-      member_id: null,
-      state: 'joining' as const,
-      entering_at: new Date(),
-      name: who.name,
-      // What a moderator made of them stays; only a moderators' PIN makes more of who comes back.
-      role: before && !(role === 'moderator' && who.role === undefined) ? before.role : role,
-      left_at: null,
-      leave_reason: null,
-      observed: {},
-    };
-    const row = before
-      ? await updateParticipant(trx, before.id, ['joining', 'in', 'left', 'away'], arriving)
-      : await insertParticipant(trx, {
-          id: createId(),
-          room_id: session.room_id,
-          meeting_id: session.meeting_id,
-          domain_id: session.domain_id,
-          identity: who.identity,
-          kind: who.kind,
-          grant_id: who.grantId ?? null,
-          user_id: who.userId ?? null,
-          muted: door.mutedOnEntry && role !== 'moderator',
-          max_video_kbps: who.maxVideoKbps ?? null,
-          ...arriving,
-        });
-    if (row && !asked) emit(draftParticipantEvent('participant.joining', row));
-    return { row, replaced: twin };
-  });
-  const old = done?.replaced;
-  if (old?.leg_id && session.node_id && old.leg_id !== legId) {
-    await deps.links.api(session.node_id, killChannel(old.leg_id, 'PICKED_OFF')).catch(() => undefined);
-  }
-  return done?.row;
 }
 
 function roomPlan(

@@ -9,6 +9,8 @@ export interface JoinRequest {
   pin?: string;
   /** How many PINs they have given, the present one included. */
   pinTries: number;
+  /** Too many wrong PINs came before, of theirs or for this room. */
+  isPinRefused?: boolean;
   /** They were in the session when it moved, and come back. */
   isAwaited: boolean;
 }
@@ -22,7 +24,7 @@ export interface JoinRules {
   present: number;
 }
 
-export type JoinRefusal = 'locked' | 'full' | 'wrong_pin';
+export type JoinRefusal = 'locked' | 'full' | 'wrong_pin' | 'too_many_pins' | 'over_quota';
 export type JoinDecision =
   { do: 'enter'; role: ParticipantRole } | { do: 'ask_pin' } | { do: 'refuse'; reason: JoinRefusal };
 
@@ -38,8 +40,11 @@ export function decideJoin(
   const known = request.isAwaited || request.role !== undefined;
   let role: ParticipantRole = request.role ?? 'participant';
   if (!known && (rules.pin !== undefined || rules.moderatorPin !== undefined)) {
-    if (request.pin === undefined) return { do: 'ask_pin' };
-    if (rules.moderatorPin !== undefined && equals(request.pin, rules.moderatorPin)) role = 'moderator';
+    // Who need not have a PIN comes in as everybody does, and is only not asked for the moderators'.
+    if (request.isPinRefused) {
+      if (rules.pin !== undefined) return { do: 'refuse', reason: 'too_many_pins' };
+    } else if (request.pin === undefined) return { do: 'ask_pin' };
+    else if (rules.moderatorPin !== undefined && equals(request.pin, rules.moderatorPin)) role = 'moderator';
     else if (rules.pin === undefined ? request.pin !== '' : !equals(request.pin, rules.pin)) {
       return request.pinTries < PIN_TRIES ? { do: 'ask_pin' } : { do: 'refuse', reason: 'wrong_pin' };
     }
@@ -51,8 +56,10 @@ export function decideJoin(
 }
 
 /** What the caller's phone shows, and what the event says in words. */
-export const REFUSALS: Record<JoinRefusal, { sipStatus: 403 | 486; text: string }> = {
+export const REFUSALS: Record<JoinRefusal, { sipStatus: 403 | 486 | 503; text: string }> = {
   locked: { sipStatus: 403, text: 'The room is locked' },
   full: { sipStatus: 486, text: 'The room is full' },
+  over_quota: { sipStatus: 503, text: 'The domain has used up its quota' },
   wrong_pin: { sipStatus: 403, text: 'The PIN was wrong three times' },
+  too_many_pins: { sipStatus: 403, text: 'Too many wrong PINs, try again later' },
 };

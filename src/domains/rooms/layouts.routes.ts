@@ -32,7 +32,7 @@ export function layoutsRoutes(deps: LayoutsDeps): Route[] {
       description: 'Rooms of the domain can use it from their next session on.',
       body: z.object({ domain: domainReference.optional(), name: layoutName, images }),
       answers: { 201: layoutSchema },
-      errors: ['conflict', 'not_found', 'unprocessable'],
+      errors: ['conflict', 'not_found', 'unprocessable', 'quota_exceeded'],
       handle: async ({ body, caller }) => {
         const layout = await createLayout(deps, caller, body);
         return { status: 201, body: layout, headers: { Location: `/v1/layouts/${layout.id}` } };

@@ -44,11 +44,6 @@ export async function listLayoutNames(db: Queryable, domainId: string): Promise<
   return (await db('room_layouts').where({ domain_id: domainId }).orderBy('name').pluck('name')) as string[];
 }
 
-export async function countLayouts(db: Queryable, domainId: string): Promise<number> {
-  const row = (await db('room_layouts').where({ domain_id: domainId }).count({ n: '*' }).first()) as { n: string };
-  return Number(row.n);
-}
-
 /** Holds the layout until the transaction ends, so that no room can come to use it meanwhile. */
 export async function lockLayout(db: Queryable, id: string): Promise<boolean> {
   return ((await db('room_layouts').where({ id }).forUpdate().first('id')) as unknown) !== undefined;

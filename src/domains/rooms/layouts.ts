@@ -7,6 +7,7 @@ import type { Caller } from '../../infra/route';
 import { GROUPS, LAYOUTS, type CustomLayout, type LayoutPlace } from '../../freeswitch/xml';
 import { requireDomain } from '../domains/domains';
 import type { EventLog } from '../events/events';
+import type { Quotas } from '../quotas/quotas';
 import * as store from './layouts.store';
 import { LAYOUT_NAME } from './settings';
 
@@ -15,7 +16,8 @@ const SIDE = 360;
 /** FreeSWITCH has 64 places in a layout and writes past the end of them (MCU_MAX_LAYERS). */
 const MAX_IMAGES = 64;
 /** Every one is sent with each room that starts. */
-const MAX_LAYOUTS_OF_DOMAIN = 100;
+/** Told to nodes at most; the quota of a domain is less. */
+const MOST_LAYOUTS_TOLD = 1000;
 
 const at = z
   .int()
@@ -84,6 +86,7 @@ const STOCK_NAMES = new Set([...STOCK_LAYOUTS, ...LAYOUT_GROUPS].map(({ name }) 
 export interface LayoutsDeps {
   db: Db;
   events: EventLog;
+  quotas: Pick<Quotas, 'take'>;
 }
 
 export function showLayout(row: store.LayoutRow): LayoutView {
@@ -99,7 +102,7 @@ export function showLayout(row: store.LayoutRow): LayoutView {
 
 /** The domain's layouts as a node is told of them. */
 export async function listCustomLayouts(db: Queryable, domainId: string): Promise<CustomLayout[]> {
-  const rows = await store.listLayoutRows(db, { domainId, limit: MAX_LAYOUTS_OF_DOMAIN });
+  const rows = await store.listLayoutRows(db, { domainId, limit: MOST_LAYOUTS_TOLD });
   return rows.map(({ name, definition }) => ({
     name,
     places: (definition as unknown as Definition).images.map(placeOf),
@@ -157,9 +160,7 @@ export async function createLayout(
   try {
     return await deps.events.record(async (trx, emit) => {
       const domain = await requireDomain(trx, caller, input.domain);
-      if ((await store.countLayouts(trx, domain.id)) >= MAX_LAYOUTS_OF_DOMAIN) {
-        throw new SwitchyardError('unprocessable', `A domain has ${MAX_LAYOUTS_OF_DOMAIN} layouts at most.`);
-      }
+      await deps.quotas.take(trx, domain.id, { layouts: 1 });
       const id = createId();
       const definition = { images: input.images };
       await store.insertLayout(trx, { id, domain_id: domain.id, name: input.name, definition });

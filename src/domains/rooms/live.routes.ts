@@ -3,6 +3,7 @@ import type { Response } from 'express';
 import { z } from 'zod';
 import { SwitchyardError } from '../../errors';
 import { defineRoute, type Caller, type Route } from '../../infra/route';
+import type { StreamPlaces } from '../quotas/streams';
 import type { LiveMessage } from './live';
 import { roomParams } from './participants.routes';
 import { requireRoom, showRoom, type SteeringDeps } from './steering';
@@ -12,7 +13,8 @@ export interface LiveRouteDeps extends SteeringDeps {
   authenticate: (bearer: string) => Promise<Caller | undefined>;
   onKeyRevoked: (listener: (apiKeyId: string) => void) => () => void;
   heartbeatMs?: number;
-  maxStreamsPerKey?: number;
+  /** Says who may open one more stream. */
+  streams: Pick<StreamPlaces, 'take'>;
 }
 
 const HEARTBEAT_MS = 15_000;
@@ -20,7 +22,6 @@ const HEARTBEAT_MS = 15_000;
 const PICTURE_PAUSE_MS = 200;
 
 export function liveRoutes(deps: LiveRouteDeps): Route[] {
-  const open = new Map<string, number>();
   return [
     defineRoute({
       method: 'get',
@@ -36,21 +37,15 @@ export function liveRoutes(deps: LiveRouteDeps): Route[] {
       params: roomParams,
       answers: { 200: z.string() },
       produces: 'text/event-stream',
-      errors: ['rate_limited'],
+      errors: ['rate_limited', 'quota_exceeded'],
       handle: async ({ params, caller, request, response }) => {
         const room = await requireRoom(deps, caller, params.id);
-        const key = caller.apiKeyId;
-        if ((open.get(key) ?? 0) >= (deps.maxStreamsPerKey ?? 200)) {
-          throw new SwitchyardError('rate_limited', 'This key has too many streams open.');
-        }
-        open.set(key, (open.get(key) ?? 0) + 1);
+        const place = await deps.streams.take(caller);
         const bearer = (request.get('authorization') ?? '').replace(/^Bearer /i, '');
         try {
           await follow(deps, response, room.id, caller, bearer);
         } finally {
-          const left = (open.get(key) ?? 1) - 1;
-          if (left > 0) open.set(key, left);
-          else open.delete(key);
+          place.giveBack();
         }
         return undefined;
       },

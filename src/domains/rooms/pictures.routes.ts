@@ -69,7 +69,8 @@ function pictureRoutes(deps: PictureDeps, keeper: PictureKeeper): Route[] {
       summary: 'Give a room a picture',
       description:
         '`background` lies behind the participants; `welcome` lies over all while somebody is alone, or waits for the ' +
-        'moderator. PNG of 16x16 to 1920x1080 and 2 MB; it is fitted into the canvas. The body is the file itself.',
+        'moderator. PNG of 16x16 to 1920x1080 and 2 MB; it is fitted into the canvas. The body is the file itself; what it holds ' +
+        'beside the picture (colour profiles, text, camera data) is left out, and is not in the file that is read back.',
       file: { types: [PICTURE_TYPE], maxBytes: MAX_PICTURE_BYTES },
       answers: { 200: changedPicture },
       errors: ['unprocessable'],

@@ -10,7 +10,7 @@ import type { EventLog } from '../events/events';
 import type { NodeLinks } from '../nodes/links';
 import * as store from './pictures.store';
 import { PICTURE_KINDS, type PictureKind, type PictureRow } from './pictures.store';
-import { inspectPng } from './png';
+import { cleanPng, type CleanPng } from './png';
 import { showOpenly, type PictureView } from './rooms';
 import { findRoom, lockRoomRow, type RoomRow } from './rooms.store';
 import { findLivingSession, type SessionRow } from './sessions.store';
@@ -33,19 +33,19 @@ export interface PictureDeps {
 export type BringPictures = (session: SessionRow) => Promise<PictureKind[]>;
 
 /** Only PNG: FreeSWITCH reads nothing else for this (1.10.12). @throws unprocessable, unsupported_media_type */
-export function readPicture(kind: PictureKind, type: string, bytes: Buffer): Pick<PictureRow, 'width' | 'height'> {
+export async function readPicture(kind: PictureKind, type: string, bytes: Buffer): Promise<CleanPng> {
   if (type !== PICTURE_TYPE) {
     throw new SwitchyardError('unsupported_media_type', 'Media nodes read PNG only: send it with image/png.');
   }
-  const { width, height, hasAlpha } = inspectPng(bytes);
-  if (kind === 'background' && hasAlpha) {
+  const picture = await cleanPng(bytes);
+  if (kind === 'background' && picture.hasAlpha) {
     // The node would lay it over memory that holds whatever was there before.
     throw new SwitchyardError(
       'unprocessable',
       'A background can not be transparent: save it without an alpha channel.',
     );
   }
-  return { width, height };
+  return picture;
 }
 
 export interface ChangedPicture extends PictureView {
@@ -58,15 +58,16 @@ export async function putPicture(
   room: RoomRow,
   o: { kind: PictureKind; type: string; bytes: Buffer },
 ): Promise<ChangedPicture> {
-  const size = readPicture(o.kind, o.type, o.bytes);
+  const { width, height, bytes } = await readPicture(o.kind, o.type, o.bytes);
   const row = {
     id: createId(),
     room_id: room.id,
     kind: o.kind,
     content_type: o.type,
-    ...size,
-    sha256: createHash('sha256').update(o.bytes).digest('hex'),
-    content: o.bytes,
+    width,
+    height,
+    sha256: createHash('sha256').update(bytes).digest('hex'),
+    content: bytes,
     updated_at: new Date(deps.now()),
   };
   const changed = await changePicture(deps, room, o.kind, (trx) => store.putPicture(trx, row).then(() => true));

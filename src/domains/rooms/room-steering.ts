@@ -2,9 +2,13 @@
 import { SwitchyardError } from '../../errors';
 import {
   clearVideoFloor,
+  EslError,
   listMemberFlags,
   parseRoomFlags,
+  playedMs,
   playInRoom,
+  readTones,
+  renderedMs,
   sayInRoom,
   stopPlayingInRoom,
   type ApiCommand,
@@ -28,6 +32,7 @@ import {
   type SteeringDeps,
 } from './steering';
 import { forgetGivenUp, listPresent, moveHand } from './steering.store';
+import { CHARACTER_MS, FILE_MS } from './waiting-sounds';
 import { moveFloor, moveVideoFloor, type RoomWish } from './wishes';
 
 async function showLiveSession(deps: SteeringDeps, room: RoomRow): Promise<LiveSessionView> {
@@ -210,7 +215,16 @@ export async function callNext(
 
 export type PlayRequest = { file: string } | { tone: string } | { text: string };
 
-/** To all, or to one. @throws unprocessable where the node has no such file, or no voice */
+/** How long it plays, as far as that can be known here, and what of it a node renders at once. */
+function lengthOf(what: PlayRequest): { renderedMs: number; playedMs: number } {
+  if ('file' in what) return { renderedMs: 0, playedMs: FILE_MS };
+  if ('text' in what) return { renderedMs: 0, playedMs: what.text.length * CHARACTER_MS };
+  const found = readTones(what.tone);
+  if ('fault' in found) throw new SwitchyardError('invalid_request', `tone: ${found.fault}`);
+  return { renderedMs: renderedMs(found.tones), playedMs: playedMs(found.tones) };
+}
+
+/** To all, or to one. @throws unprocessable where the node has no such file, or no voice; conflict where too much waits */
 export async function play(
   deps: SteeringDeps,
   room: RoomRow,
@@ -223,8 +237,14 @@ export async function play(
     'text' in what
       ? sayInRoom(session.id, what.text, memberId)
       : playInRoom(session.id, 'file' in what ? what.file : `tone_stream://${what.tone}`, memberId);
-  const reply = await deps.links.api(session.node_id, line);
+  const leave = await deps.sounds.enter(session.id, { memberId, ...lengthOf(what) });
+  const reply = await deps.links.api(session.node_id, line).catch(async (error: unknown) => {
+    // One that was sent may play: it counts until it would be over.
+    if (!(error instanceof EslError && error.sent)) await leave();
+    throw error;
+  });
   if (reply.ok) return;
+  await leave();
   if (/not found/.test(reply.text) && 'file' in what) {
     throw new SwitchyardError('unprocessable', `The room's node has no sound "${what.file}".`);
   }
@@ -254,6 +274,7 @@ export async function stopPlaying(
   const session = await requireLive(deps, room);
   const memberId = await memberOf(deps, room, session, participantId);
   const said = await command(deps, session.node_id, stopPlayingInRoom(session.id, memberId));
+  await deps.sounds.stop(session.id, memberId);
   return { stopped: Number(/\d+/.exec(said)?.[0] ?? 0) };
 }
 

@@ -60,7 +60,7 @@ export function roomsRoutes(deps: RoomsDeps): Route[] {
       summary: 'Create a room',
       body: z.object({ domain: domainReference.optional(), name: roomName, ...roomFields }),
       answers: { 201: roomSchema },
-      errors: ['conflict', 'not_found', 'unprocessable'],
+      errors: ['conflict', 'not_found', 'unprocessable', 'quota_exceeded'],
       handle: async ({ body, caller }) => {
         const room = await createRoom(deps, caller, body);
         return { status: 201, body: room, headers: { Location: `/v1/rooms/${room.id}` } };

@@ -9,6 +9,7 @@ import { isPlainText, plainText } from '../../infra/text';
 import { requireDomain } from '../domains/domains';
 import type { EventLog } from '../events/events';
 import type { NodeLinks } from '../nodes/links';
+import type { Quotas } from '../quotas/quotas';
 import { username } from '../users/users';
 import type { RoomHooksOwner } from './hooks';
 import { requireLayout } from './layouts';
@@ -81,6 +82,7 @@ export const changedRoomSchema = roomSchema
 export interface RoomsDeps {
   db: Db;
   events: EventLog;
+  quotas: Pick<Quotas, 'take'>;
   logger: Logger;
   /** Seals PINs. */
   secretKey: Buffer;
@@ -144,6 +146,7 @@ export async function createRoom(
   return deps.events.record(async (trx, emit) => {
     const domain = await requireDomain(trx, caller, input.domain);
     await requireLayout(trx, domain.id, settings.layout);
+    await deps.quotas.take(trx, domain.id, { rooms: 1 });
     const id = createId();
     const made = await store.insertRoom(trx, {
       id,

@@ -5,21 +5,23 @@ import { drainOf, type DrainDeps } from './drain';
 import type { EnteringDeps } from './entering';
 import { createRoomHooks, type RoomHooksOwner } from './hooks';
 import { markLeft, takeLeft, takeRoomEvent } from './participants';
-import { listParticipants, type ParticipantRow } from './participants.store';
+import type { ParticipantRow } from './participants.store';
 import type { RoomRow } from './rooms.store';
 import { closeSession, openSession, type Opened, type OpenOptions, type SessionDeps } from './sessions';
-import { findSession, updateSession, type SessionRow } from './sessions.store';
-import { readSettings, sessionUnits } from './settings';
+import type { SessionRow } from './sessions.store';
+import { readSettings } from './settings';
 import { createRoomsSweep } from './sweep';
+import { weighSession } from './weighing';
 import { signalUrl, type NodeRow } from '../nodes/nodes.store';
 
-export interface RunningRoomsOptions extends Omit<SessionDeps, 'hooks' | 'unitsOf' | 'lockedFromStart'> {
+export interface RunningRoomsOptions extends Omit<SessionDeps, 'hooks' | 'lockedFromStart'> {
   secretKey: Buffer;
   commandTimeoutMs: number;
   onEntered: CompareDeps['onEntered'];
   redial: CompareDeps['redial'];
   bringBackLate: CompareDeps['bringBackLate'];
   signal: AbortSignal;
+  pins?: EnteringDeps['pins'];
 }
 
 export interface RunningRooms {
@@ -47,12 +49,14 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
   const session: SessionDeps = {
     ...o,
     hooks,
-    unitsOf: (room) => sessionUnits(readSettings(room.settings)),
     lockedFromStart: (room) => readSettings(room.settings).locked,
   };
+  const whereNow = ({ node }: Opened) => ({ nodeId: node.id, wssUrl: signalUrl(node) });
   const entering: EnteringDeps = {
     ...session,
+    whereNow,
     secretKey: o.secretKey,
+    pins: o.pins,
     readDoor(room) {
       const { maxParticipants, mutedOnEntry, audioOnly, video } = readSettings(room.settings);
       return {
@@ -70,10 +74,10 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
     redial: o.redial,
     bringBackLate: o.bringBackLate,
     signal: o.signal,
-    whereNow: ({ node }) => ({ nodeId: node.id, wssUrl: signalUrl(node) }),
+    whereNow,
   };
   for (const listen of [hooks.onParticipantIn, hooks.onParticipantLeft]) {
-    listen((row) => weighSession(session, row));
+    listen((row) => weighSession(session, row.id));
   }
   return {
     hooks,
@@ -91,16 +95,4 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
     sweep: createRoomsSweep(compare),
     markLeft: (participant, at, reason) => markLeft(compare, participant, at, reason),
   };
-}
-
-/** A room grows with those in it: its claim follows. Whoever is let in is let in, so a node may come to be past its capacity. */
-async function weighSession(deps: SessionDeps, row: SessionRow): Promise<void> {
-  const inside = await listParticipants(deps.db, row.id, ['in']);
-  const withPicture = inside.filter((p) => p.observed.hasVideo === true).length;
-  const units = sessionUnits(readSettings(row.settings), { withPicture, withoutPicture: inside.length - withPicture });
-  const now = await updateSession(deps.db, row.id, ['opening', 'live'], { units: String(units) });
-  if (!now?.node_id) return;
-  await deps.claims.resize(now.node_id, now.id, units, null, Date.now());
-  if ((await findSession(deps.db, now.id))?.state === 'ended')
-    await deps.claims.release(now.node_id, now.id, Date.now());
 }

@@ -7,13 +7,16 @@ import type { Trx } from '../../infra/db';
 import { hangUpMember } from '../../freeswitch/esl';
 import type { EventLog } from '../events/events';
 import type { EventDraft } from '../events/events.store';
-import { holdNode, type HoldDeps } from '../nodes/hold';
+import { holdNode, type HoldDeps, type HoldRequest } from '../nodes/hold';
 import type { NodeLinks } from '../nodes/links';
 import { findNode, type NodeRow } from '../nodes/nodes.store';
+import { RESERVED_UNITS } from '../nodes/units';
+import type { Quotas } from '../quotas/quotas';
 import type { RoomHooksOwner } from './hooks';
 import { listParticipants, updateParticipant, type ParticipantRow } from './participants.store';
 import { draftParticipantEvent, draftSessionEvent } from './room-events';
 import type { RoomRow } from './rooms.store';
+import { sessionUnits, type Weighed } from './session-units';
 import {
   clearLease,
   findLivingSession,
@@ -33,16 +36,18 @@ export interface SessionDeps extends HoldDeps {
   hooks: RoomHooksOwner;
   /** Told of what was found on one side only, and settled. */
   countOrphan?: CountOrphan;
-  /** Capacity one session of the room takes on its node. */
-  unitsOf: (room: RoomRow) => number;
+  quotas: Pick<Quotas, 'spend' | 'check' | 'take'>;
   /** Whether the room is locked from the start. */
   lockedFromStart: (room: RoomRow) => boolean;
 }
 
 export type Emit = (draft: EventDraft) => void;
 
-/** How long a session that was opened for somebody waits for them; a browser asks for a camera meanwhile. */
-export const OPEN_FOR_MS = 90_000;
+/**
+ * How long a session that was opened for somebody waits for them. The sweep ends it within the next seconds, so that
+ * one grant holds something for 20 s at most. Who comes later, since a browser asked for a camera, opens it anew.
+ */
+export const OPEN_FOR_MS = 15_000;
 /** Somebody was on the way in when the last one left: they get this long. */
 const ON_THE_WAY_MS = 15_000;
 const RACES = 5;
@@ -57,6 +62,8 @@ export interface OpenOptions {
   /** Nodes that would spare a hop: where the one who enters is. */
   preferNodeIds: readonly string[];
   excludedNodeIds: readonly string[];
+  /** Somebody stands at the door: what the room takes with them in it is claimed. Left out: one unit is reserved. */
+  entering?: Weighed;
 }
 
 /** A node that can still be entered. One that drains keeps its rooms open until its deadline. */
@@ -93,10 +100,17 @@ export async function placeSession(
   o: OpenOptions,
 ): Promise<Opened | undefined> {
   const id = createId();
-  const units = deps.unitsOf(room);
+  const wanted = claimsOf(room, before, o);
+  if (!before) {
+    await deps.quotas.check(room.domain_id, { units: wanted[0], openingRooms: 1 });
+    await deps.quotas.spend(room.domain_id, 'roomsOpenedPerMinute');
+  }
   const excludedNodeIds = before?.node_id ? [...o.excludedNodeIds, before.node_id] : o.excludedNodeIds;
-  const held = await holdNode(deps, { callId: id, units, registeredNodeIds: o.preferNodeIds, excludedNodeIds });
-  const node = held.node;
+  const { node, units } = await holdFirst(
+    deps,
+    { callId: id, registeredNodeIds: o.preferNodeIds, excludedNodeIds },
+    wanted,
+  );
   if (!node) throw new SwitchyardError('no_capacity', `No node of the pool can take the room "${room.name}" now.`);
   try {
     const done = await deps.log.record(async (trx, emit) => {
@@ -104,6 +118,7 @@ export async function placeSession(
       const living = await findLivingSession(trx, room.id);
       if (living?.id !== before?.id) return undefined;
       const ended = living && (await endInside(trx, emit, living, reason, new Date(), 'away'));
+      if (!living) await deps.quotas.take(trx, room.domain_id, { units, openingRooms: 1 });
       const at = new Date();
       if (!(await takeLease(trx, lease, { nodeId: node.id, sessionId: id, at }))) return undefined;
       const session = await insertSession(trx, {
@@ -138,8 +153,31 @@ export async function placeSession(
   }
 }
 
+/**
+ * What is to be claimed for a new session; of several the first that a node has room for. One that moves with people
+ * in it takes what it had; where no node has as much left, it takes what lets it begin, and grows as they come.
+ */
+function claimsOf(room: RoomRow, before: SessionRow | undefined, o: OpenOptions): [number, ...number[]] {
+  const fresh = o.entering ? sessionUnits(room.settings, [o.entering]) : RESERVED_UNITS;
+  if (before?.state !== 'live') return [fresh];
+  const least = sessionUnits(room.settings, []);
+  return [Math.max(fresh, Number(before.units)), Math.min(least, Number(before.units))];
+}
+
+async function holdFirst(
+  deps: SessionDeps,
+  request: Omit<HoldRequest, 'units'>,
+  wanted: readonly [number, ...number[]],
+): Promise<{ node: NodeRow | undefined; units: number }> {
+  for (const units of wanted) {
+    const { node } = await holdNode(deps, { ...request, units });
+    if (node) return { node, units };
+  }
+  return { node: undefined, units: wanted[0] };
+}
+
 /** Ends it inside a transaction, with everybody in it. @returns the ended row, or undefined where it was over. */
-async function endInside(
+export async function endInside(
   trx: Trx,
   emit: Emit,
   session: SessionRow,
@@ -169,7 +207,8 @@ async function endInside(
   return ended;
 }
 
-async function afterEnd(deps: SessionDeps, session: SessionRow): Promise<void> {
+/** After the transaction that ended it. */
+export async function afterEnd(deps: SessionDeps, session: SessionRow): Promise<void> {
   if (session.node_id) await release(deps, session.node_id, session.id);
   deps.hooks.sessionEnded(session);
 }

@@ -148,28 +148,3 @@ export function changedSettings(before: RoomSettings, after: RoomSettings): stri
 
 /** True where a picture is mixed: the node composes and encodes one for everybody. */
 export const isMixed = (settings: RoomSettings): boolean => !settings.audioOnly && settings.video.mode === 'mixed';
-
-/** What a session takes of its node's capacity, in the units of nodes/units.ts (50 to a processor core). */
-const AUDIO_UNITS = 1;
-/** Composing and encoding 1280x720 at 25 pictures a second, once for everybody: about a third of a core. */
-const CANVAS_UNITS = 17;
-const CANVAS_PIXELS_A_SECOND = 1280 * 720 * 25;
-/** Decoding and scaling somebody's own picture: about a tenth of a core. Forwarding it costs little. */
-const MIXED_PICTURE_UNITS = 5;
-const PASSED_PICTURE_UNITS = 2;
-
-/** Who is in the room, by what they send. */
-export interface Crowd {
-  withPicture: number;
-  withoutPicture: number;
-}
-
-/** @returns units: the canvas by its size and rate, and each who is in it */
-export function sessionUnits(settings: RoomSettings, crowd: Crowd = { withPicture: 0, withoutPicture: 0 }): number {
-  const { width, height, fps } = settings.video;
-  const mixed = isMixed(settings);
-  const canvas = mixed ? Math.max(1, (CANVAS_UNITS * width * height * fps) / CANVAS_PIXELS_A_SECOND) : 0;
-  const picture = mixed ? MIXED_PICTURE_UNITS : settings.audioOnly ? 0 : PASSED_PICTURE_UNITS;
-  const people = crowd.withPicture * (AUDIO_UNITS + picture) + crowd.withoutPicture * AUDIO_UNITS;
-  return Math.round((AUDIO_UNITS + canvas + people) * 10) / 10;
-}

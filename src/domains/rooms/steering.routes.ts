@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { plainText } from '../../infra/text';
 import { defineRoute, type Route } from '../../infra/route';
+import { soundFile, tones } from '../calls/playable';
 import { liveSessionSchema, participantSchema } from './participant-view';
 import { roomParams } from './participants.routes';
 import {
@@ -21,22 +22,10 @@ import { requireRoom, type SteeringDeps } from './steering';
 
 const of = { tag: 'Live rooms', scope: 'domain', params: roomParams } as const;
 
-const sound = z
-  .string()
-  .max(256)
-  .regex(
-    /^[A-Za-z0-9_-]+(\/[A-Za-z0-9_-]+)*\.(wav|mp3|opus)$/,
-    "must be the path of a sound below the node's sounds: music/hold.wav",
-  );
-const tone = z
-  .string()
-  .max(256)
-  .regex(/^[%(),;=.0-9A-Za-z-]+$/, 'must be tones as FreeSWITCH writes them: %(500,500,440)');
-
 const playBody = z
   .strictObject({
-    file: sound.optional(),
-    tone: tone.optional().describe('%(on ms, off ms, hertz…), as often as ;loops=N says.'),
+    file: soundFile.optional(),
+    tone: tones.optional(),
     text: plainText({ min: 1, max: 1000 }).optional().describe('Spoken by the node, in its voice.'),
     participantId: z.uuid().optional().describe('Only they hear it.'),
   })
@@ -131,10 +120,11 @@ function soundRoutes(deps: SteeringDeps): Route[] {
       method: 'post',
       path: '/v1/rooms/{id}/play',
       summary: 'Play a sound, tones or spoken text',
-      description: 'To all, or to one. What is played waits for what is playing.',
+      description:
+        'To all, or to one. What is played waits for what is playing; 20 sounds, and two minutes of tones, may play or wait.',
       body: playBody,
       answers: { 202: null },
-      errors: ['conflict', 'unprocessable', 'node_error'],
+      errors: ['conflict', 'unprocessable', 'node_error', 'quota_exceeded'],
       handle: async ({ params, body, caller }) => {
         await play(deps, await requireRoom(deps, caller, params.id), body as PlayRequest, body.participantId);
         return { status: 202 };

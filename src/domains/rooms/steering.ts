@@ -23,6 +23,7 @@ import { draftParticipantEvent } from './room-events';
 import { findRoom, findRoomByName, type RoomRow } from './rooms.store';
 import { findLivingSession, findSession, type SessionRow } from './sessions.store';
 import { findNodeName, forgetGivenUp, listPresent, muteListeners, vacatePlace } from './steering.store';
+import type { WaitingSounds } from './waiting-sounds';
 import type { ParticipantWish } from './wishes';
 
 export interface SteeringDeps {
@@ -32,6 +33,7 @@ export interface SteeringDeps {
   links: Pick<NodeLinks, 'api'>;
   live: LiveBoard;
   reconciler: Reconciler;
+  sounds: WaitingSounds;
   /** Writes down that somebody is out of a room (participants.ts). */
   markLeft: (participant: ParticipantRow, at: Date, reason: string) => Promise<boolean>;
   /** @throws unprocessable where the domain has no such layout */

@@ -34,6 +34,15 @@ export async function listNeverEntered(db: Queryable, now: Date): Promise<string
     .pluck('s.id')) as string[];
 }
 
+/** Sessions that moved between the two times: who has not come back by then is not awaited any more. */
+export async function listMovedBetween(db: Queryable, from: Date, to: Date): Promise<string[]> {
+  return (await db('sessions')
+    .whereNot('state', 'ended')
+    .whereRaw('meeting_id <> id')
+    .whereBetween('opened_at', [from, to])
+    .pluck('id')) as string[];
+}
+
 /** Telephones whose room went on elsewhere between the two times, and that are not there yet. */
 export async function listAwaitedPhones(db: Queryable, movedAfter: Date, movedBefore: Date): Promise<ParticipantRow[]> {
   const living = db('sessions').whereRaw('meeting_id = p.meeting_id').whereNot('state', 'ended').select(db.raw('1'));

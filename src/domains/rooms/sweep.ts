@@ -5,14 +5,17 @@ import { moveSession, type CompareDeps } from './compare';
 import { sweepLeases } from './leases-sweep';
 import { markLeft } from './participants';
 import { forgetAway } from './participants.store';
+import { RETURN_MS } from './session-units';
 import { closeSession, endSession } from './sessions';
 import {
   listAwaitedPhones,
+  listMovedBetween,
   listLeftByModerators,
   listNeverCame,
   listNeverEntered,
   listSessionsOfGoneNodes,
 } from './sweep.store';
+import { weighSession } from './weighing';
 
 /** Somebody who was let in and never came. */
 const JOINING_LIMIT_MS = 60_000;
@@ -59,6 +62,9 @@ export function createRoomsSweep(deps: CompareDeps): (now: Date) => Promise<void
       await markLeft(deps, participant, now, 'never_came');
     }
     for (const id of await listNeverEntered(deps.db, now)) await endSession(deps, id, 'never_entered', now);
+    for (const id of await listMovedBetween(deps.db, ago(RETURN_MS + 10_000), ago(RETURN_MS))) {
+      await weighSession(deps, id).catch((error: unknown) => deps.logger.debug({ err: error }, 'weighed later'));
+    }
     // Not left to the node: who is a moderator, and whether that matters, can be changed while they are in.
     for (const session of await listLeftByModerators(deps.db, new Date(now.getTime() - MODERATOR_GRACE_MS))) {
       await closeSession(deps, session, 'moderator_left');

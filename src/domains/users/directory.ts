@@ -15,6 +15,8 @@ export interface DirectoryUser {
   /** As it stands in the row. */
   sealedHa1: string;
   enabled: boolean;
+  /** Whether a phone may be registered with it: a user's may, and a grant's for a user. */
+  mayRegister: boolean;
 }
 
 export interface Directory {
@@ -66,6 +68,7 @@ function readRow(secretKey: Buffer, columns: unknown[], before: DirectoryUser | 
     callerNumber: row[6] ?? row[4],
     ha1: readDigest(secretKey, login, before),
     enabled: row[8],
+    mayRegister: true,
   };
 }
 

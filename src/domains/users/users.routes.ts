@@ -8,6 +8,7 @@ import {
   callerNumber,
   changeUser,
   createUser,
+  newUserSchema,
   password,
   removeUser,
   requireUser,
@@ -31,13 +32,13 @@ export function usersRoutes(deps: UsersDeps): Route[] {
       body: z.object({
         domain: domainReference.optional().describe("A domain's name or id; a domain key's own where it is left out."),
         username,
-        password,
+        password: password.optional().describe('Left out, one is made; the answer shows it this once.'),
         displayName: displayName.default(''),
         callerNumber: callerNumber.default(null),
         enabled: z.boolean().default(true).describe('A user that is not enabled can not register.'),
       }),
-      answers: { 201: userSchema },
-      errors: ['conflict', 'not_found'],
+      answers: { 201: newUserSchema },
+      errors: ['conflict', 'not_found', 'quota_exceeded'],
       handle: async ({ body, caller }) => {
         const user = await createUser(deps, caller, body);
         return { status: 201, body: user, headers: { Location: `/v1/users/${user.id}` } };

@@ -4,11 +4,13 @@ import { SwitchyardError } from '../../errors';
 import { violatedUnique, type Db } from '../../infra/db';
 import { createId } from '../../infra/ids';
 import type { Caller } from '../../infra/route';
-import { hashSipPassword, sealDigest } from '../../infra/secrets';
+import { createSecret, hashSipPassword, sealDigest } from '../../infra/secrets';
 import { plainText } from '../../infra/text';
 import { requireDomain } from '../domains/domains';
 import type { EventLog } from '../events/events';
 import { isGrantName } from '../grants/grant-name';
+import { explainWeakness } from './password-strength';
+import type { Quotas } from '../quotas/quotas';
 import * as store from './users.store';
 
 export const username = z
@@ -16,7 +18,9 @@ export const username = z
   .regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be 1 to 64 of A-Z a-z 0-9 . _ -')
   .refine((name) => !isGrantName(name), 'must not look like the SIP name of a grant')
   .describe('What the phone registers as, and what is dialled.');
-export const password = plainText({ min: 8, max: 128 }).describe('Kept only as a digest; never shown.');
+export const password = plainText({ min: 8, max: 128 }).describe(
+  'Kept only as a digest. Words, names, dates, sequences and rows of keys are refused.',
+);
 export const callerNumber = z
   .string()
   .regex(/^\+?[0-9]{1,32}$/, 'must be 1 to 32 digits, with a + before them where it is international')
@@ -53,21 +57,30 @@ export const userSchema = z
   .meta({ id: 'User' });
 export type UserView = z.output<typeof userSchema>;
 
+/** The answer to a user that was made: the one time at which a made password is shown. */
+export const newUserSchema = userSchema
+  .extend({ password: z.string().optional().describe('The password that was made, where none was given. Shown once.') })
+  .meta({ id: 'NewUser' });
+
 export interface UsersDeps {
   db: Db;
   events: EventLog;
   /** Seals digests. */
   secretKey: Buffer;
+  quotas: Pick<Quotas, 'take'>;
   /** Registrations by user id; users without one may be left out. */
   listRegistrations: (userIds: readonly string[]) => Promise<ReadonlyMap<string, RegistrationView[]>>;
   /** After a user was changed or removed: nodes forget what they keep of it. */
   onUserChanged: (user: { domain: string; username: string }) => void | Promise<void>;
+  /** After a password was changed: what the old one caused is over. */
+  onPasswordChanged?: (user: { domainId: string; username: string }) => Promise<void>;
 }
 
 export interface NewUser {
   domain?: string;
   username: string;
-  password: string;
+  /** Made where it is left out. */
+  password?: string;
   displayName: string;
   callerNumber: string | null;
   enabled: boolean;
@@ -110,27 +123,47 @@ export async function requireUser(db: Db, caller: Caller, id: string): Promise<s
   return row;
 }
 
+/** @throws SwitchyardError invalid_request naming the field */
+function refuseWeak(password: string, own: readonly string[], instead: string): void {
+  const weakness = explainWeakness(password, own);
+  if (weakness === undefined) return;
+  throw new SwitchyardError('invalid_request', `The password ${weakness}.`, {
+    errors: [{ path: 'password', message: `${weakness}; ${instead}` }],
+  });
+}
+
 /** As it is kept. */
 function digestOf(deps: UsersDeps, login: { username: string; domain: string }, plain: string): string {
   return sealDigest(deps.secretKey, login, hashSipPassword(login.username, login.domain, plain));
 }
 
-export async function createUser(deps: UsersDeps, caller: Caller, input: NewUser): Promise<UserView> {
+/** 18 random bytes as text that a person can type into a desk phone. */
+const MADE_BYTES = 18;
+
+export async function createUser(
+  deps: UsersDeps,
+  caller: Caller,
+  input: NewUser,
+): Promise<UserView & { password?: string }> {
+  const made = input.password === undefined ? createSecret(MADE_BYTES) : undefined;
   try {
     return await deps.events.record(async (trx, emit) => {
       const domain = await requireDomain(trx, caller, input.domain);
+      if (input.password !== undefined)
+        refuseWeak(input.password, [input.username, domain.name, input.displayName], 'leave it out, and one is made');
+      await deps.quotas.take(trx, domain.id, { users: 1 });
       const row = await store.insertUser(trx, {
         id: createId(),
         domain_id: domain.id,
         username: input.username,
         display_name: input.displayName,
         caller_number: input.callerNumber,
-        ha1: digestOf(deps, { username: input.username, domain: domain.name }, input.password),
+        ha1: digestOf(deps, { username: input.username, domain: domain.name }, input.password ?? made!),
         enabled: input.enabled,
       });
       const user = showProvisioned(row, domain.name);
       emit({ stream: domain.id, type: 'user.created', userId: row.id, data: { user } });
-      return { ...user, registrations: [] };
+      return { ...user, registrations: [], ...(made === undefined ? {} : { password: made }) };
     });
   } catch (error) {
     if (violatedUnique(error)) throw new SwitchyardError('conflict', `There is a user "${input.username}" already.`);
@@ -140,6 +173,13 @@ export async function createUser(deps: UsersDeps, caller: Caller, input: NewUser
 
 /** A new password is digested anew; nodes are told to forget the old one. */
 export async function changeUser(deps: UsersDeps, user: store.NamedUser, patch: UserPatch): Promise<store.NamedUser> {
+  if (patch.password !== undefined) {
+    refuseWeak(
+      patch.password,
+      [user.username, user.domain_name, patch.displayName ?? user.display_name],
+      'choose another',
+    );
+  }
   const changes: store.UserChanges = {
     ...(patch.displayName !== undefined && { display_name: patch.displayName }),
     ...(patch.callerNumber !== undefined && { caller_number: patch.callerNumber }),
@@ -157,6 +197,9 @@ export async function changeUser(deps: UsersDeps, user: store.NamedUser, patch: 
     return { ...row, domain_name: user.domain_name };
   });
   await deps.onUserChanged({ domain: user.domain_name, username: user.username });
+  if (patch.password !== undefined) {
+    await deps.onPasswordChanged?.({ domainId: user.domain_id, username: user.username });
+  }
   return changed;
 }
 

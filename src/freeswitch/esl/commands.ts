@@ -1,6 +1,7 @@
 /** Commands are values: what goes over the wire can be read, compared and tested without a node. */
 import { SwitchyardError } from '../../errors';
 import { assertEndpoint, assertHost, assertToken, escapeArgument, variableBlock } from './escape';
+import { soundSource } from './sounds';
 
 /** A command's line, without `api ` or `bgapi ` in front. */
 export interface ApiCommand {
@@ -159,10 +160,10 @@ export function sendDtmf(legId: string, digits: string, millisecondsEach = 100):
   return command('uuid_send_dtmf', leg(legId), `${digits}@${Math.trunc(millisecondsEach)}`);
 }
 
-/** Plays a file or stream to one side, or to both. `APP::DATA` would run an application in the place of a path. */
-export function playFile(legId: string, path: string, to: 'aleg' | 'bleg' | 'both' = 'both'): ApiCommand {
-  if (/^[^:]*::/.test(path)) throw new SwitchyardError('invalid_request', 'path names an application');
-  return command('uuid_broadcast', leg(legId), escapeArgument(path, 'path'), to);
+/** Plays a file or tones to one side, or to both. `APP::DATA` would run an application in the place of a path. */
+export function playFile(legId: string, source: string, to: 'aleg' | 'bleg' | 'both' = 'both'): ApiCommand {
+  if (/^[^:]*::/.test(source)) throw new SwitchyardError('invalid_request', 'path names an application');
+  return command('uuid_broadcast', leg(legId), soundSource(source), to);
 }
 
 /** Stops what plays. */

@@ -19,7 +19,7 @@ export interface NodeConnection {
    * Runs a command in the node's background under a job id of our own; resolves with the job's result. A job that is not
    * done in time is rejected, and goes on in the node; a job that is not even acknowledged destroys the connection.
    */
-  bgapi(command: ApiCommand, options: { jobId: string; timeoutMs: number }): Promise<Reply>;
+  bgapi(command: ApiCommand, options: JobOptions): Promise<Reply>;
   /** Adds to what is listened to. */
   subscribe(names: string[], subclasses: string[]): Promise<void>;
   onEvent(listener: (event: NodeEvent) => void): () => void;
@@ -30,6 +30,16 @@ export interface NodeConnection {
   readonly isOpen: boolean;
   /** Ends the connection; everything that waits is rejected. */
   close(): void;
+}
+
+export interface JobOptions {
+  jobId: string;
+  /** For its result. */
+  timeoutMs: number;
+  /** For the node to say that it has taken the job in; `timeoutMs` where it is left out. */
+  acceptTimeoutMs?: number;
+  /** Called once the node has taken the job in. */
+  onAccepted?: () => void;
 }
 
 export interface ConnectOptions {
@@ -108,17 +118,18 @@ class Connection implements NodeConnection {
     return this.send(`api ${command.line}`, options.timeoutMs);
   }
 
-  async bgapi(command: ApiCommand, options: { jobId: string; timeoutMs: number }): Promise<Reply> {
-    const { jobId, timeoutMs } = options;
+  async bgapi(command: ApiCommand, options: JobOptions): Promise<Reply> {
+    const { jobId, timeoutMs, acceptTimeoutMs = timeoutMs, onAccepted } = options;
     const line = `bgapi ${assertSafe(command.line, 'command')}`;
     if (this.jobs.has(assertSafe(jobId, 'jobId'))) {
       throw new SwitchyardError('conflict', `Job ${jobId} is already under way`);
     }
     const listening = this.listenToJobs();
     const result = this.jobs.expect(jobId, nameOf(line), timeoutMs); // before sending: the result may come at once
-    this.send(line, timeoutMs, `\nJob-UUID: ${jobId}`).then(
+    this.send(line, acceptTimeoutMs, `\nJob-UUID: ${jobId}`).then(
       (reply) => {
-        if (!reply.ok) this.jobs.settle(jobId, reply); // denied: no result will come
+        if (reply.ok) onAccepted?.();
+        else this.jobs.settle(jobId, reply); // denied: no result will come
       },
       (error: unknown) => this.jobs.reject(jobId, error),
     );

@@ -21,3 +21,4 @@ export * from './room-commands';
 export { parseRoomFlags, type MemberFlags, type RoomFlags } from './room-flags';
 export { parseRooms, type RoomMember, type RoomRecording, type RoomSnapshot } from './room-snapshot';
 export { parseChannels, parseRegistrations, type ChannelRow, type RegistrationRow } from './snapshots';
+export * from './tones';

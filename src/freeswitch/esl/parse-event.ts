@@ -67,7 +67,11 @@ class ParsedChannelEvent implements ChannelEvent {
     this.callerName = text(raw, 'Caller-Caller-ID-Name');
     this.destination = text(raw, 'Caller-Destination-Number');
     this.context = maybe(raw, 'Caller-Context');
-    this.profile = maybe(raw, 'variable_sofia_profile_name') ?? profileIn(this.channelName);
+    // A phone may name its own channel (X-FS-Channel-Name), so the name is the last to be asked.
+    this.profile =
+      maybe(raw, 'variable_sofia_profile_name') ??
+      maybe(raw, 'variable_sip_profile_name') ??
+      profileIn(this.channelName);
     this.hangupCause = maybe(raw, 'Hangup-Cause');
     this.atMs = atMs(raw);
     this.createdAtMs = moment(raw, 'Caller-Channel-Created-Time');
@@ -103,9 +107,12 @@ function contactUri(contact: string): string {
   return open >= 0 && close > open ? contact.slice(open + 1, close) : contact;
 }
 
-/** How the phone is reached: its contact says so, or `Registered(WS-NAT)` does. */
+/**
+ * How the phone is reached: `Registered(WSS-NAT)` says so, else its contact does. A browser's contact says `ws` also
+ * where it came by `wss`.
+ */
 function transportOf(contact: string, status: string): string {
-  const said = /transport(?:=|%3D)([A-Za-z]+)/i.exec(contact)?.[1] ?? /\((UDP|TCP|TLS|WSS?)\b/i.exec(status)?.[1];
+  const said = /\((TCP|TLS|WSS?)\b/i.exec(status)?.[1] ?? /transport(?:=|%3D)([A-Za-z]+)/i.exec(contact)?.[1];
   return (said ?? 'udp').toLowerCase();
 }
 
@@ -129,8 +136,10 @@ function registered(raw: RawEvent): RegisteredEvent {
   const status = text(raw, 'status');
   return {
     type: 'registered',
-    username: text(raw, 'to-user') || text(raw, 'from-user') || text(raw, 'username'),
-    domain: text(raw, 'to-host') || text(raw, 'from-host') || text(raw, 'realm'),
+    // What the digest proved. `to-user` and `to-host` are the REGISTER's From, which says whatever a phone likes
+    // (sofia_reg.c 2062); `from-user` is its To.
+    username: text(raw, 'username'),
+    domain: text(raw, 'realm'),
     contact,
     sipCallId: text(raw, 'call-id'),
     expiresSeconds: whole(raw, 'expires'),
@@ -147,8 +156,10 @@ function registered(raw: RawEvent): RegisteredEvent {
 function unregistered(raw: RawEvent, reason: 'unregister' | 'expire'): UnregisteredEvent {
   return {
     type: 'unregistered',
-    username: text(raw, 'user') || text(raw, 'to-user') || text(raw, 'from-user') || text(raw, 'username'),
-    domain: text(raw, 'host') || text(raw, 'to-host') || text(raw, 'from-host') || text(raw, 'realm'),
+    // `expire` says `user` and `host`, as the node has it in its own list.
+    // `unregister` says what the digest proved; a socket that closed (sofia.c 2080) tells only the To it was booked by.
+    username: text(raw, 'user') || text(raw, 'username') || text(raw, 'from-user'),
+    domain: text(raw, 'host') || text(raw, 'realm') || text(raw, 'from-host'),
     contact: contactUri(text(raw, 'contact')),
     sipCallId: text(raw, 'call-id'),
     profile: text(raw, 'profile-name'),

@@ -2,6 +2,7 @@
 import { SwitchyardError } from '../../errors';
 import type { ApiCommand } from './commands';
 import { assertToken, escapeArgument, inertText } from './escape';
+import { soundSource } from './sounds';
 
 /** Whom a command is for: a member's number, everybody, or everybody but the moderators. */
 export type MemberTarget = number | 'all' | 'non_moderator';
@@ -132,11 +133,10 @@ export const setMusic = (sessionId: string, source: string): ApiCommand => inRoo
 /**
  * Plays to all, or to one, after what is playing. The answer says whether there is such a file; `play-file` comes even
  * where there is none. `say:…` played to one member ends a node without a voice (mod_conference reads a file it never
- * opened), so it is refused here.
+ * opened): soundSource() refuses it.
  */
 export function playInRoom(sessionId: string, source: string, memberId?: number): ApiCommand {
-  if (/^\s*(\{|say:)/i.test(source)) throw new SwitchyardError('invalid_request', 'That is no file and no tone.');
-  return inRoom(sessionId, 'play', path(source), ...(memberId === undefined ? [] : [whom(memberId)]));
+  return inRoom(sessionId, 'play', soundSource(source), ...(memberId === undefined ? [] : [whom(memberId)]));
 }
 /** Stops what plays for all, or for one. */
 export const stopPlayingInRoom = (sessionId: string, memberId?: number): ApiCommand =>

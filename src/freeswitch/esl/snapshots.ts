@@ -106,7 +106,10 @@ export function parseRegistrations(json: string): RegistrationRow[] {
         expiresAtMs: momentMs(row, 'expires'),
         networkIp: text(row, 'network_ip'),
         networkPort: portOf(row, 'network_port'),
-        transport: text(row, 'network_proto'),
+        // `network_proto` says `udp` of a WebSocket; the path that the node wrote behind the contact knows better.
+        transport:
+          /fs_path=.*transport(?:=|%3D)([A-Za-z]+)/i.exec(text(row, 'url'))?.[1]?.toLowerCase() ??
+          text(row, 'network_proto'),
         profile: url?.[1] ?? '',
       };
     });

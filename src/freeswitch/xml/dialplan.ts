@@ -1,6 +1,6 @@
 /** Answers to "where does this channel go": plans made of few applications, with nothing in them that a person can run. */
 import { SwitchyardError } from '../../errors';
-import { NOT_REGISTERED } from './directory';
+import { ANSWER_GUARD, NOT_REGISTERED } from './directory';
 import { documentXml, element } from './document';
 import { addressPart, callerNameText, escapeText, isPlainValue } from './escape';
 
@@ -10,9 +10,12 @@ export interface Action {
   data?: string;
 }
 
-/** A plan as a whole answer: one extension that always matches, so no part of the number is substituted into data. */
+/**
+ * A plan as a whole answer: one extension that always matches, so no part of the number is substituted into data. It
+ * first takes back the guard that the directory gave the channel: from here on it may be answered.
+ */
 export function dialplanXml(context: string, extensionName: string, actions: Action[]): string {
-  const steps = actions.map(({ app, data }) =>
+  const steps = [{ app: 'unset', data: ANSWER_GUARD.name }, ...actions].map(({ app, data }) =>
     element('action', { application: app, ...(data === undefined ? {} : { data }) }),
   );
   return documentXml('dialplan', [

@@ -1,5 +1,6 @@
 /** Answers about users: what a node needs to check a password, and where a user can be reached at this moment. */
 import { SwitchyardError } from '../../errors';
+import { contactToDial, type ContactSource } from './contact';
 import { documentXml, element, param, type Element } from './document';
 import {
   addressPart,
@@ -7,7 +8,6 @@ import {
   callerNameText,
   escapeText,
   hidePreprocessor,
-  holdsDialWord,
   isAddressPart,
   isPlainValue,
 } from './escape';
@@ -38,6 +38,14 @@ export interface UserAnswer {
 }
 
 /**
+ * A channel that a login opens carries this from the directory, and every dialplan answer takes it back (see
+ * dialplanXml). So a channel that no plan of ours let in ends as soon as it is answered: an INVITE with `Replaces` or an
+ * appearance-index skips the dialplan and answers by itself (sofia_handle_sip_i_invite_replaces), and no setting of
+ * mod_sofia forbids that. Not given with a dial string: the leg that rings a user would carry it, and has no plan.
+ */
+export const ANSWER_GUARD = { name: 'execute_on_answer', value: 'hangup CALL_REJECTED' } as const;
+
+/**
  * The answer to a directory question. It is made from a template, because a SIP profile checks passwords one after
  * the other: 1.4 µs against 40 to 50 µs by the document builder; a test holds both to the same bytes.
  * @throws SwitchyardError where the hash is not one: FreeSWITCH lets a user in who has no params at all
@@ -49,12 +57,14 @@ export function userXml(user: UserAnswer): string {
   return hidePreprocessor(
     `<document type="freeswitch/xml"><section name="directory"><domain name="${u.domain}"><user id="${u.username}"${cache}>` +
       `<params><param name="a1-hash" value="${u.ha1}"/>${dial}</params><variables>` +
-      `<variable name="user_context" value="users"/>` +
+      `<variable name="user_context" value="users"/>${dial === '' ? GUARD : ''}` +
       `<variable name="effective_caller_id_name" value="${attribute(u.displayName)}"/>` +
       `<variable name="effective_caller_id_number" value="${attribute(u.callerNumber)}"/>` +
       `</variables></user></domain></section></document>`,
   );
 }
+
+const GUARD = `<variable name="${ANSWER_GUARD.name}" value="${ANSWER_GUARD.value}"/>`;
 
 /** The same by the document builder: what the template is held to. */
 export function userXmlByBuilder(user: UserAnswer): string {
@@ -68,6 +78,7 @@ export function userXmlByBuilder(user: UserAnswer): string {
         element('params', {}, keys),
         element('variables', {}, [
           variable('user_context', 'users'),
+          ...(u.dialString === undefined ? [variable(ANSWER_GUARD.name, ANSWER_GUARD.value)] : []),
           variable('effective_caller_id_name', u.displayName),
           variable('effective_caller_id_number', u.callerNumber),
         ]),
@@ -93,8 +104,10 @@ export interface ReachableContact {
   node: string;
   host: string;
   internodePort: number;
-  /** As sofia::register told it, with or without name and angle brackets. */
+  /** As sofia::register told it, with or without name and angle brackets: what the phone wrote. */
   contact: string;
+  /** From where it registered: the only place it is rung at. */
+  source: ContactSource;
   profile: string;
   /** The grant it was registered with: the leg that rings it carries it, and ends with it. */
   grantId?: string;
@@ -124,14 +137,14 @@ export const NOT_REGISTERED = 'error/user_not_registered';
 /**
  * Where to send a call to a user. Contacts of this node are written out one by one, and not left to sofia_contact:
  * a phone chooses its contact, a comma in it is legal, and FreeSWITCH would dial what stands behind the comma.
- * Contacts with characters that mean something in a dial string are left out. Another node is asked once.
+ * Contacts that can't be dialled are left out (contact.ts). Another node is asked once.
  */
 export function dialStringTo(o: DialStringOptions): string {
   const branches: { variables: string[]; endpoint: string }[] = [];
   const askedNodes = new Set<string>();
   for (const contact of o.contacts) {
     if (contact.node === o.thisNode) {
-      const uri = contactUri(contact.contact);
+      const uri = contactToDial(contact.contact, contact.source);
       if (uri && isAddressPart(contact.profile))
         branches.push({ variables: grantVariable(contact), endpoint: `sofia/${contact.profile}/${uri}` });
       continue;
@@ -174,11 +187,4 @@ function internodeBranch(
     ],
     endpoint: `sofia/internode/${o.username}@${to.host}:${to.internodePort}`,
   };
-}
-
-/** The address inside a contact, or undefined where it holds anything the dial string parser would act on. */
-export function contactUri(contact: string): string | undefined {
-  const inBrackets = /<([^<>]*)>/.exec(contact);
-  const uri = (inBrackets ? inBrackets[1]! : contact).trim();
-  return /^sips?:[A-Za-z0-9_.!~*()+=&;:@%?/-]{1,1000}$/.test(uri) && !holdsDialWord(uri) ? uri : undefined;
 }

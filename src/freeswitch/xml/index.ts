@@ -1,10 +1,11 @@
 /** The door of this room: what a node may ask, and every answer it can get. */
 export { callerNameText, escapeText, isAddressPart } from './escape';
+export { contactToDial, type ContactSource } from './contact';
 export { findAll, parseDocument, type Element } from './document';
 export * from './requests';
+export { proofMark, provesPassword, type LoginProof } from './login-proof';
 export {
   CALL_HEADER_VARIABLE,
-  contactUri,
   dialStringTo,
   GRANT_VARIABLE,
   NOT_REGISTERED,
@@ -61,6 +62,7 @@ export {
   enterRoomPlan,
   PIN_TRIES_VARIABLE,
   PIN_VARIABLE,
+  SECRET_VARIABLES,
   ROOM_EXTENSION,
   ROOM_PROFILE,
   turnAwayPlan,

@@ -2,6 +2,7 @@
 import { isId } from '../../infra/ids';
 import { sessionOfLayouts } from './configuration/layouts';
 import { ATTEMPT_VARIABLE } from './dialplan';
+import { readLoginProof, type LoginProof } from './login-proof';
 
 /** Who asks: the node's own words about itself. */
 interface AskedBy {
@@ -18,16 +19,29 @@ export interface UserRequest extends AskedBy {
   domain: string;
   /** REGISTER, INVITE … where a password is checked. */
   sipMethod?: string;
+  /** Who the digest is over. */
+  authUsername?: string;
   realm?: string;
+  /** What the request's own headers say: a phone writes there what it likes. */
+  from?: SipName;
+  to?: SipName;
   profile?: string;
   networkIp?: string;
   networkPort?: number;
   userAgent?: string;
+  /** What the phone showed, where its password is checked. */
+  proof?: LoginProof;
   /** Where the call that rings this user carries one. */
   callId?: string;
   legRole?: string;
   /** The leg by which this node carries the attempt that is being made; phones' own calls have none. */
   attemptLegId?: string;
+}
+
+/** The name in a From or To. */
+export interface SipName {
+  user: string;
+  host: string;
 }
 
 /** A SIP profile asks for its gateways. */
@@ -140,11 +154,15 @@ function directoryRequest(fields: Form, by: AskedBy): XmlRequest {
       username: fields.user,
       domain,
       sipMethod: fields.sip_auth_method || undefined,
+      authUsername: fields.sip_auth_username || undefined,
       realm: fields.sip_auth_realm || undefined,
+      from: sipName(fields.sip_from_user, fields.sip_from_host),
+      to: sipName(fields.sip_to_user, fields.sip_to_host),
       profile: fields.sip_profile || undefined,
       networkIp: fields.ip || undefined,
       networkPort: number(fields.client_port),
       userAgent: fields.sip_user_agent || undefined,
+      ...(action === 'sip_auth' ? { proof: readLoginProof(fields) } : {}),
       callId: variable(fields, 'switchyard_call_id'),
       legRole: variable(fields, 'switchyard_leg'),
       attemptLegId: variable(fields, ATTEMPT_VARIABLE),
@@ -201,6 +219,10 @@ function configurationRequest(fields: Form, by: AskedBy): ConfigurationRequest |
     legId: fields['Fetch-Call-UUID'] || undefined,
     action: fields.Action || undefined,
   };
+}
+
+function sipName(user: string | undefined, host: string | undefined): SipName | undefined {
+  return user && host ? { user, host } : undefined;
 }
 
 /** Originate merges a channel's variables into the question bare; a channel's own carry the prefix. */

@@ -93,6 +93,12 @@ export interface AskPin extends CallVariables {
 export const PIN_VARIABLE = 'switchyard_pin';
 export const PIN_TRIES_VARIABLE = 'switchyard_pin_tries';
 
+/**
+ * What a node's call record holds and nobody may keep: the digits of a PIN, twice (FreeSWITCH writes every key that was
+ * pressed into `digits_dialed`), and the token by which a call was handed over.
+ */
+export const SECRET_VARIABLES = [PIN_VARIABLE, 'digits_dialed', 'sip_h_X-Switchyard-Token'] as const;
+
 /** Takes digits up to `#`, then asks the dialplan again. Nothing pressed comes back as an empty PIN. */
 export function askPinPlan(o: AskPin): string {
   const destination = addressPart(o.destination, 'The number');

@@ -9,7 +9,7 @@ import {
   type Resting,
 } from '../../../src/domains/nodes/policies';
 import { createSeededRandom } from '../../../src/infra/random';
-import { callUnits, mixedParticipantUnits, roomUnits } from '../../../src/domains/nodes/units';
+import { AUDIO_CALL_UNITS, roomUnits } from '../../../src/domains/nodes/units';
 import { node, NOW, pick, request } from './node-view';
 
 function randomPool(random: () => number): NodeView[] {
@@ -186,11 +186,11 @@ describe('capacity', () => {
   });
 });
 
-test('costs: a call is one unit, a mixed participant at 720p and 30 frames about half a core of fifty', () => {
-  expect(callUnits({ video: false })).toBe(1);
-  expect(callUnits({ video: true })).toBe(5);
-  expect(mixedParticipantUnits({ width: 1280, height: 720, fps: 30 })).toBe(26);
-  const small = { width: 640, height: 360, fps: 15 };
-  expect(roomUnits({ participants: 10, video: 'mixed', canvas: small })).toBeLessThan(100);
-  expect(roomUnits({ participants: 10, video: 'none', canvas: null })).toBe(10);
+test('costs: a call is one unit, a canvas is mixed once for all, and everybody in the room adds their own', () => {
+  expect(AUDIO_CALL_UNITS).toBe(1);
+  const canvas = { width: 1280, height: 720, fps: 25 };
+  expect(roomUnits({ video: 'mixed', canvas, withPicture: 0, withoutPicture: 0 })).toBe(18);
+  expect(roomUnits({ video: 'mixed', canvas, withPicture: 4, withoutPicture: 1 })).toBe(18 + 4 * 6 + 1);
+  expect(roomUnits({ video: 'passed', canvas, withPicture: 4, withoutPicture: 0 })).toBe(1 + 4 * 3);
+  expect(roomUnits({ video: 'none', canvas: null, withPicture: 0, withoutPicture: 10 })).toBe(11);
 });

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Registry } from 'prom-client';
+import { UNLIMITED } from '../../../src/domains/quotas/quotas';
 import { createRecordings, openStorage, type Recordings } from '../../../src/domains/recordings/create-recordings';
 import type { RecordingDeps } from '../../../src/domains/recordings/change';
 import type { RecordingView } from '../../../src/domains/recordings/view';
@@ -76,6 +77,7 @@ export async function openHouse(
     db,
     log,
     logger,
+    quotas: UNLIMITED,
     links,
     storage: openStorage({ dir: join(dir, 'kept'), s3: undefined }),
     secretKey: randomBytes(32),

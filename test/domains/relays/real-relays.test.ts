@@ -3,7 +3,9 @@ import { readFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { launchRealNode, type RealNode } from '../../../scripts/launch-node';
+import { UNLIMITED } from '../../../src/domains/quotas/quotas';
 import { createRelays, type Relays } from '../../../src/domains/relays/create-relays';
+import { createRelayProcess, type RelayProcess } from '../../../src/domains/relays/process/relay-process';
 import { findRelay, insertRelay, type RelayRow } from '../../../src/domains/relays/relays.store';
 import { createEventLog } from '../../../src/domains/events/events';
 import { readEvents } from '../../../src/domains/events/events.store';
@@ -35,6 +37,7 @@ function relayTests(binary: string): void {
   // Before the stores have theirs: what looks at them again and again has to end first.
   afterAll(async () => {
     await relays?.stop();
+    await relayProcess?.stop();
     esl?.close();
     await node?.stop();
     await xml?.close();
@@ -52,6 +55,7 @@ function relayTests(binary: string): void {
   let esl: NodeConnection;
   let nginx: RtmpServer;
   let relays: Relays;
+  let relayProcess: RelayProcess;
 
   const api = async (line: string): Promise<string> => (await esl.api({ line }, { timeoutMs: 5000 })).text;
 
@@ -69,10 +73,13 @@ function relayTests(binary: string): void {
       80_000,
     );
     await addRows();
+    relayProcess = createRelayProcess({ logger, listen: { host: '127.0.0.1', port: 0 } });
     relays = await createRelays({
+      relayProcess,
       db: stores.db,
       log: createEventLog(stores.db, { ring: () => undefined }, logger),
       logger,
+      quotas: UNLIMITED,
       links: { api: (_id, command) => esl.api(command, { timeoutMs: 5000 }), isUp: () => esl.isOpen },
       hooks: createRoomHooks(logger),
       findDomain: async () => ({ id: domainId }),
@@ -147,7 +154,7 @@ function relayTests(binary: string): void {
   const recordings = async () => parseRooms(await api(listRoom(sessionId).line))[0]!.recordings;
 
   it('shows a viewer picture and sound, beside a recording of the same room, and ends cleanly', async () => {
-    const file = join(dir, 'beside.mp4');
+    const file = join(node.dir, 'recordings', 'beside.mp4');
     await api(recordRoom(sessionId, 'start', file).line);
     const [one, two] = [await addRelay(urlOf('').slice(0, -1)), await addRelay(urlOf('').slice(0, -1), 'second')];
     await Promise.all([relayIs(one, 'live'), relayIs(two, 'live')]);
@@ -192,11 +199,29 @@ function relayTests(binary: string): void {
     expect(types).toEqual(expect.arrayContaining(['relay.live', 'relay.restarting', 'relay.stopped']));
   }, 120_000);
 
+  it('is live again after the relay process was killed, and the node sends to the new one', async () => {
+    const id = await addRelay(urlOf('').slice(0, -1));
+    await relayIs(id, 'live');
+    const { pid } = relayProcess;
+    const killedAt = Date.now();
+    process.kill(pid!, 'SIGKILL');
+    const back = await until('it is live again', async () => {
+      const row = await findRelay(stores.db, id);
+      return row!.restarts > 0 && row!.state === 'live' ? row : undefined;
+    });
+    process.stdout.write(`live again ${Date.now() - killedAt} ms after the relay process was killed\n`);
+    expect(back!.gaps).toHaveLength(1);
+    expect(relayProcess.pid).not.toBe(pid);
+    expect((await probeStream(urlOf(KEY), 2)).length).toBe(2);
+    await stopRelay(id);
+    await until('the node has let go of all', async () => (await recordings()).length === 0);
+  }, 120_000);
+
   it('a target that stops reading is found out, and neither the room nor the node waits for it', async () => {
     const target = await openRtmpTarget();
     const id = await addRelay(`rtmp://127.0.0.1:${target.port}/live`);
     await relayIs(id, 'live');
-    const file = join(dir, 'meanwhile.mp4');
+    const file = join(node.dir, 'recordings', 'meanwhile.mp4');
     await api(recordRoom(sessionId, 'start', file).line);
     await until('it flows', async () => Number((await findRelay(stores.db, id))!.bytes_sent) > 10_000);
     const before = memoryOf(node.pid);

@@ -1,6 +1,7 @@
 /** Relays with a scripted node, a target and a real relay process, for the tests that look at them over REST. */
 import { randomBytes } from 'node:crypto';
 import { findFreePort } from '../../../scripts/ports';
+import { UNLIMITED } from '../../../src/domains/quotas/quotas';
 import { createEventLog } from '../../../src/domains/events/events';
 import { readEvents } from '../../../src/domains/events/events.store';
 import { createRelays, type Relays } from '../../../src/domains/relays/create-relays';
@@ -69,6 +70,7 @@ export function useRelays(o: { silentSeconds?: number } = {}) {
       db: stores.db,
       log: createEventLog(stores.db, { ring: () => undefined }, logger),
       logger,
+      quotas: UNLIMITED,
       links: { api: (id, command) => node.api(id, command), isUp: () => true },
       hooks,
       findDomain: async () => ({ id: domainId }),

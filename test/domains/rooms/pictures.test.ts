@@ -2,7 +2,7 @@
 import { crc32, deflateSync } from 'node:zlib';
 import { isWelcome, pauseBeforePicture } from '../../../src/domains/rooms/picture-keeper';
 import { readPicture } from '../../../src/domains/rooms/pictures';
-import { inspectPng } from '../../../src/domains/rooms/png';
+import { cleanPng } from '../../../src/domains/rooms/png';
 import { DEFAULT_SETTINGS } from '../../../src/domains/rooms/settings';
 import { fetchFile, hideBackground, showBackground } from '../../../src/freeswitch/esl';
 import { configurationXml, layoutsConfName } from '../../../src/freeswitch/xml';
@@ -24,6 +24,10 @@ interface Drawing {
   /** In the place of the pixels that belong there. */
   pixels?: Buffer;
   extra?: Buffer[];
+  /** Behind the pixels. */
+  behind?: Buffer[];
+  /** Behind the packed pixels, in the same chunk. */
+  garbage?: Buffer;
 }
 
 function draw({
@@ -34,6 +38,8 @@ function draw({
   interlace = 0,
   pixels,
   extra = [],
+  behind = [],
+  garbage = Buffer.alloc(0),
 }: Drawing = {}): Buffer {
   const header = Buffer.alloc(13);
   header.writeUInt32BE(width, 0);
@@ -45,17 +51,51 @@ function draw({
     Buffer.from('89504e470d0a1a0a', 'hex'),
     chunk('IHDR', header),
     ...extra,
-    chunk('IDAT', deflateSync(all)),
+    chunk('IDAT', Buffer.concat([deflateSync(all), garbage])),
+    ...behind,
     chunk('IEND', Buffer.alloc(0)),
   ]);
 }
 const palette = chunk('PLTE', Buffer.alloc(6));
 
-test('a PNG tells its size, and whether it can be seen through', () => {
-  expect(inspectPng(draw())).toEqual({ width: 64, height: 32, hasAlpha: false });
-  expect(inspectPng(draw({ colour: 6 }))).toMatchObject({ hasAlpha: true });
-  expect(inspectPng(draw({ colour: 3, depth: 2, extra: [palette] }))).toMatchObject({ hasAlpha: false });
-  expect(inspectPng(draw({ extra: [chunk('tRNS', Buffer.alloc(6))] }))).toMatchObject({ hasAlpha: true });
+test('a PNG tells its size, and whether it can be seen through', async () => {
+  expect(await cleanPng(draw())).toMatchObject({ width: 64, height: 32, hasAlpha: false });
+  expect(await cleanPng(draw({ colour: 6 }))).toMatchObject({ hasAlpha: true });
+  expect(await cleanPng(draw({ colour: 3, depth: 2, extra: [palette] }))).toMatchObject({ hasAlpha: false });
+  expect(await cleanPng(draw({ extra: [chunk('tRNS', Buffer.alloc(6))] }))).toMatchObject({ hasAlpha: true });
+});
+
+const text = chunk('tEXt', Buffer.from('Comment\0hello'));
+const typesOf = (png: Buffer): string[] => {
+  const types: string[] = [];
+  for (let at = 8; at < png.length; at += 12 + png.readUInt32BE(at)) types.push(png.toString('latin1', at + 4, at + 8));
+  return types;
+};
+
+test('nothing of the file but the picture is kept, and a clean picture is kept as it is', async () => {
+  const clean = draw();
+  expect((await cleanPng(clean)).bytes).toEqual(clean);
+  const camera = draw({
+    extra: [chunk('gAMA', Buffer.alloc(4)), chunk('iCCP', Buffer.alloc(100_000)), chunk('pHYs', Buffer.alloc(9)), text],
+    behind: [chunk('eXIf', Buffer.alloc(50)), text],
+    garbage: Buffer.from('<?php system("id")'),
+  });
+  expect((await cleanPng(camera)).bytes).toEqual(clean);
+  const few = draw({ colour: 3, depth: 2, extra: [text, palette, chunk('tRNS', Buffer.from([9]))] });
+  const { bytes } = await cleanPng(few);
+  expect(typesOf(bytes)).toEqual(['IHDR', 'PLTE', 'tRNS', 'IDAT', 'IEND']);
+  // A pixel of two bits names one of four colours: none that is not there.
+  expect(bytes.readUInt32BE(8 + 25)).toBe(12);
+  expect(await cleanPng(bytes)).toEqual({ width: 64, height: 32, hasAlpha: true, bytes });
+});
+
+test('a picture whose pixels are in several chunks is one', async () => {
+  const whole = draw();
+  const idat = whole.indexOf('IDAT') - 4;
+  const packed = whole.subarray(idat + 8, idat + 8 + whole.readUInt32BE(idat));
+  const parts = [...packed].map((byte) => chunk('IDAT', Buffer.from([byte])));
+  const cut = Buffer.concat([whole.subarray(0, idat), ...parts, whole.subarray(-12)]);
+  expect((await cleanPng(cut)).bytes).toEqual(whole);
 });
 
 const flipped = (): Buffer => {
@@ -76,15 +116,35 @@ test.each<[string, Buffer, RegExp]>([
   ['one that is interlaced', draw({ interlace: 1 }), /interlaced/],
   ['one with fewer pixels than it says', draw({ pixels: Buffer.alloc(10) }), /pixels/],
   ['one that unpacks to far more than it says', draw({ pixels: Buffer.alloc(50_000_000) }), /pixels/],
-])('%s is no picture of a room', (_what, bytes, why) => {
-  expect(() => inspectPng(bytes)).toThrow(why);
+  ['one with two headers', draw({ extra: [draw().subarray(8, 33)] }), /IHDR twice/],
+  ['one that begins with something else', Buffer.concat([draw().subarray(0, 8), text, draw().subarray(8)]), /header/],
+  ['one with a palette of nothing', draw({ colour: 3, extra: [chunk('PLTE', Buffer.alloc(0))] }), /palette is none/],
+  ['one with a palette of four bytes', draw({ colour: 3, extra: [chunk('PLTE', Buffer.alloc(4))] }), /palette is none/],
+  ['one with 257 colours', draw({ colour: 3, extra: [chunk('PLTE', Buffer.alloc(771))] }), /palette is none/],
+  [
+    'one with 5 colours of 2 bits',
+    draw({ colour: 3, depth: 2, extra: [chunk('PLTE', Buffer.alloc(15))] }),
+    /more colours/,
+  ],
+  ['a grey one with a palette', draw({ colour: 0, extra: [palette] }), /grey/],
+  ['one with two palettes', draw({ colour: 3, extra: [palette, palette] }), /PLTE twice/],
+  ['one whose palette comes last', draw({ colour: 3, behind: [palette] }), /behind its pixels/],
+  ['one with a transparency of its own', draw({ extra: [chunk('tRNS', Buffer.alloc(5))] }), /transparency/],
+  ['one with alpha and transparency', draw({ colour: 6, extra: [chunk('tRNS', Buffer.alloc(6))] }), /transparency/],
+  ['one with a critical chunk of nobody', draw({ extra: [chunk('EVIL', Buffer.alloc(5))] }), /no reader may skip/],
+  ['one with a chunk that has no name', draw({ extra: [chunk('a\0b!', Buffer.alloc(5))] }), /no reader may skip/],
+  ['one with pixels in two places', draw({ behind: [text, chunk('IDAT', Buffer.alloc(5))] }), /not in one place/],
+  ['one with very many chunks', draw({ extra: Array<Buffer>(5000).fill(text) }), /too many chunks/],
+  ['one with a filter that is none', draw({ pixels: Buffer.alloc(32 * (1 + 64 * 3), 9) }), /packed in a way/],
+])('%s is no picture of a room', async (_what, bytes, why) => {
+  await expect(cleanPng(bytes)).rejects.toThrow(why);
 });
 
-test('a background can not be seen through, a welcome can; a JPEG is neither', () => {
+test('a background can not be seen through, a welcome can; a JPEG is neither', async () => {
   const clear = draw({ colour: 6 });
-  expect(() => readPicture('background', 'image/png', clear)).toThrow(/transparent/);
-  expect(readPicture('welcome', 'image/png', clear)).toEqual({ width: 64, height: 32 });
-  expect(() => readPicture('welcome', 'image/jpeg', clear)).toThrow(/PNG only/);
+  await expect(readPicture('background', 'image/png', clear)).rejects.toThrow(/transparent/);
+  expect(await readPicture('welcome', 'image/png', clear)).toMatchObject({ width: 64, height: 32 });
+  await expect(readPicture('welcome', 'image/jpeg', clear)).rejects.toThrow(/PNG only/);
 });
 
 const settings = { ...DEFAULT_SETTINGS, waitForModerator: true };

@@ -21,6 +21,8 @@ export const SECRET_KEY = Buffer.alloc(32, 9);
 
 export interface RealRoomNode {
   node: NodeRow;
+  /** Of its process. */
+  pid: number;
   links: NodeLinks;
   /** Warnings of the entrance. */
   warnings: string[];
@@ -84,6 +86,7 @@ export async function startRealRoomNode(binary: string, db: Db): Promise<RealRoo
     const ask = (line: string): Promise<Reply> => links.api(node.id, { line });
     return {
       node,
+      pid: started.pid,
       links,
       warnings,
       readLog: () => readFile(started.logFile, 'utf8'),
@@ -94,7 +97,7 @@ export async function startRealRoomNode(binary: string, db: Db): Promise<RealRoo
         await ask(`originate {origination_uuid=${id}}loopback/app=park &conference(${name})`);
         return id;
       },
-      file: (name) => join(dir, name),
+      file: (name) => join(started.dir, 'recordings', name),
       close,
     };
   } catch (error) {

@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { createEventLog } from '../../../src/domains/events/events';
+import { UNLIMITED } from '../../../src/domains/quotas/quotas';
 import { createRoomHooks } from '../../../src/domains/rooms/hooks';
 import { layoutsRoutes } from '../../../src/domains/rooms/layouts.routes';
 import { roomsRoutes } from '../../../src/domains/rooms/rooms.routes';
+import { playInRoom } from '../../../src/freeswitch/esl';
 import { createId } from '../../../src/infra/ids';
 import { createLogger } from '../../../src/infra/logger';
 import { openHouse, type House } from '../../http/house';
@@ -27,7 +29,7 @@ describeWithRealNode('a room at a real node', (binary) => {
     real = await startRealRoomNode(binary, stores.db);
     const logger = createLogger('error', { write: () => undefined });
     const events = createEventLog(stores.db, { ring: () => undefined }, logger);
-    const deps = { db: stores.db, events, logger, secretKey: SECRET_KEY, links: real.links };
+    const deps = { db: stores.db, events, quotas: UNLIMITED, logger, secretKey: SECRET_KEY, links: real.links };
     const hooks = createRoomHooks(logger);
     const closeSession = (): Promise<void> => Promise.resolve();
     house = await openHouse(stores, {
@@ -141,6 +143,36 @@ describeWithRealNode('a room at a real node', (binary) => {
     expect(session.settings).toMatchObject({ waitForModerator: false, video: { fps: 15 }, mutedOnEntry: true });
     const playing = /playing|tone_stream/;
     await until('music', async () => playing.test((await real.ask(`conference ${sessionId} play_status`)).text), 8000);
+    await real.ask(`conference ${sessionId} hup all`);
+  });
+
+  it('has a node that renders little of what may be played, where it would render all that is written', async () => {
+    const { sessionId } = await openRoom({ audioOnly: true, musicWhileAlone: false });
+    await real.enter(sessionId);
+    await waitForRoom(sessionId);
+    const residentMb = async (): Promise<number> =>
+      Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${real.pid}/status`, 'utf8'))![1]) / 1024;
+    const grows = async (lines: string[]): Promise<number> => {
+      const before = await residentMb();
+      for (const line of lines) expect(await real.ask(line)).toMatchObject({ ok: true });
+      const after = await residentMb();
+      await real.ask(`conference ${sessionId} stop all`);
+      return after - before;
+    };
+    await grows([playInRoom(sessionId, 'tone_stream://%(60000,0,440)').line]); // what it needs once
+    // All that a room may have waiting, in the forms that there are.
+    const tones = [
+      '%(60000,0,440)',
+      'L=3;v=-9;l=2;%(100,50,440.5,480)%(9700,0,20000);d=100;w=0;1#;loops=1000',
+      '%(30000,0,1)',
+    ];
+    const allowed = await grows(tones.map((text) => playInRoom(sessionId, `tone_stream://${text}`).line));
+    const written = await grows([`conference ${sessionId} play tone_stream://%(1000000,0,440)`]);
+    process.stdout.write(
+      `a node grows by ${allowed.toFixed(0)} MB with all that may wait, by ${written.toFixed(0)} MB with 1,000 s\n`,
+    );
+    expect(written).toBeGreaterThan(60);
+    expect(allowed).toBeLessThan(written / 2);
     await real.ask(`conference ${sessionId} hup all`);
   });
 

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createEventLog } from '../../../src/domains/events/events';
+import { UNLIMITED } from '../../../src/domains/quotas/quotas';
 import { createRoomHooks } from '../../../src/domains/rooms/hooks';
 import { layoutsRoutes } from '../../../src/domains/rooms/layouts.routes';
 import { roomsRoutes } from '../../../src/domains/rooms/rooms.routes';
@@ -41,7 +42,7 @@ beforeAll(async () => {
     await updateSession(db, session.id, ['opening', 'live'], end);
     await clearLease(db, session.id);
   };
-  const deps = { db, events, logger, secretKey: Buffer.alloc(32, 3), hooks, links, closeSession };
+  const deps = { db, events, quotas: UNLIMITED, logger, secretKey: Buffer.alloc(32, 3), hooks, links, closeSession };
   house = await openHouse(stores, { extra: [...roomsRoutes(deps), ...layoutsRoutes(deps)] });
   await house.call('POST', '/v1/domains', { name: 'clinic.test' });
   await house.call('POST', '/v1/domains', { name: 'school.test' });

@@ -1,3 +1,4 @@
+import { sessionUnits, weigh } from '../../../src/domains/rooms/session-units';
 import { planLiveChanges } from '../../../src/domains/rooms/live-settings';
 import { roomProfile } from '../../../src/domains/rooms/profile';
 import {
@@ -5,7 +6,6 @@ import {
   DEFAULT_SETTINGS,
   mergeSettings,
   readSettings,
-  sessionUnits,
   type SettingsPatch,
 } from '../../../src/domains/rooms/settings';
 import { configurationXml, findAll, parseDocument, parseXmlRequest } from '../../../src/freeswitch/xml';
@@ -32,14 +32,25 @@ describe('What is stored', () => {
 
 describe('A session', () => {
   it('takes capacity by its canvas and frame rate, and little for sound alone', () => {
-    const units = (video: SettingsPatch['video']) => sessionUnits(settings({ video }));
-    expect(sessionUnits(settings({ audioOnly: true }))).toBe(1);
+    const units = (video: SettingsPatch['video']) => sessionUnits(settings({ video }), []);
+    const seen = (hasVideo: boolean, count: number) =>
+      Array.from({ length: count }, () => ({ observed: { hasVideo } }));
+    expect(sessionUnits(settings({ audioOnly: true }), [])).toBe(1);
     expect(units({ mode: 'passthrough' })).toBe(1);
     expect(units({ width: 320, height: 180, fps: 10 })).toBe(2);
     expect(units({})).toBe(18);
-    expect(sessionUnits(settings(), { withPicture: 3, withoutPicture: 1 })).toBe(18 + 3 * 6 + 1);
-    expect(sessionUnits(settings({ audioOnly: true }), { withPicture: 0, withoutPicture: 20 })).toBe(21);
+    expect(sessionUnits(settings(), [...seen(true, 3), ...seen(false, 1)])).toBe(18 + 3 * 6 + 1);
+    expect(sessionUnits(settings({ audioOnly: true }), seen(true, 20))).toBe(21);
     expect(units({ width: 1920, height: 1080, fps: 30 })).toBeGreaterThan(units({ width: 1920, height: 1080 }));
+  });
+
+  it('holds one unit while nobody is in it or on the way, and after a move what it held, until all are back', () => {
+    const session = { state: 'opening', settings: settings(), units: '60', isMoved: false, openedAtMs: 0 };
+    expect(weigh(session, [], 1000)).toBe(1);
+    expect(weigh(session, [{ observed: {} }], 1000)).toBe(24);
+    const moved = { ...session, isMoved: true, state: 'live' };
+    expect(weigh(moved, [{ observed: { hasVideo: true } }], 19_000)).toBe(60);
+    expect(weigh(moved, [{ observed: { hasVideo: true } }], 21_000)).toBe(24);
   });
 });
 

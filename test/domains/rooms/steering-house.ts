@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { createEventLog } from '../../../src/domains/events/events';
 import { readEvents, type LoggedEvent } from '../../../src/domains/events/events.store';
 import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
+import { UNCOUNTED_STREAMS } from '../../../src/domains/quotas/streams';
 import { createSteering, type Steering } from '../../../src/domains/rooms/create-steering';
 import { createRoomHooks } from '../../../src/domains/rooms/hooks';
 import { requireLayout } from '../../../src/domains/rooms/layouts';
@@ -83,6 +84,7 @@ export function useSteeringHouse(): SteeringHouse {
         calls.push(asked);
         return Promise.resolve({ id: randomUUID() });
       },
+      streams: UNCOUNTED_STREAMS,
       authenticate: () => Promise.resolve(undefined),
       onKeyRevoked: () => () => undefined,
       sweepEveryMs: 100,

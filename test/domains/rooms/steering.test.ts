@@ -190,6 +190,31 @@ test('Sounds are played, stopped, and said to be missing', async () => {
   }
 });
 
+test('Tones are read before they are played, and a room has only so much of them', async () => {
+  await enter(1, 'ada');
+  const play = async (body: object) => (await call('POST', '/play', body)).status;
+  await call('POST', '/stop', {});
+  for (const tone of ['path=/etc/passwd', 'l=-1;%(100,0,440)', '%(1000000,0,440)', '%(100,0,440);loops=-1']) {
+    const refused = await call('POST', '/play', { tone });
+    expect([refused.status, refused.body.errors[0].path]).toEqual([400, 'tone']);
+  }
+  expect(room.lines.join('\n')).not.toMatch(/path=|l=-1|1000000/);
+  expect(await play({ tone: 'd=100;w=50;1' })).toBe(202);
+  expect(room.lines).toContain(`conference ${sessionId} play tone_stream://%(100,50,697,1209)`);
+  expect(await play({ tone: '%(60000,0,440);loops=1000' })).toBe(202);
+  expect(await play({ tone: '%(59000,0,440)' })).toBe(202);
+  const refused = await call('POST', '/play', { tone: '%(1001,0,440)' });
+  expect([refused.status, refused.body.code]).toEqual([409, 'conflict']);
+  expect(refused.body.detail).toMatch(/120 s of tones/);
+  await call('POST', '/stop', {});
+  expect(await play({ tone: '%(1000,0,440)' })).toBe(202);
+  await call('POST', '/stop', {});
+  for (let i = 0; i < 20; i += 1) expect(await play({ tone: '%(5000,0,440);loops=100' })).toBe(202);
+  expect(await play({ text: 'Hello' })).toBe(409);
+  await call('POST', '/stop', {});
+  for (let i = 0; i < 25; i += 1) expect(await play({ file: 'no/such.wav' })).toBe(422); // what does not play waits for nothing
+});
+
 test('The picture comes as PNG, and its file is gone from the node', async () => {
   await enter(1, 'ada');
   const answer = await fetch(house.url + at('/snapshot.png'), { headers: { authorization: `Bearer ${ADMIN_KEY}` } });

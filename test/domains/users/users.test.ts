@@ -49,6 +49,38 @@ test('A password is kept only as the digest SIP needs, sealed, and a new one is 
   expect(JSON.stringify(made.body)).not.toMatch(await ha1());
 });
 
+test('Where no password is given one is made, and shown this once', async () => {
+  const made = await make('made', { password: undefined });
+  expect(made.status).toBe(201);
+  const { password } = made.body;
+  expect(password).toMatch(/^[\w-]{24}$/);
+  const row = await house.db('users').where({ id: made.body.id }).first('ha1');
+  expect(row.ha1).toBe(hashSipPassword('made', 'clinic.test', password));
+  expect((await house.call('GET', `/v1/users/${made.body.id}`)).body.password).toBeUndefined();
+  expect(JSON.stringify(await house.db('events'))).not.toContain(password);
+  expect((await make('given')).body.password).toBeUndefined();
+});
+
+test('A password that others would guess is refused, with the field and the reason', async () => {
+  const made = await make('1009', { displayName: 'Doctor Zhivago' });
+  const path = `/v1/users/${made.body.id}`;
+  for (const password of ['12345678', 'qwertyuiop', 'clinic.test', 'zhivago1', 'hippopotamus']) {
+    for (const answer of [
+      await make('weak', { password, displayName: 'Zhivago' }),
+      await house.call('PATCH', path, { password }),
+    ]) {
+      expect(answer).toMatchObject({ status: 400, body: { code: 'invalid_request' } });
+      expect(answer.body.errors).toEqual([
+        {
+          path: 'password',
+          message: expect.stringMatching(/^is easy to guess: .+; (leave it out, and one is made|choose another)$/),
+        },
+      ]);
+      expect(JSON.stringify(answer.body)).not.toContain(password);
+    }
+  }
+});
+
 test('A username is unique within its domain, not among domains', async () => {
   expect((await make('1003')).status).toBe(201);
   expect((await make('1003')).body.code).toBe('conflict');

@@ -1,3 +1,8 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { projectRoot } from '../../../scripts/project';
+import { doorsTable } from '../../../src/freeswitch/xml/configuration/sip-doors';
+import { SOFIA_PARAMETERS } from '../../../src/freeswitch/xml/configuration/sofia-parameters';
 import {
   CONFIGURATION_NAMES,
   configurationXml,
@@ -123,5 +128,37 @@ describe('layouts', () => {
       '120,240',
       '240,240',
     ]);
+  });
+});
+
+describe('the list of SIP methods', () => {
+  const settingsOf = (profile: Element): string[] =>
+    findAll(profile, 'param')
+      .map((p) => String(p.attributes?.name))
+      .filter((name) => name !== 'apply-candidate-acl');
+
+  it('makes the profiles: what it closes is closed at each door', () => {
+    const [internal, internode] = findAll(conf('sofia.conf'), 'profile');
+    for (const profile of [internal!, internode!]) {
+      for (const name of ['enable-chat', 'extended-info-parsing', 'manage-presence', 'proxy-refer', 'enable-3pcc'])
+        expect([name, value(profile, name)]).toEqual([name, 'false']);
+      expect(value(profile, 'disable-transfer')).toBe('true');
+    }
+    expect(value(internal!, 'disable-register')).toBeUndefined();
+    expect(value(internode!, 'disable-register')).toBe('true');
+  });
+
+  it('knows every parameter that a profile sets, so that none is added without a decision', () => {
+    const full = { ...node, wssPort: 7443, publicHost: '203.0.113.7' };
+    for (const profile of findAll(conf('sofia.conf', full), 'profile')) {
+      expect(settingsOf(profile).filter((name) => !SOFIA_PARAMETERS.has(name))).toEqual([]);
+      // One that is left at its default is not set.
+      expect(settingsOf(profile).filter((name) => SOFIA_PARAMETERS.get(name)?.startsWith('left'))).toEqual([]);
+      expect(new Set(settingsOf(profile)).size).toBe(settingsOf(profile).length);
+    }
+  });
+
+  it('stands in the README as it is', () => {
+    expect(readFileSync(join(projectRoot(), 'README.md'), 'utf8')).toContain(doorsTable());
   });
 });

@@ -1,4 +1,5 @@
 import {
+  askPinPlan,
   bridgeToUserPlan,
   echoPlan,
   findAll,
@@ -18,8 +19,21 @@ const bridge = {
   ringTimeoutSeconds: 30,
 };
 
-const steps = (xml: string): string[] =>
+const allSteps = (xml: string): string[] =>
   findAll(parseDocument(xml), 'action').map((a) => [a.attributes?.application, a.attributes?.data].join(' ').trim());
+/** Behind the one that every plan begins with. */
+const steps = (xml: string): string[] => allSteps(xml).slice(1);
+
+it('takes the guard of the directory back first, whatever the plan', () => {
+  const plans = [
+    bridgeToUserPlan(bridge),
+    echoPlan(),
+    refusePlan({ sipStatus: 404, reason: 'x' }),
+    internodeDeliveryPlan({ callId: 'call-1', dialString: 'x', ringTimeoutSeconds: 1 }),
+    askPinPlan({ callId: 'call-1', context: 'users', destination: '1', triesBefore: 0 }),
+  ];
+  for (const plan of plans) expect(allSteps(plan)[0]).toBe('unset execute_on_answer');
+});
 
 describe('bridgeToUserPlan', () => {
   it('names the call on both legs, rings, and ends with the cause of the other leg', () => {

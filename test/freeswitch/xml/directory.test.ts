@@ -1,5 +1,4 @@
 import {
-  contactUri,
   dialStringTo,
   findAll,
   NOT_REGISTERED,
@@ -31,6 +30,13 @@ describe('userXml', () => {
     ]);
   });
 
+  it('gives a login a guard against an answer that no plan of ours gave, and the leg that rings somebody none', () => {
+    const guards = (answer: UserAnswer): number =>
+      findAll(parseDocument(userXml(answer)), 'variable').filter((v) => v.attributes?.name === 'execute_on_answer')
+        .length;
+    expect([guards(user), guards({ ...user, dialString: NOT_REGISTERED })]).toEqual([1, 0]);
+  });
+
   it('is not kept by the node unless asked', () => expect(userXml(user)).not.toContain('cacheable'));
 
   it('refuses to answer without a hash: FreeSWITCH would let anybody in', () => {
@@ -48,14 +54,14 @@ describe('userXml', () => {
       expect(xml).toBe(userXmlByBuilder(answer));
       expectInert(xml);
       const values = findAll(parseDocument(xml), 'variable').map((v) => String(v.attributes?.value));
-      expect(values).toHaveLength(3);
+      expect(values).toHaveLength(3); // no guard beside a dial string
       for (const value of values) expect(value).not.toMatch(/\$\{|\$$/);
     }
   });
 
   it('keeps harmless text as it is', () => {
     const xml = userXml({ ...user, displayName: 'Zoë $5 A$AP 👩‍🚀 100% <b>' });
-    expect(findAll(parseDocument(xml), 'variable')[1]?.attributes?.value).toBe('Zoë $5 A$AP 👩‍🚀 100% <b>');
+    expect(findAll(parseDocument(xml), 'variable')[2]?.attributes?.value).toBe('Zoë $5 A$AP 👩‍🚀 100% <b>');
   });
 });
 
@@ -70,7 +76,9 @@ describe('dialStringTo', () => {
     internodePort: 5080,
     contact,
     profile: 'internal',
+    source: { networkIp: '10.1.1.1', networkPort: 40000, transport: 'udp' },
   });
+  const [A, B] = ['sip:a@10.1.1.1', 'sip:b@10.1.1.1'];
   const to = (contacts: ReachableContact[]): string => {
     let id = 0;
     return dialStringTo({
@@ -85,14 +93,14 @@ describe('dialStringTo', () => {
   };
 
   it('dials a contact of its own node as it was registered', () => {
-    expect(to([at('n1', '"A" <sip:x@y.invalid;transport=ws;fs_path=sip%3Ax%40127.0.0.1%3A1>')])).toBe(
-      'sofia/internal/sip:x@y.invalid;transport=ws;fs_path=sip%3Ax%40127.0.0.1%3A1',
+    expect(to([at('n1', '"A" <sip:x@10.1.1.1:5062;line=a1;transport=udp>')])).toBe(
+      'sofia/internal/sip:x@10.1.1.1:5062;line=a1;transport=udp',
     );
   });
 
   it('forks: each branch after the first has an id of its own, another node is asked once', () => {
-    expect(to([at('n1', 'sip:a@h'), at('n1', 'sip:b@h'), at('n2', 'sip:c@h'), at('n2', 'sip:d@h')])).toBe(
-      'sofia/internal/sip:a@h,[origination_uuid=new-1]sofia/internal/sip:b@h,' +
+    expect(to([at('n1', A), at('n1', B), at('n2', A), at('n2', B)])).toBe(
+      `sofia/internal/${A},[origination_uuid=new-1]sofia/internal/${B},` +
         '[origination_uuid=new-2,switchyard_leg=transit,sip_h_X-Switchyard-Token=token.for-n2,' +
         'sip_h_X-Switchyard-Call=call-1,sip_h_X-Switchyard-Leg=to]sofia/internode/1001@10.0.0.2:5080',
     );
@@ -100,8 +108,8 @@ describe('dialStringTo', () => {
 
   it('leaves out what would be dialled besides', () => {
     expect(to([at('n1', '<sip:a,loopback/9196/users@h>')])).toBe(NOT_REGISTERED);
-    expect(to([at('n1', '<sip:a|b@h>'), at('n1', 'sip:ok@h')])).toBe('sofia/internal/sip:ok@h');
-    for (const text of HOSTILE) expect(contactUri(`<sip:${text}@h x>`)).toBeUndefined();
+    expect(to([at('n1', '<sip:a|b@h>'), at('n1', A)])).toBe(`sofia/internal/${A}`);
+    for (const text of HOSTILE) expect(to([at('n1', `<sip:${text}@10.1.1.1 x>`)])).toBe(NOT_REGISTERED);
   });
 
   it('says so where nobody can be reached', () => expect(to([])).toBe(NOT_REGISTERED));

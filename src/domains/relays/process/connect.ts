@@ -2,11 +2,11 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
-import { findAddress, type AddressRules, type Resolve } from '../address-rules';
-import { TargetRefused, UNREACHABLE } from '../refusal';
+import { findAddress, type AddressRules, type Resolve } from '../targets/address-rules';
+import { TargetRefused, UNREACHABLE } from '../targets/refusal';
 import { TARGET } from '../rtmp/limits';
 import { nameFault, RtmpPeer } from '../rtmp/peer';
-import type { Target } from '../target';
+import type { Target } from '../targets/target';
 
 export interface ConnectDeps {
   resolve: Resolve;

@@ -1,7 +1,7 @@
 /** Forwards one node's stream to one target until something ends it: every byte goes through here, so it is seen. */
 import { judgeFlow, LOOK_EVERY_MS, startFlow, type FlowLimits, type FlowSample, type FlowState } from '../decide';
 import { Ended, FirstFault } from '../first-fault';
-import { TargetRefused } from '../refusal';
+import { TargetRefused } from '../targets/refusal';
 import { DATA, type RtmpMessage } from '../rtmp/chunks';
 import type { Intake, IntakeSource } from '../rtmp/intake';
 import { publish, type Publisher } from '../rtmp/publisher';

@@ -2,8 +2,8 @@
  * The relay process: everything that reads what strangers and tenants' targets send, apart from what answers phones.
  * relay-process.ts starts it, watches it and ends it; it lives no longer than the one who started it.
  */
-import { resolveHost } from '../address-rules';
-import { TargetRefused } from '../refusal';
+import { resolveHost } from '../targets/address-rules';
+import { TargetRefused } from '../targets/refusal';
 import { openIntake, type Intake } from '../rtmp/intake';
 import { checkTarget, type ConnectDeps } from './connect';
 import { forwardStream } from './forward';

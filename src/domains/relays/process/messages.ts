@@ -1,8 +1,8 @@
 /** What Switchyard and its relay process say to each other. What comes from the process is read with a schema: it meets strangers. */
 import { z } from 'zod';
-import type { AddressRules } from '../address-rules';
+import type { AddressRules } from '../targets/address-rules';
 import type { FlowLimits } from '../decide';
-import type { Target } from '../target';
+import type { Target } from '../targets/target';
 
 /** The RTMP application that nodes publish to. */
 export const INTAKE_APP = 'relay';

@@ -1,5 +1,5 @@
 /** Where names of ours lead: asked for at every check, so kept for a minute, and longer while nobody answers. */
-import type { Resolve } from '../address-rules';
+import type { Resolve } from '../targets/address-rules';
 
 const KEPT_MS = 60_000;
 /** Nodes come and go. */

@@ -3,10 +3,10 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { extname, join } from 'node:path';
 import type { Logger } from '../../../infra/logger';
-import type { AddressRules } from '../address-rules';
+import type { AddressRules } from '../targets/address-rules';
 import { pauseBeforeTry } from '../decide';
-import { TargetRefused } from '../refusal';
-import type { Target } from '../target';
+import { TargetRefused } from '../targets/refusal';
+import type { Target } from '../targets/target';
 import { fromProcess, type ForwardRequest, type FromProcess, type ToProcess } from './messages';
 
 export interface Flow {

@@ -1,6 +1,6 @@
 /** Publishes one stream to an RTMP server as OBS and ffmpeg do, and hears from the server itself that it takes it. */
 import type { Socket } from 'node:net';
-import { TargetRefused, UNREACHABLE } from '../refusal';
+import { TargetRefused, UNREACHABLE } from '../targets/refusal';
 import type { AmfValue } from './amf';
 import { SOUND, WINDOW_SIZE, type RtmpMessage } from './chunks';
 import { TARGET, targetMaySay } from './limits';

@@ -1,6 +1,8 @@
 /** The two SIP doors of a node: one for phones and browsers, who must prove who they are, one for the other nodes. */
 import { element, param, params, type Element } from '../document';
 import type { NodeSettings } from './settings';
+import { doorSettings, type SofiaSettings } from './sip-doors';
+import { CLOSED } from './sofia-parameters';
 
 /** What is offered and taken, in this order. */
 export const CODECS = 'OPUS,PCMU,PCMA,VP8,H264';
@@ -15,18 +17,17 @@ export function sofiaConf(node: NodeSettings): Element[] {
 /** Browsers offer addresses of every kind: each list is a setting of its own under the same name. */
 const CANDIDATES = ['loopback.auto', 'localnet.auto', 'any_v4.auto'].map((name) => param('apply-candidate-acl', name));
 
-type Settings = Record<string, string | number | boolean>;
-
-function profile(name: string, settings: Settings, lists: Element[] = []): Element {
+function profile(name: string, settings: SofiaSettings, lists: Element[] = []): Element {
   return element('profile', { name }, [
     element('aliases'),
     element('gateways'),
     element('domains', {}, [element('domain', { name: 'all', alias: 'false', parse: 'false' })]),
-    element('settings', {}, [...params(settings).children!, ...lists]),
+    element('settings', {}, [...params({ ...settings }).children!, ...lists]),
   ]);
 }
 
-function common(node: NodeSettings): Settings {
+/** What has to do with no door: addresses, media, and what is written to the log. */
+function common(node: NodeSettings): SofiaSettings {
   return {
     dialplan: 'XML',
     'user-agent-string': 'Switchyard',
@@ -39,8 +40,6 @@ function common(node: NodeSettings): Settings {
     'rtp-timer-name': 'soft',
     'dtmf-type': 'rfc2833',
     'rfc2833-pt': 101,
-    'manage-presence': false,
-    'manage-shared-appearance': false,
     'nonce-ttl': 60,
     // JsSIP asks for a session interval of 90 s; with timers on, FreeSWITCH refuses below 120 (422) and nobody can dial.
     'enable-timer': false,
@@ -51,14 +50,12 @@ function common(node: NodeSettings): Settings {
     'caller-id-type': 'none',
     tls: false,
     tracelevel: 'info',
+    ...CLOSED,
   };
 }
 
-/**
- * For phones and browsers. Every call must show a password (`auth-calls`), in the realm of the domain it comes from;
- * no domain is forced, so one node serves all of them.
- */
-function internal(node: NodeSettings): Settings {
+/** For phones and browsers: no domain is forced, so one node serves all of them. */
+function internal(node: NodeSettings): SofiaSettings {
   return {
     ...common(node),
     context: 'users',
@@ -67,30 +64,12 @@ function internal(node: NodeSettings): Settings {
     ...(node.wssPort === undefined ? {} : { 'wss-binding': `${node.host}:${node.wssPort}` }),
     // Told to whom is neither on this machine nor in its networks, by the address that signals.
     ...(node.publicHost === undefined ? {} : { 'ext-sip-ip': node.publicHost, 'ext-rtp-ip': node.publicHost }),
-    'auth-calls': true,
-    'auth-subscriptions': true,
-    'auth-messages': true,
-    'auth-all-packets': false,
-    'accept-blind-reg': false,
-    'accept-blind-auth': false,
-    'challenge-realm': 'auto_from',
-    'inbound-reg-force-matching-username': true,
     'apply-nat-acl': 'nat.auto',
-    'multiple-registrations': 'contact',
-    'max-registrations-per-extension': 10,
-    'sip-force-expires-max': 3600,
+    ...doorSettings('users'),
   };
 }
 
 /** For the pool: by address (`pool`), and each call carries a token that its dialplan answer checks. */
-function internode(node: NodeSettings): Settings {
-  return {
-    ...common(node),
-    context: 'internode',
-    'sip-port': node.internodePort,
-    'auth-calls': false,
-    'apply-inbound-acl': 'pool',
-    'disable-register': true,
-    'disable-transfer': true,
-  };
+function internode(node: NodeSettings): SofiaSettings {
+  return { ...common(node), context: 'internode', 'sip-port': node.internodePort, ...doorSettings('nodes') };
 }

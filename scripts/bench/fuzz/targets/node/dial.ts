@@ -61,6 +61,11 @@ const contact: fc.Arbitrary<ReachableContact> = fc.record({
   host: fc.oneof({ weight: 3, arbitrary: fc.constantFrom('10.0.1.1', 'node.test') }, { weight: 1, arbitrary: anyText }),
   internodePort: fc.constantFrom(5080, 1, 65_535),
   contact: contacts,
+  source: fc.record({
+    networkIp: fc.oneof({ weight: 5, arbitrary: fc.constantFrom('10.0.0.1', '192.0.2.7', '2001:db8::1') }, anyText),
+    networkPort: fc.constantFrom(5060, 40_123, 0, 65_536),
+    transport: fc.constantFrom('udp', 'tcp', 'ws', 'wss', 'udp;lr'),
+  }),
   profile: fc.oneof({ weight: 5, arbitrary: fc.constant('internal') }, { weight: 1, arbitrary: anyText }),
   grantId: fc.oneof(
     { weight: 3, arbitrary: fc.constant(undefined) },
@@ -88,6 +93,14 @@ const VARIABLES = [
   'sip_h_X-Switchyard-Leg',
 ];
 
+/** Where sofia-sip would send the INVITE: by `fs_path` where mod_sofia finds one, else by `maddr` or the host. */
+function nextHop(uri: string): string | undefined {
+  const path = /;fs_path=([^;>]*)/.exec(uri)?.[1];
+  const hop = path === undefined ? uri : unescape(path);
+  const said = /;maddr=([^;]*)/i.exec(hop)?.[1] ?? /^sips?:[^@]*@(\[[^\]]*\]|[^:;?]*)/i.exec(hop)?.[1];
+  return said?.replace(/^\[|\]$/g, '').toLowerCase();
+}
+
 export const dialTarget = (write: WriteDialString = dialStringTo): Target =>
   defineTarget({
     name: 'dial',
@@ -110,7 +123,7 @@ export const dialTarget = (write: WriteDialString = dialStringTo): Target =>
       mustEqual(dialled.sequence.length, 1, 'how many groups are dialled one after the other');
       const legs = dialled.sequence[0]!;
       if (dialString === NOT_REGISTERED) return 'nobody';
-      const own = input.contacts.filter((c) => c.node === 'here').map((c) => c.contact);
+      const own = input.contacts.filter((c) => c.node === 'here');
       let [rungHere, rungThere] = [0, 0];
       legs.forEach((leg, i) => {
         const names = leg.variables.map(([name]) => name);
@@ -136,8 +149,8 @@ export const dialTarget = (write: WriteDialString = dialStringTo): Target =>
         must(!names.some((name) => name.startsWith('sip_h_')), 'a token goes to a phone');
         const written = leg.data.slice(leg.data.indexOf('/') + 1);
         must(
-          own.some((c) => c.split(/[<>]/).some((part) => part.trim() === written)),
-          () => `${written} is no contact of this node: ${own.join(' ')}`,
+          own.some((c) => c.contact.includes(written.split(';', 1)[0]!) && c.source.networkIp === nextHop(written)),
+          () => `${written} does not lead to where a contact of this node came from: ${JSON.stringify(own)}`,
         );
       });
       must(rungHere <= own.length, 'more legs than contacts');

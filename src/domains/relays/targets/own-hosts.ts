@@ -1,7 +1,7 @@
 /** Which names and addresses are the pool's and Switchyard's own: a relay that leads there is somebody trying doors. */
 import type { NetworkInterfaceInfo } from 'node:os';
-import type { Config } from '../../config';
-import type { NodeRow } from '../nodes/nodes.store';
+import type { Config } from '../../../config';
+import type { NodeRow } from '../../nodes/nodes.store';
 
 type Places = Pick<
   Config,

@@ -1,4 +1,4 @@
-import { readTarget } from '../../../src/domains/relays/target';
+import { readTarget } from '../../../../src/domains/relays/targets/target';
 
 test.each([
   ['rtmp://live.example.com/app', 'key', 'live.example.com', 1935, 'app', 'rtmp://live.example.com/app'],

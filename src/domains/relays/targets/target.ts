@@ -1,5 +1,5 @@
 /** Reads the address a relay is to go to, as its user wrote it. */
-import { SwitchyardError } from '../../errors';
+import { SwitchyardError } from '../../../errors';
 import { isIP } from 'node:net';
 
 /** An RTMP address in its parts. */

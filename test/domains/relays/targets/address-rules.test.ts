@@ -4,9 +4,9 @@ import {
   isAllowedAddress,
   isAllowedPort,
   type AddressRules,
-} from '../../../src/domains/relays/address-rules';
-import { listOwnHosts } from '../../../src/domains/relays/own-hosts';
-import { createOwnNames } from '../../../src/domains/relays/process/own-names';
+} from '../../../../src/domains/relays/targets/address-rules';
+import { listOwnHosts } from '../../../../src/domains/relays/targets/own-hosts';
+import { createOwnNames } from '../../../../src/domains/relays/process/own-names';
 
 const PUBLIC: AddressRules = { allowPrivate: false, allowedHosts: [], ports: [[1935, 1935]], ownHosts: [] };
 const at = (host: string) => ({ host, port: 1935 });

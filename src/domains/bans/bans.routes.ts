@@ -1,0 +1,109 @@
+/** The REST of bans: who is refused, why and until when, and what a person says about it. */
+import { isIP } from 'node:net';
+import { z } from 'zod';
+import { SwitchyardError } from '../../errors';
+import { makePage, pageOf, pageQuery, readCursor } from '../../infra/page';
+import { defineRoute, type Route } from '../../infra/route';
+import { plainText } from '../../infra/text';
+import { countedAddress } from './addresses';
+import { banSchema, liftBan, showBan, startBan, type BansDeps } from './bans';
+import { findBan, listBans } from './bans.store';
+import { addressKey } from './logins';
+
+const one = { path: '/v1/bans/{id}', tag: 'Bans', params: z.object({ id: z.uuid() }) } as const;
+const all = { path: '/v1/bans', tag: 'Bans' } as const;
+const address = z
+  .string()
+  .max(64)
+  .refine((text) => isIP(text) !== 0, 'must be an IPv4 or IPv6 address')
+  .describe('Of IPv6 the /64 counts in which it is.');
+
+export function bansRoutes(deps: BansDeps & { isNever: (address: string) => boolean }): Route[] {
+  return [
+    defineRoute({
+      ...all,
+      method: 'get',
+      scope: 'domain',
+      summary: 'List bans',
+      description: 'A domain key sees those of its own users and rooms; bans of addresses are of the whole pool.',
+      query: z.object({
+        ...pageQuery,
+        ended: z.enum(['true', 'false']).default('false').describe('Those that are over, instead of those that hold.'),
+        kind: banSchema.shape.kind.optional(),
+        address: address.optional(),
+      }),
+      answers: { 200: pageOf(banSchema) },
+      handle: async ({ query, caller }) => {
+        const rows = await listBans(deps.db, {
+          domainId: caller.domainId,
+          ended: query.ended === 'true',
+          kind: query.kind,
+          address: query.address === undefined ? undefined : countedAddress(query.address),
+          after: readCursor(query.cursor),
+          limit: query.limit,
+        });
+        return { body: makePage(rows, query.limit, showBan) };
+      },
+    }),
+    defineRoute({
+      ...all,
+      method: 'post',
+      scope: 'admin',
+      summary: 'Ban an address',
+      body: z.object({
+        address,
+        door: z.enum(['sip', 'api']).default('sip').describe('Where it is refused.'),
+        seconds: z.number().int().min(1).max(86_400).default(3600),
+        note: plainText({ max: 256 }).default('').describe('For whoever reads it later.'),
+      }),
+      answers: { 201: banSchema },
+      errors: ['conflict', 'unprocessable'],
+      handle: async ({ body }) => {
+        const counted = countedAddress(body.address);
+        if (deps.isNever(counted)) {
+          throw new SwitchyardError(
+            'unprocessable',
+            `${counted} is never banned: it is the pool's own, a trusted proxy's, or named in BAN_NEVER.`,
+          );
+        }
+        const ban = await startBan(deps, {
+          kind: 'address',
+          key: addressKey(body.door, counted),
+          door: body.door,
+          address: counted,
+          reason: 'manual',
+          note: body.note,
+          failures: 0,
+          forMs: body.seconds * 1000,
+        });
+        if (!ban) throw new SwitchyardError('conflict', `${counted} is banned already: lift that ban first.`);
+        return { status: 201, body: showBan(ban), headers: { Location: `/v1/bans/${ban.id}` } };
+      },
+    }),
+    defineRoute({
+      ...one,
+      method: 'get',
+      scope: 'domain',
+      summary: 'Read a ban',
+      answers: { 200: banSchema },
+      handle: async ({ params, caller }) => {
+        const row = await findBan(deps.db, params.id, caller.domainId);
+        if (!row) throw new SwitchyardError('not_found', 'There is no such ban.');
+        return { body: showBan(row) };
+      },
+    }),
+    defineRoute({
+      ...one,
+      method: 'delete',
+      scope: 'domain',
+      summary: 'Lift a ban',
+      description: 'It holds no more, in every replica at once, and counts for nothing when the next one begins.',
+      answers: { 204: null },
+      errors: ['conflict'],
+      handle: async ({ params, caller }) => {
+        await liftBan(deps, params.id, caller.domainId);
+        return { status: 204 };
+      },
+    }),
+  ];
+}

@@ -1,0 +1,122 @@
+/** Counts failures over all replicas in Redis, each once; while Redis is away, each replica by itself. */
+import type { Redis } from '../../infra/redis';
+
+/** One thing to count in one place. */
+export interface Mark {
+  /** What it is counted for. */
+  key: string;
+  /** What is counted: the same member again is the same failure. */
+  member: string;
+}
+
+export interface Tally {
+  /** @returns for each mark how many there are in the window now */
+  count(marks: readonly Mark[], windowMs: number): Promise<number[]>;
+  /** How many members a key has that are younger, and whether this is one of them. */
+  look(key: string, member: string, windowMs: number): Promise<{ size: number; has: boolean }>;
+  /** Adds a member, without being told how many there are; only the newest are kept. */
+  note(mark: Mark, windowMs: number): Promise<void>;
+  list(key: string, windowMs: number): Promise<string[]>;
+  forget(keys: readonly string[]): Promise<void>;
+}
+
+/** More than any limit in levels.ts, so that who floods us does not fill Redis. */
+const KEPT = 600;
+/** Keys that are counted here while Redis is away. */
+const KEPT_HERE = 20_000;
+
+/** Redis' own time is taken: no replica's wrong clock makes old of young. ARGV: kept, window, members. */
+const ADD = `
+local t = redis.call('time')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local counts = {}
+for i, key in ipairs(KEYS) do
+  redis.call('zremrangebyscore', key, '-inf', now - ARGV[2])
+  redis.call('zadd', key, now, ARGV[i + 2])
+  redis.call('zremrangebyrank', key, 0, -1 - ARGV[1])
+  redis.call('pexpire', key, ARGV[2])
+  counts[i] = redis.call('zcard', key)
+end
+return counts`;
+
+/** ARGV: window, member. */
+const LOOK = `
+local t = redis.call('time')
+local from = t[1] * 1000 + math.floor(t[2] / 1000) - ARGV[1]
+local at = redis.call('zscore', KEYS[1], ARGV[2])
+return {redis.call('zcount', KEYS[1], from, '+inf'), at and tonumber(at) > from and 1 or 0}`;
+
+/** ARGV: window. */
+const LIST = `
+local t = redis.call('time')
+return redis.call('zrevrangebyscore', KEYS[1], '+inf', t[1] * 1000 + math.floor(t[2] / 1000) - ARGV[1])`;
+
+export function createTally(redis: Redis, prefix: string, now: () => number): Tally {
+  const here = createTallyHere(now);
+  const named = (key: string): string => `${prefix}:guess:${key}`;
+  /** What Redis can't be asked is asked here. */
+  const either = <T>(there: () => Promise<T>, instead: () => T): Promise<T> => there().catch(() => instead());
+  const add = (marks: readonly Mark[], windowMs: number): Promise<number[]> =>
+    redis.eval(
+      ADD,
+      marks.length,
+      ...marks.map((mark) => named(mark.key)),
+      KEPT,
+      windowMs,
+      ...marks.map((mark) => mark.member),
+    ) as Promise<number[]>;
+  return {
+    count: (marks, windowMs) =>
+      either(
+        () => add(marks, windowMs),
+        () => here.add(marks, windowMs),
+      ),
+    look: (key, member, windowMs) =>
+      either(
+        async () => {
+          const [size, has] = (await redis.eval(LOOK, 1, named(key), windowMs, member)) as [number, number];
+          return { size, has: has === 1 };
+        },
+        () => ({ size: here.list(key, windowMs).length, has: here.list(key, windowMs).includes(member) }),
+      ),
+    note: (mark, windowMs) =>
+      either(
+        async () => void (await add([mark], windowMs)),
+        () => void here.add([mark], windowMs),
+      ),
+    list: (key, windowMs) =>
+      either(
+        () => redis.eval(LIST, 1, named(key), windowMs) as Promise<string[]>,
+        () => here.list(key, windowMs),
+      ),
+    async forget(keys) {
+      keys.forEach(here.forget);
+      if (keys.length > 0) await redis.del(...keys.map(named)).catch(() => undefined);
+    },
+  };
+}
+
+/** The same in this process. */
+function createTallyHere(now: () => number) {
+  const counted = new Map<string, Map<string, number>>();
+  const livingOf = (key: string, windowMs: number): Map<string, number> => {
+    const from = now() - windowMs;
+    return new Map([...(counted.get(key) ?? [])].filter(([, atMs]) => atMs > from));
+  };
+  return {
+    add(marks: readonly Mark[], windowMs: number): number[] {
+      return marks.map(({ key, member }) => {
+        const living = livingOf(key, windowMs);
+        living.delete(member);
+        living.set(member, now());
+        if (living.size > KEPT) living.delete(living.keys().next().value!);
+        counted.delete(key);
+        counted.set(key, living);
+        if (counted.size > KEPT_HERE) counted.delete(counted.keys().next().value!);
+        return living.size;
+      });
+    },
+    list: (key: string, windowMs: number): string[] => [...livingOf(key, windowMs).keys()],
+    forget: (key: string): void => void counted.delete(key),
+  };
+}

@@ -1,0 +1,92 @@
+/**
+ * One turn of one domain: its first waiting call is placed and handed to its node, or put back. It never dials twice: a
+ * call leaves `queued` by one conditional update, with its attempt written before anything is dialled.
+ */
+import { findCall, findLastAttempt, lockCall, type CallRow } from '../calls.store';
+import { placeCall, type PlaceDeps } from '../place';
+import { endCall } from '../settle';
+import { silenceAttempt } from '../silence';
+import { decideQueued, isTooLate } from './decisions';
+import type { FairQueue, TakenCall } from './fair-queue';
+import type { Originates } from './originate';
+import { countRinging } from './ringing.store';
+import type { RingingAllowed } from './ringing-limit';
+
+export interface DialDeps extends PlaceDeps {
+  queue: FairQueue;
+  originates: Pick<Originates, 'dial'>;
+  ringingAllowed: RingingAllowed;
+  /** Stops waiting when Switchyard stops; the call is then taken up by another replica, or at the next start. */
+  signal: AbortSignal;
+}
+
+/** What may still ring elsewhere is looked for again after this. */
+const SILENCE_AGAIN_MS = 300;
+/** A call that failed here for a reason of its own, or of a store's, comes back after this. */
+const FAILED_AGAIN_MS = 500;
+
+/** What a signal of the queue makes a worker do. A worker is free again when the node has the call, or none is found. */
+export async function runDialJob(deps: DialDeps): Promise<void> {
+  const taken = await deps.queue.next();
+  if (!taken) return;
+  try {
+    await takeStep(deps, taken);
+  } catch (error) {
+    deps.logger.warn({ err: error, callId: taken.callId }, 'a call could not be placed now: it is tried again');
+    // Where Redis is what is away, the sweep puts it back.
+    await deps.queue.defer(taken, FAILED_AGAIN_MS).catch(() => undefined);
+  }
+}
+
+async function takeStep(deps: DialDeps, taken: TakenCall): Promise<void> {
+  const call = await findCall(deps.db, taken.callId);
+  const last = call && (await findLastAttempt(deps.db, call.id));
+  const step = decideQueued(call, last, Date.now());
+  if (!call || step.do === 'leave') return;
+  if (step.do === 'end') return endQueued(deps, call.id, step.outcome);
+  const allowed = await deps.ringingAllowed(call.domain_id);
+  if ((await countRinging(deps.db, call.domain_id, allowed)) >= allowed) return waitForRinging(deps, taken, allowed);
+  if (step.do === 'silence' && !(await silenceAttempt(deps, call, step.attempt))) {
+    return deps.queue.defer(taken, SILENCE_AGAIN_MS);
+  }
+  const placed = await placeCall(deps, call, allowed);
+  switch (placed.done) {
+    case 'placed':
+      await deps.queue.noteNode(taken).catch(() => undefined);
+      return deps.originates.dial(call, placed.attempt);
+    case 'at_limit':
+      return waitForRinging(deps, taken, allowed);
+    case 'no_node':
+      return waitForNode(deps, call, taken);
+    case 'not_dialable': {
+      const now = await findCall(deps.db, call.id);
+      if (now?.state === 'queued' && now.hangup_requested_at) await endQueued(deps, call.id, 'cancelled');
+    }
+  }
+}
+
+/** The end of a ringing call wakes the domain; one that ended while we counted has found nobody to wake. */
+async function waitForRinging(deps: DialDeps, taken: TakenCall, allowed: number): Promise<void> {
+  await deps.queue.suspendFull(taken);
+  if ((await countRinging(deps.db, taken.domainId, allowed)) < allowed) await deps.queue.resumeDomain(taken.domainId);
+}
+
+async function waitForNode(deps: DialDeps, call: CallRow, taken: TakenCall): Promise<void> {
+  const nowMs = Date.now();
+  if (isTooLate(call, nowMs)) return endQueued(deps, call.id, 'no_capacity');
+  await deps.queue.suspendDry(taken, call.place_before.getTime() - nowMs + 1);
+}
+
+/** Ends a call that waits, where it still does; `no_capacity` only where its time is over by what is written now. */
+export async function endQueued(
+  deps: Pick<DialDeps, 'log'>,
+  callId: string,
+  outcome: 'cancelled' | 'no_capacity',
+): Promise<void> {
+  await deps.log.record(async (trx, emit) => {
+    const call = await lockCall(trx, callId);
+    const at = new Date();
+    if (call?.state !== 'queued' || (outcome === 'no_capacity' && !isTooLate(call, at.getTime()))) return;
+    await endCall(trx, emit, call, { outcome, cause: outcome === 'cancelled' ? 'ORIGINATOR_CANCEL' : null, at });
+  });
+}

@@ -1,0 +1,64 @@
+/** Puts quotas together: what other domains ask before they take something, the places of streams, and the routes. */
+import type { TokenBuckets } from '../../infra/buckets';
+import type { Db } from '../../infra/db';
+import type { Logger } from '../../infra/logger';
+import type { Redis } from '../../infra/redis';
+import type { Route } from '../../infra/route';
+import type { EventLog } from '../events/events';
+import { readDefaults } from './catalogue';
+import { createQuotas, type Quotas } from './quotas';
+import { quotaRoutes } from './quotas.routes';
+import { createRefusals } from './refusals';
+import { createStreamPlaces, type StreamPlaces } from './streams';
+
+export type { Quotas } from './quotas';
+export type { StreamPlaces } from './streams';
+
+export interface OpenQuotasOptions {
+  db: Db;
+  log: EventLog;
+  logger: Logger;
+  redis: Redis;
+  prefix: string;
+  buckets: TokenBuckets;
+  now: () => number;
+  /** The setting QUOTAS: in the place of our own defaults. */
+  defaults: Readonly<Record<string, number>>;
+  /** Most event streams in this process. */
+  mostStreams: number;
+  /** For the metric. */
+  countRefusal: (quota: string) => void;
+}
+
+export interface OpenQuotas extends Quotas {
+  routes: Route[];
+  streams: StreamPlaces;
+  /** For the job that dials: how many calls of the domain may be placed or ring at once. */
+  ringingAllowed(domainId: string): Promise<number>;
+  stop(): Promise<void>;
+}
+
+/** @throws Error where a default is set for what is no quota */
+export function openQuotas(o: OpenQuotasOptions): OpenQuotas {
+  const defaults = readDefaults(o.defaults);
+  const refusals = createRefusals(o);
+  const quotas = createQuotas({ db: o.db, buckets: o.buckets, defaults, refusals, now: o.now });
+  const streams = createStreamPlaces({ redis: o.redis, prefix: o.prefix, quotas, mostHere: o.mostStreams });
+  return {
+    ...quotas,
+    streams,
+    routes: quotaRoutes({
+      db: o.db,
+      events: o.log,
+      buckets: o.buckets,
+      streams,
+      defaults,
+      onChanged: quotas.forgetLimits,
+    }),
+    ringingAllowed: (domainId) => quotas.limitOf(domainId, 'ringingCalls'),
+    async stop() {
+      streams.stop();
+      await refusals.stop();
+    },
+  };
+}

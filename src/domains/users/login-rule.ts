@@ -1,0 +1,50 @@
+/** Decides whether a login may do what a node asks its password for: the list of SIP doors, for one question. */
+import type { UserRequest } from '../../freeswitch/xml';
+import type { DirectoryUser } from './directory';
+
+/** Why a password is not given out; each is said in the log and nowhere else, since a stranger learns nothing. */
+export const LOGIN_REFUSALS = {
+  no_such_user: 'there is no such user',
+  disabled: 'the user is disabled',
+  unreadable: 'the digest of the password can not be opened: give the user a new password',
+  method_closed: 'nobody shows a password for that SIP method',
+  other_name: 'From, To, user name and realm of a REGISTER are not one',
+  may_not_register: 'a grant for a room calls, and is not called: it registers nothing',
+} as const;
+
+export type LoginRefusal = keyof typeof LOGIN_REFUSALS;
+
+/** The methods for which a node may ask for a password. */
+const METHODS: readonly string[] = ['REGISTER', 'INVITE'];
+
+const isSame = (host: string | undefined, domain: string): boolean => host?.toLowerCase() === domain.toLowerCase();
+
+/**
+ * FreeSWITCH checks the digest over user name and realm, and books the registration under the REGISTER's To, whatever
+ * host that names (sofia_reg.c: `reg_host`); its event tells From as well. So all of them must be the same.
+ */
+function namesOneUser(question: UserRequest): boolean {
+  const { username, domain, from, to } = question;
+  return (
+    question.authUsername === username &&
+    isSame(question.realm, domain) &&
+    from?.user === username &&
+    to?.user === username &&
+    isSame(from.host, domain) &&
+    isSame(to.host, domain)
+  );
+}
+
+/** @returns why the login may not do it; undefined where it may */
+export function judgeLogin(question: UserRequest, user: DirectoryUser | undefined): LoginRefusal | undefined {
+  if (question.purpose === 'other') return 'method_closed';
+  if (question.purpose === 'sip_auth') {
+    if (!METHODS.includes(question.sipMethod ?? '')) return 'method_closed';
+    if (question.sipMethod === 'REGISTER' && !namesOneUser(question)) return 'other_name';
+  }
+  if (!user) return 'no_such_user';
+  if (!user.enabled) return 'disabled';
+  if (user.ha1 === null) return 'unreadable';
+  if (question.sipMethod === 'REGISTER' && !user.mayRegister) return 'may_not_register';
+  return undefined;
+}

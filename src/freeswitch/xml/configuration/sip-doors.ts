@@ -1,0 +1,111 @@
+/** What each SIP door of a node lets in: the one list that profiles are made from, and that the README repeats. */
+
+/** `users`: phones and browsers, who prove who they are. `nodes`: the other nodes of the pool. */
+export type SipDoor = 'users' | 'nodes';
+
+export type SofiaSettings = Readonly<Record<string, string | number | boolean>>;
+
+export interface SipMethodRule {
+  method: string;
+  /** What may be done with it at each door; left out: nothing. */
+  allowed: Partial<Record<SipDoor, string>>;
+  /** What is heard where it is off, as a real node answers (1.10.12). */
+  refusal?: string;
+  /** The settings of mod_sofia that close it, for a door where it is off. */
+  off?: SofiaSettings;
+  /** The settings that hold it to what is allowed, for a door where it is on. */
+  on?: Partial<Record<SipDoor, SofiaSettings>>;
+}
+
+/**
+ * What is not here has no effect. MESSAGE, REFER and INFO each ran a command on the media server, or dialled for a
+ * stranger, in a node that was left to its defaults: sofia_presence_handle_sip_i_message (to_user `api+…`),
+ * sofia_handle_sip_i_refer (an unknown `Replaces`), sofia_handle_sip_i_info (`freeswitch/api-request`).
+ */
+export const SIP_METHODS: readonly SipMethodRule[] = [
+  {
+    method: 'REGISTER',
+    allowed: { users: 'As itself: From, To, user name and realm are one. It is rung where the REGISTER came from.' },
+    refusal: '405',
+    off: { 'disable-register': true },
+    on: {
+      users: {
+        'accept-blind-reg': false,
+        'inbound-reg-force-matching-username': true,
+        'multiple-registrations': 'contact',
+        'max-registrations-per-extension': 10,
+        'sip-force-expires-max': 3600,
+      },
+    },
+  },
+  {
+    method: 'INVITE',
+    allowed: {
+      users: 'As whom the digest proves. From, P-Asserted-Identity and the like are not read; Replaces is refused.',
+      nodes: "From an address of the pool, with a token for this call. `Replaces` is the pool's own.",
+    },
+    on: {
+      users: {
+        'auth-calls': true,
+        'accept-blind-auth': false,
+        'auth-require-user': true,
+        'challenge-realm': 'auto_from',
+      },
+      nodes: { 'auth-calls': false, 'apply-inbound-acl': 'pool' },
+    },
+  },
+  {
+    method: 'ACK, BYE, CANCEL, PRACK, UPDATE',
+    allowed: { users: 'In its own calls; it does not rename itself there.', nodes: 'In its own calls.' },
+  },
+  {
+    method: 'OPTIONS',
+    allowed: { users: 'A question whether the node lives.', nodes: 'A question whether the node lives.' },
+  },
+  {
+    method: 'INFO',
+    allowed: { users: 'In its own calls: it asks for a key frame. All else is answered and has no effect.' },
+    off: { 'extended-info-parsing': false },
+    on: { users: { 'extended-info-parsing': false } },
+  },
+  {
+    method: 'NOTIFY',
+    allowed: { users: 'A keep-alive. In its own call it can end or answer its own leg, which then has no way to go.' },
+    off: {},
+  },
+  { method: 'REFER', allowed: {}, refusal: '405', off: { 'disable-transfer': true } },
+  {
+    method: 'MESSAGE',
+    allowed: {},
+    refusal: '202, and nothing happens',
+    off: { 'enable-chat': false, 'auth-messages': true },
+  },
+  {
+    method: 'SUBSCRIBE',
+    allowed: {},
+    refusal: '405',
+    off: { 'manage-presence': false, 'manage-shared-appearance': false, 'auth-subscriptions': true },
+  },
+  { method: 'PUBLISH', allowed: {}, refusal: '405', off: { 'manage-presence': false } },
+];
+
+/** The settings of a profile that come from the list. */
+export function doorSettings(door: SipDoor): SofiaSettings {
+  const settings: Record<string, string | number | boolean> = {};
+  for (const rule of SIP_METHODS) {
+    Object.assign(settings, rule.allowed[door] === undefined ? rule.off : rule.on?.[door]);
+  }
+  return settings;
+}
+
+/** The list as the README shows it. */
+export function doorsTable(): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  const cell = (rule: SipMethodRule, door: SipDoor): string =>
+    rule.allowed[door] ?? (rule.refusal === undefined ? 'No effect.' : `Off: ${rule.refusal}.`);
+  return [
+    line(['SIP method', 'phones and browsers (profile `internal`)', 'other nodes (profile `internode`)']),
+    line(['---', '---', '---']),
+    ...SIP_METHODS.map((rule) => line([rule.method, cell(rule, 'users'), cell(rule, 'nodes')])),
+  ].join('\n');
+}

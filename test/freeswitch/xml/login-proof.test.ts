@@ -1,0 +1,42 @@
+import { createHash } from 'node:crypto';
+import { proofMark, provesPassword } from '../../../src/freeswitch/xml';
+import { readLoginProof } from '../../../src/freeswitch/xml/login-proof';
+
+// RFC 2617, 3.5: the one example everybody has.
+const HA1 = createHash('md5').update('Mufasa:testrealm@host.com:Circle Of Life').digest('hex');
+const FIELDS = {
+  sip_auth_method: 'GET',
+  sip_auth_uri: '/dir/index.html',
+  sip_auth_nonce: 'dcd98b7102dd2f0e8b11d0f600bfb0c093',
+  sip_auth_nc: '00000001',
+  sip_auth_cnonce: '0a4f113b',
+  sip_auth_qop: 'auth',
+  sip_auth_response: '6629fae49393a05397450978507c4ef1',
+};
+const proves = (fields: Record<string, string | undefined>): boolean => provesPassword(readLoginProof(fields)!, HA1);
+
+it('knows the example of RFC 2617, in either case', () => {
+  expect(proves(FIELDS)).toBe(true);
+  expect(proves({ ...FIELDS, sip_auth_response: FIELDS.sip_auth_response.toUpperCase() })).toBe(true);
+});
+
+it.each(Object.keys(FIELDS))('another %s proves nothing', (name) => {
+  expect(proves({ ...FIELDS, [name]: '00000000000000000000000000000002' })).toBe(false);
+});
+
+it('a response is a try, whatever else is missing; without one nothing was tried', () => {
+  expect(readLoginProof({ sip_auth_response: 'x' })).toBeDefined();
+  expect(readLoginProof({ ...FIELDS, sip_auth_response: '' })).toBeUndefined();
+  expect(readLoginProof({})).toBeUndefined();
+});
+
+it.each(['\u0000', '\ud83d\ude00', '%', '\ufffd', '#'.repeat(5000)])('a hostile URI throws nothing', (uri) => {
+  expect(proves({ ...FIELDS, sip_auth_uri: uri })).toBe(false);
+});
+
+it('the same try has one mark, another has another', () => {
+  const mark = (fields: object) => proofMark(readLoginProof({ ...FIELDS, ...fields })!);
+  expect(mark({})).toBe(mark({ sip_auth_cnonce: 'x' }));
+  expect(mark({ sip_auth_response: 'x' })).not.toBe(mark({}));
+  expect(mark({ sip_auth_nonce: 'x' })).not.toBe(mark({}));
+});

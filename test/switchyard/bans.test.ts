@@ -1,0 +1,175 @@
+/** Guessing at simulated nodes, and what every replica makes of it. */
+import { createHash, randomUUID } from 'node:crypto';
+import { useStores } from '../stores';
+import { banContract, type GuessedNode } from './bans.contract';
+import { ADMIN_KEY, DOMAIN, openYard, until, type Node, type Yard } from './harness';
+
+const stores = useStores();
+let yard: Yard;
+let nodes: [Node, Node];
+beforeAll(async () => {
+  yard = await openYard(stores);
+  nodes = [await yard.addNode('one'), await yard.addNode('two')];
+});
+afterAll(() => yard?.close());
+
+const guessed = (node: () => Node): GuessedNode => ({
+  login: (o) =>
+    node()
+      .registerPhone({ ...o, domain: DOMAIN })
+      .then(
+        (phone) => {
+          phone.unregister();
+          return 200;
+        },
+        (error: Error) => Number(/got (\d+)$/.exec(error.message)?.[1]),
+      ),
+  async openPhone(o) {
+    let phone: Awaited<ReturnType<Node['registerPhone']>> | undefined;
+    return Promise.resolve({
+      async register() {
+        if (phone) return phone.refresh();
+        phone = await node().registerPhone({ ...o, domain: DOMAIN });
+        return 200;
+      },
+    });
+  },
+});
+
+banContract(() => ({
+  domain: DOMAIN,
+  nodes: [guessed(() => nodes[0]), guessed(() => nodes[1])],
+  async api(method, path, body, key = ADMIN_KEY) {
+    const response = await fetch(`${yard.url}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${key}`, ...(body ? { 'content-type': 'application/json' } : {}) },
+      body: body ? JSON.stringify(body) : undefined,
+    });
+    const text = await response.text();
+    return { status: response.status, body: text ? JSON.parse(text) : undefined };
+  },
+}));
+
+const md5 = (text: string): string => createHash('md5').update(text).digest('hex');
+/** A node's question about a login. */
+function question(username: string, password: string, address: string): Record<string, string> {
+  const [nonce, uri] = [randomUUID(), `sip:${DOMAIN}`];
+  const ha1 = md5(`${username}:${DOMAIN}:${password}`);
+  return {
+    section: 'directory',
+    action: 'sip_auth',
+    user: username,
+    domain: DOMAIN,
+    ip: address,
+    sip_auth_method: 'REGISTER',
+    sip_auth_realm: DOMAIN,
+    sip_auth_nonce: nonce,
+    sip_auth_uri: uri,
+    sip_auth_response: md5(`${ha1}:${nonce}:${md5(`REGISTER:${uri}`)}`),
+  };
+}
+
+test('what one replica has banned every replica refuses, also one that comes later; and a lifted ban holds nowhere', async () => {
+  const second = await yard.addReplica({ roles: ['api'] });
+  await yard.addUser('replicated');
+  const ask = (url: string, password: string) => {
+    const node = { ...nodes[0], name: 'one', password: nodes[0].password };
+    const xmlUrl = nodes[0].xmlUrl.replace(yard.url, url);
+    return yard.askXml({ ...node, xmlUrl }, question('replicated', password, '192.0.2.4'));
+  };
+  const found = async (url: string): Promise<boolean> =>
+    (await ask(url, 'password-of-replicated')).text.includes('a1-hash');
+  expect(await found(second.url)).toBe(true);
+  // One at each in turn: five are not enough for a ban of either, ten are for the pool's.
+  for (let i = 0; i < 24; i += 1) await ask(i % 2 ? yard.url : second.url, `wrong-${i}`);
+  const ban = await until(
+    'the login is banned there',
+    async () => (await yard.must(200, 'GET', '/v1/bans?address=192.0.2.4')).items[0],
+  );
+  await until('both refuse it', async () => !(await found(yard.url)) && !(await found(second.url)));
+  const late = await yard.addReplica({ roles: ['api'] });
+  await until('the one that came later refuses it', async () => !(await found(late.url)));
+  expect((await yard.api('DELETE', `/v1/bans/${ban.id}`, undefined, late.url)).status).toBe(204);
+  await until('none refuses it', async () =>
+    (await Promise.all([yard.url, second.url, late.url].map(found))).every(Boolean),
+  );
+});
+
+test('a ban that is over is said to be, and the next one lasts longer', async () => {
+  await yard.addUser('again');
+  const address = '192.0.2.9';
+  const guess = async (): Promise<void> => {
+    for (let i = 0; i < 12; i += 1) await yard.askXml(nodes[0], question('again', `wrong-${i}`, address));
+  };
+  const active = () =>
+    until('it is banned', async () => (await yard.must(200, 'GET', `/v1/bans?address=${address}`)).items[0]);
+  await guess();
+  const first = await active();
+  await stores.db('bans').where({ id: first.id }).update({ until: stores.db.fn.now() });
+  const ended = await until(
+    'it is over',
+    async () => (await yard.must(200, 'GET', `/v1/bans?address=${address}&ended=true`)).items[0],
+  );
+  expect(ended).toMatchObject({ id: first.id, endReason: 'expired' });
+  // What a replica holds ends by its own clock: here it is the row that was made shorter.
+  const second = await until('it is banned again', async () => {
+    await guess();
+    return (await yard.must(200, 'GET', `/v1/bans?address=${address}`)).items[0];
+  });
+  expect([first.level, second.level]).toEqual([1, 2]);
+  expect(Date.parse(second.until) - Date.parse(second.startedAt)).toBe(300_000);
+});
+
+test('a user who is guessed from many addresses gets in from their own and from a new one; who failed there waits', async () => {
+  await yard.addUser('besieged');
+  const login = async (password: string, address: string): Promise<boolean> =>
+    (await yard.askXml(nodes[0], question('besieged', password, address))).text.includes('a1-hash');
+  const right = 'password-of-besieged';
+  expect(await login(right, '203.0.113.200')).toBe(true);
+  // One guess each is no matter for any address by itself.
+  for (let i = 1; i <= 12; i += 1) await login('wrong-guess', `203.0.113.${i}`);
+  await until('who failed last is slowed', async () => !(await login(right, '203.0.113.12')));
+  expect(await login(right, '203.0.113.201')).toBe(true);
+  expect(await login('a slip', '203.0.113.200')).toBe(true); // the node itself sees that it is wrong
+  expect(await login(right, '203.0.113.200')).toBe(true);
+});
+
+test('first challenges, grants that are over and logins that only seem wrong are no failures', async () => {
+  const address = '192.0.2.12';
+  for (let i = 0; i < 30; i += 1) {
+    await yard.askXml(nodes[0], question(`g-${'a'.repeat(26)}`, 'over', address));
+    // No proof: nothing was tried.
+    const { sip_auth_response: _response, ...bare } = question('again', 'x', address);
+    await yard.askXml(nodes[0], bare);
+  }
+  await yard.addUser('honest');
+  const answer = await yard.askXml(nodes[0], question('honest', 'password-of-honest', address));
+  expect(answer.text).toContain('a1-hash');
+  expect((await yard.must(200, 'GET', `/v1/bans?address=${address}`)).items).toEqual([]);
+});
+
+test('an address that shows key after key that nobody has is told to wait, and good keys elsewhere are not', async () => {
+  const proxied = await yard.addReplica({ roles: ['api'], trustedProxies: ['127.0.0.1'] });
+  const ask = (key: string, from: string) =>
+    fetch(`${proxied.url}/v1/users`, { headers: { authorization: `Bearer ${key}`, 'x-forwarded-for': from } });
+  const guess = async (): Promise<void> => {
+    await Promise.all(Array.from({ length: 30 }, (_, i) => ask(`sk_${'x'.repeat(20)}${i}`, '198.51.100.7')));
+  };
+  const ban = await until('the address is banned', async () => {
+    await guess();
+    return (await yard.must(200, 'GET', '/v1/bans?address=198.51.100.7')).items[0];
+  });
+  expect(ban).toMatchObject({ door: 'api', reason: 'unknown_keys' });
+  expect(ban.failures).toBeGreaterThanOrEqual(100);
+  const refused = await ask(ADMIN_KEY, '198.51.100.7');
+  expect(refused.status).toBe(429);
+  expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(5);
+  expect((await ask(ADMIN_KEY, '198.51.100.8')).status).toBe(200);
+});
+
+test('what is wrong and what is banned is counted for Prometheus', async () => {
+  const text = await (await fetch(`${yard.url}/metrics`)).text();
+  expect(text).toMatch(/switchyard_login_failures_total\{kind="password"\} [1-9]/);
+  expect(text).toMatch(/switchyard_logins_refused_total\{why="banned"\} [1-9]/);
+  expect(text).toMatch(/switchyard_bans\{kind="address"\} [1-9]/);
+});
