@@ -1,5 +1,6 @@
 /** All targets by name; those that need stores or a node open them once, and close them at the end. */
-import { openStage, type Stage, type Surroundings } from './stage';
+import { existsSync } from 'node:fs';
+import { openRealStage, openStage, type Stage, type Surroundings } from './stage';
 import type { Target } from './target';
 import { formTarget } from './targets/bytes/form';
 import { joinTarget, mediaTarget } from './targets/bytes/media';
@@ -11,6 +12,7 @@ import { dialTarget } from './targets/node/dial';
 import { eventsTarget, framesPaceTarget, framesTarget, repliesTarget } from './targets/node/frames';
 import { openDoorsTarget, openXmlTarget } from './targets/switchyard/doors';
 import { openRestTarget } from './targets/switchyard/rest';
+import { openSipTarget } from './targets/switchyard/sip';
 
 /** Targets that need nothing but this process. */
 export const PURE: Readonly<Record<string, () => Target>> = {
@@ -39,7 +41,10 @@ export const OVER_HTTP: Readonly<Record<string, (at: Surroundings) => Promise<Ta
   rest: openRestTarget,
 };
 
-export const TARGET_NAMES: readonly string[] = [...Object.keys(PURE), ...Object.keys(OVER_HTTP)];
+/** Needs a real node: FREESWITCH_BIN. */
+export const AT_A_REAL_NODE = 'sip';
+
+export const TARGET_NAMES: readonly string[] = [...Object.keys(PURE), ...Object.keys(OVER_HTTP), AT_A_REAL_NODE];
 
 export interface OpenedTargets {
   targets: Target[];
@@ -50,18 +55,42 @@ export interface OpenedTargets {
 /** @throws where there is no target of that name, or its surroundings do not start */
 export async function openTargets(names: readonly string[]): Promise<OpenedTargets> {
   let stage: Stage | undefined;
-  const close = async (): Promise<void> => void (await stage?.close());
+  const closes: (() => Promise<void> | void)[] = [];
+  const close = async (): Promise<void> => {
+    for (const step of closes.splice(0).reverse()) await step();
+  };
   const targets: Target[] = [];
+  const skipped: OpenedTargets['skipped'] = [];
+  const shared = async (): Promise<Stage> => {
+    if (!stage) {
+      stage = await openStage();
+      closes.push(stage.close);
+    }
+    return stage;
+  };
   try {
     for (const name of names) {
+      if (name === AT_A_REAL_NODE) {
+        const binary = process.env.FREESWITCH_BIN;
+        if (!binary || !existsSync(binary)) {
+          skipped.push({ name, why: 'FREESWITCH_BIN names no freeswitch' });
+          continue;
+        }
+        const real = await openRealStage(binary);
+        closes.push(real.close);
+        const sip = await openSipTarget(real);
+        closes.push(sip.close);
+        targets.push(sip.target);
+        continue;
+      }
       const [make, open] = [PURE[name], OVER_HTTP[name]];
       if (make) targets.push(make());
-      else if (open) targets.push(await open((stage ??= await openStage())));
+      else if (open) targets.push(await open(await shared()));
       else throw new Error(`There is no target "${name}": ${TARGET_NAMES.join(', ')}.`);
     }
   } catch (error) {
     await close();
     throw error;
   }
-  return { targets, skipped: [], close };
+  return { targets, skipped, close };
 }

@@ -7,6 +7,7 @@ import { readConfig } from '../../../src/config';
 import { createLogger } from '../../../src/infra/logger';
 import { startSwitchyard } from '../../../src/main';
 import { startSimulatedNode } from '../../../src/simulator/node';
+import { launchRealNode } from '../../launch-node';
 import { findFreePort } from '../../ports';
 import { startStores } from '../../stores';
 
@@ -29,8 +30,86 @@ export interface Stage extends Surroundings {
 const READY_MS = 60_000;
 const ERROR_LEVEL = 50;
 
+/** A node as it is asked for: ports, and what it shows. */
+interface NodePlan {
+  name: string;
+  password: string;
+  xmlUrl: string;
+  eslPort: number;
+  sipPort: number;
+  dir: string;
+}
+
+/** Starts a node by its plan. @returns what stops it, and what else a target may use of it */
+type StartNode<T> = (plan: NodePlan) => Promise<T & { stop(): Promise<unknown> }>;
+
+interface SimulatedParts {
+  registerPhone: NonNullable<Surroundings['registerPhone']>;
+}
+
 /** @throws where a part does not start */
-export async function openStage(): Promise<Stage> {
+export const openStage = (): Promise<Stage> =>
+  openStageWith<SimulatedParts>(async (plan) => {
+    const { name, password, xmlUrl } = plan;
+    const logger = createLogger('silent');
+    const node = await startSimulatedNode({
+      name,
+      password,
+      xmlUrl,
+      heartbeatMs: 2000,
+      bootTimeoutMs: READY_MS,
+      logger,
+    });
+    return {
+      stop: () => node.kill(),
+      registerPhone: (username, domain, secret) =>
+        node.registerPhone({
+          username,
+          domain,
+          password: secret,
+          behaviour: { answerAfterMs: 20 },
+          expiresSeconds: 3600,
+        }),
+    };
+  });
+
+/** A real node: what a target needs to speak to it as a phone, and to hear what it does. */
+export interface RealNodeParts {
+  sipPort: number;
+  eslPort: number;
+  eslPassword: string;
+  pid: number;
+}
+
+/** @param binary the `freeswitch` @throws where a part does not start */
+export async function openRealStage(binary: string): Promise<Stage & RealNodeParts> {
+  const stage = await openStageWith<Omit<RealNodeParts, 'eslPassword'>>(async (plan) => {
+    const env = { SWITCHYARD_HEARTBEAT_SECONDS: '1', SWITCHYARD_RTP_FROM: '30000', SWITCHYARD_RTP_TO: '30400' };
+    const node = await launchRealNode({ ...plan, binary, env });
+    return { stop: () => node.stop(), pid: node.pid, sipPort: plan.sipPort, eslPort: plan.eslPort };
+  });
+  try {
+    return Object.assign(stage, { eslPassword: await readEslPassword(stage) });
+  } catch (error) {
+    await stage.close();
+    throw error;
+  }
+}
+
+/** As the node itself reads it when it starts. */
+async function readEslPassword({ node }: Surroundings): Promise<string> {
+  const form = { section: 'configuration', key_name: 'name', key_value: 'event_socket.conf' };
+  const response = await fetch(node.xmlUrl, {
+    method: 'POST',
+    headers: { authorization: `Basic ${Buffer.from(`${node.name}:${node.password}`).toString('base64')}` },
+    body: new URLSearchParams(form),
+  });
+  const password = /name="password" value="([^"]*)"/.exec(await response.text())?.[1];
+  if (password === undefined) throw new Error('The node is not told its Event Socket password.');
+  return password;
+}
+
+async function openStageWith<T>(startNode: StartNode<T>): Promise<Stage & T> {
   const stateDir = mkdtempSync(join(tmpdir(), 'switchyard-fuzz-'));
   chmodSync(stateDir, 0o711);
   const password = randomBytes(12).toString('hex');
@@ -63,28 +142,21 @@ export async function openStage(): Promise<Stage> {
     const logger = createLogger('warn', { write });
     const switchyard = await startSwitchyard(config, logger);
     stops.push(() => switchyard.stop());
-    const port = await findFreePort();
+    const [esl, sip, internode, ws] = [
+      await findFreePort(),
+      await findFreePort(),
+      await findFreePort(),
+      await findFreePort(),
+    ];
+    const ports = `esl=${esl}&sip=${sip}&internode=${internode}&ws=${ws}`;
     const node = {
       name: 'fuzzed',
       password: `${joinToken}.${randomBytes(16).toString('hex')}`,
-      xmlUrl: `${switchyard.url}/freeswitch/xml?host=127.0.0.1&esl=${port}&sip=${port}&internode=${port}&ws=${port}&capacity=1000`,
+      xmlUrl: `${switchyard.url}/freeswitch/xml?host=127.0.0.1&${ports}&capacity=1000`,
     };
-    const running = await startSimulatedNode({
-      ...node,
-      heartbeatMs: 2000,
-      bootTimeoutMs: READY_MS,
-      logger: createLogger('silent'),
-    });
-    stops.push(() => running.kill());
-    const stage: Stage = {
-      url: switchyard.url,
-      adminKey,
-      node,
-      errors,
-      close,
-      registerPhone: (username, domain, password) =>
-        running.registerPhone({ username, domain, password, behaviour: { answerAfterMs: 20 }, expiresSeconds: 3600 }),
-    };
+    const { stop, ...parts } = await startNode({ ...node, eslPort: esl, sipPort: sip, dir: join(stateDir, 'node') });
+    stops.push(stop);
+    const stage = { url: switchyard.url, adminKey, node, errors, close, ...parts } as unknown as Stage & T;
     await isServing(stage);
     return stage;
   } catch (error) {

@@ -23,6 +23,7 @@ type Answer = Omit<CampaignResult, 'classes'> & { classes: [string, number][]; n
 const STUCK_MS = 60_000;
 const OPENING_MS = 180_000;
 const LOOK_MS = 1000;
+const CLOSING_MS = 2000;
 
 /** @returns what was found, a hang as well */
 export async function watchTarget(file: string, order: Order): Promise<CampaignResult & { notRun?: string }> {
@@ -37,7 +38,7 @@ export async function watchTarget(file: string, order: Order): Promise<CampaignR
       const timer = setInterval(() => {
         const now = readProgress(join(dir, 'at'));
         if (now !== seen) [seen, seenMs] = [now, Date.now()];
-        if (Date.now() - seenMs < (seen === '' ? OPENING_MS : STUCK_MS)) return;
+        if (answer || Date.now() - seenMs < (seen === '' ? OPENING_MS : STUCK_MS)) return;
         const [seed = '0', index = '0'] = seen.trim().split(' ');
         child.kill('SIGKILL');
         const finding = {
@@ -49,9 +50,13 @@ export async function watchTarget(file: string, order: Order): Promise<CampaignR
         };
         console.log(`\n${describeFinding(finding)}\n`);
         const seconds = (Date.now() - startedMs) / 1000;
-        answer ??= { target: order.target, seed: order.seed, runs: 0, seconds, classes: [], findings: [finding] };
+        answer = { target: order.target, seed: order.seed, runs: 0, seconds, classes: [], findings: [finding] };
       }, LOOK_MS);
-      child.on('message', (said) => (answer = said as Answer));
+      child.on('message', (said) => {
+        answer = said as Answer;
+        // All is closed by now; what a library keeps open is not waited for.
+        setTimeout(() => child.kill('SIGKILL'), CLOSING_MS).unref();
+      });
       child.once('error', reject);
       child.once('exit', (code) => {
         clearInterval(timer);
