@@ -38,6 +38,8 @@ export interface EntranceDeps extends DialplanDeps, Pick<AdmissionDeps, 'joinTok
   countXmlAnswer?: (kind: string) => void;
   /** Whose passwords are checked: users and grants (createLogins); users only where it is left out. */
   logins?: Pick<Directory, 'findUser' | 'readFresh'>;
+  /** Told whose hash a node was given. */
+  noteUserGiven?: (node: NodeRow, username: string, domain: string) => void;
   /** Told when a node has just entered, so that it is connected to at once. */
   onNodeSeen: () => void;
   /** What a node is told of the room of a session; refused where the room is not that node's. */
@@ -233,7 +235,10 @@ function answerUser(
   user: DirectoryUser | undefined,
   dialString?: string,
 ): string {
-  if (user?.enabled) return userXml({ ...user, cacheMs: 0, dialString });
+  if (user?.enabled) {
+    deps.noteUserGiven?.(node, user.username, user.domain);
+    return userXml({ ...user, cacheMs: 0, dialString });
+  }
   const why = user ? 'the user is disabled' : 'there is no such user';
   const who = { username: question.username.slice(0, 64), domain: question.domain.slice(0, 253) };
   deps.logger.info({ ...who, node: node.name, from: question.networkIp, why }, 'a user was refused');

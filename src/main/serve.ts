@@ -8,6 +8,7 @@ import { startEventRetention } from '../domains/events/retention';
 import { healthRoutes } from '../domains/nodes/health.routes';
 import { nodeRoutes } from '../domains/nodes/nodes.routes';
 import { poolRoutes } from '../domains/nodes/pool.routes';
+import { watchAskedUsers } from '../domains/nodes/trust/asked-users';
 import { listRegistrations } from '../domains/registrations/registrations';
 import { createRoomConfiguration } from '../domains/rooms/configuration';
 import { layoutsRoutes } from '../domains/rooms/layouts.routes';
@@ -100,6 +101,8 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     publicUrl: config.publicUrl,
     trustedProxies: config.trustedProxies,
   });
+  const asked = watchAskedUsers({ db, log, logger, count: metrics.countSuspiciousNode });
+  stops.push(() => asked.stop());
   const enrolment = createEnrolEntrance({ ...admission, onNodeSeen });
   const entrance = createNodeEntrance({
     ...settle,
@@ -116,6 +119,7 @@ export async function startServing(house: House, stops: Stops, onNodeSeen: () =>
     controlNetworks: config.controlNetworks,
     nodeNetworks: config.nodeNetworks,
     countXmlAnswer: metrics.countXmlAnswer,
+    noteUserGiven: (node, username, domain) => asked.note(node, username, domain),
     onNodeSeen,
   });
   const uploads = createRecordingEntrance(recordings.deps);
