@@ -47,6 +47,8 @@ export interface EntranceDeps extends DialplanDeps, Pick<AdmissionDeps, 'joinTok
   logins?: Pick<Directory, 'findUser' | 'readFresh'>;
   /** Refuses logins of those who guess; nobody's where it is left out. */
   loginGuard?: LoginGuard;
+  /** Told whose hash a node was given. */
+  noteUserGiven?: (node: NodeRow, username: string, domain: string) => void;
   /** Told when a node has just entered, so that it is connected to at once. */
   onNodeSeen: () => void;
   /** Keeps those away who show wrong credentials; one of its own where it is left out. */
@@ -226,7 +228,10 @@ function answerUser(
   dialString?: string,
 ): string {
   const refusal = judgeLogin(question, user);
-  if (user && user.ha1 !== null && !refusal) return userXml({ ...user, ha1: user.ha1, cacheMs: 0, dialString });
+  if (user && user.ha1 !== null && !refusal) {
+    deps.noteUserGiven?.(node, user.username, user.domain);
+    return userXml({ ...user, ha1: user.ha1, cacheMs: 0, dialString });
+  }
   const why = LOGIN_REFUSALS[refusal ?? 'no_such_user'];
   const who = { username: question.username.slice(0, 64), domain: question.domain.slice(0, 253) };
   deps.logger.info({ ...who, node: node.name, from: question.networkIp, why }, 'a user was refused');

@@ -41,6 +41,8 @@ export type FailureKind = (typeof FAILURE_KINDS)[number];
 export interface Metrics {
   registry: Registry;
   countOrphan: CountOrphan;
+  /** A node asked for far more users than it has phones and calls. */
+  countSuspiciousNode(): void;
   /** A node was not believed. */
   countRefusedReport(about: RefusedReport): void;
   /** A node's event was taken in. @param kind of few words: channel, room, heartbeat … */
@@ -71,6 +73,11 @@ export function createMetrics(): Metrics {
     'about',
   );
   for (const about of REFUSED_REPORTS) refused.inc({ about }, 0);
+  const suspicious = new Counter({
+    name: 'switchyard_nodes_suspicious_total',
+    help: 'Nodes found to ask for far more users than their phones and calls explain.',
+    registers,
+  });
   const nodeEvents = counter('node_events_total', 'Events of nodes taken in by this replica.', 'kind');
   const xmlAnswers = counter('xml_answers_total', "Nodes' questions answered by this replica.", 'kind');
   const canaries = counter('canaries_total', 'Synthetic calls by this replica.', 'result');
@@ -93,6 +100,7 @@ export function createMetrics(): Metrics {
   return {
     registry,
     countOrphan: (kind, count = 1) => orphans.inc({ kind }, count),
+    countSuspiciousNode: () => suspicious.inc(),
     countRefusedReport: (about) => refused.inc({ about }),
     countNodeEvent: (kind) => nodeEvents.inc({ kind }),
     countXmlAnswer: (kind) => xmlAnswers.inc({ kind }),

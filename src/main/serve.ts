@@ -9,6 +9,7 @@ import { startEventRetention } from '../domains/events/retention';
 import { healthRoutes } from '../domains/nodes/health.routes';
 import { nodeRoutes } from '../domains/nodes/nodes.routes';
 import { poolRoutes } from '../domains/nodes/pool.routes';
+import { watchAskedUsers } from '../domains/nodes/trust/asked-users';
 import { listRegistrations } from '../domains/registrations/registrations';
 import { createRoomConfiguration } from '../domains/rooms/configuration';
 import { layoutsRoutes } from '../domains/rooms/layouts.routes';
@@ -154,6 +155,8 @@ export async function startServing(
     publicUrl: config.publicUrl,
     trustedProxies,
   });
+  const asked = watchAskedUsers({ db, log, logger, count: metrics.countSuspiciousNode });
+  stops.push(() => asked.stop());
   const enrolment = createEnrolEntrance({ ...admission, guard, onNodeSeen });
   const entrance = createNodeEntrance({
     ...settle,
@@ -172,6 +175,7 @@ export async function startServing(
     controlNetworks: config.controlNetworks,
     nodeNetworks: config.nodeNetworks,
     countXmlAnswer: metrics.countXmlAnswer,
+    noteUserGiven: (node, username, domain) => asked.note(node, username, domain),
     onNodeSeen,
   });
   const drains = createDrainEntrance({ db, log, logger, now: Date.now });

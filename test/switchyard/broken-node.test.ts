@@ -128,6 +128,40 @@ test('it gets the way to nobody whom no call of its own is for', async () => {
   await over(id);
 });
 
+test('what brings a call to another node brings one channel, and lets that node speak of the call', async () => {
+  await yard.addPhone(two, 'dora', { ringOnly: true });
+  const { id } = await yard.call('user:bob', 'user:dora');
+  const call = await yard.callIs(id, 'ringing');
+  await until('the second node has told of its legs', async () => {
+    const nodes = (await yard.readCall(id)).legs.map((leg) => leg.node);
+    return nodes.filter((name) => name === 'two').length === 2;
+  });
+  const way = await yard.askXml(one, {
+    section: 'directory',
+    action: 'user_call',
+    user: 'dora',
+    domain: DOMAIN,
+    switchyard_call_id: id,
+  });
+  const token = /X-Switchyard-Token=([^,\]]+)/.exec(way.text)![1]!;
+  const bring = (node: Node, legId: string) =>
+    yard.askXml(
+      node,
+      dialplan(legId, 'internode', 'dora', {
+        variable_sofia_profile_name: 'internode',
+        'variable_sip_h_X-Switchyard-Token': token,
+      }),
+    );
+  const [first, second] = [randomUUID(), randomUUID()];
+  expect((await bring(one, first)).text).toContain('OUTGOING_CALL_BARRED'); // it names the other node
+  const before = await refusedOf('token');
+  for (const _again of [1, 2]) expect((await bring(two, first)).text).toContain('application="bridge"');
+  expect((await bring(two, second)).text).toContain('OUTGOING_CALL_BARRED');
+  expect(await refusedOf('token')).toBe(before + 1);
+  expect(call.state).toBe('ringing');
+  await over(id);
+});
+
 test('a channel enters no room by the ids of somebody in it, and a room is left only by what its own node says', async () => {
   const room = await yard.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name: 'closed', pin: '4711' });
   const { id } = await yard.call('user:bob', 'room:closed');
