@@ -20,7 +20,7 @@ beforeAll(async () => {
 
 const us = (ms: number): string => String(Math.round(ms * 1000));
 const refusedOf = async (about: string): Promise<number> => {
-  const text = await (await fetch(`${yard.url}/metrics`)).text();
+  const text = await (await fetch(`${yard.operationsUrl}/metrics`)).text();
   return Number(new RegExp(`node_reports_refused_total\\{about="${about}"\\} (\\d+)`).exec(text)?.[1]);
 };
 

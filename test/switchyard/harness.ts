@@ -145,7 +145,7 @@ export async function openYard(
     relayHost: '127.0.0.1',
     relayPort: 0,
     relayListenHost: undefined,
-    relayPorts: [[1935, 1935]],
+    relayPorts: [[1, 65_535]],
     relayAllowPrivate: false,
     relayAllowedHosts: [],
     stunUrls: [],

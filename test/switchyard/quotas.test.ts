@@ -323,7 +323,7 @@ describe('On SIP', () => {
       const told = items.map(({ data }: { data: { quota: string } }) => data.quota);
       return told.includes('ringingCalls') && told.includes('units');
     });
-    const metrics = await (await fetch(`${yard.url}/metrics`)).text();
+    const metrics = await (await fetch(`${yard.operationsUrl}/metrics`)).text();
     expect(metrics).toMatch(/switchyard_quota_refusals_total\{quota="ringingCalls"\} [1-9]/);
   });
 

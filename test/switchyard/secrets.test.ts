@@ -6,6 +6,7 @@ import { createLogger } from '../../src/infra/logger';
 import { openRtmpTarget, type RtmpTarget } from '../domains/relays/rtmp-target';
 import { useStores } from '../stores';
 import { ADMIN_KEY, DOMAIN, JOIN_TOKEN, openYard, passwordOf, until, type Node, type Yard } from './harness';
+import { loginQuestion } from './login-question';
 
 const stores = useStores();
 const TURN_SECRET = 'the-secret-shared-with-coturn';
@@ -97,7 +98,7 @@ test('provisioning, guests, calls over two nodes, a PIN, a relay and a recording
     secrets.set(`HA1 of ${path}`, grant.ha1).set(`token of ${path}`, grant.token);
     secrets.set(`TURN of ${path}`, grant.iceServers[0].credential);
     await fetch(`${yard.url}/v1/events?format=json&access_token=${grant.token}`);
-    await yard.askXml(one, { ...question, action: 'sip_auth', user: grant.username });
+    await yard.askXml(one, loginQuestion(grant));
   }
   const recorded = async () =>
     (await yard.must(200, 'GET', `/v1/recordings?domain=${DOMAIN}&roomId=${room.id}`)).items[0]?.state;
@@ -190,7 +191,7 @@ test('the secret is changed while calls stand: both replicas read what either wr
   const askAt = (url: string, user: string) =>
     yard.askXml(
       { name: 'one', password: one.password, xmlUrl: one.xmlUrl.replace(yard.url, url) },
-      { section: 'directory', action: 'sip_auth', user, domain: DOMAIN },
+      loginQuestion({ username: user, password: passwordOf(user) }),
     );
   for (const url of [before.url, after.url]) {
     for (const user of ['bob', 'carl']) expect((await askAt(url, user)).text).toContain(ha1Of(user, passwordOf(user)));

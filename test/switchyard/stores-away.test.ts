@@ -10,6 +10,7 @@ import { startRedis, type RunningRedis } from '../../scripts/redis';
 import { createRedis } from '../../src/infra/redis';
 import { createLogger } from '../../src/infra/logger';
 import { ADMIN_KEY, DOMAIN, openYard, until, type Node, type Yard } from './harness';
+import { loginQuestion } from './login-question';
 
 jest.setTimeout(400_000);
 let yard: Yard;
@@ -48,16 +49,7 @@ afterAll(async () => {
   rmSync(stateDir, { recursive: true, force: true });
 });
 
-const question = (username: string) => ({
-  section: 'directory',
-  tag_name: 'domain',
-  key_name: 'name',
-  key_value: DOMAIN,
-  action: 'sip_auth',
-  sip_auth_method: 'INVITE',
-  user: username,
-  domain: DOMAIN,
-});
+const question = (username: string) => loginQuestion({ username });
 const ask = (username: string) => yard.askXml(node, question(username));
 /** Also where the answer is that it can't be known. */
 const askOnce = (username: string) => yard.askXmlOnce(node, question(username));
