@@ -4,9 +4,9 @@ import type { Readable } from 'node:stream';
 import { SwitchyardError } from '../errors';
 import { admitUpload, takeUpload } from '../domains/recordings/arrival';
 import type { RecordingDeps } from '../domains/recordings/change';
+import { isSecretOf } from '../domains/nodes/entering/admission';
 import { findNodeByName } from '../domains/nodes/nodes.store';
 import { isUnreachable } from '../infra/db';
-import { equalSecrets, hashSecret } from '../infra/secrets';
 
 const PATH = /^\/freeswitch\/recordings\/([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})(?:\?(.*))?$/;
 /** A node that sends nothing for this long is gone; it tries again. */
@@ -60,7 +60,7 @@ async function findShownNode(deps: RecordingDeps, header: string | undefined): P
   const text = Buffer.from(header.replace(/^Basic /, ''), 'base64').toString('utf8');
   const at = text.indexOf(':');
   const node = at > 0 ? await findNodeByName(deps.db, text.slice(0, at)) : undefined;
-  const isIts = node && node.state !== 'pending' && equalSecrets(node.secret_hash, hashSecret(text.slice(at + 1)));
+  const isIts = node && node.state !== 'pending' && isSecretOf(node, text.slice(at + 1));
   if (!isIts) {
     throw new SwitchyardError('unauthorized', 'That is no node of this pool.');
   }
