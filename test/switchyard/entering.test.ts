@@ -82,6 +82,13 @@ test('a token lets one node of its name in, once; afterwards the node has its ow
   await until('it is out', async () => (await yard.askXml(node, configuration)).status === 401);
 });
 
+test('a node that was started by the version before is answered until it is started again; nobody else is', async () => {
+  const old = { ...one, name: 'one', xmlUrl: one.xmlUrl, password: `a-join-token-of-old.${one.password}` };
+  expect((await yard.askXml(old, configuration)).status).toBe(200);
+  const wrong = { ...old, password: `${one.password}.${makeNodeSecret()}` };
+  expect((await yard.askXml(wrong, configuration)).status).toBe(401);
+});
+
 test('of many machines that come with one token at once one is in', async () => {
   const { token } = await makeToken('race');
   const all = Array.from({ length: 8 }, () => strangerAt(elsewhere(), 'race'));

@@ -32,6 +32,16 @@ const COME_WITHIN_MS = 86_400_000;
 
 type Emit = (draft: EventDraft) => void;
 
+/**
+ * Whether this is the node's own secret. One that was started by a version before 0.3 shows `<join token>.<secret>` until it
+ * is started again: what stands before the point counts for nothing.
+ */
+export function isSecretOf(node: Pick<NodeRow, 'secret_hash'>, shown: string): boolean {
+  const at = shown.indexOf('.');
+  if (equalSecrets(node.secret_hash, hashSecret(shown))) return true;
+  return at >= 0 && equalSecrets(node.secret_hash, hashSecret(shown.slice(at + 1)));
+}
+
 /** @throws invalid_request where that can't be a node's address */
 function requireAddress(deps: AdmissionDeps, address: NodeAddress): void {
   const why = refuseAddress(address, deps.rules);
@@ -49,7 +59,7 @@ export async function admitNode(
   address: NodeAddress | undefined,
 ): Promise<NodeRow | undefined> {
   if (!NODE_NAME.test(name) || !NODE_SECRET.test(secret)) return undefined;
-  const node = await recognise(deps, name, hashSecret(secret), address);
+  const node = await recognise(deps, name, secret, address);
   if (!node && address) explain(deps, name, address, 'it was not enrolled with this secret: enrol it first');
   return node;
 }
@@ -57,11 +67,12 @@ export async function admitNode(
 async function recognise(
   deps: AdmissionDeps,
   name: string,
-  secretHash: string,
+  secret: string,
   address: NodeAddress | undefined,
 ): Promise<NodeRow | undefined> {
+  const secretHash = hashSecret(secret);
   const known = await findNodeByName(deps.db, name);
-  if (known && equalSecrets(known.secret_hash, secretHash)) {
+  if (known && isSecretOf(known, secret)) {
     return address && addressChanged(known, address) ? moveNode(deps, known, address) : known;
   }
   const now = new Date();
@@ -99,7 +110,7 @@ export async function enrolNode(deps: AdmissionDeps, o: Enrolment): Promise<'in'
   if (address) requireAddress(deps, address);
   const secretHash = hashSecret(secret);
   const now = new Date();
-  const known = await recognise(deps, name, secretHash, address);
+  const known = await recognise(deps, name, secret, address);
   if (known) return known.state === 'pending' ? 'pending' : 'in';
   if (!address && (await hasEnrolment(deps.db, { name, secretHash, now }))) return 'in';
   const isByJoinToken = token !== undefined && deps.joinToken !== undefined && equalSecrets(token, deps.joinToken);
