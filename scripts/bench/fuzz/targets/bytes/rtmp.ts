@@ -74,7 +74,7 @@ export const rtmpTarget = (make: MakeChunkReader = real): Target =>
     },
   });
 
-const SMALL_BYTES = 8192;
+const SMALL_BYTES = 4096;
 
 export const rtmpPaceTarget = (make: MakeChunkReader = real): Target =>
   defineTarget({
