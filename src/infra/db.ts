@@ -88,6 +88,11 @@ export function isUnreachable(error: unknown): boolean {
   );
 }
 
+/** True where Postgres has ended a transaction because two waited for each other: nothing of it is done, and it can be run anew. */
+export function isDeadlock(error: unknown): boolean {
+  return /^40(P01|001)$/.test(String((error as { code?: unknown } | null)?.code));
+}
+
 /** The constraint a unique violation broke, or undefined where it is another fault. */
 export function violatedUnique(error: unknown): string | undefined {
   const fault = error as { code?: string; constraint?: string };

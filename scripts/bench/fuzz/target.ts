@@ -10,6 +10,8 @@ export interface RunOptions {
   path?: string;
   /** The run ends by then, also in the middle of shrinking. */
   deadlineMs?: number;
+  /** A finding is told as it was found, at once. */
+  asFound?: boolean;
   /** Told before each input is tried, by its number in the run: of one that never ends it is all that is known. */
   onInput?: (index: number) => void;
 }
@@ -91,6 +93,7 @@ function targetOf<T>(d: Definition<T>, propertyOf: (count: Count, next: () => vo
           seed: o.seed,
           numRuns: o.runs,
           path: o.path,
+          endOnFailure: o.asFound ?? false,
           ...(o.deadlineMs === undefined ? {} : { interruptAfterTimeLimit: o.deadlineMs }),
         },
       );

@@ -1,5 +1,5 @@
 /** Writes a state change and its events in one transaction, then wakes the readers of every replica. */
-import type { Db, Trx } from '../../infra/db';
+import { isDeadlock, type Db, type Trx } from '../../infra/db';
 import type { Logger } from '../../infra/logger';
 import { appendEvents, type EventDraft, type LoggedEvent } from './events.store';
 
@@ -34,22 +34,34 @@ export function createSharedBell(logger: Logger, ...first: EventBell[]): SharedB
 }
 
 export interface EventLog {
-  /** Runs `change` in a transaction; the drafts it leaves with `emit` are numbered as its last step. */
+  /**
+   * Runs `change` in a transaction; the drafts it leaves with `emit` are numbered as its last step. Where two wait for
+   * each other Postgres ends one of them, and it is run anew: it does nothing but what the transaction does.
+   */
   record<T>(change: (trx: Trx, emit: (draft: EventDraft) => void) => Promise<T>): Promise<T>;
 }
+
+/** A room that is deleted while its people are changed is such a case; more than a few in a row are a fault of ours. */
+const TRIES = 4;
 
 export function createEventLog(db: Db, bell: EventBell, _logger: Logger): EventLog {
   return {
     async record(change) {
-      let logged: LoggedEvent[] = [];
-      const result = await db.transaction(async (trx) => {
-        const drafts: EventDraft[] = [];
-        const value = await change(trx, (draft) => drafts.push(draft));
-        if (drafts.length > 0) logged = await appendEvents(trx, drafts);
-        return value;
-      });
-      if (logged.length > 0) bell.ring(logged);
-      return result;
+      for (let tries = 1; ; tries += 1) {
+        try {
+          let logged: LoggedEvent[] = [];
+          const result = await db.transaction(async (trx) => {
+            const drafts: EventDraft[] = [];
+            const value = await change(trx, (draft) => drafts.push(draft));
+            if (drafts.length > 0) logged = await appendEvents(trx, drafts);
+            return value;
+          });
+          if (logged.length > 0) bell.ring(logged);
+          return result;
+        } catch (error) {
+          if (!isDeadlock(error) || tries >= TRIES) throw error;
+        }
+      }
     },
   };
 }

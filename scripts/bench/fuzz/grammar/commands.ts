@@ -365,7 +365,7 @@ const COUNTERS = [
 
 /** What the room of the Event Socket gives out besides builders. */
 const NO_BUILDERS =
-  /^(parse|read(Base64|LegRecordings|Sent)$|assert|escape|inert|open|create|pauseBefore$|EslError$|(user|sofia|loopback)Endpoint$)/;
+  /^(parse|read(Base64|LegRecordings|Sent|Tones)$|writeTones$|(played|rendered)Ms$|assert|escape|inert|open|create|pauseBefore$|EslError$|(user|sofia|loopback)Endpoint$)/;
 
 /** @returns builders that no grammar knows, or that are no more */
 export function missingBuilders(): string[] {

@@ -174,6 +174,11 @@ export const questionsTarget = (read: ReadQuestion = (body) => parseXmlRequest(r
             Object.values(value as object).every((inner) => typeof inner === 'string'),
             'variables that are no text',
           );
+        } else if (typeof value === 'object') {
+          must(
+            Object.values(value as object).every((inner) => typeof inner === 'string'),
+            `${name} is of no texts`,
+          );
         } else {
           must(['string', 'number', 'undefined'].includes(typeof value), () => `${name} is ${typeof value}`);
         }

@@ -1,0 +1,50 @@
+import { describeFinding } from '../../scripts/bench/fuzz/campaign';
+import { OVER_HTTP, openTargets } from '../../scripts/bench/fuzz/list';
+import type { Surroundings } from '../../scripts/bench/fuzz/stage';
+import { freeswitchBinary } from '../real-node';
+import { useStores } from '../stores';
+import { ADMIN_KEY, openYard, type Yard } from '../switchyard/harness';
+import { FIXED_SEED, randomSeed } from './seeds';
+
+const stores = useStores();
+let yard: Yard;
+let at: Surroundings;
+
+beforeAll(async () => {
+  yard = await openYard(stores);
+  const { name, password, xmlUrl } = await yard.addNode('fuzzed');
+  at = {
+    url: yard.url,
+    adminKey: ADMIN_KEY,
+    node: { name, password, xmlUrl },
+    get errors() {
+      return yard.lines.filter((line) => (JSON.parse(line) as { level: number }).level >= 50);
+    },
+  };
+});
+afterAll(() => yard?.close());
+
+const RUNS = 60;
+
+test.each(Object.keys(OVER_HTTP))('%s holds, with the inputs that every run tries and with others', async (name) => {
+  const target = await OVER_HTTP[name]!(at);
+  for (const seed of [FIXED_SEED, randomSeed]) {
+    const { finding } = await target.run({ seed, runs: RUNS });
+    expect(finding && describeFinding(finding)).toBeUndefined();
+  }
+});
+
+/** One input takes a second: a node has to be heard out. */
+const SIP_RUNS = 12;
+const withNode = freeswitchBinary() ? test : test.skip;
+
+withNode('a real node does only what Switchyard let in, whatever SIP comes', async () => {
+  process.env.FREESWITCH_BIN ??= freeswitchBinary();
+  const opened = await openTargets(['sip']);
+  try {
+    const { finding } = await opened.targets[0]!.run({ seed: FIXED_SEED, runs: SIP_RUNS });
+    expect(finding && describeFinding(finding)).toBeUndefined();
+  } finally {
+    await opened.close();
+  }
+});
