@@ -24,11 +24,15 @@ const refusedOf = async (about: string): Promise<number> => {
   return Number(new RegExp(`node_reports_refused_total\\{about="${about}"\\} (\\d+)`).exec(text)?.[1]);
 };
 
+/** What only the nodes know: the API shows a leg's hash. */
+const legOf = async (callId: string): Promise<string> =>
+  (await stores.db('call_attempts').where({ call_id: callId }).first()).leg_id as string;
+
 /** A call that rings at node one for as long as the test needs. */
 async function ringing() {
   const { id } = await yard.call('user:ann', '9196', { ringTimeoutSeconds: 300 });
-  const call = await yard.callIs(id, 'ringing');
-  return { id, leg: call.attempts[0]!.leg };
+  await yard.callIs(id, 'ringing');
+  return { id, leg: await legOf(id) };
 }
 
 async function over(id: string): Promise<void> {
@@ -58,7 +62,7 @@ test('its own record talks no longer than the call has lasted', async () => {
   const { id } = await yard.call('user:bob', '9196');
   const call = await yard.callIs(id, 'answered');
   const lie = { answer_uepoch: '1', bridge_uepoch: '1000000', end_uepoch: us(Date.now() + 86_400_000) };
-  const variables = { uuid: call.attempts[0]!.leg, hangup_cause: 'NORMAL_CLEARING', ...lie };
+  const variables = { uuid: await legOf(id), hangup_cause: 'NORMAL_CLEARING', ...lie };
   const before = await refusedOf('time');
   expect((await yard.sendCdr(one, JSON.stringify({ variables }))).text).toBe('kept\n');
   const ended = await yard.callIs(id, 'ended');
@@ -105,8 +109,7 @@ test('it gets no plan of a call that another node places, whichever channel it n
     expect(asked.text).toContain('OUTGOING_CALL_BARRED');
     expect(asked.text).not.toContain('application="echo"');
   }
-  const call = await yard.readCall(id);
-  expect(call.attempts[0]!.leg).toBe(leg);
+  expect(await legOf(id)).toBe(leg);
   const phone = { variable_sip_authorized: 'true', variable_user_name: 'bob', variable_domain_name: DOMAIN };
   expect((await yard.askXml(two, dialplan(leg, 'users', '9196', phone))).status).toBe(403);
   await over(id);
