@@ -17,7 +17,13 @@ export interface LoginQuestion {
 
 export function loginQuestion(o: LoginQuestion): Record<string, string> {
   const { username, domain = DOMAIN, password = passwordOf(username), method = 'INVITE', address = '127.0.0.1' } = o;
-  const [nonce, nc, cnonce, qop, uri] = [randomUUID(), '00000001', randomBytes(8).toString('hex'), 'auth', `sip:${domain}`];
+  const [nonce, nc, cnonce, qop, uri] = [
+    randomUUID(),
+    '00000001',
+    randomBytes(8).toString('hex'),
+    'auth',
+    `sip:${domain}`,
+  ];
   const ha1 = o.ha1 ?? hashSipPassword(username, domain, password);
   return {
     section: 'directory',

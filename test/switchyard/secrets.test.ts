@@ -72,7 +72,13 @@ test('provisioning, guests, calls over two nodes, a PIN, a relay and a recording
   const ann = await yard.addPhone(one, 'ann', { answerAfterMs: 20 });
   const call = await yard.call('user:ann', 'user:bob');
   await yard.callIs(call.id, 'answered');
-  const question = { section: 'directory', action: 'user_call', user: 'bob', domain: DOMAIN, switchyard_call_id: call.id };
+  const question = {
+    section: 'directory',
+    action: 'user_call',
+    user: 'bob',
+    domain: DOMAIN,
+    switchyard_call_id: call.id,
+  };
   const way = (await yard.askXml(one, question)).text;
   secrets.set('token between nodes', /X-Switchyard-Token=([\w.-]+)/.exec(way)![1]!);
   await yard.hangUp(call.id);
