@@ -151,7 +151,7 @@ export async function startServing(
     ready,
     metrics: metrics.registry,
     logger,
-    version: '0.2.0',
+    version: '0.3.0',
     publicUrl: config.publicUrl,
     trustedProxies,
   });

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { connectRaw } from '../contract/raw-client';
 import { useStores } from '../stores';
 import { DOMAIN, openYard, until, type Node, type Yard } from './harness';
+import { loginQuestion } from './login-question';
 
 let yard: Yard;
 afterAll(() => yard?.close());
@@ -113,6 +114,21 @@ test('it gets no plan of a call that another node places, whichever channel it n
   const phone = { variable_sip_authorized: 'true', variable_user_name: 'bob', variable_domain_name: DOMAIN };
   expect((await yard.askXml(two, dialplan(leg, 'users', '9196', phone))).status).toBe(403);
   await over(id);
+});
+
+test('it gets the digest of nobody who has not just proved their password there, also not of one it had before', async () => {
+  const given = async (o: { username: string; password?: string }, without: string[] = []): Promise<boolean> => {
+    const question = loginQuestion(o);
+    for (const field of without) delete question[field];
+    return (await yard.askXml(two, question)).text.includes('a1-hash');
+  };
+  for (const username of ['ann', 'bob']) {
+    expect(await given({ username, password: 'a guess' })).toBe(false);
+    expect(await given({ username }, ['sip_auth_response'])).toBe(false);
+    expect(await given({ username }, ['sip_auth_nonce'])).toBe(false);
+    expect(await given({ username })).toBe(true);
+    expect(await given({ username, password: 'a guess' })).toBe(false);
+  }
 });
 
 test('it gets the way to nobody whom no call of its own is for', async () => {
