@@ -81,6 +81,12 @@ test('provisioning, guests, calls over two nodes, a PIN, a relay and a recording
   };
   const way = (await yard.askXml(one, question)).text;
   secrets.set('token between nodes', /X-Switchyard-Token=([\w.-]+)/.exec(way)![1]!);
+  // A leg's id is a key to its call.
+  const legs = (await stores.db('legs').where({ call_id: call.id }).select('id')) as { id: string }[];
+  expect(legs.length).toBeGreaterThan(2);
+  const { items } = await yard.must(200, 'GET', `/v1/events?format=json&limit=1000&callId=${call.id}&domain=${DOMAIN}`);
+  const told = JSON.stringify([items, await yard.readCall(call.id)]);
+  for (const { id } of legs) expect(told).not.toContain(id);
   await yard.hangUp(call.id);
 
   const made = await yard.must(201, 'POST', '/v1/api-keys', { name: 'k', scope: 'domain', domain: DOMAIN });

@@ -1,5 +1,5 @@
 /** Takes in what nodes report of channels and moves legs and calls on; the same report twice changes nothing. */
-import { isId, showLegId } from '../../infra/ids';
+import { isId } from '../../infra/ids';
 import type { Trx } from '../../infra/db';
 import type { ChannelEvent } from '../../freeswitch/esl';
 import type { NodeRow } from '../nodes/nodes.store';
@@ -118,7 +118,7 @@ async function ensureLeg(trx: Trx, emit: Emit, call: CallRow, node: NodeRow, eve
     hangup_cause: null,
   };
   if (!(await insertLeg(trx, row))) return (await findLeg(trx, event.legId)) ?? row;
-  emit(draftCallEvent('call.leg_created', call, { leg: showLegId(row.id), role, node: node.name }));
+  emit(draftCallEvent('call.leg_created', call, { leg: row.id, role, node: node.name }));
   return row;
 }
 
@@ -135,7 +135,7 @@ async function moveLeg(trx: Trx, emit: Emit, call: CallRow, leg: LegRow, event: 
     else await moveToRinging(trx, emit, call, leg, at);
   }
   if (event.phase === 'held' || event.phase === 'unheld') {
-    emit(draftCallEvent(`call.${event.phase}`, call, { leg: showLegId(leg.id), role: leg.role }));
+    emit(draftCallEvent(`call.${event.phase}`, call, { leg: leg.id, role: leg.role }));
   }
 }
 
@@ -143,7 +143,7 @@ async function moveToRinging(trx: Trx, emit: Emit, call: CallRow, leg: LegRow, a
   if (call.state !== 'placing') return; // it is locked: what it rang with first is written
   await markAttemptRang(trx, call.id, at);
   if (await updateCall(trx, call.id, ['placing'], { state: 'ringing', ringing_at: at })) {
-    emit(draftCallEvent('call.ringing', call, { node: call.node_name, leg: showLegId(leg.id), role: leg.role }));
+    emit(draftCallEvent('call.ringing', call, { node: call.node_name, leg: leg.id, role: leg.role }));
   }
 }
 
@@ -177,7 +177,7 @@ async function endLeg(
       hangup_cause: cause,
     });
     if (ended) {
-      const data = { leg: showLegId(event.legId), role: known.role, hangupCause: cause, node: node.name };
+      const data = { leg: event.legId, role: known.role, hangupCause: cause, node: node.name };
       emit(draftCallEvent('call.leg_ended', call, data));
     }
   });

@@ -1,5 +1,6 @@
 /** Ends attempts and calls, each once: whoever learns of an end first settles it, the others find it settled. */
 import type { Db, Trx } from '../../infra/db';
+import { showLegId } from '../../infra/ids';
 import type { Logger } from '../../infra/logger';
 import type { CountOrphan } from '../../infra/metrics';
 import type { EventLog } from '../events/events';
@@ -40,14 +41,18 @@ const LEAST_WAIT_MS = 20_000;
 
 export type Emit = (draft: EventDraft) => void;
 
-/** What every event of a call carries. */
-export function draftCallEvent(type: string, call: CallRow, data: Record<string, unknown> = {}): EventDraft {
+/** What every event of a call carries. A leg's id is a key, so the event has its hash. */
+export function draftCallEvent(
+  type: string,
+  call: CallRow,
+  { leg, ...data }: Record<string, unknown> & { leg?: string } = {},
+): EventDraft {
   return {
     stream: call.domain_id,
     type,
     callId: call.id,
     nodeId: call.node_id,
-    data: { from: call.from_address, to: call.to_address, ...data },
+    data: { from: call.from_address, to: call.to_address, ...data, ...(leg ? { leg: showLegId(leg) } : {}) },
   };
 }
 
