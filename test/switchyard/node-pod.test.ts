@@ -33,7 +33,7 @@ const said: string[] = [];
 beforeEach(() => void said.splice(0));
 
 /** As it is kept beside a node's recordings. */
-const secretOf = (node: Node): string => node.password.split('.')[1]!;
+const secretOf = (node: Node): string => node.password;
 const SOMEBODY_ELSES = 'secret-of-somebody-else-entirely';
 
 /** A new pod: what its containers share is its own. */

@@ -9,6 +9,9 @@ import { createRedis, type Redis } from '../../src/infra/redis';
 import { useStores } from '../stores';
 import { DOMAIN, openYard, passwordOf, PHONE_SECONDS, until, type Answer, type Node, type Yard } from './harness';
 
+/** By then the other replica asks anew for the limits. */
+const KEPT_MS = 2100;
+
 const stores = useStores();
 let yard: Yard;
 let node: Node;
@@ -172,7 +175,7 @@ describe('A resource beyond its quota is refused by its name', () => {
   });
 
   test('rooms that are open for nobody yet, and rooms opened in a minute', async () => {
-    await sleep(2100); // by then the other replica asks anew for the limits that the test before has set
+    await sleep(KEPT_MS);
     const [first, second] = [await room(), await room()];
     const { openingRooms } = await readQuotas();
     await setQuotas({ openingRooms: openingRooms.used + 1 });
@@ -202,6 +205,7 @@ describe('A resource beyond its quota is refused by its name', () => {
     await setQuotas({ callsPerSecond: 0 });
     expect((await yard.api('POST', '/v1/calls', call)).body).toMatchObject(exceeded('callsPerSecond', 0));
     await setQuotas({ ringingCalls: 0, queuedCalls: 3 });
+    await sleep(KEPT_MS);
     const asked = await Promise.all(
       Array.from({ length: 12 }, (_, i) => yard.api('POST', '/v1/calls', call, i % 2 ? other : yard.url)),
     );

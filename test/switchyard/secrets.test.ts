@@ -63,7 +63,7 @@ test('provisioning, guests, calls over two nodes, a PIN, a relay and a recording
     ['two', two],
   ] as const) {
     secrets.set(`Event Socket password of ${name}`, node.eslPassword);
-    secrets.set(`secret of ${name}`, node.password.slice(JOIN_TOKEN.length + 1));
+    secrets.set(`secret of ${name}`, node.password);
   }
   for (const user of ['ann', 'bob']) {
     secrets.set(`password of ${user}`, passwordOf(user)).set(`HA1 of ${user}`, ha1Of(user, passwordOf(user)));
