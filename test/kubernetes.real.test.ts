@@ -1,5 +1,15 @@
 /** The media node's container as the manifests start it, with a real FreeSWITCH in place of its image's. */
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { startChild, type Child } from '../scripts/child';
@@ -57,6 +67,9 @@ function theNode(program: string, freeswitch: string): void {
     for (const folder of ['state', 'kept']) {
       mkdirSync(join(dir, folder), { recursive: true });
       if (user) chownSync(join(dir, folder), uid, gid);
+    }
+    for (const file of readdirSync(kept)) {
+      if (user) chownSync(join(kept, file), uid, gid); // in a pod its init container is of that user too
     }
     const env: Record<string, string> = environmentOf(all, container);
     const urlAt = (text: string, origin: string): string => {
