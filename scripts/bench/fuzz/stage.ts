@@ -125,6 +125,7 @@ async function openStageWith<T>(startNode: StartNode<T>): Promise<Stage & T> {
     const errors: string[] = [];
     const config = readConfig({
       HTTP_PORT: '0',
+      OPERATIONS_PORT: '0',
       DATABASE_URL: stores.databaseUrl,
       REDIS_URL: stores.redisUrl,
       SWITCHYARD_SECRET: randomBytes(32).toString('base64'),

@@ -166,7 +166,7 @@ export const amfTarget = (decode: DecodeAmf = decodeAmf): Target =>
         return 'refused';
       }
       must(count(values) <= bytes.length, 'more values than bytes');
-      mustBeQuick(`${bytes.length} bytes of AMF`, 5 + bytes.length / 2000, () => void decode(bytes));
+      mustBeQuick(`${bytes.length} bytes of AMF`, 40 + bytes.length / 1000, () => void decode(bytes));
       must(({} as { polluted?: unknown }).polluted === undefined, 'a prototype was changed');
       return 'read';
     },

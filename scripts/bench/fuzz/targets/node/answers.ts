@@ -165,7 +165,7 @@ export const questionsTarget = (read: ReadQuestion = (body) => parseXmlRequest(r
     check({ plan, times }) {
       const body = writeForm(plan) + `&${plan.raw}`.repeat(times - 1);
       let question: XmlRequest = read(body);
-      mustBeQuick(`a form of ${body.length} characters`, 10 + body.length / 10_000, () => {
+      mustBeQuick(`a form of ${body.length} characters`, 50 + body.length / 2000, () => {
         question = read(body);
       });
       for (const [name, value] of Object.entries(question)) {

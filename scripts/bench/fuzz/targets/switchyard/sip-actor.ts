@@ -20,6 +20,7 @@ export interface SipDialog {
 }
 
 export interface SipActor {
+  readonly host: string;
   readonly port: number;
   readonly login: Login | undefined;
   /** Requests that came, of every method. */
@@ -171,7 +172,7 @@ export async function openSipActor(o: {
     ]);
   }
 
-  return { port, login: o.login, requests, ask, close: () => socket.close() };
+  return { host, port, login: o.login, requests, ask, close: () => socket.close() };
 }
 
 function prove(login: Login, challenge: string, method: string, uri: string): string {
