@@ -47,6 +47,8 @@ export interface EntranceDeps extends DialplanDeps, Pick<AdmissionDeps, 'joinTok
   logins?: Pick<Directory, 'findUser' | 'readFresh'>;
   /** Refuses logins of those who guess; nobody's where it is left out. */
   loginGuard?: LoginGuard;
+  /** Told of each login that was proved at a node. */
+  noteLogin?: (nodeId: string, username: string, domain: string) => void;
   /** Told whose hash a node was given. */
   noteUserGiven?: (node: NodeRow, username: string, domain: string) => void;
   /** Told when a node has just entered, so that it is connected to at once. */
@@ -230,6 +232,7 @@ function answerUser(
   const refusal = judgeLogin(question, user);
   if (user && user.ha1 !== null && !refusal) {
     deps.noteUserGiven?.(node, user.username, user.domain);
+    if (question.purpose === 'sip_auth') deps.noteLogin?.(node.id, question.username, question.domain);
     return userXml({ ...user, ha1: user.ha1, cacheMs: 0, dialString });
   }
   const why = LOGIN_REFUSALS[refusal ?? 'no_such_user'];

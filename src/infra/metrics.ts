@@ -20,6 +20,8 @@ export type OrphanKind = (typeof ORPHAN_KINDS)[number];
 export const REFUSED_REPORTS = [
   'leg', // a channel that another node has
   'new_leg', // a channel of a call that the node has nothing to do with
+  'registration', // a phone of somebody whose password nobody has proved there
+  'caller', // a call of such a person
   'record', // the call record of such a channel
   'room', // a room that another node holds, or somebody who is not in its room
   'recording', // a file of another node's

@@ -1,6 +1,7 @@
 /** Puts the rooms of the house together: what they can do, before any role makes them do it. */
 import { setMaxListeners } from 'node:events';
 import { networkInterfaces } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config';
 import { bringBack, bringBackLate } from '../domains/calls/bring-back';
 import { createBans } from '../domains/bans';
@@ -33,6 +34,7 @@ import { createRunningRooms } from '../domains/rooms/running';
 import { createDirectory } from '../domains/users/directory';
 import { createSharedBuckets } from '../infra/buckets';
 import type { Logger } from '../infra/logger';
+import { createShownLogins } from '../domains/users/shown-logins';
 import type { Caller } from '../infra/route';
 import { createMetrics } from '../infra/metrics';
 import { createSignalQueue } from '../infra/queues';
@@ -57,6 +59,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
   registerGauges(metrics.registry, { db, claims, now: Date.now });
   const refuseReport = createRefusedReports({ logger, count: metrics.countRefusedReport, now: Date.now });
   const handovers = createHandovers(redis, prefix);
+  const shownLogins = createShownLogins({ redis, prefix, now: Date.now, sleep });
   const admission: AdmissionDeps = {
     ...{ db, log, logger, secretKey },
     joinToken: config.nodeJoinToken,
@@ -233,6 +236,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     calls,
     stopping,
     metrics,
+    shownLogins,
     canaries,
     bans,
     buckets,

@@ -70,6 +70,7 @@ export async function startServing(
     calls,
     canaries,
     metrics,
+    shownLogins,
     buckets,
     quotas,
     findDomain,
@@ -175,6 +176,8 @@ export async function startServing(
     controlNetworks: config.controlNetworks,
     nodeNetworks: config.nodeNetworks,
     countXmlAnswer: metrics.countXmlAnswer,
+    noteLogin: shownLogins.note,
+    wasShown: shownLogins.wasShown,
     noteUserGiven: (node, username, domain) => asked.note(node, username, domain),
     onNodeSeen,
   });

@@ -30,8 +30,22 @@ const HOUR_MS = 3_600_000;
 const SWEEP_TURN_MS = 2 * SWEEP_INTERVAL_MS + 500;
 
 export function startSupervisor(house: House, stops: Stops): NodeStreams {
-  const { config, logger, settle, bans, quotas, links, rooms, steering, recordings, relays, claims, queue, metrics } =
-    house;
+  const {
+    config,
+    logger,
+    settle,
+    bans,
+    quotas,
+    links,
+    rooms,
+    steering,
+    recordings,
+    relays,
+    claims,
+    queue,
+    metrics,
+    shownLogins,
+  } = house;
   const { db, log, redis } = house.stores;
   const commandTimeoutMs = config.nodeCommandTimeoutMs;
   const reconcile = { ...settle, commandTimeoutMs };
@@ -41,7 +55,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
       .api(nodeId, command)
       .catch((error: unknown) => logger.debug({ err: error, nodeId }, 'a phone is let go later'));
   };
-  const registrations = { db, log, quotas, flush };
+  const registrations = { db, log, logger, quotas, flush, shownLogins, refuseReport: settle.refuseReport };
   const calibrator = createCalibrator({ db, claims, now: Date.now, mostUnits: config.nodeMaxUnits });
   const hosts = watchPoolHosts({ db, logger, commandTimeoutMs });
   const handlers: StreamHandlers = {

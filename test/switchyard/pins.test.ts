@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { useStores } from '../stores';
 import { DOMAIN, openYard, until, type Answer, type Node, type Yard } from './harness';
+import { loginQuestion } from './login-question';
 
 const stores = useStores();
 let yard: Yard;
@@ -32,6 +33,7 @@ type Step = 'asked' | 'in' | 'refused';
 class Caller {
   readonly #leg = randomUUID();
   #tries = 0;
+  #isLoggedIn = false;
   constructor(
     readonly username: string,
     readonly room: Room,
@@ -48,6 +50,8 @@ class Caller {
   dial = (): Promise<Step> => this.#ask({});
 
   async #ask(more: Record<string, string>): Promise<Step> {
+    if (!this.#isLoggedIn) await yard.askXml(this.node, loginQuestion({ username: this.username }));
+    this.#isLoggedIn = true;
     const { text } = await yard.askXml(this.node, {
       section: 'dialplan',
       'Unique-ID': this.#leg,

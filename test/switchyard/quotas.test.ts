@@ -8,6 +8,7 @@ import { createLogger } from '../../src/infra/logger';
 import { createRedis, type Redis } from '../../src/infra/redis';
 import { useStores } from '../stores';
 import { DOMAIN, openYard, passwordOf, PHONE_SECONDS, until, type Answer, type Node, type Yard } from './harness';
+import { loginQuestion } from './login-question';
 
 /** By then the other replica asks anew for the limits. */
 const KEPT_MS = 2100;
@@ -295,7 +296,8 @@ describe('A resource beyond its quota is refused by its name', () => {
 
 describe('On SIP', () => {
   /** What a node is answered for an INVITE of this login. */
-  const dial = async (username: string, number: string): Promise<string> => {
+  const dial = async (username: string, number: string, ha1?: string): Promise<string> => {
+    await yard.askXml(node, loginQuestion({ username, ha1 }));
     const answer = await yard.askXml(node, {
       section: 'dialplan',
       'Unique-ID': randomUUID(),
@@ -338,7 +340,7 @@ describe('On SIP', () => {
     const grant = await yard.must(201, 'POST', `/v1/rooms/${id}/grants`, { name: 'Ann' });
     const { units } = await readQuotas();
     await setQuotas({ units: units.used + 5 });
-    const plan = await dial(grant.username, 'room');
+    const plan = await dial(grant.username, 'room', grant.ha1);
     expect(plan).toContain('NORMAL_TEMPORARY_FAILURE');
     const { items } = await yard.must(
       200,
@@ -347,7 +349,7 @@ describe('On SIP', () => {
     );
     expect(items.at(-1).data).toMatchObject({ grantId: grant.id, reason: 'over_quota' });
     await setQuotas({});
-    expect(await dial(grant.username, 'room')).not.toContain('NORMAL_TEMPORARY_FAILURE');
+    expect(await dial(grant.username, 'room', grant.ha1)).not.toContain('NORMAL_TEMPORARY_FAILURE');
   });
 
   test('a further phone of a user takes the place of the one not seen for longest', async () => {

@@ -30,6 +30,8 @@ export interface DialplanDeps extends SettleDeps {
   quotas: Pick<Quotas, 'spend' | 'check' | 'take'>;
   /** The grant that this SIP user name belongs to; undefined where it is none, or over. */
   findGrantOfUser: (username: string, domain: string) => Promise<GrantView | undefined>;
+  /** Whether this login was proved at that node lately. */
+  wasShown: (nodeId: string, username: string, domain: string) => Promise<boolean>;
 }
 
 /** How long a phone rings where nobody said otherwise. */

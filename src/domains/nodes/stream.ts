@@ -235,7 +235,13 @@ function openStream(
           if (!connection.isOpen) return;
           // Asked here and not before: whoever answers now lives now, however long this step has waited.
           const core = await connection.api(readCore(), { timeoutMs: settings.commandTimeoutMs });
-          await reportUp(connection, core.text.trim().slice(0, LONGEST_CORE));
+          try {
+            await reportUp(connection, core.text.trim().slice(0, LONGEST_CORE));
+          } catch (error) {
+            // Else the node would stay down for as long as this connection stands: it is made anew, and asked again.
+            if (!isUnreachable(error)) connection.close();
+            throw error;
+          }
         });
       });
       for (const event of early) sequence.add(() => shared.events.run(() => takeIn(event)));

@@ -66,6 +66,19 @@ export async function deleteRegistrations(
   return (await query.delete().returning('*')) as RegistrationRecord[];
 }
 
+/** Those of the same phone that it has left behind: started anew, it has the same contact and another Call-ID. */
+export async function deleteSameContact(
+  db: Queryable,
+  row: Pick<RegistrationRecord, 'id' | 'node_id' | 'user_id' | 'contact'>,
+): Promise<RegistrationRecord[]> {
+  const { id, node_id, user_id, contact } = row;
+  return (await db('registrations')
+    .where({ node_id, user_id, contact })
+    .whereNot({ id })
+    .delete()
+    .returning('*')) as RegistrationRecord[];
+}
+
 export async function deleteExpiredRegistrations(db: Queryable, before: Date): Promise<RegistrationRecord[]> {
   return (await db('registrations').where('expires_at', '<', before).delete().returning('*')) as RegistrationRecord[];
 }

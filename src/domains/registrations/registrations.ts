@@ -1,6 +1,7 @@
 /** Knows where every user's phones are: from the nodes' events as they happen, and from a snapshot after a reconnect. */
-import type { Db, Trx } from '../../infra/db';
+import { isUnreachable, type Db, type Trx } from '../../infra/db';
 import { createId } from '../../infra/ids';
+import type { Logger } from '../../infra/logger';
 import {
   flushRegistration,
   parseRegistrations,
@@ -15,10 +16,14 @@ import { draftGrantEvent } from '../grants/grants';
 import { isGrantName } from '../grants/grant-name';
 import { markUsed } from '../grants/grants.store';
 import type { NodeRow } from '../nodes/nodes.store';
+import type { RefuseReport } from '../nodes/trust/refused-reports';
 import type { Quotas } from '../quotas/quotas';
+import type { ShownLogins } from '../users/shown-logins';
+import { isPlausible, namesNobody } from './plausible';
 import {
   deleteExpiredRegistrations,
   deleteRegistrations,
+  deleteSameContact,
   findRegistrationsOfNode,
   findRegistrationsOfUsers,
   findHolder,
@@ -32,8 +37,12 @@ export interface RegistrationDeps {
   db: Db;
   log: EventLog;
   quotas: Pick<Quotas, 'limitOf' | 'refuse'>;
+  logger: Logger;
   /** Tells the node to let a phone go; nobody waits for it. */
   flush: (nodeId: string, command: ApiCommand) => void;
+  /** Whether a password was proved at that node lately: only then is it believed of a registration. */
+  shownLogins: Pick<ShownLogins, 'wasShown'>;
+  refuseReport: RefuseReport;
 }
 
 /** As the API shows it with its user. */
@@ -80,8 +89,19 @@ async function dropSurplus(deps: RegistrationDeps, trx: Trx, emit: Emit, row: Re
   deps.quotas.refuse(row.domain_id, { quota: 'registrationsPerUser', limit, used: limit + ids.length });
   for (const gone of await deleteRegistrations(trx, { user_id: row.user_id, ids })) {
     emit(draftOf('registration.ended', gone, { reason: 'too_many', ...describe(gone) }));
-    deps.flush(gone.node_id, flushRegistration(gone.profile, gone.sip_call_id));
+    if (await namesNobody(trx, gone.sip_call_id))
+      deps.flush(gone.node_id, flushRegistration(gone.profile, gone.sip_call_id));
   }
+}
+
+type FoundRegistration = Omit<RegisteredEvent, 'type' | 'status' | 'atMs'>;
+
+/** A node is believed of phones that have proved their password there, in words that a phone can have said. */
+async function isBelieved(deps: RegistrationDeps, node: NodeRow, found: FoundRegistration): Promise<boolean> {
+  const { username, domain } = found;
+  if (isPlausible(found) && (await deps.shownLogins.wasShown(node.id, username, domain))) return true;
+  deps.refuseReport(node, 'registration', { username: username.slice(0, 64), domain: domain.slice(0, 253) });
+  return false;
 }
 
 async function saveRegistration(
@@ -89,7 +109,7 @@ async function saveRegistration(
   trx: Trx,
   emit: Emit,
   node: NodeRow,
-  found: Omit<RegisteredEvent, 'type' | 'status' | 'atMs'>,
+  found: FoundRegistration,
   nowMs: number,
 ): Promise<void> {
   const user = await findHolder(trx, found.username, found.domain, isGrantName(found.username));
@@ -117,6 +137,9 @@ async function saveRegistration(
     grant_id: user.grant_id,
   };
   if (await upsertRegistration(trx, row)) {
+    // One contact is one phone, as the node has it (multiple-registrations=contact): it was started anew.
+    for (const gone of await deleteSameContact(trx, row))
+      emit(draftOf('registration.ended', gone, { node: node.name, reason: 'replaced', ...describe(gone) }));
     emit(draftOf('registration.created', row, { username: user.username, node: node.name, ...describe(row) }));
     const used = row.grant_id ? await markUsed(trx, row.grant_id, now) : undefined;
     if (used) emit(draftGrantEvent('grant.used', used, { by: 'register', node: node.name }));
@@ -125,6 +148,7 @@ async function saveRegistration(
 }
 
 export async function takeRegistered(deps: RegistrationDeps, node: NodeRow, event: RegisteredEvent): Promise<void> {
+  if (!(await isBelieved(deps, node, event))) return;
   await deps.log.record((trx, emit) => saveRegistration(deps, trx, emit, node, event, Date.now()));
 }
 
@@ -154,20 +178,29 @@ export async function compareRegistrations(
 ): Promise<void> {
   const reply = await connection.api(showRegistrations(), { timeoutMs });
   const listed = reply.ok ? parseRegistrations(reply.text) : [];
-  await deps.log.record(async (trx, emit) => {
+  const seen = await deps.log.record(async (trx, emit) => {
     const known = await findRegistrationsOfNode(trx, node.id);
     const alive = new Set(listed.map((r) => r.sipCallId));
     const ids = known.filter((row) => !alive.has(row.sip_call_id)).map((row) => row.id);
     if (ids.length > 0) await endRegistrations(trx, emit, node, ids, 'missed');
-    const seen = new Set(known.map((row) => row.sip_call_id));
-    for (const row of listed) {
-      if (seen.has(row.sipCallId)) continue;
-      await saveRegistration(deps, trx, emit, node, fromListing(row, Date.now()), Date.now());
-    }
+    return new Set(known.map((row) => row.sip_call_id));
   });
+  for (const row of listed) if (!seen.has(row.sipCallId)) await takeListed(deps, node, row);
 }
 
-function fromListing(row: RegistrationRow, nowMs: number): Omit<RegisteredEvent, 'type' | 'status' | 'atMs'> {
+/** Each by itself: one that can't be kept must not keep a whole node out of the pool. */
+async function takeListed(deps: RegistrationDeps, node: NodeRow, row: RegistrationRow): Promise<void> {
+  const found = fromListing(row, Date.now());
+  try {
+    if (!(await isBelieved(deps, node, found))) return;
+    await deps.log.record((trx, emit) => saveRegistration(deps, trx, emit, node, found, Date.now()));
+  } catch (error) {
+    if (isUnreachable(error)) throw error;
+    deps.logger.error({ err: error, node: node.name }, 'a phone that a node lists can not be kept');
+  }
+}
+
+function fromListing(row: RegistrationRow, nowMs: number): FoundRegistration {
   return {
     username: row.username,
     domain: row.domain,

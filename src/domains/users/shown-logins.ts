@@ -1,0 +1,52 @@
+/**
+ * Remembers at which node each login was shown lately. A node that was broken into says what it likes of registrations and
+ * of who calls: it is believed only of those whose password somebody has just proved there (Switchyard checks it itself).
+ */
+import type { Redis } from '../../infra/redis';
+
+/** A phone proves it anew with each REGISTER, which `sip-force-expires-max` asks for within the hour. */
+const KEPT_SECONDS = 3900;
+/** One that was written within this time is not written again; Redis may have been emptied in between. */
+const FRESH_MS = 10_000;
+const MOST_REMEMBERED = 100_000;
+/** Another replica may have checked the password a moment ago. */
+const PATIENCE_MS = 150;
+
+export interface ShownLogins {
+  note(nodeId: string, username: string, domain: string): void;
+  /** True also where it can't be known: with Redis away phones call on. */
+  wasShown(nodeId: string, username: string, domain: string): Promise<boolean>;
+}
+
+/**
+ * @param o.now milliseconds since 1970
+ * @param o.sleep waits for so many milliseconds
+ */
+export function createShownLogins(o: {
+  redis: Pick<Redis, 'set' | 'exists'>;
+  prefix: string;
+  now: () => number;
+  sleep: (ms: number) => Promise<unknown>;
+}): ShownLogins {
+  const notedAtMs = new Map<string, number>();
+  const keyOf = (nodeId: string, username: string, domain: string): string =>
+    `${o.prefix}:shown:${nodeId}:${username}@${domain.toLowerCase()}`;
+  const isKept = async (key: string): Promise<boolean> => (await o.redis.exists(key).catch(() => 1)) === 1;
+  return {
+    note(nodeId, username, domain) {
+      const key = keyOf(nodeId, username, domain);
+      const nowMs = o.now();
+      if (nowMs - (notedAtMs.get(key) ?? -Infinity) < FRESH_MS) return;
+      notedAtMs.delete(key);
+      notedAtMs.set(key, nowMs);
+      if (notedAtMs.size > MOST_REMEMBERED) notedAtMs.delete(notedAtMs.keys().next().value!);
+      o.redis.set(key, '1', 'EX', KEPT_SECONDS).catch(() => notedAtMs.delete(key));
+    },
+    async wasShown(nodeId, username, domain) {
+      const key = keyOf(nodeId, username, domain);
+      if (o.now() - (notedAtMs.get(key) ?? -Infinity) < FRESH_MS || (await isKept(key))) return true;
+      await o.sleep(PATIENCE_MS);
+      return isKept(key);
+    },
+  };
+}
