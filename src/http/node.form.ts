@@ -4,6 +4,9 @@ import { unescape } from 'node:querystring';
 /** More fields than any question has; the rest is left out. */
 const MAX_FIELDS = 2000;
 
+/** The phone's URI before it is decoded: a node leaves a `%2A` as it is, so only there it can be told from a `*`. */
+const URI_AS_SENT = 'sip_auth_uri as sent';
+
 /** What is read of a directory question. */
 const DIRECTORY_FIELDS: ReadonlySet<string> = new Set([
   'section',
@@ -67,6 +70,8 @@ function readFields(body: string, wanted: ReadonlySet<string> | undefined): Reco
     if ((wanted ? wanted.has(name) : name !== '') && fields[name] === undefined) {
       const value = decode(body.slice(equals + 1, end));
       if (!mayHoldNul || !(name + value).includes('\u0000')) fields[name] = value;
+      // Without a user part nothing is doubtful.
+      if (name === 'sip_auth_uri' && value.includes('@')) fields[URI_AS_SENT] = body.slice(equals + 1, end);
     }
     at = end + 1;
   }

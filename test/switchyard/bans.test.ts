@@ -1,4 +1,5 @@
 /** Guessing at simulated nodes, and what every replica makes of it. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { useStores } from '../stores';
 import { banContract, type GuessedNode } from './bans.contract';
 import { ADMIN_KEY, DOMAIN, openYard, until, type Node, type Yard } from './harness';
@@ -57,14 +58,14 @@ const question = (username: string, password: string, address: string): Record<s
 test('what one replica has banned every replica refuses, also one that comes later; and a lifted ban holds nowhere', async () => {
   const second = await yard.addReplica({ roles: ['api'] });
   await yard.addUser('replicated');
-  const ask = (url: string, password: string) => {
+  const ask = (url: string, password: string, address = '192.0.2.4') => {
     const node = { ...nodes[0], name: 'one', password: nodes[0].password };
     const xmlUrl = nodes[0].xmlUrl.replace(yard.url, url);
-    return yard.askXml({ ...node, xmlUrl }, question('replicated', password, '192.0.2.4'));
+    return yard.askXml({ ...node, xmlUrl }, question('replicated', password, address));
   };
-  const found = async (url: string): Promise<boolean> =>
-    (await ask(url, 'password-of-replicated')).text.includes('a1-hash');
-  expect(await found(second.url)).toBe(true);
+  const found = async (url: string, address?: string): Promise<boolean> =>
+    (await ask(url, 'password-of-replicated', address)).text.includes('a1-hash');
+  expect(await found(second.url, '192.0.2.5')).toBe(true);
   // One at each in turn: five are not enough for a ban of either, ten are for the pool's.
   for (let i = 0; i < 24; i += 1) await ask(i % 2 ? yard.url : second.url, `wrong-${i}`);
   const ban = await until(
@@ -76,8 +77,40 @@ test('what one replica has banned every replica refuses, also one that comes lat
   await until('the one that came later refuses it', async () => !(await found(late.url)));
   expect((await yard.api('DELETE', `/v1/bans/${ban.id}`, undefined, late.url)).status).toBe(204);
   await until('none refuses it', async () =>
-    (await Promise.all([yard.url, second.url, late.url].map(found))).every(Boolean),
+    (await Promise.all([yard.url, second.url, late.url].map((url) => found(url)))).every(Boolean),
   );
+});
+
+test('guesses with a forged address shut out nobody there who has the password, at any replica; wrong ones stay refused', async () => {
+  const second = await yard.addReplica({ roles: ['api'] });
+  const [address, other] = ['198.51.100.20', '198.51.100.21'];
+  for (const name of ['forged', 'newcomer']) await yard.addUser(name);
+  const ask = async (username: string, password: string, url = yard.url, from = address): Promise<boolean> => {
+    const node = { ...nodes[0], name: 'one', password: nodes[0].password };
+    const xmlUrl = nodes[0].xmlUrl.replace(yard.url, url);
+    return (await yard.askXml({ ...node, xmlUrl }, question(username, password, from))).text.includes('a1-hash');
+  };
+  expect(await ask('forged', 'password-of-forged')).toBe(true);
+  const banned = (kind: string) =>
+    until(`the ${kind} is banned`, async () =>
+      (await yard.must(200, 'GET', `/v1/bans?address=${address}`)).items.find((b: { kind: string }) => b.kind === kind),
+    );
+  const goOn = async (): Promise<void> => {
+    for (const url of [yard.url, second.url]) {
+      expect(await ask('forged', 'still-wrong', url)).toBe(false);
+      expect(await ask('forged', 'password-of-forged', url)).toBe(true);
+    }
+  };
+  await Promise.all(Array.from({ length: 60 }, (_, i) => ask('forged', `wrong-${i}`)));
+  await banned('login');
+  await goOn();
+  await Promise.all(Array.from({ length: 60 }, (_, i) => ask(`nobody-${i}`, 'wrong')));
+  await banned('address');
+  await until('the other replica knows', async () => !(await ask('newcomer', 'password-of-newcomer', second.url)));
+  await goOn();
+  // Who was never there before can't be told from the guesser, and gets in from elsewhere.
+  expect(await ask('newcomer', 'password-of-newcomer')).toBe(false);
+  expect(await ask('newcomer', 'password-of-newcomer', yard.url, other)).toBe(true);
 });
 
 test('a ban that is over is said to be, and the next one lasts longer', async () => {
@@ -113,7 +146,13 @@ test('a user who is guessed from many addresses gets in from their own and from 
   expect(await login(right, '203.0.113.200')).toBe(true);
   // One guess each is no matter for any address by itself.
   for (let i = 1; i <= 12; i += 1) await login('wrong-guess', `203.0.113.${i}`);
-  await until('who failed last is slowed', async () => !(await login(right, '203.0.113.12')));
+  // A right password that is quicker than the counting makes its address a good one: a new one each time.
+  let address = 12;
+  await until('who failed last is slowed', async () => {
+    await login('wrong-guess', `203.0.113.${(address += 1)}`);
+    await sleep(100);
+    return !(await login(right, `203.0.113.${address}`));
+  });
   expect(await login(right, '203.0.113.201')).toBe(true);
   expect(await login('a slip', '203.0.113.200')).toBe(false);
   expect(await login(right, '203.0.113.200')).toBe(true);

@@ -21,9 +21,9 @@ const BESIEGED_ADDRESSES = 10;
 /** Keys are long and random: this is about load and noise, not about who could guess one. */
 const API_LIMIT = 100;
 /** Two calls with three tries each. */
-const PIN_LIMIT = 6;
+export const PIN_LIMIT = 6;
 /** From all callers together: ten thousand PINs at thirty for each ban are a year and more. */
-const ROOM_PIN_LIMIT = 30;
+export const ROOM_PIN_LIMIT = 30;
 
 /** What was counted in the window, the failure that is decided about included. */
 export interface LoginCounts {

@@ -9,7 +9,7 @@ import type { FailureEvents } from './failure-events';
 import { decideAfterLogin, GOOD_MS, LOGIN_LIMIT, LOGIN_WINDOW_MS, type Step } from './levels';
 import type { Tally } from './tally';
 
-/** `narrow`: refused, but for a phone that is registered from exactly there. */
+/** `narrow`: refused, but for the right password of one who got in from there within a day. */
 export type Gate = 'open' | 'narrow' | 'shut';
 
 export interface LoginGuard {
@@ -84,6 +84,23 @@ export function createLoginGuard(deps: LoginGuardDeps): LoginGuard {
     noted.set(key, deps.now());
     if (noted.size > MOST_NOTED) noted.delete(noted.keys().next().value!);
     void tally.note({ key: `good:${address}`, member: user }, GOOD_MS);
+  }
+
+  async function gotInBefore({ address, user }: Attempt): Promise<boolean> {
+    const atMs = noted.get(`${address}|${user}`);
+    if (atMs !== undefined && deps.now() - atMs < GOOD_MS) return true;
+    return (await tally.look(`good:${address}`, user, GOOD_MS)).has;
+  }
+
+  /**
+   * Over UDP a stranger writes whatever address he likes on his guesses (a node's nonce is bound to none, and a Via's
+   * transport is the sender's own word). So failures alone never shut out who belongs there and has the password.
+   */
+  async function mayStay(attempt: Attempt, user: DirectoryUser, question: UserRequest): Promise<boolean> {
+    if (await gotInBefore(attempt)) return true;
+    const { networkIp, networkPort } = question;
+    if (networkIp === undefined || networkPort === undefined) return false;
+    return isRegisteredFrom(deps.db, user.id, networkIp, networkPort).catch(() => false);
   }
 
   async function countFailure(attempt: Attempt, member: string): Promise<void> {
@@ -172,10 +189,12 @@ export function createLoginGuard(deps: LoginGuardDeps): LoginGuard {
         deps.countRefusal(why);
         return false;
       };
-      const { networkIp, networkPort } = question;
-      if (!user || !isRight || networkIp === undefined || networkPort === undefined) return refuse();
-      const isKnown = isRegisteredFrom(deps.db, user.id, networkIp, networkPort).catch(() => false);
-      return isKnown.then((known) => known || refuse());
+      if (!user || !isRight) return refuse();
+      return mayStay(attempt, user, question).then((may) => {
+        if (!may) return refuse();
+        if (user.enabled) noteGood(attempt);
+        return true;
+      });
     },
   };
 }

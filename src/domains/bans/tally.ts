@@ -12,6 +12,14 @@ export interface Mark {
 export interface Tally {
   /** @returns for each mark how many there are in the window now */
   count(marks: readonly Mark[], windowMs: number): Promise<number[]>;
+  /**
+   * Counts a member unless the key has so many already: of any number at once no more than the limit are counted.
+   * @returns how many there are with it; undefined where it was not counted
+   */
+  take(mark: Mark, limit: number, windowMs: number): Promise<number | undefined>;
+  giveBack(mark: Mark): Promise<void>;
+  /** Forgets, but only after a while. */
+  forgetSoon(key: string, afterMs: number): Promise<void>;
   /** How many members a key has that are younger, and whether this is one of them. */
   look(key: string, member: string, windowMs: number): Promise<{ size: number; has: boolean }>;
   /** Adds a member, without being told how many there are; only the newest are kept. */
@@ -38,6 +46,18 @@ for i, key in ipairs(KEYS) do
   counts[i] = redis.call('zcard', key)
 end
 return counts`;
+
+/** ARGV: limit, window, member. What is counted already is counted once, and keeps its place. */
+const TAKE = `
+local t = redis.call('time')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+redis.call('zremrangebyscore', KEYS[1], '-inf', now - ARGV[2])
+local count = redis.call('zcard', KEYS[1])
+if redis.call('zscore', KEYS[1], ARGV[3]) then return count end
+if count >= tonumber(ARGV[1]) then return -1 end
+redis.call('zadd', KEYS[1], now, ARGV[3])
+redis.call('pexpire', KEYS[1], ARGV[2])
+return count + 1`;
 
 /** ARGV: window, member. */
 const LOOK = `
@@ -71,6 +91,22 @@ export function createTally(redis: Redis, prefix: string, now: () => number): Ta
         () => add(marks, windowMs),
         () => here.add(marks, windowMs),
       ),
+    take: (mark, limit, windowMs) =>
+      either(
+        async () => {
+          const count = (await redis.eval(TAKE, 1, named(mark.key), limit, windowMs, mark.member)) as number;
+          return count < 0 ? undefined : count;
+        },
+        () => here.take(mark, limit, windowMs),
+      ),
+    async giveBack({ key, member }) {
+      here.giveBack(key, member);
+      await redis.zrem(named(key), member).catch(() => undefined);
+    },
+    async forgetSoon(key, afterMs) {
+      here.forget(key);
+      await redis.pexpire(named(key), afterMs).catch(() => undefined);
+    },
     look: (key, member, windowMs) =>
       either(
         async () => {
@@ -103,19 +139,25 @@ function createTallyHere(now: () => number) {
     const from = now() - windowMs;
     return new Map([...(counted.get(key) ?? [])].filter(([, atMs]) => atMs > from));
   };
+  const add = (marks: readonly Mark[], windowMs: number): number[] =>
+    marks.map(({ key, member }) => {
+      const living = livingOf(key, windowMs);
+      living.delete(member);
+      living.set(member, now());
+      if (living.size > KEPT) living.delete(living.keys().next().value!);
+      counted.delete(key);
+      counted.set(key, living);
+      if (counted.size > KEPT_HERE) counted.delete(counted.keys().next().value!);
+      return living.size;
+    });
   return {
-    add(marks: readonly Mark[], windowMs: number): number[] {
-      return marks.map(({ key, member }) => {
-        const living = livingOf(key, windowMs);
-        living.delete(member);
-        living.set(member, now());
-        if (living.size > KEPT) living.delete(living.keys().next().value!);
-        counted.delete(key);
-        counted.set(key, living);
-        if (counted.size > KEPT_HERE) counted.delete(counted.keys().next().value!);
-        return living.size;
-      });
+    add,
+    take(mark: Mark, limit: number, windowMs: number): number | undefined {
+      const living = livingOf(mark.key, windowMs);
+      if (living.has(mark.member)) return living.size;
+      return living.size >= limit ? undefined : add([mark], windowMs)[0];
     },
+    giveBack: (key: string, member: string): void => void counted.get(key)?.delete(member),
     list: (key: string, windowMs: number): string[] => [...livingOf(key, windowMs).keys()],
     forget: (key: string): void => void counted.delete(key),
   };

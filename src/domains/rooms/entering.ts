@@ -81,7 +81,7 @@ export async function enterRoom(deps: EnteringDeps, node: NodeRow, o: AtTheDoor)
   const door = deps.readDoor(room);
   const living = await findLivingSession(deps.db, room.id);
   const absent = living && (await findAbsent(deps.db, living.meeting_id, who.identity));
-  const decision = await countPin(deps, o, await decide(deps, o, door, living, absent));
+  const decision = await decideWithCount(deps, o, (mayCompare) => decide(deps, o, door, living, absent, mayCompare));
   if (decision.do === 'ask_pin') {
     return askPinPlan({ ...plan, destination: request.destination, triesBefore: pinTries(request) });
   }
@@ -169,13 +169,23 @@ function pinTries(request: DialplanRequest): number {
 const pressedPin = (request: DialplanRequest): string =>
   pinTries(request) > 0 ? (request.variables[PIN_VARIABLE] ?? '') : '';
 
-/** A PIN that was wrong is counted, and may be the last that is taken of this caller. */
-async function countPin(deps: EnteringDeps, o: AtTheDoor, decision: JoinDecision): Promise<JoinDecision> {
-  const isRefused = decision.do === 'refuse' && decision.reason === 'wrong_pin';
-  if (pressedPin(o.request) === '' || (decision.do !== 'ask_pin' && !isRefused)) return decision;
-  const mark = `${o.request.legId}:${pinTries(o.request)}`;
-  const isLast = await (deps.pins ?? NO_PIN_GUARD).noteWrong({ room: o.room, identity: o.who.identity }, mark);
-  return isLast ? { do: 'refuse', reason: 'too_many_pins' } : decision;
+/** Counts what was pressed before it is compared; a wrong one may be the last that is taken of this caller. */
+async function decideWithCount(
+  deps: EnteringDeps,
+  o: AtTheDoor,
+  compare: (mayCompare: boolean) => Promise<JoinDecision>,
+): Promise<JoinDecision> {
+  const guard = deps.pins ?? NO_PIN_GUARD;
+  const caller = { room: o.room, identity: o.who.identity };
+  if (pressedPin(o.request) === '' || (await guard.isRefused(caller))) return compare(true);
+  const counted = await guard.take(caller, `${o.request.legId}:${pinTries(o.request)}`);
+  if (!counted) return compare(false);
+  const decision = await compare(true);
+  if (decision.do !== 'ask_pin' && !(decision.do === 'refuse' && decision.reason === 'wrong_pin')) {
+    await counted.giveBack();
+    return decision;
+  }
+  return (await counted.wasWrong()) ? { do: 'refuse', reason: 'too_many_pins' } : decision;
 }
 
 async function decide(
@@ -184,6 +194,7 @@ async function decide(
   door: DoorRules,
   living: SessionRow | undefined,
   absent: ParticipantRow | undefined,
+  mayCompare: boolean,
 ): Promise<JoinDecision> {
   const { request, room, who } = o;
   const inside = living ? await listParticipants(deps.db, living.id) : [];
@@ -195,7 +206,7 @@ async function decide(
       role: who.role,
       pin: tries > 0 ? (request.variables[PIN_VARIABLE] ?? '') : undefined,
       pinTries: tries,
-      isPinRefused: await (deps.pins ?? NO_PIN_GUARD).isRefused({ room, identity: who.identity }),
+      isPinRefused: !mayCompare || (await (deps.pins ?? NO_PIN_GUARD).isRefused({ room, identity: who.identity })),
       isAwaited: o.isSent === true || absent?.state === 'away',
     },
     {
