@@ -230,7 +230,9 @@ function answerUser(
   const refusal = judgeLogin(question, user);
   if (user && user.ha1 !== null && !refusal) {
     deps.noteUserGiven?.(node, user.username, user.domain);
-    return userXml({ ...user, ha1: user.ha1, cacheMs: 0, dialString });
+    // The digest goes to a login that has shown its proof, and to nothing else.
+    const ha1 = question.purpose === 'sip_auth' ? user.ha1 : undefined;
+    return userXml({ ...user, ha1, cacheMs: 0, dialString });
   }
   const why = LOGIN_REFUSALS[refusal ?? 'no_such_user'];
   const who = { username: question.username.slice(0, 64), domain: question.domain.slice(0, 253) };

@@ -144,6 +144,12 @@ test('it gets the way to nobody whom no call of its own is for', async () => {
   // By hand, without a call: only who is registered at the node itself.
   expect((await ask(one, 'cy', {})).text).toContain('sofia/internal/');
   expect((await ask(two, 'cy', {})).text).toContain('error/user_not_registered');
+  // The way is all there is to know: a call needs nobody's digest.
+  for (const user of ['ann', 'bob', 'cy'])
+    for (const asked of [await ask(two, user, {}), await ask(one, user, { switchyard_call_id: id })]) {
+      expect(asked.text).toContain('dial-string');
+      expect(asked.text).not.toMatch(/a1-hash|="[0-9a-f]{32}"/i);
+    }
   await over(id);
 });
 
