@@ -1,6 +1,5 @@
 /** Takes in a node's call detail records: they settle times and causes, also of what no event has told. Each counts once. */
 import { z } from 'zod';
-import { SECRET_VARIABLES } from '../../freeswitch/xml';
 import { findJsonFaults } from '../../infra/json-faults';
 import type { NodeRow } from '../nodes/nodes.store';
 import { boundRecord, CLOCK_TOLERANCE_MS } from '../nodes/trust/bounded-time';
@@ -20,6 +19,7 @@ import {
 } from './calls.store';
 import { isCarriedOn } from './carrier';
 import { decideAfterAttempt } from './outcome';
+import { withoutSecrets } from './record-secrets';
 import { draftCallEvent, settleAttempt, type SettleDeps } from './settle';
 import { refuseLegReport } from './trust/reporting-node';
 
@@ -52,13 +52,6 @@ type Variables = z.output<typeof recordSchema>['variables'];
 type Times = ReturnType<typeof boundRecord>;
 
 const millisecondsOf = (us: number): number | null => (us > 0 ? Math.round(us / 1000) : null);
-
-/** The record as it is kept: a PIN is sealed where it belongs, and stands nowhere else. */
-function withoutSecrets(record: unknown): unknown {
-  const { variables, ...rest } = record as { variables: Record<string, unknown> };
-  const kept = Object.entries(variables).filter(([name]) => !(SECRET_VARIABLES as readonly string[]).includes(name));
-  return { ...rest, variables: Object.fromEntries(kept) };
-}
 
 /** Postgres keeps neither NUL nor half a surrogate pair in jsonb, and a caller's name may hold both. */
 function writeRecord(record: unknown): string {
