@@ -59,6 +59,23 @@ test("another node's record of a leg is refused, and the true one still counts",
   });
 });
 
+test('of its records of no call a hundred are kept and no long one; the rest are counted, and it does not send them again', async () => {
+  const flooder = await yard.addNode('flooder');
+  const before = await refusedOf('record');
+  const send = (more: Record<string, string>) =>
+    yard.sendCdr(flooder, JSON.stringify({ variables: { uuid: randomUUID(), ...more } }));
+  expect(await send({ name: 'x'.repeat(70_000) })).toEqual({ status: 200, text: 'refused\n' });
+  const answers = [];
+  // One of a call that never was is as little of a call as one that names none.
+  for (let i = 0; i < 110; i += 1) answers.push(await send(i % 2 ? {} : { switchyard_call_id: randomUUID() }));
+  expect(answers.map(({ status }) => status)).toEqual(Array(110).fill(200));
+  expect(answers.filter(({ text }) => text === 'refused\n')).toHaveLength(10);
+  expect(await stores.db('cdrs').where({ node_id: flooder.id })).toHaveLength(100);
+  expect(await refusedOf('record')).toBe(before + 11);
+  // Another node's are kept as before.
+  expect((await yard.sendCdr(one, JSON.stringify({ variables: { uuid: randomUUID() } }))).text).toBe('kept\n');
+});
+
 test('its own record talks no longer than the call has lasted', async () => {
   const { id } = await yard.call('user:bob', '9196');
   const call = await yard.callIs(id, 'answered');
