@@ -10,9 +10,10 @@ export interface DoorGuard {
    * Runs what finds out whether the credentials are right. One whose credentials were good a moment ago is never kept
    * out for what others do from its address.
    * @param shown what is to be proven: a header, a token; '' for nothing
+   * @param lookUp is given the address that the request came from
    * @throws rate_limited without looking up, where this address has failed too often; or what `lookUp` throws
    */
-  prove<T>(request: IncomingMessage, shown: string, lookUp: () => Promise<T>): Promise<T>;
+  prove<T>(request: IncomingMessage, shown: string, lookUp: (from: string) => Promise<T>): Promise<T>;
 }
 
 /** Also so many may prove themselves at the same moment from one address: a pool that starts anew behind one NAT. */
@@ -43,7 +44,8 @@ export function createDoorGuard(o: DoorGuardOptions): DoorGuard {
     async prove(request, shown, lookUp) {
       const hash = shown === '' ? '' : hashSecret(shown);
       const isKnown = (good.get(hash) ?? 0) > o.now();
-      const bucket = `door:${limitedBy(readClientAddress(request, trusted))}`;
+      const from = readClientAddress(request, trusted);
+      const bucket = `door:${limitedBy(from)}`;
       if (!isKnown) {
         const { waitMs } = await o.buckets.take(bucket, FAILURES);
         if (waitMs > 0) {
@@ -52,7 +54,7 @@ export function createDoorGuard(o: DoorGuardOptions): DoorGuard {
         }
       }
       try {
-        const found = await lookUp();
+        const found = await lookUp(from);
         if (hash !== '') remember(hash);
         if (!isKnown) await o.buckets.giveBack(bucket, FAILURES);
         return found;

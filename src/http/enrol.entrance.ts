@@ -51,8 +51,8 @@ async function answer(
     throw new SwitchyardError('invalid_request', 'The form has one "token".');
   const { name, password: secret } = credentials;
   const address = readNodeAddress(request.url ?? '');
-  const state = await guard.prove(request, `${name}:${secret} ${token ?? ''}`, () =>
-    enrolNode(deps, { name, secret, token: token || undefined, address }),
+  const state = await guard.prove(request, `${name}:${secret} ${token ?? ''}`, (from) =>
+    enrolNode(deps, { name, secret, token: token || undefined, address, from }),
   );
   if (state === 'in') {
     deps.onNodeSeen();

@@ -61,11 +61,11 @@ export async function admit(
   const nowMs = Date.now();
   if (known && isFresh(known, nowMs)) return known.node;
   try {
-    return await deps.guard.prove(request, header, async () => {
+    return await deps.guard.prove(request, header, async (from) => {
       const credentials = readCredentials(header);
       if (!credentials) throw new SwitchyardError('unauthorized', 'A node shows its name and its password.');
       const address = door === 'xml' ? readNodeAddress(request.url ?? '') : undefined;
-      const node = await admitNode(deps, credentials.name, credentials.password, address);
+      const node = await admitNode(deps, credentials.name, credentials.password, address, from);
       if (!node) {
         admitted.delete(key);
         throw new SwitchyardError('unauthorized', `The node "${credentials.name.slice(0, 64)}" may not enter.`);

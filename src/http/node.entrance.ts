@@ -232,8 +232,10 @@ function answerUser(
   const refusal = judgeLogin(question, user);
   if (user && user.ha1 !== null && !refusal) {
     deps.noteUserGiven?.(node, user.username, user.domain);
-    if (question.purpose === 'sip_auth') deps.noteLogin?.(node.id, question.username, question.domain);
-    return userXml({ ...user, ha1: user.ha1, cacheMs: 0, dialString });
+    const isProved = question.purpose === 'sip_auth';
+    if (isProved) deps.noteLogin?.(node.id, question.username, question.domain);
+    // The digest goes to a login that has shown its proof, and to nothing else.
+    return userXml({ ...user, ha1: isProved ? user.ha1 : undefined, cacheMs: 0, dialString });
   }
   const why = LOGIN_REFUSALS[refusal ?? 'no_such_user'];
   const who = { username: question.username.slice(0, 64), domain: question.domain.slice(0, 253) };

@@ -10,6 +10,7 @@ import { createDialFeed } from '../domains/calls/dialing/feed';
 import { createFairQueue, DIAL_QUEUE, tellQueue } from '../domains/calls/dialing/fair-queue';
 import { answerCall } from '../domains/calls/progress';
 import { createHandovers } from '../domains/calls/trust/handovers';
+import { createStrayBudget } from '../domains/calls/trust/stray-records';
 import { openGrants } from '../domains/grants/open';
 import { createCanaries } from '../domains/nodes/canaries';
 import { createRecall } from '../domains/nodes/claimants.store';
@@ -96,6 +97,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     quotas,
     refuseReport,
     handovers,
+    strayRecords: createStrayBudget(() => performance.now()),
   };
   const bans = createBans({
     ...stores,

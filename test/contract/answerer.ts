@@ -85,7 +85,7 @@ export async function openAnswerer(nodeName: string, password: string, ports: No
         displayName: `Zoë ${username}`,
         callerNumber: username,
         cacheMs: 0,
-        dialString: `\${sofia_contact(internal/${username}@${domain})}`,
+        dialString: request.purpose === 'user_call' ? `\${sofia_contact(internal/${username}@${domain})}` : undefined,
       });
     }
     if (request.kind !== 'dialplan') return notFoundXml();

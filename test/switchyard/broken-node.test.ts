@@ -59,6 +59,23 @@ test("another node's record of a leg is refused, and the true one still counts",
   });
 });
 
+test('of its records of no call a hundred are kept and no long one; the rest are counted, and it does not send them again', async () => {
+  const flooder = await yard.addNode('flooder');
+  const before = await refusedOf('record');
+  const send = (more: Record<string, string>) =>
+    yard.sendCdr(flooder, JSON.stringify({ variables: { uuid: randomUUID(), ...more } }));
+  expect(await send({ name: 'x'.repeat(70_000) })).toEqual({ status: 200, text: 'refused\n' });
+  const answers = [];
+  // One of a call that never was is as little of a call as one that names none.
+  for (let i = 0; i < 110; i += 1) answers.push(await send(i % 2 ? {} : { switchyard_call_id: randomUUID() }));
+  expect(answers.map(({ status }) => status)).toEqual(Array(110).fill(200));
+  expect(answers.filter(({ text }) => text === 'refused\n')).toHaveLength(10);
+  expect(await stores.db('cdrs').where({ node_id: flooder.id })).toHaveLength(100);
+  expect(await refusedOf('record')).toBe(before + 11);
+  // Another node's are kept as before.
+  expect((await yard.sendCdr(one, JSON.stringify({ variables: { uuid: randomUUID() } }))).text).toBe('kept\n');
+});
+
 test('its own record talks no longer than the call has lasted', async () => {
   const { id } = await yard.call('user:bob', '9196');
   const call = await yard.callIs(id, 'answered');
@@ -148,6 +165,12 @@ test('it gets the way to nobody whom no call of its own is for', async () => {
   // By hand, without a call: only who is registered at the node itself.
   expect((await ask(one, 'cy', {})).text).toContain('sofia/internal/');
   expect((await ask(two, 'cy', {})).text).toContain('error/user_not_registered');
+  // The way is all there is to know: a call needs nobody's digest.
+  for (const user of ['ann', 'bob', 'cy'])
+    for (const asked of [await ask(two, user, {}), await ask(one, user, { switchyard_call_id: id })]) {
+      expect(asked.text).toContain('dial-string');
+      expect(asked.text).not.toMatch(/a1-hash|="[0-9a-f]{32}"/i);
+    }
   await over(id);
 });
 

@@ -159,6 +159,57 @@ test.each([
   expect((await yard.api('DELETE', `/v1/nodes/tokens/${id}`)).status).toBe(204);
 });
 
+const at = (node: Asking, change: Record<string, string>): Asking => {
+  const url = new URL(node.xmlUrl);
+  for (const [key, value] of Object.entries(change)) url.searchParams.set(key, value);
+  return { name: node.name, password: node.password, xmlUrl: url.toString() };
+};
+const placeOf = async (name: string): Promise<[string, number]> => {
+  const row = await stores.db('nodes').where({ name }).first();
+  return [row.host as string, row.esl_port as number];
+};
+
+test('a node that is up moves nowhere but to where it asks from, and is told what to do', async () => {
+  const before = await placeOf('two');
+  const away = at(two, { host: '8.8.4.4' });
+  const said = await enrol(away).catch((error: Error) => error.message);
+  expect(said).toContain('409 conflict');
+  expect(said).toContain('stop it and wait until it is down, or let it ask from 8.8.4.4 itself');
+  expect((await yard.askXml(away, configuration)).status).toBe(409);
+  expect(await placeOf('two')).toEqual(before);
+});
+
+test("no node takes the place of another that is up: with none of that one's ports, and not as a new one either", async () => {
+  const before = await placeOf('two');
+  const port = (name: string): string => new URL(one.xmlUrl).searchParams.get(name)!;
+  for (const name of ['esl', 'sip', 'internode']) {
+    const change = { [name]: port(name) };
+    const said = await enrol(at(two, change)).catch((error: Error) => error.message);
+    expect(said).toContain('409 conflict');
+    expect(said).toContain('Another node is at 127.0.0.1');
+    expect((await yard.askXml(at(two, change), configuration)).status).toBe(409);
+  }
+  expect(await placeOf('two')).toEqual(before);
+  const { id, token } = await makeToken('double');
+  expect(await enrol(strangerAt(one.xmlUrl, 'double'), token).catch(String)).toContain('409 conflict');
+  expect(await listed('double')).toBeUndefined();
+  expect((await yard.api('DELETE', `/v1/nodes/tokens/${id}`)).status).toBe(204);
+});
+
+test('a node that is down comes back wherever it is now, and another one where it was', async () => {
+  const old = await yard.addNode('mover');
+  await old.kill();
+  await yard.nodeIs(old, 'down');
+  const away = at(old, { host: '198.51.100.8', esl: '8999' });
+  expect(await enrol(away)).toBe('in');
+  expect(await placeOf('mover')).toEqual(['198.51.100.8', 8999]);
+  const back = at(old, {});
+  expect(await enrol(back)).toBe('in');
+  const next = strangerAt(old.xmlUrl, 'heir');
+  expect(await enrol(next, (await makeToken('heir')).token)).toBe('in');
+  for (const name of ['heir', 'mover']) await yard.api('DELETE', `/v1/nodes/${(await listed(name)).id}`);
+});
+
 test('the log says why a node may not enter, and what to do', async () => {
   yard.lines.length = 0;
   await enrol(strangerAt(one.xmlUrl, 'one'), JOIN_TOKEN).catch(() => undefined);

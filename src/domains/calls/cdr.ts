@@ -1,6 +1,5 @@
 /** Takes in a node's call detail records: they settle times and causes, also of what no event has told. Each counts once. */
 import { z } from 'zod';
-import { SECRET_VARIABLES } from '../../freeswitch/xml';
 import { findJsonFaults } from '../../infra/json-faults';
 import type { NodeRow } from '../nodes/nodes.store';
 import { boundRecord, CLOCK_TOLERANCE_MS } from '../nodes/trust/bounded-time';
@@ -20,6 +19,7 @@ import {
 } from './calls.store';
 import { isCarriedOn } from './carrier';
 import { decideAfterAttempt } from './outcome';
+import { withoutSecrets } from './record-secrets';
 import { draftCallEvent, settleAttempt, type SettleDeps } from './settle';
 import { refuseLegReport } from './trust/reporting-node';
 
@@ -53,13 +53,6 @@ type Times = ReturnType<typeof boundRecord>;
 
 const millisecondsOf = (us: number): number | null => (us > 0 ? Math.round(us / 1000) : null);
 
-/** The record as it is kept: a PIN is sealed where it belongs, and stands nowhere else. */
-function withoutSecrets(record: unknown): unknown {
-  const { variables, ...rest } = record as { variables: Record<string, unknown> };
-  const kept = Object.entries(variables).filter(([name]) => !(SECRET_VARIABLES as readonly string[]).includes(name));
-  return { ...rest, variables: Object.fromEntries(kept) };
-}
-
 /** Postgres keeps neither NUL nor half a surrogate pair in jsonb, and a caller's name may hold both. */
 function writeRecord(record: unknown): string {
   const text = JSON.stringify(record);
@@ -70,9 +63,11 @@ function writeRecord(record: unknown): string {
 const isTooDeep = (record: unknown): boolean => findJsonFaults(record).some(({ what }) => what === 'too_deep');
 
 /**
- * A record is believed of the node, and the process, that had the leg.
+ * A record is believed of the node, and the process, that had the leg. One of no call that we know changes nothing, and
+ * only so many of them are kept.
  * @param record the parsed JSON of one leg
- * @returns `kept`, `known` (it came before), `refused` (the leg is another node's), or `malformed` where it is no record
+ * @returns `kept`, `known` (it came before), `refused` (the leg is another node's, or it is of no
+ *   call and there were too many of those), or `malformed` where it is no record
  *   of a leg
  */
 export async function takeCdr(
@@ -91,12 +86,17 @@ export async function takeCdr(
     return 'refused';
   }
   if (await hasCdr(deps.db, v.uuid)) return 'known';
+  const text = writeRecord(withoutSecrets(record));
+  if (!call && !(deps.strayRecords?.take(node.id, Buffer.byteLength(text)) ?? false)) {
+    deps.refuseReport?.(node, 'record', { leg: v.uuid, callId });
+    return 'refused';
+  }
   const times = readTimes(v, call, leg);
   if (times.isMoved && call) deps.refuseReport?.(node, 'time', { leg: v.uuid, callId });
   // Settled before it is kept: where the database goes away in between, the node sends it again and nothing is missed.
   await settleLeg(deps, v, times);
-  if (callId) await settleCall(deps, v, callId, { cause: v.hangup_cause, at: times.endedAt }, times);
-  const row = { leg_id: v.uuid, node_id: node.id, call_id: callId, record: writeRecord(withoutSecrets(record)) };
+  if (call) await settleCall(deps, v, call.id, { cause: v.hangup_cause, at: times.endedAt }, times);
+  const row = { leg_id: v.uuid, node_id: node.id, call_id: callId, record: text };
   if (!(await insertCdr(deps.db, row))) return 'known';
   return 'kept';
 }
@@ -108,7 +108,7 @@ async function isBelieved(
   callId: string | null,
   record: z.output<typeof recordSchema>,
 ): Promise<boolean> {
-  if (!callId) return true; // of no call: it is kept, and changes nothing
+  if (!callId) return true; // of no call: it changes nothing, and is bounded by itself
   const legId = record.variables.uuid;
   if (await refuseLegReport(deps, node, { legId, callId, known: leg })) return false;
   // A machine made anew under this name knows nothing of the calls of the one before, whose core nobody else was told.

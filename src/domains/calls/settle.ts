@@ -20,6 +20,7 @@ import {
   type LegRow,
 } from './calls.store';
 import type { Handovers } from './trust/handovers';
+import type { StrayBudget } from './trust/stray-records';
 import { decideAfterAttempt, type AttemptDecision, type CallOutcome } from './outcome';
 
 export interface SettleDeps {
@@ -34,6 +35,8 @@ export interface SettleDeps {
   refuseReport?: RefuseReport;
   /** Calls that crossed the pool while Postgres was away. */
   handovers?: Handovers;
+  /** How many records of no call a node may leave; left out: none. */
+  strayRecords?: StrayBudget;
 }
 
 /** The wait for other nodes to fall silent (15 s at most, see silence.ts) must leave time to find one. */

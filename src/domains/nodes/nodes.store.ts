@@ -101,6 +101,22 @@ export async function findNodeByName(db: Queryable, name: string): Promise<NodeR
   return (await db('nodes').where({ name }).first()) as NodeRow | undefined;
 }
 
+/** @returns the name of another node that is up and has one of these ports at that host */
+export async function findNodeAtPorts(
+  db: Queryable,
+  o: { notName: string; host: string; ports: readonly number[] },
+): Promise<string | undefined> {
+  const row = (await db('nodes')
+    .where({ host: o.host })
+    .whereNot({ name: o.notName })
+    .whereIn('state', ['serving', 'draining'])
+    .where((one) =>
+      one.whereIn('esl_port', o.ports).orWhereIn('sip_port', o.ports).orWhereIn('internode_port', o.ports),
+    )
+    .first('name')) as { name: string } | undefined;
+  return row?.name;
+}
+
 /** Holds the node of that name until the transaction ends. */
 export async function lockNodeByName(trx: Trx, name: string): Promise<NodeRow | undefined> {
   return (await trx('nodes').where({ name }).forUpdate().first()) as NodeRow | undefined;

@@ -21,11 +21,16 @@ const user: UserAnswer = {
 };
 
 describe('userXml', () => {
-  it('carries the digest hash and who the user is', () => {
-    const parsed = parseDocument(userXml({ ...user, dialString: 'sofia/internal/sip:a@h', cacheMs: 60000 }));
+  it('carries to a login the digest hash, and who the user is', () => {
+    const parsed = parseDocument(userXml({ ...user, cacheMs: 60000 }));
     expect(findAll(parsed, 'user')[0]?.attributes).toEqual({ id: '1001', cacheable: '60000' });
+    expect(findAll(parsed, 'param').map((p) => p.attributes)).toEqual([{ name: 'a1-hash', value: user.ha1 }]);
+  });
+
+  it('carries to a call the way and no digest, and is never kept: a login checked with it would be let in', () => {
+    const parsed = parseDocument(userXml({ ...user, dialString: 'sofia/internal/sip:a@h', cacheMs: 60000 }));
+    expect(findAll(parsed, 'user')[0]?.attributes).toEqual({ id: '1001' });
     expect(findAll(parsed, 'param').map((p) => p.attributes)).toEqual([
-      { name: 'a1-hash', value: user.ha1 },
       { name: 'dial-string', value: 'sofia/internal/sip:a@h' },
     ]);
   });

@@ -7,7 +7,7 @@ import type { EventDraft } from '../../events/events.store';
 import { POOL_STREAM } from '../../events/events.store';
 import { makeNodePassword } from '../node-password';
 import { addressColumns, type NodeAddress, type NodeDeps } from '../nodes';
-import { findNodeByName, insertNode, lockNodeByName, updateNode, type NodeRow } from '../nodes.store';
+import { findNodeAtPorts, findNodeByName, insertNode, lockNodeByName, updateNode, type NodeRow } from '../nodes.store';
 import { refuseAddress, type AddressRules } from './address-guard';
 import { hasEnrolment, insertToken, takeEnrolment, takeToken } from './node-tokens.store';
 
@@ -50,16 +50,19 @@ function requireAddress(deps: AdmissionDeps, address: NodeAddress): void {
 
 /**
  * Says which node asks, by its secret alone. One that was enrolled and is here for the first time gets its row.
- * @returns undefined where it may not enter @throws invalid_request where its address can't be a node's
+ * @param from the address that the question came from
+ * @returns undefined where it may not enter @throws invalid_request where its address can't be a node's, conflict where
+ *   another node is there, or it may not move there now
  */
 export async function admitNode(
   deps: AdmissionDeps,
   name: string,
   secret: string,
   address: NodeAddress | undefined,
+  from?: string,
 ): Promise<NodeRow | undefined> {
   if (!NODE_NAME.test(name) || !NODE_SECRET.test(secret)) return undefined;
-  const node = await recognise(deps, name, secret, address);
+  const node = await recognise(deps, name, secret, address, from);
   if (!node && address) explain(deps, name, address, 'it was not enrolled with this secret: enrol it first');
   return node;
 }
@@ -69,11 +72,12 @@ async function recognise(
   name: string,
   secret: string,
   address: NodeAddress | undefined,
+  from: string | undefined,
 ): Promise<NodeRow | undefined> {
   const secretHash = hashSecret(secret);
   const known = await findNodeByName(deps.db, name);
   if (known && isSecretOf(known, secret)) {
-    return address && addressChanged(known, address) ? moveNode(deps, known, address) : known;
+    return address && addressChanged(known, address) ? moveNode(deps, known, address, from) : known;
   }
   const now = new Date();
   if (!address || !(await hasEnrolment(deps.db, { name, secretHash, now }))) return undefined;
@@ -94,6 +98,8 @@ export interface Enrolment {
   token?: string;
   /** Where it will be; left out: it says so with its first question. */
   address?: NodeAddress;
+  /** The address that the question came from. */
+  from?: string;
 }
 
 /**
@@ -110,7 +116,7 @@ export async function enrolNode(deps: AdmissionDeps, o: Enrolment): Promise<'in'
   if (address) requireAddress(deps, address);
   const secretHash = hashSecret(secret);
   const now = new Date();
-  const known = await recognise(deps, name, secret, address);
+  const known = await recognise(deps, name, secret, address, o.from);
   if (known) return known.state === 'pending' ? 'pending' : 'in';
   if (!address && (await hasEnrolment(deps.db, { name, secretHash, now }))) return 'in';
   const isByJoinToken = token !== undefined && deps.joinToken !== undefined && equalSecrets(token, deps.joinToken);
@@ -180,6 +186,7 @@ interface Entering {
 /** Gives it its row, or that of the machine that had the name before; never that one's password. */
 async function enter(deps: AdmissionDeps, trx: Trx, emit: Emit, o: Entering): Promise<NodeRow | undefined> {
   const { name, address, before } = o;
+  await requireOwnPlace(deps, trx, { name, address });
   const waits = deps.approval === 'always' || (deps.approval === 'join_token' && o.isByJoinToken);
   const state = waits ? ('pending' as const) : ('joining' as const);
   const id = before?.id ?? createId();
@@ -211,9 +218,52 @@ function addressChanged(row: NodeRow, address: NodeAddress): boolean {
   );
 }
 
-async function moveNode(deps: AdmissionDeps, known: NodeRow, address: NodeAddress): Promise<NodeRow | undefined> {
+/**
+ * Two nodes that are up are never at one place: one that says so means to be taken for the other. A node that is down holds
+ * no place, since a machine made anew under another name comes where the old one was.
+ * @throws conflict
+ */
+async function requireOwnPlace(
+  deps: AdmissionDeps,
+  trx: Trx,
+  o: { name: string; address: NodeAddress },
+): Promise<void> {
+  const { host, eslPort, sipPort, internodePort } = o.address;
+  const there = await findNodeAtPorts(trx, { notName: o.name, host, ports: [eslPort, sipPort, internodePort] });
+  if (!there) return;
+  explain(deps, o.name, o.address, `the node "${there}" is at one of its ports`);
+  throw new SwitchyardError(
+    'conflict',
+    `Another node is at ${host} with one of the ports ${eslPort}, ${sipPort}, ${internodePort}: give this one ports of its own, or stop the other and wait until it is down.`,
+  );
+}
+
+/**
+ * We connect to a node's host and Event Socket. So one that is up keeps them, or is where its question comes from: else one
+ * that is broken into sends us wherever it likes.
+ */
+function mayMove(known: NodeRow, address: NodeAddress, from: string | undefined): boolean {
+  if (known.host === address.host && known.esl_port === address.eslPort) return true;
+  const isUp = known.state === 'serving' || known.state === 'draining';
+  return !isUp || address.host === from;
+}
+
+async function moveNode(
+  deps: AdmissionDeps,
+  known: NodeRow,
+  address: NodeAddress,
+  from: string | undefined,
+): Promise<NodeRow | undefined> {
   requireAddress(deps, address);
+  if (!mayMove(known, address, from)) {
+    explain(deps, known.name, address, `it is ${known.state} at another place, and did not ask from the new one`);
+    throw new SwitchyardError(
+      'conflict',
+      `The node "${known.name}" is ${known.state} at ${known.host} with Event Socket port ${known.esl_port}: to move it, stop it and wait until it is down, or let it ask from ${address.host} itself.`,
+    );
+  }
   return deps.log.record(async (trx, emit) => {
+    await requireOwnPlace(deps, trx, { name: known.name, address });
     const row = await updateNode(trx, known.id, [known.state], addressColumns(address));
     if (row)
       emit({ stream: POOL_STREAM, type: 'node.moved', nodeId: row.id, data: { name: row.name, host: row.host } });
