@@ -15,7 +15,7 @@ export interface RealNodeOptions {
   name: string;
   /** Switchyard's XML entrance, with the node's ports in its query. */
   xmlUrl: string;
-  /** `<join token>.<secret of this node>`. */
+  /** The secret it was enrolled with (enrol.ts). */
   password: string;
   /** More of freeswitch/freeswitch.xml's variables: SWITCHYARD_HEARTBEAT_SECONDS, SWITCHYARD_RTP_FROM … */
   env?: Record<string, string>;

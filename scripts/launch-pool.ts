@@ -1,6 +1,8 @@
 /** Starts the planned media nodes, real or simulated, as children that end with us. */
 import { extname, join } from 'node:path';
+import type { ApiClient } from './api-client';
 import { startChild, type Child } from './child';
+import { enrolAsAdmin } from './enrol';
 import { keepNode } from './keep-node';
 import { launchRealNode, type RealNode } from './launch-node';
 import { xmlUrlOf, type NodePlan } from './media-nodes';
@@ -21,19 +23,22 @@ export interface PoolOptions {
   secrets: KeptSecrets;
   /** Where nodes ask. */
   nodesUrl: string;
+  /** With an admin's key: each node is enrolled before it starts. */
+  api: ApiClient;
   /** Told when a node ended by itself and is started again. */
   say: (line: string) => void;
 }
 
 export async function startMediaNodes(o: PoolOptions): Promise<RunningPool> {
+  for (const plan of o.plans) {
+    const { name } = plan;
+    await enrolAsAdmin(o.api, { name, xmlUrl: xmlUrlOf(plan, o.nodesUrl), secret: passwordOf(o, plan) });
+  }
   return o.freeswitch ? startRealNodes(o, o.freeswitch) : startSimulatedNodes(o);
 }
 
-/** What a node shows: the pool's token, and a secret of its own that is remembered from its first visit on. */
-function passwordOf(o: PoolOptions, plan: NodePlan): string {
-  const token = process.env.NODE_JOIN_TOKEN || o.secrets.nodeJoinToken;
-  return `${token}.${o.secrets.nodeSecrets[plan.name]}`;
-}
+/** What a node shows: a secret of its own, kept from start to start. */
+const passwordOf = (o: PoolOptions, plan: NodePlan): string => o.secrets.nodeSecrets[plan.name]!;
 
 async function startRealNodes(o: PoolOptions, binary: string): Promise<RunningPool> {
   const children = await Promise.all(

@@ -8,7 +8,6 @@ import { StartFault } from './project';
 export interface KeptSecrets {
   /** Encrypts what must be readable, signs tokens between nodes. */
   switchyardSecret: string;
-  nodeJoinToken: string;
   apiKey: string;
   storePassword: string;
   /** By node name. */
@@ -54,7 +53,6 @@ export function keepSecrets(stateDir: string, nodeNames: string[]): KeptSecrets 
   const secret = (bytes = 24): string => randomBytes(bytes).toString('base64url');
   const secrets: KeptSecrets = {
     switchyardSecret: kept.switchyardSecret ?? randomBytes(32).toString('base64'),
-    nodeJoinToken: kept.nodeJoinToken ?? secret(),
     apiKey: kept.apiKey ?? `sy_${secret()}`,
     storePassword: kept.storePassword ?? randomBytes(16).toString('hex'),
     nodeSecrets: { ...Object.fromEntries(nodeNames.map((name) => [name, secret()])), ...kept.nodeSecrets },

@@ -8,7 +8,7 @@ import { projectRoot } from './project';
 interface Outcome {
   passed: number;
   failed: number;
-  left: number;
+  skipped: number;
 }
 
 /** The part of jest's --json report that is read here. */
@@ -37,7 +37,7 @@ async function check(name: string, command: string, args: string[]): Promise<Out
   console.log(`\n== ${name}`);
   const ok = (await run(command, args)) === 0;
   console.log(`${ok ? 'ok' : 'FAILED'}: ${name} (${((Date.now() - startedAt) / 1000).toFixed(1)} s)`);
-  return { passed: ok ? 1 : 0, failed: ok ? 0 : 1, left: 0 };
+  return { passed: ok ? 1 : 0, failed: ok ? 0 : 1, skipped: 0 };
 }
 
 async function runJest(args: string[]): Promise<Outcome> {
@@ -48,7 +48,7 @@ async function runJest(args: string[]): Promise<Outcome> {
   try {
     return count(JSON.parse(readFileSync(file, 'utf8')) as JestReport, code);
   } catch {
-    return { passed: 0, failed: 1, left: 0 }; // it did not come so far as to report
+    return { passed: 0, failed: 1, skipped: 0 }; // it did not come so far as to report
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -60,7 +60,7 @@ export function count(report: JestReport, exitCode: number): Outcome {
   return {
     passed: report.numPassedTests,
     failed: failed === 0 && exitCode !== 0 ? 1 : failed,
-    left: report.numPendingTests,
+    skipped: report.numPendingTests,
   };
 }
 
@@ -73,8 +73,9 @@ async function main(): Promise<void> {
     await runJest(args),
   ];
   const sum = (part: keyof Outcome): number => outcomes.reduce((total, outcome) => total + outcome[part], 0);
-  if (sum('left')) console.log(`\n${sum('left')} left out, since a program they need is not here.`);
-  console.log(`\n${sum('passed')} passed, ${sum('failed')} failed`);
+  const skipped = sum('skipped') ? `, ${sum('skipped')} skipped` : '';
+  if (skipped) console.log('\nWhat was skipped needs a program that is not here; each says which.');
+  console.log(`\n${sum('passed')} passed, ${sum('failed')} failed${skipped}`);
   process.exitCode = sum('failed') ? 1 : 0;
 }
 

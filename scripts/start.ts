@@ -84,9 +84,9 @@ async function run(options: StartOptions, started: Child[], interrupted: AbortSi
   await untilReady(at.operationsUrl, switchyard);
   note(`Switchyard  ready at ${url}`);
 
-  const nodes = await startMediaNodes({ options, plans, freeswitch, secrets, nodesUrl: at.nodesUrl, say });
-  started.push(...nodes.children);
   const api = createApiClient(url, secrets.apiKey);
+  const nodes = await startMediaNodes({ options, plans, freeswitch, secrets, nodesUrl: at.nodesUrl, api, say });
+  started.push(...nodes.children);
   await untilServing(api, plans, [switchyard, ...nodes.children]);
   note(
     freeswitch
@@ -147,7 +147,8 @@ function startSwitchyard(
       DATABASE_URL: stores.databaseUrl,
       REDIS_URL: stores.redisUrl,
       SWITCHYARD_SECRET: process.env.SWITCHYARD_SECRET || secrets.switchyardSecret,
-      NODE_JOIN_TOKEN: process.env.NODE_JOIN_TOKEN || secrets.nodeJoinToken,
+      // Its own nodes, and those of scripts/pool, are on this machine.
+      NODE_ALLOWED_NETWORKS: [process.env.NODE_ALLOWED_NETWORKS, '127.0.0.0/8', '::1/128'].filter(Boolean).join(','),
       BOOTSTRAP_API_KEY: secrets.apiKey,
     },
     logFile: join(options.stateDir, 'logs', 'switchyard.log'),

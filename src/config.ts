@@ -54,6 +54,15 @@ const amounts = z
   .transform((pairs) => pairs.map((pair) => pair.split('=').map((part) => part.trim())))
   .transform((pairs) => Object.fromEntries(pairs.map(([name = '', amount]) => [name, Number(amount)])));
 
+const hostList = z
+  .string()
+  .transform((text) => text.split(',').map((host) => host.trim()))
+  .transform((hosts) => hosts.filter((host) => host !== ''))
+  .refine(
+    (hosts) => hosts.every((host) => /^(\*\.)?[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$/.test(host)),
+    'must be hosts like media.example.org or *.media.example.org, with commas between',
+  );
+
 const schema = z.object({
   HTTP_HOST: z.string().default('127.0.0.1'),
   HTTP_PORT: port.default(8080),
@@ -86,8 +95,16 @@ const schema = z.object({
     .transform((text) => text.split(',').map((secret) => secret.trim()))
     .transform((secrets) => secrets.filter((secret) => secret !== ''))
     .refine((secrets) => secrets.every(isSecret), 'must be secrets of 32 bytes in base64, with commas between'),
-  /** What an unknown node must show to enter the pool. */
-  NODE_JOIN_TOKEN: z.string().min(16),
+  /** Lets a node of any name enrol, again and again; left out: only tokens for one name do (POST /v1/nodes/tokens). */
+  NODE_JOIN_TOKEN: z.string().min(16).optional(),
+  /** Which new nodes wait for an admin's yes: those that came by NODE_JOIN_TOKEN, none, or all. */
+  NODE_APPROVAL: z.enum(['join_token', 'never', 'always']).default('join_token'),
+  /** Where nodes may be although it is loopback, link-local, or the address of a store. */
+  NODE_ALLOWED_NETWORKS: networkList.prefault(''),
+  /** Hosts to which a node may send browsers (wsUrl) beside its own; *.example.org stands for all below it. */
+  NODE_WS_HOSTS: hostList.prefault(''),
+  /** The most that a node may say it can carry. */
+  NODE_MAX_UNITS: z.coerce.number().min(1).max(1_000_000).default(1000),
   /** Made an admin API key at the first start, so that there is a first key. */
   BOOTSTRAP_API_KEY: z.string().min(24).optional(),
   /** What this replica does: `api` answers, `worker` dials, `supervisor` follows the nodes. */
@@ -222,7 +239,11 @@ export interface Config {
   readonly redisPrefix: string;
   /** SWITCHYARD_SECRET, and behind it the others that are read: 32 bytes each. */
   readonly secretKey: Buffer;
-  readonly nodeJoinToken: string;
+  readonly nodeJoinToken: string | undefined;
+  readonly nodeApproval: 'join_token' | 'never' | 'always';
+  readonly nodeAllowedNetworks: readonly string[];
+  readonly nodeWsHosts: readonly string[];
+  readonly nodeMaxUnits: number;
   readonly bootstrapApiKey: string | undefined;
   readonly roles: readonly ('api' | 'worker' | 'supervisor')[];
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -282,6 +303,10 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     redisPrefix: e.REDIS_PREFIX,
     secretKey: Buffer.concat([e.SWITCHYARD_SECRET, ...e.SWITCHYARD_SECRET_OLD].map((s) => Buffer.from(s, 'base64'))),
     nodeJoinToken: e.NODE_JOIN_TOKEN,
+    nodeApproval: e.NODE_APPROVAL,
+    nodeAllowedNetworks: e.NODE_ALLOWED_NETWORKS,
+    nodeWsHosts: e.NODE_WS_HOSTS,
+    nodeMaxUnits: e.NODE_MAX_UNITS,
     bootstrapApiKey: e.BOOTSTRAP_API_KEY,
     roles: e.ROLES,
     logLevel: e.LOG_LEVEL,

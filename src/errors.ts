@@ -12,6 +12,11 @@ export const ERROR_CODES = {
   },
   unauthorized: { status: 401, title: 'No valid API key', fix: 'Send "Authorization: Bearer API_KEY".' },
   forbidden: { status: 403, title: 'This key may not do that', fix: 'Use a key with the scope that is named.' },
+  node_pending: {
+    status: 403,
+    title: 'The node waits for approval',
+    fix: 'Let it in with POST /v1/nodes/{id}/approve, or ./scripts/pool approve NAME.',
+  },
   not_found: { status: 404, title: 'Not found', fix: 'Check the id, and that your key can see its domain.' },
   method_not_allowed: { status: 405, title: 'Method not allowed', fix: 'See "Allow" for the methods of this path.' },
   request_timeout: { status: 408, title: 'The request came too slowly', fix: 'Send the whole body without pausing.' },

@@ -1,16 +1,19 @@
 /** No Docker engine runs here: at least the file fits the code it starts, and what it starts by a script is started so. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Redis } from 'ioredis';
 import { parse } from 'yaml';
 import { startChild, type Child } from '../scripts/child';
+import { readNodeSecrets } from '../scripts/enrol-nodes';
 import { findFreePort } from '../scripts/ports';
 import { findProgram } from '../scripts/redis';
 import { readConfig } from '../src/config';
 import { turnServerBinary } from './browser/turn-server';
 import { askPermissions } from './turn-client';
 import { until } from './until';
+import { refuseAddress, type AddressRules } from '../src/domains/nodes/entering/address-guard';
+import { readNodeAddress } from '../src/http/node.address';
 
 interface ComposeService {
   image?: string;
@@ -64,6 +67,7 @@ const environmentOf = (name: string): Record<string, string> =>
 test('it has stores, Switchyard, two nodes, somewhere to relay to and a way through NAT', () => {
   expect(Object.keys(compose.services).sort()).toEqual([
     'coturn',
+    'enrol',
     'node-1',
     'node-2',
     'postgres',
@@ -97,10 +101,30 @@ test.each(['node-1', 'node-2'])('%s runs with what lies in freeswitch/, and know
   const known = readFileSync(join(root, 'freeswitch', 'freeswitch.xml'), 'utf8');
   for (const variable of Object.keys(env)) expect(known).toContain(`$${variable}`);
   expect(env.SWITCHYARD_NODE_NAME).toBe(name);
-  expect(env.SWITCHYARD_NODE_PASSWORD?.split('.')).toHaveLength(2);
+  // Its own secret alone, which `enrol` has made known before it starts.
+  expect(Object.keys(env).filter((variable) => /TOKEN|API_KEY/.test(variable))).toEqual([]);
+  expect(readNodeSecrets(environmentOf('enrol').NODE_SECRETS!)).toContainEqual({
+    name,
+    secret: env.SWITCHYARD_NODE_PASSWORD,
+  });
+  expect(node.depends_on).toMatchObject({ enrol: { condition: 'service_completed_successfully' } });
   const url = new URL(env.SWITCHYARD_XML_URL!);
   expect(url.port).toBe(environmentOf('switchyard').NODES_PORT);
   expect(url.searchParams.get('rtp')).toBe(`${env.SWITCHYARD_RTP_FROM}-${env.SWITCHYARD_RTP_TO}`);
+});
+
+test("the nodes' addresses are taken, and enrolment runs what is built", () => {
+  const config = readConfig(environmentOf('switchyard'));
+  const rules: AddressRules = {
+    ...{ allowedNetworks: config.nodeAllowedNetworks, wsHosts: config.nodeWsHosts, maxUnits: config.nodeMaxUnits },
+    ...{ storeHosts: ['127.0.0.1'], storePorts: [5432, 6379], ownHosts: ['127.0.0.1'], ownPort: config.httpPort },
+  };
+  for (const name of ['node-1', 'node-2']) {
+    const { pathname, search } = new URL(environmentOf(name).SWITCHYARD_XML_URL!);
+    expect(refuseAddress(readNodeAddress(`${pathname}${search}`)!, rules)).toBeUndefined();
+  }
+  const [, program] = compose.services.enrol!.command!;
+  expect(existsSync(join(root, program!.replace(/^dist\/(.*)\.js$/, '$1.ts')))).toBe(true);
 });
 
 test('what is in .env reaches Switchyard: no setting is left out, and a default is not in the way', () => {

@@ -1,13 +1,23 @@
 /** The media node's container as the manifests start it, with a real FreeSWITCH in place of its image's. */
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { startChild, type Child } from '../scripts/child';
-import { leavePool, readPod, settleIn } from '../scripts/kubernetes/node-pod';
+import { enrolPod, leavePool, readEnrolment, readPod, settleIn } from '../scripts/kubernetes/node-pod';
 import { findFreePort } from '../scripts/ports';
 import { findProgram } from '../scripts/redis';
 import { dataOf, environmentOf, layOut, podsOf, render, type Resource } from './kubernetes-render';
-import { describeWithRealNode } from './real-node';
+import { describeUnless, describeWithRealNode } from './real-node';
 import { useStores } from './stores';
 import { JOIN_TOKEN, openYard, until, type Yard } from './switchyard/harness';
 
@@ -15,12 +25,10 @@ const kubectl = findProgram('kubectl');
 const NAME = 'switchyard-node-1';
 const SERVES_MS = 40_000;
 
-describeWithRealNode('a media node as scripts/kubernetes starts it', (freeswitch) => {
-  if (kubectl) return theNode(kubectl, freeswitch);
-  it('no kubectl found on PATH: not run', () => {
-    process.stdout.write('a media node as scripts/kubernetes starts it: no kubectl found on PATH: not run\n');
-  });
-});
+const WHAT = 'a media node as scripts/kubernetes starts it';
+
+if (kubectl) describeWithRealNode(WHAT, (freeswitch) => theNode(kubectl, freeswitch));
+else describeUnless('no kubectl found (PATH)', WHAT, () => undefined);
 
 function theNode(program: string, freeswitch: string): void {
   let yard: Yard;
@@ -60,7 +68,10 @@ function theNode(program: string, freeswitch: string): void {
       mkdirSync(join(dir, folder), { recursive: true });
       if (user) chownSync(join(dir, folder), uid, gid);
     }
-    const env: Record<string, string> = { ...environmentOf(all, container), NODE_JOIN_TOKEN: JOIN_TOKEN };
+    for (const file of readdirSync(kept)) {
+      if (user) chownSync(join(kept, file), uid, gid); // in a pod its init container is of that user too
+    }
+    const env: Record<string, string> = environmentOf(all, container);
     const urlAt = (text: string, origin: string): string => {
       const url = new URL(`${origin}/freeswitch/xml${new URL(text).search}`);
       for (const [key, value] of Object.entries(query)) url.searchParams.set(key, value);
@@ -91,11 +102,24 @@ function theNode(program: string, freeswitch: string): void {
       SERVES_MS,
     );
 
+  /** The init container of that name, which has ended when FreeSWITCH starts. */
+  const enrol = (): Promise<boolean> => {
+    const env = {
+      SWITCHYARD_NODES_URL: yard.nodesUrl,
+      POD_NAME: NAME,
+      NODE_JOIN_TOKEN: JOIN_TOKEN,
+      NODE_SECRET_FILE: join(kept, 'secret'),
+    };
+    return enrolPod(readEnrolment(env, { say: () => undefined, stopped: AbortSignal.timeout(20_000), lookMs: 200 }));
+  };
+
   it('joins the pool with a secret of its own, also where the first address answers nothing', async () => {
+    mkdirSync(kept, { recursive: true });
+    expect(await enrol()).toBe(true);
     node = start(`http://127.0.0.1:${await findFreePort()}`);
     await serves();
     const secret = readFileSync(join(kept, 'secret'), 'utf8');
-    expect(secret).toMatch(/^[A-Za-z0-9]{40}$/);
+    expect(secret).toMatch(/^[A-Za-z0-9_-]{32}$/);
     expect(statSync(join(kept, 'secret')).mode & 0o777).toBe(0o600);
     expect(yard.lines.join('')).not.toContain(secret);
   }, 60_000);

@@ -44,7 +44,7 @@ function theManifests(program: string): void {
     const [secret] = base.filter((resource) => resource.kind === 'Secret');
     expect(Object.values(dataOf(base, 'Secret', secret!.metadata.name)).join('')).toBe('');
     const [replica] = replicasOf(base);
-    expect(() => readConfig(environmentOf(base, replica!))).toThrow(/DATABASE_URL.*REDIS_URL.*NODE_JOIN_TOKEN/s);
+    expect(() => readConfig(environmentOf(base, replica!))).toThrow(/DATABASE_URL.*REDIS_URL.*SWITCHYARD_SECRET/s);
   });
 
   test('an overlay whose secrets nobody has written does not render', () => {
@@ -146,6 +146,7 @@ function theRendering(name: string, all: Resource[]): void {
     expect(urls.map(([variable]) => variable).sort()).toEqual([
       'SWITCHYARD_NODES_URL',
       'SWITCHYARD_NODES_URL',
+      'SWITCHYARD_NODES_URL',
       'SWITCHYARD_XML_URL',
       'SWITCHYARD_XML_URL_2',
     ]);
@@ -231,18 +232,19 @@ function theRendering(name: string, all: Resource[]): void {
     expect(spec.terminationGracePeriodSeconds).toBeGreaterThan(Number(env.DRAIN_DEADLINE_SECONDS));
     const programs = everything.flatMap((c) => [...(c.command ?? []), ...(c.lifecycle?.preStop?.exec?.command ?? [])]);
     const ours = programs.filter((word) => word.startsWith('dist/'));
-    expect(ours).toHaveLength(3);
+    expect(ours).toHaveLength(4);
     for (const file of ours) expect(existsSync(join(root, file.replace(/^dist\/(.*)\.js$/, '$1.ts')))).toBe(true);
     for (const container of containersOf(spec)) {
       const keys = (container.env ?? []).flatMap((each) => each.valueFrom?.secretKeyRef?.key ?? []);
       expect([container.name, keys, container.envFrom]).toEqual([
         container.name,
-        container.name === 'freeswitch' ? ['NODE_JOIN_TOKEN'] : [],
+        container.name === 'enrol' ? ['NODE_JOIN_TOKEN'] : [],
         undefined,
       ]);
     }
-    // What FreeSWITCH's container makes is what the other shows, and it can't change it.
-    expect(nodeOf(all).args!.join()).toContain(`>${env.NODE_SECRET_FILE}.new`);
+    expect(nodePod(all).initContainers!.map((c) => c.name)).toContain('enrol'); // ended before FreeSWITCH starts
+    // What it makes is what the others show, and they can't change it.
+    expect(nodeOf(all).args!.join()).toContain(`cat ${env.NODE_SECRET_FILE}`);
     expect(pool.volumeMounts).toContainEqual({ name: 'kept', mountPath: '/kept', readOnly: true });
     const patience = { say: () => undefined, stopped: AbortSignal.abort(), lookMs: 1 };
     expect(() => readPod(env, patience)).not.toThrow();

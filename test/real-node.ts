@@ -1,4 +1,4 @@
-/** Tests that need a real FreeSWITCH say plainly where there is none, and are run wherever there is. */
+/** Tests that need a real FreeSWITCH, or another program, are skipped where there is none, counted so, and run wherever there is. */
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
@@ -10,13 +10,20 @@ export function freeswitchBinary(): string | undefined {
   return folders.map((folder) => join(folder, 'freeswitch')).find((file) => existsSync(file));
 }
 
-/** Like `describe`; without a binary one test stands there instead, which says so. */
+/**
+ * Like `describe`, for what needs a program that not every machine has.
+ * @param missing what is not here, and where it is looked for: the tests then count as one that was skipped
+ */
+export function describeUnless(missing: string | false | undefined, name: string, tests: () => void): void {
+  describe(name, () => {
+    if (!missing) return tests();
+    process.stdout.write(`${name}: ${missing}: skipped\n`);
+    it.skip(missing, () => undefined);
+  });
+}
+
+/** Like `describe`, for what needs a FreeSWITCH. */
 export function describeWithRealNode(name: string, tests: (binary: string) => void): void {
   const binary = freeswitchBinary();
-  describe(name, () => {
-    if (binary) return tests(binary);
-    it('no FreeSWITCH found (FREESWITCH_BIN or PATH): not run', () => {
-      process.stdout.write(`${name}: no FreeSWITCH found (FREESWITCH_BIN or PATH): not run\n`);
-    });
-  });
+  describeUnless(!binary && 'no FreeSWITCH found (FREESWITCH_BIN or PATH)', name, () => tests(binary!));
 }

@@ -1,5 +1,5 @@
 /** The parts of start and test that can be held without starting anything. */
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -16,6 +16,7 @@ import { answerChallenge, parseChallenge } from '../scripts/sip-message';
 import { readStartOptions } from '../scripts/start-options';
 import { until } from './until';
 
+const root = resolve(__dirname, '..');
 let folder: string;
 beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'switchyard-scripts-'))));
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
@@ -157,14 +158,13 @@ test('the phone answers a challenge as RFC 2617 shows it', () => {
 
 test('a test file that can not be read counts as a failure, and so does a bad exit nobody explains', () => {
   const report = { numPassedTests: 3, numFailedTests: 1, numPendingTests: 0, numRuntimeErrorTestSuites: 1 };
-  expect(count({ ...report, testResults: [] }, 1)).toEqual({ passed: 3, failed: 2, left: 0 });
+  expect(count({ ...report, testResults: [] }, 1)).toEqual({ passed: 3, failed: 2, skipped: 0 });
   const clean = { ...report, numFailedTests: 0, numRuntimeErrorTestSuites: 0, testResults: [] };
   expect(count(clean, 1).failed).toBe(1);
   expect(count(clean, 0).failed).toBe(0);
 });
 
 test('the README lists every setting of config.ts with its default, and no other', () => {
-  const root = resolve(__dirname, '..');
   const readme = readFileSync(join(root, 'README.md'), 'utf8');
   const source = readFileSync(join(root, 'src', 'config.ts'), 'utf8');
   const schema = source.slice(source.indexOf('z.object({'), source.indexOf('export interface Config'));
@@ -178,4 +178,15 @@ test('the README lists every setting of config.ts with its default, and no other
     value ?? '',
   ]);
   expect(rows).toEqual(settings);
+});
+
+test('every test that the README names as the proof of what stops somebody is there', () => {
+  const readme = readFileSync(join(root, 'README.md'), 'utf8');
+  const from = readme.indexOf('## Who wants in');
+  const page = readme.slice(from, readme.indexOf('\n## ', from + 4));
+  const named = [...page.matchAll(/\(((?:`[a-z-/.]+`(?:, )?)+)\)/g)].flatMap(([, list]) => list!.match(/[a-z-/.]+/g)!);
+  expect(named.length).toBeGreaterThan(20);
+  const places = (name: string): string[] =>
+    ['', '.test.ts', '.real.test.ts'].map((end) => join(root, 'test', name + end));
+  expect(named.filter((name) => !places(name).some((place) => existsSync(place)))).toEqual([]);
 });

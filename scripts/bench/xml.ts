@@ -9,6 +9,7 @@ import { createLogger } from '../../src/infra/logger';
 import { migrateDb } from '../../src/infra/migrate';
 import { hashSipPassword, sealDigest } from '../../src/infra/secrets';
 import { startSwitchyard } from '../../src/main';
+import { enrolNode, makeNodeSecret } from '../enrol';
 import { findFreePort } from '../ports';
 import { median, ownRole, round, serveRole, startRole, withStores, type Role } from './stage';
 import { DOMAIN, passwordOf, questionOf, runRound, userName, type Round, type RoundResult } from './xml.load';
@@ -22,7 +23,8 @@ const ROUND_LIMIT_MS = 10_000;
 const AIM = 0.5;
 const SECRET = randomBytes(32);
 const JOIN_TOKEN = 'bench-join-token-0123456789';
-const CREDENTIALS = `bench:${JOIN_TOKEN}.${randomBytes(18).toString('base64url')}`;
+const NODE_SECRET = makeNodeSecret();
+const CREDENTIALS = `bench:${NODE_SECRET}`;
 
 async function seed(databaseUrl: string): Promise<void> {
   const db = createDb(databaseUrl, 2);
@@ -86,6 +88,7 @@ type Figures = RoundResult & { cpuMicros: number };
 async function measure(roles: Record<'ours' | 'constant' | 'load', Role>): Promise<void> {
   const ours = await roles.ours.ask<{ port: number }>({}, 30_000);
   const path = `/freeswitch/xml?host=127.0.0.1&esl=${await findFreePort()}&sip=5060&internode=5080&ws=5066&rtp=16384-16999&zone=&capacity=100`;
+  await enrolNode({ name: 'bench', xmlUrl: `http://127.0.0.1:${ours.port}${path}`, secret: NODE_SECRET }, JOIN_TOKEN);
   const document = await firstAnswer(ours.port, path);
   const constant = await roles.constant.ask<{ port: number }>({ document }, 10_000);
   const base = { path, credentials: CREDENTIALS, connections: CONNECTIONS, count: COUNT, limitMs: ROUND_LIMIT_MS };
@@ -139,6 +142,8 @@ async function main(): Promise<void> {
       OPERATIONS_PORT: '0',
       SWITCHYARD_SECRET: SECRET.toString('base64'),
       NODE_JOIN_TOKEN: JOIN_TOKEN,
+      NODE_APPROVAL: 'never',
+      NODE_ALLOWED_NETWORKS: '127.0.0.0/8',
       LOG_LEVEL: 'error',
     };
     const roles = {

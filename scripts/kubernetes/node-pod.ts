@@ -1,7 +1,8 @@
-/** What stands beside a media node in its pod: waits for Switchyard before the node starts, and drains it before it ends. */
-import { appendFileSync, existsSync, writeFileSync } from 'node:fs';
+/** What stands beside a media node in its pod: waits for Switchyard and enrols the node before it starts, and drains it before it ends. */
+import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { enrolPatiently, makeNodeSecret } from '../enrol';
 import { StartFault } from '../project';
 import { createNodeDoor, DoorFault, type NodeDoor } from './node-door';
 
@@ -103,6 +104,35 @@ export async function leavePool(pod: NodePod): Promise<void> {
   writeFileSync(emptyMark(pod.dir), '');
 }
 
+export interface PodEnrolment extends Patience {
+  /** Switchyard's XML address; where the node runs it says with its own. */
+  xmlUrl: string;
+  name: string;
+  token: string | undefined;
+  /** What the node shows; made where it is missing, and kept from pod to pod. */
+  secretFile: string;
+}
+
+/** Before FreeSWITCH starts. @returns false where it was stopped before the node was in */
+export async function enrolPod(o: PodEnrolment): Promise<boolean> {
+  if (!existsSync(o.secretFile)) {
+    // Written whole or not at all, and nobody else's to read.
+    writeFileSync(`${o.secretFile}.new`, makeNodeSecret(), { mode: 0o600 });
+    renameSync(`${o.secretFile}.new`, o.secretFile);
+  }
+  const secret = readFileSync(o.secretFile, 'utf8').trim();
+  return enrolPatiently({ xmlUrl: o.xmlUrl, name: o.name, secret }, o.token, o);
+}
+
+/** @throws StartFault naming what the pod does not say */
+export const readEnrolment = (env: Env, o: Patience): PodEnrolment => ({
+  ...o,
+  xmlUrl: `${urlOf(env)}/freeswitch/xml`,
+  name: need(env, 'POD_NAME'),
+  token: env.NODE_JOIN_TOKEN || undefined,
+  secretFile: need(env, 'NODE_SECRET_FILE'),
+});
+
 type Env = Record<string, string | undefined>;
 
 function need(env: Env, name: string): string {
@@ -144,8 +174,10 @@ async function main(): Promise<void> {
   if (command === 'wait') await waitForSwitchyard(urlOf(process.env), patience);
   else if (command === 'leave') await leavePool(readPod(process.env, patience));
   else if (command === 'stay') await stay(readPod(process.env, patience));
-  else throw new StartFault('Usage: node-pod wait | stay | leave');
-  if (command === 'wait' && stopping.signal.aborted) process.exitCode = 1; // Switchyard was not there
+  else if (command === 'enrol') await enrolPod(readEnrolment(process.env, patience));
+  else throw new StartFault('Usage: node-pod wait | enrol | stay | leave');
+  // Switchyard was not there, or nobody has let the node in: FreeSWITCH must not start.
+  if ((command === 'wait' || command === 'enrol') && stopping.signal.aborted) process.exitCode = 1;
 }
 
 /** As long as the pod: its end is told to this container, and `leave` runs in it. */

@@ -1,13 +1,13 @@
 /** `./scripts/pool`: the one command for the pool. Reads what was asked, does it over the public API, and says it plainly. */
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { approveNode, enrolAsAdmin, type NodeToEnrol } from '../enrol';
 import { projectRoot, StartFault } from '../project';
 import { autoscale } from './autoscale';
 import { addNodes, drainNode, removeNode, resumeNode, scaleTo, untilEmpty, type Operator } from './change';
 import { openKept, type Kept } from './kept';
 import { POOL_HELP, readPoolOptions, type PoolOptions } from './options';
 import {
-  findJoinToken,
   findSwitchyard,
   readPool,
   requireNode,
@@ -49,7 +49,7 @@ async function run(options: PoolOptions, interrupted: AbortSignal): Promise<numb
     options,
     switchyardUrl: yard.url,
     nodesUrl: yard.nodesUrl,
-    joinToken: () => findJoinToken(options.stateDir, process.env),
+    enrol: (asked: NodeToEnrol) => enrolAsAdmin(yard.api, asked),
     env: process.env,
   };
   const o: Operator = { yard, context, say, interrupted };
@@ -72,6 +72,13 @@ async function run(options: PoolOptions, interrupted: AbortSignal): Promise<numb
     case 'resume':
       await resumeNode(o, await node());
       return 0;
+    case 'approve': {
+      const { name, state } = await node();
+      if (state !== 'pending') throw new StartFault(`${name} is ${state}: it does not wait to be approved.`);
+      await approveNode(yard.api, name);
+      say(`${name}: approved`);
+      return 0;
+    }
     case 'remove':
       if (options.subject === undefined) requireNode(await readPool(yard), undefined);
       return locked(kept, async () => (await removeNode(o, options.subject!), 0));

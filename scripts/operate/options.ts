@@ -8,6 +8,7 @@ export const POOL_HELP = `Usage: ./scripts/pool COMMAND [options]
   add [COUNT]                   starts nodes and waits until they serve        [--name NAME] [--zone Z] [--capacity N]
   drain NODE                    no new calls; those that run go on             [--deadline SECONDS] [--wait]
   resume NODE                   takes calls again
+  approve NODE                  lets a node in that waits for it (pending)
   remove NODE                   takes an empty, drained or dead node out, and stops it if it was started here
   explain CALL                  why a call went where it went
   simulate                      what if                                        [--remove NODE]… [--add N] [--calls N] [--rooms N]
@@ -24,7 +25,7 @@ Where nodes come from:
 Which Switchyard:
   SWITCHYARD_URL and SWITCHYARD_API_KEY, else .switchyard/run.json of a running ./scripts/start
   SWITCHYARD_NODES_URL where nodes ask elsewhere (NODES_PORT of Switchyard)
-  NODE_JOIN_TOKEN for new nodes, else .switchyard/secrets.json                 [--state-dir FOLDER] STATE_DIR
+                                                                               [--state-dir FOLDER] STATE_DIR
 `;
 
 export const COMMANDS = [
@@ -32,6 +33,7 @@ export const COMMANDS = [
   'add',
   'drain',
   'resume',
+  'approve',
   'remove',
   'explain',
   'simulate',

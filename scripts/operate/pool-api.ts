@@ -3,12 +3,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createApiClient, type ApiClient } from '../api-client';
 import { StartFault } from '../project';
-import type { KeptSecrets, RunFile } from '../run-state';
+import type { RunFile } from '../run-state';
 
 export interface PoolNode {
   id: string;
   name: string;
-  state: 'joining' | 'serving' | 'draining' | 'down';
+  state: 'pending' | 'joining' | 'serving' | 'draining' | 'down';
   silent: boolean;
   /** Left out by a Switchyard before 0.3. */
   health?: { healthy: boolean; reason: string | null };
@@ -96,13 +96,6 @@ export function findSwitchyard(stateDir: string, env: Env): Switchyard {
     (each) => each.replace(/\/+$/, ''),
   ) as [string, string];
   return { url: base, nodesUrl, api: createApiClient(base, apiKey), startedNodes: run?.nodes.length ?? 0 };
-}
-
-/** What a new node shows to be let in. @throws StartFault where it is not known here */
-export function findJoinToken(stateDir: string, env: Env): string {
-  const token = env.NODE_JOIN_TOKEN || readJson<KeptSecrets>(join(stateDir, 'secrets.json'))?.nodeJoinToken;
-  if (!token) throw new StartFault('New nodes need the join token of this Switchyard: set NODE_JOIN_TOKEN.');
-  return token;
 }
 
 function readJson<T>(file: string): T | undefined {

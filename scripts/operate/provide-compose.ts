@@ -1,8 +1,8 @@
 /** Nodes as services beside docker-compose.yml's own: an override file is written, and docker compose does the rest. */
 import { spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeNodeSecret } from '../enrol';
 import { projectRoot, StartFault } from '../project';
 import { writePrivately } from '../run-state';
 import type { Kept, KeptNode } from './kept';
@@ -14,7 +14,9 @@ const COMPOSE_TIMEOUT_MS = 600_000;
 export const composeProvider: Provider = {
   needsPorts: true,
   async start(node, context) {
-    const made: KeptNode = { ...node, secret: randomBytes(24).toString('base64url') };
+    const secret = makeNodeSecret();
+    await context.enrol({ name: node.name, xmlUrl: `${context.nodesUrl}/freeswitch/xml`, secret });
+    const made: KeptNode = { ...node, secret };
     await runCompose(context, [...others(context.kept, node.name), made], ['up', '-d', '--no-deps', node.name]);
     return made;
   },
@@ -50,7 +52,7 @@ export function composeServices(block: Record<string, unknown>, nodes: readonly 
     const environment = {
       SWITCHYARD_XML_URL: 'http://127.0.0.1:${NODES_PORT:-8088}/freeswitch/xml?' + query,
       SWITCHYARD_NODE_NAME: node.name,
-      SWITCHYARD_NODE_PASSWORD: '${NODE_JOIN_TOKEN:?set it in .env}.' + (node.secret ?? ''),
+      SWITCHYARD_NODE_PASSWORD: node.secret ?? '',
       SWITCHYARD_RTP_FROM: String(plan.rtpFrom),
       SWITCHYARD_RTP_TO: String(plan.rtpTo),
     };

@@ -1,6 +1,6 @@
 /** Nodes from anywhere: a command of the operator's makes them and takes them away, whatever its cloud is. */
 import { spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { makeNodeSecret } from '../enrol';
 import { StartFault } from '../project';
 import type { KeptNode } from './kept';
 import type { Provider, ProviderContext } from './providers';
@@ -11,7 +11,8 @@ const HOOK_TIMEOUT_MS = 600_000;
 export const hookProvider: Provider = {
   needsPorts: false,
   async start(node, context) {
-    const password = `${context.joinToken()}.${randomBytes(24).toString('base64url')}`;
+    const password = makeNodeSecret();
+    await context.enrol({ name: node.name, xmlUrl: `${context.nodesUrl}/freeswitch/xml`, secret: password });
     await runHook('add', node, context, { SWITCHYARD_NODE_PASSWORD: password });
     return node;
   },

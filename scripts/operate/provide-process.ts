@@ -1,9 +1,9 @@
 /** Nodes as processes of this machine: they outlive the command, and are found again by number and start time. */
 import { spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { makeNodeSecret } from '../enrol';
 import { placeNode, prepareRealNode } from '../launch-node';
 import { findFreeswitch, xmlUrlOf } from '../media-nodes';
 import { simulatorEnvironment } from '../node-environment';
@@ -100,7 +100,8 @@ async function describeProgram(
   url.searchParams.set('zone', node.zone);
   url.searchParams.set('capacity', String(node.capacity));
   const xmlUrl = url.toString();
-  const password = `${context.joinToken()}.${randomBytes(24).toString('base64url')}`;
+  const password = makeNodeSecret();
+  await context.enrol({ name: node.name, xmlUrl, secret: password });
   if (node.kind === 'real') {
     const env = { SWITCHYARD_RTP_FROM: String(plan.rtpFrom), SWITCHYARD_RTP_TO: String(plan.rtpTo) };
     const binary = findFreeswitch({ simulated: false, freeswitchBin: context.env.FREESWITCH_BIN || undefined })!;

@@ -1,4 +1,5 @@
 /** Where nodes come from: what a provider has to do, and which there are. */
+import type { NodeToEnrol } from '../enrol';
 import type { Kept, KeptNode } from './kept';
 import type { PoolOptions } from './options';
 import { composeProvider } from './provide-compose';
@@ -11,7 +12,8 @@ export interface ProviderContext {
   switchyardUrl: string;
   /** Where nodes ask. */
   nodesUrl: string;
-  joinToken: () => string;
+  /** Lets the node in before it starts, with a token that is used up by it. */
+  enrol: (node: NodeToEnrol) => Promise<void>;
   env: NodeJS.ProcessEnv;
 }
 

@@ -24,6 +24,7 @@ export function ago(iso: string | null, nowMs: number): string {
 
 function noteOf(node: PoolNode, kept: KeptNode | undefined, nowMs: number): string {
   const notes: string[] = [];
+  if (node.state === 'pending') notes.push(`waits for you: ./scripts/pool approve ${node.name}`);
   if (node.state === 'down') notes.push(node.downReason ?? 'down');
   if (node.silent) notes.push('silent: its last report is too old');
   if (node.health?.healthy === false) notes.push(`not well: ${node.health.reason ?? 'no reason known'}`);

@@ -8,7 +8,6 @@ import {
   type OwnDrainDeps,
   type OwnState,
 } from '../domains/nodes/drain/own-drain';
-import { splitNodePassword } from '../domains/nodes/nodes';
 import { findNodeByName } from '../domains/nodes/nodes.store';
 import { SwitchyardError } from '../errors';
 import { isUnreachable } from '../infra/db';
@@ -46,9 +45,8 @@ async function requireNode(deps: OwnDrainDeps, header: string | undefined): Prom
   const text = header?.startsWith('Basic ') ? Buffer.from(header.slice(6), 'base64').toString('utf8') : '';
   const at = text.indexOf(':');
   const node = at > 0 ? await findNodeByName(deps.db, text.slice(0, at)) : undefined;
-  const { secret } = splitNodePassword(text.slice(at + 1));
-  if (!node || !equalSecrets(node.secret_hash, hashSecret(secret)))
-    throw new SwitchyardError('unauthorized', 'That is no node of this pool.');
+  const isIts = node && node.state !== 'pending' && equalSecrets(node.secret_hash, hashSecret(text.slice(at + 1)));
+  if (!isIts) throw new SwitchyardError('unauthorized', 'That is no node of this pool.');
   return node.id;
 }
 

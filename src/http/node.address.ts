@@ -8,7 +8,8 @@ import type { NodeAddress } from '../domains/nodes/nodes';
 const port = z.coerce.number().int().min(1).max(65535);
 
 const schema = z.object({
-  host: z.string().regex(/^[A-Za-z0-9.:-]{1,253}$/),
+  /** An address and no name: FreeSWITCH binds to it, and compares it. */
+  host: z.union([z.ipv4(), z.ipv6()]),
   esl: port,
   sip: port,
   internode: port,
@@ -54,6 +55,7 @@ export function readNodeAddress(url: string): NodeAddress | undefined {
     internodePort: q.internode,
     wsPort: q.ws,
     wsUrl: q.wsUrl ?? (q.wss === undefined && q.public === undefined ? null : signalUrlOf(q)),
+    ...(q.public === undefined ? {} : { publicHost: q.public }),
     zone: q.zone,
     capacityUnits: q.capacity,
   };

@@ -1,13 +1,13 @@
 /** Says which node stands at a door: by its name and password, looked up every few seconds, and before its body is read. */
 import type { IncomingMessage } from 'node:http';
 import { SwitchyardError } from '../errors';
-import { admitNode, type NodeDeps } from '../domains/nodes/nodes';
+import { admitNode, type AdmissionDeps as EnteringDeps } from '../domains/nodes/entering/admission';
 import type { NodeRow } from '../domains/nodes/nodes.store';
 import { isUnreachable } from '../infra/db';
 import type { DoorGuard } from './door.guard';
 import { readNodeAddress } from './node.address';
 
-export interface AdmissionDeps extends NodeDeps {
+export interface AdmissionDeps extends EnteringDeps {
   guard: DoorGuard;
   /** Told when a node has just entered, so that it is connected to at once. */
   onNodeSeen: () => void;
@@ -48,7 +48,7 @@ export function findAdmitted(admitted: AdmittedNodes, request: IncomingMessage, 
 
 export const isFresh = (known: Admitted, nowMs: number): boolean => nowMs - known.atMs < ADMITTED_MS;
 
-/** @throws unauthorized for everybody who is no node of this pool; rate_limited where their address tries too often. */
+/** @throws unauthorized for everybody who is no node of this pool; node_pending for one that waits to be approved; rate_limited where their address tries too often. */
 export async function admit(
   deps: AdmissionDeps,
   admitted: AdmittedNodes,
@@ -69,6 +69,10 @@ export async function admit(
       if (!node) {
         admitted.delete(key);
         throw new SwitchyardError('unauthorized', `The node "${credentials.name.slice(0, 64)}" may not enter.`);
+      }
+      if (node.state === 'pending') {
+        admitted.delete(key);
+        throw new SwitchyardError('node_pending', `Not yet: the node "${node.name}" waits for an admin to approve it.`);
       }
       if (node.state === 'joining' || node.state === 'down') deps.onNodeSeen();
       admitted.delete(key);

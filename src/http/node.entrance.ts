@@ -20,8 +20,8 @@ import { answerDialplan } from '../domains/calls/dialplan';
 import { reachForCall, type DialplanDeps } from '../domains/calls/reach';
 import { answerCanaryRoom } from '../domains/nodes/canary-entrance';
 import { looksLikeCanary } from '../domains/nodes/canary-name';
-import { openNodePassword } from '../domains/nodes/node-password';
-import type { NodeDeps } from '../domains/nodes/nodes';
+import type { AdmissionDeps } from '../domains/nodes/entering/admission';
+import { giveEslPassword, takeCore } from '../domains/nodes/entering/esl-password';
 import { listHosts, type NodeRow } from '../domains/nodes/nodes.store';
 import type { Directory, DirectoryUser } from '../domains/users/directory';
 import { judgeLogin, LOGIN_REFUSALS } from '../domains/users/login-rule';
@@ -33,7 +33,7 @@ import { readNodeForm } from './node.form';
 import { retryAfterOf } from './problem';
 import { SwitchyardError } from '../errors';
 
-export interface EntranceDeps extends DialplanDeps, Pick<NodeDeps, 'joinToken'> {
+export interface EntranceDeps extends DialplanDeps, Pick<AdmissionDeps, 'joinToken' | 'approval' | 'rules'> {
   heartbeatSeconds: number;
   /** Its scheme is the one by which nodes come to its host, where their proxy does not say it. */
   publicUrl?: string;
@@ -47,6 +47,8 @@ export interface EntranceDeps extends DialplanDeps, Pick<NodeDeps, 'joinToken'> 
   logins?: Pick<Directory, 'findUser' | 'readFresh'>;
   /** Refuses logins of those who guess; nobody's where it is left out. */
   loginGuard?: LoginGuard;
+  /** Told whose hash a node was given. */
+  noteUserGiven?: (node: NodeRow, username: string, domain: string) => void;
   /** Told when a node has just entered, so that it is connected to at once. */
   onNodeSeen: () => void;
   /** Keeps those away who show wrong credentials; one of its own where it is left out. */
@@ -73,12 +75,13 @@ export function createNodeEntrance(
     const isXml = path === '/freeswitch/xml';
     if (!isXml && path !== '/freeswitch/cdr') return false;
     if (isXml) answerXml(guarded, admitted, request, response);
-    else answerCdr(guarded, admitted, request, response).catch((e: unknown) => refuse(deps, request, response, e));
+    else answerCdr(guarded, admitted, request, response).catch((e: unknown) => refuseNode(deps, request, response, e));
     return true;
   };
 }
 
-function refuse(
+/** Says no, in words for the operator of the node. */
+export function refuseNode(
   { logger }: Pick<EntranceDeps, 'logger'>,
   request: IncomingMessage,
   response: ServerResponse,
@@ -106,7 +109,12 @@ function refuse(
  * when the body is, and need not wait for promises.
  * @param fail is told payload_too_large, request_timeout, or what broke; nothing is told after that.
  */
-function readBody(request: IncomingMessage, done: (body: string) => void, fail: (error: Error) => void): void {
+export function readBody(
+  request: IncomingMessage,
+  done: (body: string) => void,
+  fail: (error: Error) => void,
+  limitBytes = BODY_LIMIT_BYTES,
+): void {
   let first: Buffer | undefined;
   let rest: Buffer[] | undefined;
   let size = 0;
@@ -120,7 +128,7 @@ function readBody(request: IncomingMessage, done: (body: string) => void, fail: 
   const timer = setTimeout(() => stop(new SwitchyardError('request_timeout')), BODY_TIMEOUT_MS);
   request.on('data', (chunk: Buffer) => {
     size += chunk.length;
-    if (size > BODY_LIMIT_BYTES) stop(new SwitchyardError('payload_too_large', 'The body is over 1 MB.'));
+    if (size > limitBytes) stop(new SwitchyardError('payload_too_large', `The body is over ${limitBytes} bytes.`));
     else if (!first) first = chunk;
     else (rest ??= [first]).push(chunk);
   });
@@ -141,7 +149,7 @@ function answerXml(
   request: IncomingMessage,
   response: ServerResponse,
 ): void {
-  const fail = (error: unknown): void => refuse(deps, request, response, error);
+  const fail = (error: unknown): void => refuseNode(deps, request, response, error);
   const known = findAdmitted(admitted, request, 'xml');
   if (known && isFresh(known, Date.now())) readQuestion(deps, known.node, request, response, fail);
   else
@@ -220,7 +228,10 @@ function answerUser(
   dialString?: string,
 ): string {
   const refusal = judgeLogin(question, user);
-  if (user && user.ha1 !== null && !refusal) return userXml({ ...user, ha1: user.ha1, cacheMs: 0, dialString });
+  if (user && user.ha1 !== null && !refusal) {
+    deps.noteUserGiven?.(node, user.username, user.domain);
+    return userXml({ ...user, ha1: user.ha1, cacheMs: 0, dialString });
+  }
   const why = LOGIN_REFUSALS[refusal ?? 'no_such_user'];
   const who = { username: question.username.slice(0, 64), domain: question.domain.slice(0, 253) };
   deps.logger.info({ ...who, node: node.name, from: question.networkIp, why }, 'a user was refused');
@@ -288,6 +299,7 @@ async function answerConfiguration(
     );
     return undefined;
   }
+  if (!room) await takeCore(deps, node, question.coreUuid);
   const credentials = readCredentials(request.headers.authorization)!;
   const hosts = room ? [] : await listHosts(deps.db); // a room is answered also while the database is away
   const local = request.socket.localAddress?.replace(/^::ffff:/, '');
@@ -295,7 +307,8 @@ async function answerConfiguration(
     name: node.name,
     host: node.host,
     eslPort: node.esl_port,
-    eslPassword: openNodePassword(deps.secretKey, node),
+    // No other answer has it in it.
+    eslPassword: question.name === 'event_socket.conf' ? await eslPasswordOf(deps, node) : '',
     sipPort: node.sip_port,
     internodePort: node.internode_port,
     wsPort: node.ws_port,
@@ -308,6 +321,12 @@ async function answerConfiguration(
     zone: node.zone,
   };
   return configurationXml(question.name, settings, room);
+}
+
+async function eslPasswordOf(deps: EntranceDeps, node: NodeRow): Promise<string> {
+  const { password, isNew } = await giveEslPassword(deps, node);
+  if (isNew) deps.onNodeSeen(); // connects with it
+  return password;
 }
 
 /** Takes JSON itself, or the form that mod_json_cdr sends with `encode` (a field `cdr`). */

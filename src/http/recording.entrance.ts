@@ -4,10 +4,9 @@ import type { Readable } from 'node:stream';
 import { SwitchyardError } from '../errors';
 import { admitUpload, takeUpload } from '../domains/recordings/arrival';
 import type { RecordingDeps } from '../domains/recordings/change';
-import { isNodeName, splitNodePassword } from '../domains/nodes/nodes';
+import { isNodeName, isSecretOf } from '../domains/nodes/entering/admission';
 import { findNodeByName } from '../domains/nodes/nodes.store';
 import { isUnreachable } from '../infra/db';
-import { equalSecrets, hashSecret } from '../infra/secrets';
 import { createLocalGuard, type DoorGuard } from './door.guard';
 import { retryAfterOf } from './problem';
 
@@ -68,8 +67,8 @@ async function findShownNode(deps: RecordingDeps, header: string | undefined): P
   const at = text.indexOf(':');
   const name = text.slice(0, Math.max(0, at));
   const node = isNodeName(name) ? await findNodeByName(deps.db, name) : undefined;
-  const { secret } = splitNodePassword(text.slice(at + 1));
-  if (!node || !equalSecrets(node.secret_hash, hashSecret(secret))) {
+  const isIts = node && node.state !== 'pending' && isSecretOf(node, text.slice(at + 1));
+  if (!isIts) {
     throw new SwitchyardError('unauthorized', 'That is no node of this pool.');
   }
   return node.id;

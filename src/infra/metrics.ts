@@ -16,6 +16,21 @@ export const ORPHAN_KINDS = [
 ] as const;
 export type OrphanKind = (typeof ORPHAN_KINDS)[number];
 
+/** What a node reports and is not believed: it is about something of another node's, or can't be true. */
+export const REFUSED_REPORTS = [
+  'leg', // a channel that another node has
+  'new_leg', // a channel of a call that the node has nothing to do with
+  'record', // the call record of such a channel
+  'room', // a room that another node holds, or somebody who is not in its room
+  'recording', // a file of another node's
+  'time', // before it began, or in the future: it was moved
+  'plan', // where a channel goes that is not the node's
+  'user_call', // the way to somebody whom no call of the node is for
+  'ticket', // the way into a room, for another channel or a second time
+  'token', // a call between nodes, a second time
+] as const;
+export type RefusedReport = (typeof REFUSED_REPORTS)[number];
+
 /** Told wherever one is found and settled. */
 export type CountOrphan = (kind: OrphanKind, count?: number) => void;
 
@@ -26,6 +41,10 @@ export type FailureKind = (typeof FAILURE_KINDS)[number];
 export interface Metrics {
   registry: Registry;
   countOrphan: CountOrphan;
+  /** A node asked for far more users than it has phones and calls. */
+  countSuspiciousNode(): void;
+  /** A node was not believed. */
+  countRefusedReport(about: RefusedReport): void;
   /** A node's event was taken in. @param kind of few words: channel, room, heartbeat … */
   countNodeEvent(kind: string): void;
   /** A node's question was answered. */
@@ -48,6 +67,17 @@ export function createMetrics(): Metrics {
     new Counter({ name: `switchyard_${name}`, help, labelNames: [label], registers });
   const orphans = counter('orphans_total', 'Found on one side and missing on the other, and settled.', 'kind');
   for (const kind of ORPHAN_KINDS) orphans.inc({ kind }, 0); // so that a rise from none is seen
+  const refused = counter(
+    'node_reports_refused_total',
+    'What nodes reported and was not theirs, or not true.',
+    'about',
+  );
+  for (const about of REFUSED_REPORTS) refused.inc({ about }, 0);
+  const suspicious = new Counter({
+    name: 'switchyard_nodes_suspicious_total',
+    help: 'Nodes found to ask for far more users than their phones and calls explain.',
+    registers,
+  });
   const nodeEvents = counter('node_events_total', 'Events of nodes taken in by this replica.', 'kind');
   const xmlAnswers = counter('xml_answers_total', "Nodes' questions answered by this replica.", 'kind');
   const canaries = counter('canaries_total', 'Synthetic calls by this replica.', 'result');
@@ -70,6 +100,8 @@ export function createMetrics(): Metrics {
   return {
     registry,
     countOrphan: (kind, count = 1) => orphans.inc({ kind }, count),
+    countSuspiciousNode: () => suspicious.inc(),
+    countRefusedReport: (about) => refused.inc({ about }),
     countNodeEvent: (kind) => nodeEvents.inc({ kind }),
     countXmlAnswer: (kind) => xmlAnswers.inc({ kind }),
     observePlacement: (seconds, found) => placements.observe({ result: found ? 'placed' : 'no_node' }, seconds),

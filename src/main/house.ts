@@ -8,6 +8,7 @@ import { createCall, type CallDeps } from '../domains/calls/calls';
 import { createDialFeed } from '../domains/calls/dialing/feed';
 import { createFairQueue, DIAL_QUEUE, tellQueue } from '../domains/calls/dialing/fair-queue';
 import { answerCall } from '../domains/calls/progress';
+import { createHandovers } from '../domains/calls/trust/handovers';
 import { openGrants } from '../domains/grants/open';
 import { createCanaries } from '../domains/nodes/canaries';
 import { createRecall } from '../domains/nodes/claimants.store';
@@ -16,8 +17,11 @@ import { registerGauges } from '../domains/nodes/gauges';
 import { reportLimitMs } from '../domains/nodes/limits';
 import { listNodeRows } from '../domains/nodes/nodes.store';
 import { createNodeLinks } from '../domains/nodes/links';
+import { readAddressRules } from '../domains/nodes/entering/address-guard';
+import type { AdmissionDeps } from '../domains/nodes/entering/admission';
 import { createPoolPicture } from '../domains/nodes/pool';
 import { openQuotas } from '../domains/quotas';
+import { createRefusedReports } from '../domains/nodes/trust/refused-reports';
 import { requireDomain } from '../domains/domains/domains';
 import { createRecordings, openStorage } from '../domains/recordings/create-recordings';
 import { createRelays } from '../domains/relays/create-relays';
@@ -51,6 +55,14 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
 
   const metrics = createMetrics();
   registerGauges(metrics.registry, { db, claims, now: Date.now });
+  const refuseReport = createRefusedReports({ logger, count: metrics.countRefusedReport, now: Date.now });
+  const handovers = createHandovers(redis, prefix);
+  const admission: AdmissionDeps = {
+    ...{ db, log, logger, secretKey },
+    joinToken: config.nodeJoinToken,
+    approval: config.nodeApproval,
+    rules: await readAddressRules(config, logger),
+  };
   const buckets = createSharedBuckets({ redis, prefix, now: Date.now });
   const quotas = openQuotas({
     db,
@@ -79,6 +91,8 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     links,
     countOrphan: metrics.countOrphan,
     quotas,
+    refuseReport,
+    handovers,
   };
   const bans = createBans({
     ...stores,
@@ -212,6 +226,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     links,
     claims,
     settle,
+    admission,
     hold,
     queue,
     ringingAllowed: quotas.ringingAllowed,

@@ -9,6 +9,7 @@ import { startEventRetention } from '../domains/events/retention';
 import { healthRoutes } from '../domains/nodes/health.routes';
 import { nodeRoutes } from '../domains/nodes/nodes.routes';
 import { poolRoutes } from '../domains/nodes/pool.routes';
+import { watchAskedUsers } from '../domains/nodes/trust/asked-users';
 import { listRegistrations } from '../domains/registrations/registrations';
 import { createRoomConfiguration } from '../domains/rooms/configuration';
 import { layoutsRoutes } from '../domains/rooms/layouts.routes';
@@ -20,12 +21,14 @@ import { createDrainEntrance } from '../http/drain.entrance';
 import { createDoorkeeper, REQUEST_LIMITS } from '../http/authentication';
 import { createDoorGuard } from '../http/door.guard';
 import { createIdempotencyStore } from '../http/idempotency.store';
+import { createEnrolEntrance } from '../http/enrol.entrance';
 import { createNodeEntrance } from '../http/node.entrance';
 import { createPictureEntrance } from '../http/picture.entrance';
 import { createRecordingEntrance } from '../http/recording.entrance';
 import { createNodesApp, type Readiness } from '../http/operations';
 import { createHttpServer } from '../http/server';
 import { attachEventSockets } from '../http/upgrade';
+import { createTokenBinder } from '../infra/bound-tokens';
 import { createSharedMarks } from '../infra/marks';
 import { runEvery } from '../infra/schedule';
 import type { House } from './house';
@@ -52,6 +55,7 @@ export async function startServing(
     config,
     logger,
     settle,
+    admission,
     hold,
     links,
     rooms,
@@ -118,7 +122,7 @@ export async function startServing(
       ...usersRoutes({ ...provisioning, listRegistrations: (userIds) => listRegistrations(db, userIds) }),
       ...apiKeysRoutes(provisioning),
       ...bans.routes,
-      ...nodeRoutes({ db, log, logger, secretKey, joinToken: config.nodeJoinToken, claims, now: Date.now }),
+      ...nodeRoutes({ ...admission, claims, now: Date.now }),
       ...healthRoutes({ runCanary: canaries.run }),
       ...poolRoutes({ ...settle, ...hold, now: Date.now, policy: config.placementPolicy }),
       ...callRoutes({ ...calls, findDomain }),
@@ -147,26 +151,31 @@ export async function startServing(
     ready,
     metrics: metrics.registry,
     logger,
-    version: '0.2.0',
+    version: '0.3.0',
     publicUrl: config.publicUrl,
     trustedProxies,
   });
+  const asked = watchAskedUsers({ db, log, logger, count: metrics.countSuspiciousNode });
+  stops.push(() => asked.stop());
+  const enrolment = createEnrolEntrance({ ...admission, guard, onNodeSeen });
   const entrance = createNodeEntrance({
     ...settle,
     guard,
+    ...admission,
     directory,
     secretKey,
+    bindToken: createTokenBinder(redis, config.redisPrefix, Date.now),
     rooms: rooms.entering,
     findGrantOfUser: grants.findGrantOfUser,
     roomConfiguration: createRoomConfiguration(db),
     logins: grants.loginsBeside(directory),
     loginGuard: bans.logins,
-    joinToken: config.nodeJoinToken,
     heartbeatSeconds: config.heartbeatSeconds,
     publicUrl: config.publicUrl,
     controlNetworks: config.controlNetworks,
     nodeNetworks: config.nodeNetworks,
     countXmlAnswer: metrics.countXmlAnswer,
+    noteUserGiven: (node, username, domain) => asked.note(node, username, domain),
     onNodeSeen,
   });
   const drains = createDrainEntrance({ db, log, logger, now: Date.now });
@@ -174,6 +183,7 @@ export async function startServing(
   const fetches = createPictureEntrance({ ...pictures.deps, guard });
   const takeFromNode = (request: IncomingMessage, response: ServerResponse): boolean =>
     entrance(request, response) ||
+    enrolment(request, response) ||
     uploads(request, response) ||
     fetches(request, response) ||
     drains(request, response);

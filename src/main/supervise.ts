@@ -42,7 +42,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
       .catch((error: unknown) => logger.debug({ err: error, nodeId }, 'a phone is let go later'));
   };
   const registrations = { db, log, quotas, flush };
-  const calibrator = createCalibrator({ db, claims, now: Date.now });
+  const calibrator = createCalibrator({ db, claims, now: Date.now, mostUnits: config.nodeMaxUnits });
   const hosts = watchPoolHosts({ db, logger, commandTimeoutMs });
   const handlers: StreamHandlers = {
     async onRestarted(node, coreUuid) {
@@ -63,7 +63,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
       if (event.type === 'channel') {
         if (await endUnadmitted(settle, node, event)) return;
         await takeChannelEvent(settle, node, event);
-        await rooms.takeChannelEvent(event);
+        await rooms.takeChannelEvent(node, event);
       }
       if (event.type === 'room') {
         await rooms.takeRoomEvent(node, event);

@@ -11,6 +11,9 @@ import { post, readAnswer } from './xml-client';
 
 export type EventBody = Record<string, string>;
 
+/** All other modules ask without params, and so without saying which process they are of (switch_xml_open_cfg). */
+const ASKED_WITH_PARAMS: ReadonlySet<string> = new Set(['conference.conf', 'sofia.conf']);
+
 /** An Event Socket client that listens. */
 export interface Listener {
   wants(name: string, subclass: string | undefined): boolean;
@@ -238,7 +241,7 @@ export class NodeCore {
       tag_name: 'configuration',
       key_name: 'name',
       key_value: name,
-      ...this.stamp('REQUEST_PARAMS', 'switch_xml.c', 'switch_xml_open_cfg'),
+      ...(ASKED_WITH_PARAMS.has(name) ? this.stamp('REQUEST_PARAMS', 'switch_xml.c', 'switch_xml_open_cfg') : {}),
       ...fields,
     });
   }

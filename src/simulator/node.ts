@@ -28,7 +28,7 @@ export interface SimulatedNodeOptions {
   name: string;
   /** Where it asks; the query tells host and ports, as a real node's does. */
   xmlUrl: string;
-  /** `<join token>.<secret of this node>` */
+  /** The secret it was enrolled with; a real node does not enrol by itself either. */
   password: string;
   /** Instead of the port event_socket.conf names. */
   eslPort?: number;
@@ -121,8 +121,8 @@ interface Life {
 
 const BOOT_TIMEOUT_MS = 15_000;
 const BOOT_PAUSE_MS = 250;
-/** Asked for by a real node's modules as they load. */
-const OTHER_CONFIGURATIONS = ['sofia.conf', 'conference.conf'];
+/** Asked for by a real node's modules as they load, before the Event Socket's. */
+const FIRST_CONFIGURATIONS = ['conference.conf', 'sofia.conf'];
 
 /** @throws Error where Switchyard gives it no Event Socket configuration in time, or the port is taken */
 export async function startSimulatedNode(o: SimulatedNodeOptions): Promise<SimulatedNode> {
@@ -201,11 +201,7 @@ async function boot(o: SimulatedNodeOptions, disk: Disk): Promise<Life> {
   core.questionTimeoutMs = o.questionTimeoutMs ?? core.questionTimeoutMs;
   const settings = await askUntil(core, o.bootTimeoutMs ?? BOOT_TIMEOUT_MS);
   await core.loadNetworkLists();
-  for (const name of OTHER_CONFIGURATIONS)
-    await core.configuration(name, name === 'conference.conf' ? { presence: 'true' } : {});
   await takeCdrSettings(core);
-  for (const profile of ['internal', 'internode'])
-    await core.directory('', 'config_sofia', { purpose: 'gateways', profile });
   const registrar = createRegistrar(core);
   const calls = createCalls(core, registrar);
   const rooms = createRooms(core, calls);
@@ -224,6 +220,10 @@ async function boot(o: SimulatedNodeOptions, disk: Disk): Promise<Life> {
 async function askUntil(core: NodeCore, timeoutMs: number): Promise<Record<string, string>> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
+    for (const name of FIRST_CONFIGURATIONS)
+      await core.configuration(name, name === 'conference.conf' ? { presence: 'true' } : {});
+    for (const profile of ['internal', 'internode'])
+      await core.directory('', 'config_sofia', { purpose: 'gateways', profile });
     const section = await core.configuration('event_socket.conf');
     const settings = pairs(child(child(section, 'configuration'), 'settings'), 'param');
     if (settings.password) return settings;

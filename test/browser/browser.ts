@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { chromium, type Browser, type Page } from 'playwright-core';
-import { describeWithRealNode } from '../real-node';
+import { describeUnless, describeWithRealNode } from '../real-node';
 
 /** What a phone of the page has received in the call it is in. */
 export interface Received {
@@ -82,11 +82,7 @@ export function chromiumBinary(): string | undefined {
 export function describeWithBrowser(name: string, tests: (freeswitch: string, chromium: string) => void): void {
   const browser = chromiumBinary();
   if (browser) return describeWithRealNode(name, (freeswitch) => tests(freeswitch, browser));
-  describe(name, () => {
-    it('no Chromium found (CHROMIUM_BIN or PATH): not run', () => {
-      process.stdout.write(`${name}: no Chromium found (CHROMIUM_BIN or PATH): not run\n`);
-    });
-  });
+  describeUnless('no Chromium found (CHROMIUM_BIN or PATH)', name, () => undefined);
 }
 
 /** A fake camera and microphone, nobody to be asked, addresses of this machine shown, and nothing sent home. */

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { waitFor } from '../../scripts/api-client';
+import { describeUnless } from '../real-node';
 import { useStores } from '../stores';
 import {
   describeWithBrowser,
@@ -39,11 +40,7 @@ interface Event {
 function describeWithTurn(name: string, tests: (freeswitch: string, chromium: string, turn: string) => void): void {
   const turn = turnServerBinary();
   if (turn) return describeWithBrowser(name, (freeswitch, chromium) => tests(freeswitch, chromium, turn));
-  describe(name, () => {
-    it('no turnserver found (TURNSERVER_BIN or PATH): not run', () => {
-      process.stdout.write(`${name}: no turnserver found (TURNSERVER_BIN or PATH): not run\n`);
-    });
-  });
+  describeUnless('no turnserver found (TURNSERVER_BIN or PATH)', name, () => undefined);
 }
 
 describeWithTurn('grants of browsers at real nodes', (freeswitch, chromium, turnBinary) => {

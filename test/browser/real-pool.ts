@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createApiClient, waitFor, type ApiClient } from '../../scripts/api-client';
+import { enrolAsAdmin, makeNodeSecret } from '../../scripts/enrol';
 import { launchRealNode, type RealNode } from '../../scripts/launch-node';
 import { xmlUrlOf, type NodePlan } from '../../scripts/media-nodes';
 import { findFreePort } from '../../scripts/ports';
@@ -52,7 +53,6 @@ export async function startRealPool(
   environment: Record<string, string> = {},
   tls?: TlsPool,
 ): Promise<RealPool> {
-  const joinToken = randomBytes(16).toString('hex');
   const apiKey = `sk_${randomBytes(16).toString('hex')}`;
   const warnings: string[] = [];
   const config = readConfig({
@@ -62,7 +62,7 @@ export async function startRealPool(
     REDIS_URL: stores.redisUrl,
     REDIS_PREFIX: stores.redisPrefix,
     SWITCHYARD_SECRET: randomBytes(32).toString('base64'),
-    NODE_JOIN_TOKEN: joinToken,
+    NODE_ALLOWED_NETWORKS: '127.0.0.0/8',
     BOOTSTRAP_API_KEY: apiKey,
     HEARTBEAT_SECONDS: '1',
     CALL_WORKERS: '10',
@@ -82,12 +82,14 @@ export async function startRealPool(
   try {
     for (let index = 0; index < nodeCount; index += 1) {
       const plan = await planNode(index, tls !== undefined);
+      const secret = makeNodeSecret();
+      await enrolAsAdmin(api, { name: plan.name, xmlUrl: xmlUrlOf(plan, running.url), secret });
       const options = {
         binary: freeswitch,
         dir: join(dir, plan.name),
         name: plan.name,
         xmlUrl: xmlUrlOf(plan, tls?.url ?? running.url),
-        password: `${joinToken}.${randomBytes(16).toString('hex')}`,
+        password: secret,
         env: {
           SWITCHYARD_HEARTBEAT_SECONDS: '1',
           SWITCHYARD_RTP_FROM: String(plan.rtpFrom),

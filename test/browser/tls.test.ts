@@ -4,6 +4,7 @@ import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { launchRealNode, type RealNode } from '../../scripts/launch-node';
+import { describeUnless } from '../real-node';
 import { useStores } from '../stores';
 import { describeWithBrowser, openBrowserHouse, type BrowserHouse } from './browser';
 import { startRealPool, type RealPool } from './real-pool';
@@ -16,11 +17,7 @@ const RECORDED_MS = 3000;
 function describeWithTls(name: string, tests: (freeswitch: string, chromium: string, openssl: string) => void): void {
   const openssl = opensslBinary();
   if (openssl) return describeWithBrowser(name, (freeswitch, chromium) => tests(freeswitch, chromium, openssl));
-  describe(name, () => {
-    it('no openssl found (PATH): not run', () => {
-      process.stdout.write(`${name}: no openssl found (PATH): not run\n`);
-    });
-  });
+  describeUnless('no openssl found (PATH)', name, () => undefined);
 }
 
 describeWithTls('a pool behind TLS at a real node', (freeswitch, chromium, openssl) => {

@@ -1,8 +1,9 @@
-/** Holds a real FreeSWITCH to the same contract, where FREESWITCH_BIN names one: it is what the simulator is held to. */
+/** Holds a real FreeSWITCH to the same contract, where there is one: it is what the simulator is held to. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { launchRealNode } from '../../scripts/launch-node';
+import { describeWithRealNode, freeswitchBinary } from '../real-node';
 import { callContract } from './calls.contract';
 import { describeNode, waitForPort } from './describe-node';
 import type { StartMediaNode } from './harness';
@@ -12,7 +13,7 @@ import { roomMediaContract } from './room-media.contract';
 import { openSipPhone } from './sip-phone';
 import { socketContract } from './socket.contract';
 
-const binary = process.env.FREESWITCH_BIN;
+const binary = freeswitchBinary();
 
 const start: StartMediaNode = async ({ name, xmlUrl, password, ports }) => {
   const dir = await mkdtemp(join(tmpdir(), 'contract-node-'));
@@ -42,9 +43,6 @@ const start: StartMediaNode = async ({ name, xmlUrl, password, ports }) => {
   };
 };
 
-if (binary)
-  describeNode('a real node', start, [socketContract, loginContract, callContract, roomContract, roomMediaContract]);
-else
-  test('a real node is held to the contract where FREESWITCH_BIN names one', () => {
-    process.stderr.write('The wire contract was not run against a real FreeSWITCH: FREESWITCH_BIN names none.\n');
-  });
+describeWithRealNode('the wire contract', () =>
+  describeNode('a real node', start, [socketContract, loginContract, callContract, roomContract, roomMediaContract]),
+);

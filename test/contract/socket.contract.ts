@@ -17,6 +17,19 @@ export const socketContract: Contract = (stage) => {
     ]);
   });
 
+  test('which process asks is said with sofia.conf and conference.conf, and not with the Event Socket’s own question', () => {
+    const of = (name: string) => stage().answerer.forms.find((form) => form.key_value === name);
+    const asked = ['conference.conf', 'sofia.conf', 'event_socket.conf'].map((name) =>
+      stage().answerer.forms.indexOf(of(name)!),
+    );
+    expect(asked[0]).toBeGreaterThanOrEqual(0);
+    expect(asked).toEqual([...asked].sort((a, b) => a - b)); // so that it is known by then
+    expect(of('event_socket.conf')!['Core-UUID']).toBeUndefined();
+    const core = of('sofia.conf')!['Core-UUID'];
+    expect(core).toMatch(/^[0-9a-f-]{36}$/);
+    expect(of('conference.conf')!['Core-UUID']).toBe(core);
+  });
+
   test('the right password is accepted', async () => {
     const client = await connectRaw(stage().node.eslPort);
     expect((await client.send(`auth ${ESL_PASSWORD}`)).headers['reply-text']).toBe('+OK accepted');

@@ -1,5 +1,5 @@
 /** Nodes and replicas on many machines: who is let in at a node's doors although it was not there when the node started. */
-import { randomBytes } from 'node:crypto';
+import { enrolNode, makeNodeSecret } from '../../scripts/enrol';
 import { readConfig } from '../../src/config';
 import { connectRaw } from '../contract/raw-client';
 import { useStores } from '../stores';
@@ -43,10 +43,11 @@ test('a node takes calls from a node that joins after it, and none from one that
     expect(await isIn()).toBe(false);
     const late = {
       name: 'late',
-      password: `${JOIN_TOKEN}.${randomBytes(16).toString('hex')}`,
+      password: makeNodeSecret(),
       xmlUrl: node.xmlUrl.replace('host=127.0.0.1', 'host=198.51.100.7'),
     };
     const asked = { section: 'configuration', tag_name: 'configuration', key_name: 'name', key_value: 'switch.conf' };
+    expect(await enrolNode({ ...late, secret: late.password }, JOIN_TOKEN)).toBe('in');
     expect((await yard.askXml(late, asked)).status).toBe(200);
     await until('its calls are let in', isIn);
     const { id } = (await yard.api('GET', '/v1/nodes')).body.items.find((n: { name: string }) => n.name === 'late');

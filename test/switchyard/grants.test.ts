@@ -2,6 +2,7 @@
 import { createHmac, createHash } from 'node:crypto';
 import { useStores } from '../stores';
 import { DOMAIN, openYard, until, type Node, type Yard } from './harness';
+import { loginQuestion } from './login-question';
 
 const stores = useStores();
 const TURN_SECRET = 'a secret shared with coturn';
@@ -37,16 +38,8 @@ const read = (path: string, token?: string, init: RequestInit = {}): Promise<Res
     headers: { ...init.headers, ...(token ? { authorization: `Bearer ${token}` } : {}) },
   });
 
-const askPassword = async (username: string): Promise<string> =>
-  (
-    await yard.askXml(node, {
-      section: 'directory',
-      action: 'sip_auth',
-      user: username,
-      domain: DOMAIN,
-      sip_auth_method: 'INVITE',
-    })
-  ).text;
+const askPassword = async ({ username, ha1 }: { username: string; ha1: string }): Promise<string> =>
+  (await yard.askXml(node, loginQuestion({ username, ha1 }))).text;
 
 test('it holds what a browser needs: node, login, target, TURN that ends with it', async () => {
   const grant = await grantRoom({ name: 'Ann', role: 'moderator', maxVideoKbps: 800, expiresInSeconds: 600 });
@@ -66,7 +59,7 @@ test('it holds what a browser needs: node, login, target, TURN that ends with it
   expect(stun).toEqual({ urls: ['stun:turn.test:3478'] });
   expect(turn.username).toBe(`${Math.floor(Date.parse(grant.expiresAt) / 1000)}:${grant.id}`);
   expect(turn.credential).toBe(createHmac('sha1', TURN_SECRET).update(turn.username).digest('base64'));
-  const xml = await askPassword(grant.username);
+  const xml = await askPassword(grant);
   expect(xml).toContain(`a1-hash" value="${grant.ha1}"`);
   expect(xml).toContain('Ann');
 });
@@ -122,11 +115,11 @@ test('a page of another origin may read with it, also after a preflight', async 
 
 test('revoked, it is dead at once for nodes and pages, in the room list and for its stream', async () => {
   const grant = await grantRoom();
-  expect(await askPassword(grant.username)).toContain('a1-hash');
+  expect(await askPassword(grant)).toContain('a1-hash');
   const openedAt = Date.now();
   const stream = await read('/v1/events', grant.token);
   expect((await yard.api('DELETE', `/v1/grants/${grant.id}`)).status).toBe(204);
-  expect(await askPassword(grant.username)).toContain('not found');
+  expect(await askPassword(grant)).toContain('not found');
   expect((await read('/v1/grants/self', grant.token)).status).toBe(401);
   await stream.text(); // it ends
   expect(Date.now() - openedAt).toBeLessThan(14_000); // not only when its token is looked at again, after 15 s
@@ -149,6 +142,6 @@ test('expired, it lets nobody in, and its registration ends', async () => {
     .where({ id: grant.id })
     .update({ expires_at: new Date(Date.now() - 1) });
   await until('her registration has ended', async () => (await phones()) === 0);
-  await until('nodes are told there is none', async () => (await askPassword(grant.username)).includes('not found'));
+  await until('nodes are told there is none', async () => (await askPassword(grant)).includes('not found'));
   expect((await yard.api('GET', `/v1/grants/${grant.id}`)).body).toMatchObject({ state: 'expired' });
 });

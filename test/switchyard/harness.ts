@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { enrolNode, makeNodeSecret } from '../../scripts/enrol';
 import { findFreePort } from '../../scripts/ports';
 import type { Config } from '../../src/config';
 import type { PresentedCall } from '../../src/domains/calls/calls';
@@ -118,6 +119,10 @@ export async function openYard(
     redisPrefix: stores.redisPrefix,
     secretKey: SECRET,
     nodeJoinToken: JOIN_TOKEN,
+    nodeApproval: 'never',
+    nodeAllowedNetworks: ['127.0.0.0/8', '::1/128'],
+    nodeWsHosts: [],
+    nodeMaxUnits: 100_000,
     bootstrapApiKey: ADMIN_KEY,
     roles: ['api', 'worker', 'supervisor'],
     logLevel: 'debug',
@@ -140,7 +145,7 @@ export async function openYard(
     relayHost: '127.0.0.1',
     relayPort: 0,
     relayListenHost: undefined,
-    relayPorts: [[1935, 1935]],
+    relayPorts: [[1, 65_535]],
     relayAllowPrivate: false,
     relayAllowedHosts: [],
     stunUrls: [],
@@ -225,7 +230,11 @@ export async function openYard(
       const ws = webSocket ? await findFreePort() : port;
       const query = `host=127.0.0.1&esl=${port}&sip=${port}&internode=${port}&ws=${ws}&zone=${zone}&capacity=${capacity}`;
       const xmlUrl = `${first.nodesUrl}/freeswitch/xml?${query}`;
-      const password = `${JOIN_TOKEN}.${randomBytes(16).toString('hex')}`;
+      const password = makeNodeSecret();
+      await until(`${name} is enrolled`, async () => {
+        const state = await enrolNode({ name, xmlUrl, secret: password }, JOIN_TOKEN).catch(() => undefined);
+        return state === 'in';
+      });
       const started = await startSimulatedNode({
         name,
         xmlUrl,

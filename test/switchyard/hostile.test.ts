@@ -5,6 +5,7 @@ import { inertText } from '../../src/freeswitch/esl/escape';
 import { parseDocument } from '../../src/freeswitch/xml/document';
 import { useStores } from '../stores';
 import { DOMAIN, openYard, until, type Node, type Yard } from './harness';
+import { loginQuestion } from './login-question';
 
 let yard: Yard;
 let ear: RawClient | undefined;
@@ -46,13 +47,7 @@ test.each(NAMES)('%s as a display name is kept as it is, and is text to a node',
   expect((await yard.api('GET', `/v1/users/${id}`)).body.displayName).toBe(displayName);
   await yard.addPhone(node, username, { answerAfterMs: 20 });
 
-  const directory = await yard.askXml(node, {
-    section: 'directory',
-    action: 'sip_auth',
-    sip_auth_method: 'INVITE',
-    user: username,
-    domain: DOMAIN,
-  });
+  const directory = await yard.askXml(node, loginQuestion({ username }));
   expect(directory.status).toBe(200);
   expect(directory.text).not.toMatch(ALIVE);
   expect(() => parseDocument(directory.text)).not.toThrow();

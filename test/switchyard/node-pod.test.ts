@@ -1,19 +1,21 @@
 /** What happens to a node when its pod begins and ends on Kubernetes; the pod's own program, against a real Switchyard. */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   emptyMark,
+  enrolPod,
   leavePool,
+  readEnrolment,
   readPod,
   settleIn,
   waitForSwitchyard,
   type NodePod,
 } from '../../scripts/kubernetes/node-pod';
 import { useStores } from '../stores';
-import { openYard, until, type Node, type Yard } from './harness';
+import { JOIN_TOKEN, openYard, until, type Node, type Yard } from './harness';
 
 let yard: Yard;
 const dirs: string[] = [];
@@ -31,7 +33,7 @@ const said: string[] = [];
 beforeEach(() => void said.splice(0));
 
 /** As it is kept beside a node's recordings. */
-const secretOf = (node: Node): string => node.password.split('.')[1]!;
+const secretOf = (node: Node): string => node.password;
 const SOMEBODY_ELSES = 'secret-of-somebody-else-entirely';
 
 /** A new pod: what its containers share is its own. */
@@ -192,6 +194,23 @@ test('what is no order is refused, and nothing is drained', async () => {
     ]);
   expect((await ask(node, secretOf(node), 'GET', 'drain')).status).toBe(405);
   expect(await stateOf('pod-3')).toBe('serving');
+});
+
+test('a pod makes its secret once, and its node is in before FreeSWITCH starts, with a token that stays behind', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'switchyard-pod-'));
+  dirs.push(dir);
+  const secretFile = join(dir, 'secret');
+  const stopped = AbortSignal.timeout(60_000);
+  const o = { say: (line: string) => void said.push(line), stopped, lookMs: 50 };
+  const env = { SWITCHYARD_NODES_URL: yard.nodesUrl, POD_NAME: 'pod-4', NODE_SECRET_FILE: secretFile };
+  await expect(enrolPod(readEnrolment(env, o))).rejects.toThrow('pod-4 is not enrolled, and has no token');
+  expect(await enrolPod(readEnrolment({ ...env, NODE_JOIN_TOKEN: JOIN_TOKEN }, o))).toBe(true);
+  const secret = readFileSync(secretFile, 'utf8');
+  expect(statSync(secretFile).mode & 0o777).toBe(0o600);
+  expect(secret).not.toContain(JOIN_TOKEN);
+  // Started again it needs no token, and keeps its secret.
+  expect(await enrolPod(readEnrolment(env, o))).toBe(true);
+  expect(readFileSync(secretFile, 'utf8')).toBe(secret);
 });
 
 test('what the pod does not say is named', () => {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { startTimeOf } from '../../scripts/run-state';
 import { useStores } from '../stores';
-import { ADMIN_KEY, DOMAIN, JOIN_TOKEN, openYard, passwordOf, until, type Yard } from './harness';
+import { ADMIN_KEY, DOMAIN, openYard, passwordOf, until, type Yard } from './harness';
 
 /** Each command is a process that has to be loaded first: seconds, on a slow machine many. */
 jest.setTimeout(600_000);
@@ -45,7 +45,6 @@ function pool(args: string[], o: { env?: Record<string, string>; interruptAt?: R
         ...process.env,
         SWITCHYARD_URL: yard.url,
         SWITCHYARD_API_KEY: ADMIN_KEY,
-        NODE_JOIN_TOKEN: JOIN_TOKEN,
         STATE_DIR: stateDir,
         POOL_PORT_BASE: portBase,
         SWITCHYARD_HEARTBEAT_SECONDS: '0.5',

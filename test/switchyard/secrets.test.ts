@@ -6,6 +6,7 @@ import { createLogger } from '../../src/infra/logger';
 import { openRtmpTarget, type RtmpTarget } from '../domains/relays/rtmp-target';
 import { useStores } from '../stores';
 import { ADMIN_KEY, DOMAIN, JOIN_TOKEN, openYard, passwordOf, until, type Node, type Yard } from './harness';
+import { loginQuestion } from './login-question';
 
 const stores = useStores();
 const TURN_SECRET = 'the-secret-shared-with-coturn';
@@ -62,7 +63,7 @@ test('provisioning, guests, calls over two nodes, a PIN, a relay and a recording
     ['two', two],
   ] as const) {
     secrets.set(`Event Socket password of ${name}`, node.eslPassword);
-    secrets.set(`secret of ${name}`, node.password.slice(JOIN_TOKEN.length + 1));
+    secrets.set(`secret of ${name}`, node.password);
   }
   for (const user of ['ann', 'bob']) {
     secrets.set(`password of ${user}`, passwordOf(user)).set(`HA1 of ${user}`, ha1Of(user, passwordOf(user)));
@@ -71,9 +72,21 @@ test('provisioning, guests, calls over two nodes, a PIN, a relay and a recording
   const ann = await yard.addPhone(one, 'ann', { answerAfterMs: 20 });
   const call = await yard.call('user:ann', 'user:bob');
   await yard.callIs(call.id, 'answered');
-  const question = { section: 'directory', action: 'user_call', user: 'bob', domain: DOMAIN };
+  const question = {
+    section: 'directory',
+    action: 'user_call',
+    user: 'bob',
+    domain: DOMAIN,
+    switchyard_call_id: call.id,
+  };
   const way = (await yard.askXml(one, question)).text;
   secrets.set('token between nodes', /X-Switchyard-Token=([\w.-]+)/.exec(way)![1]!);
+  // A leg's id is a key to its call.
+  const legs = (await stores.db('legs').where({ call_id: call.id }).select('id')) as { id: string }[];
+  expect(legs.length).toBeGreaterThan(2);
+  const { items } = await yard.must(200, 'GET', `/v1/events?format=json&limit=1000&callId=${call.id}&domain=${DOMAIN}`);
+  const told = JSON.stringify([items, await yard.readCall(call.id)]);
+  for (const { id } of legs) expect(told).not.toContain(id);
   await yard.hangUp(call.id);
 
   const made = await yard.must(201, 'POST', '/v1/api-keys', { name: 'k', scope: 'domain', domain: DOMAIN });
@@ -97,7 +110,7 @@ test('provisioning, guests, calls over two nodes, a PIN, a relay and a recording
     secrets.set(`HA1 of ${path}`, grant.ha1).set(`token of ${path}`, grant.token);
     secrets.set(`TURN of ${path}`, grant.iceServers[0].credential);
     await fetch(`${yard.url}/v1/events?format=json&access_token=${grant.token}`);
-    await yard.askXml(one, { ...question, action: 'sip_auth', user: grant.username });
+    await yard.askXml(one, loginQuestion(grant));
   }
   const recorded = async () =>
     (await yard.must(200, 'GET', `/v1/recordings?domain=${DOMAIN}&roomId=${room.id}`)).items[0]?.state;
@@ -190,7 +203,7 @@ test('the secret is changed while calls stand: both replicas read what either wr
   const askAt = (url: string, user: string) =>
     yard.askXml(
       { name: 'one', password: one.password, xmlUrl: one.xmlUrl.replace(yard.url, url) },
-      { section: 'directory', action: 'sip_auth', user, domain: DOMAIN },
+      loginQuestion({ username: user, password: passwordOf(user) }),
     );
   for (const url of [before.url, after.url]) {
     for (const user of ['bob', 'carl']) expect((await askAt(url, user)).text).toContain(ha1Of(user, passwordOf(user)));

@@ -9,7 +9,8 @@ import { ensureDatabase, startPostgres, type PostgresOptions, type RunningPostgr
 import { startRedis, type RunningRedis } from '../../scripts/redis';
 import { createRedis } from '../../src/infra/redis';
 import { createLogger } from '../../src/infra/logger';
-import { ADMIN_KEY, DOMAIN, JOIN_TOKEN, openYard, until, type Node, type Yard } from './harness';
+import { ADMIN_KEY, DOMAIN, openYard, until, type Node, type Yard } from './harness';
+import { loginQuestion } from './login-question';
 
 jest.setTimeout(400_000);
 let yard: Yard;
@@ -48,16 +49,7 @@ afterAll(async () => {
   rmSync(stateDir, { recursive: true, force: true });
 });
 
-const question = (username: string) => ({
-  section: 'directory',
-  tag_name: 'domain',
-  key_name: 'name',
-  key_value: DOMAIN,
-  action: 'sip_auth',
-  sip_auth_method: 'INVITE',
-  user: username,
-  domain: DOMAIN,
-});
+const question = (username: string) => loginQuestion({ username });
 const ask = (username: string) => yard.askXml(node, question(username));
 /** Also where the answer is that it can't be known. */
 const askOnce = (username: string) => yard.askXmlOnce(node, question(username));
@@ -128,7 +120,7 @@ test('Postgres stops and comes back', async () => {
     const answer = await yard.apiOnce(method, path, body);
     expect([path, answer.status, answer.body.code]).toEqual([path, 503, 'unavailable']);
   }
-  const strange = { name: 'stranger', xmlUrl: node.xmlUrl, password: `${JOIN_TOKEN}.${'x'.repeat(32)}` };
+  const strange = { name: 'stranger', xmlUrl: node.xmlUrl, password: 'x'.repeat(32) };
   expect((await yard.askXmlOnce(strange, { section: 'configuration' })).status).toBe(503);
   // No wait is without its deadline: eleven questions of two or three seconds each, on a machine that has time for them.
   expect(Date.now() - started).toBeLessThan(150_000);

@@ -6,6 +6,7 @@ import {
   type SimulatedNode,
   type SimulatedPhone,
 } from '../../../src/simulator/node';
+import { enrolNode } from '../../enrol';
 import { openGate, type Gate } from './gate';
 import { serveOrders } from './orders';
 import { createRandom, type Random } from './random';
@@ -96,7 +97,11 @@ async function start(o: {
     const xmlGate = await openGate(0, replicas);
     const query = `host=127.0.0.1&esl=${gatePort}&sip=${sipPort}&internode=${sipPort}&ws=${sipPort}&zone=${zone}&capacity=${capacity}`;
     const xmlUrl = `http://127.0.0.1:${xmlGate.port}/freeswitch/xml?${query}`;
-    const password = `${o.joinToken}.${name}-secret-of-this-node`;
+    const password = `${name}-secret-of-this-node`;
+    // At one replica after the other, which then follows it; through the gate it would be the same one for all.
+    const at = o.apiPorts[places.size % o.apiPorts.length]!;
+    const asked = { name, xmlUrl: `http://127.0.0.1:${at}/freeswitch/xml?${query}`, secret: password };
+    await enrolNode(asked, o.joinToken);
     const { heartbeatMs, questionTimeoutMs } = o;
     const own = { name, xmlUrl, password, eslPort };
     const node = await startSimulatedNode({ ...own, heartbeatMs, questionTimeoutMs, logger });

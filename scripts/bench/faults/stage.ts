@@ -109,6 +109,8 @@ export async function openStage(o: StageOptions): Promise<Stage> {
         REDIS_PREFIX,
         SWITCHYARD_SECRET: secret,
         NODE_JOIN_TOKEN: JOIN_TOKEN,
+        NODE_APPROVAL: 'never',
+        NODE_ALLOWED_NETWORKS: '127.0.0.0/8',
         BOOTSTRAP_API_KEY: ADMIN_KEY,
         ROLES: roles,
         LOG_LEVEL: o.logLevel,

@@ -91,7 +91,6 @@ export async function runSize(file: string, stores: Stores, size: Size, say: (li
       HTTP_HOST: '127.0.0.1',
       REDIS_PREFIX: seed.PREFIX,
       SWITCHYARD_SECRET: secretKey.toString('base64'),
-      NODE_JOIN_TOKEN: randomBytes(16).toString('hex'),
       BOOTSTRAP_API_KEY: API_KEY,
       DATABASE_POOL_SIZE: String(DATABASE_POOL),
       LOG_LEVEL: process.env.LOG_LEVEL ?? 'error',

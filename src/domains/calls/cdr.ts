@@ -3,9 +3,11 @@ import { z } from 'zod';
 import { SECRET_VARIABLES } from '../../freeswitch/xml';
 import { findJsonFaults } from '../../infra/json-faults';
 import type { NodeRow } from '../nodes/nodes.store';
+import { boundRecord, CLOCK_TOLERANCE_MS } from '../nodes/trust/bounded-time';
 import { ECHO_NUMBER } from './address';
 import {
   findAttemptOfLeg,
+  findCall,
   findLastAttempt,
   findLeg,
   hasCdr,
@@ -14,16 +16,20 @@ import {
   updateCall,
   updateLeg,
   type CallRow,
+  type LegRow,
 } from './calls.store';
 import { isCarriedOn } from './carrier';
 import { decideAfterAttempt } from './outcome';
 import { draftCallEvent, settleAttempt, type SettleDeps } from './settle';
+import { refuseLegReport } from './trust/reporting-node';
 
 /** Up to the year 2096: a Date holds no more than it can. */
 const microseconds = z.coerce.number().min(0).max(4e15).catch(0);
 
 /** What we read of mod_json_cdr's record; the whole of it is kept. */
 const recordSchema = z.object({
+  /** Which process of the node wrote it. */
+  'core-uuid': z.string().max(64).optional().catch(undefined),
   variables: z.object({
     uuid: z.uuid(),
     switchyard_call_id: z.uuid().optional().catch(undefined),
@@ -42,7 +48,10 @@ const recordSchema = z.object({
 
 type Variables = z.output<typeof recordSchema>['variables'];
 
-const dateOf = (us: number): Date | null => (us > 0 ? new Date(Math.round(us / 1000)) : null);
+/** What the record tells of times, within the call's own. */
+type Times = ReturnType<typeof boundRecord>;
+
+const millisecondsOf = (us: number): number | null => (us > 0 ? Math.round(us / 1000) : null);
 
 /** The record as it is kept: a PIN is sealed where it belongs, and stands nowhere else. */
 function withoutSecrets(record: unknown): unknown {
@@ -61,32 +70,67 @@ function writeRecord(record: unknown): string {
 const isTooDeep = (record: unknown): boolean => findJsonFaults(record).some(({ what }) => what === 'too_deep');
 
 /**
+ * A record is believed of the node, and the process, that had the leg.
  * @param record the parsed JSON of one leg
- * @returns `kept`, `known` (it came before), or `malformed` where it is no record of a leg
+ * @returns `kept`, `known` (it came before), `refused` (the leg is another node's), or `malformed` where it is no record
+ *   of a leg
  */
 export async function takeCdr(
   deps: SettleDeps,
   node: NodeRow,
   record: unknown,
-): Promise<'kept' | 'known' | 'malformed'> {
+): Promise<'kept' | 'known' | 'refused' | 'malformed'> {
   const parsed = isTooDeep(record) ? undefined : recordSchema.safeParse(record);
   if (!parsed?.success) return 'malformed';
   const v = parsed.data.variables;
   const leg = await findLeg(deps.db, v.uuid);
   const callId = leg?.call_id ?? v.switchyard_call_id ?? null;
+  const call = callId ? await findCall(deps.db, callId) : undefined;
+  if (!(await isBelieved(deps, node, leg, callId, parsed.data))) {
+    deps.refuseReport?.(node, 'record', { leg: v.uuid, callId });
+    return 'refused';
+  }
   if (await hasCdr(deps.db, v.uuid)) return 'known';
-  const endedAt = dateOf(v.end_uepoch) ?? new Date();
+  const times = readTimes(v, call, leg);
+  if (times.isMoved && call) deps.refuseReport?.(node, 'time', { leg: v.uuid, callId });
   // Settled before it is kept: where the database goes away in between, the node sends it again and nothing is missed.
-  await settleLeg(deps, v, endedAt);
-  if (callId) await settleCall(deps, v, callId, { cause: v.hangup_cause, at: endedAt });
+  await settleLeg(deps, v, times);
+  if (callId) await settleCall(deps, v, callId, { cause: v.hangup_cause, at: times.endedAt }, times);
   const row = { leg_id: v.uuid, node_id: node.id, call_id: callId, record: writeRecord(withoutSecrets(record)) };
   if (!(await insertCdr(deps.db, row))) return 'known';
   return 'kept';
 }
 
-async function settleLeg(deps: SettleDeps, v: Variables, endedAt: Date): Promise<void> {
-  const ringingAt = dateOf(v.progress_uepoch);
-  const answeredAt = dateOf(v.answer_uepoch);
+async function isBelieved(
+  deps: SettleDeps,
+  node: NodeRow,
+  leg: LegRow | undefined,
+  callId: string | null,
+  record: z.output<typeof recordSchema>,
+): Promise<boolean> {
+  if (!callId) return true; // of no call: it is kept, and changes nothing
+  const legId = record.variables.uuid;
+  if (await refuseLegReport(deps, node, { legId, callId, known: leg })) return false;
+  // A machine made anew under this name knows nothing of the calls of the one before, whose core nobody else was told.
+  const core = (await findAttemptOfLeg(deps.db, legId))?.node_core_uuid;
+  const told = record['core-uuid'];
+  return !core || !told || core === told;
+}
+
+function readTimes(v: Variables, call: CallRow | undefined, leg: LegRow | undefined): Times {
+  const nowMs = Date.now();
+  const sinceMs = (call?.queued_at ?? leg?.created_at)?.getTime() ?? 0;
+  const times = {
+    ringingMs: millisecondsOf(v.progress_uepoch),
+    answeredMs: millisecondsOf(v.answer_uepoch),
+    bridgedMs: millisecondsOf(v.bridge_uepoch),
+    endedMs: millisecondsOf(v.end_uepoch),
+  };
+  return boundRecord(times, sinceMs, nowMs);
+}
+
+async function settleLeg(deps: SettleDeps, v: Variables, times: Times): Promise<void> {
+  const { ringingAt, answeredAt, endedAt } = times;
   await updateLeg(deps.db, v.uuid, ['placing', 'ringing', 'answered', 'ended'], {
     state: 'ended',
     ended_at: endedAt,
@@ -97,9 +141,9 @@ async function settleLeg(deps: SettleDeps, v: Variables, endedAt: Date): Promise
 }
 
 /** When the two ends were connected, as the caller's leg tells it. */
-function connectedAt(v: Variables, call: CallRow): Date | null {
+function connectedAt(v: Variables, call: CallRow, times: Times): Date | null {
   const isAlone = call.to_address === ECHO_NUMBER || v.conference_uuid !== undefined;
-  return dateOf(v.bridge_uepoch) ?? (isAlone ? dateOf(v.answer_uepoch) : null);
+  return times.bridgedAt ?? (isAlone ? times.answeredAt : null);
 }
 
 /** Where the leg carried the call: ends it if nothing has, and puts right what was only guessed (`lost`). */
@@ -108,11 +152,12 @@ async function settleCall(
   v: Variables,
   callId: string,
   end: { cause: string; at: Date },
+  times: Times,
 ): Promise<void> {
   const attempt = await findAttemptOfLeg(deps.db, v.uuid);
   if (!attempt) return;
   if (!attempt.ended_at) {
-    await noteAnswer(deps, v, callId);
+    await noteAnswer(deps, v, callId, times);
     if (await isCarriedOn(deps.db, attempt, end)) return;
     await settleAttempt(deps, v.uuid, callId, end);
     return;
@@ -122,15 +167,16 @@ async function settleCall(
     if (!call || call.state !== 'ended') return;
     // The record of a node that refused comes late, and says nothing of what the next one did.
     if ((await findLastAttempt(trx, callId))?.leg_id !== v.uuid) return;
-    const answeredAt = call.answered_at ?? (call.outcome === 'lost' ? connectedAt(v, call) : null);
-    const talkSeconds = answeredAt ? Math.max(0, (end.at.getTime() - answeredAt.getTime()) / 1000) : null;
-    const times = {
+    const answeredAt = call.answered_at ?? (call.outcome === 'lost' ? connectedAt(v, call, times) : null);
+    const endedAt = latestEnd(call, end.at);
+    const talkSeconds = answeredAt ? Math.max(0, (endedAt.getTime() - answeredAt.getTime()) / 1000) : null;
+    const settled = {
       answered_at: answeredAt,
-      ended_at: end.at,
+      ended_at: endedAt,
       talk_seconds: talkSeconds === null ? null : String(Math.round(talkSeconds * 10) / 10),
     };
     if (call.outcome !== 'lost') {
-      await updateCall(trx, callId, ['ended'], { hangup_cause: end.cause, ...times });
+      await updateCall(trx, callId, ['ended'], { hangup_cause: end.cause, ...settled });
       return;
     }
     const decision = decideAfterAttempt({
@@ -140,20 +186,26 @@ async function settleCall(
       origin: 'phone', // a record never makes a call ring again
       attempts: attempt.number,
       hangupRequested: call.hangup_requested_at !== null,
-      nowMs: end.at.getTime(),
+      nowMs: endedAt.getTime(),
       placeBeforeMs: call.place_before.getTime(),
     });
     if (decision.next !== 'end' || decision.outcome === 'lost') return;
-    await updateCall(trx, callId, ['ended'], { outcome: decision.outcome, hangup_cause: end.cause, ...times });
+    await updateCall(trx, callId, ['ended'], { outcome: decision.outcome, hangup_cause: end.cause, ...settled });
     emit(draftCallEvent('call.corrected', call, { outcome: decision.outcome, hangupCause: end.cause, talkSeconds }));
   });
 }
 
+/** A call that ended as it should does not go on in its record; one that was given up may have gone on until now. */
+function latestEnd(call: CallRow, claimed: Date): Date {
+  if (call.outcome === 'lost' || !call.ended_at) return claimed;
+  return new Date(Math.min(claimed.getTime(), call.ended_at.getTime() + CLOCK_TOLERANCE_MS));
+}
+
 /** An answer that no event has told. */
-async function noteAnswer(deps: SettleDeps, v: Variables, callId: string): Promise<void> {
+async function noteAnswer(deps: SettleDeps, v: Variables, callId: string, times: Times): Promise<void> {
   await deps.log.record(async (trx, emit) => {
     const call = await lockCall(trx, callId);
-    const at = call && call.answered_at === null ? connectedAt(v, call) : null;
+    const at = call && call.answered_at === null ? connectedAt(v, call, times) : null;
     if (!call || !at) return;
     if (await updateCall(trx, callId, ['placing', 'ringing'], { state: 'answered', answered_at: at })) {
       emit(draftCallEvent('call.answered', call, { node: call.node_name }));

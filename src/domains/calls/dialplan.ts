@@ -1,4 +1,5 @@
 /** Decides where a channel goes: a phone that dials, a leg that we placed, or a call that another node hands over. */
+import { isId } from '../../infra/ids';
 import { readToken } from '../../infra/secrets';
 import {
   CANARY_CONTEXT,
@@ -9,14 +10,17 @@ import {
 } from '../../freeswitch/xml';
 import { answerCanary } from '../nodes/canary-entrance';
 import type { NodeRow } from '../nodes/nodes.store';
-import { deliverToRoom, enterRoom, reenterRoom, ROOMS_CONTEXT, type RoomCaller } from '../rooms/entering';
+import { deliverToRoom, enterRoom, reenterRoom, type RoomCaller } from '../rooms/entering';
 import { findRoomByName } from '../rooms/rooms.store';
+import { ROOMS_CONTEXT } from '../rooms/tickets/tickets';
 import { parseAddress } from './address';
 import { findCall, findLastAttempt } from './calls.store';
 import { carryOn, markOf } from './carrier';
 import { CALLS_CONTEXT } from './dialing/dial-command';
 import { answerPhone, callerOf } from './phone';
 import { connectTo, reachUser, RING_SECONDS, type DialplanDeps } from './reach';
+import { takeHandover } from './trust/handover';
+import { isPlacedLeg } from './trust/placed-leg';
 
 /** @returns the plan; a refusal is a plan too. @throws unavailable where it can't be known who is called. */
 export async function answerDialplan(deps: DialplanDeps, node: NodeRow, request: DialplanRequest): Promise<string> {
@@ -38,10 +42,14 @@ export async function answerDialplan(deps: DialplanDeps, node: NodeRow, request:
 
 /** The caller's phone has answered a call that we placed: now the other end is rung. */
 async function continueCall(deps: DialplanDeps, node: NodeRow, request: DialplanRequest): Promise<string> {
-  const call = request.callId ? await findCall(deps.db, request.callId) : undefined;
+  const call = request.callId && isId(request.callId) ? await findCall(deps.db, request.callId) : undefined;
   const context = request.context;
   if (!call || call.state === 'ended' || call.hangup_requested_at) {
     return refusePlan({ context, sipStatus: 410, reason: 'The call is over' });
+  }
+  if (!(await isPlacedLeg(deps.db, node, call, request.legId))) {
+    deps.refuseReport?.(node, 'plan', { leg: request.legId.slice(0, 64), callId: call.id });
+    return refusePlan({ context, sipStatus: 403, reason: 'That is no channel of the call' });
   }
   await carryOn(deps.db, call, node.id, request.legId);
   const from = parseAddress(call.from_address);
@@ -57,7 +65,7 @@ async function continueCall(deps: DialplanDeps, node: NodeRow, request: Dialplan
     const invited = { ...who, role: 'participant' as const };
     return enterRoom(deps.rooms, node, { request, room, who: invited, call: { callId: call.id } });
   }
-  return connectTo(deps, to, call.domain_name, {
+  return connectTo(deps, node, to, call.domain_name, {
     context,
     callId: call.id,
     callerName: caller?.displayName || caller?.username || '',
@@ -71,16 +79,17 @@ async function deliverCall(deps: DialplanDeps, node: NodeRow, request: DialplanR
   const { context } = request;
   const { token = '' } = request;
   const entering = readToken(deps.secretKey, 'room', token, Date.now());
-  if (entering?.n === node.name && request.destination === ROOM_EXTENSION) {
-    return deliverToRoom(deps.rooms, node, request, entering);
-  }
-  const claims = readToken(deps.secretKey, 'call', token, Date.now());
+  const claims = entering ?? readToken(deps.secretKey, 'call', token, Date.now());
   const [username, domain] = String(claims?.u ?? '').split('@');
-  if (!claims || claims.n !== node.name || !username || !domain || username !== request.destination) {
+  const isForRoom = entering !== undefined && request.destination === ROOM_EXTENSION;
+  const isForUser = entering === undefined && username && domain && username === request.destination;
+  const isValid = claims && claims.n === node.name && (isForRoom || isForUser);
+  if (!isValid || !(await takeHandover(deps, node, request, claims))) {
     deps.logger.warn({ node: node.name, from: request.networkIp }, 'a call without a valid token was refused');
     return refusePlan({ context, sipStatus: 403, reason: 'No valid token' });
   }
-  const user = await deps.directory.findUser(username, domain);
+  if (isForRoom) return deliverToRoom(deps.rooms, node, request, claims);
+  const user = await deps.directory.findUser(username!, domain!);
   if (!user?.enabled) return refusePlan({ context, sipStatus: 404, reason: 'No such user' });
   const callId = String(claims.c);
   const attemptLegId = claims.a === undefined ? undefined : String(claims.a);

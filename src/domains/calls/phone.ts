@@ -10,7 +10,7 @@ import { enterRoom, type RoomCaller } from '../rooms/entering';
 import { findRoom, findRoomByName, type RoomRow } from '../rooms/rooms.store';
 import type { DirectoryUser } from '../users/directory';
 import { formatAddress, parseAddress, type Address } from './address';
-import { findLeg, insertAttempt, insertCall, insertLeg, type CallRow } from './calls.store';
+import { findLeg, insertAttempt, insertCall, insertLeg, type CallRow, type LegRow } from './calls.store';
 import { connectTo, RING_SECONDS, type DialplanDeps } from './reach';
 import { draftCallEvent } from './settle';
 
@@ -105,7 +105,7 @@ async function answerCaller(deps: DialplanDeps, node: NodeRow, request: Dialplan
     ringTimeoutSeconds: RING_SECONDS,
   };
   if (!to) return refusePlan({ ...plan, sipStatus: 484, reason: 'Not a number' });
-  return connectTo(deps, to, caller.domain, plan);
+  return connectTo(deps, node, to, caller.domain, plan);
 }
 
 /** A phone's digits are an address without scheme; a scheme typed on a phone is no address. */
@@ -149,7 +149,7 @@ async function recordPhoneCall(
   };
   try {
     const known = await findLeg(deps.db, request.legId);
-    if (known) return known.call_id;
+    if (known) return ownCall(deps, known, node);
     await deps.quotas.spend(from.domainId, 'callsPerSecond');
     const wanted = { ringingCalls: 1, units: PHONE_CALL_UNITS };
     await deps.quotas.check(from.domainId, wanted);
@@ -174,7 +174,7 @@ async function recordPhoneCall(
     });
   } catch (error) {
     const first = violatedUnique(error) ? await findLeg(deps.db, request.legId) : undefined;
-    if (first) return first.call_id; // its first question is being answered at the same moment
+    if (first) return ownCall(deps, first, node); // its first question is being answered at the same moment
     if (!isUnreachable(error)) throw error;
     deps.logger.warn(
       { callId, node: node.name },
@@ -184,4 +184,11 @@ async function recordPhoneCall(
   }
   await deps.claims.claim(node.id, callId, PHONE_CALL_UNITS, null, now.getTime()).catch(() => undefined); // the sweep claims it when Redis is back
   return callId;
+}
+
+/** @throws forbidden where the channel is another node's: a node could name it to get into that call. */
+function ownCall(deps: DialplanDeps, leg: Pick<LegRow, 'id' | 'call_id' | 'node_id'>, node: NodeRow): string {
+  if (leg.node_id === node.id) return leg.call_id;
+  deps.refuseReport?.(node, 'plan', { leg: leg.id, callId: leg.call_id });
+  throw new SwitchyardError('forbidden', 'That channel is of another node.');
 }

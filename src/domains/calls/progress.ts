@@ -1,8 +1,9 @@
 /** Takes in what nodes report of channels and moves legs and calls on; the same report twice changes nothing. */
-import { isId, showLegId } from '../../infra/ids';
+import { isId } from '../../infra/ids';
 import type { Trx } from '../../infra/db';
 import type { ChannelEvent } from '../../freeswitch/esl';
 import type { NodeRow } from '../nodes/nodes.store';
+import { boundTime } from '../nodes/trust/bounded-time';
 import { ECHO_NUMBER } from './address';
 import {
   findCall,
@@ -20,6 +21,7 @@ import {
 } from './calls.store';
 import { hangUpAttempt, isCarriedOn } from './carrier';
 import { draftCallEvent, settleAttempt, type Emit, type SettleDeps } from './settle';
+import { refuseLegReport } from './trust/reporting-node';
 
 const ROLES: readonly string[] = ['from', 'to', 'transit'];
 /** A bridge exports its role to every leg it makes; one that only leads to another node is on its way. */
@@ -33,9 +35,14 @@ export async function takeChannelEvent(deps: SettleDeps, node: NodeRow, event: C
   const known = await findLegWithCall(deps.db, event.legId);
   const callId = known?.call_id ?? event.callId;
   if (!callId || !isId(callId)) return; // a channel nobody asked us for
+  // A leg ends in the transaction that settles its attempt, or behind it: nothing is left to do, which is half of all ends.
+  if (known?.state === 'ended' && known.node_id === node.id) return;
+  const refusal = await refuseLegReport(deps, node, { legId: event.legId, callId, known });
+  if (refusal) {
+    deps.refuseReport?.(node, refusal, { leg: event.legId, callId, phase: event.phase });
+    return;
+  }
   if (event.phase === 'hangup' || event.phase === 'destroyed') {
-    // A leg ends in the transaction that settles its attempt, or behind it: nothing is left to do, which is half of all ends.
-    if (known?.state === 'ended') return;
     await endLeg(deps, node, callId, known, event);
     return;
   }
@@ -47,7 +54,8 @@ export async function takeChannelEvent(deps: SettleDeps, node: NodeRow, event: C
     const call = await lockCall(trx, callId);
     if (!call || call.state === 'ended') return false;
     const leg = known ?? (await ensureLeg(trx, emit, call, node, event));
-    await moveLeg(trx, emit, call, leg, event);
+    if (leg.node_id !== node.id) return false; // another node has told of it meanwhile
+    await moveLeg(trx, emit, call, leg, { phase: event.phase, at: takeTime(deps, node, call, event.atMs) });
     return isUnwanted(call);
   });
   if (unwanted) await endUnwanted(deps, callId);
@@ -63,6 +71,18 @@ async function endUnwanted(deps: SettleDeps, callId: string): Promise<void> {
   await hangUpAttempt(deps.links, attempt.node_id, attempt, 'ORIGINATOR_CANCEL').catch((error: unknown) => {
     deps.logger.debug({ err: error, callId }, 'a call that nobody wants is ended by the sweep');
   });
+}
+
+interface LegMove {
+  phase: ChannelEvent['phase'];
+  at: Date;
+}
+
+/** When something came about in the call, within the call's own time. */
+function takeTime(deps: SettleDeps, node: NodeRow, call: CallRow, claimedMs: number): Date {
+  const { at, isMoved } = boundTime(claimedMs, call.queued_at.getTime(), Date.now());
+  if (isMoved) deps.refuseReport?.(node, 'time', { callId: call.id });
+  return at;
 }
 
 /** Most events tell nothing new of a leg that is known: they cost one look, and no transaction. */
@@ -91,19 +111,19 @@ async function ensureLeg(trx: Trx, emit: Emit, call: CallRow, node: NodeRow, eve
     role,
     address: role === 'from' ? call.from_address : call.to_address,
     state: 'placing',
-    created_at: new Date(event.createdAtMs ?? event.atMs),
+    created_at: boundTime(event.createdAtMs ?? event.atMs, call.queued_at.getTime(), Date.now()).at,
     ringing_at: null,
     answered_at: null,
     ended_at: null,
     hangup_cause: null,
   };
   if (!(await insertLeg(trx, row))) return (await findLeg(trx, event.legId)) ?? row;
-  emit(draftCallEvent('call.leg_created', call, { leg: showLegId(row.id), role, node: node.name }));
+  emit(draftCallEvent('call.leg_created', call, { leg: row.id, role, node: node.name }));
   return row;
 }
 
-async function moveLeg(trx: Trx, emit: Emit, call: CallRow, leg: LegRow, event: ChannelEvent): Promise<void> {
-  const at = new Date(event.atMs);
+async function moveLeg(trx: Trx, emit: Emit, call: CallRow, leg: LegRow, event: LegMove): Promise<void> {
+  const { at } = event;
   if (event.phase === 'progress' || event.phase === 'progress_media') {
     const rang = await updateLeg(trx, leg.id, ['placing'], { state: 'ringing', ringing_at: at });
     if (rang && leg.role !== 'transit') await moveToRinging(trx, emit, call, leg, at);
@@ -115,7 +135,7 @@ async function moveLeg(trx: Trx, emit: Emit, call: CallRow, leg: LegRow, event: 
     else await moveToRinging(trx, emit, call, leg, at);
   }
   if (event.phase === 'held' || event.phase === 'unheld') {
-    emit(draftCallEvent(`call.${event.phase}`, call, { leg: showLegId(leg.id), role: leg.role }));
+    emit(draftCallEvent(`call.${event.phase}`, call, { leg: leg.id, role: leg.role }));
   }
 }
 
@@ -123,7 +143,7 @@ async function moveToRinging(trx: Trx, emit: Emit, call: CallRow, leg: LegRow, a
   if (call.state !== 'placing') return; // it is locked: what it rang with first is written
   await markAttemptRang(trx, call.id, at);
   if (await updateCall(trx, call.id, ['placing'], { state: 'ringing', ringing_at: at })) {
-    emit(draftCallEvent('call.ringing', call, { node: call.node_name, leg: showLegId(leg.id), role: leg.role }));
+    emit(draftCallEvent('call.ringing', call, { node: call.node_name, leg: leg.id, role: leg.role }));
   }
 }
 
@@ -141,7 +161,9 @@ async function endLeg(
   known: LegRow | undefined,
   event: ChannelEvent,
 ): Promise<void> {
-  const at = new Date(event.endedAtMs ?? event.atMs);
+  const call = await findCall(deps.db, callId);
+  if (!call) return;
+  const at = takeTime(deps, node, call, event.endedAtMs ?? event.atMs);
   const cause = event.hangupCause ?? known?.hangup_cause ?? 'UNKNOWN';
   const attempt = await findLastAttempt(deps.db, callId);
   if (attempt?.leg_id === event.legId && !attempt.ended_at && !(await isCarriedOn(deps.db, attempt, { cause }))) {
@@ -149,15 +171,13 @@ async function endLeg(
   }
   if (!known) return;
   await deps.log.record(async (trx, emit) => {
-    const call = await findCall(trx, callId);
-    if (!call) return;
     const ended = await updateLeg(trx, event.legId, ['placing', 'ringing', 'answered'], {
       state: 'ended',
       ended_at: at,
       hangup_cause: cause,
     });
     if (ended) {
-      const data = { leg: showLegId(event.legId), role: known.role, hangupCause: cause, node: node.name };
+      const data = { leg: event.legId, role: known.role, hangupCause: cause, node: node.name };
       emit(draftCallEvent('call.leg_ended', call, data));
     }
   });

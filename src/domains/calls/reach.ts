@@ -1,6 +1,7 @@
 /** Finds the way to whoever is called: the contacts of a user all over the pool, or the echo. */
+import { createTokenId, type BindToken } from '../../infra/bound-tokens';
 import { isUnreachable } from '../../infra/db';
-import { createId } from '../../infra/ids';
+import { createId, isId, isUnwritten } from '../../infra/ids';
 import { signToken } from '../../infra/secrets';
 import {
   bridgeToUserPlan,
@@ -17,11 +18,14 @@ import type { EnteringDeps } from '../rooms/entering';
 import { findRegistrationsOfUsers, type NamedRegistration } from '../registrations/registrations.store';
 import type { Directory, DirectoryUser } from '../users/directory';
 import type { Address } from './address';
+import { findCall } from './calls.store';
 import type { SettleDeps } from './settle';
 
 export interface DialplanDeps extends SettleDeps {
   directory: Directory;
   secretKey: Buffer;
+  /** Binds a token between nodes to the channel that shows it first. */
+  bindToken: BindToken;
   rooms: EnteringDeps;
   quotas: Pick<Quotas, 'spend' | 'check' | 'take'>;
   /** The grant that this SIP user name belongs to; undefined where it is none, or over. */
@@ -83,6 +87,7 @@ export async function reachUser(
         n: target,
         u: `${user.username}@${user.domain}`,
         l: o.leg,
+        i: createTokenId(),
         exp,
         ...carried,
       }),
@@ -92,18 +97,37 @@ export async function reachUser(
   });
 }
 
-/** Answers `user/NAME@DOMAIN` of a node that is about to ring somebody. */
+/**
+ * Answers `user/NAME@DOMAIN` of a node that is about to ring somebody. Only a node that places a call gets the way to its
+ * ends all over the pool; any other gets what it knows anyhow: who is registered at itself.
+ */
 export async function reachForCall(
   deps: DialplanDeps,
   node: NodeRow,
   request: UserRequest,
   user: DirectoryUser,
 ): Promise<string> {
-  return reachUser(deps, node, user, {
-    callId: request.callId ?? createId(),
-    attemptLegId: request.attemptLegId,
-    leg: request.legRole === 'from' ? 'from' : 'to',
-  });
+  const { callId, attemptLegId } = request;
+  const leg = request.legRole === 'from' ? 'from' : 'to';
+  if (callId && (await isOwnCallTo(deps, node, callId, user))) {
+    return reachUser(deps, node, user, { callId, attemptLegId, leg });
+  }
+  if (callId) deps.refuseReport?.(node, 'user_call', { callId: callId.slice(0, 64) });
+  return reachUser(deps, node, user, { callId: createId(), leg, ownOnly: true });
+}
+
+/** While Postgres is away the node is believed: no node can make it go away. */
+async function isOwnCallTo(deps: DialplanDeps, node: NodeRow, callId: string, user: DirectoryUser): Promise<boolean> {
+  if (!isId(callId)) return false;
+  try {
+    const call = await findCall(deps.db, callId);
+    if (!call || call.state === 'ended' || call.node_id !== node.id) return false;
+    const ends = [call.from_address, call.to_address];
+    return call.domain_name === user.domain && ends.includes(`user:${user.username}`);
+  } catch (error) {
+    if (!isUnreachable(error)) throw error;
+    return true;
+  }
 }
 
 export interface Caller {
@@ -115,12 +139,20 @@ export interface Caller {
   ringTimeoutSeconds: number;
 }
 
-/** Rings whoever is dialled, as far as there is a way. */
-export async function connectTo(deps: DialplanDeps, to: Address, domain: string, caller: Caller): Promise<string> {
+/** Rings whoever is dialled, as far as there is a way. A call that could not be written down can't be asked about later. */
+export async function connectTo(
+  deps: DialplanDeps,
+  node: NodeRow,
+  to: Address,
+  domain: string,
+  caller: Caller,
+): Promise<string> {
   if (to.kind === 'service') return echoPlan(caller);
   if (to.kind !== 'user') return refusePlan({ ...caller, sipStatus: 404, reason: 'No way to that address' });
   const user = await deps.directory.findUser(to.username, domain);
   if (!user) return refusePlan({ ...caller, sipStatus: 404, reason: 'No such number' });
   if (!user.enabled) return refusePlan({ ...caller, sipStatus: 480, reason: 'The user is disabled' });
-  return bridgeToUserPlan({ ...caller, username: user.username, domain: user.domain });
+  const { callId } = caller;
+  const dialString = isUnwritten(callId) ? await reachUser(deps, node, user, { callId, leg: 'to' }) : undefined;
+  return bridgeToUserPlan({ ...caller, username: user.username, domain: user.domain, dialString });
 }

@@ -1,5 +1,6 @@
 /** Ends attempts and calls, each once: whoever learns of an end first settles it, the others find it settled. */
 import type { Db, Trx } from '../../infra/db';
+import { showLegId } from '../../infra/ids';
 import type { Logger } from '../../infra/logger';
 import type { CountOrphan } from '../../infra/metrics';
 import type { EventLog } from '../events/events';
@@ -7,6 +8,7 @@ import type { EventDraft } from '../events/events.store';
 import { killChannel } from '../../freeswitch/esl';
 import type { Claims } from '../nodes/claims';
 import type { NodeLinks } from '../nodes/links';
+import type { RefuseReport } from '../nodes/trust/refused-reports';
 import {
   closeAttempt,
   endLegsOfCall,
@@ -17,6 +19,7 @@ import {
   type CallRow,
   type LegRow,
 } from './calls.store';
+import type { Handovers } from './trust/handovers';
 import { decideAfterAttempt, type AttemptDecision, type CallOutcome } from './outcome';
 
 export interface SettleDeps {
@@ -27,6 +30,10 @@ export interface SettleDeps {
   links: Pick<NodeLinks, 'api'>;
   /** Told of what was found on one side only, and settled. */
   countOrphan?: CountOrphan;
+  /** Told of what a node says and is not believed. */
+  refuseReport?: RefuseReport;
+  /** Calls that crossed the pool while Postgres was away. */
+  handovers?: Handovers;
 }
 
 /** The wait for other nodes to fall silent (15 s at most, see silence.ts) must leave time to find one. */
@@ -34,14 +41,18 @@ const LEAST_WAIT_MS = 20_000;
 
 export type Emit = (draft: EventDraft) => void;
 
-/** What every event of a call carries. */
-export function draftCallEvent(type: string, call: CallRow, data: Record<string, unknown> = {}): EventDraft {
+/** What every event of a call carries. A leg's id is a key, so the event has its hash. */
+export function draftCallEvent(
+  type: string,
+  call: CallRow,
+  { leg, ...data }: Record<string, unknown> & { leg?: string } = {},
+): EventDraft {
   return {
     stream: call.domain_id,
     type,
     callId: call.id,
     nodeId: call.node_id,
-    data: { from: call.from_address, to: call.to_address, ...data },
+    data: { from: call.from_address, to: call.to_address, ...data, ...(leg ? { leg: showLegId(leg) } : {}) },
   };
 }
 
@@ -77,11 +88,13 @@ export async function settleAttempt(
   deps: SettleDeps,
   legId: string,
   callId: string,
-  end: { cause: string; at: Date },
+  told: { cause: string; at: Date },
 ): Promise<AttemptDecision | undefined> {
   const settled = await deps.log.record(async (trx, emit) => {
     const call = await lockCall(trx, callId);
     if (!call) return undefined;
+    // A node's clock may be behind: no call ends before it was asked for.
+    const end = told.at < call.queued_at ? { ...told, at: call.queued_at } : told;
     const attempt = await findLastAttempt(trx, callId);
     if (!attempt || attempt.leg_id !== legId) return undefined;
     const decision = decideAfterAttempt({
@@ -104,7 +117,7 @@ export async function settleAttempt(
   if (!settled) return undefined;
   const { nodeId, legs } = settled;
   if (nodeId) await releaseClaim(deps, nodeId, callId);
-  if (end.cause === 'NODE_DIED' && settled.decision.next === 'end') await endLegsElsewhere(deps, callId, legs, nodeId);
+  if (told.cause === 'NODE_DIED' && settled.decision.next === 'end') await endLegsElsewhere(deps, callId, legs, nodeId);
   return settled.decision;
 }
 

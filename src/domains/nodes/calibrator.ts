@@ -12,8 +12,13 @@ export interface Calibrator {
   takeReport(nodeId: string, idleCpuPercent: number): Promise<void>;
 }
 
-/** @param o.now milliseconds since 1970 */
-export function createCalibrator(o: { db: Db; claims: Pick<Claims, 'readTotals'>; now: () => number }): Calibrator {
+/** @param o.now milliseconds since 1970 @param o.mostUnits no node comes to carry more, whatever it reports */
+export function createCalibrator(o: {
+  db: Db;
+  claims: Pick<Claims, 'readTotals'>;
+  now: () => number;
+  mostUnits?: number;
+}): Calibrator {
   const calibratedAtMs = new Map<string, number>();
   return {
     async takeReport(nodeId, idleCpuPercent) {
@@ -36,7 +41,7 @@ export function createCalibrator(o: { db: Db; claims: Pick<Claims, 'readTotals'>
         idleCpuPercent,
         elapsedMs: Math.min(nowMs - before, 2 * EVERY_MS),
       });
-      await saveEffectiveUnits(o.db, nodeId, effectiveUnits);
+      await saveEffectiveUnits(o.db, nodeId, Math.min(effectiveUnits, o.mostUnits ?? Infinity));
     },
   };
 }

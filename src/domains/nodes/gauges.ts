@@ -2,7 +2,7 @@
 import { Gauge, type Registry } from 'prom-client';
 import type { Queryable } from '../../infra/db';
 import type { Claims } from './claims';
-import { listNodeRows, type NodeState } from './nodes.store';
+import { listNodeRows, NODE_STATES } from './nodes.store';
 import { countByState } from './pool.store';
 
 export interface GaugesDeps {
@@ -13,7 +13,6 @@ export interface GaugesDeps {
 
 /** Several scrapers, or one that is impatient, cost one reading. */
 const KEPT_MS = 2000;
-const NODE_STATES: readonly NodeState[] = ['joining', 'serving', 'draining', 'down'];
 const CALL_STATES = ['queued', 'placing', 'ringing', 'answered'] as const;
 const PARTICIPANT_STATES = ['joining', 'in', 'away'] as const;
 

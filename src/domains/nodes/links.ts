@@ -101,7 +101,7 @@ export function followNodes(
   let stopped = false;
 
   async function compare(): Promise<void> {
-    const nodes = await listNodeRows(db);
+    const nodes = (await listNodeRows(db)).filter((node) => node.state !== 'pending');
     if (stopped) return;
     const seen = new Set(nodes.map((n) => n.id));
     for (const [id, { thing }] of held) {

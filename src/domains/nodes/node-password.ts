@@ -6,7 +6,10 @@ const what = (nodeId: string): Sealed => ({ purpose: 'node-password', of: nodeId
 
 /** @returns a new one, sealed */
 export const makeNodePassword = (secretKey: Buffer, nodeId: string): string =>
-  encryptSecret(secretKey, what(nodeId), createSecret());
+  sealNodePassword(secretKey, nodeId, createSecret());
+
+export const sealNodePassword = (secretKey: Buffer, nodeId: string, password: string): string =>
+  encryptSecret(secretKey, what(nodeId), password);
 
 /** @throws Error where no secret that is known here has sealed it */
 export const openNodePassword = (secretKey: Buffer, node: Pick<NodeRow, 'id' | 'esl_password_sealed'>): string =>

@@ -6,13 +6,25 @@ import { defineRoute, type Route } from '../../infra/route';
 import { createSecret, hashSecret } from '../../infra/secrets';
 import { POOL_STREAM } from '../events/events.store';
 import type { Claims } from './claims';
+import { refuseAddress, type AddressRules } from './entering/address-guard';
+import { NODE_NAME } from './entering/admission';
+import { nodeTokenRoutes } from './entering/node-tokens.routes';
 import { healthSchema } from './health.routes';
 import { presentHealth } from './health';
 import { makeNodePassword } from './node-password';
 import { drainNode, removeNode, resumeNode, type NodeDeps } from './nodes';
-import { countLiveCalls, findNode, insertNode, listNodeRows, signalUrl, type NodeRow } from './nodes.store';
+import {
+  countLiveCalls,
+  findNode,
+  insertNode,
+  listNodeRows,
+  NODE_STATES,
+  signalUrl,
+  type NodeRow,
+} from './nodes.store';
 
 export interface NodeRouteDeps extends NodeDeps {
+  rules: AddressRules;
   claims: Claims;
   now: () => number;
 }
@@ -21,7 +33,7 @@ const nodeSchema = z
   .object({
     id: z.uuid(),
     name: z.string(),
-    state: z.enum(['joining', 'serving', 'draining', 'down']),
+    state: z.enum(NODE_STATES),
     downReason: z.string().nullable(),
     version: z.string().nullable().describe('of FreeSWITCH, from its reports'),
     zone: z.string(),
@@ -115,6 +127,7 @@ export function nodeRoutes(deps: NodeRouteDeps): Route[] {
       handle: async ({ params }) => ({ body: await presentOne(deps, params.id) }),
     }),
     registerRoute(deps),
+    ...nodeTokenRoutes({ ...deps, nodeSchema, show: (id) => presentOne(deps, id) }),
     defineRoute({
       method: 'post',
       path: '/v1/nodes/{id}/drain',
@@ -164,7 +177,7 @@ export function nodeRoutes(deps: NodeRouteDeps): Route[] {
   ];
 }
 
-/** Nodes enter by their join token; this is for an operator who hands out a name and a password beforehand instead. */
+/** Nodes enter by a token; this is for an operator who hands out a name and its secret beforehand instead. */
 function registerRoute(deps: NodeRouteDeps): Route {
   return defineRoute({
     method: 'post',
@@ -173,8 +186,8 @@ function registerRoute(deps: NodeRouteDeps): Route {
     summary: 'Register a node beforehand, and get its credentials (shown once)',
     scope: 'admin',
     body: z.strictObject({
-      name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/),
-      host: z.string().regex(/^[A-Za-z0-9.:-]{1,253}$/),
+      name: z.string().regex(NODE_NAME),
+      host: z.union([z.ipv4(), z.ipv6()]),
       eslPort: port.default(8021),
       sipPort: port.default(5060),
       internodePort: port.default(5080),
@@ -189,13 +202,17 @@ function registerRoute(deps: NodeRouteDeps): Route {
     answers: {
       201: z.object({ node: nodeSchema, credentials: z.object({ username: z.string(), password: z.string() }) }),
     },
+    errors: ['conflict', 'unprocessable'],
     handle: async ({ body }) => {
+      const { name, ...address } = body;
+      const why = refuseAddress({ ...address, wsUrl: body.wsUrl ?? null }, deps.rules);
+      if (why) throw new SwitchyardError('unprocessable', `The node's address: ${why}.`);
       const id = createId();
       const secret = createSecret();
       await deps.log.record(async (trx, emit) => {
         const row = await insertNode(trx, {
           id,
-          name: body.name,
+          name,
           secret_hash: hashSecret(secret),
           esl_password_sealed: makeNodePassword(deps.secretKey, id),
           host: body.host,
@@ -211,7 +228,7 @@ function registerRoute(deps: NodeRouteDeps): Route {
         if (!row) throw new SwitchyardError('conflict', `There is a node "${body.name}" already.`);
         emit({ stream: POOL_STREAM, type: 'node.joining', nodeId: id, data: { name: body.name, host: body.host } });
       });
-      const credentials = { username: body.name, password: `registered.${secret}` };
+      const credentials = { username: name, password: secret };
       return { status: 201, body: { node: await presentOne(deps, id), credentials } };
     },
   });

@@ -2,13 +2,19 @@
 import type { Queryable, Trx } from '../../infra/db';
 import type { CanaryResult, ProbeState } from './health';
 
-export type NodeState = 'joining' | 'serving' | 'draining' | 'down';
+/** `pending`: it waits for an admin's yes, and is not answered. */
+export const NODE_STATES = ['pending', 'joining', 'serving', 'draining', 'down'] as const;
+export type NodeState = (typeof NODE_STATES)[number];
 
 export interface NodeRow {
   id: string;
   name: string;
   secret_hash: string;
   esl_password_sealed: string;
+  /** The process that was given that password. */
+  esl_core_uuid: string | null;
+  /** The process that asked last, of those questions that say so. */
+  asking_core_uuid: string | null;
   host: string;
   esl_port: number;
   sip_port: number;
@@ -95,6 +101,43 @@ export async function findNodeByName(db: Queryable, name: string): Promise<NodeR
   return (await db('nodes').where({ name }).first()) as NodeRow | undefined;
 }
 
+/** Holds the node of that name until the transaction ends. */
+export async function lockNodeByName(trx: Trx, name: string): Promise<NodeRow | undefined> {
+  return (await trx('nodes').where({ name }).forUpdate().first()) as NodeRow | undefined;
+}
+
+/** Which process of the node asks now. */
+export async function noteAskingCore(db: Queryable, id: string, coreUuid: string): Promise<void> {
+  await db('nodes')
+    .where({ id })
+    .whereRaw('asking_core_uuid is distinct from ?', [coreUuid])
+    .update({ asking_core_uuid: coreUuid });
+}
+
+/**
+ * Gives the process that asks a password of its own.
+ * @returns false where it has its password already, or where it is not known which one asks
+ */
+export async function takeEslPassword(db: Queryable, id: string, sealed: string): Promise<boolean> {
+  const count = await db('nodes')
+    .where({ id })
+    .whereRaw('asking_core_uuid is not null and esl_core_uuid is distinct from asking_core_uuid')
+    .update({ esl_core_uuid: db.ref('asking_core_uuid'), esl_password_sealed: sealed, updated_at: new Date() });
+  return count > 0;
+}
+
+/** Under which process it is up. The password that let us in is that one's, where nothing else is known of it. */
+export async function noteCore(db: Queryable, id: string, coreUuid: string): Promise<void> {
+  await db('nodes')
+    .where({ id })
+    .whereIn('state', ['joining', 'serving', 'draining', 'down'])
+    .update({
+      core_uuid: coreUuid,
+      esl_core_uuid: db.raw('coalesce(esl_core_uuid, ?)', [coreUuid]),
+      updated_at: new Date(),
+    });
+}
+
 /** @returns undefined where a node of that name is there already. */
 export async function insertNode(db: Queryable, row: Partial<NodeRow>): Promise<NodeRow | undefined> {
   const rows = (await db('nodes').insert(row).onConflict('name').ignore().returning('*')) as NodeRow[];
@@ -117,9 +160,9 @@ export async function updateNode(
   return rows[0];
 }
 
-/** The addresses of all nodes, each once, in a fixed order. */
+/** The addresses of all nodes that are in, each once, in a fixed order. */
 export async function listHosts(db: Queryable): Promise<string[]> {
-  return (await db('nodes').distinct().orderBy('host').pluck('host')) as string[];
+  return (await db('nodes').whereNot('state', 'pending').distinct().orderBy('host').pluck('host')) as string[];
 }
 
 /** What a HEARTBEAT says. */
@@ -148,7 +191,7 @@ export async function saveReports(db: Queryable, reports: readonly NodeReport[])
 export async function deleteIdleNode(db: Queryable, id: string): Promise<boolean> {
   const count = await db('nodes')
     .where({ id })
-    .whereIn('state', ['draining', 'down', 'joining'])
+    .whereIn('state', ['draining', 'down', 'joining', 'pending'])
     .whereNotExists((q) => q.select('id').from('calls').where('node_id', id).whereNot('state', 'ended'))
     // A call of another node may end at a phone here.
     .whereNotExists((q) => q.select('id').from('legs').where('node_id', id).whereNot('state', 'ended'))

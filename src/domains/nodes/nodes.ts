@@ -1,21 +1,10 @@
-/** What can be done with a node: let it in by its token, drain it, take it back, remove it, and say how it is. */
+/** What can be done with a node that is in: approve it, drain it, take it back, remove it. */
 import { SwitchyardError } from '../../errors';
 import type { Db } from '../../infra/db';
-import { createId } from '../../infra/ids';
 import type { Logger } from '../../infra/logger';
-import { equalSecrets, hashSecret } from '../../infra/secrets';
 import type { EventLog } from '../events/events';
 import { POOL_STREAM } from '../events/events.store';
-import { makeNodePassword } from './node-password';
-import {
-  deleteIdleNode,
-  findNode,
-  findNodeByName,
-  insertNode,
-  updateNode,
-  type NodeRow,
-  type NodeState,
-} from './nodes.store';
+import { deleteIdleNode, findNode, updateNode, type NodeRow, type NodeState } from './nodes.store';
 
 /** What a node says of itself in the query of the one URL it has on disk. */
 export interface NodeAddress {
@@ -25,6 +14,8 @@ export interface NodeAddress {
   internodePort: number;
   wsPort: number;
   wsUrl: string | null;
+  /** As the world sees it, where that is not `host`; told to the node itself, and not kept. */
+  publicHost?: string;
   zone: string;
   capacityUnits: number;
 }
@@ -34,15 +25,9 @@ export interface NodeDeps {
   log: EventLog;
   logger: Logger;
   secretKey: Buffer;
-  joinToken: string;
 }
 
-const NODE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
-
-/** Nothing else is looked up: a name comes from whoever asks. */
-export const isNodeName = (text: string): boolean => NODE_NAME.test(text);
-
-function addressColumns(address: NodeAddress): Partial<NodeRow> {
+export function addressColumns(address: NodeAddress): Partial<NodeRow> {
   return {
     host: address.host,
     esl_port: address.eslPort,
@@ -53,91 +38,6 @@ function addressColumns(address: NodeAddress): Partial<NodeRow> {
     zone: address.zone,
     capacity_units: String(address.capacityUnits),
   };
-}
-
-/** Splits `<joinToken>.<nodeSecret>`, as a node has it on disk. */
-export function splitNodePassword(password: string): { token: string; secret: string } {
-  const at = password.indexOf('.');
-  return at < 0 ? { token: '', secret: password } : { token: password.slice(0, at), secret: password.slice(at + 1) };
-}
-
-/**
- * Says which node asks. An unknown name with the right join token is enrolled; a known one must show its own secret.
- * A machine made anew under an old name (other secret, right token) is taken in only while the old one is down.
- * @returns undefined where it may not enter.
- */
-export async function admitNode(
-  deps: NodeDeps,
-  name: string,
-  password: string,
-  address: NodeAddress | undefined,
-): Promise<NodeRow | undefined> {
-  if (!isNodeName(name)) return undefined;
-  const { token, secret } = splitNodePassword(password);
-  if (secret.length < 16) return undefined;
-  const secretHash = hashSecret(secret);
-  const known = await findNodeByName(deps.db, name);
-  if (known && equalSecrets(known.secret_hash, secretHash)) {
-    return address && addressChanged(known, address) ? moveNode(deps, known, address) : known;
-  }
-  if (!address) return undefined;
-  const why = !equalSecrets(token, deps.joinToken)
-    ? `it shows no valid join token${known ? ', and not the secret it entered with' : ''}`
-    : known && known.state !== 'down'
-      ? `a node of that name is ${known.state} with another secret: stop that one first, or give this one another name`
-      : undefined;
-  if (why) {
-    deps.logger.warn({ node: name, host: address.host, why }, 'a node may not enter');
-    return undefined;
-  }
-  if (known) return moveNode(deps, known, address, secretHash);
-  return enrolNode(deps, name, secretHash, address);
-}
-
-function addressChanged(row: NodeRow, address: NodeAddress): boolean {
-  return Object.entries(addressColumns(address)).some(
-    ([column, value]) => String(row[column as keyof NodeRow] ?? '') !== String(value ?? ''),
-  );
-}
-
-async function enrolNode(
-  deps: NodeDeps,
-  name: string,
-  secretHash: string,
-  address: NodeAddress,
-): Promise<NodeRow | undefined> {
-  const id = createId();
-  const row = await deps.log.record(async (trx, emit) => {
-    const created = await insertNode(trx, {
-      id,
-      name,
-      secret_hash: secretHash,
-      esl_password_sealed: makeNodePassword(deps.secretKey, id),
-      state: 'joining',
-      ...addressColumns(address),
-    });
-    if (created) emit({ stream: POOL_STREAM, type: 'node.joining', nodeId: id, data: { name, host: address.host } });
-    return created;
-  });
-  deps.logger.info({ node: name, host: address.host }, 'a new node enters the pool');
-  return row ?? findNodeByName(deps.db, name);
-}
-
-async function moveNode(
-  deps: NodeDeps,
-  known: NodeRow,
-  address: NodeAddress,
-  secretHash?: string,
-): Promise<NodeRow | undefined> {
-  // Joining, so that the old machine can't take the name back with its own secret.
-  const anew = secretHash ? { secret_hash: secretHash, state: 'joining' as const } : {};
-  const change = { ...addressColumns(address), ...anew };
-  return deps.log.record(async (trx, emit) => {
-    const row = await updateNode(trx, known.id, [known.state], change);
-    if (row)
-      emit({ stream: POOL_STREAM, type: 'node.moved', nodeId: row.id, data: { name: row.name, host: row.host } });
-    return row;
-  });
 }
 
 /** Moves a node between states where it is in one of `expected`; says so once. @returns the row, if it moved. */
@@ -157,6 +57,12 @@ export async function changeNodeState(
     }
     return row;
   });
+}
+
+/** An admin's yes: from now on it is answered, and connected to. */
+export async function approveNode(deps: NodeDeps, id: string): Promise<NodeRow> {
+  const row = await changeNodeState(deps, id, ['pending'], { state: 'joining' });
+  return row ?? refuseState(deps, id, 'approved');
 }
 
 /** Takes no new calls from now on; those that run go on. */

@@ -1,11 +1,12 @@
 /** The named rules of which node to take of those that can: pure, and each says why it passed the others over. */
 import { LIMITS } from './limits';
+import type { NodeState } from './nodes.store';
 
 /** What is known of a node at the moment of the choice. */
 export interface NodeView {
   id: string;
   name: string;
-  state: 'joining' | 'serving' | 'draining' | 'down';
+  state: NodeState;
   zone: string;
   /** What counts: the effective capacity where there is one, else what the node says of itself. */
   capacityUnits: number;

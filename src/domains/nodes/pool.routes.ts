@@ -7,7 +7,7 @@ import { defineRoute, type Route } from '../../infra/route';
 import { presentHealth } from './health';
 import { healthSchema } from './health.routes';
 import { SCALING } from './limits';
-import { listNodeRows, type NodeRow } from './nodes.store';
+import { listNodeRows, NODE_STATES, type NodeRow } from './nodes.store';
 import { POLICY_NAMES, type NodeView, type PolicyName } from './policies';
 import { viewNode, type PoolPicture } from './pool';
 import { businessOf, countBusiness, type NodeBusiness } from './pool.store';
@@ -31,7 +31,7 @@ const instant = z.iso.datetime().nullable();
 const memberSchema = z.object({
   id: z.uuid(),
   name: z.string(),
-  state: z.enum(['joining', 'serving', 'draining', 'down']),
+  state: z.enum(NODE_STATES),
   silent: z.boolean().describe('Its last report is too old: it gets no calls.'),
   resting: z.enum(['busy_cpu', 'full']).nullable().describe('It was at this limit a moment ago.'),
   downReason: z.string().nullable(),

@@ -1,10 +1,11 @@
 /** Says whether a pool should grow, shrink or stay, and why: pure, so that an operator and the autoscaler hear the same. */
 import { SCALING } from './limits';
+import type { NodeState } from './nodes.store';
 
 /** What counts of a node when the size of the pool is judged. */
 export interface PoolMember {
   name: string;
-  state: 'joining' | 'serving' | 'draining' | 'down';
+  state: NodeState;
   /** Its last report is too old. */
   silent: boolean;
   /** Left out: it is well. One that is not gets no calls either. */

@@ -16,7 +16,8 @@ import {
 import type { EventLog } from '../events/events';
 import { followNodes, linkToNode, readCore, type LinkSettings } from './links';
 import { changeNodeState } from './nodes';
-import { findNode, saveReports, updateNode, type NodeReport, type NodeRow } from './nodes.store';
+import { findNode, noteCore, saveReports, type NodeReport, type NodeRow } from './nodes.store';
+import { boundReport } from './trust/bounded-report';
 
 /** With the time until another looks, connects and compares, a dead replica is replaced within five seconds. */
 const LEASE_MS = 3000;
@@ -31,6 +32,8 @@ const PROBE_MS = 1000;
 const BACKLOG_LIMIT = 10_000;
 const DB_RETRY_MS = 250;
 const KNOCK_MS = 1000;
+/** Of what a node calls its process. */
+const LONGEST_CORE = 64;
 /**
  * Of all nodes together, so that a thousand of them do not wait for twenty database connections until all time out.
  * A comparison also waits for its node, so it has a gate of its own.
@@ -177,7 +180,7 @@ function openStream(
     if (!known) return;
     // Where this breaks off, the next to connect finds the old one still written, and does it again.
     if (known.core_uuid !== null && known.core_uuid !== coreUuid) await handlers.onRestarted(known, coreUuid);
-    await updateNode(db, node.id, ['joining', 'serving', 'draining', 'down'], { core_uuid: coreUuid });
+    await noteCore(db, node.id, coreUuid);
     await handlers.onSnapshot({ ...known, core_uuid: coreUuid }, connection);
     const state = known.drain_deadline_at ? 'draining' : 'serving';
     await changeNodeState(settings, node.id, ['joining', 'down'], {
@@ -208,15 +211,9 @@ function openStream(
   }
   async function takeIn(event: NodeEvent): Promise<void> {
     if (event.type === 'heartbeat') {
-      await shared.reports.add({
-        id: node.id,
-        at: new Date(Math.min(event.atMs, Date.now())),
-        sessionCount: event.sessionCount,
-        maxSessions: event.maxSessions,
-        idleCpuPercent: event.idleCpuPercent,
-        version: event.version,
-      });
-      await handlers.onReport?.(node, event);
+      const figures = boundReport(event);
+      await shared.reports.add({ id: node.id, at: new Date(Math.min(event.atMs, Date.now())), ...figures });
+      await handlers.onReport?.(node, { ...event, ...figures });
       return;
     }
     await handlers.onEvent(node, event);
@@ -238,7 +235,7 @@ function openStream(
           if (!connection.isOpen) return;
           // Asked here and not before: whoever answers now lives now, however long this step has waited.
           const core = await connection.api(readCore(), { timeoutMs: settings.commandTimeoutMs });
-          await reportUp(connection, core.text.trim());
+          await reportUp(connection, core.text.trim().slice(0, LONGEST_CORE));
         });
       });
       for (const event of early) sequence.add(() => shared.events.run(() => takeIn(event)));

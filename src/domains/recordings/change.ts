@@ -6,6 +6,7 @@ import type { EventLog } from '../events/events';
 import type { EventDraft } from '../events/events.store';
 import type { NodeLinks } from '../nodes/links';
 import type { Quotas } from '../quotas/quotas';
+import type { RefuseReport } from '../nodes/trust/refused-reports';
 import { drawLedger } from './ledger';
 import { isLiving, listParts, updatePart, type PartRow } from './parts.store';
 import {
@@ -36,6 +37,8 @@ export interface RecordingDeps {
   uploadUrl?: string;
   maxUploadBytes: number;
   now: () => number;
+  /** Told of what a node says and is not believed. */
+  refuseReport?: RefuseReport;
 }
 
 export interface Held {

@@ -3,6 +3,7 @@ import type { NodeEvent } from '../../freeswitch/esl';
 import { violatedUnique } from '../../infra/db';
 import { createId } from '../../infra/ids';
 import type { NodeRow } from '../nodes/nodes.store';
+import { boundTime } from '../nodes/trust/bounded-time';
 import type { SessionRow } from '../rooms/sessions.store';
 import { stepLater } from './bring-about';
 import {
@@ -54,13 +55,21 @@ export async function takeRecordingEvent(deps: RecordingDeps, node: NodeRow, eve
   const report = readReport(event);
   if (!report) return;
   const part = await findPart(deps.db, report.partId);
-  if (!part || part.node_id !== node.id) return;
-  const at = new Date(Math.min(report.atMs, deps.now()));
+  if (!part) return;
+  if (part.node_id !== node.id) {
+    deps.refuseReport?.(node, 'recording', { part: part.id });
+    return;
+  }
+  const sinceMs = part.requested_at.getTime();
+  const { at, isMoved } = boundTime(report.atMs, sinceMs, deps.now());
+  if (isMoved) deps.refuseReport?.(node, 'time', { part: part.id });
+  // No file is longer than the time since it was asked for.
+  const durationMs = Math.min(report.durationMs ?? 0, Math.max(0, at.getTime() - sinceMs));
   await changeRecording(deps, part.recording_id, async (held) => {
     const now = held.parts.find(({ id }) => id === part.id) ?? part;
     if (report.phase === 'refused') await noteRefusal(held, now);
     else if (report.phase === 'started') await takeStart(held, now, at);
-    else await takeStop(held, now, at, report.durationMs ?? 0);
+    else await takeStop(held, now, at, durationMs);
   });
   await stepLater(deps, part.recording_id);
 }

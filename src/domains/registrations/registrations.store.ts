@@ -88,7 +88,7 @@ export async function findRegistrationsOfUsers(
   return (await db('registrations as r')
     .join('nodes as n', 'n.id', 'r.node_id')
     .whereIn('r.user_id', userIds)
-    .whereNot('n.state', 'down')
+    .whereNotIn('n.state', ['down', 'pending'])
     .where('r.expires_at', '>', new Date())
     .orderBy('r.refreshed_at', 'desc')
     .select('r.*', 'n.name as node_name', 'n.host as node_host', 'n.internode_port')) as NamedRegistration[];

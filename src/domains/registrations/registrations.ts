@@ -48,6 +48,9 @@ export interface Registration {
   expiresAt: string;
 }
 
+/** What the profile allows (`sip-force-expires-max`): a node that tells of more has another profile. */
+const LONGEST_SECONDS = 3600;
+
 /** FreeSWITCH ends a registration up to this long after its time; until then it still works. */
 const EXPIRY_GRACE_MS = 60_000;
 
@@ -92,7 +95,7 @@ async function saveRegistration(
   const user = await findHolder(trx, found.username, found.domain, isGrantName(found.username));
   if (!user || user.grant_revoked_at) return;
   // Nobody is called over a grant that has expired, whatever the node still lists.
-  const endsMs = nowMs + found.expiresSeconds * 1000 + EXPIRY_GRACE_MS;
+  const endsMs = nowMs + Math.min(found.expiresSeconds, LONGEST_SECONDS) * 1000 + EXPIRY_GRACE_MS;
   const expiresMs = Math.min(endsMs, user.grant_expires_at?.getTime() ?? Infinity);
   if (expiresMs <= nowMs) return;
   const now = new Date(nowMs);

@@ -4,6 +4,7 @@ import { hangUpMember, listRooms, parseRooms, type NodeConnection, type RoomMemb
 import type { EventDraft } from '../events/events.store';
 import type { NodeRow } from '../nodes/nodes.store';
 import type { EnteringDeps } from './entering';
+import { boundTime } from '../nodes/trust/bounded-time';
 import { dissolve, markIn, markLeft, markLive, observeMember, type ParticipantDeps } from './participants';
 import { findParticipantOfLeg, listParticipants, type ParticipantRow } from './participants.store';
 import { draftParticipantEvent, draftSessionEvent } from './room-events';
@@ -56,8 +57,13 @@ export async function compareRooms(
     await markLive(deps, node, session.id, room.conferenceUuid, now);
     const seen = new Set(room.members.map((m) => m.legId));
     for (const member of room.members) {
-      const participant = await findParticipantOfLeg(deps.db, member.legId);
-      const at = new Date(now.getTime() - member.joinedSecondsAgo * 1000);
+      const found = isId(member.legId) ? await findParticipantOfLeg(deps.db, member.legId) : undefined;
+      const participant = found?.session_id === session.id ? found : undefined;
+      const at = boundTime(
+        now.getTime() - member.joinedSecondsAgo * 1000,
+        session.opened_at.getTime(),
+        now.getTime(),
+      ).at;
       if (participant) await markIn(deps, session, participant, member.memberId, at, observeMember(member));
       else if (member.joinedSecondsAgo * 1000 >= YOUNG_MS && isSure(member.legId)) await turnOut(deps, session, member);
     }

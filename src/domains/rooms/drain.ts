@@ -1,12 +1,11 @@
 /** The deadline of a drain: the node's rooms go on elsewhere, browsers are told where, phones are taken along. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { transferChannel } from '../../freeswitch/esl';
 import type { NodeRow } from '../nodes/nodes.store';
 import { moveSession, type CompareDeps } from './compare';
-import { ROOMS_CONTEXT } from './entering';
 import { listParticipants } from './participants.store';
 import { emptyRoom } from './sessions';
 import { listLivingSessions, type SessionRow } from './sessions.store';
+import { sendIntoRoom } from './tickets/tickets';
 
 export interface DrainDeps extends CompareDeps {
   /** Ends the waiting when Switchyard stops; whoever compares the node next empties the room. */
@@ -35,10 +34,11 @@ async function drainSession(deps: DrainDeps, session: SessionRow): Promise<void>
   const nodeId = session.node_id;
   for (const { kind, leg_id: legId, id } of inside) {
     if (kind === 'grant' || !legId) continue;
-    const command = transferChannel(legId, { extension: id, context: ROOMS_CONTEXT });
-    await deps.links.api(nodeId, command).catch((error: unknown) => {
-      deps.logger.warn({ err: error, participantId: id }, 'a phone could not be taken along');
-    });
+    await sendIntoRoom(deps.db, { participantId: id, roomId: session.room_id, legId, nodeId })
+      .then((command) => deps.links.api(nodeId, command))
+      .catch((error: unknown) => {
+        deps.logger.warn({ err: error, participantId: id }, 'a phone could not be taken along');
+      });
   }
   await sleep(LEAVE_MS, undefined, { signal: deps.signal }).catch(() => undefined);
   if (!deps.signal.aborted) await emptyRoom(deps, session);

@@ -1,6 +1,6 @@
 /** Answers a channel that wants into a room: asks for a PIN, refuses, lets it in here, or sends it to the room's node. */
 import { SwitchyardError } from '../../errors';
-import { isId } from '../../infra/ids';
+import { createTokenId } from '../../infra/bound-tokens';
 import { equalSecrets, signToken } from '../../infra/secrets';
 import {
   askPinPlan,
@@ -31,6 +31,7 @@ import { draftSessionEvent } from './room-events';
 import { findRoom, type RoomRow } from './rooms.store';
 import { openSession, type Opened, type SessionDeps } from './sessions';
 import { findLivingSession, type SessionRow } from './sessions.store';
+import { takeTicket } from './tickets/tickets';
 
 /** What a room's settings mean for somebody at its door. */
 export interface DoorRules {
@@ -71,9 +72,6 @@ export interface AtTheDoor {
   isSent?: boolean;
 }
 
-/** The context of those we send into a room (`<participant>` or `<participant>.<room>`); no profile leads into it. */
-export const ROOMS_CONTEXT = 'rooms';
-
 const TOKEN_SECONDS = 60;
 
 /** @throws no_capacity is turned into a refusal; unavailable where it can't be known who may enter */
@@ -106,7 +104,7 @@ export async function enterRoom(deps: EnteringDeps, node: NodeRow, o: AtTheDoor)
   const { session } = opened;
   if (session.node_id === node.id) return roomPlan(plan, session, participant, door, who);
   const exp = Math.floor(Date.now() / 1000) + TOKEN_SECONDS;
-  const claims = { c: o.call.callId, n: opened.node.name, r: room.id, p: participant.id, exp };
+  const claims = { c: o.call.callId, n: opened.node.name, r: room.id, p: participant.id, i: createTokenId(), exp };
   return bridgeToRoomPlan({
     ...plan,
     host: opened.node.host,
@@ -274,14 +272,18 @@ export async function deliverToRoom(
   return roomPlan(plan, session, arrived, deps.readDoor(room));
 }
 
-/** A channel that we transferred: its room has moved, or a moderator sends it to another one. */
+/** A channel that we transferred: its room has moved, or a moderator sends it to another one. Its ticket says who, and where. */
 export async function reenterRoom(deps: EnteringDeps, node: NodeRow, request: DialplanRequest): Promise<string> {
-  const [participantId = '', roomId] = request.destination.split('.');
-  const { context } = request;
-  const participant = isId(participantId) ? await findParticipant(deps.db, participantId) : undefined;
-  const wanted = roomId ?? participant?.room_id;
-  const room = wanted !== undefined && isId(wanted) ? await findRoom(deps.db, wanted) : undefined;
-  if (!participant?.call_id || room?.domain_id !== participant.domain_id) {
+  const { context, destination, legId } = request;
+  const ticket = await takeTicket(deps.db, { destination, legId, nodeId: node.id }, Date.now());
+  const participant = ticket && (await findParticipant(deps.db, ticket.participantId));
+  // Once they are in, or gone, the ticket is worth nothing, also to the channel it was made for.
+  if (!ticket || !participant || (ticket.isAgain && participant.state !== 'joining')) {
+    deps.refuseReport?.(node, 'ticket', { leg: legId.slice(0, 64) });
+    return refusePlan({ context, sipStatus: 403, reason: 'No valid ticket' });
+  }
+  const room = await findRoom(deps.db, ticket.roomId);
+  if (!participant.call_id || room?.domain_id !== participant.domain_id) {
     return refusePlan({ context, sipStatus: 404, reason: 'No such participant or room' });
   }
   return enterRoom(deps, node, {

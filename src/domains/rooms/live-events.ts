@@ -79,7 +79,7 @@ export function createLiveEvents(deps: LiveEventDeps): LiveEvents {
   async function takeMember(session: SessionRow, event: RoomEvent): Promise<void> {
     const seen = seenInEvent(event);
     const member = seen && (await memberOf(session, event.memberId));
-    if (!seen || !member || !event.legId) return;
+    if (!seen || !member || !event.legId || !isId(event.legId)) return;
     const talking = event.fields.Talking === 'true' && seen.muted !== true;
     if (talking !== member.talking) {
       member.talking = talking;
@@ -87,7 +87,7 @@ export function createLiveEvents(deps: LiveEventDeps): LiveEvents {
     }
     const text = JSON.stringify(seen);
     if (text === member.written) return;
-    if (!(await mergeSeen(deps.db, event.legId, seen))) return;
+    if (!(await mergeSeen(deps.db, session.id, event.legId, seen))) return;
     member.written = text;
     deps.nudge(session.id);
   }

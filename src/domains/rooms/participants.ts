@@ -4,6 +4,7 @@ import type { Trx } from '../../infra/db';
 import type { RoomEvent, RoomMember } from '../../freeswitch/esl';
 import { hangUpMember } from '../../freeswitch/esl';
 import type { NodeRow } from '../nodes/nodes.store';
+import { boundTime } from '../nodes/trust/bounded-time';
 import {
   findParticipantOfLeg,
   updateParticipant,
@@ -30,8 +31,16 @@ export async function requireOwned(
   if (session && session.state !== 'ended' && session.node_id === node.id) return session;
   if (session && session.state !== 'ended') {
     deps.logger.warn({ node: node.name, sessionId: session.id }, 'a node runs a room that another node owns');
+    deps.refuseReport?.(node, 'room', { sessionId: session.id });
   }
   return undefined;
+}
+
+/** When something came about in a room, within the session's own time. */
+function takeTime(deps: SessionDeps, node: NodeRow, session: SessionRow, claimedMs: number): Date {
+  const { at, isMoved } = boundTime(claimedMs, session.opened_at.getTime(), Date.now());
+  if (isMoved) deps.refuseReport?.(node, 'time', { sessionId: session.id });
+  return at;
 }
 
 /** The lives of rooms and of those in them; what they do there is taken in by steering. */
@@ -42,19 +51,23 @@ export async function takeRoomEvent(deps: ParticipantDeps, node: NodeRow, event:
     case 'add-member':
       return takeMember(deps, node, event);
     case 'del-member':
-      if (event.legId) await takeLeft(deps, event.legId, event.room, new Date(event.atMs), 'hung_up');
+      if (event.legId) await takeLeft(deps, node, event.legId, event.room, event.atMs);
       return;
     case 'conference-destroy':
-      if (await requireOwned(deps, node, event.room)) await endEmptySession(deps, event.room, new Date(event.atMs));
-      return;
+      return takeDestroyed(deps, node, event);
   }
+}
+
+async function takeDestroyed(deps: ParticipantDeps, node: NodeRow, event: RoomEvent): Promise<void> {
+  const session = await requireOwned(deps, node, event.room);
+  if (session) await endEmptySession(deps, session.id, takeTime(deps, node, session, event.atMs));
 }
 
 async function takeCreated(deps: ParticipantDeps, node: NodeRow, event: RoomEvent): Promise<void> {
   if (!isId(event.room)) return;
   const session = await requireOwned(deps, node, event.room);
   if (!session) return dissolve(deps, node, event.room);
-  await markLive(deps, node, session.id, event.sessionId ?? null, new Date(event.atMs));
+  await markLive(deps, node, session.id, event.sessionId ?? null, takeTime(deps, node, session, event.atMs));
 }
 
 /** A twin: its node was cut off, or late. The lease's owner is the only one that may run the room. */
@@ -100,7 +113,7 @@ async function takeMember(deps: ParticipantDeps, node: NodeRow, event: RoomEvent
   if (!isId(event.room) || !event.legId || !isId(event.legId) || !(memberId > 0)) return;
   const session = await requireOwned(deps, node, event.room);
   if (!session) return dissolve(deps, node, event.room);
-  const at = new Date(event.atMs);
+  const at = takeTime(deps, node, session, event.atMs);
   await markLive(deps, node, session.id, event.sessionId ?? null, at);
   const participant = await findParticipantOfLeg(deps.db, event.legId);
   if (!participant || participant.session_id !== session.id) {
@@ -143,17 +156,23 @@ export async function markIn(
   if (entered) deps.hooks.participantIn(session, entered);
 }
 
-/** The channel is out of the room, or ended before it was in. */
+/** The channel is out of the room, or ended before it was in: said by the node that has the session. */
 export async function takeLeft(
   deps: ParticipantDeps,
+  node: NodeRow,
   legId: string,
   conferenceName: string | undefined,
-  at: Date,
-  reason: string,
+  claimedMs: number,
 ): Promise<void> {
+  if (!isId(legId)) return;
   const participant = await findParticipantOfLeg(deps.db, legId);
   if (!participant || (conferenceName !== undefined && participant.session_id !== conferenceName)) return;
-  await markLeft(deps, participant, at, reason);
+  const session = await findSession(deps.db, participant.session_id);
+  if (session?.node_id !== node.id) {
+    deps.refuseReport?.(node, 'room', { sessionId: participant.session_id, leg: legId });
+    return;
+  }
+  await markLeft(deps, participant, takeTime(deps, node, session, claimedMs), 'hung_up');
 }
 
 /** @returns whether they were in, or on the way in, until now. */

@@ -172,7 +172,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       if (d.what === 'layout') await forgetLayers(session);
     } else {
       const person = await findParticipant(deps.db, d.participantId);
-      if (person?.leg_id) await mergeSeen(deps.db, person.leg_id, { [d.what]: seen });
+      if (person?.leg_id) await mergeSeen(deps.db, person.session_id, person.leg_id, { [d.what]: seen });
     }
   }
 
@@ -190,7 +190,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     const people = await listParticipants(deps.db, session.id, ['in']);
     for (const p of people) {
       if (p.layer === null || p.leg_id === null) continue;
-      await mergeSeen(deps.db, p.leg_id, { layer: null });
+      await mergeSeen(deps.db, p.session_id, p.leg_id, { layer: null });
       await forgetGivenUp(deps.db, 'participants', p.id, ['layer']); // this layout may have it
       attempts.delete(`${p.id}:layer`);
     }

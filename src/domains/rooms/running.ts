@@ -32,7 +32,7 @@ export interface RunningRooms {
   /** Ends a session for everybody in it. */
   close(session: SessionRow): Promise<void>;
   takeRoomEvent(node: NodeRow, event: RoomEvent): Promise<void>;
-  takeChannelEvent(event: ChannelEvent): Promise<void>;
+  takeChannelEvent(node: NodeRow, event: ChannelEvent): Promise<void>;
   /** @param suspects kept from look to look, where events flow meanwhile */
   compare(node: NodeRow, connection: NodeConnection, suspects?: Set<string>): Promise<void>;
   /** The node's process is gone: its rooms go on elsewhere. */
@@ -85,9 +85,9 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
     open: (room, options) => openSession(session, room, options),
     close: (living) => closeSession(session, living, 'closed'),
     takeRoomEvent: (node, event) => takeRoomEvent(compare, node, event),
-    async takeChannelEvent(event) {
+    async takeChannelEvent(node, event) {
       if (event.phase !== 'hangup') return;
-      await takeLeft(compare, event.legId, undefined, new Date(event.endedAtMs ?? event.atMs), 'hung_up');
+      await takeLeft(compare, node, event.legId, undefined, event.endedAtMs ?? event.atMs);
     },
     compare: (node, connection, suspects) => compareRooms(compare, node, connection, new Date(), suspects),
     takeNodeGone: (nodeId) => moveSessionsOfNode(compare, nodeId, 'node_died'),

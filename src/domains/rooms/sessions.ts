@@ -9,6 +9,7 @@ import type { EventLog } from '../events/events';
 import type { EventDraft } from '../events/events.store';
 import { holdNode, type HoldDeps, type HoldRequest } from '../nodes/hold';
 import type { NodeLinks } from '../nodes/links';
+import type { RefuseReport } from '../nodes/trust/refused-reports';
 import { findNode, type NodeRow } from '../nodes/nodes.store';
 import { RESERVED_UNITS } from '../nodes/units';
 import type { Quotas } from '../quotas/quotas';
@@ -36,6 +37,8 @@ export interface SessionDeps extends HoldDeps {
   hooks: RoomHooksOwner;
   /** Told of what was found on one side only, and settled. */
   countOrphan?: CountOrphan;
+  /** Told of what a node says and is not believed. */
+  refuseReport?: RefuseReport;
   quotas: Pick<Quotas, 'spend' | 'check' | 'take'>;
   /** Whether the room is locked from the start. */
   lockedFromStart: (room: RoomRow) => boolean;

@@ -4,14 +4,15 @@ import type { ParticipantRow } from './participants.store';
 import type { SessionRow } from './sessions.store';
 import type { SeenParticipant, SeenSession, WishName, WishValue } from './wishes';
 
-/** @returns the row as it is now; undefined where the channel is nobody's who is in. */
+/** @returns the row as it is now; undefined where the channel is nobody's who is in the session. */
 export async function mergeSeen(
   db: Queryable,
+  sessionId: string,
   legId: string,
   seen: Partial<SeenParticipant>,
 ): Promise<ParticipantRow | undefined> {
   const rows = (await db('participants')
-    .where({ leg_id: legId, state: 'in' })
+    .where({ session_id: sessionId, leg_id: legId, state: 'in' })
     .update({ observed: db.raw('observed || ?::jsonb', [JSON.stringify(seen)]) })
     .returning('*')) as ParticipantRow[];
   return rows[0];

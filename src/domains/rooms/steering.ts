@@ -1,14 +1,13 @@
 /** What can be done with those in a room: look at them, change what is wished for them, send them out or elsewhere. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SwitchyardError } from '../../errors';
-import { hangUpMember, killChannel, transferChannel, type ApiCommand } from '../../freeswitch/esl';
+import { hangUpMember, killChannel, type ApiCommand } from '../../freeswitch/esl';
 import type { Db } from '../../infra/db';
 import { isId } from '../../infra/ids';
 import type { Logger } from '../../infra/logger';
 import type { Caller } from '../../infra/route';
 import type { EventLog } from '../events/events';
 import type { NodeLinks } from '../nodes/links';
-import { ROOMS_CONTEXT } from './entering';
 import type { LiveBoard } from './live';
 import {
   pendingWishes,
@@ -24,6 +23,7 @@ import { findRoom, findRoomByName, type RoomRow } from './rooms.store';
 import { findLivingSession, findSession, type SessionRow } from './sessions.store';
 import { findNodeName, forgetGivenUp, listPresent, muteListeners, vacatePlace } from './steering.store';
 import type { WaitingSounds } from './waiting-sounds';
+import { sendIntoRoom } from './tickets/tickets';
 import type { ParticipantWish } from './wishes';
 
 export interface SteeringDeps {
@@ -309,9 +309,9 @@ export async function moveParticipant(
   if (!(await deps.markLeft({ ...person, leave_reason: null }, new Date(), 'moved_to_room'))) {
     throw new SwitchyardError('conflict', 'They have just left the room.');
   }
-  const extension = `${person.id}.${target.id}`;
-  const reply = await deps.links
-    .api(session.node_id, transferChannel(legId, { extension, context: ROOMS_CONTEXT }))
+  const nodeId = session.node_id;
+  const reply = await sendIntoRoom(deps.db, { participantId: person.id, roomId: target.id, legId, nodeId })
+    .then((ticket) => deps.links.api(nodeId, ticket))
     .catch((error: unknown) => error);
   if (typeof reply === 'object' && reply !== null && 'ok' in reply && reply.ok) {
     return { room: target.name, roomId: target.id };

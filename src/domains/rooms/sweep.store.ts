@@ -8,7 +8,7 @@ export async function listSessionsOfGoneNodes(db: Queryable): Promise<SessionRow
   return (await db('sessions as s')
     .leftJoin('nodes as n', 'n.id', 's.node_id')
     .whereNot('s.state', 'ended')
-    .where((w) => w.whereNull('n.id').orWhereIn('n.state', ['down', 'joining']))
+    .where((w) => w.whereNull('n.id').orWhereIn('n.state', ['down', 'joining', 'pending']))
     .orderBy('s.id')
     .select('s.*')) as SessionRow[];
 }

@@ -16,6 +16,7 @@ import {
   listSessionsOfGoneNodes,
 } from './sweep.store';
 import { weighSession } from './weighing';
+import { deleteExpiredTickets } from './tickets/tickets.store';
 
 /** Somebody who was let in and never came. */
 const JOINING_LIMIT_MS = 60_000;
@@ -72,5 +73,6 @@ export function createRoomsSweep(deps: CompareDeps): (now: Date) => Promise<void
     await keepClaims(now).catch((error: unknown) => deps.logger.debug({ err: error }, 'claims are kept later'));
     await sweepLeases(deps, now);
     await forgetAway(deps.db, new Date(now.getTime() - AWAY_LIMIT_MS));
+    await deleteExpiredTickets(deps.db, now);
   };
 }

@@ -1,5 +1,5 @@
 /** Decides whether a login may do what a node asks its password for: the list of SIP doors, for one question. */
-import type { UserRequest } from '../../freeswitch/xml';
+import { provesPassword, type UserRequest } from '../../freeswitch/xml';
 import type { DirectoryUser } from './directory';
 
 /** Why a password is not given out; each is said in the log and nowhere else, since a stranger learns nothing. */
@@ -9,6 +9,7 @@ export const LOGIN_REFUSALS = {
   unreadable: 'the digest of the password can not be opened: give the user a new password',
   method_closed: 'nobody shows a password for that SIP method',
   other_name: 'From, To, user name and realm of a REGISTER are not one',
+  wrong_password: 'the password is not the right one',
   may_not_register: 'a grant for a room calls, and is not called: it registers nothing',
 } as const;
 
@@ -35,7 +36,11 @@ function namesOneUser(question: UserRequest): boolean {
   );
 }
 
-/** @returns why the login may not do it; undefined where it may */
+/**
+ * A node is given the digest of a password only for a phone that has just proved it there. So a node that somebody has
+ * broken into learns those of the people who log in at it, and can't go through the list of users for the rest.
+ * @returns why the login may not do it; undefined where it may
+ */
 export function judgeLogin(question: UserRequest, user: DirectoryUser | undefined): LoginRefusal | undefined {
   if (question.purpose === 'other') return 'method_closed';
   if (question.purpose === 'sip_auth') {
@@ -46,5 +51,7 @@ export function judgeLogin(question: UserRequest, user: DirectoryUser | undefine
   if (!user.enabled) return 'disabled';
   if (user.ha1 === null) return 'unreadable';
   if (question.sipMethod === 'REGISTER' && !user.mayRegister) return 'may_not_register';
+  if (question.purpose === 'sip_auth' && !(question.proof && provesPassword(question.proof, user.ha1)))
+    return 'wrong_password';
   return undefined;
 }

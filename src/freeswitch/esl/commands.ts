@@ -162,8 +162,9 @@ export function sendDtmf(legId: string, digits: string, millisecondsEach = 100):
 
 /** Plays a file or tones to one side, or to both. `APP::DATA` would run an application in the place of a path. */
 export function playFile(legId: string, source: string, to: 'aleg' | 'bleg' | 'both' = 'both'): ApiCommand {
-  if (/^[^:]*::/.test(source)) throw new SwitchyardError('invalid_request', 'path names an application');
-  return command('uuid_broadcast', leg(legId), soundSource(source), to);
+  const sound = soundSource(source);
+  if (/^[^:]*::/.test(sound)) throw new SwitchyardError('invalid_request', 'path names an application');
+  return command('uuid_broadcast', leg(legId), sound, to);
 }
 
 /** Stops what plays. */

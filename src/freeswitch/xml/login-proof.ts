@@ -47,6 +47,7 @@ const ESCAPED_AND_PLUS = /[^A-Za-z0-9\-_.!~*'()&=$,;?/:@[\]]/gu;
 const otherSpellings = (uri: string): string[] =>
   [ESCAPED, ESCAPED_AND_PLUS]
     .map((characters) => uri.replace(characters, (character) => encodeURIComponent(character)))
+    .flatMap((spelling) => [spelling, spelling.replace(/%[0-9A-F]{2}/g, (escape) => escape.toLowerCase())])
     .filter((spelling) => spelling !== uri);
 
 /** As sofia_reg_parse_auth has it. No time is told by the comparison: the digest is of a nonce that is used once. */

@@ -235,7 +235,7 @@ describe('the door for files', () => {
     });
   }
   const basic = (name: string, secret: string): string =>
-    `Basic ${Buffer.from(`${name}:token.${secret}`).toString('base64')}`;
+    `Basic ${Buffer.from(`${name}:${secret}`).toString('base64')}`;
 
   it('refuses a file that differs by one bit, and keeps the node’s copy', async () => {
     expect(part.fault).toContain('SHA-256');

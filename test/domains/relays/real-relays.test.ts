@@ -15,7 +15,7 @@ import { echoPlan } from '../../../src/freeswitch/xml';
 import { createId } from '../../../src/infra/ids';
 import { createLogger } from '../../../src/infra/logger';
 import { encryptSecret } from '../../../src/infra/secrets';
-import { describeWithRealNode } from '../../real-node';
+import { describeUnless, describeWithRealNode } from '../../real-node';
 import { startXmlServer, type XmlServer } from '../../freeswitch/xml-server';
 import { useStores } from '../../stores';
 import { missingForRtmp, probeStream, startNginxRtmp, type RtmpServer } from './nginx-rtmp';
@@ -25,13 +25,10 @@ import { until } from '../../until';
 const KEY = 'a-stream-key-nobody-may-see';
 const missing = missingForRtmp();
 
-if (missing) {
-  test('relays were not tried with a real node and a real RTMP server', () => {
-    process.stdout.write(`Relays at a real node: ${missing}: not run\n`);
-  });
-} else {
-  describeWithRealNode('relays of a real room to a real RTMP server', (binary) => relayTests(binary));
-}
+const NAME = 'relays of a real room to a real RTMP server';
+
+if (missing) describeUnless(missing, NAME, () => undefined);
+else describeWithRealNode(NAME, (binary) => relayTests(binary));
 
 function relayTests(binary: string): void {
   // Before the stores have theirs: what looks at them again and again has to end first.

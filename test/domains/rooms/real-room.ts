@@ -1,11 +1,13 @@
 /** One real node whose questions about rooms the house answers itself, with the rooms' rows written by the test. */
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { makeNodeSecret } from '../../../scripts/enrol';
 import { launchRealNode } from '../../../scripts/launch-node';
 import { findFreePort } from '../../../scripts/ports';
+import { enrolNode } from '../../../src/domains/nodes/entering/admission';
 import { createRoomConfiguration } from '../../../src/domains/rooms/configuration';
 import { createNodeLinks, type NodeLinks } from '../../../src/domains/nodes/links';
 import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
@@ -13,7 +15,9 @@ import type { Reply } from '../../../src/freeswitch/esl';
 import { createNodeEntrance, type EntranceDeps } from '../../../src/http/node.entrance';
 import { createHttpServer } from '../../../src/http/server';
 import type { Db } from '../../../src/infra/db';
+import { createId } from '../../../src/infra/ids';
 import { createLogger } from '../../../src/infra/logger';
+import { hashSecret } from '../../../src/infra/secrets';
 import { createEventLog } from '../../../src/domains/events/events';
 import { until } from '../../switchyard/harness';
 
@@ -42,13 +46,13 @@ export async function startRealRoomNode(binary: string, db: Db): Promise<RealRoo
   const warnings: string[] = [];
   const logger = createLogger('warn', { write: (line: string) => void warnings.push(line) });
   const log = createEventLog(db, { ring: () => undefined }, logger);
-  const joinToken = randomBytes(8).toString('hex');
+  const rules = {
+    ...{ allowedNetworks: ['127.0.0.0/8'], wsHosts: [], maxUnits: 1000 },
+    ...{ storeHosts: [], storePorts: [], ownHosts: [], ownPort: 0 },
+  };
+  const admission = { db, log, logger, secretKey: SECRET_KEY, joinToken: undefined, approval: 'never' as const, rules };
   const deps: Partial<EntranceDeps> = {
-    db,
-    log,
-    logger,
-    secretKey: SECRET_KEY,
-    joinToken,
+    ...admission,
     heartbeatSeconds: 1,
     onNodeSeen: () => undefined,
     roomConfiguration: createRoomConfiguration(db),
@@ -62,12 +66,21 @@ export async function startRealRoomNode(binary: string, db: Db): Promise<RealRoo
   const dir = await mkdtemp(join(tmpdir(), 'real-room-'));
   const ports = [await findFreePort(), await findFreePort(), await findFreePort(), await findFreePort()];
   const query = `host=127.0.0.1&esl=${ports[0]}&sip=${ports[1]}&internode=${ports[2]}&ws=${ports[3]}&rtp=31000-31400`;
+  const secret = makeNodeSecret();
+  const token = {
+    id: createId(),
+    name: 'room-node',
+    token_hash: hashSecret('a token for it'),
+    expires_at: new Date(Date.now() + 60_000),
+  };
+  await db('node_tokens').insert(token);
+  await enrolNode(admission, { name: 'room-node', secret, token: 'a token for it' });
   const started = await launchRealNode({
     binary,
     dir,
     name: 'room-node',
     xmlUrl: `${base}/freeswitch/xml?${query}`,
-    password: `${joinToken}.${randomBytes(16).toString('hex')}`,
+    password: secret,
     env: { SWITCHYARD_HEARTBEAT_SECONDS: '1', SWITCHYARD_RTP_FROM: '31000', SWITCHYARD_RTP_TO: '31400' },
   });
   const links = createNodeLinks({ db, logger, secretKey: SECRET_KEY, commandTimeoutMs: 5000 });
