@@ -4,9 +4,14 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readConfig } from '../../../src/config';
+import { openNodePassword } from '../../../src/domains/nodes/node-password';
+import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
+import { createDb } from '../../../src/infra/db';
 import { createLogger } from '../../../src/infra/logger';
 import { startSwitchyard } from '../../../src/main';
 import { startSimulatedNode } from '../../../src/simulator/node';
+import { createApiClient } from '../../api-client';
+import { enrolAsAdmin, makeNodeSecret } from '../../enrol';
 import { launchRealNode } from '../../launch-node';
 import { findFreePort } from '../../ports';
 import { startStores } from '../../stores';
@@ -24,6 +29,8 @@ export interface Surroundings {
 }
 
 export interface Stage extends Surroundings {
+  databaseUrl: string;
+  secretKey: Buffer;
   close(): Promise<void>;
 }
 
@@ -96,17 +103,15 @@ export async function openRealStage(binary: string): Promise<Stage & RealNodePar
   }
 }
 
-/** As the node itself reads it when it starts. */
-async function readEslPassword({ node }: Surroundings): Promise<string> {
-  const form = { section: 'configuration', key_name: 'name', key_value: 'event_socket.conf' };
-  const response = await fetch(node.xmlUrl, {
-    method: 'POST',
-    headers: { authorization: `Basic ${Buffer.from(`${node.name}:${node.password}`).toString('base64')}` },
-    body: new URLSearchParams(form),
-  });
-  const password = /name="password" value="([^"]*)"/.exec(await response.text())?.[1];
-  if (password === undefined) throw new Error('The node is not told its Event Socket password.');
-  return password;
+/** The one that its process was given: no other question is told it. */
+async function readEslPassword({ databaseUrl, secretKey, node }: Stage): Promise<string> {
+  const db = createDb(databaseUrl, 1);
+  try {
+    const row = (await db('nodes').where({ name: node.name }).first()) as NodeRow;
+    return openNodePassword(secretKey, row);
+  } finally {
+    await db.destroy();
+  }
 }
 
 async function openStageWith<T>(startNode: StartNode<T>): Promise<Stage & T> {
@@ -121,7 +126,6 @@ async function openStageWith<T>(startNode: StartNode<T>): Promise<Stage & T> {
   };
   try {
     const adminKey = `sk_${randomBytes(16).toString('hex')}`;
-    const joinToken = randomBytes(16).toString('hex');
     const errors: string[] = [];
     const config = readConfig({
       HTTP_PORT: '0',
@@ -129,7 +133,7 @@ async function openStageWith<T>(startNode: StartNode<T>): Promise<Stage & T> {
       DATABASE_URL: stores.databaseUrl,
       REDIS_URL: stores.redisUrl,
       SWITCHYARD_SECRET: randomBytes(32).toString('base64'),
-      NODE_JOIN_TOKEN: joinToken,
+      NODE_ALLOWED_NETWORKS: '127.0.0.0/8',
       BOOTSTRAP_API_KEY: adminKey,
       CALL_WORKERS: '20',
       HEARTBEAT_SECONDS: '10',
@@ -152,12 +156,17 @@ async function openStageWith<T>(startNode: StartNode<T>): Promise<Stage & T> {
     const ports = `esl=${esl}&sip=${sip}&internode=${internode}&ws=${ws}`;
     const node = {
       name: 'fuzzed',
-      password: `${joinToken}.${randomBytes(16).toString('hex')}`,
+      password: makeNodeSecret(),
       xmlUrl: `${switchyard.url}/freeswitch/xml?host=127.0.0.1&${ports}&capacity=1000`,
     };
+    const api = createApiClient(switchyard.url, adminKey);
+    await enrolAsAdmin(api, { name: node.name, xmlUrl: node.xmlUrl, secret: node.password });
     const { stop, ...parts } = await startNode({ ...node, eslPort: esl, sipPort: sip, dir: join(stateDir, 'node') });
     stops.push(stop);
-    const stage = { url: switchyard.url, adminKey, node, errors, close, ...parts } as unknown as Stage & T;
+    const { databaseUrl } = stores;
+    const { secretKey } = config;
+    const own = { url: switchyard.url, adminKey, node, errors, databaseUrl, secretKey, close };
+    const stage = { ...own, ...parts } as unknown as Stage & T;
     await isServing(stage);
     return stage;
   } catch (error) {

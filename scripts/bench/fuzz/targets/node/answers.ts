@@ -95,7 +95,9 @@ const ANSWERS = fc.oneof(
 
 /** What a plan may do on a channel, in any of these builders. */
 const APPLICATIONS =
-  'answer echo set export bridge hangup playback play_and_get_digits transfer conference unset'.split(' ');
+  'answer echo set set_profile_var export bridge hangup playback play_and_get_digits transfer conference unset'.split(
+    ' ',
+  );
 /** Their data may be expanded to this and nothing else. */
 const EXPANDED = 'originate_disposition';
 
@@ -115,6 +117,8 @@ export function mustBeInert(xml: string): void {
         () => `variables in ${data}`,
       );
       if (application === 'set' || application === 'export') mustSetOurs(data);
+      if (application === 'set_profile_var')
+        must(/^caller_id_(name|number)=/.test(data), () => `the profile's ${data}`);
     }
     // A user's variables are set on its channels, and expanded where they are used.
     if (name === 'variable') {
