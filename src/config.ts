@@ -78,6 +78,8 @@ const schema = z.object({
   TRUSTED_PROXIES: networkList.prefault('127.0.0.0/8,::1'),
   /** Addresses and networks that are never banned, beside the pool's own and TRUSTED_PROXIES. */
   BAN_NEVER: networkList.prefault(''),
+  /** Where a phone's media may go beside where it signals from: media servers of a PBX or SBC. */
+  MEDIA_NETWORKS: networkList.prefault(''),
   DATABASE_URL: z.url(),
   DATABASE_POOL_SIZE: z.coerce.number().int().min(2).max(200).default(20),
   REDIS_URL: z.url(),
@@ -233,6 +235,7 @@ export interface Config {
   readonly publicUrl: string | undefined;
   readonly trustedProxies: readonly string[];
   readonly banNever: readonly string[];
+  readonly mediaNetworks: readonly string[];
   readonly databaseUrl: string;
   readonly databasePoolSize: number;
   readonly redisUrl: string;
@@ -297,6 +300,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     publicUrl: e.PUBLIC_URL,
     trustedProxies: e.TRUSTED_PROXIES,
     banNever: e.BAN_NEVER,
+    mediaNetworks: e.MEDIA_NETWORKS,
     databaseUrl: e.DATABASE_URL,
     databasePoolSize: e.DATABASE_POOL_SIZE,
     redisUrl: e.REDIS_URL,

@@ -168,6 +168,7 @@ export async function startServing(
     bindToken: createTokenBinder(redis, config.redisPrefix, Date.now),
     rooms: rooms.entering,
     findGrantOfUser: grants.findGrantOfUser,
+    mediaNetworks: config.mediaNetworks,
     roomConfiguration: createRoomConfiguration(db),
     logins: grants.loginsBeside(directory),
     loginGuard: bans.logins,

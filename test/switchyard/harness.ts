@@ -112,6 +112,7 @@ export async function openYard(
     publicUrl: undefined,
     trustedProxies: [],
     banNever: [],
+    mediaNetworks: [],
     databaseUrl: stores.databaseUrl,
     // Many who enter a room at once wait for its row one after the other, each with a connection.
     databasePoolSize: 20,

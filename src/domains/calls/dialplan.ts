@@ -6,6 +6,7 @@ import {
   internodeDeliveryPlan,
   refusePlan,
   ROOM_EXTENSION,
+  withFixedMedia,
   type DialplanRequest,
 } from '../../freeswitch/xml';
 import { answerCanary } from '../nodes/canary-entrance';
@@ -17,6 +18,7 @@ import { parseAddress } from './address';
 import { findCall, findLastAttempt } from './calls.store';
 import { carryOn, markOf } from './carrier';
 import { CALLS_CONTEXT } from './dialing/dial-command';
+import { judgeMedia } from './media-address';
 import { answerPhone, callerOf } from './phone';
 import { connectTo, reachUser, RING_SECONDS, type DialplanDeps } from './reach';
 import { takeHandover } from './trust/handover';
@@ -32,12 +34,29 @@ export async function answerDialplan(deps: DialplanDeps, node: NodeRow, request:
     case CANARY_CONTEXT:
       return answerCanary(deps, node, request);
     case 'users':
-      return answerPhone(deps, node, request);
+      return answerPhoneAtHome(deps, node, request);
     case 'internode':
       return deliverCall(deps, node, request);
     default:
       return refusePlan({ context: request.context, sipStatus: 404, reason: 'No such context' });
   }
+}
+
+/**
+ * A phone's media goes to where it signals from, or behind the NAT there; one that wants it sent elsewhere is refused
+ * before anything is written down. Only the first offer is seen here: a change inside the call asks nobody.
+ */
+async function answerPhoneAtHome(deps: DialplanDeps, node: NodeRow, request: DialplanRequest): Promise<string> {
+  const { context, networkIp, username, domain } = request;
+  const sdp = request.variables.switch_r_sdp;
+  if (!sdp || !networkIp || !username) return answerPhone(deps, node, request);
+  const judgement = judgeMedia(sdp, networkIp, deps.mediaNetworks);
+  if (judgement === 'foreign') {
+    deps.logger.warn({ node: node.name, from: networkIp, username, domain }, 'media for another address was refused');
+    return refusePlan({ context, sipStatus: 488, reason: 'Media goes to where the phone is' });
+  }
+  const plan = await answerPhone(deps, node, request);
+  return judgement === 'own' ? withFixedMedia(plan) : plan;
 }
 
 /** The caller's phone has answered a call that we placed: now the other end is rung. */

@@ -28,6 +28,8 @@ export interface DialplanDeps extends SettleDeps {
   bindToken: BindToken;
   rooms: EnteringDeps;
   quotas: Pick<Quotas, 'spend' | 'check' | 'take'>;
+  /** Where a phone's media may go beside where it signals from. */
+  mediaNetworks: readonly string[];
   /** The grant that this SIP user name belongs to; undefined where it is none, or over. */
   findGrantOfUser: (username: string, domain: string) => Promise<GrantView | undefined>;
   /** Whether this login was proved at that node lately. */

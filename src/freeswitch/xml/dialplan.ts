@@ -26,6 +26,15 @@ export function dialplanXml(context: string, extensionName: string, actions: Act
   ]);
 }
 
+/**
+ * The same plan, for a channel that takes and sends media at the address and port of its SDP alone. It stands before all
+ * else in the plan: the variable is read when the channel is answered or sends early media (activate_rtp).
+ */
+export function withFixedMedia(plan: string): string {
+  const data = 'disable_rtp_auto_adjust=true';
+  return plan.replace(/<condition>/, `<condition><action application="set" data="${data}"/>`);
+}
+
 /** Who a leg belongs to, for the events and CDRs of it and of the legs it makes. */
 export interface CallVariables {
   callId: string;

@@ -23,6 +23,7 @@ export {
   internodeDeliveryPlan,
   refusalCause,
   refusePlan,
+  withFixedMedia,
   type Action,
   type BridgeToUser,
   type CallVariables,

@@ -6,6 +6,7 @@ import {
   internodeDeliveryPlan,
   parseDocument,
   refusePlan,
+  withFixedMedia,
 } from '../../../src/freeswitch/xml';
 import { expectInert, HOSTILE, hostileMixes } from './hostile';
 
@@ -87,4 +88,11 @@ it('echoes', () => expect(steps(echoPlan())).toEqual(['answer', 'echo']));
 it('refuses with a cause, and keeps the reason as text', () => {
   const plan = steps(refusePlan({ sipStatus: 404, reason: 'no such number: ${system(x)}' }));
   expect(plan).toEqual(['set switchyard_refused=no such number： ＄{system(x)}', 'hangup UNALLOCATED_NUMBER']);
+});
+
+it('fixes where media goes before anything of the plan is run, whatever the context is called', () => {
+  const plan = withFixedMedia(echoPlan({ context: '<condition>' }));
+  expect(/<action [^>]*>/.exec(plan)?.[0]).toBe('<action application="set" data="disable_rtp_auto_adjust=true"/>');
+  expect(plan.match(/disable_rtp_auto_adjust/g)).toHaveLength(1);
+  expect(plan.indexOf('disable_rtp_auto_adjust')).toBeLessThan(plan.indexOf('application="answer"'));
 });

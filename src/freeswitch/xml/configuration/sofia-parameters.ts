@@ -123,11 +123,15 @@ const LEFT: readonly Left[] = [
     ],
   },
   {
+    reason: 'Phones behind NAT need it; each other leg has it off by its plan (domains/calls/media-address.ts).',
+    names: ['disable-rtp-auto-adjust'],
+  },
+  {
     reason: 'Media: what codecs, digits and packets are like once a call is let in.',
     names: [
       ...['NDLB-allow-bad-iananame', 'NDLB-allow-crypto-in-avp', 'NDLB-allow-nondup-sdp', 'auto-jitterbuffer-msec'],
       ...['NDLB-proxy-never-patch-reinvites', 'NDLB-sendrecv-in-session', 'NDLB-support-asterisk-missing-srtp-auth'],
-      ...['auto-rtp-bugs', 'bitpacking', 'cng-pt', 'codec-prefs', 'disable-rtp-auto-adjust', 'disable-transcoding'],
+      ...['auto-rtp-bugs', 'bitpacking', 'cng-pt', 'codec-prefs', 'disable-transcoding'],
       ...['dtmf-duration', 'inbound-no-media', 'liberal-dtmf', 'manual-rtp-bugs', 'manual-video-rtp-bugs'],
       ...['pass-rfc2833', 'require-secure-rtp', 'rtcp-audio-interval-msec', 'rtcp-video-interval-msec'],
       ...['rtp-autofix-timing', 'rtp-digit-delay', 'rtp-notimer-during-bridge', 'rtp-rewrite-timestamps'],
