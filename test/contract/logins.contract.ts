@@ -27,11 +27,11 @@ export const loginContract: Contract = (stage) => {
     const told = client.waitFor((event) => isOfIt(event) && event['Event-Subclass'] === last);
     const status = await phone.register();
     await told;
-    if (status === 200) await phone.unregister(); // else calls of later tests ring it
-    phone.close();
     const questions = answerer.requests
       .slice(asked)
       .filter((request): request is UserRequest => request.kind === 'user' && request.purpose === 'sip_auth');
+    if (status === 200) await phone.unregister(); // else calls of later tests ring it
+    phone.close();
     return { status, questions, events: client.events.filter(isOfIt) };
   }
   const ha1 = (username: string): string => hashSipPassword(username, DOMAIN, PASSWORD);

@@ -191,6 +191,19 @@ test('an address that shows key after key that nobody has is told to wait, and g
   expect((await ask(ADMIN_KEY, '198.51.100.8')).status).toBe(200);
 });
 
+test('a node that asks twice about one login, as it does where it is told "not found", has told one failure', async () => {
+  await yard.addUser('clumsy');
+  const counted = async (): Promise<number> => {
+    const text = await (await fetch(`${yard.operationsUrl}/metrics`)).text();
+    return Number(/switchyard_login_failures_total\{kind="password"\} (\d+)/.exec(text)![1]);
+  };
+  const before = await counted();
+  const wrong = question('clumsy', 'a slip', '192.0.2.77');
+  for (let i = 0; i < 2; i += 1) expect((await yard.askXml(nodes[0], wrong)).text).toContain('not found');
+  await yard.askXml(nodes[0], question('clumsy', 'a slip', '192.0.2.77'));
+  expect(await counted()).toBe(before + 2);
+});
+
 test('what is wrong and what is banned is counted for Prometheus', async () => {
   const text = await (await fetch(`${yard.operationsUrl}/metrics`)).text();
   expect(text).toMatch(/switchyard_login_failures_total\{kind="password"\} [1-9]/);

@@ -40,6 +40,8 @@ const DOMAIN = /^[a-z0-9._-]{1,253}$/;
 /** A login that was noted is noted again after this: a phone that registers every minute is one line in Redis an hour. */
 const NOTED_MS = GOOD_MS / 24;
 const MOST_NOTED = 100_000;
+/** A second question comes within milliseconds. */
+const MOST_MARKS = 4096;
 
 /** Who is tried, from where. What can be no user's name is one name for all: a flood of them is one entry. */
 interface Attempt {
@@ -64,6 +66,7 @@ export function createLoginGuard(deps: LoginGuardDeps): LoginGuard {
   const noted = new Map<string, number>();
   /** Bans that are being written: a hundred failures at once are one. */
   const beginning = new Set<string>();
+  const toldMarks = new Set<string>();
 
   function gateOf(attempt: Attempt): { gate: Gate; why: 'banned' | 'slowed' } {
     const refused = refusals.find(addressKey('sip', attempt.address));
@@ -141,7 +144,17 @@ export function createLoginGuard(deps: LoginGuardDeps): LoginGuard {
     await ban().finally(() => beginning.delete(key));
   }
 
+  /** Where the answer is "not found" a node asks once more: that is one failure, and told as one. */
+  function isTold(mark: string): boolean {
+    if (toldMarks.has(mark)) return true;
+    toldMarks.add(mark);
+    if (toldMarks.size > MOST_MARKS) toldMarks.delete(toldMarks.values().next().value!);
+    return false;
+  }
+
   function noteFailure(question: UserRequest, user: DirectoryUser | undefined, attempt: Attempt, node: string): void {
+    const member = question.proof ? proofMark(question.proof) : deps.createMark();
+    if (isTold(member)) return;
     deps.countFailure(user ? 'password' : 'unknown_user');
     // A grant's own login is no user's, and long and random: only its address is of interest.
     if (user && !isGrantName(user.username)) {
@@ -156,7 +169,6 @@ export function createLoginGuard(deps: LoginGuardDeps): LoginGuard {
         method,
       });
     }
-    const member = question.proof ? proofMark(question.proof) : deps.createMark();
     countFailure(attempt, member).catch((error: unknown) =>
       logger.error({ err: error }, 'a failed login was not counted'),
     );
