@@ -6,8 +6,8 @@ export const GROWTH = 8;
 /** Between linear and quadratic, on a machine that others use as well. */
 const MOST = 24;
 /** What is done in this time is never held against it: clocks and collectors weigh more. */
-const FLOOR_MS = 25;
-const TRIES = 4;
+const FLOOR_MS = 15;
+const TRIES = 3;
 
 /** In milliseconds of the processor: what others of a busy machine take is not counted. */
 function fastest(times: number, work: () => void): number {
