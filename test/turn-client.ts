@@ -7,7 +7,7 @@ const COOKIE = 0x2112a442;
 const ALLOCATE = 0x003;
 const CREATE_PERMISSION = 0x008;
 const TIMEOUT_MS = 2000;
-const TRIES = 5;
+const TRIES = 20;
 
 type Attribute = [type: number, value: Buffer];
 

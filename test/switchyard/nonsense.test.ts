@@ -4,6 +4,7 @@ import { createSeededRandom } from '../../src/infra/random';
 import { parseDocument } from '../../src/freeswitch/xml';
 import { useStores } from '../stores';
 import { ADMIN_KEY, DOMAIN, openYard, until, type Answer, type Node, type Yard } from './harness';
+import { loginQuestion } from './login-question';
 
 const stores = useStores();
 let yard: Yard;
@@ -12,6 +13,7 @@ beforeAll(async () => {
   yard = await openYard(stores);
   node = await yard.addNode('one');
   await yard.addUser('bob');
+  await yard.askXml(node, loginQuestion({ username: 'bob' }));
 });
 afterAll(() => yard?.close());
 
