@@ -85,7 +85,7 @@ export async function answerPhone(deps: DialplanDeps, node: NodeRow, request: Di
 async function answerCaller(deps: DialplanDeps, node: NodeRow, request: DialplanRequest): Promise<string> {
   const { context } = request;
   if (!request.username || !request.domain) return refusePlan({ context, sipStatus: 403, reason: 'Not authenticated' });
-  if (!(await deps.wasShown(node.id, request.username, request.domain))) {
+  if (!(await deps.wasShown(node.id, request.username, request.domain, true))) {
     deps.refuseReport?.(node, 'caller', { username: request.username.slice(0, 64), leg: request.legId.slice(0, 64) });
     return refusePlan({ context, sipStatus: 403, reason: 'Nobody has logged in here by that name' });
   }

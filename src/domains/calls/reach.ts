@@ -33,7 +33,7 @@ export interface DialplanDeps extends SettleDeps {
   /** The grant that this SIP user name belongs to; undefined where it is none, or over. */
   findGrantOfUser: (username: string, domain: string) => Promise<GrantView | undefined>;
   /** Whether this login was proved at that node lately. */
-  wasShown: (nodeId: string, username: string, domain: string) => Promise<boolean>;
+  wasShown: (nodeId: string, username: string, domain: string, isCaller?: boolean) => Promise<boolean>;
 }
 
 /** How long a phone rings where nobody said otherwise. */

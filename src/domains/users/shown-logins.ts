@@ -9,13 +9,15 @@ const KEPT_SECONDS = 3900;
 /** One that was written within this time is not written again; Redis may have been emptied in between. */
 const FRESH_MS = 10_000;
 const MOST_REMEMBERED = 100_000;
-/** Another replica may have checked the password a moment ago. */
-const PATIENCE_MS = 150;
+/** Another replica may have checked the password a moment ago, and have much to do: a phone is not lost for that. */
+const PAUSES_MS = [150, 350, 1000, 3000];
+/** A caller waits for the answer. */
+const CALLER_PAUSES = 2;
 
 export interface ShownLogins {
   note(nodeId: string, username: string, domain: string): void;
   /** True also where it can't be known: with Redis away phones call on. */
-  wasShown(nodeId: string, username: string, domain: string): Promise<boolean>;
+  wasShown(nodeId: string, username: string, domain: string, isCaller?: boolean): Promise<boolean>;
 }
 
 /**
@@ -42,11 +44,14 @@ export function createShownLogins(o: {
       if (notedAtMs.size > MOST_REMEMBERED) notedAtMs.delete(notedAtMs.keys().next().value!);
       o.redis.set(key, '1', 'EX', KEPT_SECONDS).catch(() => notedAtMs.delete(key));
     },
-    async wasShown(nodeId, username, domain) {
+    async wasShown(nodeId, username, domain, isCaller = false) {
       const key = keyOf(nodeId, username, domain);
       if (o.now() - (notedAtMs.get(key) ?? -Infinity) < FRESH_MS || (await isKept(key))) return true;
-      await o.sleep(PATIENCE_MS);
-      return isKept(key);
+      for (const pauseMs of isCaller ? PAUSES_MS.slice(0, CALLER_PAUSES) : PAUSES_MS) {
+        await o.sleep(pauseMs);
+        if (await isKept(key)) return true;
+      }
+      return false;
     },
   };
 }
