@@ -153,6 +153,9 @@ test('one replica of two is killed during 200 calls and replaced: all end as the
 
 test('roles apart: one replica answers, one follows the nodes, one dials', async () => {
   await open(['api', 'supervisor', 'worker'], 2, 2);
+  const known = async (): Promise<number> =>
+    Number((await db.query<{ n: string }>('select count(distinct user_id) as n from registrations')).rows[0]!.n);
+  await until('all phones are known', async () => (await known()) >= people.phones.length);
   const ids = await callMany(0, 8);
   await allTalk(ids.length, 120_000);
   await hangUp(ids);
