@@ -1,6 +1,6 @@
 /** What one tenant does to the queue is no other tenant's trouble: everybody is dialled in their turn. */
 import { createId } from '../../src/infra/ids';
-import { DEFAULT_RINGING_ALLOWED } from '../../src/domains/calls/dialing/ringing-limit';
+import { QUOTAS } from '../../src/domains/quotas/catalogue';
 import { useStores } from '../stores';
 import { openYard, passwordOf, PHONE_SECONDS, until, type Node, type Yard } from './harness';
 
@@ -97,8 +97,8 @@ test("500 ringing and 1,000 queued calls of one tenant do not keep another's fro
   const alone: number[] = [];
   for (let i = 0; i < 5; i += 1) alone.push(await timeToDial());
 
-  const ids = await callAll(DEFAULT_RINGING_ALLOWED, { from: 'user:gus', to: '9196' });
-  await until('all ring', async () => (await count('ringing')) === DEFAULT_RINGING_ALLOWED, 120_000);
+  const ids = await callAll(QUOTAS.ringingCalls.default, { from: 'user:gus', to: '9196' });
+  await until('all ring', async () => (await count('ringing')) === QUOTAS.ringingCalls.default, 120_000);
   await queueMany(1000, 'user:gus');
   const beside: number[] = [];
   for (let i = 0; i < 5; i += 1) beside.push(await timeToDial());
@@ -109,12 +109,12 @@ test("500 ringing and 1,000 queued calls of one tenant do not keep another's fro
   expect(Math.max(...beside)).toBeLessThan(Math.max(1000, 4 * median(alone)));
 
   // No more than may ring do, however many wait; and whoever ends makes room for one.
-  expect((await count('placing')) + (await count('ringing'))).toBe(DEFAULT_RINGING_ALLOWED);
+  expect((await count('placing')) + (await count('ringing'))).toBe(QUOTAS.ringingCalls.default);
   expect(await count('queued')).toBe(1000);
   await yard.hangUp(ids[0]!);
   await until('the next one rings', async () => (await count('queued')) === 999);
-  await until('it rings', async () => (await count('ringing')) === DEFAULT_RINGING_ALLOWED);
-  expect((await count('placing')) + (await count('ringing'))).toBe(DEFAULT_RINGING_ALLOWED);
+  await until('it rings', async () => (await count('ringing')) === QUOTAS.ringingCalls.default);
+  expect((await count('placing')) + (await count('ringing'))).toBe(QUOTAS.ringingCalls.default);
 });
 
 test('in a full pool whoever gets the next free place is decided by turns, not by how many wait', async () => {

@@ -1,5 +1,6 @@
 /** Holds grants to their promises: who gets what, what it opens and what not, and that its end is an end. */
-import { createHmac, createHash } from 'node:crypto';
+import { createHmac } from 'node:crypto';
+import { hashSipPassword } from '../../src/infra/secrets';
 import { useStores } from '../stores';
 import { DOMAIN, openYard, until, type Node, type Yard } from './harness';
 import { loginQuestion } from './login-question';
@@ -132,7 +133,7 @@ test('revoked, it is dead at once for nodes and pages, in the room list and for 
 test('expired, it lets nobody in, and its registration ends', async () => {
   const grant = (await yard.api('POST', `/v1/users/${userId}/grants`, {})).body;
   const password = 'of the test';
-  const ha1 = createHash('md5').update(`${grant.username}:${DOMAIN}:${password}`).digest('hex');
+  const ha1 = hashSipPassword(grant.username, DOMAIN, password);
   await stores.db('grants').where({ id: grant.id }).update({ ha1 });
   await node.registerPhone({ username: grant.username, domain: DOMAIN, password, behaviour: {} });
   const phones = async () => (await yard.api('GET', `/v1/users/${userId}`)).body.registrations.length;

@@ -275,7 +275,7 @@ describe('A resource beyond its quota is refused by its name', () => {
         ws.on('error', reject);
       });
     try {
-      await new Promise((resolve) => setTimeout(resolve, 2100)); // limits are remembered for two seconds
+      await sleep(KEPT_MS);
       expect((await sse(grant.token, yard.url)).status).toBe(200);
       expect(await socket(grant.token)).toBe(101);
       expect(await socket(grant.token)).toBe(429);
@@ -354,7 +354,7 @@ describe('On SIP', () => {
 
   test('a further phone of a user takes the place of the one not seen for longest', async () => {
     await setQuotas({ registrationsPerUser: 2 });
-    await new Promise((resolve) => setTimeout(resolve, 2100)); // limits are remembered for two seconds
+    await sleep(KEPT_MS);
     const ended = async () => {
       const query = `domain=${DOMAIN}&format=json&types=registration.ended&limit=1000`;
       const { items } = await yard.must(200, 'GET', `/v1/events?${query}`);

@@ -1,8 +1,9 @@
 /** Secrets at work in a whole Switchyard: none stands in the log or in the database, and the one they all rest on can be changed. */
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { Client } from 'pg';
 import { startSwitchyard } from '../../src/main';
 import { createLogger } from '../../src/infra/logger';
+import { hashSipPassword } from '../../src/infra/secrets';
 import { openRtmpTarget, type RtmpTarget } from '../domains/relays/rtmp-target';
 import { useStores } from '../stores';
 import { ADMIN_KEY, DOMAIN, JOIN_TOKEN, openYard, passwordOf, until, type Node, type Yard } from './harness';
@@ -35,8 +36,7 @@ afterAll(async () => {
   await target?.stop();
 });
 
-const ha1Of = (username: string, password: string) =>
-  createHash('md5').update(`${username}:${DOMAIN}:${password}`).digest('hex');
+const ha1Of = (username: string, password: string) => hashSipPassword(username, DOMAIN, password);
 
 /** Every row of every table, as a dump would show it. */
 async function dump(): Promise<string> {

@@ -10,12 +10,12 @@ import { decideQueued, isTooLate } from './decisions';
 import type { FairQueue, TakenCall } from './fair-queue';
 import type { Originates } from './originate';
 import { countRinging } from './ringing.store';
-import type { RingingAllowed } from './ringing-limit';
 
 export interface DialDeps extends PlaceDeps {
   queue: FairQueue;
   originates: Pick<Originates, 'dial'>;
-  ringingAllowed: RingingAllowed;
+  /** How many calls of a domain may be placed or ring at once: its quota `ringingCalls`. */
+  ringingAllowed: (domainId: string) => Promise<number>;
   /** Stops waiting when Switchyard stops; the call is then taken up by another replica, or at the next start. */
   signal: AbortSignal;
 }
