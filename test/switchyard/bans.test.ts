@@ -1,4 +1,5 @@
 /** Guessing at simulated nodes, and what every replica makes of it. */
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { useStores } from '../stores';
 import { banContract, type GuessedNode } from './bans.contract';
@@ -209,4 +210,26 @@ test('what is wrong and what is banned is counted for Prometheus', async () => {
   expect(text).toMatch(/switchyard_login_failures_total\{kind="password"\} [1-9]/);
   expect(text).toMatch(/switchyard_logins_refused_total\{why="banned"\} [1-9]/);
   expect(text).toMatch(/switchyard_bans\{kind="address"\} [1-9]/);
+});
+
+test('an address from which a node joined a moment ago is not banned, whatever was counted there before', async () => {
+  await yard.addUser('beside-a-node');
+  const address = '192.0.2.50';
+  for (let i = 0; i < 9; i += 1) await yard.askXml(nodes[0], question('beside-a-node', `wrong-${i}`, address));
+  const { name, ...row } = await stores.db('nodes').where({ name: 'two' }).first();
+  const probe = JSON.stringify(row.probe);
+  const joined = {
+    ...row,
+    id: randomUUID(),
+    name: `${name}-beside`,
+    host: address,
+    state: 'down',
+    probe,
+    canary: null,
+  };
+  await stores.db('nodes').insert(joined);
+  for (let i = 0; i < 9; i += 1) await yard.askXml(nodes[0], question('beside-a-node', `more-${i}`, address));
+  expect((await yard.must(200, 'GET', `/v1/bans?address=${address}`)).items).toEqual([]);
+  expect((await yard.api('POST', '/v1/bans', { address })).status).toBe(422);
+  await stores.db('nodes').where({ id: joined.id }).delete();
 });

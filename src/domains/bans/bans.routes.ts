@@ -18,7 +18,7 @@ const address = z
   .refine((text) => isIP(text) !== 0, 'must be an IPv4 or IPv6 address')
   .describe('Of IPv6 the /64 counts in which it is.');
 
-export function bansRoutes(deps: BansDeps & { isNever: (address: string) => boolean }): Route[] {
+export function bansRoutes(deps: BansDeps): Route[] {
   return [
     defineRoute({
       ...all,
@@ -60,7 +60,7 @@ export function bansRoutes(deps: BansDeps & { isNever: (address: string) => bool
       errors: ['conflict', 'unprocessable'],
       handle: async ({ body }) => {
         const counted = countedAddress(body.address);
-        if (deps.isNever(counted)) {
+        if (await deps.readNever(counted)) {
           throw new SwitchyardError(
             'unprocessable',
             `${counted} is never banned: it is the pool's own, a trusted proxy's, or named in BAN_NEVER.`,

@@ -46,6 +46,8 @@ export interface BansDeps {
   log: EventLog;
   logger: Logger;
   refusals: Refusals;
+  /** Whether an address must never be banned, by what Postgres knows now: a node may have joined a moment ago. */
+  readNever: (address: string) => Promise<boolean>;
 }
 
 /** What is banned, and why. */
@@ -132,10 +134,12 @@ async function insert(trx: Trx, target: BanTarget, level: number, forMs: number)
 }
 
 /**
- * Bans, for as long as the bans before it say. Where it is banned already, nothing changes.
- * @returns the ban that began; undefined where there was one, or where Postgres is away (then it holds for a minute)
+ * Bans, for as long as the bans before it say. Where it is banned already, nothing changes; nor for an address that is
+ * never banned.
+ * @returns the ban that began; undefined where none did, or where Postgres is away (then it holds for a minute)
  */
 export async function startBan(deps: BansDeps, target: BanTarget): Promise<store.BanRow | undefined> {
+  if (target.kind === 'address' && target.address && (await deps.readNever(target.address))) return undefined;
   const spared = (target.spared ?? []).slice(0, MOST_SPARED);
   try {
     const row = await deps.log.record(async (trx, emit) => {

@@ -1,7 +1,7 @@
 /** Puts together what stands against guessing: counting, refusing, telling, and the REST of bans. */
 import { randomUUID } from 'node:crypto';
 import { Gauge, type Registry } from 'prom-client';
-import type { Db } from '../../infra/db';
+import { isUnreachable, type Db } from '../../infra/db';
 import type { Logger } from '../../infra/logger';
 import type { FailureKind } from '../../infra/metrics';
 import type { Redis } from '../../infra/redis';
@@ -51,16 +51,28 @@ export interface Bans {
 const FORGET_EVERY_MS = 3_600_000;
 
 /** Addresses that are never banned; the pool's own are read anew with the bans. */
-function createNeverList(o: BansOptions): { has(address: string): boolean; refresh(): Promise<void> } {
+function createNeverList(o: BansOptions): {
+  has(address: string): boolean;
+  refresh(): Promise<void>;
+  read(address: string): Promise<boolean>;
+} {
   const read = (more: readonly string[]) => {
     const all = [...o.neverNetworks, ...more];
     return { list: listNetworks(all), singles: countedSingles(all) };
   };
   let never = read([]);
+  const has = (address: string): boolean => isListed(never.list, never.singles, address);
+  const refresh = async (): Promise<void> => {
+    never = read([...(await listHosts(o.db)), ...((await o.listNever?.()) ?? [])]);
+  };
   return {
-    has: (address) => isListed(never.list, never.singles, address),
-    async refresh() {
-      never = read([...(await listHosts(o.db)), ...((await o.listNever?.()) ?? [])]);
+    has,
+    refresh,
+    async read(address) {
+      await refresh().catch((error: unknown) => {
+        if (!isUnreachable(error)) throw error; // then the last look counts
+      });
+      return has(address);
     },
   };
 }
@@ -71,7 +83,7 @@ export function createBans(o: BansOptions): Bans {
   const refusals = createRefusals({ ...o, onLook: never.refresh });
   const tally = createTally(redis, prefix, now);
   const failures = createFailureEvents({ log, redis, prefix, logger, now });
-  const deps: BansDeps = { db, log, logger, refusals };
+  const deps: BansDeps = { db, log, logger, refusals, readNever: never.read };
   const guard = { ...deps, tally, now, isNever: never.has, countFailure: o.countFailure, createMark: randomUUID };
   const gauge = new Gauge({
     name: 'switchyard_bans',
@@ -90,7 +102,7 @@ export function createBans(o: BansOptions): Bans {
     logins: createLoginGuard({ ...guard, failures, countRefusal: o.countRefusal }),
     pins: createPinGuard(guard),
     strangers: createStrangerGuard(guard),
-    routes: bansRoutes({ ...deps, isNever: never.has }),
+    routes: bansRoutes(deps),
     onPasswordChanged: ({ domainId, username }) => forgiveLogin(deps, domainId, username),
     async sweep(at) {
       await endExpiredBans(deps);
