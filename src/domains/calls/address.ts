@@ -1,5 +1,6 @@
-/** Reads what people write as the ends of a call; anything without a scheme is what they would dial. */
+/** How the ends of a call are kept; what people write is read by addressing/resolve-address.ts. */
 import { SwitchyardError } from '../../errors';
+import { DIALLED_NAME, ECHO_NUMBER } from '../../infra/dialled-name';
 
 export type Address =
   | { kind: 'user'; username: string }
@@ -10,10 +11,8 @@ export type Address =
   /** Somebody who came by grant; written by us, never dialled. */
   | { kind: 'guest'; grantId: string };
 
-/** Dialled in every domain: hear yourself. */
-export const ECHO_NUMBER = '9196';
-
-const USERNAME = /^[A-Za-z0-9._-]{1,64}$/;
+export const INVALID_ADDRESS =
+  'An address is user:NAME, room:NAME, tel:+NUMBER, sip:USER@HOST, USER@HOST, or a name or digits as one would dial them.';
 
 /** @throws invalid_address naming what is wrong with it. */
 export function parseAddress(text: string): Address {
@@ -24,13 +23,13 @@ export function parseAddress(text: string): Address {
     case '':
       if (text === ECHO_NUMBER) return { kind: 'service', service: 'echo' };
       if (/^\+[0-9]{3,20}$/.test(text)) return { kind: 'tel', number: text };
-      if (USERNAME.test(text)) return { kind: 'user', username: text };
+      if (DIALLED_NAME.test(text)) return { kind: 'user', username: text };
       break;
     case 'user':
-      if (USERNAME.test(rest)) return { kind: 'user', username: rest };
+      if (DIALLED_NAME.test(rest)) return { kind: 'user', username: rest };
       break;
     case 'room':
-      if (USERNAME.test(rest)) return { kind: 'room', name: rest };
+      if (DIALLED_NAME.test(rest)) return { kind: 'room', name: rest };
       break;
     case 'tel':
       if (/^\+?[0-9]{3,20}$/.test(rest)) return { kind: 'tel', number: rest };
@@ -42,10 +41,7 @@ export function parseAddress(text: string): Address {
       if (/^[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?$/.test(rest)) return { kind: 'sip', uri: rest };
       break;
   }
-  throw new SwitchyardError(
-    'invalid_address',
-    'An address is user:NAME, room:NAME, tel:+NUMBER, sip:USER@HOST, or digits as one would dial them.',
-  );
+  throw new SwitchyardError('invalid_address', INVALID_ADDRESS);
 }
 
 /** The canonical way to write it. */

@@ -15,9 +15,9 @@ import type { NodeLinks } from '../nodes/links';
 import { explainLeftOut } from '../nodes/considered';
 import { explainChoice } from '../nodes/pick';
 import type { Quotas } from '../quotas/quotas';
-import { findRoomByName } from '../rooms/rooms.store';
 import type { Directory } from '../users/directory';
-import { formatAddress, parseAddress, type Address } from './address';
+import { formatAddress, type Address } from './address';
+import { readAddress, resolveAddress } from './addressing/resolve-address';
 import {
   findCall,
   findLastAttempt,
@@ -117,34 +117,31 @@ async function presentAll(deps: CallDeps, calls: CallRow[]): Promise<PresentedCa
   );
 }
 
-/** @throws unprocessable where nobody of that name can be called. */
-async function checkReachable(deps: CallDeps, address: Address, domain: string, end: 'from' | 'to'): Promise<void> {
-  if (address.kind === 'service' && end === 'to') return;
-  if (address.kind === 'room' && end === 'to') {
-    if (await findRoomByName(deps.db, domain, address.name)) return;
+/** @returns who is meant. @throws invalid_address; unprocessable where nobody of that name or number can be called. */
+async function requireReachable(deps: CallDeps, text: string, domain: string, end: 'from' | 'to'): Promise<Address> {
+  const { address, user, room } = await resolveAddress(deps, text, domain);
+  if (user?.enabled) return address;
+  if (user) throw new SwitchyardError('unprocessable', `The user "${user.username}" is disabled.`);
+  if (end === 'to' && (room || address.kind === 'service')) return address;
+  if (address.kind === 'user')
+    throw new SwitchyardError('unprocessable', `There is no user "${address.username}" in ${domain}.`);
+  if (address.kind === 'room' && end === 'to')
     throw new SwitchyardError('unprocessable', `There is no room "${address.name}" in ${domain}.`);
-  }
-  if (address.kind !== 'user') {
-    throw new SwitchyardError(
-      'unprocessable',
-      end === 'from'
-        ? `${formatAddress(address)} can't be rung: only users of the domain can (user:NAME, or their digits); this pool has no gateway.`
-        : `There is no way to ${formatAddress(address)}: this pool has no gateway.`,
-    );
-  }
-  const user = await deps.directory.findUser(address.username, domain);
-  if (!user) throw new SwitchyardError('unprocessable', `There is no user "${address.username}" in ${domain}.`);
-  if (!user.enabled) throw new SwitchyardError('unprocessable', `The user "${address.username}" is disabled.`);
+  throw new SwitchyardError(
+    'unprocessable',
+    end === 'from'
+      ? `${formatAddress(address)} can't be rung: only users of the domain can (by name, or by their number); this pool has no gateway.`
+      : `There is no way to ${formatAddress(address)}: it is nobody's number in ${domain}, and this pool has no gateway.`,
+  );
 }
 
 /** Writes the call down; its event queues it (dialing/feed.ts). The answer is what was written, and asks nobody again. */
 export async function createCall(deps: CallDeps, asked: NewCallRequest): Promise<PresentedCall> {
-  const from = parseAddress(asked.from);
-  const to = parseAddress(asked.to);
+  for (const text of [asked.from, asked.to]) readAddress(text, asked.domain);
   await deps.quotas.spend(asked.domainId, 'callsPerSecond');
   await deps.quotas.check(asked.domainId, { queuedCalls: 1 });
-  await checkReachable(deps, from, asked.domain, 'from');
-  await checkReachable(deps, to, asked.domain, 'to');
+  const from = await requireReachable(deps, asked.from, asked.domain, 'from');
+  const to = await requireReachable(deps, asked.to, asked.domain, 'to');
   const now = new Date();
   const waitMs = asked.queueTimeoutSeconds === undefined ? deps.queueTimeoutMs : asked.queueTimeoutSeconds * 1000;
   const written = {
@@ -283,8 +280,7 @@ async function commandFor(deps: CallDeps, call: CallRow, legId: string, action: 
     case 'play':
       return playFile(legId, action.source, 'both');
     case 'transfer': {
-      const to = parseAddress(action.to);
-      await checkReachable(deps, to, call.domain_name, 'to');
+      const to = await requireReachable(deps, action.to, call.domain_name, 'to');
       // The dialplan answer reads where to go from the row, as it did for the first end.
       await deps.log.record(async (trx, emit) => {
         await updateCall(trx, call.id, ['answered'], { to_address: formatAddress(to) });

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { findJsonFaults } from '../../infra/json-faults';
 import type { NodeRow } from '../nodes/nodes.store';
 import { boundRecord, CLOCK_TOLERANCE_MS } from '../nodes/trust/bounded-time';
-import { ECHO_NUMBER } from './address';
+import { ECHO_NUMBER } from '../../infra/dialled-name';
 import {
   findAttemptOfLeg,
   findCall,

@@ -7,9 +7,10 @@ import { refusePlan, type DialplanRequest } from '../../freeswitch/xml';
 import type { GrantView } from '../grants/grant-directory';
 import type { NodeRow } from '../nodes/nodes.store';
 import { enterRoom, type RoomCaller } from '../rooms/entering';
-import { findRoom, findRoomByName, type RoomRow } from '../rooms/rooms.store';
+import { findRoom } from '../rooms/rooms.store';
 import type { DirectoryUser } from '../users/directory';
-import { formatAddress, parseAddress, type Address } from './address';
+import { formatAddress } from './address';
+import { resolveAddress, type Resolved } from './addressing/resolve-address';
 import { findLeg, insertAttempt, insertCall, insertLeg, type CallRow, type LegRow } from './calls.store';
 import { connectTo, RING_SECONDS, type DialplanDeps } from './reach';
 import { draftCallEvent } from './settle';
@@ -62,12 +63,17 @@ async function findCaller(
   return deps.directory.findUser(grant?.username ?? username, domain);
 }
 
-/** Digits that are no user's may be a room's. */
-async function readTarget(deps: DialplanDeps, text: string, domain: string): Promise<[Address?, RoomRow?]> {
-  const to = readDialled(text);
-  if (to?.kind !== 'user' || (await deps.directory.findUser(to.username, domain))) return [to];
-  const room = await findRoomByName(deps.db, domain, to.username);
-  return room ? [{ kind: 'room', name: room.name }, room] : [to];
+/** A scheme typed on a phone is no address. @returns undefined where nothing can be meant by it */
+async function readTarget(deps: DialplanDeps, text: string, domain: string): Promise<Resolved | undefined> {
+  if (text.includes(':')) return undefined;
+  try {
+    // The user part of a SIP address, in which some phones escape what they need not; parameters may stand behind it.
+    return await resolveAddress(deps, decodeURIComponent(text.replace(/;.*$/s, '')), domain);
+  } catch (error) {
+    if (error instanceof URIError || (error instanceof SwitchyardError && error.code === 'invalid_address'))
+      return undefined;
+    throw error;
+  }
 }
 
 /** A registered phone dials. Where its domain has used up a quota it is refused at once, and nothing is written down. */
@@ -92,7 +98,7 @@ async function answerCaller(deps: DialplanDeps, node: NodeRow, request: Dialplan
   const caller = await findCaller(deps, request.username, request.domain);
   if (caller && 'kind' in caller) return answerGuest(deps, node, request, caller);
   if (!caller?.enabled) return refusePlan({ context, sipStatus: 403, reason: 'Not allowed to call' });
-  const [to, room] = await readTarget(deps, request.destination, caller.domain);
+  const { address: to, room } = (await readTarget(deps, request.destination, caller.domain)) ?? {};
   const from = { address: `user:${caller.username}`, domainId: caller.domainId, name: caller.displayName };
   const dialled = to ? formatAddress(to) : keepableText(request.destination, 128);
   const kept = await recordPhoneCall(deps, node, request, from, dialled, createId());
@@ -110,16 +116,6 @@ async function answerCaller(deps: DialplanDeps, node: NodeRow, request: Dialplan
   };
   if (!to) return refusePlan({ ...plan, sipStatus: 484, reason: 'Not a number' });
   return connectTo(deps, node, to, caller.domain, plan);
-}
-
-/** A phone's digits are an address without scheme; a scheme typed on a phone is no address. */
-function readDialled(text: string): Address | undefined {
-  try {
-    return text.includes(':') ? undefined : parseAddress(text);
-  } catch (error) {
-    if (error instanceof SwitchyardError) return undefined;
-    throw error;
-  }
 }
 
 /**

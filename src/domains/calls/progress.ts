@@ -4,7 +4,7 @@ import type { Trx } from '../../infra/db';
 import type { ChannelEvent } from '../../freeswitch/esl';
 import type { NodeRow } from '../nodes/nodes.store';
 import { boundTime } from '../nodes/trust/bounded-time';
-import { ECHO_NUMBER } from './address';
+import { ECHO_NUMBER } from '../../infra/dialled-name';
 import {
   findCall,
   findLastAttempt,

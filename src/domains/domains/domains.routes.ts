@@ -6,6 +6,7 @@ import { plainText } from '../../infra/text';
 import {
   changeDomain,
   createDomain,
+  domainCountry,
   domainName,
   domainReference,
   domainSchema,
@@ -29,7 +30,7 @@ export function domainsRoutes(deps: DomainsDeps): Route[] {
       description:
         "The name is the SIP domain its phones register at. It can't be changed later: passwords are digests over it.",
       scope: 'admin',
-      body: z.object({ name: domainName, displayName: displayName.default('') }),
+      body: z.object({ name: domainName, displayName: displayName.default(''), country: domainCountry.default(null) }),
       answers: { 201: domainSchema },
       errors: ['conflict'],
       handle: async ({ body }) => {
@@ -67,12 +68,12 @@ export function domainsRoutes(deps: DomainsDeps): Route[] {
       method: 'patch',
       summary: 'Change a domain',
       scope: 'domain',
-      body: z.object({ displayName: displayName.optional() }),
+      body: z.object({ displayName: displayName.optional(), country: domainCountry.optional() }),
       answers: { 200: domainSchema },
       handle: async ({ params, body, caller }) => {
         const domain = await requireDomain(deps.db, caller, params.id);
-        if (body.displayName === undefined) return { body: showDomain(domain) };
-        return { body: await changeDomain(deps, domain.id, body.displayName) };
+        const isEmpty = body.displayName === undefined && body.country === undefined;
+        return { body: isEmpty ? showDomain(domain) : await changeDomain(deps, domain.id, body) };
       },
     }),
     defineRoute({

@@ -6,13 +6,15 @@ export interface DomainRecord {
   id: string;
   name: string;
   display_name: string;
+  /** ISO 3166; null: digits without a + are no national numbers. */
+  country: string | null;
   created_at: Date;
   updated_at: Date;
 }
 
 export async function insertDomain(
   db: Queryable,
-  row: Pick<DomainRecord, 'id' | 'name' | 'display_name'>,
+  row: Pick<DomainRecord, 'id' | 'name' | 'display_name' | 'country'>,
 ): Promise<DomainRecord> {
   const rows = (await db('domains').insert(row).returning('*')) as DomainRecord[];
   return rows[0]!;
@@ -36,10 +38,16 @@ export async function listDomains(
   return (await query) as DomainRecord[];
 }
 
-export async function updateDomain(db: Queryable, id: string, displayName: string): Promise<DomainRecord | undefined> {
+export type DomainChanges = Partial<Pick<DomainRecord, 'display_name' | 'country'>>;
+
+export async function updateDomain(
+  db: Queryable,
+  id: string,
+  changes: DomainChanges,
+): Promise<DomainRecord | undefined> {
   const rows = (await db('domains')
     .where({ id })
-    .update({ display_name: displayName, updated_at: db.fn.now() })
+    .update({ ...changes, updated_at: db.fn.now() })
     .returning('*')) as DomainRecord[];
   return rows[0];
 }

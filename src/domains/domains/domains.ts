@@ -4,6 +4,7 @@ import { SwitchyardError } from '../../errors';
 import { violatedUnique, type Db, type Queryable } from '../../infra/db';
 import { createId } from '../../infra/ids';
 import type { Caller } from '../../infra/route';
+import { isCountry } from '../../infra/telephone-number';
 import { plainText } from '../../infra/text';
 import type { EventLog } from '../events/events';
 import { POOL_STREAM, type EventDraft } from '../events/events.store';
@@ -24,11 +25,22 @@ export const domainName = z
 /** How a request names a domain: by its name or id. */
 export const domainReference = plainText({ min: 1, max: 253 }).describe("A domain's name or id.");
 
+/** By whose habits people of the domain dial. */
+export const domainCountry = z
+  .string()
+  .refine(isCountry, 'must be the ISO 3166 code of a country in two capital letters, like DE')
+  .nullable()
+  .describe(
+    'By whose habits its people dial: with DE, 030 12345 and 0049 30 12345 are +493012345. Null: only numbers with a ' +
+      '+ are international. It reads what is written and dialled from then on; numbers that are there stay.',
+  );
+
 export const domainSchema = z
   .object({
     id: z.uuid(),
     name: z.string(),
     displayName: z.string(),
+    country: z.string().nullable(),
     createdAt: z.iso.datetime(),
     updatedAt: z.iso.datetime(),
   })
@@ -41,6 +53,7 @@ export function showDomain(row: store.DomainRecord): DomainView {
     id: row.id,
     name: row.name,
     displayName: row.display_name,
+    country: row.country,
     createdAt: row.created_at.toISOString(),
     updatedAt: row.updated_at.toISOString(),
   };
@@ -88,11 +101,12 @@ function domainEvents(type: string, domain: DomainView): EventDraft[] {
 
 export async function createDomain(
   deps: DomainsDeps,
-  input: { name: string; displayName: string },
+  input: { name: string; displayName: string; country: string | null },
 ): Promise<DomainView> {
+  const { name, displayName, country } = input;
   try {
     return await deps.events.record(async (trx, emit) => {
-      const row = await store.insertDomain(trx, { id: createId(), name: input.name, display_name: input.displayName });
+      const row = await store.insertDomain(trx, { id: createId(), name, display_name: displayName, country });
       const view = showDomain(row);
       domainEvents('domain.created', view).forEach(emit);
       return view;
@@ -103,9 +117,17 @@ export async function createDomain(
   }
 }
 
-export async function changeDomain(deps: DomainsDeps, id: string, displayName: string): Promise<DomainView> {
+export async function changeDomain(
+  deps: DomainsDeps,
+  id: string,
+  patch: { displayName?: string; country?: string | null },
+): Promise<DomainView> {
+  const changes: store.DomainChanges = {
+    ...(patch.displayName !== undefined && { display_name: patch.displayName }),
+    ...(patch.country !== undefined && { country: patch.country }),
+  };
   return deps.events.record(async (trx, emit) => {
-    const row = await store.updateDomain(trx, id, displayName);
+    const row = await store.updateDomain(trx, id, changes);
     if (!row) throw new SwitchyardError('not_found', 'There is no such domain.');
     const view = showDomain(row);
     domainEvents('domain.updated', view).forEach(emit);

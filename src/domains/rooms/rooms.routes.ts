@@ -1,5 +1,6 @@
 /** The REST of rooms as they should be, and of the sessions they had. */
 import { z } from 'zod';
+import { anyDialledName } from '../../infra/dialled-name';
 import { makePage, pageOf, pageQuery, readCursor } from '../../infra/page';
 import { defineRoute, type Route } from '../../infra/route';
 import { domainReference, requireDomain } from '../domains/domains';
@@ -73,7 +74,7 @@ export function roomsRoutes(deps: RoomsDeps): Route[] {
       query: z.object({
         ...pageQuery,
         domain: domainReference.optional().describe('Only rooms of this domain (name or id).'),
-        name: roomName.optional().describe('Only the room of this name.'),
+        name: anyDialledName.optional().describe('Only the room of this name.'),
       }),
       answers: { 200: pageOf(roomSchema) },
       errors: ['not_found'],

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { SwitchyardError } from '../../errors';
 import type { Db } from '../../infra/db';
+import { newDialledName } from '../../infra/dialled-name';
 import { createId } from '../../infra/ids';
 import type { Logger } from '../../infra/logger';
 import type { Caller } from '../../infra/route';
@@ -10,7 +11,8 @@ import { requireDomain } from '../domains/domains';
 import type { EventLog } from '../events/events';
 import type { NodeLinks } from '../nodes/links';
 import type { Quotas } from '../quotas/quotas';
-import { username } from '../users/users';
+import { refuseNumberAsName } from '../users/numbers';
+import { isGrantName } from '../grants/grant-name';
 import type { RoomHooksOwner } from './hooks';
 import { requireLayout } from './layouts';
 import { openPins, sealPin } from './pins';
@@ -19,12 +21,10 @@ import type { RoomRow } from './rooms.store';
 import { findLivingSession, type SessionRow } from './sessions.store';
 import { DEFAULT_SETTINGS, mergeSettings, pin, readSettings, roomSettings, settingsPatch } from './settings';
 
-/** Digits that the dialplan keeps for itself. */
-const RESERVED_NAMES = new Set(['9196']);
 const MAX_METADATA = 20;
 
-export const roomName = username
-  .refine((name) => !RESERVED_NAMES.has(name), 'is a number that every domain has already')
+export const roomName = newDialledName
+  .refine((name) => !isGrantName(name), 'must not look like the SIP name of a grant')
   .describe(
     'What is dialled. Where a user has the same name, digits ring the user; `room:NAME` always means the room.',
   );
@@ -147,6 +147,7 @@ export async function createRoom(
     const domain = await requireDomain(trx, caller, input.domain);
     await requireLayout(trx, domain.id, settings.layout);
     await deps.quotas.take(trx, domain.id, { rooms: 1 });
+    await refuseNumberAsName(trx, domain.id, input.name);
     const id = createId();
     const made = await store.insertRoom(trx, {
       id,

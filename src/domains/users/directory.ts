@@ -2,6 +2,7 @@
 import type { Pool } from 'pg';
 import { createNameLookup } from '../../infra/lookup';
 import { openDigest } from '../../infra/secrets';
+import { createNumberLookup } from './number-lookup';
 
 export interface DirectoryUser {
   id: string;
@@ -25,6 +26,8 @@ export interface Directory {
    * @throws unavailable where it can't be known: "not found" would turn a doctor away for a database's fault.
    */
   findUser(username: string, domain: string): Promise<DirectoryUser | undefined>;
+  /** The user whom this number leads to, however it is written. @throws unavailable where it can't be known */
+  findByNumber(text: string, domain: string): Promise<DirectoryUser | undefined>;
   /** @returns what was looked up just now, null where there was no such user; undefined where findUser must ask. */
   readFresh(username: string, domain: string): DirectoryUser | null | undefined;
   /** Forgets what is kept of the user, after a change. */
@@ -80,5 +83,17 @@ export function createDirectory(pool: Pool, now: () => number, secretKey: Buffer
     readRow: (row, before) => readRow(secretKey, row, before),
     away: 'The user can not be looked up: the database is out of reach.',
   });
-  return { findUser: find, readFresh, forget };
+  const numbers = createNumberLookup(pool, now);
+  return {
+    findUser: find,
+    readFresh,
+    async findByNumber(text, domain) {
+      const holder = await numbers.findHolder(text, domain);
+      return holder === undefined ? undefined : find(holder, domain);
+    },
+    forget(username, domain) {
+      forget(username, domain);
+      numbers.forgetHolder(username);
+    },
+  };
 }

@@ -1,11 +1,11 @@
 /** The REST of users. */
 import { z } from 'zod';
+import { anyDialledName } from '../../infra/dialled-name';
 import { makePage, pageOf, pageQuery, readCursor } from '../../infra/page';
 import { defineRoute, type Route } from '../../infra/route';
 import { plainText } from '../../infra/text';
 import { domainReference, requireDomain } from '../domains/domains';
 import {
-  callerNumber,
   changeUser,
   createUser,
   newUserSchema,
@@ -17,6 +17,7 @@ import {
   userSchema,
   type UsersDeps,
 } from './users';
+import { callerNumber } from './numbers';
 import { listUsers } from './users.store';
 
 const one = { path: '/v1/users/{id}', tag: 'Users', scope: 'domain', params: z.object({ id: z.uuid() }) } as const;
@@ -51,7 +52,7 @@ export function usersRoutes(deps: UsersDeps): Route[] {
       query: z.object({
         ...pageQuery,
         domain: domainReference.optional().describe('Only users of this domain (name or id).'),
-        username: username.optional().describe('Only the user of this name.'),
+        username: anyDialledName.optional().describe('Only the user of this name.'),
       }),
       answers: { 200: pageOf(userSchema) },
       errors: ['not_found'],

@@ -6,7 +6,10 @@ export interface UserRecord {
   domain_id: string;
   username: string;
   display_name: string;
+  /** Shown to who is called. */
   caller_number: string | null;
+  /** The number that leads to this user and to nobody else of the domain; null where the shown one is not theirs alone. */
+  dial_number: string | null;
   /** Sealed; sealDigest() makes it. */
   ha1: string;
   enabled: boolean;
@@ -17,9 +20,12 @@ export interface UserRecord {
 /** A user with its domain's name. */
 export interface NamedUser extends UserRecord {
   domain_name: string;
+  domain_country: string | null;
 }
 
-export type UserChanges = Partial<Pick<UserRecord, 'display_name' | 'caller_number' | 'ha1' | 'enabled'>>;
+export type UserChanges = Partial<
+  Pick<UserRecord, 'display_name' | 'caller_number' | 'dial_number' | 'ha1' | 'enabled'>
+>;
 
 export async function insertUser(
   db: Queryable,
@@ -62,5 +68,32 @@ export async function deleteUser(db: Queryable, id: string): Promise<boolean> {
 }
 
 function withDomain(db: Queryable) {
-  return db('users as u').join('domains as d', 'd.id', 'u.domain_id').select('u.*', 'd.name as domain_name');
+  return db('users as u')
+    .join('domains as d', 'd.id', 'u.domain_id')
+    .select('u.*', 'd.name as domain_name', 'd.country as domain_country');
+}
+
+/** What is dialled by these digits beside this user's own name: another user's name or number, or a room's. */
+export async function findOtherDialled(
+  db: Queryable,
+  domainId: string,
+  digits: string,
+  exceptUserId: string | null,
+): Promise<string | undefined> {
+  const others = db('users').where({ domain_id: domainId });
+  if (exceptUserId !== null) void others.whereNot({ id: exceptUserId });
+  const user = (await others
+    .where((either) => void either.where({ username: digits }).orWhere({ dial_number: digits }))
+    .first('username')) as { username: string } | undefined;
+  if (user) return `the user "${user.username}"`;
+  const room = (await db('rooms').where({ domain_id: domainId, name: digits }).first('name')) as
+    { name: string } | undefined;
+  return room && `the room "${room.name}"`;
+}
+
+/** The user to whom these digits lead as a number. */
+export async function findNumberHolder(db: Queryable, domainId: string, digits: string): Promise<string | undefined> {
+  const row = (await db('users').where({ domain_id: domainId, dial_number: digits }).first('username')) as
+    { username: string } | undefined;
+  return row?.username;
 }

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { SwitchyardError } from '../../errors';
 import { violatedUnique, type Db } from '../../infra/db';
+import { newDialledName } from '../../infra/dialled-name';
 import { createId } from '../../infra/ids';
 import type { Caller } from '../../infra/route';
 import { createSecret, hashSipPassword, sealDigest } from '../../infra/secrets';
@@ -9,24 +10,17 @@ import { plainText } from '../../infra/text';
 import { requireDomain } from '../domains/domains';
 import type { EventLog } from '../events/events';
 import { isGrantName } from '../grants/grant-name';
+import { canonicalNumber, refuseNumberAsName, refuseTakenNumber } from './numbers';
 import { explainWeakness } from './password-strength';
 import type { Quotas } from '../quotas/quotas';
 import * as store from './users.store';
 
-export const username = z
-  .string()
-  .regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be 1 to 64 of A-Z a-z 0-9 . _ -')
+export const username = newDialledName
   .refine((name) => !isGrantName(name), 'must not look like the SIP name of a grant')
   .describe('What the phone registers as, and what is dialled.');
 export const password = plainText({ min: 8, max: 128 }).describe(
   'Kept only as a digest. Words, names, dates, sequences and rows of keys are refused.',
 );
-export const callerNumber = z
-  .string()
-  .regex(/^\+?[0-9]{1,32}$/, 'must be 1 to 32 digits, with a + before them where it is international')
-  .nullable()
-  .describe('Shown to who is called; the username where it is null.');
-
 /** One phone of a user, as the pool knows it. */
 export const registrationSchema = z
   .object({
@@ -152,12 +146,16 @@ export async function createUser(
       if (input.password !== undefined)
         refuseWeak(input.password, [input.username, domain.name, input.displayName], 'leave it out, and one is made');
       await deps.quotas.take(trx, domain.id, { users: 1 });
+      await refuseNumberAsName(trx, domain.id, input.username);
+      const number = input.callerNumber === null ? null : canonicalNumber(input.callerNumber, domain.country);
+      if (number !== null && number !== input.username) await refuseTakenNumber(trx, domain.id, number, null);
       const row = await store.insertUser(trx, {
         id: createId(),
         domain_id: domain.id,
         username: input.username,
         display_name: input.displayName,
-        caller_number: input.callerNumber,
+        caller_number: number,
+        dial_number: number,
         ha1: digestOf(deps, { username: input.username, domain: domain.name }, input.password ?? made!),
         enabled: input.enabled,
       });
@@ -166,9 +164,23 @@ export async function createUser(
       return { ...user, registrations: [], ...(made === undefined ? {} : { password: made }) };
     });
   } catch (error) {
-    if (violatedUnique(error)) throw new SwitchyardError('conflict', `There is a user "${input.username}" already.`);
-    throw error;
+    throw nameConflict(error, input.username);
   }
+}
+
+function nameConflict(error: unknown, username: string): unknown {
+  const violated = violatedUnique(error);
+  if (violated === undefined) return error;
+  if (violated === 'users_dial_number_unique')
+    return new SwitchyardError('conflict', 'Another user has just been given that number.');
+  return new SwitchyardError('conflict', `There is a user "${username}" already.`);
+}
+
+/** A number that stays as it was is left as it was: it may be one that several have, from before each led to one user. */
+function numberChanges(user: store.NamedUser, text: string | null | undefined): store.UserChanges {
+  if (text === undefined) return {};
+  const number = text === null ? null : canonicalNumber(text, user.domain_country);
+  return number === user.caller_number ? {} : { caller_number: number, dial_number: number };
 }
 
 /** A new password is digested anew; nodes are told to forget the old one. */
@@ -182,19 +194,24 @@ export async function changeUser(deps: UsersDeps, user: store.NamedUser, patch: 
   }
   const changes: store.UserChanges = {
     ...(patch.displayName !== undefined && { display_name: patch.displayName }),
-    ...(patch.callerNumber !== undefined && { caller_number: patch.callerNumber }),
+    ...numberChanges(user, patch.callerNumber),
     ...(patch.enabled !== undefined && { enabled: patch.enabled }),
     ...(patch.password !== undefined && {
       ha1: digestOf(deps, { username: user.username, domain: user.domain_name }, patch.password),
     }),
   };
   if (Object.keys(changes).length === 0) return user;
+  const number = changes.dial_number ?? null;
   const changed = await deps.events.record(async (trx, emit) => {
+    if (number !== null) {
+      await deps.quotas.take(trx, user.domain_id, { users: 0 }); // nobody else is given it meanwhile
+      await refuseTakenNumber(trx, user.domain_id, number, user.id);
+    }
     const row = await store.updateUser(trx, user.id, changes);
     if (!row) throw new SwitchyardError('not_found', 'There is no such user.');
     const shown = showProvisioned(row, user.domain_name);
     emit({ stream: user.domain_id, type: 'user.updated', userId: user.id, data: { user: shown } });
-    return { ...row, domain_name: user.domain_name };
+    return { ...user, ...row };
   });
   await deps.onUserChanged({ domain: user.domain_name, username: user.username });
   if (patch.password !== undefined) {
