@@ -3,12 +3,15 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { parse as parseForm } from 'node:querystring';
 import {
   configurationXml,
+  controlNetworks,
+  markLists,
   notFoundXml,
   parseXmlRequest,
   refusePlan,
   userXml,
   withoutFalseIds,
   type ConfigurationRequest,
+  type NodeSettings,
   type RoomConfiguration,
   type UserRequest,
   type XmlRequest,
@@ -22,7 +25,7 @@ import { answerCanaryRoom } from '../domains/nodes/canary-entrance';
 import { looksLikeCanary } from '../domains/nodes/canary-name';
 import type { AdmissionDeps } from '../domains/nodes/entering/admission';
 import { giveEslPassword, takeCore } from '../domains/nodes/entering/esl-password';
-import { listHosts, type NodeRow } from '../domains/nodes/nodes.store';
+import { findNode, listHosts, noteEslNetworks, type NodeRow } from '../domains/nodes/nodes.store';
 import type { Directory, DirectoryUser } from '../domains/users/directory';
 import { judgeLogin, LOGIN_REFUSALS } from '../domains/users/login-rule';
 import { discard } from './body';
@@ -306,14 +309,18 @@ async function answerConfiguration(
   }
   if (!room) await takeCore(deps, node, question.coreUuid);
   const credentials = readCredentials(request.headers.authorization)!;
+  const isLists = question.name === 'acl.conf';
   const hosts = room ? [] : await listHosts(deps.db); // a room is answered also while the database is away
   const local = request.socket.localAddress?.replace(/^::ffff:/, '');
-  const settings = {
+  const controlHosts = [...(local ? [local] : []), ...(deps.controlNetworks ?? [])];
+  const opensSocket = question.name === 'event_socket.conf';
+  const poolHosts = [...new Set([...hosts, ...(deps.nodeNetworks ?? [])])];
+  const settings: NodeSettings = {
     name: node.name,
     host: node.host,
     eslPort: node.esl_port,
     // No other answer has it in it.
-    eslPassword: question.name === 'event_socket.conf' ? await eslPasswordOf(deps, node) : '',
+    eslPassword: opensSocket ? await eslPasswordOf(deps, node) : '',
     sipPort: node.sip_port,
     internodePort: node.internode_port,
     wsPort: node.ws_port,
@@ -321,11 +328,26 @@ async function answerConfiguration(
     heartbeatSeconds: deps.heartbeatSeconds,
     cdrUrl: `${readNodeBase(request.headers, deps.publicUrl)}/freeswitch/cdr`,
     cdrCredentials: `${credentials.name}:${credentials.password}`,
-    poolHosts: [...new Set([...hosts, ...(deps.nodeNetworks ?? [])])],
-    controlHosts: [...(local ? [local] : []), ...(deps.controlNetworks ?? [])],
+    poolHosts,
+    controlHosts,
+    ...(isLists ? await listsOf(deps, node, poolHosts) : {}),
     zone: node.zone,
   };
+  if (opensSocket) await noteEslNetworks(deps.db, node.id, controlNetworks(settings));
   return configurationXml(question.name, settings, room);
+}
+
+/** What the node's process was told when its Event Socket opened may be newer than the row at hand. */
+async function listsOf(
+  deps: EntranceDeps,
+  node: NodeRow,
+  poolHosts: readonly string[],
+): Promise<Pick<NodeSettings, 'eslNetworks' | 'listsMark'>> {
+  const told = ((await findNode(deps.db, node.id)) ?? node).esl_networks;
+  return {
+    ...(told === null ? {} : { eslNetworks: told }),
+    listsMark: markLists({ poolHosts, controlNetworks: deps.controlNetworks ?? [] }),
+  };
 }
 
 async function eslPasswordOf(deps: EntranceDeps, node: NodeRow): Promise<string> {

@@ -2,7 +2,7 @@
 import { compareChannels } from '../domains/calls/reconcile';
 import { endStrays } from '../domains/calls/strays';
 import { createComparePace, type ComparePace } from '../domains/nodes/compare-pace';
-import type { PoolHosts } from '../domains/nodes/pool-hosts';
+import type { NetworkLists } from '../domains/nodes/connections/network-lists';
 import { watchHealth } from '../domains/nodes/probe';
 import type { NodeRow } from '../domains/nodes/nodes.store';
 import type { HeldStream } from '../domains/nodes/stream';
@@ -21,10 +21,10 @@ const LEFT_OUT_MS = 60_000;
 const STRAYS_EVERY = 4;
 
 /** One for all nodes that this replica looks after. @returns what begins to care for a node, and what ends that */
-export function createNodeCare(house: House, hosts: PoolHosts): (node: NodeRow, stream: HeldStream) => Schedule {
+export function createNodeCare(house: House, lists: NetworkLists): (node: NodeRow, stream: HeldStream) => Schedule {
   const pace = createComparePace({ leastMs: COMPARE_MS, random: Math.random });
   return (node, stream) => {
-    const forget = hosts.enter(node.name, stream);
+    const forget = lists.enter(node.name, stream);
     const care = careForNode(house, pace, node, stream);
     return {
       stop() {

@@ -9,8 +9,9 @@ import { createCallSweep } from '../domains/calls/sweep';
 import { endUnadmitted } from '../domains/calls/unadmitted-channels';
 import { compareGrants } from '../domains/grants/over';
 import { createCalibrator } from '../domains/nodes/calibrator';
+import { watchNetworkLists } from '../domains/nodes/connections/network-lists';
 import { listNodeRows } from '../domains/nodes/nodes.store';
-import { watchPoolHosts } from '../domains/nodes/pool-hosts';
+
 import { createNodeStreams, type NodeStreams, type StreamHandlers } from '../domains/nodes/stream';
 import {
   compareRegistrations,
@@ -57,7 +58,8 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
   };
   const registrations = { db, log, logger, quotas, flush, shownLogins, refuseReport: settle.refuseReport };
   const calibrator = createCalibrator({ db, claims, now: Date.now, mostUnits: config.nodeMaxUnits });
-  const hosts = watchPoolHosts({ db, logger, commandTimeoutMs });
+  const { controlNetworks, nodeNetworks } = config;
+  const lists = watchNetworkLists({ db, logger, commandTimeoutMs, controlNetworks, nodeNetworks, now: Date.now });
   const handlers: StreamHandlers = {
     async onRestarted(node, coreUuid) {
       await settleCallsOfNode(reconcile, node.id, 'NODE_DIED', coreUuid);
@@ -92,7 +94,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
       metrics.countNodeEvent(report.type);
       await calibrator.takeReport(node.id, report.idleCpuPercent);
     },
-    onHeld: createNodeCare(house, hosts),
+    onHeld: createNodeCare(house, lists),
     async onDown(node, reason) {
       await rooms.takeNodeGone(node.id);
       if (reason !== 'refused') return; // it may only be cut off: the sweep gives it time
@@ -103,7 +105,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
   const streams = createNodeStreams({ ...house.linkSettings, redis, prefix: config.redisPrefix, log, handlers });
   stops.push(async () => {
     await streams.stop();
-    await hosts.stop();
+    await lists.stop();
   });
   const claimsSweep = createClaimsSweep({ ...settle, claims });
   const calls = createCallSweep({ ...reconcile, queue });

@@ -23,6 +23,26 @@ export function readNetworkLists(section: Element | undefined): NetworkLists {
   return lists;
 }
 
-/** What `acl ADDRESS LIST` answers. */
-export const isAllowed = (lists: NetworkLists, address: string, list: string): boolean =>
-  isIP(address) !== 0 && (lists.get(list)?.check(address, family(address)) ?? false);
+/** What a node has on disk: freeswitch/autoload_configs/acl.conf.xml. */
+export function floorLists(): NetworkLists {
+  const esl = new BlockList();
+  esl.addSubnet('127.0.0.0', 8, 'ipv4');
+  esl.addSubnet('::1', 128, 'ipv6');
+  return new Map([
+    ['esl', esl],
+    ['pool', new BlockList()],
+  ]);
+}
+
+/** What `acl ADDRESS LIST` answers: a list of that name holds, and where there is none, the networks that it names itself. */
+export function isAllowed(lists: NetworkLists, address: string, list: string): boolean {
+  if (isIP(address) === 0) return false;
+  const known = lists.get(list);
+  if (known) return known.check(address, family(address));
+  const named = new BlockList();
+  for (const entry of list.split(',')) {
+    const [network = '', bits = ''] = entry.split('/');
+    if (isIP(network) && /^\d+$/.test(bits)) named.addSubnet(network, Number(bits), family(network));
+  }
+  return named.check(address, family(address));
+}

@@ -59,6 +59,11 @@ export function createApi(parts: NodeParts): Api {
       const { name, rest } = named(line);
       if (name === 'conference' && core.faults.conferencesStuck) return new Promise<string>(() => undefined);
       if (SHELL_COMMANDS.has(name)) return runInShell(core, name, rest);
+      if (name === 'xml_locate') return locate(core, rest);
+      if (name === 'reloadacl') {
+        await core.loadNetworkLists();
+        return '+OK acl reloaded\n';
+      }
       return core.answerFirst(() => runNow(line));
     },
   };
@@ -67,6 +72,13 @@ export function createApi(parts: NodeParts): Api {
 function named(line: string): { name: string; rest: string } {
   const at = line.indexOf(' ');
   return at < 0 ? { name: line, rest: '' } : { name: line.slice(0, at), rest: line.slice(at + 1).trim() };
+}
+
+/** What the node would be configured with, as it comes from Switchyard; what is on disk otherwise holds nothing of ours. */
+async function locate(core: NodeCore, rest: string): Promise<string> {
+  const [section, tag, attribute, name] = splitWords(rest);
+  if (section !== 'configuration' || tag !== 'configuration' || attribute !== 'name' || !name) return '-ERR bad args\n';
+  return (await core.locate(name)) ?? "can't find anything\n";
 }
 
 async function originate(parts: NodeParts, rest: string): Promise<string> {
@@ -168,10 +180,6 @@ const COMMANDS: Record<string, Command> = {
     const asked = /^(?:([^/]+)\/)?([^@]+)@(.+)$/.exec(rest);
     const found = asked ? registrar.contactsOf(asked[2]!, asked[3]!) : [];
     return found.length === 0 ? 'error/user_not_registered' : found.map((r) => `sofia/internal/${r.uri}`).join(',');
-  },
-  reloadacl: ({ core }) => {
-    void core.loadNetworkLists();
-    return '+OK acl reloaded\n';
   },
   reloadxml: () => '+OK [Success]\n',
   xml_flush_cache: () => '+OK cleared 0 entries\n',

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import type { Logger } from '../infra/logger';
 import type { Element } from '../freeswitch/xml/document';
 import type { TakeIn } from './calls';
-import { readNetworkLists, type NetworkLists } from './acl';
+import { floorLists, readNetworkLists, type NetworkLists } from './acl';
 import { createDisk, type Disk } from './disk';
 import type { Leg } from './leg';
 import { post, readAnswer } from './xml-client';
@@ -47,6 +47,13 @@ const XML_TIMEOUT_MS = 5000;
 /** How often a question is asked that finds no answer: see freeswitch/autoload_configs/xml_curl.conf.xml. */
 const BINDINGS = 2;
 
+const configurationQuestion = (name: string): Record<string, string> => ({
+  section: 'configuration',
+  tag_name: 'configuration',
+  key_name: 'name',
+  key_value: name,
+});
+
 export class NodeCore {
   readonly legs = new Map<string, Leg>();
   readonly listeners = new Set<Listener>();
@@ -75,8 +82,8 @@ export class NodeCore {
   sessionsSinceStart = 0;
   sessionPeak = 0;
   isOver = false;
-  /** From acl.conf. */
-  networkLists: NetworkLists = new Map();
+  /** From acl.conf; what is on disk where nobody answers. */
+  networkLists: NetworkLists = floorLists();
   questionTimeoutMs = XML_TIMEOUT_MS;
   /** Where its records go; from json_cdr.conf. */
   cdr?: { url: string; credentials: string; encode: boolean };
@@ -211,10 +218,15 @@ export class NodeCore {
    * @returns the answer's section; undefined where both say "not found" or nobody answered
    */
   async ask(fields: Record<string, string>): Promise<Element | undefined> {
+    return (await this.askInTurn(fields))?.section;
+  }
+
+  private async askInTurn(fields: Record<string, string>): Promise<{ section: Element; body: string } | undefined> {
     for (let binding = 0; binding < BINDINGS; binding += 1) {
       const answer = await this.askRaw(fields);
       const section = answer.status === 200 ? readAnswer(answer.body) : undefined;
-      if (section || this.isOver) return section;
+      if (section) return { section, body: answer.body };
+      if (this.isOver) return undefined;
     }
     return undefined;
   }
@@ -232,15 +244,19 @@ export class NodeCore {
   }
 
   async loadNetworkLists(): Promise<void> {
-    this.networkLists = readNetworkLists(await this.configuration('acl.conf'));
+    this.networkLists = new Map(); // thrown away before it asks
+    const section = await this.configuration('acl.conf');
+    this.networkLists = section ? readNetworkLists(section) : floorLists();
+  }
+
+  /** The answer to a question for a configuration, as text. */
+  async locate(name: string): Promise<string | undefined> {
+    return (await this.askInTurn(configurationQuestion(name)))?.body;
   }
 
   configuration(name: string, fields: Record<string, string> = {}): Promise<Element | undefined> {
     return this.ask({
-      section: 'configuration',
-      tag_name: 'configuration',
-      key_name: 'name',
-      key_value: name,
+      ...configurationQuestion(name),
       ...(ASKED_WITH_PARAMS.has(name) ? this.stamp('REQUEST_PARAMS', 'switch_xml.c', 'switch_xml_open_cfg') : {}),
       ...fields,
     });

@@ -1,10 +1,12 @@
 /** The Event Socket of a simulated node: the same frames, answers and refusals in the same order. */
 import { randomUUID } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
+import { isAllowed } from './acl';
 import type { Api } from './api-commands';
 import type { Listener, NodeCore } from './core';
 
 const MAX_FRAME_BYTES = 1024 * 1024;
+const REJECTION = 'Access Denied, go away.\n';
 const GOODBYE = 'Disconnected, goodbye.\nSee you at ClueCon! http://www.cluecon.com/\n';
 
 export interface EventSocket {
@@ -21,14 +23,15 @@ export async function openEventSocket(
   api: Api,
   host: string,
   port: number,
-  password: string,
+  lock: { password: string; acl: string },
 ): Promise<EventSocket> {
   const sockets = new Set<Socket>();
   const server: Server = createServer((socket) => {
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
     if (core.faults.frozen) socket.pause();
-    serve(core, api, socket, password);
+    if (!isAllowed(core.networkLists, addressOf(socket), lock.acl)) return turnAway(socket);
+    serve(core, api, socket, lock.password);
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -46,6 +49,13 @@ export async function openEventSocket(
         sockets.forEach((s) => s.destroy());
       }),
   };
+}
+
+const addressOf = (socket: Socket): string => (socket.remoteAddress ?? '').replace(/^::ffff:/, '');
+
+function turnAway(socket: Socket): void {
+  socket.on('error', () => socket.destroy());
+  socket.end(`Content-Type: text/rude-rejection\nContent-Length: ${REJECTION.length}\n\n${REJECTION}`);
 }
 
 function serve(core: NodeCore, api: Api, socket: Socket, password: string): void {

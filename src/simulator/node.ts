@@ -209,7 +209,8 @@ async function boot(o: SimulatedNodeOptions, disk: Disk): Promise<Life> {
   const plans = createPlans(core, calls, rooms, api.runNow);
   const eslPort = o.eslPort ?? (Number(settings['listen-port']) || 8021);
   const password = settings.password ?? 'ClueCon';
-  const socket = await openEventSocket(core, api, host, eslPort, password);
+  const acl = settings['apply-inbound-acl'] ?? '127.0.0.0/8';
+  const socket = await openEventSocket(core, api, host, eslPort, { password, acl });
   const wsPort = port('ws');
   const webSocket = wsPort > 0 && wsPort !== eslPort ? await openWebSocketPort(core, host, wsPort) : undefined;
   enterYard(core);

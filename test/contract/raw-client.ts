@@ -22,8 +22,8 @@ export interface RawClient {
 /** Guards against hanging only. */
 const TIMEOUT_MS = 45_000;
 
-export async function connectRaw(port: number): Promise<RawClient> {
-  const socket: Socket = connect(port, '127.0.0.1');
+export async function connectRaw(port: number, host = '127.0.0.1'): Promise<RawClient> {
+  const socket: Socket = connect(port, host);
   const waiters: ((frame: Frame) => void)[] = [];
   const watchers = new Set<(event: RawEvent) => void>();
   const events: RawEvent[] = [];

@@ -57,7 +57,7 @@ export interface Yard {
   /** Its answer's body. @throws Error where the status is another */
   must(status: number, method: string, path: string, body?: unknown): Promise<Answer['body']>;
   /** Roomy by itself: what earlier tests still hold does not outweigh where a phone is registered. */
-  addNode(name: string, o?: { capacity?: number; zone?: string; webSocket?: boolean }): Promise<Node>;
+  addNode(name: string, o?: { capacity?: number; zone?: string; webSocket?: boolean; door?: string }): Promise<Node>;
   addUser(username: string, o?: { displayName?: string; domain?: string }): Promise<string>;
   /** A user, and a phone of theirs at a node that Switchyard knows of. */
   addPhone(node: Node, username: string, behaviour?: PhoneBehaviour): Promise<SimulatedPhone>;
@@ -226,11 +226,11 @@ export async function openYard(
     api,
     apiOnce,
     must,
-    async addNode(name, { capacity = 1000, zone = '', webSocket = false } = {}) {
+    async addNode(name, { capacity = 1000, zone = '', webSocket = false, door = first.nodesUrl } = {}) {
       const port = await findFreePort();
       const ws = webSocket ? await findFreePort() : port;
       const query = `host=127.0.0.1&esl=${port}&sip=${port}&internode=${port}&ws=${ws}&zone=${zone}&capacity=${capacity}`;
-      const xmlUrl = `${first.nodesUrl}/freeswitch/xml?${query}`;
+      const xmlUrl = `${door}/freeswitch/xml?${query}`;
       const password = makeNodeSecret();
       await until(`${name} is enrolled`, async () => {
         const state = await enrolNode({ name, xmlUrl, secret: password }, JOIN_TOKEN).catch(() => undefined);

@@ -15,6 +15,8 @@ export interface NodeRow {
   esl_core_uuid: string | null;
   /** The process that asked last, of those questions that say so. */
   asking_core_uuid: string | null;
+  /** From where that process's Event Socket lets in; null: by a list's name, as versions before 0.4 had it. */
+  esl_networks: string | null;
   host: string;
   esl_port: number;
   sip_port: number;
@@ -140,6 +142,14 @@ export async function takeEslPassword(db: Queryable, id: string, sealed: string)
     .whereRaw('asking_core_uuid is not null and esl_core_uuid is distinct from asking_core_uuid')
     .update({ esl_core_uuid: db.ref('asking_core_uuid'), esl_password_sealed: sealed, updated_at: new Date() });
   return count > 0;
+}
+
+/** From where the Event Socket that opens now lets in. */
+export async function noteEslNetworks(db: Queryable, id: string, networks: string): Promise<void> {
+  await db('nodes')
+    .where({ id })
+    .whereRaw('esl_networks is distinct from ?', [networks])
+    .update({ esl_networks: networks });
 }
 
 /** Under which process it is up. The password that let us in is that one's, where nothing else is known of it. */

@@ -79,6 +79,15 @@ export const flushUserCache = (username: string, domain: string): ApiCommand =>
   command('xml_flush_cache id', assertToken(username, 'username'), assertHost(domain, 'domain'));
 
 export const reloadAcl = (): ApiCommand => command('reloadacl');
+
+/** Whether a list of that name lets that address in: `true` or `false`, and `false` where there is no such list. */
+export const checkAcl = (address: string, list: string): ApiCommand =>
+  command('acl', assertHost(address, 'address'), assertToken(list, 'list'));
+
+/** Asks for a configuration as if it were loaded, and answers with it: what nobody answers comes from the node's disk. */
+export const locateConfiguration = (name: string): ApiCommand =>
+  command('xml_locate configuration configuration name', assertToken(name, 'configuration'));
+
 export const reloadXml = (): ApiCommand => command('reloadxml');
 export const rescanProfile = (name: string): ApiCommand =>
   command('sofia profile', assertToken(name, 'profile'), 'rescan');

@@ -39,7 +39,14 @@ export {
   type CanaryPlan,
   type CanaryStep,
 } from './canary';
-export { CONFIGURATION_NAMES, configurationXml, type NodeSettings } from './configuration';
+export {
+  CONFIGURATION_NAMES,
+  configurationXml,
+  controlNetworks,
+  MARKED_ADDRESS,
+  markLists,
+  type NodeSettings,
+} from './configuration';
 export {
   playable,
   ROOM_BASE,

@@ -25,6 +25,8 @@ it.each<[string, esl.ApiCommand]>([
   ['show registrations as json', esl.showRegistrations()],
   ['xml_flush_cache id 1001 clinic.test', esl.flushUserCache('1001', 'clinic.test')],
   ['reloadacl', esl.reloadAcl()],
+  ['acl 127.0.0.1 switchyard-1a', esl.checkAcl('127.0.0.1', 'switchyard-1a')],
+  ['xml_locate configuration configuration name acl.conf', esl.locateConfiguration('acl.conf')],
   ['reloadxml', esl.reloadXml()],
   ['sofia profile internal rescan', esl.rescanProfile('internal')],
   ['sofia status', esl.sofiaStatus()],

@@ -7,6 +7,7 @@ import {
   CONFIGURATION_NAMES,
   configurationXml,
   findAll,
+  markLists,
   parseDocument,
   type Element,
   type NodeSettings,
@@ -41,14 +42,59 @@ it('answers each name with a document of that name, and nothing else', () => {
   for (const name of ['verto.conf', 'toString', '__proto__', '']) expect(configurationXml(name, node)).toBeUndefined();
 });
 
-it('opens the Event Socket to the loopback, and outside only where somebody is named', () => {
-  expect(value(conf('event_socket.conf'), 'listen-ip')).toBe('127.0.0.1');
+it('opens the Event Socket where it is dialled: inside where that is the loopback, else everywhere', () => {
+  const listenIp = (change: Partial<NodeSettings>): unknown =>
+    value(conf('event_socket.conf', { ...node, ...change }), 'listen-ip');
+  expect(listenIp({ host: '127.0.0.1', controlHosts: ['127.0.0.1'] })).toBe('127.0.0.1');
+  expect(listenIp({ host: '127.0.0.31', controlHosts: ['127.0.0.1'] })).toBe('127.0.0.31');
+  expect(listenIp({ host: '127.0.0.1', controlHosts: ['10.0.0.9'] })).toBe('0.0.0.0');
+  expect(listenIp({ host: '10.0.0.1', controlHosts: ['127.0.0.1'] })).toBe('0.0.0.0'); // compose with NODE_HOST
+  expect(listenIp({ host: '10.0.0.1' })).toBe('0.0.0.0');
+  expect(listenIp({ host: '::1' })).toBe('::1');
+  expect(listenIp({ host: 'fd00::1' })).toBe('::');
   expect(value(conf('event_socket.conf'), 'password')).toBe('p"<&>');
-  const outside = { ...node, controlHosts: ['10.0.0.9'] };
-  expect(value(conf('event_socket.conf', outside), 'listen-ip')).toBe('0.0.0.0');
-  const esl = findAll(conf('acl.conf', outside), 'list')[0]!;
-  expect(esl.attributes).toEqual({ name: 'esl', default: 'deny' });
-  expect(esl.children?.map((c) => c.attributes?.cidr)).toEqual(['127.0.0.0/8', '::1/128', '10.0.0.9/32']);
+});
+
+it('tells the Event Socket itself from where it lets in: no list that is lost shuts anybody out', () => {
+  const acl = (change: Partial<NodeSettings>): unknown =>
+    value(conf('event_socket.conf', { ...node, ...change }), 'apply-inbound-acl');
+  expect(acl({ controlHosts: ['10.0.0.9', '10.4.0.0/16', 'fd00::/8', 'a-name'] })).toBe(
+    '127.0.0.0/8,10.0.0.9/32,10.4.0.0/16,10.0.0.1/32',
+  );
+  // Of one family: FreeSWITCH would compare the first bytes of the one with the whole of the other.
+  expect(acl({ host: 'fd00::1', controlHosts: ['10.0.0.9', 'fd00::9'] })).toBe('::1/128,fd00::9/128,fd00::1/128');
+  const many = Array.from({ length: 300 }, (_, i) => `10.1.${i >> 8}.${i & 255}`);
+  expect(String(acl({ controlHosts: many })).split(',')).toHaveLength(100);
+});
+
+it('adds to what the Event Socket was told, and takes nothing from it', () => {
+  const lists = findAll(
+    conf('acl.conf', {
+      ...node,
+      controlHosts: ['10.0.0.9'],
+      eslNetworks: '127.0.0.0/8,10.0.0.7/32',
+      listsMark: 'switchyard-1',
+    }),
+    'list',
+  );
+  const cidrs = Object.fromEntries(
+    lists.map((l) => [l.attributes?.name, l.children?.map((c) => c.attributes?.cidr) ?? []]),
+  );
+  expect(lists.every((l) => l.attributes?.default === 'deny')).toBe(true);
+  expect(cidrs).toEqual({
+    esl: ['127.0.0.0/8', '::1/128', '10.0.0.9/32', '10.0.0.1/32'],
+    pool: ['10.0.0.1/32', '10.0.0.2/32'],
+    '127.0.0.0/8,10.0.0.7/32': ['127.0.0.0/8', '10.0.0.7/32', '::1/128', '10.0.0.9/32', '10.0.0.1/32'],
+    'switchyard-1': ['127.0.0.1/32'],
+  });
+});
+
+it('knows a node that has these lists by their mark, in whatever order they were read', () => {
+  const lists = { poolHosts: ['10.0.0.1', '10.0.0.2'], controlNetworks: ['10.0.0.0/8'] };
+  expect(markLists({ ...lists, poolHosts: ['10.0.0.2', '10.0.0.1', '10.0.0.1'] })).toBe(markLists(lists));
+  expect(markLists({ ...lists, poolHosts: ['10.0.0.1'] })).not.toBe(markLists(lists));
+  expect(markLists({ ...lists, controlNetworks: [] })).not.toBe(markLists(lists));
+  expect(markLists(lists)).toMatch(/^switchyard-[0-9a-f]{20}$/);
 });
 
 it('lets only the nodes of the pool use the internode profile', () => {

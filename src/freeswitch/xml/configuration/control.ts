@@ -1,31 +1,77 @@
 /** How a node is steered and where it reports: the Event Socket, who may reach it, and call records. */
+import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
 import { element, params, type Element } from '../document';
 import type { NodeSettings } from './settings';
 
-/** The Event Socket listens everywhere where Switchyard is elsewhere, and lets in only who is named in `esl`. */
+/**
+ * The Event Socket listens where Switchyard dials it, and lets in only who is named. It is told the networks themselves, and
+ * not the name of a list: whatever `reloadacl` meets, FreeSWITCH then has them. It looks for a list of that name first
+ * (switch_check_network_list_ip_port_token), which is how networks that were added later come in without a restart.
+ */
 export function eventSocketConf(node: NodeSettings): Element[] {
-  const outside = outsideHosts(node.controlHosts ?? []);
   return [
     params({
       'nat-map': false,
-      'listen-ip': outside.length > 0 ? '0.0.0.0' : '127.0.0.1',
+      'listen-ip': listenIp(node),
       'listen-port': node.eslPort,
       password: node.eslPassword,
-      'apply-inbound-acl': 'esl',
+      'apply-inbound-acl': controlNetworks(node),
       'stop-on-bind-error': true,
     }),
   ];
 }
 
-/** `esl`: who may connect to the Event Socket. `pool`: who may use the internode profile. Both deny the rest. */
+/** FreeSWITCH reads no more out of one text. */
+const MOST_NETWORKS = 100;
+
+/**
+ * From where the Event Socket lets in, as one text: the loopback, who is named, and the node's own address. Of one family:
+ * in such a text FreeSWITCH compares an address of IPv4 with the first bytes of an IPv6 network, and fd00::/8 would let in
+ * every address that ends in 253.
+ */
+export function controlNetworks(node: Pick<NodeSettings, 'host' | 'controlHosts'>): string {
+  const family = isIP(node.host);
+  const own = controlCidrs(node).filter((entry) => isIP(entry.split('/')[0]!) === family);
+  return own.slice(0, MOST_NETWORKS).join(',');
+}
+
+function controlCidrs(node: Pick<NodeSettings, 'host' | 'controlHosts'>): string[] {
+  // Its own address: who dials it from the node's machine comes from there, and could come by the loopback as well.
+  return unique(['127.0.0.0/8', '::1/128', ...[...(node.controlHosts ?? []), node.host].map(cidr)]);
+}
+
+/** Where Switchyard is elsewhere, or dials another address than the loopback: everywhere, since who comes is looked at. */
+function listenIp({ host, controlHosts = [] }: NodeSettings): string {
+  const isInside = isLoopback(host) && controlHosts.every(isLoopback);
+  return isInside ? host : isIP(host) === 6 ? '::' : '0.0.0.0';
+}
+
+/**
+ * `esl`: who may connect to the Event Socket. `pool`: who may use the internode profile. Both deny the rest. The third stands
+ * in the place of what the Event Socket was told, and has that in it: nobody who could come in is ever shut out. The last
+ * is empty of meaning, and says by its name which answer this is.
+ */
 export function aclConf(node: NodeSettings): Element[] {
+  const control = controlCidrs(node);
+  const told = node.eslNetworks?.split(',') ?? [];
   return [
     element('network-lists', {}, [
-      list('esl', ['127.0.0.0/8', '::1/128', ...(node.controlHosts ?? []).map(cidr)]),
+      list('esl', control),
       list('pool', node.poolHosts.map(cidr)),
+      ...(node.eslNetworks ? [list(node.eslNetworks, [...told, ...control])] : []),
+      ...(node.listsMark ? [list(node.listsMark, [cidr(MARKED_ADDRESS)])] : []),
     ]),
   ];
+}
+
+/** Which the list that is a mark lets in. */
+export const MARKED_ADDRESS = '127.0.0.1';
+
+/** A name for what the lists of a pool say; a node that has a list of that name has these. */
+export function markLists(o: { poolHosts: readonly string[]; controlNetworks: readonly string[] }): string {
+  const said = JSON.stringify([unique(o.poolHosts).sort(), unique(o.controlNetworks).sort()]);
+  return `switchyard-${createHash('sha256').update(said).digest('hex').slice(0, 20)}`;
 }
 
 /** Records of both legs, sent once and again a few times: the receiver counts each once. */
@@ -52,12 +98,15 @@ export function jsonCdrConf(node: NodeSettings): Element[] {
   ];
 }
 
+const unique = (texts: readonly (string | undefined)[]): string[] => [
+  ...new Set(texts.filter((text) => text !== undefined)),
+];
+
 function list(name: string, cidrs: (string | undefined)[]): Element {
-  const nodes = [...new Set(cidrs.filter((entry) => entry !== undefined))];
   return element(
     'list',
     { name, default: 'deny' },
-    nodes.map((entry) => element('node', { type: 'allow', cidr: entry })),
+    unique(cidrs).map((entry) => element('node', { type: 'allow', cidr: entry })),
   );
 }
 
@@ -69,6 +118,4 @@ function cidr(host: string): string | undefined {
   return /^[0-9a-f.:]+\/\d{1,3}$/i.test(host) ? host : undefined;
 }
 
-function outsideHosts(hosts: string[]): string[] {
-  return hosts.filter((host) => !host.startsWith('127.') && host !== '::1');
-}
+const isLoopback = (host: string): boolean => host.startsWith('127.') || host === '::1';

@@ -8,6 +8,7 @@ import { consoleConf, curlConf, emptyConf, logfileConf, postLoadSwitchConf, time
 import type { NodeSettings } from './settings';
 import { sofiaConf } from './sofia';
 
+export { controlNetworks, MARKED_ADDRESS, markLists } from './control';
 export type { NodeSettings } from './settings';
 
 const ANSWERS: Record<string, (node: NodeSettings, room?: RoomConfiguration) => Element[]> = {

@@ -22,5 +22,9 @@ export interface NodeSettings {
   poolHosts: string[];
   /** From where Switchyard connects to the Event Socket, besides the loopback; left out: loopback only. */
   controlHosts?: string[];
+  /** What the Event Socket of its process was told (controlNetworks); left out: a list's name, or not known yet. */
+  eslNetworks?: string;
+  /** By which it is known that a node has these lists (markLists). */
+  listsMark?: string;
   zone?: string;
 }
