@@ -14,5 +14,23 @@ module.exports = tseslint.config(
       'no-restricted-exports': ['error', { restrictDefaultExports: { direct: true } }],
     },
   },
+  {
+    // Other machines' clocks are not this one's: see src/infra/store-clock.ts.
+    files: ['src/**/*.ts'],
+    ignores: ['src/simulator/**', 'src/domains/relays/process/**', 'src/infra/store-clock.ts'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector: "MemberExpression[object.name='Date'][property.name='now']",
+          message: "All replicas go by the database's clock: storeClock.nowMs(), or performance.now() for a duration.",
+        },
+        {
+          selector: "NewExpression[callee.name='Date'][arguments.length=0]",
+          message: "All replicas go by the database's clock: storeClock.now().",
+        },
+      ],
+    },
+  },
   { files: ['**/*.js'], rules: { '@typescript-eslint/no-require-imports': 'off' } },
 );

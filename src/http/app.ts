@@ -8,6 +8,7 @@ import { SwitchyardError } from '../errors';
 import { createLocalBuckets } from '../infra/buckets';
 import type { Logger } from '../infra/logger';
 import type { Route } from '../infra/route';
+import { storeClock } from '../infra/store-clock';
 import {
   createDoorkeeper,
   REQUEST_LIMITS,
@@ -55,7 +56,7 @@ const DEFAULT_BODY: BodyLimits = { maxBytes: 100_000, deadlineMs: 10_000 };
 
 /** Builds the app; createHttpServer() serves it. */
 export function createApp(o: AppOptions): Express {
-  const now = o.now ?? Date.now;
+  const now = o.now ?? storeClock.nowMs;
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { SwitchyardError } from '../errors';
 import { createLocalBuckets, type BucketLimit, type TokenBuckets } from '../infra/buckets';
 import { hashSecret } from '../infra/secrets';
+import { storeClock } from '../infra/store-clock';
 import { limitedBy, listNetworks, readClientAddress } from './client.address';
 
 export interface DoorGuard {
@@ -69,4 +70,4 @@ export function createDoorGuard(o: DoorGuardOptions): DoorGuard {
 
 /** Where a door is tried by itself: failures are counted in this process, and no proxy is believed. */
 export const createLocalGuard = (): DoorGuard =>
-  createDoorGuard({ buckets: createLocalBuckets(Date.now), trustedProxies: [], now: Date.now });
+  createDoorGuard({ buckets: createLocalBuckets(storeClock.nowMs), trustedProxies: [], now: storeClock.nowMs });

@@ -2,6 +2,7 @@
 import { createHmac } from 'node:crypto';
 import type { Db } from '../infra/db';
 import { decryptSecret, encryptSecret, purposeKeys, splitSecrets, type Sealed } from '../infra/secrets';
+import { storeClock } from '../infra/store-clock';
 
 export const IDEMPOTENCY_HOURS = 24;
 const KEPT_MS = IDEMPOTENCY_HOURS * 3600_000;
@@ -56,7 +57,7 @@ function isDigestOf(secretKey: Buffer, request: string, kept: string): boolean {
 
 /** Answers may hold a secret that is shown once (a new API key), so they are sealed; requests are kept as a digest. */
 export function createIdempotencyStore(o: { db: Db; secretKey: Buffer; now?: () => number }): IdempotencyStore {
-  const { db, secretKey, now = Date.now } = o;
+  const { db, secretKey, now = storeClock.nowMs } = o;
   const unreleased = new Map<string, { api_key_id: string; key: string }>();
 
   async function releaseLeftovers(): Promise<void> {

@@ -4,6 +4,7 @@ import { SwitchyardError } from '../errors';
 import { admitNode, type AdmissionDeps as EnteringDeps } from '../domains/nodes/entering/admission';
 import type { NodeRow } from '../domains/nodes/nodes.store';
 import { isUnreachable } from '../infra/db';
+import { storeClock } from '../infra/store-clock';
 import type { DoorGuard } from './door.guard';
 import { readNodeAddress } from './node.address';
 
@@ -58,7 +59,7 @@ export async function admit(
   const header = request.headers.authorization ?? '';
   const key = admissionKey(request, door);
   const known = findAdmitted(admitted, request, door);
-  const nowMs = Date.now();
+  const nowMs = storeClock.nowMs();
   if (known && isFresh(known, nowMs)) return known.node;
   try {
     return await deps.guard.prove(request, header, async (from) => {

@@ -17,6 +17,7 @@ import {
   type XmlRequest,
 } from '../freeswitch/xml';
 import { isUnreachable } from '../infra/db';
+import { storeClock } from '../infra/store-clock';
 import type { Gate, LoginGuard } from '../domains/bans/logins';
 import { takeCdr } from '../domains/calls/cdr';
 import { answerDialplan } from '../domains/calls/dialplan';
@@ -156,7 +157,7 @@ function answerXml(
 ): void {
   const fail = (error: unknown): void => refuseNode(deps, request, response, error);
   const known = findAdmitted(admitted, request, 'xml');
-  if (known && isFresh(known, Date.now())) readQuestion(deps, known.node, request, response, fail);
+  if (known && isFresh(known, storeClock.nowMs())) readQuestion(deps, known.node, request, response, fail);
   else
     admit(deps, admitted, request, 'xml')
       .then((node) => readQuestion(deps, node, request, response, fail))

@@ -1,8 +1,9 @@
 /** Makes ids that sort by time (UUID version 7, RFC 9562), so that a list's cursor is its last id. */
 import { createHash, randomBytes } from 'node:crypto';
+import { storeClock } from './store-clock';
 
 /** @param nowMs milliseconds since 1970 @param random 10 random bytes */
-export function createId(nowMs: number = Date.now(), random: Buffer = randomBytes(10)): string {
+export function createId(nowMs: number = storeClock.nowMs(), random: Buffer = randomBytes(10)): string {
   const bytes = Buffer.alloc(16);
   bytes.writeUIntBE(nowMs, 0, 6);
   random.copy(bytes, 6, 0, 10);

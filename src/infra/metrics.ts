@@ -1,5 +1,6 @@
 /** The figures of one replica that others count in: made once, so that every part adds to the same registry. */
-import { Counter, Histogram, Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { storeClock } from './store-clock';
 
 /** What reconciliation found on one side and missed on the other. */
 export const ORPHAN_KINDS = [
@@ -98,6 +99,14 @@ export function createMetrics(): Metrics {
     labelNames: ['result'],
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5],
     registers,
+  });
+  new Gauge({
+    name: 'switchyard_machine_clock_offset_seconds',
+    help: "By how much this replica's machine is ahead of the database's clock, which all replicas go by.",
+    registers,
+    collect() {
+      this.set(storeClock.machineOffsetMs() / 1000);
+    },
   });
   return {
     registry,

@@ -14,7 +14,7 @@ const SEND_TIMEOUT_MS = 1500;
 const CLOSE_TIMEOUT_MS = 5000;
 
 export interface SignalQueue {
-  /** @param delayMs not before @throws while Redis is away. */
+  /** @param delayMs not before; one that is to wait is lost with this process @throws while Redis is away. */
   send(delayMs?: number): Promise<void>;
   close(): Promise<void>;
 }
@@ -28,20 +28,33 @@ export function createSignalQueue(name: string, prefix: string, connection: Redi
     attempts: 5,
     backoff: { type: 'fixed' as const, delay: 500 },
   };
+  const waiting = new Set<NodeJS.Timeout>();
+  async function sendNow(): Promise<void> {
+    if (connection.status !== 'ready') throw new SwitchyardError('unavailable', 'The queue is out of reach.');
+    const stop = new AbortController();
+    const deadline = sleep(SEND_TIMEOUT_MS, undefined, { signal: stop.signal }).then(() => {
+      throw new SwitchyardError('unavailable', 'The queue did not answer in time.');
+    });
+    deadline.catch(() => undefined);
+    // One that comes through after its deadline does no harm: who takes it up finds nothing to do.
+    const sent = queue.add(name, {}, options);
+    sent.catch(() => undefined);
+    await Promise.race([sent, deadline]).finally(() => stop.abort());
+  }
   return {
     async send(delayMs = 0) {
-      if (connection.status !== 'ready') throw new SwitchyardError('unavailable', 'The queue is out of reach.');
-      const stop = new AbortController();
-      const deadline = sleep(SEND_TIMEOUT_MS, undefined, { signal: stop.signal }).then(() => {
-        throw new SwitchyardError('unavailable', 'The queue did not answer in time.');
-      });
-      deadline.catch(() => undefined);
-      // One that comes through after its deadline does no harm: who takes it up finds nothing to do.
-      const sent = queue.add(name, {}, { ...options, delay: delayMs });
-      sent.catch(() => undefined);
-      await Promise.race([sent, deadline]).finally(() => stop.abort());
+      if (delayMs <= 0) return sendNow();
+      // Not BullMQ's own delay: it is a time of the sender's machine, and waits for the clock of whoever works.
+      const timer = setTimeout(() => {
+        waiting.delete(timer);
+        sendNow().catch(() => undefined); // the sweep signals again
+      }, delayMs);
+      waiting.add(timer);
     },
-    close: () => queue.close(),
+    async close() {
+      for (const timer of waiting) clearTimeout(timer);
+      await queue.close();
+    },
   };
 }
 

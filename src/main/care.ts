@@ -7,6 +7,7 @@ import { watchHealth } from '../domains/nodes/probe';
 import type { NodeRow } from '../domains/nodes/nodes.store';
 import type { HeldStream } from '../domains/nodes/stream';
 import { runEvery, type Schedule } from '../infra/schedule';
+import { storeClock } from '../infra/store-clock';
 import type { House } from './house';
 
 /** How often a node is compared while all seems well: what no event told of is settled at the second look. */
@@ -37,7 +38,7 @@ export function createNodeCare(house: House, lists: NetworkLists): (node: NodeRo
 
 function careForNode(house: House, pace: ComparePace, node: NodeRow, stream: HeldStream): Schedule {
   const { config, settle, links, canaries } = house;
-  pace.enter(node.id, node.session_count, Date.now());
+  pace.enter(node.id, node.session_count, storeClock.nowMs());
   const schedules: Schedule[] = [compareAgain(house, pace, node, stream)];
   if (config.healthSeconds > 0) {
     schedules.push(watchHealth({ ...settle, links, everyMs: config.healthSeconds * 1000 }, node.id));
@@ -62,20 +63,21 @@ function compareAgain(house: House, pace: ComparePace, node: NodeRow, stream: He
   /** Set far off while one waits or is under way, then as far as it took. */
   let restUntilMs = 0;
   return runEvery(`comparing ${node.name}`, LOOK_MS, logger, () => {
-    if (Date.now() < restUntilMs || !pace.takeTurn(node.id, channels, Date.now())) return Promise.resolve();
-    restUntilMs = Date.now() + LEFT_OUT_MS;
+    if (storeClock.nowMs() < restUntilMs || !pace.takeTurn(node.id, channels, storeClock.nowMs()))
+      return Promise.resolve();
+    restUntilMs = storeClock.nowMs() + LEFT_OUT_MS;
     const connection = stream.connection();
     // In its turn: events that are taken in already are not looked for again.
     stream.run(async () => {
-      const beganMs = Date.now();
+      const beganMs = storeClock.nowMs();
       try {
         if (!connection?.isOpen) return;
-        channels = await compareChannels(deps, node, connection, new Date(), legs);
+        channels = await compareChannels(deps, node, connection, storeClock.now(), legs);
         await rooms.compare(node, connection, members);
-        if (looks++ % STRAYS_EVERY === 0) await endStrays(deps, node, connection, new Date());
+        if (looks++ % STRAYS_EVERY === 0) await endStrays(deps, node, connection, storeClock.now());
       } finally {
         // Else, on a machine that is too slow, what a node reports would wait ever longer behind looks at it.
-        restUntilMs = 2 * Date.now() - beganMs;
+        restUntilMs = 2 * storeClock.nowMs() - beganMs;
       }
     });
     return Promise.resolve();

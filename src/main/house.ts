@@ -40,6 +40,7 @@ import type { Caller } from '../infra/route';
 import { createMetrics } from '../infra/metrics';
 import { createSignalQueue } from '../infra/queues';
 import { createBlockingRedis } from '../infra/redis';
+import { storeClock } from '../infra/store-clock';
 import type { Stops, Stores } from './stores';
 
 export type House = Awaited<ReturnType<typeof buildHouse>>;
@@ -51,23 +52,23 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
   const prefix = config.redisPrefix;
   const commandTimeoutMs = config.nodeCommandTimeoutMs;
   const claims = createClaims(redis, prefix, createRecall(db));
-  const directory = createDirectory(lookups, Date.now, secretKey);
+  const directory = createDirectory(lookups, storeClock.nowMs, secretKey);
   const linkSettings = { db, logger, secretKey, commandTimeoutMs };
   const links = createNodeLinks(linkSettings);
   stops.push(() => links.stop());
 
   const metrics = createMetrics();
-  registerGauges(metrics.registry, { db, claims, now: Date.now });
-  const refuseReport = createRefusedReports({ logger, count: metrics.countRefusedReport, now: Date.now });
+  registerGauges(metrics.registry, { db, claims, now: storeClock.nowMs });
+  const refuseReport = createRefusedReports({ logger, count: metrics.countRefusedReport, now: storeClock.nowMs });
   const handovers = createHandovers(redis, prefix);
-  const shownLogins = createShownLogins({ redis, prefix, now: Date.now, sleep });
+  const shownLogins = createShownLogins({ redis, prefix, now: storeClock.nowMs, sleep });
   const admission: AdmissionDeps = {
     ...{ db, log, logger, secretKey },
     joinToken: config.nodeJoinToken,
     approval: config.nodeApproval,
     rules: await readAddressRules(config, logger),
   };
-  const buckets = createSharedBuckets({ redis, prefix, now: Date.now });
+  const buckets = createSharedBuckets({ redis, prefix, now: storeClock.nowMs });
   const quotas = openQuotas({
     db,
     log,
@@ -75,7 +76,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     redis,
     prefix,
     buckets,
-    now: Date.now,
+    now: storeClock.nowMs,
     defaults: config.quotas,
     mostStreams: config.eventStreamsMax,
     countRefusal: metrics.countQuotaRefusal,
@@ -113,7 +114,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
   const hold = {
     db,
     claims,
-    pool: createPoolPicture({ db, claims, now: Date.now, minIdleCpuPercent: config.nodeMinIdleCpuPercent }),
+    pool: createPoolPicture({ db, claims, now: storeClock.nowMs, minIdleCpuPercent: config.nodeMinIdleCpuPercent }),
     reportLimitMs: reportLimitMs(config.heartbeatSeconds),
     policy: config.placementPolicy,
     minIdleCpuPercent: config.nodeMinIdleCpuPercent,
@@ -167,7 +168,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     logger,
     links,
     secretKey,
-    now: Date.now,
+    now: storeClock.nowMs,
     redis,
     prefix,
     hooks: rooms.hooks,
@@ -185,7 +186,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
       commandTimeoutMs,
       keepDays: config.recordingsKeepDays,
       maxUploadBytes: config.recordingsMaxBytes,
-      now: Date.now,
+      now: storeClock.nowMs,
       findDomain,
     },
     rooms.hooks,

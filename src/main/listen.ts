@@ -5,6 +5,7 @@ import { createOperationsApp, createReadiness, type Readiness } from '../http/op
 import { createHttpServer } from '../http/server';
 import type { House } from './house';
 import type { Stops } from './stores';
+import { storeClock } from '../infra/store-clock';
 
 /** @param beforeClose what holds connections that would keep it open @returns the address; @throws where the port is taken */
 export async function listen(
@@ -39,7 +40,7 @@ export const watchStores = ({ stores: { db, redis } }: House): Readiness =>
       ),
       redis: redis.status === 'ready',
     }),
-    Date.now,
+    storeClock.nowMs,
   );
 
 /** Every replica has it, whatever its roles: /healthz, /readyz and /metrics, on a port of their own. @returns the address */

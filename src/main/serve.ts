@@ -31,6 +31,7 @@ import { attachEventSockets } from '../http/upgrade';
 import { createTokenBinder } from '../infra/bound-tokens';
 import { createSharedMarks } from '../infra/marks';
 import { runEvery } from '../infra/schedule';
+import { storeClock } from '../infra/store-clock';
 import type { House } from './house';
 import { listen } from './listen';
 import type { Stops } from './stores';
@@ -97,7 +98,7 @@ export async function startServing(
     onPasswordChanged: bans.onPasswordChanged,
   };
   if (config.bootstrapApiKey) {
-    await takeBootstrapKey({ ...provisioning, logger }, config.bootstrapApiKey, new Date());
+    await takeBootstrapKey({ ...provisioning, logger }, config.bootstrapApiKey, storeClock.now());
   }
   const events = createEventsEntrance({
     db,
@@ -114,18 +115,18 @@ export async function startServing(
     limits: REQUEST_LIMITS,
     strangers: bans.strangers,
     marks: createSharedMarks(redis, config.redisPrefix),
-    now: Date.now,
+    now: storeClock.nowMs,
   });
-  const guard = createDoorGuard({ buckets, trustedProxies, now: Date.now });
+  const guard = createDoorGuard({ buckets, trustedProxies, now: storeClock.nowMs });
   const app = createApp({
     routes: [
       ...domainsRoutes(provisioning),
       ...usersRoutes({ ...provisioning, listRegistrations: (userIds) => listRegistrations(db, userIds) }),
       ...apiKeysRoutes(provisioning),
       ...bans.routes,
-      ...nodeRoutes({ ...admission, claims, now: Date.now }),
+      ...nodeRoutes({ ...admission, claims, now: storeClock.nowMs }),
       ...healthRoutes({ runCanary: canaries.run }),
-      ...poolRoutes({ ...settle, ...hold, now: Date.now, policy: config.placementPolicy }),
+      ...poolRoutes({ ...settle, ...hold, now: storeClock.nowMs, policy: config.placementPolicy }),
       ...callRoutes({ ...calls, findDomain }),
       ...roomsRoutes({
         db,
@@ -165,7 +166,7 @@ export async function startServing(
     ...admission,
     directory,
     secretKey,
-    bindToken: createTokenBinder(redis, config.redisPrefix, Date.now),
+    bindToken: createTokenBinder(redis, config.redisPrefix, storeClock.nowMs),
     rooms: rooms.entering,
     findGrantOfUser: grants.findGrantOfUser,
     mediaNetworks: config.mediaNetworks,
@@ -182,7 +183,7 @@ export async function startServing(
     noteUserGiven: (node, username, domain) => asked.note(node, username, domain),
     onNodeSeen,
   });
-  const drains = createDrainEntrance({ db, log, logger, now: Date.now });
+  const drains = createDrainEntrance({ db, log, logger, now: storeClock.nowMs });
   const uploads = createRecordingEntrance({ ...recordings.deps, guard });
   const fetches = createPictureEntrance({ ...pictures.deps, guard });
   const takeFromNode = (request: IncomingMessage, response: ServerResponse): boolean =>

@@ -9,6 +9,7 @@ import { createDb, createLookupPool, type Db, type DbPatience } from '../infra/d
 import type { Logger } from '../infra/logger';
 import { migrateDb } from '../infra/migrate';
 import { createBlockingRedis, createRedis, type Redis } from '../infra/redis';
+import { followStoreClock, setStoreClock } from '../infra/store-clock';
 
 /** What was started, in order; it is stopped in reverse. */
 export type Stops = (() => Promise<void> | void)[];
@@ -32,6 +33,9 @@ export async function openStores(config: Config, logger: Logger, stops: Stops, p
   const db = createDb(config.databaseUrl, config.databasePoolSize, patience);
   stops.push(() => db.destroy());
   await migrateDb(db);
+  await setStoreClock(db);
+  const clock = followStoreClock(db, logger);
+  stops.push(() => clock.stop());
   await checkSecrets(db, config.secretKey, logger);
   const lookups = createLookupPool(config.databaseUrl, Math.max(2, Math.floor(config.databasePoolSize / 2)), patience);
   stops.push(() => lookups.end());

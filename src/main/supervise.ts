@@ -21,6 +21,7 @@ import {
   takeUnregistered,
 } from '../domains/registrations/registrations';
 import { runEvery } from '../infra/schedule';
+import { storeClock } from '../infra/store-clock';
 import { createTurn } from '../infra/turn';
 import { createNodeCare } from './care';
 import type { House } from './house';
@@ -57,18 +58,25 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
       .catch((error: unknown) => logger.debug({ err: error, nodeId }, 'a phone is let go later'));
   };
   const registrations = { db, log, logger, quotas, flush, shownLogins, refuseReport: settle.refuseReport };
-  const calibrator = createCalibrator({ db, claims, now: Date.now, mostUnits: config.nodeMaxUnits });
+  const calibrator = createCalibrator({ db, claims, now: storeClock.nowMs, mostUnits: config.nodeMaxUnits });
   const { controlNetworks, nodeNetworks } = config;
-  const lists = watchNetworkLists({ db, logger, commandTimeoutMs, controlNetworks, nodeNetworks, now: Date.now });
+  const lists = watchNetworkLists({
+    db,
+    logger,
+    commandTimeoutMs,
+    controlNetworks,
+    nodeNetworks,
+    now: storeClock.nowMs,
+  });
   const handlers: StreamHandlers = {
     async onRestarted(node, coreUuid) {
       await settleCallsOfNode(reconcile, node.id, 'NODE_DIED', coreUuid);
       await rooms.takeNodeGone(node.id);
     },
     async onSnapshot(node, connection) {
-      await compareGrants({ db }, connection, commandTimeoutMs, new Date());
+      await compareGrants({ db }, connection, commandTimeoutMs, storeClock.now());
       await compareRegistrations(registrations, node, connection, commandTimeoutMs);
-      await compareChannels(reconcile, node, connection, new Date());
+      await compareChannels(reconcile, node, connection, storeClock.now());
       await rooms.compare(node, connection);
       await steering.compareLive(node);
       await recordings.compareRecordings(node, connection);
@@ -112,7 +120,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
   const turn = createTurn(redis, `${config.redisPrefix}:sweep`, SWEEP_TURN_MS);
   const sweep = runEvery('calls and rooms sweep', SWEEP_INTERVAL_MS, logger, async () => {
     if (!(await turn.take())) return;
-    const now = new Date();
+    const now = storeClock.now();
     await settleForgottenAttempts(settle, now);
     await calls.step(now);
     await endZombies(settle, now, config.maxCallHours * HOUR_MS);
@@ -136,7 +144,7 @@ function followDrains(house: House): () => Promise<void> {
   const done = new Map<string, number>();
   const running = new Set<Promise<void>>();
   const look = runEvery('drains', DRAIN_LOOK_MS, house.logger, async () => {
-    const now = Date.now();
+    const now = storeClock.nowMs();
     for (const node of await listNodeRows(house.stores.db)) {
       const deadlineMs = node.drain_deadline_at?.getTime();
       if (node.state !== 'draining' || deadlineMs === undefined || deadlineMs > now) continue;

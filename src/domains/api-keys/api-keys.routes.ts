@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { SwitchyardError } from '../../errors';
 import { makePage, pageOf, pageQuery, readCursor } from '../../infra/page';
 import { defineRoute, type Route } from '../../infra/route';
+import { storeClock } from '../../infra/store-clock';
 import { plainText } from '../../infra/text';
 import { domainReference, requireDomain } from '../domains/domains';
 import { apiKeySchema, changeApiKey, createApiKey, revokeApiKey, showApiKey, type ApiKeysDeps } from './api-keys';
@@ -91,7 +92,7 @@ export function apiKeysRoutes(deps: ApiKeysDeps): Route[] {
       answers: { 204: null },
       errors: ['conflict'],
       handle: async ({ params }) => {
-        await revokeApiKey(deps, params.id, new Date());
+        await revokeApiKey(deps, params.id, storeClock.now());
         return { status: 204 };
       },
     }),

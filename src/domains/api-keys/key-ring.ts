@@ -4,6 +4,7 @@ import type { Logger } from '../../infra/logger';
 import type { Redis } from '../../infra/redis';
 import type { Caller } from '../../infra/route';
 import { hashSecret } from '../../infra/secrets';
+import { storeClock } from '../../infra/store-clock';
 import { findApiKeyByHash, touchApiKey } from './api-keys.store';
 
 export interface KeyRing {
@@ -32,7 +33,7 @@ const KEPT_MS = 5000;
 const MAX_KEPT = 10_000;
 
 export function createKeyRing(o: KeyRingOptions): KeyRing {
-  const { db, redis, subscriber, prefix, logger, now = Date.now } = o;
+  const { db, redis, subscriber, prefix, logger, now = storeClock.nowMs } = o;
   const channel = `${prefix}:api-keys`;
   const kept = new Map<string, { caller: Caller; untilMs: number }>();
   const listeners = new Set<(apiKeyId: string) => void>();

@@ -1,6 +1,7 @@
 /** What can be done with a call: ask for it, look at it, and act on it while it lives. */
 import { SwitchyardError } from '../../errors';
 import { createId, showLegId } from '../../infra/ids';
+import { storeClock } from '../../infra/store-clock';
 import {
   holdChannel,
   killChannel,
@@ -142,7 +143,7 @@ export async function createCall(deps: CallDeps, asked: NewCallRequest): Promise
   await deps.quotas.check(asked.domainId, { queuedCalls: 1 });
   const from = await requireReachable(deps, asked.from, asked.domain, 'from');
   const to = await requireReachable(deps, asked.to, asked.domain, 'to');
-  const now = new Date();
+  const now = storeClock.now();
   const waitMs = asked.queueTimeoutSeconds === undefined ? deps.queueTimeoutMs : asked.queueTimeoutSeconds * 1000;
   const written = {
     id: createId(now.getTime()),
@@ -223,9 +224,9 @@ export async function hangupCall(deps: CallDeps, id: string, domainId: string | 
   const state = await deps.log.record(async (trx, emit) => {
     const now = await lockCall(trx, call.id);
     if (!now || now.state === 'ended') return 'ended';
-    await updateCall(trx, id, [now.state], { hangup_requested_at: new Date() });
+    await updateCall(trx, id, [now.state], { hangup_requested_at: storeClock.now() });
     if (now.state !== 'queued') return now.state;
-    await endCall(trx, emit, now, { outcome: 'cancelled', cause: 'ORIGINATOR_CANCEL', at: new Date() });
+    await endCall(trx, emit, now, { outcome: 'cancelled', cause: 'ORIGINATOR_CANCEL', at: storeClock.now() });
     return 'ended';
   });
   if (state !== 'ended') {

@@ -1,6 +1,7 @@
 /** Takes in a node's call detail records: they settle times and causes, also of what no event has told. Each counts once. */
 import { z } from 'zod';
 import { findJsonFaults } from '../../infra/json-faults';
+import { storeClock } from '../../infra/store-clock';
 import type { NodeRow } from '../nodes/nodes.store';
 import { boundRecord, CLOCK_TOLERANCE_MS } from '../nodes/trust/bounded-time';
 import { ECHO_NUMBER } from '../../infra/dialled-name';
@@ -118,7 +119,7 @@ async function isBelieved(
 }
 
 function readTimes(v: Variables, call: CallRow | undefined, leg: LegRow | undefined): Times {
-  const nowMs = Date.now();
+  const nowMs = storeClock.nowMs();
   const sinceMs = (call?.queued_at ?? leg?.created_at)?.getTime() ?? 0;
   const times = {
     ringingMs: millisecondsOf(v.progress_uepoch),

@@ -1,6 +1,7 @@
 /** Decides where a channel goes: a phone that dials, a leg that we placed, or a call that another node hands over. */
 import { isId } from '../../infra/ids';
 import { readToken } from '../../infra/secrets';
+import { storeClock } from '../../infra/store-clock';
 import {
   CANARY_CONTEXT,
   internodeDeliveryPlan,
@@ -97,8 +98,8 @@ async function continueCall(deps: DialplanDeps, node: NodeRow, request: Dialplan
 async function deliverCall(deps: DialplanDeps, node: NodeRow, request: DialplanRequest): Promise<string> {
   const { context } = request;
   const { token = '' } = request;
-  const entering = readToken(deps.secretKey, 'room', token, Date.now());
-  const claims = entering ?? readToken(deps.secretKey, 'call', token, Date.now());
+  const entering = readToken(deps.secretKey, 'room', token, storeClock.nowMs());
+  const claims = entering ?? readToken(deps.secretKey, 'call', token, storeClock.nowMs());
   const [username, domain] = String(claims?.u ?? '').split('@');
   const isForRoom = entering !== undefined && request.destination === ROOM_EXTENSION;
   const isForUser = entering === undefined && username && domain && username === request.destination;

@@ -2,6 +2,7 @@
 import { SwitchyardError } from '../../errors';
 import { isUnreachable, violatedUnique } from '../../infra/db';
 import { createId, markUnwritten } from '../../infra/ids';
+import { storeClock } from '../../infra/store-clock';
 import { keepableText } from '../../infra/text';
 import { refusePlan, type DialplanRequest } from '../../freeswitch/xml';
 import type { GrantView } from '../grants/grant-directory';
@@ -131,7 +132,7 @@ async function recordPhoneCall(
   to: string,
   callId: string,
 ): Promise<string> {
-  const now = new Date();
+  const now = storeClock.now();
   const row: Partial<CallRow> & { id: string } = {
     id: callId,
     domain_id: from.domainId,

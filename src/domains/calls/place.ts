@@ -6,6 +6,7 @@ import type { Quotas } from '../quotas/quotas';
 import type { Refusal } from '../quotas/refusals';
 import { findRegistrationsOfUsers, findUserIds } from '../registrations/registrations.store';
 import type { Db } from '../../infra/db';
+import { storeClock } from '../../infra/store-clock';
 import { parseAddress } from './address';
 import { fitsRinging } from './dialing/ringing.store';
 import {
@@ -67,7 +68,7 @@ export async function placeCall(deps: PlaceDeps, call: CallRow, ringingAllowed: 
   // A node that refused before is better than none, once it serves again.
   if (!found.node && excluded.length > 0) found = await claimNode(deps, call, []);
   const number = tried.length + 1;
-  const now = new Date();
+  const now = storeClock.now();
   const placement = {
     call_id: call.id,
     attempt: number,
@@ -144,6 +145,6 @@ async function giveBack(deps: PlaceDeps, nodeId: string, callId: string): Promis
  * claim is given back. It counts as refused when it may wait no longer.
  */
 function waitForQuota(deps: Pick<PlaceDeps, 'quotas'>, call: CallRow, refusal: Refusal): Placed {
-  if (Date.now() > call.place_before.getTime()) deps.quotas.refuse(call.domain_id, refusal);
+  if (storeClock.nowMs() > call.place_before.getTime()) deps.quotas.refuse(call.domain_id, refusal);
   return { done: 'no_node' };
 }

@@ -1,6 +1,7 @@
 /** Takes in what nodes report of channels and moves legs and calls on; the same report twice changes nothing. */
 import { isId } from '../../infra/ids';
 import type { Trx } from '../../infra/db';
+import { storeClock } from '../../infra/store-clock';
 import type { ChannelEvent } from '../../freeswitch/esl';
 import type { NodeRow } from '../nodes/nodes.store';
 import { boundTime } from '../nodes/trust/bounded-time';
@@ -80,7 +81,7 @@ interface LegMove {
 
 /** When something came about in the call, within the call's own time. */
 function takeTime(deps: SettleDeps, node: NodeRow, call: CallRow, claimedMs: number): Date {
-  const { at, isMoved } = boundTime(claimedMs, call.queued_at.getTime(), Date.now());
+  const { at, isMoved } = boundTime(claimedMs, call.queued_at.getTime(), storeClock.nowMs());
   if (isMoved) deps.refuseReport?.(node, 'time', { callId: call.id });
   return at;
 }
@@ -111,7 +112,7 @@ async function ensureLeg(trx: Trx, emit: Emit, call: CallRow, node: NodeRow, eve
     role,
     address: role === 'from' ? call.from_address : call.to_address,
     state: 'placing',
-    created_at: boundTime(event.createdAtMs ?? event.atMs, call.queued_at.getTime(), Date.now()).at,
+    created_at: boundTime(event.createdAtMs ?? event.atMs, call.queued_at.getTime(), storeClock.nowMs()).at,
     ringing_at: null,
     answered_at: null,
     ended_at: null,

@@ -3,6 +3,7 @@ import { createTokenId, type BindToken } from '../../infra/bound-tokens';
 import { isUnreachable } from '../../infra/db';
 import { createId, isId, isUnwritten } from '../../infra/ids';
 import { signToken } from '../../infra/secrets';
+import { storeClock } from '../../infra/store-clock';
 import {
   bridgeToUserPlan,
   dialStringTo,
@@ -78,7 +79,7 @@ export async function reachUser(
       source: { networkIp: row.network_ip, networkPort: row.network_port ?? 0, transport: row.transport },
       ...(row.grant_id ? { grantId: row.grant_id } : {}),
     }));
-  const exp = Math.floor(Date.now() / 1000) + TOKEN_SECONDS;
+  const exp = Math.floor(storeClock.nowMs() / 1000) + TOKEN_SECONDS;
   const carried: Record<string, string> = o.attemptLegId ? { a: o.attemptLegId } : {};
   return dialStringTo({
     username: user.username,

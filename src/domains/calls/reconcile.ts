@@ -1,6 +1,7 @@
 /** Brings calls and nodes together again: after a reconnect, after a node's death, and by a sweep now and then. */
 import { killChannel, parseChannels, showChannels, type ChannelRow, type NodeConnection } from '../../freeswitch/esl';
 import { isId, isUnwritten } from '../../infra/ids';
+import { storeClock } from '../../infra/store-clock';
 import { CLAIM_TTL_MS } from '../nodes/claims';
 import type { NodeRow } from '../nodes/nodes.store';
 import {
@@ -116,7 +117,7 @@ export async function settleCallsOfNode(
 ): Promise<void> {
   for (const attempt of await listOpenAttemptsOfNode(deps.db, nodeId)) {
     if (livingCore !== undefined && attempt.node_core_uuid === livingCore) continue;
-    await settleAttempt(deps, attempt.leg_id, attempt.call_id, { cause, at: new Date() });
+    await settleAttempt(deps, attempt.leg_id, attempt.call_id, { cause, at: storeClock.now() });
   }
 }
 

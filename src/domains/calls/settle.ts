@@ -3,6 +3,7 @@ import type { Db, Trx } from '../../infra/db';
 import { showLegId } from '../../infra/ids';
 import type { Logger } from '../../infra/logger';
 import type { CountOrphan } from '../../infra/metrics';
+import { storeClock } from '../../infra/store-clock';
 import type { EventLog } from '../events/events';
 import type { EventDraft } from '../events/events.store';
 import { killChannel } from '../../freeswitch/esl';
@@ -153,7 +154,7 @@ async function returnToQueue(trx: Trx, emit: Emit, call: CallRow, end: { cause: 
 /** A claim that can't be given back now expires by itself. */
 export async function releaseClaim(deps: SettleDeps, nodeId: string, callId: string): Promise<void> {
   try {
-    await deps.claims.release(nodeId, callId, Date.now());
+    await deps.claims.release(nodeId, callId, storeClock.nowMs());
   } catch (error) {
     deps.logger.debug({ err: error, callId }, 'a claim is left to expire');
   }

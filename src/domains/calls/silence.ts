@@ -11,6 +11,7 @@ import {
 } from '../../freeswitch/esl';
 import { ATTEMPT_VARIABLE, CALL_HEADER_VARIABLE } from '../../freeswitch/xml';
 import { isId } from '../../infra/ids';
+import { storeClock } from '../../infra/store-clock';
 import { findNode } from '../nodes/nodes.store';
 import { findUserIds, listNodeIdsOfUsers } from '../registrations/registrations.store';
 import { parseAddress } from './address';
@@ -108,7 +109,7 @@ export async function silenceAttempt(
   const silent = await Promise.race([asked, late]);
   const loud = nodeIds.filter((_, i) => !silent[i]);
   if (loud.length === 0) return true;
-  if (Date.now() <= (attempt.ended_at ?? new Date()).getTime() + LIMIT_MS) return false;
+  if (storeClock.nowMs() <= (attempt.ended_at ?? storeClock.now()).getTime() + LIMIT_MS) return false;
   deps.logger.warn({ callId: call.id, nodes: loud }, 'a call is tried again, though it may still ring elsewhere');
   return true;
 }

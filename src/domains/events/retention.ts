@@ -1,6 +1,7 @@
 /** Old events are trimmed in small steps; readers that come too late are told of the gap. */
 import type { Db } from '../../infra/db';
 import type { Logger } from '../../infra/logger';
+import { storeClock } from '../../infra/store-clock';
 import { trimEvents } from './events.store';
 
 const STEP = 5000;
@@ -25,7 +26,7 @@ export function startEventRetention(o: {
   everyMs: number;
   now?: () => number;
 }): { stop(): void } {
-  const now = o.now ?? Date.now;
+  const now = o.now ?? storeClock.nowMs;
   const trim = () => {
     trimOldEvents(o.db, new Date(now() - o.keepMs)).then(
       (count) => count > 0 && o.logger.info({ count }, 'old events trimmed'),

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { SwitchyardError } from '../../errors';
 import { makePage, pageOf, pageQuery, readCursor } from '../../infra/page';
 import { defineRoute, type Route } from '../../infra/route';
+import { storeClock } from '../../infra/store-clock';
 import {
   createRoomGrant,
   createUserGrant,
@@ -51,7 +52,7 @@ export function grantRoutes(deps: GrantDeps & OverDeps): Route[] {
         const room = await requireRoomOf(deps, caller, params.id);
         const page = { after: readCursor(query.cursor), limit: query.limit };
         const rows = await listGrants(deps.db, { room_id: room.id }, page);
-        return { body: makePage(rows, query.limit, (row) => showGrant(row, new Date())) };
+        return { body: makePage(rows, query.limit, (row) => showGrant(row, storeClock.now())) };
       },
     }),
     defineRoute({
@@ -76,7 +77,7 @@ export function grantRoutes(deps: GrantDeps & OverDeps): Route[] {
         const user = await requireUserOf(deps, caller, params.id);
         const page = { after: readCursor(query.cursor), limit: query.limit };
         const rows = await listGrants(deps.db, { user_id: user.id, kind: 'user' }, page);
-        return { body: makePage(rows, query.limit, (row) => showGrant(row, new Date())) };
+        return { body: makePage(rows, query.limit, (row) => showGrant(row, storeClock.now())) };
       },
     }),
     defineRoute({
@@ -103,7 +104,7 @@ export function grantRoutes(deps: GrantDeps & OverDeps): Route[] {
       handle: async ({ params, caller }) => {
         const row = await findGrant(deps.db, params.id, caller.domainId);
         if (!row) throw new SwitchyardError('not_found', 'There is no such grant.');
-        return { body: showGrant(row, new Date()) };
+        return { body: showGrant(row, storeClock.now()) };
       },
     }),
     defineRoute({
@@ -115,7 +116,7 @@ export function grantRoutes(deps: GrantDeps & OverDeps): Route[] {
         'are refused, and streams of its token end.',
       answers: { 204: null },
       handle: async ({ params, caller }) => {
-        await revokeGrant(deps, caller, params.id, new Date());
+        await revokeGrant(deps, caller, params.id, storeClock.now());
         return { status: 204 };
       },
     }),

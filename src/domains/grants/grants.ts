@@ -4,6 +4,7 @@ import { SwitchyardError } from '../../errors';
 import { createId } from '../../infra/ids';
 import type { Caller } from '../../infra/route';
 import { createSecret, hashSecret, hashSipPassword, sealDigest } from '../../infra/secrets';
+import { storeClock } from '../../infra/store-clock';
 import type { EventLog } from '../events/events';
 import { readEventHead, type EventDraft } from '../events/events.store';
 import type { Quotas } from '../quotas/quotas';
@@ -130,7 +131,7 @@ async function makeGrant(
   const { domain_id, domain_name: realm } = owner;
   await deps.quotas.spend(domain_id, 'grantsPerMinute');
   await deps.quotas.check(domain_id, { liveGrants: 1 });
-  const expires_at = new Date(Date.now() + input.expiresInSeconds * 1000);
+  const expires_at = new Date(storeClock.nowMs() + input.expiresInSeconds * 1000);
   const at = await locateGrant(deps, { ...who, node_id: null, expires_at, domain_name: realm });
   const username = createGrantName();
   // The password is made, digested and dropped: nobody keeps it.

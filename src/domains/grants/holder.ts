@@ -3,6 +3,7 @@ import type { Db } from '../../infra/db';
 import type { Logger } from '../../infra/logger';
 import type { Caller } from '../../infra/route';
 import { hashSecret } from '../../infra/secrets';
+import { storeClock } from '../../infra/store-clock';
 import type { EventLog } from '../events/events';
 import type { GrantDirectory, GrantView } from './grant-directory';
 import { draftGrantEvent } from './grants';
@@ -40,7 +41,7 @@ export interface UseDeps {
 function noteCall(deps: UseDeps, grantId: string): void {
   deps.log
     .record(async (trx, emit) => {
-      const row = await markUsed(trx, grantId, new Date());
+      const row = await markUsed(trx, grantId, storeClock.now());
       if (row) emit(draftGrantEvent('grant.used', row, { by: 'call' }));
     })
     .catch((error: unknown) => deps.logger.warn({ err: error, grantId }, 'the first use of a grant was not noted'));

@@ -1,6 +1,7 @@
 /** Says where the holder of a grant has to go now: to the node of the room, or to the best one for a user's phone. */
 import { SwitchyardError } from '../../errors';
 import type { Db } from '../../infra/db';
+import { storeClock } from '../../infra/store-clock';
 import { findNode, signalUrl, type NodeRow } from '../nodes/nodes.store';
 import { pickNode } from '../nodes/pick';
 import type { PoolPicture } from '../nodes/pool';
@@ -76,7 +77,7 @@ export function createPhonePick(deps: PhonePickDeps): () => Promise<NodeRow> {
     const views = await deps.pool.readExactly();
     const { reportLimitMs, minIdleCpuPercent } = deps;
     const request = { units: 0, registeredNodeIds: [], excludedNodeIds: [], reportLimitMs, minIdleCpuPercent };
-    const choice = pickNode(views, request, Date.now(), deps.random);
+    const choice = pickNode(views, request, storeClock.nowMs(), deps.random);
     const node = choice.nodeId === null ? undefined : await findNode(deps.db, choice.nodeId);
     if (!node) throw new SwitchyardError('no_capacity', 'No node of the pool can take a phone now.');
     return node;

@@ -2,6 +2,7 @@
 import type { Pool } from 'pg';
 import type { Caller, Route } from '../../infra/route';
 import { runEvery } from '../../infra/schedule';
+import { storeClock } from '../../infra/store-clock';
 import type { Directory } from '../users/directory';
 import { createGrantDirectory, createLogins } from './grant-directory';
 import type { GrantDeps } from './grants';
@@ -35,13 +36,13 @@ export interface Grants {
 
 export function openGrants(o: GrantsOptions): Grants {
   const { db, logger, lookups, keyRing } = o;
-  const directory = createGrantDirectory(lookups, Date.now, o.secretKey);
+  const directory = createGrantDirectory(lookups, storeClock.nowMs, o.secretKey);
   const deps: GrantDeps & OverDeps = { ...o, pickForPhone: createPhonePick(o), onRevoked: keyRing.revoked };
   const unhear = keyRing.onRevoked(directory.drop);
-  const sweep = runEvery('grants sweep', GRANT_SWEEP_MS, logger, () => sweepGrants(deps, new Date()));
+  const sweep = runEvery('grants sweep', GRANT_SWEEP_MS, logger, () => sweepGrants(deps, storeClock.now()));
   return {
     routes: grantRoutes(deps),
-    authenticate: authenticateGrants(db, keyRing.authenticate, Date.now),
+    authenticate: authenticateGrants(db, keyRing.authenticate, storeClock.nowMs),
     loginsBeside: (users) => createLogins(users, directory),
     findGrantOfUser: createGrantFinder({ ...o, grants: directory }),
     async stop() {

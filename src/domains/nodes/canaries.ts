@@ -3,6 +3,7 @@ import { SwitchyardError } from '../../errors';
 import { createId } from '../../infra/ids';
 import type { Redis } from '../../infra/redis';
 import type { Schedule } from '../../infra/schedule';
+import { storeClock } from '../../infra/store-clock';
 import { createTurn } from '../../infra/turn';
 import { nameCanary } from './canary-name';
 import { makeCanaryCall } from './canary';
@@ -47,18 +48,18 @@ export function createCanaries(deps: CanariesDeps): Canaries {
   async function claimed<T>(node: NodeRow, work: () => Promise<T>): Promise<T> {
     const id = createId();
     const capacity = CANARY.mostUsedShare * Number(node.effective_units ?? node.capacity_units);
-    const granted = await deps.claims.claim(node.id, id, CANARY.units, capacity, Date.now());
+    const granted = await deps.claims.claim(node.id, id, CANARY.units, capacity, storeClock.nowMs());
     if (!granted) throw new SwitchyardError('conflict', `${node.name} is nearly full: nothing is taken from it now.`);
     try {
       return await work();
     } finally {
-      await deps.claims.release(node.id, id, Date.now()).catch(() => undefined); // else it expires by itself
+      await deps.claims.release(node.id, id, storeClock.nowMs()).catch(() => undefined); // else it expires by itself
     }
   }
 
   async function send(node: NodeRow, signal: AbortSignal): Promise<CanaryResult> {
     const toneHz = LOWEST_HZ + Math.floor(deps.random() * (HIGHEST_HZ - LOWEST_HZ));
-    const name = nameCanary(deps.secretKey, node.id, toneHz, Date.now());
+    const name = nameCanary(deps.secretKey, node.id, toneHz, storeClock.nowMs());
     const connection = await deps.links.reach(node.id, REACH_MS);
     const result = await makeCanaryCall({ connection, name, toneHz, signal });
     deps.countCanary?.(result.ok);

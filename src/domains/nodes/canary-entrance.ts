@@ -9,6 +9,7 @@ import {
   type RoomConfiguration,
 } from '../../freeswitch/xml';
 import type { Logger } from '../../infra/logger';
+import { storeClock } from '../../infra/store-clock';
 import { readCanaryName } from './canary-name';
 import type { NodeRow } from './nodes.store';
 
@@ -26,7 +27,7 @@ export function answerCanary(
   const at = request.destination.indexOf('.');
   const step = CANARY_STEPS.find((s) => s === request.destination.slice(0, at));
   const name = request.destination.slice(at + 1);
-  const found = readCanaryName(deps.secretKey, node.id, name, Date.now());
+  const found = readCanaryName(deps.secretKey, node.id, name, storeClock.nowMs());
   if (!step || !found) {
     deps.logger.warn({ node: node.name, from: request.networkIp }, 'a channel asked for a canary that is none');
     return refusePlan({ context: CANARY_CONTEXT, sipStatus: 403, reason: 'No canary' });
@@ -39,5 +40,5 @@ export function answerCanaryRoom(
   node: Pick<NodeRow, 'id'>,
   name: string,
 ): RoomConfiguration | 'refused' {
-  return readCanaryName(deps.secretKey, node.id, name, Date.now()) ? canaryRoom() : 'refused';
+  return readCanaryName(deps.secretKey, node.id, name, storeClock.nowMs()) ? canaryRoom() : 'refused';
 }

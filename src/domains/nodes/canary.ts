@@ -22,6 +22,7 @@ import {
 } from '../../freeswitch/esl';
 import { CANARY_CONTEXT, CANARY_VARIABLE } from '../../freeswitch/xml';
 import { createId } from '../../infra/ids';
+import { storeClock } from '../../infra/store-clock';
 import type { CanaryResult } from './health';
 import { CANARY } from './limits';
 import { findTone, readWav, type HeardTone } from './tone';
@@ -58,7 +59,7 @@ interface Seen {
  */
 export async function makeCanaryCall(call: CanaryCall): Promise<CanaryResult> {
   const began = performance.now();
-  const at = new Date().toISOString();
+  const at = storeClock.now().toISOString();
   const since = (): number => Math.round(performance.now() - began);
   const ask = createAsk(call, () => CANARY.deadlineMs - since());
   const seen: Seen = { setupMs: null, lateMs: 0 };

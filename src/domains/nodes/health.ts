@@ -1,6 +1,7 @@
 /** Judges a node by more than its heartbeat: pure rules with hysteresis, and the one place where the verdict is written. */
 import type { Db } from '../../infra/db';
 import type { Logger } from '../../infra/logger';
+import { storeClock } from '../../infra/store-clock';
 import type { EventLog } from '../events/events';
 import { POOL_STREAM } from '../events/events.store';
 import { HEALTH } from './limits';
@@ -89,7 +90,7 @@ export async function recordHealth(
     const now = { probe: seen.probe ?? before.probe, canary: seen.canary ?? before.canary };
     const reason = explainHealth(now);
     const changed = (reason === null) !== (before.unhealthy_reason === null);
-    const at = new Date();
+    const at = storeClock.now();
     await saveHealth(trx, nodeId, { ...now, reason, since: changed ? at : undefined });
     if (changed) {
       const type = reason === null ? 'node.healthy' : 'node.unhealthy';

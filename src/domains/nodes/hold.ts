@@ -1,5 +1,6 @@
 /** Holds a node for a call: picks by the pure rule from the pool's picture, claims by the script, and looks once more. */
 import type { Db } from '../../infra/db';
+import { storeClock } from '../../infra/store-clock';
 import type { Claims } from './claims';
 import { findNode, type NodeRow } from './nodes.store';
 import { pickNode, type Choice, type Considered, type Rejection } from './pick';
@@ -53,7 +54,7 @@ async function findAndHold(deps: HoldDeps, request: HoldRequest): Promise<Held> 
   let exact = false;
   for (;;) {
     const views = await (exact ? deps.pool.readExactly() : deps.pool.read());
-    const nowMs = Date.now();
+    const nowMs = storeClock.nowMs();
     const { reportLimitMs, minIdleCpuPercent, policy } = deps;
     const zone = request.zone ?? zoneOf(views, request.registeredNodeIds);
     const choice = pickNode(
@@ -107,7 +108,7 @@ async function takeNode(
 
 async function giveBack(deps: HoldDeps, request: HoldRequest, nodeId: string): Promise<void> {
   deps.pool.reserve(nodeId, -request.units);
-  await deps.claims.release(nodeId, request.callId, Date.now()).catch(() => undefined); // else it expires by itself
+  await deps.claims.release(nodeId, request.callId, storeClock.nowMs()).catch(() => undefined); // else it expires by itself
 }
 
 function refusal(view: NodeView, rejected: Rejection): Considered {

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SwitchyardError } from '../../errors';
 import type { Db } from '../../infra/db';
 import type { Logger } from '../../infra/logger';
+import { storeClock } from '../../infra/store-clock';
 import { createNodeLink, type ApiCommand, type NodeConnection, type NodeLink, type Reply } from '../../freeswitch/esl';
 import { openNodePassword } from './node-password';
 import { listNodeRows, type NodeRow } from './nodes.store';
@@ -169,8 +170,8 @@ export function createNodeLinks(settings: LinkSettings): NodeLinks {
   return {
     connection,
     async reach(nodeId, timeoutMs) {
-      const until = Date.now() + timeoutMs;
-      while (!links.get(nodeId)?.connection() && Date.now() < until) await sleep(REACH_POLL_MS);
+      const until = storeClock.nowMs() + timeoutMs;
+      while (!links.get(nodeId)?.connection() && storeClock.nowMs() < until) await sleep(REACH_POLL_MS);
       return connection(nodeId);
     },
     coreOf: (open) => cores.get(open),

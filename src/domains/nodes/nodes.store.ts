@@ -1,5 +1,6 @@
 /** The SQL of nodes. State changes are conditional: they name the state they expect. */
 import type { Queryable, Trx } from '../../infra/db';
+import { storeClock } from '../../infra/store-clock';
 import type { CanaryResult, ProbeState } from './health';
 
 /** `pending`: it waits for an admin's yes, and is not answered. */
@@ -140,7 +141,7 @@ export async function takeEslPassword(db: Queryable, id: string, sealed: string)
   const count = await db('nodes')
     .where({ id })
     .whereRaw('asking_core_uuid is not null and esl_core_uuid is distinct from asking_core_uuid')
-    .update({ esl_core_uuid: db.ref('asking_core_uuid'), esl_password_sealed: sealed, updated_at: new Date() });
+    .update({ esl_core_uuid: db.ref('asking_core_uuid'), esl_password_sealed: sealed, updated_at: storeClock.now() });
   return count > 0;
 }
 
@@ -160,7 +161,7 @@ export async function noteCore(db: Queryable, id: string, coreUuid: string): Pro
     .update({
       core_uuid: coreUuid,
       esl_core_uuid: db.raw('coalesce(esl_core_uuid, ?)', [coreUuid]),
-      updated_at: new Date(),
+      updated_at: storeClock.now(),
     });
 }
 
@@ -181,7 +182,7 @@ export async function updateNode(
   const rows = (await db('nodes')
     .where({ ...where, id })
     .whereIn('state', expected)
-    .update({ ...change, updated_at: new Date() })
+    .update({ ...change, updated_at: storeClock.now() })
     .returning('*')) as NodeRow[];
   return rows[0];
 }

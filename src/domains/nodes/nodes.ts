@@ -2,6 +2,7 @@
 import { SwitchyardError } from '../../errors';
 import type { Db } from '../../infra/db';
 import type { Logger } from '../../infra/logger';
+import { storeClock } from '../../infra/store-clock';
 import type { EventLog } from '../events/events';
 import { POOL_STREAM } from '../events/events.store';
 import { deleteIdleNode, findNode, updateNode, type NodeRow, type NodeState } from './nodes.store';
@@ -67,7 +68,7 @@ export async function approveNode(deps: NodeDeps, id: string): Promise<NodeRow> 
 
 /** Takes no new calls from now on; those that run go on. */
 export async function drainNode(deps: NodeDeps, id: string, deadlineSeconds: number): Promise<NodeRow> {
-  const deadline = new Date(Date.now() + deadlineSeconds * 1000);
+  const deadline = new Date(storeClock.nowMs() + deadlineSeconds * 1000);
   const row = await changeNodeState(
     deps,
     id,

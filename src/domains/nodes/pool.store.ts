@@ -1,5 +1,6 @@
 /** The SQL behind the picture of the pool: what is on each node now, counted in one read each. */
 import type { Queryable } from '../../infra/db';
+import { storeClock } from '../../infra/store-clock';
 
 export interface NodeBusiness {
   liveCalls: number;
@@ -32,7 +33,11 @@ export async function countBusiness(db: Queryable): Promise<Map<string, NodeBusi
     live('calls'),
     live('legs'),
     live('sessions').sum('units as units'),
-    db('registrations').where('expires_at', '>', new Date()).groupBy('node_id').select('node_id').count('* as count'),
+    db('registrations')
+      .where('expires_at', '>', storeClock.now())
+      .groupBy('node_id')
+      .select('node_id')
+      .count('* as count'),
   ])) as unknown as CountRow[][];
   const found = new Map<string, NodeBusiness>();
   const add = (rows: CountRow[] | undefined, read: (row: CountRow) => Partial<NodeBusiness>): void => {

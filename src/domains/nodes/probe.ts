@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import { listRooms } from '../../freeswitch/esl';
 import { createId } from '../../infra/ids';
 import type { Schedule } from '../../infra/schedule';
+import { storeClock } from '../../infra/store-clock';
 import { judgeProbe, recordHealth, type HealthDeps, type Probe, type ProbeState } from './health';
 import { HEALTH } from './limits';
 import type { NodeLinks } from './links';
@@ -74,7 +75,7 @@ export async function probeNode(deps: ProbeDeps, node: NodeRow): Promise<{ seen:
     ...(webSocket.status === 'rejected' ? [`its WebSocket port ${node.ws_port}: ${wordsOf(webSocket.reason)}`] : []),
   ];
   const seen: Probe = {
-    at: new Date(),
+    at: storeClock.now(),
     conferenceMs: conference.status === 'fulfilled' ? conference.value.ms : null,
     webSocket: !hasWebSocket(node) ? 'none' : webSocket.status === 'fulfilled' ? 'open' : 'closed',
     failure: failures.length > 0 ? failures.join('; ') : null,
@@ -100,9 +101,9 @@ export function watchHealth(deps: ProbeDeps, nodeId: string): Schedule {
     const before = state ?? node.probe;
     state = judgeProbe(before, seen);
     const changed = (before.out ?? null) !== state.out || before.webSocket !== state.webSocket;
-    if (changed || Date.now() - writtenAtMs >= HEALTH.writeEveryMs) {
+    if (changed || storeClock.nowMs() - writtenAtMs >= HEALTH.writeEveryMs) {
       await recordHealth(deps, nodeId, { probe: state });
-      writtenAtMs = Date.now();
+      writtenAtMs = storeClock.nowMs();
     }
     return state.out !== null && seen.conferenceMs === null ? 3 : 1 + Math.floor(bytes / HEALTH.bytesPerInterval);
   }

@@ -5,6 +5,7 @@ import { isUnreachable } from '../../infra/db';
 import { createGate, type Gate } from '../../infra/gate';
 import { isRefused } from '../../infra/knock';
 import type { Redis } from '../../infra/redis';
+import { storeClock } from '../../infra/store-clock';
 import { createTurn } from '../../infra/turn';
 import {
   SUBSCRIPTION,
@@ -187,10 +188,10 @@ function openStream(
       state,
       down_since: null,
       down_reason: null,
-      reported_at: new Date(),
+      reported_at: storeClock.now(),
     });
     if (known.state === 'serving' || known.state === 'draining') {
-      await db('nodes').where({ id: node.id }).update({ reported_at: new Date() });
+      await db('nodes').where({ id: node.id }).update({ reported_at: storeClock.now() });
     }
   }
   async function reportDown(told: string): Promise<void> {
@@ -204,7 +205,7 @@ function openStream(
       settings,
       node.id,
       ['serving', 'draining'],
-      { state: 'down', down_since: new Date(), down_reason: reason },
+      { state: 'down', down_since: storeClock.now(), down_reason: reason },
       { reason },
     );
     if (row) await handlers.onDown(row, reason);
@@ -212,7 +213,7 @@ function openStream(
   async function takeIn(event: NodeEvent): Promise<void> {
     if (event.type === 'heartbeat') {
       const figures = boundReport(event);
-      await shared.reports.add({ id: node.id, at: new Date(Math.min(event.atMs, Date.now())), ...figures });
+      await shared.reports.add({ id: node.id, at: new Date(Math.min(event.atMs, storeClock.nowMs())), ...figures });
       await handlers.onReport?.(node, { ...event, ...figures });
       return;
     }

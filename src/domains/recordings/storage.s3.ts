@@ -6,6 +6,7 @@ import { request as requestHttps } from 'node:https';
 import { pipeline } from 'node:stream/promises';
 import { AwsV4Signer } from 'aws4fetch';
 import { SwitchyardError } from '../../errors';
+import { storeClock } from '../../infra/store-clock';
 import type { RecordingStorage } from './storage';
 
 export interface S3Settings {
@@ -77,6 +78,11 @@ async function send(settings: S3Settings, o: Sent): Promise<IncomingMessage> {
     secretAccessKey: settings.secretAccessKey,
     service: 's3',
     region: settings.region,
+    // The store refuses what is 15 minutes off by its own clock.
+    datetime: storeClock
+      .now()
+      .toISOString()
+      .replace(/[-:]|\.\d{3}/g, ''),
   });
   const signed = await signer.sign();
   const options: RequestOptions = {

@@ -1,5 +1,6 @@
 /** The SQL of registrations: which phone of which user can be reached through which node. */
 import type { Queryable, Trx } from '../../infra/db';
+import { storeClock } from '../../infra/store-clock';
 
 export interface RegistrationRecord {
   id: string;
@@ -102,7 +103,7 @@ export async function findRegistrationsOfUsers(
     .join('nodes as n', 'n.id', 'r.node_id')
     .whereIn('r.user_id', userIds)
     .whereNotIn('n.state', ['down', 'pending'])
-    .where('r.expires_at', '>', new Date())
+    .where('r.expires_at', '>', storeClock.now())
     .orderBy('r.refreshed_at', 'desc')
     .select('r.*', 'n.name as node_name', 'n.host as node_host', 'n.internode_port')) as NamedRegistration[];
 }

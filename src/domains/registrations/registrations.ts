@@ -2,6 +2,7 @@
 import { isUnreachable, type Db, type Trx } from '../../infra/db';
 import { createId } from '../../infra/ids';
 import type { Logger } from '../../infra/logger';
+import { storeClock } from '../../infra/store-clock';
 import {
   flushRegistration,
   parseRegistrations,
@@ -149,7 +150,7 @@ async function saveRegistration(
 
 export async function takeRegistered(deps: RegistrationDeps, node: NodeRow, event: RegisteredEvent): Promise<void> {
   if (!(await isBelieved(deps, node, event))) return;
-  await deps.log.record((trx, emit) => saveRegistration(deps, trx, emit, node, event, Date.now()));
+  await deps.log.record((trx, emit) => saveRegistration(deps, trx, emit, node, event, storeClock.nowMs()));
 }
 
 export async function takeUnregistered(deps: RegistrationDeps, node: NodeRow, event: UnregisteredEvent): Promise<void> {
@@ -190,10 +191,10 @@ export async function compareRegistrations(
 
 /** Each by itself: one that can't be kept must not keep a whole node out of the pool. */
 async function takeListed(deps: RegistrationDeps, node: NodeRow, row: RegistrationRow): Promise<void> {
-  const found = fromListing(row, Date.now());
+  const found = fromListing(row, storeClock.nowMs());
   try {
     if (!(await isBelieved(deps, node, found))) return;
-    await deps.log.record((trx, emit) => saveRegistration(deps, trx, emit, node, found, Date.now()));
+    await deps.log.record((trx, emit) => saveRegistration(deps, trx, emit, node, found, storeClock.nowMs()));
   } catch (error) {
     if (isUnreachable(error)) throw error;
     deps.logger.error({ err: error, node: node.name }, 'a phone that a node lists can not be kept');

@@ -5,6 +5,7 @@ import type { Db } from '../../infra/db';
 import type { Logger } from '../../infra/logger';
 import type { Route } from '../../infra/route';
 import { runEvery } from '../../infra/schedule';
+import { storeClock } from '../../infra/store-clock';
 import type { EventLog } from '../events/events';
 import type { NodeLinks } from '../nodes/links';
 import type { NodeRow } from '../nodes/nodes.store';
@@ -121,7 +122,7 @@ async function endOrphans(deps: RelaysDeps, node: NodeRow, connection: NodeConne
     const streams = room.recordings.map(({ path }) => addressOf(path)).filter(isRelayPath);
     if (streams.length === 0) continue;
     // One of several may be nobody's: then the intake has refused it, for nobody expects its name.
-    if ((await countSentRelays(deps.db, room.name, new Date())) > 0) continue;
+    if ((await countSentRelays(deps.db, room.name, storeClock.now())) > 0) continue;
     for (const path of streams) {
       deps.logger.warn({ node: node.name, sessionId: room.name }, 'ends a stream that no relay sends');
       await connection.api(recordRoom(room.name, 'stop', path), { timeoutMs: deps.commandTimeoutMs });

@@ -4,6 +4,7 @@ import type { NodeLinks } from '../nodes/links';
 import { findLivingSession, type SessionRow } from '../rooms/sessions.store';
 import type { Logger } from '../../infra/logger';
 import { decryptSecret } from '../../infra/secrets';
+import { storeClock } from '../../infra/store-clock';
 import { giveUpRelays, holdRelays, updateRelay, type RelayRow } from './relays.store';
 import { sendRoom, type SendingDeps } from './sending';
 import { moveRelay, settleEnd, settleLive, settleStopped, settleWaiting, type SettleRelayDeps } from './settling';
@@ -42,7 +43,7 @@ export function createKeeper(deps: KeeperDeps): Keeper {
   let stopped = false;
 
   async function sweepOnce(): Promise<void> {
-    const now = new Date();
+    const now = storeClock.now();
     const rows = await holdRelays(deps.db, deps.replicaId, now, new Date(now.getTime() + LEASE_MS));
     const held = new Set(rows.map((row) => row.id));
     for (const [id, life] of lives) if (!held.has(id)) life.stop.abort(); // another replica has it, or it is gone
@@ -131,11 +132,11 @@ async function runLife(deps: KeeperDeps, relay: RelayRow, session: SessionRow, s
       },
       onLive: () => settleLive(deps, relay.id),
       onFlow({ bytesSent, takenAtMs }) {
-        if (Date.now() - savedAtMs < SAVE_FLOW_EVERY_MS) return;
-        savedAtMs = Date.now();
+        if (storeClock.nowMs() - savedAtMs < SAVE_FLOW_EVERY_MS) return;
+        savedAtMs = storeClock.nowMs();
         updateRelay(deps.db, relay.id, ['live'], {
           bytes_sent: bytesBefore + bytesSent,
-          flowed_at: new Date(takenAtMs),
+          flowed_at: new Date(storeClock.fromMachine(takenAtMs)),
         }).catch(() => undefined); // the next look saves more
       },
     },

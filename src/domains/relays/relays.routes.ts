@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { makePage, pageOf, pageQuery, readCursor } from '../../infra/page';
 import { defineRoute, type Route } from '../../infra/route';
+import { storeClock } from '../../infra/store-clock';
 import { plainText } from '../../infra/text';
 import { createRelay, presentRelay, requireRelay, stopRelay, type RelayActions } from './relays';
 import { listRelayRows } from './relays.store';
@@ -41,7 +42,7 @@ const idParams = z.object({ id: z.uuid() });
 const one = { tag: 'Relays', scope: 'domain', params: idParams } as const;
 
 export function relayRoutes(deps: RelayActions): Route[] {
-  const show = (row: Parameters<typeof presentRelay>[0]) => presentRelay(row, new Date());
+  const show = (row: Parameters<typeof presentRelay>[0]) => presentRelay(row, storeClock.now());
   return [
     defineRoute({
       ...one,

@@ -1,5 +1,6 @@
 /** Writes down what became of a relay, with its event: every change names the state it may come from. */
 import type { Db } from '../../infra/db';
+import { storeClock } from '../../infra/store-clock';
 import type { EventLog } from '../events/events';
 import { findSession, type SessionRow } from '../rooms/sessions.store';
 import { closeGap, decideAfterFailure, endGapWithRoom, openGap } from './decide';
@@ -36,7 +37,7 @@ export async function settleLive(deps: SettleRelayDeps, id: string): Promise<voi
   await deps.log.record(async (trx, emit) => {
     const relay = await lockRelay(trx, id);
     if (relay?.state !== 'starting') return;
-    const at = new Date();
+    const at = storeClock.now();
     const { gaps, closed, ms } = closeGap(relay.gaps, at);
     await updateRelay(trx, id, ['starting'], {
       state: 'live',
@@ -58,7 +59,7 @@ export async function settleEnd(deps: SettleRelayDeps, id: string, sessionId: st
     const relay = await lockRelay(trx, id);
     if (!relay || relay.owner_id !== deps.replicaId || relay.state === 'stopped' || relay.state === 'failed') return;
     if (relay.desired === 'stopped') return; // the next look settles it
-    const at = new Date();
+    const at = storeClock.now();
     const isOver = !session || session.state === 'ended';
     if (end.stopped || isOver) {
       const reason = isOver ? `the session ended (${session?.end_reason ?? 'gone'})` : 'another replica takes it over';
@@ -136,7 +137,7 @@ export async function settleStopped(deps: SettleRelayDeps, id: string): Promise<
   await deps.log.record(async (trx, emit) => {
     const relay = await lockRelay(trx, id);
     if (!relay || relay.ended_at) return;
-    const at = new Date();
+    const at = storeClock.now();
     const { gaps, ms } = closeGap(relay.gaps, at);
     const gapMs = Number(relay.gap_ms) + ms;
     await updateRelay(trx, id, [relay.state], {

@@ -1,6 +1,7 @@
 /** Lets somebody into a session: claims what the room takes with them in it, and writes them down as on the way in. */
 import { createId } from '../../infra/ids';
 import type { Trx } from '../../infra/db';
+import { storeClock } from '../../infra/store-clock';
 import { killChannel } from '../../freeswitch/esl';
 import type { NodeRow } from '../nodes/nodes.store';
 import type { AtTheDoor, EnteringDeps } from './entering';
@@ -59,7 +60,7 @@ export async function admitEntrant(
         claimed = now;
         const isOnlyHeld = now.state === 'opening' && found.present.length === 0;
         if (!(await growClaim(deps, node, now.id, units, isOnlyHeld))) {
-          return { ended: await endInside(trx, emit, now, 'moved', new Date(), 'away') };
+          return { ended: await endInside(trx, emit, now, 'moved', storeClock.now(), 'away') };
         }
         await updateSession(trx, now.id, ['opening', 'live'], { units: String(units) });
       }
@@ -111,7 +112,7 @@ async function growClaim(
   mayRefuse: boolean,
 ): Promise<boolean> {
   const capacity = mayRefuse ? Number(node.effective_units ?? node.capacity_units) : null;
-  return deps.claims.resize(node.id, sessionId, units, capacity, Date.now()).catch((error: unknown) => {
+  return deps.claims.resize(node.id, sessionId, units, capacity, storeClock.nowMs()).catch((error: unknown) => {
     deps.logger.debug({ err: error, sessionId }, 'a claim grows later');
     return true;
   });
@@ -133,7 +134,7 @@ async function writeDown(
     leg_id: legId,
     member_id: null,
     state: 'joining' as const,
-    entering_at: new Date(),
+    entering_at: storeClock.now(),
     name: who.name,
     // What a moderator made of them stays; only a moderators' PIN makes more of who comes back.
     role: before && !(role === 'moderator' && who.role === undefined) ? before.role : role,

@@ -1,5 +1,6 @@
 /** Brings rooms and nodes together again: after a reconnect, after a node's death or drain, and by a sweep. */
 import { isId } from '../../infra/ids';
+import { storeClock } from '../../infra/store-clock';
 import { hangUpMember, listRooms, parseRooms, type NodeConnection, type RoomMember } from '../../freeswitch/esl';
 import type { EventDraft } from '../events/events.store';
 import type { NodeRow } from '../nodes/nodes.store';
@@ -121,7 +122,7 @@ export async function moveSession(
   const inside = await listParticipants(deps.db, session.id);
   const room = await findRoom(deps.db, session.room_id);
   if (!room || inside.length === 0) {
-    await endSession(deps, session.id, reason, new Date());
+    await endSession(deps, session.id, reason, storeClock.now());
     return undefined;
   }
   const opened = await placeSession(deps, room, session, reason, { preferNodeIds: [], excludedNodeIds: [] });

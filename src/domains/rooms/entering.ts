@@ -2,6 +2,7 @@
 import { SwitchyardError } from '../../errors';
 import { createTokenId } from '../../infra/bound-tokens';
 import { equalSecrets, signToken } from '../../infra/secrets';
+import { storeClock } from '../../infra/store-clock';
 import {
   askPinPlan,
   bridgeToRoomPlan,
@@ -103,7 +104,7 @@ export async function enterRoom(deps: EnteringDeps, node: NodeRow, o: AtTheDoor)
   const { opened, participant } = entered;
   const { session } = opened;
   if (session.node_id === node.id) return roomPlan(plan, session, participant, door, who);
-  const exp = Math.floor(Date.now() / 1000) + TOKEN_SECONDS;
+  const exp = Math.floor(storeClock.nowMs() / 1000) + TOKEN_SECONDS;
   const claims = { c: o.call.callId, n: opened.node.name, r: room.id, p: participant.id, i: createTokenId(), exp };
   return bridgeToRoomPlan({
     ...plan,
@@ -286,7 +287,7 @@ export async function deliverToRoom(
 /** A channel that we transferred: its room has moved, or a moderator sends it to another one. Its ticket says who, and where. */
 export async function reenterRoom(deps: EnteringDeps, node: NodeRow, request: DialplanRequest): Promise<string> {
   const { context, destination, legId } = request;
-  const ticket = await takeTicket(deps.db, { destination, legId, nodeId: node.id }, Date.now());
+  const ticket = await takeTicket(deps.db, { destination, legId, nodeId: node.id }, storeClock.nowMs());
   const participant = ticket && (await findParticipant(deps.db, ticket.participantId));
   // Once they are in, or gone, the ticket is worth nothing, also to the channel it was made for.
   if (!ticket || !participant || (ticket.isAgain && participant.state !== 'joining')) {

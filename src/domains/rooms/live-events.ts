@@ -3,6 +3,7 @@ import { isId } from '../../infra/ids';
 import type { RoomEvent } from '../../freeswitch/esl';
 import type { Db } from '../../infra/db';
 import type { Logger } from '../../infra/logger';
+import { storeClock } from '../../infra/store-clock';
 import type { NodeRow } from '../nodes/nodes.store';
 import type { LiveBoard } from './live';
 import { findSession, type SessionRow } from './sessions.store';
@@ -58,8 +59,8 @@ export function createLiveEvents(deps: LiveEventDeps): LiveEvents {
     if (!isId(event.room)) return undefined;
     const known = sessions.get(event.room);
     const row =
-      known && Date.now() - known.atMs < SESSION_KNOWN_MS ? known.row : await findSession(deps.db, event.room);
-    if (row !== known?.row) sessions.set(event.room, { row, atMs: Date.now() });
+      known && storeClock.nowMs() - known.atMs < SESSION_KNOWN_MS ? known.row : await findSession(deps.db, event.room);
+    if (row !== known?.row) sessions.set(event.room, { row, atMs: storeClock.nowMs() });
     return row && row.state !== 'ended' && row.node_id === node.id ? row : undefined;
   }
 

@@ -1,6 +1,7 @@
 /** The fast side of a room: who talks, who has the floor, how the network is. Kept in Redis, told to live listeners only. */
 import type { Logger } from '../../infra/logger';
 import type { Redis } from '../../infra/redis';
+import { storeClock } from '../../infra/store-clock';
 import type { SeenFloor } from './wishes';
 
 export type QualityClass = 'good' | 'fair' | 'poor';
@@ -102,7 +103,7 @@ export function createLiveBoard(o: LiveBoardOptions): LiveBoard {
     write(turn.session, 'floor', turn.floor);
     const data = { participantId: audio ?? null, videoParticipantId: video ?? null };
     const text = JSON.stringify(data);
-    turn.toldAtMs = Date.now();
+    turn.toldAtMs = storeClock.nowMs();
     if (text === turn.told) return;
     turn.told = text;
     tell(turn.session, { type: 'floor', data });
@@ -121,12 +122,12 @@ export function createLiveBoard(o: LiveBoardOptions): LiveBoard {
       const fresh = { session, floor: {}, seenAtMs: 0, told: '', toldAtMs: 0, timer: undefined };
       const turn: FloorTurn = floors.get(session.id) ?? fresh;
       floors.set(session.id, turn);
-      if (listedAtMs === undefined) turn.seenAtMs = Date.now();
+      if (listedAtMs === undefined) turn.seenAtMs = storeClock.nowMs();
       else if (turn.seenAtMs >= listedAtMs) return;
       const next = { ...turn.floor, ...floor };
       if (JSON.stringify(next) === JSON.stringify(turn.floor)) return;
       turn.floor = next;
-      const waitMs = turn.toldAtMs + floorEveryMs - Date.now();
+      const waitMs = turn.toldAtMs + floorEveryMs - storeClock.nowMs();
       if (waitMs <= 0 && !turn.timer) flushFloor(turn);
       else turn.timer ??= setTimeout(() => flushFloor(turn), waitMs);
     },

@@ -1,6 +1,7 @@
 /** Takes in what a node reports of who is in a room; the same report twice changes nothing. */
 import { isId } from '../../infra/ids';
 import type { Trx } from '../../infra/db';
+import { storeClock } from '../../infra/store-clock';
 import type { RoomEvent, RoomMember } from '../../freeswitch/esl';
 import { hangUpMember } from '../../freeswitch/esl';
 import type { NodeRow } from '../nodes/nodes.store';
@@ -38,7 +39,7 @@ export async function requireOwned(
 
 /** When something came about in a room, within the session's own time. */
 function takeTime(deps: SessionDeps, node: NodeRow, session: SessionRow, claimedMs: number): Date {
-  const { at, isMoved } = boundTime(claimedMs, session.opened_at.getTime(), Date.now());
+  const { at, isMoved } = boundTime(claimedMs, session.opened_at.getTime(), storeClock.nowMs());
   if (isMoved) deps.refuseReport?.(node, 'time', { sessionId: session.id });
   return at;
 }

@@ -2,6 +2,7 @@
 import { copyMediaCounters, parseMediaCounters, readMediaCounters, type MediaCounters } from '../../freeswitch/esl';
 import type { Db } from '../../infra/db';
 import type { Logger } from '../../infra/logger';
+import { storeClock } from '../../infra/store-clock';
 import type { NodeLinks } from '../nodes/links';
 import type { LiveBoard, QualityClass } from './live';
 import { listPeopleOfSessions, saveQuality } from './steering.store';
@@ -87,7 +88,7 @@ export function createQualitySampler(deps: QualityDeps): QualitySampler {
     ]);
     const counters = copied.ok && read.ok ? parseMediaCounters(read.text) : undefined;
     if (!counters) return;
-    const now = { counters, atMs: Date.now() };
+    const now = { counters, atMs: storeClock.nowMs() };
     kept.set(legId, now);
     const before = old.get(legId);
     const quality = before && judgeQuality(before, now);

@@ -15,6 +15,7 @@ import {
 import type { Db } from '../../infra/db';
 import type { Logger } from '../../infra/logger';
 import type { Redis } from '../../infra/redis';
+import { storeClock } from '../../infra/store-clock';
 import { createTurn, type Turn } from '../../infra/turn';
 import type { EventLog } from '../events/events';
 import type { NodeLinks } from '../nodes/links';
@@ -91,7 +92,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
           deps.logger.debug({ err: error, sessionId }, 'a room could not be brought to what is wished for it now');
         });
       },
-      Math.max(0, atMs - Date.now()),
+      Math.max(0, atMs - storeClock.nowMs()),
     );
     timers.set(sessionId, { timer, atMs });
   }
@@ -123,7 +124,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     let wakeAtMs = Infinity;
     for (const difference of differences) {
       const key = keyOf(session, difference);
-      const step = nextStep(difference.wanted, attempts.get(key), Date.now());
+      const step = nextStep(difference.wanted, attempts.get(key), storeClock.nowMs());
       if (step.do === 'give_up') {
         await giveUp(session, difference, step.tries);
         continue;
@@ -133,7 +134,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
         continue;
       }
       await attempt(session, key, difference);
-      const after = nextStep(difference.wanted, attempts.get(key), Date.now());
+      const after = nextStep(difference.wanted, attempts.get(key), storeClock.nowMs());
       if (after.do === 'wait') wakeAtMs = Math.min(wakeAtMs, after.untilMs);
     }
     if (wakeAtMs < Infinity) wake(sessionId, wakeAtMs);
@@ -155,7 +156,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     if (commands.length === 0) return;
     const replies = await Promise.all(commands.map((command) => deps.links.api(session.node_id!, command)));
     const tries = before?.wanted === d.wanted ? before.tries + 1 : 1;
-    attempts.set(key, { wanted: d.wanted, tries, lastAtMs: Date.now() });
+    attempts.set(key, { wanted: d.wanted, tries, lastAtMs: storeClock.nowMs() });
     const last: Reply | undefined = replies.at(-1);
     if (!d.readReply || !last) return;
     const seen = d.readReply(last);
@@ -178,7 +179,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
 
   /** To say "floor" twice takes it away again, and its event may be on its way: so the node is asked who has it now. */
   async function floorCommands(session: SessionRow, d: Difference): Promise<ApiCommand[]> {
-    const listedAtMs = Date.now();
+    const listedAtMs = storeClock.nowMs();
     const listed = await deps.links.api(session.node_id!, listMemberFlags(session.id));
     const holder = parseRoomFlags(listed.text, session.id)[0]?.members.find((m) => m.floor);
     const commands = d.commandsFor!(holder?.memberId ?? null);
@@ -194,7 +195,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       await forgetGivenUp(deps.db, 'participants', p.id, ['layer']); // this layout may have it
       attempts.delete(`${p.id}:layer`);
     }
-    wake(session.id, Date.now() + NUDGE_MS);
+    wake(session.id, storeClock.nowMs() + NUDGE_MS);
   }
 
   async function giveUp(session: SessionRow, d: Difference, tries: number): Promise<void> {
@@ -222,7 +223,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       deps.db,
       sessions.map((s) => s.id),
     );
-    const listedAtMs = Date.now();
+    const listedAtMs = storeClock.nowMs();
     const [listed, flagged] = await Promise.all([
       deps.links.api(nodeId, listRooms()),
       deps.links.api(nodeId, listRoomFlags()),
@@ -238,7 +239,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       if (floor) deps.live.setFloor(session, floor, listedAtMs);
       // Read again inside: a wish may have changed meanwhile.
       if (listDifferences(session, here, floor ?? {}).length > 0 || hasMoved(session, room))
-        wake(session.id, Date.now());
+        wake(session.id, storeClock.nowMs());
     }
   }
 
@@ -251,7 +252,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   }
 
   return {
-    nudge: (sessionId) => wake(sessionId, Date.now() + NUDGE_MS),
+    nudge: (sessionId) => wake(sessionId, storeClock.nowMs() + NUDGE_MS),
     reconcile,
     alone,
     forgetAttempts(id, whats) {

@@ -34,6 +34,7 @@ import {
 import { forgetGivenUp, listPresent, moveHand } from './steering.store';
 import { CHARACTER_MS, FILE_MS } from './waiting-sounds';
 import { moveFloor, moveVideoFloor, type RoomWish } from './wishes';
+import { storeClock } from '../../infra/store-clock';
 
 async function showLiveSession(deps: SteeringDeps, room: RoomRow): Promise<LiveSessionView> {
   const { session } = await showRoom(deps, room);
@@ -169,7 +170,7 @@ export async function raiseHand(deps: SteeringDeps, room: RoomRow, id: string): 
     throw new SwitchyardError('conflict', 'They are not in the room now.');
   }
   await deps.log.record(async (trx, emit) => {
-    const row = await moveHand(trx, id, new Date());
+    const row = await moveHand(trx, id, storeClock.now());
     if (row) emit(draftParticipantEvent('hand.raised', row));
   });
   return showOne(deps, (await findParticipant(deps.db, id)) ?? person);

@@ -1,5 +1,6 @@
 /** The SQL of rooms: what each should be, whether anybody is in it or not. */
 import type { Queryable, Trx } from '../../infra/db';
+import { storeClock } from '../../infra/store-clock';
 
 export interface RoomRow {
   id: string;
@@ -72,7 +73,7 @@ export async function updateRoom(db: Queryable, id: string, change: Partial<NewR
   return (
     (await db('rooms')
       .where({ id })
-      .update({ ...change, updated_at: new Date() })) > 0
+      .update({ ...change, updated_at: storeClock.now() })) > 0
   );
 }
 

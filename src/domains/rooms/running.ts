@@ -13,6 +13,7 @@ import { readSettings } from './settings';
 import { createRoomsSweep } from './sweep';
 import { weighSession } from './weighing';
 import { signalUrl, type NodeRow } from '../nodes/nodes.store';
+import { storeClock } from '../../infra/store-clock';
 
 export interface RunningRoomsOptions extends Omit<SessionDeps, 'hooks' | 'lockedFromStart'> {
   secretKey: Buffer;
@@ -89,7 +90,7 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
       if (event.phase !== 'hangup') return;
       await takeLeft(compare, node, event.legId, undefined, event.endedAtMs ?? event.atMs);
     },
-    compare: (node, connection, suspects) => compareRooms(compare, node, connection, new Date(), suspects),
+    compare: (node, connection, suspects) => compareRooms(compare, node, connection, storeClock.now(), suspects),
     takeNodeGone: (nodeId) => moveSessionsOfNode(compare, nodeId, 'node_died'),
     empty: (node) => drainOf(compare, node),
     sweep: createRoomsSweep(compare),

@@ -4,6 +4,7 @@ import { createId } from '../../infra/ids';
 import type { Logger } from '../../infra/logger';
 import type { CountOrphan } from '../../infra/metrics';
 import type { Trx } from '../../infra/db';
+import { storeClock } from '../../infra/store-clock';
 import { hangUpMember } from '../../freeswitch/esl';
 import type { EventLog } from '../events/events';
 import type { EventDraft } from '../events/events.store';
@@ -84,7 +85,9 @@ export async function openSession(deps: SessionDeps, room: RoomRow, o: OpenOptio
     const owner = living?.node_id ? await findNode(deps.db, living.node_id) : undefined;
     if (living && canBeEntered(owner) && !o.excludedNodeIds.includes(owner.id)) {
       if (living.state === 'opening') {
-        await updateSession(deps.db, living.id, ['opening'], { open_until: new Date(Date.now() + OPEN_FOR_MS) });
+        await updateSession(deps.db, living.id, ['opening'], {
+          open_until: new Date(storeClock.nowMs() + OPEN_FOR_MS),
+        });
       }
       return { session: living, node: owner, isNew: false };
     }
@@ -120,9 +123,9 @@ export async function placeSession(
       const lease = await lockLease(trx, room.id);
       const living = await findLivingSession(trx, room.id);
       if (living?.id !== before?.id) return undefined;
-      const ended = living && (await endInside(trx, emit, living, reason, new Date(), 'away'));
+      const ended = living && (await endInside(trx, emit, living, reason, storeClock.now(), 'away'));
       if (!living) await deps.quotas.take(trx, room.domain_id, { units, openingRooms: 1 });
-      const at = new Date();
+      const at = storeClock.now();
       if (!(await takeLease(trx, lease, { nodeId: node.id, sessionId: id, at }))) return undefined;
       const session = await insertSession(trx, {
         id,
@@ -217,7 +220,7 @@ export async function afterEnd(deps: SessionDeps, session: SessionRow): Promise<
 }
 
 async function release(deps: SessionDeps, nodeId: string, sessionId: string): Promise<void> {
-  await deps.claims.release(nodeId, sessionId, Date.now()).catch(() => undefined); // else it expires by itself
+  await deps.claims.release(nodeId, sessionId, storeClock.nowMs()).catch(() => undefined); // else it expires by itself
 }
 
 /** Ends a session that is not over, and gives its lease and its capacity back. */
@@ -258,7 +261,7 @@ export async function endEmptySession(deps: SessionDeps, sessionId: string, at: 
 
 /** Ends a session for everybody in it: the room was deleted, or somebody asked for it. */
 export async function closeSession(deps: SessionDeps, session: SessionRow, reason: SessionEnd): Promise<void> {
-  await endSession(deps, session.id, reason, new Date());
+  await endSession(deps, session.id, reason, storeClock.now());
   await emptyRoom(deps, session);
 }
 

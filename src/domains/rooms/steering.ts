@@ -6,6 +6,7 @@ import type { Db } from '../../infra/db';
 import { isId } from '../../infra/ids';
 import type { Logger } from '../../infra/logger';
 import type { Caller } from '../../infra/route';
+import { storeClock } from '../../infra/store-clock';
 import type { EventLog } from '../events/events';
 import type { NodeLinks } from '../nodes/links';
 import type { LiveBoard } from './live';
@@ -102,10 +103,10 @@ export async function command(deps: SteeringDeps, nodeId: string, what: ApiComma
 
 /** Asks again until it is so. @returns false where it is not so in time */
 export async function confirm(isSo: () => Promise<boolean>, timeoutMs = CONFIRM_MS): Promise<boolean> {
-  const until = Date.now() + timeoutMs;
+  const until = storeClock.nowMs() + timeoutMs;
   for (;;) {
     if (await isSo()) return true;
-    if (Date.now() >= until) return false;
+    if (storeClock.nowMs() >= until) return false;
     await sleep(LOOK_MS);
   }
 }
@@ -259,7 +260,7 @@ export async function removeParticipant(deps: SteeringDeps, room: RoomRow, id: s
   const session = await findSession(deps.db, row.session_id);
   if (row.state === 'away') {
     await deps.log.record(async (trx, emit) => {
-      const left = await updateParticipant(trx, id, ['away'], { state: 'left', left_at: new Date() });
+      const left = await updateParticipant(trx, id, ['away'], { state: 'left', left_at: storeClock.now() });
       if (left) emit(draftParticipantEvent('participant.left', left, { reason: 'removed' }));
     });
     return;
@@ -275,7 +276,7 @@ export async function removeParticipant(deps: SteeringDeps, room: RoomRow, id: s
   }
   // Somebody whose channel is not there, or never comes.
   const now = await findParticipant(deps.db, id);
-  if (now && (now.state === 'in' || now.state === 'joining')) await deps.markLeft(now, new Date(), 'removed');
+  if (now && (now.state === 'in' || now.state === 'joining')) await deps.markLeft(now, storeClock.now(), 'removed');
 }
 
 /** The room of that name or id in the same domain. @throws unprocessable */
@@ -306,7 +307,7 @@ export async function moveParticipant(
     throw new SwitchyardError('conflict', 'They are not in the room now.');
   }
   const { leg_id: legId, member_id: memberId } = person;
-  if (!(await deps.markLeft({ ...person, leave_reason: null }, new Date(), 'moved_to_room'))) {
+  if (!(await deps.markLeft({ ...person, leave_reason: null }, storeClock.now(), 'moved_to_room'))) {
     throw new SwitchyardError('conflict', 'They have just left the room.');
   }
   const nodeId = session.node_id;

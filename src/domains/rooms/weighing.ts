@@ -3,13 +3,14 @@ import { listParticipants } from './participants.store';
 import { weigh } from './session-units';
 import type { SessionDeps } from './sessions';
 import { findSession, lockSession, updateSession } from './sessions.store';
+import { storeClock } from '../../infra/store-clock';
 
 /**
  * Whoever is let in is let in, so a node may come to be past its capacity. Under the session's lock, as those who enter:
  * else who is just let in would be left out of it.
  */
 export async function weighSession(deps: Pick<SessionDeps, 'db' | 'log' | 'claims'>, sessionId: string): Promise<void> {
-  const nowMs = Date.now();
+  const nowMs = storeClock.nowMs();
   const weighed = await deps.log.record(async (trx) => {
     const session = await lockSession(trx, sessionId);
     if (!session || session.state === 'ended') return undefined;
@@ -25,6 +26,6 @@ export async function weighSession(deps: Pick<SessionDeps, 'db' | 'log' | 'claim
   if (!weighed?.node_id) return;
   await deps.claims.resize(weighed.node_id, weighed.id, Number(weighed.units), null, nowMs);
   if ((await findSession(deps.db, weighed.id))?.state === 'ended') {
-    await deps.claims.release(weighed.node_id, weighed.id, Date.now());
+    await deps.claims.release(weighed.node_id, weighed.id, storeClock.nowMs());
   }
 }

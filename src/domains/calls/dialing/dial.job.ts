@@ -10,6 +10,7 @@ import { decideQueued, isTooLate } from './decisions';
 import type { FairQueue, TakenCall } from './fair-queue';
 import type { Originates } from './originate';
 import { countRinging } from './ringing.store';
+import { storeClock } from '../../../infra/store-clock';
 
 export interface DialDeps extends PlaceDeps {
   queue: FairQueue;
@@ -41,7 +42,7 @@ export async function runDialJob(deps: DialDeps): Promise<void> {
 async function takeStep(deps: DialDeps, taken: TakenCall): Promise<void> {
   const call = await findCall(deps.db, taken.callId);
   const last = call && (await findLastAttempt(deps.db, call.id));
-  const step = decideQueued(call, last, Date.now());
+  const step = decideQueued(call, last, storeClock.nowMs());
   if (!call || step.do === 'leave') return;
   if (step.do === 'end') return endQueued(deps, call.id, step.outcome);
   const allowed = await deps.ringingAllowed(call.domain_id);
@@ -72,7 +73,7 @@ async function waitForRinging(deps: DialDeps, taken: TakenCall, allowed: number)
 }
 
 async function waitForNode(deps: DialDeps, call: CallRow, taken: TakenCall): Promise<void> {
-  const nowMs = Date.now();
+  const nowMs = storeClock.nowMs();
   if (isTooLate(call, nowMs)) return endQueued(deps, call.id, 'no_capacity');
   await deps.queue.suspendDry(taken, call.place_before.getTime() - nowMs + 1);
 }
@@ -85,7 +86,7 @@ export async function endQueued(
 ): Promise<void> {
   await deps.log.record(async (trx, emit) => {
     const call = await lockCall(trx, callId);
-    const at = new Date();
+    const at = storeClock.now();
     if (call?.state !== 'queued' || (outcome === 'no_capacity' && !isTooLate(call, at.getTime()))) return;
     await endCall(trx, emit, call, { outcome, cause: outcome === 'cancelled' ? 'ORIGINATOR_CANCEL' : null, at });
   });

@@ -8,6 +8,7 @@ import type { NodeLinks } from '../../nodes/links';
 import { findLastAttempt, noteAttemptCore, type AttemptRow, type CallRow } from '../calls.store';
 import { settleAttempt, type SettleDeps } from '../settle';
 import { dialCommand } from './dial-command';
+import { storeClock } from '../../../infra/store-clock';
 
 export interface OriginateDeps extends SettleDeps {
   links: Pick<NodeLinks, 'api' | 'reach' | 'coreOf'>;
@@ -68,7 +69,7 @@ export function createOriginates(deps: OriginateDeps): Originates {
       try {
         const attempt = await findLastAttempt(deps.db, call.id);
         if (attempt?.number !== placed.number || attempt.ended_at) return;
-        await settleAttempt(deps, attempt.leg_id, call.id, { cause, at: new Date() });
+        await settleAttempt(deps, attempt.leg_id, call.id, { cause, at: storeClock.now() });
         return;
       } catch (error) {
         deps.logger.debug({ err: error, callId: call.id }, 'what a node said of a call could not be written down');

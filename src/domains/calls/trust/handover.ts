@@ -1,6 +1,7 @@
 /** A call crosses the pool: the token that brings it is bound to one channel, which is written down as the node's part of it. */
 import { isUnreachable } from '../../../infra/db';
 import { isId } from '../../../infra/ids';
+import { storeClock } from '../../../infra/store-clock';
 import type { DialplanRequest } from '../../../freeswitch/xml';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { findLeg, insertLeg, lockCall } from '../calls.store';
@@ -36,7 +37,7 @@ async function noteLeg(deps: DialplanDeps, node: NodeRow, legId: string, callId:
       const call = await lockCall(trx, callId);
       if (!call || call.state === 'ended') return;
       const row = { id: legId, call_id: callId, node_id: node.id, role: 'transit' as const, address: call.to_address };
-      if (!(await insertLeg(trx, { ...row, state: 'placing', created_at: new Date() }))) return;
+      if (!(await insertLeg(trx, { ...row, state: 'placing', created_at: storeClock.now() }))) return;
       emit(draftCallEvent('call.leg_created', call, { leg: legId, role: 'transit', node: node.name }));
     });
   } catch (error) {

@@ -3,6 +3,7 @@ import { SwitchyardError } from '../../../errors';
 import type { Trx } from '../../../infra/db';
 import { createId } from '../../../infra/ids';
 import { equalSecrets, hashSecret } from '../../../infra/secrets';
+import { storeClock } from '../../../infra/store-clock';
 import type { EventDraft } from '../../events/events.store';
 import { POOL_STREAM } from '../../events/events.store';
 import { makeNodePassword } from '../node-password';
@@ -79,7 +80,7 @@ async function recognise(
   if (known && isSecretOf(known, secret)) {
     return address && addressChanged(known, address) ? moveNode(deps, known, address, from) : known;
   }
-  const now = new Date();
+  const now = storeClock.now();
   if (!address || !(await hasEnrolment(deps.db, { name, secretHash, now }))) return undefined;
   requireAddress(deps, address);
   return deps.log.record(async (trx, emit) => {
@@ -115,7 +116,7 @@ export async function enrolNode(deps: AdmissionDeps, o: Enrolment): Promise<'in'
   }
   if (address) requireAddress(deps, address);
   const secretHash = hashSecret(secret);
-  const now = new Date();
+  const now = storeClock.now();
   const known = await recognise(deps, name, secret, address, o.from);
   if (known) return known.state === 'pending' ? 'pending' : 'in';
   if (!address && (await hasEnrolment(deps.db, { name, secretHash, now }))) return 'in';

@@ -4,6 +4,7 @@ import { SwitchyardError } from '../../../errors';
 import { createId } from '../../../infra/ids';
 import { defineRoute, type Route } from '../../../infra/route';
 import { createSecret, hashSecret } from '../../../infra/secrets';
+import { storeClock } from '../../../infra/store-clock';
 import { approveNode, type NodeDeps } from '../nodes';
 import { NODE_NAME } from './admission';
 import { deleteOldTokens, deleteOpenToken, insertToken, listOpenTokens, type NodeTokenRow } from './node-tokens.store';
@@ -45,7 +46,7 @@ export function nodeTokenRoutes<N>(
       }),
       answers: { 201: tokenSchema.extend({ token: z.string() }) },
       handle: async ({ body }) => {
-        const now = new Date();
+        const now = storeClock.now();
         const token = `nt_${createSecret()}`;
         const row = {
           id: createId(now.getTime()),
@@ -70,7 +71,7 @@ export function nodeTokenRoutes<N>(
       scope: 'admin',
       answers: { 200: z.object({ items: z.array(tokenSchema), nextCursor: z.null() }) },
       handle: async () => ({
-        body: { items: (await listOpenTokens(deps.db, new Date())).map(presentToken), nextCursor: null },
+        body: { items: (await listOpenTokens(deps.db, storeClock.now())).map(presentToken), nextCursor: null },
       }),
     }),
     defineRoute({

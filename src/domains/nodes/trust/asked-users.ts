@@ -4,6 +4,7 @@ import { runEvery, type Schedule } from '../../../infra/schedule';
 import type { EventLog } from '../../events/events';
 import { POOL_STREAM } from '../../events/events.store';
 import type { Db } from '../../../infra/db';
+import { storeClock } from '../../../infra/store-clock';
 import { countPhonesAndLegs } from './asked-users.store';
 
 export interface AskedUsers extends Schedule {
@@ -36,12 +37,12 @@ export interface AskedUsersDeps {
 /** Each replica counts what it has answered itself, so with many of them each sees a share. */
 export function watchAskedUsers(deps: AskedUsersDeps): AskedUsers {
   let asked = new Map<string, { name: string; users: Set<string> }>();
-  let sinceMs = Date.now();
+  let sinceMs = storeClock.nowMs();
 
   async function look(): Promise<void> {
     const [seen, from] = [asked, new Date(sinceMs)];
     asked = new Map();
-    sinceMs = Date.now();
+    sinceMs = storeClock.nowMs();
     for (const [nodeId, { name, users }] of seen) {
       if (users.size <= LEAST_USERS) continue;
       const has = { users: users.size, ...(await countPhonesAndLegs(deps.db, nodeId, from)) };

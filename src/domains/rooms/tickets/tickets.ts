@@ -4,6 +4,7 @@ import { transferChannel, type ApiCommand } from '../../../freeswitch/esl';
 import type { Queryable } from '../../../infra/db';
 import { isId } from '../../../infra/ids';
 import { hashSecret } from '../../../infra/secrets';
+import { storeClock } from '../../../infra/store-clock';
 import { insertTicket, takeTicketRow } from './tickets.store';
 
 /** The context of those we send into a room; no profile leads into it, and only a ticket opens it. */
@@ -34,7 +35,7 @@ export async function sendIntoRoom(db: Queryable, o: TicketFor): Promise<ApiComm
     room_id: o.roomId,
     leg_id: o.legId,
     node_id: o.nodeId,
-    expires_at: new Date(Date.now() + GOOD_FOR_MS),
+    expires_at: new Date(storeClock.nowMs() + GOOD_FOR_MS),
   });
   return transferChannel(o.legId, { extension, context: ROOMS_CONTEXT });
 }
