@@ -14,6 +14,8 @@ export interface PoolNode {
   health?: { healthy: boolean; reason: string | null };
   resting: 'busy_cpu' | 'full' | null;
   downReason: string | null;
+  /** Left out by a Switchyard before 0.4. */
+  connectionFault?: { kind: string; since: string; why: string } | null;
   zone: string;
   version: string | null;
   sessions: number;

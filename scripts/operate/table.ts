@@ -26,6 +26,9 @@ function noteOf(node: PoolNode, kept: KeptNode | undefined, nowMs: number): stri
   const notes: string[] = [];
   if (node.state === 'pending') notes.push(`waits for you: ./scripts/pool approve ${node.name}`);
   if (node.state === 'down') notes.push(node.downReason ?? 'down');
+  const fault = node.connectionFault;
+  if (fault && fault.kind !== node.downReason) notes.push(fault.kind);
+  if (fault) notes.push(`for ${ago(fault.since, nowMs)}: ${fault.why}`);
   if (node.silent) notes.push('silent: its last report is too old');
   if (node.health?.healthy === false) notes.push(`not well: ${node.health.reason ?? 'no reason known'}`);
   if (node.resting) notes.push(node.resting === 'full' ? 'rests: was full' : 'rests: processor was busy');

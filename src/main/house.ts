@@ -58,7 +58,10 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
   stops.push(() => links.stop());
 
   const metrics = createMetrics();
-  registerGauges(metrics.registry, { db, claims, now: storeClock.nowMs });
+  registerGauges(metrics.registry, {
+    ...{ db, claims, now: storeClock.nowMs },
+    reportLimitMs: reportLimitMs(config.heartbeatSeconds),
+  });
   const refuseReport = createRefusedReports({ logger, count: metrics.countRefusedReport, now: storeClock.nowMs });
   const handovers = createHandovers(redis, prefix);
   const shownLogins = createShownLogins({ redis, prefix, now: storeClock.nowMs, sleep });

@@ -12,6 +12,9 @@ const REFRESH_MS = 1000;
 const REACH_POLL_MS = 20;
 /** A node that comes back is wanted within a second, by every replica. */
 const LONGEST_PAUSE_MS = 1000;
+/** One that is not there for a minute is started anew some day, and has another password then: it is tried at once. */
+const PATIENT_AFTER_FAILURES = 60;
+const PATIENT_PAUSE_MS = 10_000;
 const PROBE_INTERVAL_MS = 2000;
 const PROBE_TIMEOUT_MS = 2000;
 
@@ -45,7 +48,7 @@ export function linkToNode(
   node: NodeRow,
   handlers: {
     onUp: (connection: NodeConnection) => Promise<void>;
-    onDown: (reason: { kind: string }) => void;
+    onDown: (reason: { kind: string; message: string }) => void;
     probeIntervalMs?: number;
   },
 ): NodeLink {
@@ -58,6 +61,7 @@ export function linkToNode(
     probeTimeoutMs: PROBE_TIMEOUT_MS,
     random: Math.random,
     longestPauseMs: LONGEST_PAUSE_MS,
+    patience: { afterFailures: PATIENT_AFTER_FAILURES, longestPauseMs: PATIENT_PAUSE_MS },
     ...handlers,
   });
 }

@@ -6,6 +6,7 @@ import { defineRoute, type Route } from '../../infra/route';
 import { createSecret, hashSecret } from '../../infra/secrets';
 import { POOL_STREAM } from '../events/events.store';
 import type { Claims } from './claims';
+import { connectionFaultSchema, presentConnectionFault } from './connections/connection-fault';
 import { refuseAddress, type AddressRules } from './entering/address-guard';
 import { NODE_NAME } from './entering/admission';
 import { nodeTokenRoutes } from './entering/node-tokens.routes';
@@ -35,6 +36,7 @@ const nodeSchema = z
     name: z.string(),
     state: z.enum(NODE_STATES),
     downReason: z.string().nullable(),
+    connectionFault: connectionFaultSchema,
     version: z.string().nullable().describe('of FreeSWITCH, from its reports'),
     zone: z.string(),
     host: z.string(),
@@ -66,6 +68,7 @@ function presentNode(row: NodeRow, claimedUnits: number | null, liveCalls: numbe
     name: row.name,
     state: row.state,
     downReason: row.down_reason,
+    connectionFault: presentConnectionFault(row),
     version: row.version,
     zone: row.zone,
     host: row.host,

@@ -1,6 +1,7 @@
 /** The SQL of nodes. State changes are conditional: they name the state they expect. */
 import type { Queryable, Trx } from '../../infra/db';
 import { storeClock } from '../../infra/store-clock';
+import type { ConnectionFault } from './connections/connection-fault';
 import type { CanaryResult, ProbeState } from './health';
 
 /** `pending`: it waits for an admin's yes, and is not answered. */
@@ -40,6 +41,8 @@ export interface NodeRow {
   reported_at: Date | null;
   down_since: Date | null;
   down_reason: string | null;
+  /** Why there is no connection to it; null: there is one, or none was tried. */
+  connection_fault: ConnectionFault | null;
   /** Why it gets no new calls although it reports; null: it is well. */
   unhealthy_reason: string | null;
   /** Since when it is well, or not; null: it was never otherwise. */
@@ -143,6 +146,13 @@ export async function takeEslPassword(db: Queryable, id: string, sealed: string)
     .whereRaw('asking_core_uuid is not null and esl_core_uuid is distinct from asking_core_uuid')
     .update({ esl_core_uuid: db.ref('asking_core_uuid'), esl_password_sealed: sealed, updated_at: storeClock.now() });
   return count > 0;
+}
+
+/** @param fault null: it is connected to */
+export async function saveConnectionFault(db: Queryable, id: string, fault: ConnectionFault | null): Promise<void> {
+  await db('nodes')
+    .where({ id })
+    .update({ connection_fault: fault && JSON.stringify(fault) });
 }
 
 /** From where the Event Socket that opens now lets in. */

@@ -4,6 +4,7 @@ import { SwitchyardError } from '../../errors';
 import type { Db } from '../../infra/db';
 import { createSeededRandom } from '../../infra/random';
 import { defineRoute, type Route } from '../../infra/route';
+import { connectionFaultSchema, presentConnectionFault } from './connections/connection-fault';
 import { presentHealth } from './health';
 import { healthSchema } from './health.routes';
 import { SCALING } from './limits';
@@ -35,6 +36,7 @@ const memberSchema = z.object({
   silent: z.boolean().describe('Its last report is too old: it gets no calls.'),
   resting: z.enum(['busy_cpu', 'full']).nullable().describe('It was at this limit a moment ago.'),
   downReason: z.string().nullable(),
+  connectionFault: connectionFaultSchema,
   zone: z.string(),
   version: z.string().nullable(),
   sessions: z.number().describe('Channels FreeSWITCH counted in its last report.'),
@@ -113,6 +115,7 @@ function presentMember(picture: Picture, row: NodeRow, nowMs: number, limitMs: n
     silent: row.state === 'serving' && nowMs - (row.reported_at?.getTime() ?? 0) > limitMs,
     resting: view.resting ?? null,
     downReason: row.down_reason,
+    connectionFault: presentConnectionFault(row),
     zone: row.zone,
     version: row.version,
     sessions: row.session_count,

@@ -65,3 +65,12 @@ export async function countByState(
   }[];
   return new Map(rows.map((row) => [row.state, Number(row.count)]));
 }
+
+/** How long the call waits that waits longest; 0 where none does. */
+export async function readOldestQueuedSeconds(db: Queryable): Promise<number> {
+  const row = (await db('calls')
+    .where({ state: 'queued' })
+    .select(db.raw('coalesce(extract(epoch from now() - min(queued_at)), 0) as seconds'))
+    .first()) as { seconds: string } | undefined;
+  return Math.max(0, Number(row?.seconds ?? 0));
+}

@@ -15,6 +15,7 @@ import {
   type NodeLink,
 } from '../../freeswitch/esl';
 import type { EventLog } from '../events/events';
+import { createConnectionFaults } from './connections/connection-fault';
 import { followNodes, linkToNode, readCore, type LinkSettings } from './links';
 import { changeNodeState } from './nodes';
 import { findNode, noteCore, saveReports, type NodeReport, type NodeRow } from './nodes.store';
@@ -174,6 +175,7 @@ function openStream(
   const { db, handlers, logger } = settings;
   const sequence = createSequence(settings, node.name);
   let graceTimer: NodeJS.Timeout | undefined;
+  const faults = createConnectionFaults({ db, logger, node, now: Date.now });
   let stopped = false;
 
   async function reportUp(connection: NodeConnection, coreUuid: string): Promise<void> {
@@ -182,6 +184,7 @@ function openStream(
     // Where this breaks off, the next to connect finds the old one still written, and does it again.
     if (known.core_uuid !== null && known.core_uuid !== coreUuid) await handlers.onRestarted(known, coreUuid);
     await noteCore(db, node.id, coreUuid);
+    await faults.clear();
     await handlers.onSnapshot({ ...known, core_uuid: coreUuid }, connection);
     const state = known.drain_deadline_at ? 'draining' : 'serving';
     await changeNodeState(settings, node.id, ['joining', 'down'], {
@@ -252,7 +255,7 @@ function openStream(
     },
     onDown(reason) {
       if (stopped) return;
-      logger.warn({ node: node.name, reason: reason.kind }, 'the event stream of a node ended');
+      if (faults.take(reason)) sequence.add(() => faults.save());
       // Each attempt that fails tells again: the grace counts from the first.
       if (graceTimer !== undefined && reason.kind !== 'refused') return;
       clearTimeout(graceTimer);

@@ -201,7 +201,9 @@ class Connection implements NodeConnection {
       case 'auth/request':
         return this.onAuthRequest();
       case 'text/rude-rejection':
-        return this.fail(new EslError('acl_denied', `${this.where} does not let our address in`));
+        return this.fail(
+          new EslError('acl_denied', `${this.where} does not let in ${this.transport.localAddress() ?? 'our address'}`),
+        );
       case 'text/disconnect-notice':
         return this.fail(new EslError('lost', `${this.where} said goodbye`));
       default: // log/data and what later versions invent: nothing waits for it

@@ -29,6 +29,8 @@ export interface NodeLinkOptions {
   connectTimeoutMs?: number; // 5000
   firstPauseMs?: number; // 200
   longestPauseMs?: number; // 10000
+  /** After so many failures in a row pauses grow on, up to this. */
+  patience?: { afterFailures: number; longestPauseMs: number };
 }
 
 export interface NodeLink {
@@ -43,6 +45,9 @@ export function pauseBefore(failures: number, first: number, longest: number, ra
   const full = Math.min(longest, first * 2 ** Math.min(failures - 1, 20));
   return Math.round(full / 2 + (full / 2) * random());
 }
+
+const longestPause = (failures: number, { longestPauseMs = 10_000, patience }: NodeLinkOptions): number =>
+  patience && failures > patience.afterFailures ? patience.longestPauseMs : longestPauseMs;
 
 /** Starts connecting at once, and goes on until it is stopped. */
 export function createNodeLink(o: NodeLinkOptions): NodeLink {
@@ -90,7 +95,7 @@ export function createNodeLink(o: NodeLinkOptions): NodeLink {
       const { error, wasUp } = await liveOnce();
       if (stopping.signal.aborted) return;
       failures += 1;
-      const retryInMs = pauseBefore(failures, o.firstPauseMs ?? 200, o.longestPauseMs ?? 10_000, o.random);
+      const retryInMs = pauseBefore(failures, o.firstPauseMs ?? 200, longestPause(failures, o), o.random);
       tell(error, { wasUp, failures, retryInMs });
       await sleep(retryInMs, undefined, { signal: stopping.signal }).catch(() => undefined);
     }

@@ -14,6 +14,8 @@ export interface Transport {
   /** One call is one write: a command that is split waits for the peer's delayed acknowledgement. */
   write(text: string): void;
   destroy(): void;
+  /** Ours, of this connection. */
+  localAddress(): string | undefined;
 }
 
 const KEEP_ALIVE_MS = 10_000;
@@ -40,5 +42,6 @@ export function openTransport(host: string, port: number, events: TransportEvent
       if (!socket.destroyed) socket.write(text);
     },
     destroy: () => socket.destroy(),
+    localAddress: () => socket.localAddress,
   };
 }

@@ -174,6 +174,8 @@ const NOTHING_KNOWN: Partial<NodeRow> = {
   canary: null,
   down_since: null,
   down_reason: null,
+  connection_fault: null,
+  esl_networks: null,
 };
 
 interface Entering {
