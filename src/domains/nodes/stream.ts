@@ -175,7 +175,7 @@ function openStream(
   const { db, handlers, logger } = settings;
   const sequence = createSequence(settings, node.name);
   let graceTimer: NodeJS.Timeout | undefined;
-  const faults = createConnectionFaults({ db, logger, node, now: Date.now });
+  const faults = createConnectionFaults({ db, logger, node, now: storeClock.nowMs });
   let stopped = false;
 
   async function reportUp(connection: NodeConnection, coreUuid: string): Promise<void> {
