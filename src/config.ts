@@ -80,6 +80,12 @@ const schema = z.object({
   BAN_NEVER: networkList.prefault(''),
   /** Where a phone's media may go beside where it signals from: media servers of a PBX or SBC. */
   MEDIA_NETWORKS: networkList.prefault(''),
+  /** A browser of which nothing was heard for so long is gone: one that lives sends something every few seconds. */
+  MEDIA_TIMEOUT_BROWSER_SECONDS: z.coerce.number().min(1).max(3600).default(15),
+  /** The same of a telephone, which may send nothing while it is muted or nobody speaks. */
+  MEDIA_TIMEOUT_PHONE_SECONDS: z.coerce.number().min(10).max(86_400).default(1800),
+  /** A call that was on hold for longer than this is hung up. */
+  HOLD_LIMIT_MINUTES: z.coerce.number().min(0.05).max(1440).default(240),
   DATABASE_URL: z.url(),
   DATABASE_POOL_SIZE: z.coerce.number().int().min(2).max(200).default(20),
   REDIS_URL: z.url(),
@@ -236,6 +242,9 @@ export interface Config {
   readonly trustedProxies: readonly string[];
   readonly banNever: readonly string[];
   readonly mediaNetworks: readonly string[];
+  readonly mediaTimeoutBrowserSeconds: number;
+  readonly mediaTimeoutPhoneSeconds: number;
+  readonly holdLimitMinutes: number;
   readonly databaseUrl: string;
   readonly databasePoolSize: number;
   readonly redisUrl: string;
@@ -301,6 +310,9 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     trustedProxies: e.TRUSTED_PROXIES,
     banNever: e.BAN_NEVER,
     mediaNetworks: e.MEDIA_NETWORKS,
+    mediaTimeoutBrowserSeconds: e.MEDIA_TIMEOUT_BROWSER_SECONDS,
+    mediaTimeoutPhoneSeconds: e.MEDIA_TIMEOUT_PHONE_SECONDS,
+    holdLimitMinutes: e.HOLD_LIMIT_MINUTES,
     databaseUrl: e.DATABASE_URL,
     databasePoolSize: e.DATABASE_POOL_SIZE,
     redisUrl: e.REDIS_URL,

@@ -4,6 +4,7 @@ import { takeBootstrapKey } from '../domains/api-keys/bootstrap';
 import { apiKeysRoutes } from '../domains/api-keys/api-keys.routes';
 import { callRoutes } from '../domains/calls/calls.routes';
 import { domainsRoutes } from '../domains/domains/domains.routes';
+import { readMediaTimeouts } from '../domains/calls/endings/media-timeouts';
 import { createEventsEntrance } from '../domains/events/events.routes';
 import { startEventRetention } from '../domains/events/retention';
 import { healthRoutes } from '../domains/nodes/health.routes';
@@ -170,6 +171,7 @@ export async function startServing(
     rooms: rooms.entering,
     findGrantOfUser: grants.findGrantOfUser,
     mediaNetworks: config.mediaNetworks,
+    mediaTimeouts: readMediaTimeouts(config),
     roomConfiguration: createRoomConfiguration(db),
     logins: grants.loginsBeside(directory),
     loginGuard: bans.logins,

@@ -1,6 +1,7 @@
 /** The role `supervisor`: takes in what nodes report, one replica for each node, and makes good what no event told. */
 import type { ApiCommand } from '../freeswitch/esl';
 import { createClaimsSweep } from '../domains/calls/claims-sweep';
+import { endLongHolds } from '../domains/calls/endings/hold-limit';
 import { endZombies } from '../domains/calls/zombies';
 import { takeChannelEvent } from '../domains/calls/progress';
 import { settleForgottenAttempts } from '../domains/calls/forgotten-attempts';
@@ -20,6 +21,7 @@ import {
   takeRegistered,
   takeUnregistered,
 } from '../domains/registrations/registrations';
+import { noteLeaveReason } from '../domains/rooms/endings/leave-reasons';
 import { runEvery } from '../infra/schedule';
 import { storeClock } from '../infra/store-clock';
 import { createTurn } from '../infra/turn';
@@ -27,6 +29,7 @@ import { createNodeCare } from './care';
 import type { House } from './house';
 import type { Stops } from './stores';
 
+const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 /** Another replica sweeps when this one has not for so long. */
 const SWEEP_TURN_MS = 2 * SWEEP_INTERVAL_MS + 500;
@@ -124,6 +127,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
     await settleForgottenAttempts(settle, now);
     await calls.step(now);
     await endZombies(settle, now, config.maxCallHours * HOUR_MS);
+    await endLongHolds({ ...settle, noteLeaveReason }, now, config.holdLimitMinutes * MINUTE_MS);
     await expireRegistrations(registrations, now);
     await rooms.sweep(now);
     await bans.sweep(now);

@@ -243,6 +243,19 @@ export class NodeCore {
     });
   }
 
+  /**
+   * The phone of this channel sends nothing more. After the time that the channel says, its node gives it up.
+   * @returns what stops that
+   */
+  fallSilent(leg: Leg): () => void {
+    const isHeld = leg.callState === 'HELD';
+    const ms = Number(leg.variables.get(isHeld ? 'media_hold_timeout_audio' : 'media_timeout_audio') ?? '0');
+    if (!(ms > 0)) return () => undefined;
+    const stop = this.later(ms, () => this.hangup?.(leg, 'MEDIA_TIMEOUT'));
+    leg.onEnd.push(stop);
+    return stop;
+  }
+
   async loadNetworkLists(): Promise<void> {
     this.networkLists = new Map(); // thrown away before it asks
     const section = await this.configuration('acl.conf');

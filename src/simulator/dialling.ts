@@ -18,6 +18,10 @@ export interface DialledCall {
   readonly answered: Promise<boolean>;
   readonly ended: Promise<string>;
   hangup(): void;
+  /** Its page is killed: nothing of it is heard any more, and nobody is told. */
+  die(): void;
+  /** Its phone puts the call on hold (a re-INVITE), or takes it back. */
+  hold(on: boolean): void;
   /** Presses keys. */
   press(digits: string): void;
   /** Begins or stops to speak. */
@@ -51,6 +55,12 @@ export interface SimulatedGuest {
   dial(number: string, extra?: DialExtras): Promise<DialledCall>;
 }
 
+/** What a page offers, as far as anybody here reads it: ICE and DTLS, sound, and a picture where it has a camera. */
+function pageOffer(hasVideo: boolean): string {
+  const media = [`m=audio 9 UDP/TLS/RTP/SAVPF 111`, ...(hasVideo ? ['m=video 9 UDP/TLS/RTP/SAVPF 96'] : [])];
+  return ['v=0', 'c=IN IP4 0.0.0.0', 'a=ice-ufrag:sim', 'a=fingerprint:sha-256 00', ...media].join('\r\n');
+}
+
 interface Place {
   core: NodeCore;
   calls: Calls;
@@ -73,7 +83,8 @@ export function createGuest(alive: () => Place, o: GuestOptions): SimulatedGuest
         toUser: number,
       });
       if (!user) throw new Error(`INVITE of ${o.username}@${o.realm} got 403`);
-      const identity = { username: o.username, domain: o.realm, variables: user.variables };
+      const variables = { ...user.variables, switch_r_sdp: pageOffer(extra.video === true) };
+      const identity = { username: o.username, domain: o.realm, variables };
       return dialFrom(place, identity, number, { callerName: o.displayName, ...extra });
     },
   };
@@ -128,6 +139,12 @@ export function dialFrom({ core, calls }: Place, who: Identity, number: string, 
     ended,
     hangup: () => {
       if (leg) calls.hangup(leg, leg.answeredUs > 0 ? 'NORMAL_CLEARING' : 'ORIGINATOR_CANCEL');
+    },
+    die: () => leg && core.fallSilent(leg),
+    hold(on) {
+      if (!leg || leg.isOver || (leg.callState === 'HELD') === on) return;
+      leg.callState = on ? 'HELD' : 'ACTIVE';
+      core.emitLeg(on ? 'CHANNEL_HOLD' : 'CHANNEL_UNHOLD', leg);
     },
     press: (digits) => leg && press(leg, digits),
     talk(talking) {

@@ -13,6 +13,8 @@ export interface PhoneBehaviour {
   ringOnly?: boolean;
   /** Hangs up this long after it answered. */
   hangupAfterMs?: number;
+  /** This long after it answered nothing more is heard of it: it was killed, and says goodbye to nobody. */
+  diesAfterMs?: number;
   /** Speaks all the time, or in turns. */
   talks?: true | { forMs: number; pauseMs: number };
   /** Has a camera. */
@@ -221,6 +223,7 @@ export function ringPhone(core: NodeCore, phone: Registration, leg: Leg, answers
       if (b.ringOnly) return;
       after(b.answerAfterMs ?? 100, () => {
         answers.answer();
+        if (b.diesAfterMs !== undefined && !leg.isOver) after(b.diesAfterMs, () => stops.push(core.fallSilent(leg)));
         if (b.hangupAfterMs !== undefined && !leg.isOver) after(b.hangupAfterMs, () => answers.fail('NORMAL_CLEARING'));
       });
     });

@@ -5,7 +5,7 @@ import { createServer as createTlsServer } from 'node:https';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { delimiter, join } from 'node:path';
-import { chromium, type Browser, type Page } from 'playwright-core';
+import { chromium, type Browser, type BrowserServer, type Page } from 'playwright-core';
 import { describeUnless, describeWithRealNode } from '../real-node';
 
 /** What a phone of the page has received in the call it is in. */
@@ -30,6 +30,10 @@ export interface BrowserPhone {
   readonly registration: string;
   call(target: string): Promise<void>;
   hangup(): Promise<void>;
+  hold(): Promise<void>;
+  unhold(): Promise<void>;
+  /** Takes the track away from every sender: neither sound nor picture is sent, and the page lives. */
+  sendNothing(): Promise<void>;
   sessions(): Promise<PhoneSession[]>;
   received(): Promise<Received>;
   /** How its packets leave: `host`, `srflx` or `relay`. */
@@ -51,6 +55,8 @@ export interface BrowserPhoneOptions {
   /** `relay`: nothing but TURN. */
   iceTransportPolicy?: 'all' | 'relay';
   video?: boolean;
+  /** It only listens: it offers and answers `recvonly`. */
+  listens?: boolean;
   /** null: it only rings. */
   answerAfterMs?: number | null;
 }
@@ -66,6 +72,8 @@ export interface BrowserHouse {
   openPhone(o: BrowserPhoneOptions): Promise<BrowserPhone>;
   /** @param script `guest` for guest.page.js: `window.guest` is what it answers with */
   openPage(script: PageScript): Promise<OpenPage>;
+  /** Kills the whole browser, freezes it, or lets it go on: nothing of it says goodbye. */
+  signal(name: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): void;
   close(): Promise<void>;
 }
 
@@ -118,9 +126,11 @@ export async function openBrowserHouse(executablePath: string, tls?: PageTls): P
   const server = await servePages(tls);
   const url = `${tls ? 'https' : 'http'}://127.0.0.1:${(server.address() as AddressInfo).port}/`;
   const args = tls ? [...FLAGS, `--ignore-certificate-errors-spki-list=${tls.pin}`] : FLAGS;
+  let running: BrowserServer;
   let browser: Browser;
   try {
-    browser = await chromium.launch({ executablePath, headless: true, args, timeout: 20_000 });
+    running = await chromium.launchServer({ executablePath, headless: true, args, timeout: 20_000 });
+    browser = await chromium.connect(running.wsEndpoint());
   } catch (fault) {
     server.close();
     throw fault;
@@ -141,6 +151,9 @@ export async function openBrowserHouse(executablePath: string, tls?: PageTls): P
         registration,
         call: (target) => ask('call', target),
         hangup: () => ask('hangup'),
+        hold: () => ask('hold'),
+        unhold: () => ask('unhold'),
+        sendNothing: () => ask('sendNothing'),
         sessions: () => ask('sessions'),
         received: () => ask('received'),
         way: () => ask('way'),
@@ -150,8 +163,11 @@ export async function openBrowserHouse(executablePath: string, tls?: PageTls): P
         },
       };
     },
+    // Chromium is the head of a group of processes of its own: renderers and the network's are in it.
+    signal: (name) => void process.kill(-running.process().pid!, name),
     close: async () => {
       await browser.close();
+      await running.close();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },

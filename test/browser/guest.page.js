@@ -136,6 +136,11 @@ window.guest = {
     events?.close();
     leave();
   },
+  /** Sends neither sound nor picture, and lives. */
+  async sendNothing() {
+    for (const sender of current.session.connection.getSenders()) await sender.replaceTrack(null);
+  },
+  mute: () => current.session.mute({ audio: true, video: true }),
   state: () => ({ state: current?.state ?? 'out', cause: current?.cause ?? null, node: current?.where.wssUrl ?? null }),
   diary: () => diary,
   press: (digits) => current.session.sendDTMF(digits, { transportType: 'RFC2833' }),

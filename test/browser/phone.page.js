@@ -35,10 +35,13 @@ function watch(session) {
 function media() {
   const { iceServers = [], iceTransportPolicy = 'all' } = settings;
   return {
-    mediaConstraints: { audio: true, video: settings.video },
+    mediaConstraints: settings.listens ? { audio: false, video: false } : { audio: true, video: settings.video },
+    ...(settings.listens ? { rtcOfferConstraints: { offerToReceiveAudio: true } } : {}),
     pcConfig: { iceServers, iceTransportPolicy },
   };
 }
+
+const talking = () => sessions.filter(({ state }) => state === 'talking').at(-1).session;
 
 window.phone = {
   register(given) {
@@ -63,6 +66,11 @@ window.phone = {
   },
   hangup() {
     for (const { session, state } of sessions) if (state === 'talking' || state === 'ringing') session.terminate();
+  },
+  hold: () => talking().hold(),
+  unhold: () => talking().unhold(),
+  async sendNothing() {
+    for (const sender of talking().connection.getSenders()) await sender.replaceTrack(null);
   },
   sessions() {
     return sessions.map(({ direction, state, cause }) => ({ direction, state, cause }));

@@ -27,6 +27,7 @@ export interface Person {
   observed: { muted: boolean | null; hasVideo: boolean | null };
   floor: boolean;
   videoFloor: boolean;
+  leaveReason: string | null;
 }
 
 export interface Picture {
@@ -66,6 +67,9 @@ export interface Guest {
   enter(grant?: RoomGrant): Promise<void>;
   leave(): Promise<void>;
   press(digits: string): Promise<void>;
+  mute(): Promise<void>;
+  /** Takes the track away from every sender. */
+  sendNothing(): Promise<void>;
   state(): Promise<{ state: string; cause: string | null; node: string | null }>;
   received(): Promise<GuestReceived>;
   /** The mean colour of the picture that is shown; null: none. */
@@ -84,6 +88,8 @@ export interface GuestOptions {
 export interface RoomHouse {
   roomId: string;
   openGuest(name: string, o?: GuestOptions): Promise<Guest>;
+  /** The same room, with its guests in another browser. */
+  over(browsers: BrowserHouse): RoomHouse;
   put<T>(path: string, body: object): Promise<T>;
   look(): Promise<Picture>;
   /** Waits until it is so. @returns the picture and how long that took, in milliseconds */
@@ -122,14 +128,19 @@ export async function openRoomHouse(
   domain: string,
   settings: Record<string, unknown>,
 ): Promise<RoomHouse> {
+  const { id: roomId } = await pool.api.post<{ id: string }>('/v1/rooms', { domain, ...settings });
+  return houseOf(pool, browsers, domain, roomId);
+}
+
+function houseOf(pool: RealPool, browsers: BrowserHouse, domain: string, roomId: string): RoomHouse {
   const { api } = pool;
-  const { id: roomId } = await api.post<{ id: string }>('/v1/rooms', { domain, ...settings });
   const room = `/v1/rooms/${roomId}`;
   const headers = { authorization: `Bearer ${pool.apiKey}`, 'content-type': 'application/json' };
   const look = (): Promise<Picture> => api.get<Picture>(`${room}/participants`);
   return {
     roomId,
     look,
+    over: (others) => houseOf(pool, others, domain, roomId),
     async openGuest(name, o = {}) {
       const page = await browsers.openPage('guest');
       const grant = await api.post<RoomGrant>(`${room}/grants`, { name, ...o.grant });
@@ -140,6 +151,8 @@ export async function openRoomHouse(
         enter: (other) => page.ask('enter', { ...given, grant: other ?? grant }),
         leave: () => page.ask('leave'),
         press: (digits) => page.ask('press', digits),
+        mute: () => page.ask('mute'),
+        sendNothing: () => page.ask('sendNothing'),
         state: () => page.ask('state'),
         received: () => page.ask('received'),
         colour: () => page.ask('colour'),

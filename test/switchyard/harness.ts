@@ -113,6 +113,9 @@ export async function openYard(
     trustedProxies: [],
     banNever: [],
     mediaNetworks: [],
+    mediaTimeoutBrowserSeconds: 15,
+    mediaTimeoutPhoneSeconds: 1800,
+    holdLimitMinutes: 240,
     databaseUrl: stores.databaseUrl,
     // Many who enter a room at once wait for its row one after the other, each with a connection.
     databasePoolSize: 20,

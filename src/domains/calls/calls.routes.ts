@@ -13,6 +13,7 @@ import {
   type CallAction,
   type CallDeps,
 } from './calls';
+import { CALL_OUTCOMES } from './outcome';
 import { soundOrTones } from './playable';
 
 export interface CallRouteDeps extends CallDeps {
@@ -56,8 +57,12 @@ const callSchema = z
     callerName: z.string(),
     state: z.enum(['queued', 'placing', 'ringing', 'answered', 'ended']),
     outcome: z
-      .enum(['answered', 'busy', 'no_answer', 'rejected', 'cancelled', 'unreachable', 'no_capacity', 'failed', 'lost'])
-      .nullable(),
+      .enum(CALL_OUTCOMES)
+      .nullable()
+      .describe(
+        '`answered`: they talked, and somebody hung up. `connection_lost`: a phone or browser was not heard of any more ' +
+          '(killed, frozen, without a network). `hold_limit`: it was on hold for too long. `lost`: its node was.',
+      ),
     node: z.string().nullable(),
     hangupCause: z.string().nullable(),
     queuedAt: instant,

@@ -2,7 +2,7 @@
 import type { Queryable } from '../../infra/db';
 import { shortenConsidered } from '../nodes/considered';
 import type { Considered } from '../nodes/pick';
-import type { CallOutcome, CallState } from './outcome';
+import type { CallOutcome, CallState, HangupReason } from './outcome';
 
 export interface CallRow {
   id: string;
@@ -21,6 +21,8 @@ export interface CallRow {
   ring_timeout_seconds: number;
   place_before: Date;
   hangup_requested_at: Date | null;
+  /** Why we asked for it; null: a person did. */
+  hangup_reason: HangupReason | null;
   queued_at: Date;
   placing_at: Date | null;
   ringing_at: Date | null;
@@ -63,6 +65,8 @@ export interface LegRow {
   answered_at: Date | null;
   ended_at: Date | null;
   hangup_cause: string | null;
+  /** Since when its phone holds, as the node tells. */
+  held_since: Date | null;
 }
 
 /** A call's own columns: what joins add is not stored. */
@@ -205,6 +209,31 @@ export async function updateLeg(
   change: Partial<LegRow>,
 ): Promise<boolean> {
   return (await db('legs').where({ id }).whereIn('state', expected).update(change)) > 0;
+}
+
+/** Since when the phone of a leg holds; null: it does not. @returns whether that is new */
+export async function markHeld(db: Queryable, legId: string, since: Date | null): Promise<boolean> {
+  const query = db('legs').where({ id: legId }).whereNot('state', 'ended');
+  void (since ? query.whereNull('held_since') : query.whereNotNull('held_since'));
+  return (await query.update({ held_since: since })) > 0;
+}
+
+export type HeldLeg = Pick<LegRow, 'id' | 'call_id' | 'node_id' | 'role'>;
+
+/** Legs of calls that talk, held since before then; a call that was told to end lately is left out. */
+export async function listHeldLegs(
+  db: Queryable,
+  o: { heldBefore: Date; toldBefore: Date; limit: number },
+): Promise<HeldLeg[]> {
+  return (await db('legs as l')
+    .join('calls as c', 'c.id', 'l.call_id')
+    .where('l.held_since', '<', o.heldBefore)
+    .whereNot('l.state', 'ended')
+    .where('c.state', 'answered')
+    .where((w) => w.whereNull('c.hangup_requested_at').orWhere('c.hangup_requested_at', '<', o.toldBefore))
+    .orderBy('l.held_since')
+    .limit(o.limit)
+    .select('l.id', 'l.call_id', 'l.node_id', 'l.role')) as HeldLeg[];
 }
 
 /** Ends whatever leg of the call is still open: none outlives its call. */

@@ -35,6 +35,7 @@ import {
 } from './calls.store';
 import { hangUpAttempt } from './carrier';
 import { CALLS_CONTEXT } from './dialing/dial-command';
+import { noteHold } from './endings/hold-limit';
 import { draftCallEvent, endCall, type SettleDeps } from './settle';
 
 export interface CallDeps extends SettleDeps {
@@ -175,6 +176,7 @@ const UNPLACED = {
   outcome: null,
   hangup_cause: null,
   hangup_requested_at: null,
+  hangup_reason: null,
   placing_at: null,
   ringing_at: null,
   answered_at: null,
@@ -261,6 +263,9 @@ export async function actOnCall(
   }
   const command = await commandFor(deps, call, attempt.leg_id, action);
   const reply = await deps.links.api(attempt.node_id, command);
+  if (action.do === 'hold' || action.do === 'unhold') {
+    await deps.links.api(attempt.node_id, noteHold(attempt.leg_id, action.do === 'hold'));
+  }
   if (!reply.ok && !isSoAlready(action, reply))
     throw new SwitchyardError('node_error', `The node says: ${reply.text.slice(0, 200)}`);
   return getCall(deps, id, domainId);

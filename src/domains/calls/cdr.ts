@@ -34,6 +34,8 @@ const recordSchema = z.object({
   variables: z.object({
     uuid: z.uuid(),
     switchyard_call_id: z.uuid().optional().catch(undefined),
+    /** What the other end of its bridge ended with. */
+    last_bridge_hangup_cause: z.string().max(64).optional().catch(undefined),
     /** Set once the leg was in a room: one that was refused at its door was answered, but not connected. */
     conference_uuid: z.string().min(1).optional().catch(undefined),
     hangup_cause: z
@@ -160,7 +162,7 @@ async function settleCall(
   if (!attempt.ended_at) {
     await noteAnswer(deps, v, callId, times);
     if (await isCarriedOn(deps.db, attempt, end)) return;
-    await settleAttempt(deps, v.uuid, callId, end);
+    await settleAttempt(deps, v.uuid, callId, { ...end, partnerCause: v.last_bridge_hangup_cause });
     return;
   }
   await deps.log.record(async (trx, emit) => {
@@ -182,6 +184,8 @@ async function settleCall(
     }
     const decision = decideAfterAttempt({
       cause: end.cause,
+      partnerCause: v.last_bridge_hangup_cause,
+      hangupReason: call.hangup_reason,
       answered: answeredAt !== null,
       rang: attempt.rang_at !== null,
       origin: 'phone', // a record never makes a call ring again

@@ -5,9 +5,11 @@ import { storeClock } from '../../infra/store-clock';
 import {
   CANARY_CONTEXT,
   internodeDeliveryPlan,
+  kindOfOffer,
   refusePlan,
   ROOM_EXTENSION,
   withFixedMedia,
+  withMediaTimeout,
   type DialplanRequest,
 } from '../../freeswitch/xml';
 import { answerCanary } from '../nodes/canary-entrance';
@@ -50,13 +52,16 @@ export async function answerDialplan(deps: DialplanDeps, node: NodeRow, request:
 async function answerPhoneAtHome(deps: DialplanDeps, node: NodeRow, request: DialplanRequest): Promise<string> {
   const { context, networkIp, username, domain } = request;
   const sdp = request.variables.switch_r_sdp;
-  if (!sdp || !networkIp || !username) return answerPhone(deps, node, request);
+  const kind = kindOfOffer(sdp ?? '');
+  if (!sdp || !networkIp || !username) {
+    return withMediaTimeout(await answerPhone(deps, node, request), kind, deps.mediaTimeouts);
+  }
   const judgement = judgeMedia(sdp, networkIp, deps.mediaNetworks);
   if (judgement === 'foreign') {
     deps.logger.warn({ node: node.name, from: networkIp, username, domain }, 'media for another address was refused');
     return refusePlan({ context, sipStatus: 488, reason: 'Media goes to where the phone is' });
   }
-  const plan = await answerPhone(deps, node, request);
+  const plan = withMediaTimeout(await answerPhone(deps, node, request), kind, deps.mediaTimeouts);
   return judgement === 'own' ? withFixedMedia(plan) : plan;
 }
 

@@ -16,8 +16,12 @@ export const phaseOf = (channel: Pick<ChannelRow, 'callState'>): 'progress' | 'a
   PHASES[channel.callState];
 
 /** Whether its leg is unknown, or in a state behind the channel's. */
-export function isNews(channel: Pick<ChannelRow, 'callState'>, leg: Pick<LegRow, 'state'> | undefined): boolean {
+export function isNews(
+  channel: Pick<ChannelRow, 'callState'>,
+  leg: Pick<LegRow, 'state' | 'held_since'> | undefined,
+): boolean {
   if (!leg) return true;
+  if (channel.callState === 'HELD' && leg.state === 'answered' && leg.held_since === null) return true;
   const phase = phaseOf(channel);
   return phase !== undefined && movesLeg(leg, { phase });
 }

@@ -1,8 +1,24 @@
 /** Says what a hangup cause means for a call: how it ended, or that another node should try. Pure. */
 
+import { isPhoneLost } from '../../freeswitch/esl';
+
 export type CallState = 'queued' | 'placing' | 'ringing' | 'answered' | 'ended';
-export type CallOutcome =
-  'answered' | 'busy' | 'no_answer' | 'rejected' | 'cancelled' | 'unreachable' | 'no_capacity' | 'failed' | 'lost';
+export const CALL_OUTCOMES = [
+  'answered',
+  'busy',
+  'no_answer',
+  'rejected',
+  'cancelled',
+  'unreachable',
+  'no_capacity',
+  'failed',
+  'lost',
+  'connection_lost',
+  'hold_limit',
+] as const;
+export type CallOutcome = (typeof CALL_OUTCOMES)[number];
+/** Why we have a call hung up, where its outcome says so. */
+export type HangupReason = Extract<CallOutcome, 'hold_limit'>;
 
 /** Causes by which the node, and not the person called, says no. Names: switch_cause_t of FreeSWITCH 1.10.12. */
 const NODE_CAUSES = new Set([
@@ -26,6 +42,7 @@ const OUTCOMES: Record<string, CallOutcome> = {
   PROGRESS_TIMEOUT: 'no_answer',
   NO_USER_RESPONSE: 'no_answer',
   RECOVERY_ON_TIMER_EXPIRE: 'unreachable',
+  MEDIA_TIMEOUT: 'connection_lost',
   CALL_REJECTED: 'rejected',
   DECLINE: 'rejected',
   USER_NOT_REGISTERED: 'unreachable',
@@ -47,7 +64,11 @@ export function outcomeOfCause(cause: string): CallOutcome {
 
 export interface AttemptEnd {
   cause: string;
-  /** Somebody answered: then the call ends `answered`, whatever the cause (but `lost` when its node died). */
+  /** What the other end of its bridge ended with, where that ended first. */
+  partnerCause?: string;
+  /** Why we asked for it. */
+  hangupReason?: HangupReason | null;
+  /** Somebody answered: then the call ends `answered`, but where its node or a phone was lost, or we had a reason. */
   answered: boolean;
   /** The attempt had rung. */
   rang: boolean;
@@ -69,10 +90,17 @@ export const MAX_ATTEMPTS = 3;
  */
 export function decideAfterAttempt(end: AttemptEnd): AttemptDecision {
   if (end.answered) {
-    return { next: 'end', outcome: end.cause === 'NODE_DIED' || end.cause === 'NODE_UNKNOWN' ? 'lost' : 'answered' };
+    return { next: 'end', outcome: outcomeOfTalk(end) };
   }
   if (end.hangupRequested) return { next: 'end', outcome: 'cancelled' };
   const nodeSaidNo = end.cause === 'NODE_DIED' || (NODE_CAUSES.has(end.cause) && !end.rang);
   if (end.origin === 'api' && nodeSaidNo && end.attempts < MAX_ATTEMPTS) return { next: 'retry' };
   return { next: 'end', outcome: outcomeOfCause(end.cause) };
+}
+
+function outcomeOfTalk(end: AttemptEnd): CallOutcome {
+  if (end.cause === 'NODE_DIED' || end.cause === 'NODE_UNKNOWN') return 'lost';
+  if (end.hangupReason) return end.hangupReason;
+  if (end.hangupRequested) return 'answered';
+  return isPhoneLost(end.cause) || isPhoneLost(end.partnerCause) ? 'connection_lost' : 'answered';
 }

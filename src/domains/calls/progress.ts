@@ -14,6 +14,7 @@ import {
   insertLeg,
   lockCall,
   markAttemptRang,
+  markHeld,
   updateCall,
   updateLeg,
   type CallRow,
@@ -117,6 +118,7 @@ async function ensureLeg(trx: Trx, emit: Emit, call: CallRow, node: NodeRow, eve
     answered_at: null,
     ended_at: null,
     hangup_cause: null,
+    held_since: null,
   };
   if (!(await insertLeg(trx, row))) return (await findLeg(trx, event.legId)) ?? row;
   emit(draftCallEvent('call.leg_created', call, { leg: row.id, role, node: node.name }));
@@ -136,7 +138,8 @@ async function moveLeg(trx: Trx, emit: Emit, call: CallRow, leg: LegRow, event: 
     else await moveToRinging(trx, emit, call, leg, at);
   }
   if (event.phase === 'held' || event.phase === 'unheld') {
-    emit(draftCallEvent(`call.${event.phase}`, call, { leg: leg.id, role: leg.role }));
+    if (await markHeld(trx, leg.id, event.phase === 'held' ? at : null))
+      emit(draftCallEvent(`call.${event.phase}`, call, { leg: leg.id, role: leg.role }));
   }
 }
 
@@ -168,7 +171,8 @@ async function endLeg(
   const cause = event.hangupCause ?? known?.hangup_cause ?? 'UNKNOWN';
   const attempt = await findLastAttempt(deps.db, callId);
   if (attempt?.leg_id === event.legId && !attempt.ended_at && !(await isCarriedOn(deps.db, attempt, { cause }))) {
-    if (await settleAttempt(deps, event.legId, callId, { cause, at })) return; // that ends all legs of the call
+    const told = { cause, at, partnerCause: event.partnerCause };
+    if (await settleAttempt(deps, event.legId, callId, told)) return; // that ends all legs of the call
   }
   if (!known) return;
   await deps.log.record(async (trx, emit) => {

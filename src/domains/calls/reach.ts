@@ -9,6 +9,7 @@ import {
   dialStringTo,
   echoPlan,
   refusePlan,
+  type MediaTimeouts,
   type ReachableContact,
   type UserRequest,
 } from '../../freeswitch/xml';
@@ -31,6 +32,8 @@ export interface DialplanDeps extends SettleDeps {
   quotas: Pick<Quotas, 'spend' | 'check' | 'take'>;
   /** Where a phone's media may go beside where it signals from. */
   mediaNetworks: readonly string[];
+  /** How long phones may be silent before their legs end. */
+  mediaTimeouts: MediaTimeouts;
   /** The grant that this SIP user name belongs to; undefined where it is none, or over. */
   findGrantOfUser: (username: string, domain: string) => Promise<GrantView | undefined>;
   /** Whether this login was proved at that node lately. */
@@ -99,6 +102,7 @@ export async function reachUser(
     callId: o.callId,
     createId: () => createId(),
     leg: o.leg,
+    mediaTimeouts: deps.mediaTimeouts,
   });
 }
 

@@ -102,6 +102,7 @@ async function settleChannel(
   await takeChannelEvent(deps, node, { ...base, phase: 'created' });
   const phase = phaseOf(channel);
   if (phase) await takeChannelEvent(deps, node, { ...base, phase });
+  if (channel.callState === 'HELD') await takeChannelEvent(deps, node, { ...base, phase: 'held' });
 }
 
 /**

@@ -92,7 +92,7 @@ export async function settleAttempt(
   deps: SettleDeps,
   legId: string,
   callId: string,
-  told: { cause: string; at: Date },
+  told: { cause: string; at: Date; partnerCause?: string },
 ): Promise<AttemptDecision | undefined> {
   const settled = await deps.log.record(async (trx, emit) => {
     const call = await lockCall(trx, callId);
@@ -103,6 +103,8 @@ export async function settleAttempt(
     if (!attempt || attempt.leg_id !== legId) return undefined;
     const decision = decideAfterAttempt({
       cause: end.cause,
+      partnerCause: end.partnerCause,
+      hangupReason: call.hangup_reason,
       answered: call.answered_at !== null,
       rang: attempt.rang_at !== null,
       origin: call.origin,

@@ -1,5 +1,6 @@
 /** A participant and the room's session as the API shows them: what is wished for beside what was seen. */
 import { z } from 'zod';
+import { LEAVE_REASONS, type LeaveReason } from './endings/leave-reasons';
 import { listHands } from './floor';
 import type { LivePicture } from './live';
 import type { ParticipantRow } from './participants.store';
@@ -59,7 +60,13 @@ export const participantSchema = z
       .describe('away: their session ended under them, and they are awaited.'),
     since: instant.describe('When they came in.'),
     leftAt: instant,
-    leaveReason: z.string().nullable(),
+    leaveReason: z
+      .enum(LEAVE_REASONS)
+      .nullable()
+      .describe(
+        '`hung_up`: by themselves. `connection_lost`: their phone or browser was not heard of any more. `lost`: nobody ' +
+          'saw how. Those from `empty` on are the reasons of their session.',
+      ),
     userId: z.uuid().nullable(),
     grantId: z.uuid().nullable(),
     callId: z.uuid().nullable(),
@@ -130,7 +137,7 @@ export function showParticipant(
     state: p.state,
     since: iso(p.joined_at),
     leftAt: iso(p.left_at),
-    leaveReason: p.state === 'left' || p.state === 'away' ? p.leave_reason : null,
+    leaveReason: p.state === 'left' || p.state === 'away' ? (p.leave_reason as LeaveReason | null) : null,
     userId: p.user_id,
     grantId: p.grant_id,
     callId: p.call_id,

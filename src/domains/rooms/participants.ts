@@ -3,7 +3,7 @@ import { isId } from '../../infra/ids';
 import type { Trx } from '../../infra/db';
 import { storeClock } from '../../infra/store-clock';
 import type { RoomEvent, RoomMember } from '../../freeswitch/esl';
-import { hangUpMember } from '../../freeswitch/esl';
+import { hangUpMember, isPhoneLost } from '../../freeswitch/esl';
 import type { NodeRow } from '../nodes/nodes.store';
 import { boundTime } from '../nodes/trust/bounded-time';
 import {
@@ -52,7 +52,7 @@ export async function takeRoomEvent(deps: ParticipantDeps, node: NodeRow, event:
     case 'add-member':
       return takeMember(deps, node, event);
     case 'del-member':
-      if (event.legId) await takeLeft(deps, node, event.legId, event.room, event.atMs);
+      if (event.legId) await takeLeft(deps, node, { ...event, legId: event.legId });
       return;
     case 'conference-destroy':
       return takeDestroyed(deps, node, event);
@@ -157,13 +157,20 @@ export async function markIn(
   if (entered) deps.hooks.participantIn(session, entered);
 }
 
+/** A channel that is in a room no more: its own end says it, or the room's. */
+interface Leaving {
+  legId: string;
+  room?: string;
+  atMs: number;
+  /** Where the channel itself has ended. */
+  hangupCause?: string;
+}
+
 /** The channel is out of the room, or ended before it was in: said by the node that has the session. */
 export async function takeLeft(
   deps: ParticipantDeps,
   node: NodeRow,
-  legId: string,
-  conferenceName: string | undefined,
-  claimedMs: number,
+  { legId, room: conferenceName, atMs, hangupCause }: Leaving,
 ): Promise<void> {
   if (!isId(legId)) return;
   const participant = await findParticipantOfLeg(deps.db, legId);
@@ -173,7 +180,8 @@ export async function takeLeft(
     deps.refuseReport?.(node, 'room', { sessionId: participant.session_id, leg: legId });
     return;
   }
-  await markLeft(deps, participant, takeTime(deps, node, session, claimedMs), 'hung_up');
+  const reason = isPhoneLost(hangupCause) ? 'connection_lost' : 'hung_up';
+  await markLeft(deps, participant, takeTime(deps, node, session, atMs), reason);
 }
 
 /** @returns whether they were in, or on the way in, until now. */

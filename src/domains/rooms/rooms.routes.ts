@@ -18,7 +18,7 @@ import {
   type RoomsDeps,
 } from './rooms';
 import { listRoomRows } from './rooms.store';
-import { listSessionRows, type SessionRow } from './sessions.store';
+import { listSessionRows, SESSION_ENDS, type SessionRow } from './sessions.store';
 
 const all = { path: '/v1/rooms', tag: 'Rooms', scope: 'domain' } as const;
 const one = { path: '/v1/rooms/{id}', tag: 'Rooms', scope: 'domain', params: z.object({ id: z.uuid() }) } as const;
@@ -34,7 +34,7 @@ export const sessionSchema = z
     openedAt: z.iso.datetime(),
     startedAt: z.iso.datetime().nullable(),
     endedAt: z.iso.datetime().nullable(),
-    endReason: z.string().nullable(),
+    endReason: z.enum(SESSION_ENDS).nullable(),
   })
   .meta({ id: 'Session' });
 

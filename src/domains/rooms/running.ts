@@ -88,7 +88,8 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
     takeRoomEvent: (node, event) => takeRoomEvent(compare, node, event),
     async takeChannelEvent(node, event) {
       if (event.phase !== 'hangup') return;
-      await takeLeft(compare, node, event.legId, undefined, event.endedAtMs ?? event.atMs);
+      const { legId, hangupCause, endedAtMs, atMs } = event;
+      await takeLeft(compare, node, { legId, hangupCause, atMs: endedAtMs ?? atMs });
     },
     compare: (node, connection, suspects) => compareRooms(compare, node, connection, storeClock.now(), suspects),
     takeNodeGone: (nodeId) => moveSessionsOfNode(compare, nodeId, 'node_died'),

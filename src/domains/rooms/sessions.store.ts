@@ -2,8 +2,17 @@
 import type { Queryable, Trx } from '../../infra/db';
 
 export type SessionState = 'opening' | 'live' | 'ended';
-export type SessionEnd =
-  'empty' | 'never_entered' | 'moved' | 'node_died' | 'closed' | 'moderator_left' | 'superseded' | 'lost';
+export const SESSION_ENDS = [
+  'empty',
+  'never_entered',
+  'moved',
+  'node_died',
+  'closed',
+  'moderator_left',
+  'superseded',
+  'lost',
+] as const;
+export type SessionEnd = (typeof SESSION_ENDS)[number];
 
 /** What a node was last seen to do with the session, beside its participants. */
 export interface SessionObserved {

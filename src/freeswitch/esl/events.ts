@@ -77,6 +77,8 @@ export interface ChannelEvent {
   context?: string;
   profile?: string;
   hangupCause?: string;
+  /** What the other end of its bridge ended with, where that ended first. */
+  partnerCause?: string;
   atMs: number;
   createdAtMs?: number;
   answeredAtMs?: number;
@@ -95,6 +97,8 @@ export interface RoomEvent {
   legId?: string;
   profile?: string;
   path?: string;
+  /** Of its member's channel, where that has ended. */
+  hangupCause?: string;
   atMs: number;
   fields: Record<string, string>;
 }

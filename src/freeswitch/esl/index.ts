@@ -10,6 +10,7 @@ export {
   escapeVariableValue,
   inertText,
 } from './escape';
+export { isPhoneLost } from './endings/phone-lost';
 export * from './events';
 export * from './file-commands';
 export { EslError, type ConnectionLost, type EslErrorKind } from './faults';
@@ -20,5 +21,5 @@ export * from './picture-commands';
 export * from './room-commands';
 export { parseRoomFlags, type MemberFlags, type RoomFlags } from './room-flags';
 export { parseRooms, type RoomMember, type RoomRecording, type RoomSnapshot } from './room-snapshot';
-export { parseChannels, parseRegistrations, type ChannelRow, type RegistrationRow } from './snapshots';
+export { parseChannels, parseRegistrations, readDump, type ChannelRow, type RegistrationRow } from './snapshots';
 export * from './tones';

@@ -46,6 +46,7 @@ class ParsedChannelEvent implements ChannelEvent {
   readonly context?: string;
   readonly profile?: string;
   readonly hangupCause?: string;
+  readonly partnerCause?: string;
   readonly atMs: number;
   readonly createdAtMs?: number;
   readonly answeredAtMs?: number;
@@ -73,6 +74,7 @@ class ParsedChannelEvent implements ChannelEvent {
       maybe(raw, 'variable_sip_profile_name') ??
       profileIn(this.channelName);
     this.hangupCause = maybe(raw, 'Hangup-Cause');
+    this.partnerCause = maybe(raw, 'variable_last_bridge_hangup_cause');
     this.atMs = atMs(raw);
     this.createdAtMs = moment(raw, 'Caller-Channel-Created-Time');
     this.answeredAtMs = moment(raw, 'Caller-Channel-Answered-Time');
@@ -180,6 +182,7 @@ function room(raw: RawEvent): RoomEvent {
     legId: maybe(raw, 'Unique-ID'),
     profile: maybe(raw, 'Conference-Profile-Name'),
     path: maybe(raw, 'Path')?.replace(/^\{[^}]*\}/, ''), // parameters stand before the path that was asked for
+    hangupCause: maybe(raw, 'Hangup-Cause'),
     atMs: atMs(raw),
     fields: raw as Record<string, string>,
   };

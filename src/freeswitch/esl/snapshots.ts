@@ -114,3 +114,13 @@ export function parseRegistrations(json: string): RegistrationRow[] {
       };
     });
 }
+
+/** Reads the answer of dumpChannel(): a channel's own headers. undefined where it is none. */
+export function readDump(json: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const parsed: unknown = JSON.parse(json);
+    return typeof parsed === 'object' && parsed !== null ? (parsed as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -11,6 +11,7 @@ import {
   isAddressPart,
   isPlainValue,
 } from './escape';
+import { kindOfTransport, mediaTimeoutVariables, type MediaTimeouts } from './media-timeout';
 
 /** FreeSWITCH's word for "not here". It would look on disk next, where there is no directory and no dialplan. */
 export function notFoundXml(): string {
@@ -135,6 +136,8 @@ export interface DialStringOptions {
   createId: () => string;
   /** Which leg of the call this reaches; the other node gives its own leg that role. */
   leg?: 'from' | 'to';
+  /** How long the phones that are rung may be silent once they talk; as the profile says where it is left out. */
+  mediaTimeouts?: MediaTimeouts;
 }
 
 /** Where a node finds the call's id in a leg that another node has handed over. */
@@ -155,7 +158,7 @@ export function dialStringTo(o: DialStringOptions): string {
     if (contact.node === o.thisNode) {
       const uri = contactToDial(contact.contact, contact.source);
       if (uri && isAddressPart(contact.profile))
-        branches.push({ variables: grantVariable(contact), endpoint: `sofia/${contact.profile}/${uri}` });
+        branches.push({ variables: ownVariables(o, contact), endpoint: `sofia/${contact.profile}/${uri}` });
       continue;
     }
     if (askedNodes.has(contact.node)) continue;
@@ -175,6 +178,12 @@ export function dialStringTo(o: DialStringOptions): string {
 
 /** The channel variable by which the legs to a grant's phones are found. */
 export const GRANT_VARIABLE = 'switchyard_grant';
+
+function ownVariables(o: DialStringOptions, contact: ReachableContact): string[] {
+  const { mediaTimeouts } = o;
+  const kind = kindOfTransport(contact.source.transport);
+  return [...grantVariable(contact), ...(mediaTimeouts ? mediaTimeoutVariables(kind, mediaTimeouts) : [])];
+}
 
 function grantVariable({ grantId }: ReachableContact): string[] {
   return grantId !== undefined && isPlainValue(grantId) ? [`${GRANT_VARIABLE}=${grantId}`] : [];

@@ -47,6 +47,7 @@ export {
   markLists,
   type NodeSettings,
 } from './configuration';
+export { kindOfOffer, kindOfTransport, withMediaTimeout, type MediaTimeouts, type PhoneKind } from './media-timeout';
 export {
   playable,
   ROOM_BASE,

@@ -25,8 +25,19 @@ test.each([
 });
 
 test('a call that was answered ends answered, whatever the cause', () => {
-  const decision = decideAfterAttempt({ ...end, answered: true, cause: 'MEDIA_TIMEOUT' });
+  const decision = decideAfterAttempt({ ...end, answered: true, cause: 'USER_BUSY' });
   expect(decision).toEqual({ next: 'end', outcome: 'answered' });
+});
+
+test.each([
+  [{ cause: 'MEDIA_TIMEOUT' }, 'connection_lost'],
+  [{ cause: 'RECOVERY_ON_TIMER_EXPIRE' }, 'connection_lost'],
+  [{ cause: 'NORMAL_CLEARING', partnerCause: 'MEDIA_TIMEOUT' }, 'connection_lost'],
+  [{ cause: 'MEDIA_TIMEOUT', hangupRequested: true }, 'answered'],
+  [{ cause: 'ALLOTTED_TIMEOUT', hangupRequested: true, hangupReason: 'hold_limit' as const }, 'hold_limit'],
+  [{ cause: 'ALLOTTED_TIMEOUT', hangupRequested: true }, 'answered'],
+])('a talk that ended with %j was %s', (more, outcome) => {
+  expect(decideAfterAttempt({ ...end, answered: true, ...more })).toEqual({ next: 'end', outcome });
 });
 
 test('an answered call whose node died is lost', () => {

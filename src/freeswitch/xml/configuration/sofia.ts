@@ -43,8 +43,10 @@ function common(node: NodeSettings): SofiaSettings {
     'nonce-ttl': 60,
     // JsSIP asks for a session interval of 90 s; with timers on, FreeSWITCH refuses below 120 (422) and nobody can dial.
     'enable-timer': false,
-    'rtp-timeout-sec': 300,
-    'rtp-hold-timeout-sec': 1800,
+    // Legs of phones carry times of their own (media-timeout.ts). A leg between nodes is as silent as the phone behind it,
+    // which its own node ends: these only end what nobody else does.
+    'rtp-timeout-sec': 7200,
+    'rtp-hold-timeout-sec': 172_800,
     'local-network-acl': 'localnet.auto',
     'log-auth-failures': true,
     'caller-id-type': 'none',
