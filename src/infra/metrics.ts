@@ -14,6 +14,8 @@ export const ORPHAN_KINDS = [
   'twin', // a room on a node that must not run it
   'attempt', // over, and nobody had said so
   'unadmitted', // answered, and no dialplan answer had let it in
+  'adopted', // people talk whose call was over, or unknown: it goes on in the rows as well
+  'unexplained', // people talk, and nobody can say whose call it is: they are left alone
 ] as const;
 export type OrphanKind = (typeof ORPHAN_KINDS)[number];
 

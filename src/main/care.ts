@@ -1,6 +1,5 @@
 /** What the replica that holds a node's stream does for it beside taking in events: looks at its health, sends canaries, compares again. */
-import { compareChannels } from '../domains/calls/reconcile';
-import { endStrays } from '../domains/calls/strays';
+import { compareChannels, type Suspects } from '../domains/calls/reconcile';
 import { createComparePace, type ComparePace } from '../domains/nodes/compare-pace';
 import type { NetworkLists } from '../domains/nodes/connections/network-lists';
 import { watchHealth } from '../domains/nodes/probe';
@@ -17,9 +16,6 @@ const LOOK_MS = 1000;
 
 /** A look may be left out where too much waits for its turn; then another one is tried. */
 const LEFT_OUT_MS = 60_000;
-
-/** Channels without a call are rare, and each has to be asked: in every so many comparisons. */
-const STRAYS_EVERY = 4;
 
 /** One for all nodes that this replica looks after. @returns what begins to care for a node, and what ends that */
 export function createNodeCare(house: House, lists: NetworkLists): (node: NodeRow, stream: HeldStream) => Schedule {
@@ -47,6 +43,7 @@ function careForNode(house: House, pace: ComparePace, node: NodeRow, stream: Hel
   return {
     async stop() {
       pace.leave(node.id);
+      house.reconcile.memories.forget(node.id);
       await Promise.all(schedules.map((schedule) => schedule.stop()));
     },
   };
@@ -54,11 +51,9 @@ function careForNode(house: House, pace: ComparePace, node: NodeRow, stream: Hel
 
 /** An answer that came too late for its channel leaves a call behind that no event will ever end, on a node that is well. */
 function compareAgain(house: House, pace: ComparePace, node: NodeRow, stream: HeldStream): Schedule {
-  const { config, logger, rooms, settle } = house;
-  const deps = { ...settle, commandTimeoutMs: config.nodeCommandTimeoutMs };
-  const legs = new Set<string>();
+  const { logger, reconcile, rooms } = house;
+  const calls: Suspects = { legs: new Set(), looks: 0 };
   const members = new Set<string>();
-  let looks = 0;
   let channels: number | undefined;
   /** Set far off while one waits or is under way, then as far as it took. */
   let restUntilMs = 0;
@@ -72,9 +67,8 @@ function compareAgain(house: House, pace: ComparePace, node: NodeRow, stream: He
       const beganMs = storeClock.nowMs();
       try {
         if (!connection?.isOpen) return;
-        channels = await compareChannels(deps, node, connection, storeClock.now(), legs);
+        channels = await compareChannels(reconcile, node, connection, storeClock.now(), calls);
         await rooms.compare(node, connection, members);
-        if (looks++ % STRAYS_EVERY === 0) await endStrays(deps, node, connection, storeClock.now());
       } finally {
         // Else, on a machine that is too slow, what a node reports would wait ever longer behind looks at it.
         restUntilMs = 2 * storeClock.nowMs() - beganMs;

@@ -5,10 +5,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config';
 import { bringBack, bringBackLate } from '../domains/calls/bring-back';
 import { createBans } from '../domains/bans';
+import { createChannelMemories } from '../domains/calls/adoption/channel-memory';
 import { createCall, type CallDeps } from '../domains/calls/calls';
 import { createDialFeed } from '../domains/calls/dialing/feed';
 import { createFairQueue, DIAL_QUEUE, tellQueue } from '../domains/calls/dialing/fair-queue';
 import { answerCall } from '../domains/calls/progress';
+import type { ReconcileDeps } from '../domains/calls/reconcile';
+import { createLeftRecords } from '../domains/calls/records/left-records';
 import { createHandovers } from '../domains/calls/trust/handovers';
 import { createStrayBudget } from '../domains/calls/trust/stray-records';
 import { openGrants } from '../domains/grants/open';
@@ -102,6 +105,13 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     refuseReport,
     handovers,
     strayRecords: createStrayBudget(() => performance.now()),
+  };
+  const reconcile: ReconcileDeps = {
+    ...settle,
+    commandTimeoutMs,
+    secretKey,
+    memories: createChannelMemories(),
+    leftRecords: createLeftRecords(settle, () => performance.now()),
   };
   const bans = createBans({
     ...stores,
@@ -235,6 +245,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     links,
     claims,
     settle,
+    reconcile,
     admission,
     hold,
     queue,

@@ -50,10 +50,10 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
     queue,
     metrics,
     shownLogins,
+    reconcile,
   } = house;
   const { db, log, redis } = house.stores;
   const commandTimeoutMs = config.nodeCommandTimeoutMs;
-  const reconcile = { ...settle, commandTimeoutMs };
   const flush = (nodeId: string, command: ApiCommand): void => {
     // A phone that its node still lists is found, and let go again, by the next comparison.
     links

@@ -152,13 +152,15 @@ const COMMANDS: Record<string, Command> = {
     if (rest === 'core_uuid') return core.coreUuid;
     if (rest === 'switchyard_xml_url') return core.xmlUrl;
     if (rest === 'recordings_dir') return core.disk.recordings;
+    if (rest === 'log_dir') return core.disk.logs;
     return /^(base|temp|storage)_dir$/.test(rest) ? core.disk.folder : '';
   },
   module_exists: (_, rest) => String(/^mod_\w+$/.test(rest)),
   show: ({ core, registrar }, rest) => {
     if (/^channels\b/.test(rest)) return listing([...core.legs.values()].map((l) => l.row(core.name)));
     if (/^registrations\b/.test(rest)) return listing(registrar.rows());
-    if (/^(calls|bridged_calls|detailed_calls)\b/.test(rest)) return listing([]);
+    if (/^bridged_calls\b/.test(rest)) return listing(bridgedPairs(core));
+    if (/^(calls|detailed_calls)\b/.test(rest)) return listing([]);
     return SHOW_USAGE;
   },
   sofia: ({ core, registrar }, rest) => {
@@ -229,7 +231,7 @@ const COMMANDS: Record<string, Command> = {
   uuid_bridge: (parts, rest) => {
     const [a, b] = splitWords(rest).map((uuid) => parts.core.legs.get(uuid));
     if (!a || !b) return '-ERR Invalid uuid\n';
-    soon(parts, () => parts.calls.bridge(a, b));
+    soon(parts, () => rejoin(parts, a, b));
     return `+OK ${b.uuid}\n`;
   },
   uuid_broadcast: onLeg(() => '+OK Message sent\n', '-ERR invalid uuid\n'),
@@ -239,6 +241,31 @@ const COMMANDS: Record<string, Command> = {
     return `+OK ${leg.uuid} sent DTMF ${digits}.\n`;
   }, '-ERR Cannot locate session!\n'),
 };
+
+/** Of each pair that hears each other one row, with the other's uuid in it. */
+function bridgedPairs(core: NodeParts['core']): Record<string, string>[] {
+  const own = [...core.legs.values()].filter((leg) => leg.peer && leg.other?.type !== 'originator');
+  return own.map((leg) => ({ ...leg.row(core.name), b_uuid: leg.peer!.uuid }));
+}
+
+/** Two channels leave whom they talked with, who then end as their plans say, and hear each other. */
+function rejoin(parts: NodeParts, a: Leg, b: Leg): void {
+  if (a.isOver || b.isOver || a.peer === b) return;
+  const left = [a, b].flatMap((leg) => {
+    const peer = leg.peer;
+    leg.run += 1;
+    if (!peer) return [];
+    leg.peer = peer.peer = undefined;
+    const [from, to] = leg.other?.type === 'originator' ? [peer, leg] : [leg, peer];
+    parts.core.emitLeg('CHANNEL_UNBRIDGE', from, { 'Bridge-A-Unique-ID': from.uuid, 'Bridge-B-Unique-ID': to.uuid });
+    return [peer];
+  });
+  b.other = { leg: a, type: 'originator' };
+  a.endsWithPeer = b.endsWithPeer = true;
+  parts.calls.bridge(a, b);
+  for (const leg of left)
+    if (leg.variables.get('hangup_after_bridge') !== 'false') parts.calls.hangup(leg, 'NORMAL_CLEARING');
+}
 
 /** Takes a channel out of its bridge; the one left behind ends unless it was moved as well. */
 function part(parts: NodeParts, leg: Leg, alsoMoved: (Leg | undefined)[] = []): void {

@@ -119,7 +119,8 @@ export function createCalls(core: NodeCore, registrar: Registrar): Calls {
     peer.variables.set('bridge_hangup_cause', cause);
     peer.variables.set('last_bridge_hangup_cause', cause);
     core.emitLeg('CHANNEL_UNBRIDGE', a, extra);
-    if (a === ending || peer.variables.get('hangup_after_bridge') === 'true') hangup(peer, cause);
+    const endsToo = a === ending || peer.endsWithPeer || peer.variables.get('hangup_after_bridge') === 'true';
+    if (endsToo) hangup(peer, cause);
   }
 
   function bridge(a: Leg, b: Leg): void {

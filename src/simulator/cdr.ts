@@ -1,8 +1,11 @@
 /** Sends a record of every ended channel, in mod_json_cdr's form and with its retries. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { NodeCore } from './core';
 import type { Leg } from './leg';
 import { post } from './xml-client';
 
+/** As the node is told in json_cdr.conf. */
 const TRIES = 3;
 const PAUSE_MS = 2000;
 
@@ -73,8 +76,10 @@ export function postCdr(core: NodeCore, leg: Leg): void {
       timeoutMs: 10_000,
     });
     if (status >= 200 && status < 300) return;
-    if (left > 1) core.later(PAUSE_MS, () => void attempt(left - 1));
-    else core.logger.warn({ node: core.name, status }, 'a record could not be delivered');
+    if (left > 1) return void core.later(PAUSE_MS, () => void attempt(left - 1));
+    // Left on its disk, as mod_json_cdr does, and not thought of again.
+    core.logger.debug({ node: core.name, status }, 'a record could not be delivered');
+    writeFileSync(join(core.disk.leftRecords, `${leg.uuid}.cdr.json`), `${json}\n`);
   };
   void attempt(TRIES);
 }

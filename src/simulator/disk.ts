@@ -7,6 +7,10 @@ export interface Disk {
   /** Made when it is first asked for. */
   readonly folder: string;
   readonly recordings: string;
+  /** FreeSWITCH's log_dir. */
+  readonly logs: string;
+  /** Where mod_json_cdr leaves the records that it could not send. */
+  readonly leftRecords: string;
   /** Whether a path lies in it. */
   owns(path: string): boolean;
   /** Takes the folder away with all that is in it. */
@@ -30,6 +34,7 @@ export function createDisk(): Disk {
       made.add(folder);
       sweepAtExit();
       mkdirSync(join(folder, 'recordings'));
+      mkdirSync(join(folder, 'log', 'json_cdr'), { recursive: true });
     }
     return folder;
   };
@@ -39,6 +44,12 @@ export function createDisk(): Disk {
     },
     get recordings() {
       return join(open(), 'recordings');
+    },
+    get logs() {
+      return join(open(), 'log');
+    },
+    get leftRecords() {
+      return join(open(), 'log', 'json_cdr');
     },
     owns: (path) => resolve(path).startsWith(open() + sep),
     remove() {

@@ -47,6 +47,8 @@ export class Leg {
   other?: { leg: Leg; type: 'originator' | 'originatee' };
   /** Bridged with at this moment. */
   peer?: Leg;
+  /** It was joined to its peer by a command: with either the other ends. */
+  endsWithPeer = false;
   far?: FarEnd;
   /** Who holds the phone at the other end, wherever that is. */
   person?: () => PhoneBehaviour;

@@ -70,6 +70,11 @@ const callSchema = z
     answeredAt: instant,
     endedAt: instant,
     talkSeconds: z.number().nullable(),
+    joinedInto: z.uuid().nullable().describe('The call in which its people talk on, where they were bridged.'),
+    joined: z
+      .array(z.object({ id: z.uuid(), from: z.string(), to: z.string() }))
+      .describe('Calls that have ended into this one.'),
+    adoptedAt: instant.describe('When it was found on a node although its record was over, or missing.'),
     metadata: z.record(z.string(), z.unknown()),
     attempts: z.array(attemptSchema),
     legs: z.array(legSchema),

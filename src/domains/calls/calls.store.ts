@@ -29,6 +29,10 @@ export interface CallRow {
   answered_at: Date | null;
   ended_at: Date | null;
   talk_seconds: string | null;
+  /** The call in which its people talk on, where its own has ended into that one. */
+  joined_into: string | null;
+  /** When it was found on a node although its row was over, or was not there. */
+  adopted_at: Date | null;
   metadata: Record<string, unknown>;
 }
 
@@ -246,6 +250,11 @@ export async function endLegsOfCall(db: Queryable, callId: string, at: Date, cau
 
 export async function listLiveLegsOfNode(db: Queryable, nodeId: string): Promise<LegRow[]> {
   return (await db('legs').where({ node_id: nodeId }).whereNot('state', 'ended')) as LegRow[];
+}
+
+/** Those of these that are over. */
+export async function listEndedLegs(db: Queryable, ids: readonly string[]): Promise<Pick<LegRow, 'id' | 'ended_at'>[]> {
+  return (await db('legs').whereIn('id', ids).where('state', 'ended').select('id', 'ended_at')) as LegRow[];
 }
 
 export async function listOpenAttemptsOfNode(db: Queryable, nodeId: string): Promise<AttemptRow[]> {

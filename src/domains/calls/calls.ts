@@ -4,7 +4,6 @@ import { createId, showLegId } from '../../infra/ids';
 import { storeClock } from '../../infra/store-clock';
 import {
   holdChannel,
-  killChannel,
   playFile,
   sendDtmf,
   transferChannel,
@@ -33,9 +32,10 @@ import {
   type CallRow,
   type LegRow,
 } from './calls.store';
-import { hangUpAttempt } from './carrier';
+import { hangUpAttempt, hangUpTalk } from './carrier';
 import { CALLS_CONTEXT } from './dialing/dial-command';
 import { noteHold } from './endings/hold-limit';
+import { listJoined, type JoinedCall } from './joining/joining.store';
 import { draftCallEvent, endCall, type SettleDeps } from './settle';
 
 export interface CallDeps extends SettleDeps {
@@ -62,7 +62,7 @@ const CALL_UNITS = 1;
 const iso = (date: Date | null): string | null => date?.toISOString() ?? null;
 
 /** A call as the API shows it. */
-export function presentCall(call: CallRow, attempts: AttemptRow[], legs: LegRow[]) {
+export function presentCall(call: CallRow, attempts: AttemptRow[], legs: LegRow[], joined: JoinedCall[] = []) {
   return {
     id: call.id,
     domain: call.domain_name,
@@ -79,6 +79,9 @@ export function presentCall(call: CallRow, attempts: AttemptRow[], legs: LegRow[
     answeredAt: iso(call.answered_at),
     endedAt: iso(call.ended_at),
     talkSeconds: call.talk_seconds === null ? null : Number(call.talk_seconds),
+    joinedInto: call.joined_into,
+    joined: joined.map((other) => ({ id: other.id, from: other.from_address, to: other.to_address })),
+    adoptedAt: iso(call.adopted_at),
     metadata: call.metadata,
     attempts: attempts.map((a) => ({
       number: a.number,
@@ -109,12 +112,17 @@ export type PresentedCall = ReturnType<typeof presentCall>;
 
 async function presentAll(deps: CallDeps, calls: CallRow[]): Promise<PresentedCall[]> {
   const ids = calls.map((c) => c.id);
-  const [attempts, legs] = await Promise.all([listAttempts(deps.db, ids), listLegs(deps.db, ids)]);
+  const [attempts, legs, joined] = await Promise.all([
+    listAttempts(deps.db, ids),
+    listLegs(deps.db, ids),
+    listJoined(deps.db, ids),
+  ]);
   return calls.map((call) =>
     presentCall(
       call,
       attempts.filter((a) => a.call_id === call.id),
       legs.filter((l) => l.call_id === call.id),
+      joined.filter((j) => j.joined_into === call.id),
     ),
   );
 }
@@ -182,6 +190,8 @@ const UNPLACED = {
   answered_at: null,
   ended_at: null,
   talk_seconds: null,
+  joined_into: null,
+  adopted_at: null,
 };
 
 /** @param domainId null sees every domain. @throws not_found, also for a call of another domain. */
@@ -236,7 +246,7 @@ export async function hangupCall(deps: CallDeps, id: string, domainId: string | 
     const cause = state === 'answered' ? 'NORMAL_CLEARING' : 'ORIGINATOR_CANCEL';
     // Where the node has no such channel yet, the event that makes it known finds the request, and ends it.
     if (attempt?.node_id) {
-      if (state === 'answered') await deps.links.api(attempt.node_id, killChannel(attempt.leg_id, cause));
+      if (state === 'answered') await hangUpTalk(deps, attempt, cause);
       else await hangUpAttempt(deps.links, attempt.node_id, attempt, cause);
     }
   }

@@ -5,7 +5,7 @@ import { ATTEMPT_VARIABLE } from '../../freeswitch/xml';
 import type { NodeLinks } from '../nodes/links';
 import { findRegistrationsOfUsers, findUserIds } from '../registrations/registrations.store';
 import { parseAddress } from './address';
-import { findCall, type AttemptRow, type CallRow } from './calls.store';
+import { findCall, listLegs, type AttemptRow, type CallRow } from './calls.store';
 
 /** Two phones are picked up at once: originate keeps one, and ends the other with this (switch_ivr_originate.c). */
 const LOSE_RACE = 'LOSE_RACE';
@@ -21,13 +21,23 @@ export async function ringsElsewhere(db: Queryable, attempt: AttemptRow): Promis
 }
 
 /**
- * Whether the attempt goes on although the leg it began with is over: a phone that is busy, gone or late says nothing
- * of the caller's other phones. What originate answers tells the end of them all.
+ * Whether somebody else is still in the call at the node that carries it. Most often their end follows in milliseconds;
+ * else they were bridged with somebody, and talk on.
+ */
+export async function hasOthersInTalk(db: Queryable, attempt: AttemptRow): Promise<boolean> {
+  const others = db('legs').where({ call_id: attempt.call_id, node_id: attempt.node_id, state: 'answered' });
+  return (await others.whereNot('id', attempt.leg_id).first('id')) !== undefined;
+}
+
+/**
+ * Whether the attempt goes on although the leg it began with is over: while others of the call talk, whoever with; and a
+ * phone that is busy, gone or late says nothing of the caller's other phones. What originate answers tells the end of
+ * them all.
  */
 export async function isCarriedOn(db: Db, attempt: AttemptRow, end: { cause: string }): Promise<boolean> {
   const leg = (await db('legs').where({ id: attempt.leg_id }).first('answered_at')) as
     { answered_at: Date | null } | undefined;
-  if (leg?.answered_at && end.cause !== LOSE_RACE) return false;
+  if (leg?.answered_at && end.cause !== LOSE_RACE) return hasOthersInTalk(db, attempt);
   const call = await findCall(db, attempt.call_id);
   if (call?.origin !== 'api' || call.state === 'answered' || call.hangup_requested_at) return false;
   // A phone may say no before what is known of the next one's leg was written.
@@ -63,4 +73,20 @@ export async function hangUpAttempt(
   const reply = await links.api(nodeId, killChannel(attempt.leg_id, cause));
   await links.api(nodeId, hangUpMatching(ATTEMPT_VARIABLE, markOf(attempt), cause));
   return reply.ok;
+}
+
+/** Ends a call that is answered, whoever is still in it: the one who carried it may have left the others to each other. */
+export async function hangUpTalk(
+  deps: { db: Queryable; links: Pick<NodeLinks, 'api'> },
+  attempt: AttemptRow,
+  cause: string,
+): Promise<void> {
+  const carrying = attempt.node_id
+    ? await deps.links.api(attempt.node_id, killChannel(attempt.leg_id, cause))
+    : undefined;
+  if (carrying?.ok) return; // the plan of each leg ends it with the other
+  for (const leg of await listLegs(deps.db, [attempt.call_id])) {
+    if (leg.state === 'ended' || !leg.node_id || leg.id === attempt.leg_id) continue;
+    await deps.links.api(leg.node_id, killChannel(leg.id, cause));
+  }
 }

@@ -19,6 +19,7 @@ import {
   type LegRow,
 } from './calls.store';
 import { isCarriedOn } from './carrier';
+import { settleIfOver } from './joining/last-leg';
 import { decideAfterAttempt } from './outcome';
 import { withoutSecrets } from './record-secrets';
 import { draftCallEvent, settleAttempt, type SettleDeps } from './settle';
@@ -99,6 +100,8 @@ export async function takeCdr(
   // Settled before it is kept: where the database goes away in between, the node sends it again and nothing is missed.
   await settleLeg(deps, v, times);
   if (call) await settleCall(deps, v, call.id, { cause: v.hangup_cause, at: times.endedAt }, times);
+  // The one that carries the call may be over as well, with nobody having told of this one yet.
+  if (call?.state === 'answered') await settleIfOver(deps, call.id);
   const row = { leg_id: v.uuid, node_id: node.id, call_id: callId, record: text };
   if (!(await insertCdr(deps.db, row))) return 'known';
   return 'kept';
@@ -167,7 +170,7 @@ async function settleCall(
   }
   await deps.log.record(async (trx, emit) => {
     const call = await lockCall(trx, callId);
-    if (!call || call.state !== 'ended') return;
+    if (!call || call.state !== 'ended' || call.joined_into) return; // who talked on did so in another one
     // The record of a node that refused comes late, and says nothing of what the next one did.
     if ((await findLastAttempt(trx, callId))?.leg_id !== v.uuid) return;
     const answeredAt = call.answered_at ?? (call.outcome === 'lost' ? connectedAt(v, call, times) : null);

@@ -18,6 +18,7 @@ import { deliverToRoom, enterRoom, reenterRoom, type RoomCaller } from '../rooms
 import { findRoomByName } from '../rooms/rooms.store';
 import { ROOMS_CONTEXT } from '../rooms/tickets/tickets';
 import { parseAddress } from './address';
+import { provePlan } from './adoption/proof';
 import { findCall, findLastAttempt } from './calls.store';
 import { carryOn, markOf } from './carrier';
 import { CALLS_CONTEXT } from './dialing/dial-command';
@@ -29,6 +30,10 @@ import { isPlacedLeg } from './trust/placed-leg';
 
 /** @returns the plan; a refusal is a plan too. @throws unavailable where it can't be known who is called. */
 export async function answerDialplan(deps: DialplanDeps, node: NodeRow, request: DialplanRequest): Promise<string> {
+  return provePlan(deps, node, await choosePlan(deps, node, request));
+}
+
+async function choosePlan(deps: DialplanDeps, node: NodeRow, request: DialplanRequest): Promise<string> {
   switch (request.context) {
     case CALLS_CONTEXT:
       return continueCall(deps, node, request);

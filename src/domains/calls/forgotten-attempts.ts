@@ -12,12 +12,12 @@ interface Forgotten {
   ended_at: Date;
 }
 
-/** Other phones of the caller may still ring: see carrier.ts. */
+/** Other phones of the caller may still ring, and others of the call may talk on: see carrier.ts and joining/. */
 const othersOf = (db: Queryable) =>
   db('legs as o')
     .whereRaw('o.call_id = a.call_id and o.node_id = a.node_id')
     .whereNot('o.state', 'ended')
-    .whereIn('o.role', ['from', 'transit']);
+    .where((w) => w.whereIn('o.role', ['from', 'transit']).orWhere('o.state', 'answered'));
 
 async function listForgotten(db: Queryable, before: Date): Promise<Forgotten[]> {
   return (await db('calls as c')

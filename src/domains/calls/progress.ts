@@ -22,6 +22,8 @@ import {
   type LegRow,
 } from './calls.store';
 import { hangUpAttempt, isCarriedOn } from './carrier';
+import { takeBridge } from './joining/join';
+import { settleIfOver } from './joining/last-leg';
 import { draftCallEvent, settleAttempt, type Emit, type SettleDeps } from './settle';
 import { refuseLegReport } from './trust/reporting-node';
 
@@ -46,6 +48,10 @@ export async function takeChannelEvent(deps: SettleDeps, node: NodeRow, event: C
   }
   if (event.phase === 'hangup' || event.phase === 'destroyed') {
     await endLeg(deps, node, callId, known, event);
+    return;
+  }
+  if (event.phase === 'bridged' && known && event.otherLegId && isId(event.otherLegId)) {
+    await takeBridge(deps, node, { legId: event.legId, otherLegId: event.otherLegId, atMs: event.atMs });
     return;
   }
   if (known && !movesLeg(known, event)) {
@@ -175,14 +181,26 @@ async function endLeg(
     if (await settleAttempt(deps, event.legId, callId, told)) return; // that ends all legs of the call
   }
   if (!known) return;
+  await markLegEnded(deps, node, call, known, { cause, at });
+  // The carrying leg may have ended before, with this one still in the call; or at this moment, told by its record.
+  if (attempt && !attempt.ended_at && call.state === 'answered') await settleIfOver(deps, callId);
+}
+
+async function markLegEnded(
+  deps: SettleDeps,
+  node: NodeRow,
+  call: CallRow,
+  known: LegRow,
+  { cause, at }: { cause: string; at: Date },
+): Promise<void> {
   await deps.log.record(async (trx, emit) => {
-    const ended = await updateLeg(trx, event.legId, ['placing', 'ringing', 'answered'], {
+    const ended = await updateLeg(trx, known.id, ['placing', 'ringing', 'answered'], {
       state: 'ended',
       ended_at: at,
       hangup_cause: cause,
     });
     if (ended) {
-      const data = { leg: event.legId, role: known.role, hangupCause: cause, node: node.name };
+      const data = { leg: known.id, role: known.role, hangupCause: cause, node: node.name };
       emit(draftCallEvent('call.leg_ended', call, data));
     }
   });

@@ -1,12 +1,17 @@
 /** Brings calls and nodes together again: after a reconnect, after a node's death, and by a sweep now and then. */
-import { killChannel, parseChannels, showChannels, type ChannelRow, type NodeConnection } from '../../freeswitch/esl';
-import { isId, isUnwritten } from '../../infra/ids';
+import { parseChannels, showChannels, type ChannelRow, type NodeConnection } from '../../freeswitch/esl';
+import type { Queryable } from '../../infra/db';
+import { isId } from '../../infra/ids';
 import { storeClock } from '../../infra/store-clock';
 import { CLAIM_TTL_MS } from '../nodes/claims';
 import type { NodeRow } from '../nodes/nodes.store';
+import type { ChannelMemories } from './adoption/channel-memory';
+import { bridgesOf, isEnding, settleUnaccounted, type NodeLook } from './adoption/unaccounted';
 import {
   findCall,
   findLastAttempt,
+  listEndedLegs,
+  listLegs,
   listLiveLegsOfNode,
   listOpenAttemptsOfNode,
   updateLeg,
@@ -14,7 +19,10 @@ import {
 } from './calls.store';
 import { isCarriedOn } from './carrier';
 import { listNews, phaseOf } from './differences';
+import { readEnd, settleIfOver, UNKNOWN_CAUSE } from './joining/last-leg';
+import { carryWidowed } from './joining/widowed';
 import { takeChannelEvent } from './progress';
+import type { LeftRecords } from './records/left-records';
 import { settleAttempt, type SettleDeps } from './settle';
 
 /** A leg placed this shortly ago may not have reached the node: its job asks by itself. */
@@ -24,12 +32,22 @@ export const SILENCE_LIMIT_MS = 30_000;
 
 export interface ReconcileDeps extends SettleDeps {
   commandTimeoutMs: number;
+  /** What proves whose call a channel is that no row tells of; nothing does where it is left out. */
+  secretKey?: Buffer;
+  /** What looks at the node before have seen. */
+  memories: ChannelMemories;
+  /** Takes in the call records that a node could deliver to nobody. */
+  leftRecords?: LeftRecords;
 }
 
 const isOurs = (channel: ChannelRow): channel is ChannelRow & { callId: string } => isId(channel.callId ?? '');
 
+/** Channels without a call are rare, and each has to be asked whose it is: in every so many looks while events flow. */
+const NAMELESS_EVERY = 4;
+
 /**
- * Compares the node's channels with the legs that should be there, and settles what differs on either side.
+ * Compares the node's channels with the legs that should be there, and settles what differs on either side. Rows follow
+ * what is talked: nobody who talks is hung up here (adoption/verdict.ts).
  * @param suspects where a node is looked at while its events flow: the end of a leg may be told behind the list, so only
  *   a leg that the look before has missed as well is settled. Those missed now are left in it.
  * @returns how many channels the node listed
@@ -39,58 +57,110 @@ export async function compareChannels(
   node: NodeRow,
   connection: NodeConnection,
   now: Date,
-  suspects?: Set<string>,
+  suspects?: Suspects,
 ): Promise<number> {
   const reply = await connection.api(showChannels(), { timeoutMs: deps.commandTimeoutMs });
   if (!reply.ok) return 0;
   const channels = new Map(parseChannels(reply.text).map((row) => [row.legId, row]));
+  // A record that could not be delivered tells how a leg ended, where it is missing now.
+  await deps.leftRecords?.take(node, connection, suspects === undefined);
   const legs = await listLiveLegsOfNode(deps.db, node.id);
   const missing = legs.filter((leg) => !channels.has(leg.id));
-  for (const leg of missing) if (!suspects || suspects.has(leg.id)) await settleMissingLeg(deps, leg, now);
-  suspects?.clear();
-  for (const leg of missing) suspects?.add(leg.id);
+  for (const leg of missing) if (!suspects || suspects.legs.has(leg.id)) await settleMissingLeg(deps, leg, now);
+  suspects?.legs.clear();
+  for (const leg of missing) suspects?.legs.add(leg.id);
+  const memory = deps.memories.of(node.id);
+  memory.keep(new Set(channels.keys()));
+  const bridges = bridgesOf(connection, deps.commandTimeoutMs);
+  const look: NodeLook = { node, connection, channels, bridges, memory, now };
   const ours = [...channels.values()].filter(isOurs);
-  for (const channel of await listNews(deps.db, ours, legs)) await settleChannel(deps, node, connection, channel, now);
+  const news = (await listNews(deps.db, ours, legs)).filter((channel) => !isEnding(channel));
+  const isNamelessTurn = !suspects || suspects.looks++ % NAMELESS_EVERY === 0;
+  if (isNamelessTurn) news.push(...(await listNameless(deps.db, [...channels.values()], legs, now, !suspects)));
+  // The legs that made the others first: the call is adopted by them.
+  news.sort((a, b) => a.createdAtMs - b.createdAtMs);
+  for (const channel of news) await settleChannel(deps, look, channel);
+  await carryWidowed(deps, look, legs);
   return channels.size;
 }
 
-/** The leg ended unseen. Its CDR, where it came, has said how; else the call is lost with what is known. */
+/** What looks at one node while its events flow leave for the next. */
+export interface Suspects {
+  legs: Set<string>;
+  looks: number;
+}
+
+/** Younger ones may not have asked for their plan yet, and their end may still be on its way to us. */
+const NAMELESS_YOUNG_MS = 10_000;
+
+/**
+ * FreeSWITCH lists a channel's account only after it has run a plan: one that rings, or was made by a bridge, has none
+ * there. So each that our rows don't know either is asked itself whose it is.
+ */
+async function listNameless(
+  db: Queryable,
+  channels: readonly ChannelRow[],
+  live: readonly LegRow[],
+  now: Date,
+  isFirst: boolean,
+): Promise<ChannelRow[]> {
+  const alive = new Set(live.map((leg) => leg.id));
+  const unnamed = channels.filter(
+    (c) =>
+      isId(c.legId) &&
+      !isOurs(c) &&
+      !alive.has(c.legId) &&
+      !isEnding(c) &&
+      // After a time in which nothing was heard of the node, a stranger who came in then must not stay.
+      (now.getTime() - c.createdAtMs >= NAMELESS_YOUNG_MS || (isFirst && c.direction === 'inbound')),
+  );
+  if (unnamed.length === 0) return [];
+  const known = await listEndedLegs(
+    db,
+    unnamed.map((c) => c.legId),
+  );
+  const justEnded = new Set(
+    known.filter((leg) => now.getTime() - (leg.ended_at?.getTime() ?? 0) < NAMELESS_YOUNG_MS).map((leg) => leg.id),
+  );
+  return unnamed.filter((c) => !justEnded.has(c.legId));
+}
+
+/** The leg ended unseen. Its record, where it came, has said how; else the call is lost with what is known. */
 async function settleMissingLeg(deps: ReconcileDeps, leg: LegRow, now: Date): Promise<void> {
   if (now.getTime() - leg.created_at.getTime() < YOUNG_MS) return;
   deps.countOrphan?.('row');
   const attempt = await findLastAttempt(deps.db, leg.call_id);
-  const cause = 'NODE_UNKNOWN';
+  const cause = UNKNOWN_CAUSE;
   if (attempt?.leg_id === leg.id && !attempt.ended_at && !(await isCarriedOn(deps.db, attempt, { cause }))) {
-    await settleAttempt(deps, leg.id, leg.call_id, { cause, at: now });
+    // Where another leg of it has told how it ended, the call is not lost.
+    const end = readEnd(
+      { ...leg, state: 'ended', ended_at: now, hangup_cause: cause },
+      await listLegs(deps.db, [leg.call_id]),
+    );
+    await settleAttempt(deps, leg.id, leg.call_id, end);
   }
   await updateLeg(deps.db, leg.id, ['placing', 'ringing', 'answered'], {
     state: 'ended',
     ended_at: now,
     hangup_cause: cause,
   });
+  if (attempt && !attempt.ended_at) await settleIfOver(deps, leg.call_id);
 }
 
-/** A channel of a call that is over is ended; one of a living call is taken in, as if its events had been seen. */
-async function settleChannel(
-  deps: ReconcileDeps,
-  node: NodeRow,
-  connection: NodeConnection,
-  channel: ChannelRow,
-  now: Date,
-): Promise<void> {
-  const call = await findCall(deps.db, channel.callId!);
-  if (!call && isUnwritten(channel.callId!)) return; // it was let through while the database was away
+/** A channel of a living call is taken in, as if its events had been seen; of any other it is decided what becomes of it. */
+async function settleChannel(deps: ReconcileDeps, look: NodeLook, channel: ChannelRow): Promise<void> {
+  const { node, now } = look;
+  let callId = channel.callId;
+  const call = callId ? await findCall(deps.db, callId) : undefined;
   if (!call || call.state === 'ended') {
-    deps.logger.warn({ node: node.name, leg: channel.legId, callId: channel.callId }, 'ends a channel without a call');
-    // One that was told to end just now is no orphan, only slow.
-    if (now.getTime() - (call?.ended_at?.getTime() ?? 0) >= YOUNG_MS) deps.countOrphan?.('channel');
-    await connection.api(killChannel(channel.legId, 'NORMAL_CLEARING'), { timeoutMs: deps.commandTimeoutMs });
-    return;
+    const settled = await settleUnaccounted(deps, look, channel);
+    if (settled.done !== 'take in') return;
+    callId = settled.callId;
   }
   const base = {
     type: 'channel' as const,
     legId: channel.legId,
-    callId: channel.callId,
+    callId,
     direction: channel.direction,
     channelName: channel.channelName,
     callerName: channel.callerName,
@@ -111,7 +181,7 @@ async function settleChannel(
  * @param livingCore the core UUID it runs under by now: calls that were placed on that one already go on
  */
 export async function settleCallsOfNode(
-  deps: ReconcileDeps,
+  deps: SettleDeps,
   nodeId: string,
   cause: string,
   livingCore?: string,

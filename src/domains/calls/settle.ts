@@ -68,7 +68,7 @@ export async function endCall(
   trx: Trx,
   emit: Emit,
   call: CallRow,
-  end: { outcome: CallOutcome; cause: string | null; at: Date },
+  end: { outcome: CallOutcome; cause: string | null; at: Date; joinedInto?: string },
 ): Promise<boolean> {
   const talkSeconds = secondsBetween(call.answered_at, end.at);
   const done = await updateCall(trx, call.id, ['queued', 'placing', 'ringing', 'answered'], {
@@ -77,10 +77,12 @@ export async function endCall(
     hangup_cause: end.cause,
     ended_at: end.at,
     talk_seconds: talkSeconds === null ? null : String(talkSeconds),
+    joined_into: end.joinedInto ?? null,
   });
   if (!done) return false;
   await endLegsOfCall(trx, call.id, end.at, end.cause ?? 'NORMAL_CLEARING');
-  emit(draftCallEvent('call.ended', call, { outcome: end.outcome, hangupCause: end.cause, talkSeconds }));
+  const joined = end.joinedInto ? { joinedInto: end.joinedInto } : {};
+  emit(draftCallEvent('call.ended', call, { outcome: end.outcome, hangupCause: end.cause, talkSeconds, ...joined }));
   return true;
 }
 

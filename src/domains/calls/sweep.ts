@@ -6,10 +6,11 @@ import { isTooLate } from './dialing/decisions';
 import { endQueued } from './dialing/dial.job';
 import type { FairQueue, WaitingCall } from './dialing/fair-queue';
 import { createUnansweredWatch, type UnansweredWatch } from './dialing/unanswered';
-import { settleCallsOfNode, SILENCE_LIMIT_MS, SWEEP_INTERVAL_MS, type ReconcileDeps } from './reconcile';
+import { settleCallsOfNode, SILENCE_LIMIT_MS, SWEEP_INTERVAL_MS } from './reconcile';
+import type { SettleDeps } from './settle';
 import { countClaimants, listUnanswered, type UnansweredRow } from './sweep.store';
 
-export interface SweepDeps extends ReconcileDeps {
+export interface SweepDeps extends SettleDeps {
   queue: Pick<FairQueue, 'restore'>;
 }
 

@@ -23,7 +23,11 @@ export function isUnadmitted(event: ChannelEvent): boolean {
 }
 
 /** @returns whether the channel was one, and is told to end */
-export async function endUnadmitted(deps: SettleDeps, node: NodeRow, event: ChannelEvent): Promise<boolean> {
+export async function endUnadmitted(
+  deps: Pick<SettleDeps, 'log' | 'logger' | 'links' | 'countOrphan'>,
+  node: NodeRow,
+  event: ChannelEvent,
+): Promise<boolean> {
   if (!isUnadmitted(event)) return false;
   const { sip_auth_username: username, sip_auth_realm: domain, sip_network_ip: networkIp } = event.variables ?? {};
   const who = { username: username ?? null, domain: domain ?? null, networkIp: networkIp ?? null };

@@ -1,7 +1,7 @@
 /** Hangs up calls that were answered too long ago: nobody talks for a day, somebody forgot to hang up. */
-import { killChannel } from '../../freeswitch/esl';
 import type { Queryable } from '../../infra/db';
 import { findLastAttempt } from './calls.store';
+import { hangUpTalk } from './carrier';
 import type { SettleDeps } from './settle';
 
 /** At once; the next round takes the next ones. */
@@ -34,7 +34,7 @@ export async function endZombies(deps: SettleDeps, now: Date, longestMs: number)
   for (const id of ids) {
     const attempt = await findLastAttempt(deps.db, id);
     if (!attempt?.node_id) continue;
-    await deps.links.api(attempt.node_id, killChannel(attempt.leg_id, 'ALLOTTED_TIMEOUT')).catch((error: unknown) => {
+    await hangUpTalk(deps, attempt, 'ALLOTTED_TIMEOUT').catch((error: unknown) => {
       deps.logger.warn({ err: error, callId: id }, 'a call that lasts too long could not be ended now');
     });
   }

@@ -72,6 +72,8 @@ export const channelExists = (legId: string): ApiCommand => command('uuid_exists
 export const dumpChannel = (legId: string): ApiCommand => command('uuid_dump', leg(legId), 'json');
 
 export const showChannels = (): ApiCommand => command('show channels as json');
+/** Who hears whom: one row for each pair. */
+export const showBridges = (): ApiCommand => command('show bridged_calls as json');
 export const showRegistrations = (): ApiCommand => command('show registrations as json');
 
 /** Makes the node ask for the user again. */

@@ -65,6 +65,17 @@ export function parsePrinted(reply: string): Buffer | undefined {
 
 export const removeFile = (path: string): ApiCommand => ({ line: `spawn_stream rm -f ${file(path)}` });
 
+/** The names in a folder, one a line; parseFolder() reads it. */
+export const listFolder = (path: string): ApiCommand => ({ line: `spawn_stream ls -1 ${file(path)}` });
+
+/** @returns names of files; none where there is no such folder */
+export const parseFolder = (reply: string): string[] =>
+  reply.split('\n').filter((name) => /^[A-Za-z0-9._-]{1,255}$/.test(name) && !name.startsWith('.'));
+
+/** What mod_json_cdr calls a record that it could not send. */
+export const isLeftRecord = (name: string): boolean =>
+  /^(a_)?[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}\.cdr\.json$/i.test(name);
+
 /** How much room is left where the folder is; parseFreeBytes() reads it. */
 export const askFreeSpace = (folder: string): ApiCommand => ({ line: `spawn_stream df -Pk ${file(folder)}` });
 

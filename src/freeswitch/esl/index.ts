@@ -16,10 +16,18 @@ export * from './file-commands';
 export { EslError, type ConnectionLost, type EslErrorKind } from './faults';
 export { createNodeLink, pauseBefore, type DownReport, type NodeLink, type NodeLinkOptions } from './link';
 export * from './media-stats';
+export { parseChannelDump, type ChannelDump } from './parse-event';
 export { parseReply, type Reply } from './replies';
 export * from './picture-commands';
 export * from './room-commands';
 export { parseRoomFlags, type MemberFlags, type RoomFlags } from './room-flags';
 export { parseRooms, type RoomMember, type RoomRecording, type RoomSnapshot } from './room-snapshot';
-export { parseChannels, parseRegistrations, readDump, type ChannelRow, type RegistrationRow } from './snapshots';
+export {
+  parseBridges,
+  parseChannels,
+  parseRegistrations,
+  readDump,
+  type ChannelRow,
+  type RegistrationRow,
+} from './snapshots';
 export * from './tones';

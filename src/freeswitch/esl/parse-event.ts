@@ -240,6 +240,21 @@ export function typedEvent(raw: RawEvent): NodeEvent | undefined {
   }
 }
 
+/** A channel as `uuid_dump … json` shows it. */
+export interface ChannelDump extends ChannelEvent {
+  isAnswered: boolean;
+  bridgedAtMs?: number;
+}
+
+/** Reads the answer of dumpChannel(); undefined where there is no such channel, or it can't be read. */
+export function parseChannelDump(json: string): ChannelDump | undefined {
+  const raw = parseRawEvent(Buffer.from(json));
+  if (!raw || text(raw, 'Unique-ID') === '') return undefined;
+  const isAnswered = raw['Answer-State'] === 'answered';
+  const event = new ParsedChannelEvent(raw, isAnswered ? 'answered' : 'created');
+  return Object.assign(event, { isAnswered, bridgedAtMs: moment(raw, 'Caller-Channel-Bridged-Time') });
+}
+
 /** No store takes a NUL, and none takes half a surrogate pair as JSON: one such word would keep a whole report out. */
 const NOT_TEXT = /\u0000|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 const cleanText = (_name: string, value: unknown): unknown =>

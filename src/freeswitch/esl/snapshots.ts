@@ -15,6 +15,8 @@ export interface ChannelRow {
   callerNumber: string;
   destination: string;
   context: string;
+  /** What it runs: bridge, conference, echo … Empty where another channel runs it. */
+  application: string;
   /** accountcode: where Switchyard placed the leg, its call's id. */
   callId?: string;
   /** The uuid both legs of one bridge share. */
@@ -86,9 +88,22 @@ export function parseChannels(json: string): ChannelRow[] {
       callerNumber: text(row, 'cid_num'),
       destination: text(row, 'dest'),
       context: text(row, 'context'),
+      application: text(row, 'application'),
       callId: text(row, 'accountcode') || undefined,
       bridgeId: text(row, 'call_uuid') || undefined,
     }));
+}
+
+/** Reads the answer of showBridges(). @returns for each channel that hears another one, which */
+export function parseBridges(json: string): Map<string, string> {
+  const partners = new Map<string, string>();
+  for (const row of rowsOf(json, 'The list of bridged channels')) {
+    const [one, other] = [text(row, 'uuid'), text(row, 'b_uuid')];
+    if (one === '' || other === '') continue;
+    partners.set(one, other);
+    partners.set(other, one);
+  }
+  return partners;
 }
 
 /** Reads the answer of showRegistrations(). Rows without a user are left out. */

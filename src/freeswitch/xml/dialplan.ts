@@ -35,6 +35,22 @@ export function withFixedMedia(plan: string): string {
   return plan.replace(/<condition>/, `<condition><action application="set" data="${data}"/>`);
 }
 
+/** The channel variable in which a leg shows what it was let in for, should nobody else know it any more. */
+export const PROOF_VARIABLE = 'switchyard_proof';
+
+/** The call that a plan names; undefined where it names none, or refuses. */
+export function readCallOfPlan(plan: string): string | undefined {
+  if (plan.includes('switchyard_refused=')) return undefined;
+  return /application="set" data="switchyard_call_id=([0-9a-f-]{36})"/.exec(plan)?.[1];
+}
+
+/** The same plan, for a channel that shows this proof, as do all that it makes. @param token a token of ours */
+export function withProof(plan: string, token: string): string {
+  if (!isPlainValue(token)) return plan;
+  const steps = [`set" data="${PROOF_VARIABLE}=${token}`, `export" data="nolocal:${PROOF_VARIABLE}=${token}`];
+  return plan.replace(/<condition>/, `<condition>${steps.map((s) => `<action application="${s}"/>`).join('')}`);
+}
+
 /** Who a leg belongs to, for the events and CDRs of it and of the legs it makes. */
 export interface CallVariables {
   callId: string;

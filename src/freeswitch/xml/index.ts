@@ -17,6 +17,8 @@ export {
 } from './directory';
 export {
   ATTEMPT_VARIABLE,
+  PROOF_VARIABLE,
+  readCallOfPlan,
   bridgeToUserPlan,
   dialplanXml,
   echoPlan,
@@ -24,6 +26,7 @@ export {
   refusalCause,
   refusePlan,
   withFixedMedia,
+  withProof,
   type Action,
   type BridgeToUser,
   type CallVariables,

@@ -74,7 +74,11 @@ export function markLists(o: { poolHosts: readonly string[]; controlNetworks: re
   return `switchyard-${createHash('sha256').update(said).digest('hex').slice(0, 20)}`;
 }
 
-/** Records of both legs, sent once and again a few times: the receiver counts each once. */
+/**
+ * Records of both legs, sent once and again a few times: the receiver counts each once. Meanwhile the channel stays a
+ * session of the node, so it gives up soon: what it could not send it leaves as a file (log_dir/json_cdr), which
+ * Switchyard fetches by the Event Socket.
+ */
 export function jsonCdrConf(node: NodeSettings): Element[] {
   return [
     params({
@@ -89,9 +93,9 @@ export function jsonCdrConf(node: NodeSettings): Element[] {
       'enable-cacert-check': true,
       'enable-ssl-verifyhost': true,
       'ssl-cacert-file': '$${switchyard_ca_file}',
-      retries: 3,
+      retries: 2,
       delay: 2,
-      timeout: 10,
+      timeout: 5,
       'log-http-and-disk': false,
       'log-errors-to-disk': true,
     }),

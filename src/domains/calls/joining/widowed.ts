@@ -1,0 +1,51 @@
+/** Calls whose carrying leg is over while others of them are still there: who talks goes on in the call, who is left alone ends. */
+import { killChannel } from '../../../freeswitch/esl';
+import { ALONE_LIMIT_MS } from '../adoption/verdict';
+import type { NodeLook } from '../adoption/unaccounted';
+import { isEnding } from '../adoption/unaccounted';
+import { lockCall, type LegRow } from '../calls.store';
+import type { ReconcileDeps } from '../reconcile';
+import { draftCallEvent, releaseClaim } from '../settle';
+import { moveCarrying, takeBridge } from './join';
+import { listWidowed } from './joining.store';
+import { settleIfOver } from './last-leg';
+
+/** @param legs living ones of the node */
+export async function carryWidowed(deps: ReconcileDeps, look: NodeLook, legs: readonly LegRow[]): Promise<void> {
+  for (const { callId, legId } of await listWidowed(deps.db, look.node.id)) {
+    const left = legs.filter((leg) => leg.call_id === callId && leg.state === 'answered');
+    if (left.length === 0) await settleIfOver(deps, callId);
+    for (const leg of left) if (await carryOn(deps, look, leg, legId)) break;
+  }
+}
+
+/** @returns whether the call has somebody who carries it */
+async function carryOn(deps: ReconcileDeps, look: NodeLook, leg: LegRow, fromLegId: string): Promise<boolean> {
+  const { node, connection, now, memory } = look;
+  const channel = look.channels.get(leg.id);
+  if (!channel || isEnding(channel)) return false; // its end is on its way to us
+  const partner = (await look.bridges()).get(leg.id);
+  const isBusy = partner !== undefined || channel.application === 'conference';
+  const aloneMs = memory.sawAlone(leg.id, !isBusy, now.getTime());
+  if (!isBusy) {
+    if (aloneMs < ALONE_LIMIT_MS) return false;
+    deps.logger.warn(
+      { node: node.name, leg: leg.id, callId: leg.call_id },
+      'ends a leg that was left alone in its call',
+    );
+    await connection.api(killChannel(leg.id, 'NORMAL_CLEARING'), { timeoutMs: deps.commandTimeoutMs });
+    return false;
+  }
+  const pair = partner === undefined ? undefined : { legId: leg.id, otherLegId: partner, atMs: now.getTime() };
+  if (pair && (await takeBridge(deps, node, pair))) return true;
+  const carried = await deps.log.record(async (trx, emit) => {
+    const call = await lockCall(trx, leg.call_id);
+    if (call?.state !== 'answered') return undefined;
+    const before = await moveCarrying(trx, call, fromLegId, leg.id, node);
+    emit(draftCallEvent('call.carried_on', call, { leg: leg.id, role: leg.role, node: node.name }));
+    return { before };
+  });
+  if (carried?.before) await releaseClaim(deps, carried.before, leg.call_id);
+  if (carried) deps.countOrphan?.('adopted');
+  return carried !== undefined;
+}
