@@ -158,7 +158,7 @@ function startSwitchyard(
 async function untilReady(operationsUrl: string, switchyard: Child): Promise<void> {
   const ask = async (): Promise<boolean> => {
     failIfEnded([switchyard]);
-    return (await fetch(`${operationsUrl}/readyz`, { signal: AbortSignal.timeout(2000) })).ok;
+    return (await fetch(`${operationsUrl}/readyz/replica`, { signal: AbortSignal.timeout(2000) })).ok;
   };
   await waitForOrShow(switchyard, 'Switchyard to be ready', ask, (ready) => ready, READY_TIMEOUT_MS);
 }

@@ -3,12 +3,13 @@ import { readConfig, type Config } from './config';
 import type { DbPatience } from './infra/db';
 import { createLogger, type Logger } from './infra/logger';
 import { buildHouse } from './main/house';
-import { startOperating, watchStores } from './main/listen';
+import { startOperating } from './main/listen';
+import { watchReadiness } from './main/readiness';
 import { startSecretRotation } from './main/secret-rotation';
 import { startServing } from './main/serve';
 import { openStores, type Stops, type Stores } from './main/stores';
 import { startSupervisor } from './main/supervise';
-import { startWorker } from './main/work';
+import { startOverdueWatch, startWorker } from './main/work';
 
 export interface RunningSwitchyard {
   /** Where the API is; without the role `api` the same as `operationsUrl`. */
@@ -56,11 +57,14 @@ async function startRoles(
   startSecretRotation(house, stops);
   const streams = config.roles.includes('supervisor') ? startSupervisor(house, stops) : undefined;
   if (config.roles.includes('worker')) startWorker(house, stops);
-  const ready = watchStores(house);
+  const watch = watchReadiness(house, stops);
+  startOverdueWatch(house, stops);
   const onNodeSeen = (): void => void Promise.all([house.links.refresh(), streams?.refresh()]);
-  const serving = config.roles.includes('api') ? await startServing(house, ready, stops, onNodeSeen) : undefined;
+  const serving = config.roles.includes('api')
+    ? await startServing(house, watch.replica, stops, onNodeSeen)
+    : undefined;
   // Last, so that who is told "ready" finds the API, and first to go.
-  const operationsUrl = await startOperating(house, ready, stops);
+  const operationsUrl = await startOperating(house, watch, stops);
   return { operationsUrl, url: serving?.url ?? operationsUrl, nodesUrl: serving?.nodesUrl ?? operationsUrl };
 }
 
@@ -70,6 +74,12 @@ async function main(): Promise<void> {
   const running = await startSwitchyard(config, logger);
   const { url, nodesUrl, operationsUrl } = running;
   logger.info({ url, nodesUrl, operationsUrl, roles: config.roles }, 'Switchyard answers');
+  for (const kind of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(kind, (error: unknown) => {
+      logger.fatal({ err: error }, 'Switchyard ends: something happened that nobody had thought of');
+      process.exit(1);
+    });
+  }
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => {
       logger.info({ signal }, 'Switchyard stops');

@@ -7,12 +7,14 @@ const READY_TIMEOUT_MS = 2500;
 /** A store is asked this often at most, however many ask us: a stranger may ask too. */
 const READY_FRESH_MS = 1000;
 
-/** Store by store, whether it answers; nothing at all where no answer came in time. */
-export type Readiness = () => Promise<Record<string, boolean>>;
+/** Check by check: well, not well, or in words what is wrong. */
+export type Checks = Record<string, boolean | string>;
+/** Nothing at all where no answer came in time. */
+export type Readiness = () => Promise<Checks>;
 
 /** Asks once for all who ask within a second, and waits no longer than the deadline. */
 export function createReadiness(check: Readiness, now: () => number): Readiness {
-  let last: { atMs: number; checks: Promise<Record<string, boolean>> } | undefined;
+  let last: { atMs: number; checks: Promise<Checks> } | undefined;
   return () => {
     if (!last || now() - last.atMs >= READY_FRESH_MS) {
       last = { atMs: now(), checks: withDeadline(check()).catch(() => ({})) };
@@ -21,12 +23,24 @@ export function createReadiness(check: Readiness, now: () => number): Readiness 
   };
 }
 
-type Verdict = { status: 200 | 503; body: { status: 'ready' | 'not ready' }; checks: Record<string, boolean> };
+interface Verdict {
+  status: 200 | 503;
+  body: { status: 'ready' | 'not ready' };
+  checks: Record<string, boolean>;
+  faults: string[];
+}
 
 async function judge(ready: Readiness): Promise<Verdict> {
   const checks = await ready().catch(() => ({}));
-  const is = Object.keys(checks).length > 0 && Object.values(checks).every(Boolean);
-  return { status: is ? 200 : 503, body: { status: is ? 'ready' : 'not ready' }, checks };
+  const said = Object.entries(checks).map(([name, found]) => [name, found === true] as const);
+  const is = said.length > 0 && said.every(([, isWell]) => isWell);
+  const faults = Object.values(checks).filter((found) => typeof found === 'string');
+  return {
+    status: is ? 200 : 503,
+    body: { status: is ? 'ready' : 'not ready' },
+    checks: Object.fromEntries(said),
+    faults: said.length === 0 ? ['No answer came in time.'] : faults,
+  };
 }
 
 /** What load balancers ask at any port: /healthz says the process runs, /readyz whether it can work, and no more. */
@@ -40,15 +54,23 @@ export function mountHealth(app: Express, ready: Readiness): void {
   });
 }
 
-/** For the operator's port: which store is away, and Prometheus' /metrics. */
-export function createOperationsApp(o: { ready: Readiness; metrics: Registry }): Express {
+/**
+ * For the operator's port: /readyz says whether all of it works, and in words what does not; /readyz/replica only whether
+ * this replica can, for what waits for it before it starts something else; and Prometheus' /metrics.
+ */
+export function createOperationsApp(o: { replica: Readiness; whole: Readiness; metrics: Registry }): Express {
   const app = express();
   app.disable('x-powered-by');
-  app.get('/readyz', async (_request, response) => {
-    const { status, body, checks } = await judge(o.ready);
-    response.status(status).json({ ...body, checks });
-  });
-  mountHealth(app, o.ready);
+  for (const [path, ready] of [
+    ['/readyz', o.whole],
+    ['/readyz/replica', o.replica],
+  ] as const) {
+    app.get(path, async (_request, response) => {
+      const { status, body, checks, faults } = await judge(ready);
+      response.status(status).json({ ...body, checks, ...(faults.length > 0 ? { faults } : {}) });
+    });
+  }
+  mountHealth(app, o.replica);
   app.get('/metrics', async (_request, response) => {
     response.set('Content-Type', o.metrics.contentType).send(await o.metrics.metrics());
   });

@@ -124,3 +124,22 @@ export function createMetrics(): Metrics {
     countCanary: (ok) => canaries.inc({ result: ok ? 'ok' : 'failed' }),
   };
 }
+
+/** Whether each thing that the whole needs is there, for an alert: 1 or 0, as /readyz says it. */
+export function registerChecks(
+  registry: Registry,
+  names: readonly string[],
+  read: () => Promise<Record<string, boolean | string>>,
+): void {
+  const gauge: Gauge = new Gauge({
+    name: 'switchyard_check',
+    help: 'Whether what the whole needs is there (1) or not (0); what could not be looked at is not told.',
+    labelNames: ['check'],
+    registers: [registry],
+    async collect() {
+      const checks = await read();
+      gauge.reset();
+      for (const name of names) if (name in checks) gauge.set({ check: name }, checks[name] === true ? 1 : 0);
+    },
+  });
+}

@@ -1,11 +1,11 @@
 /** Opens a replica's ports, and says of every replica, whatever its roles, whether it lives and what it has done. */
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { createOperationsApp, createReadiness, type Readiness } from '../http/operations';
+import { createOperationsApp } from '../http/operations';
 import { createHttpServer } from '../http/server';
 import type { House } from './house';
+import type { Watch } from './readiness';
 import type { Stops } from './stores';
-import { storeClock } from '../infra/store-clock';
 
 /** @param beforeClose what holds connections that would keep it open @returns the address; @throws where the port is taken */
 export async function listen(
@@ -30,22 +30,9 @@ export async function listen(
   return `http://${at.host}:${port}`;
 }
 
-/** Whether each store answers; asked once a second at most. */
-export const watchStores = ({ stores: { db, redis } }: House): Readiness =>
-  createReadiness(
-    async () => ({
-      postgres: await db.raw('select 1').then(
-        () => true,
-        () => false,
-      ),
-      redis: redis.status === 'ready',
-    }),
-    storeClock.nowMs,
-  );
-
 /** Every replica has it, whatever its roles: /healthz, /readyz and /metrics, on a port of their own. @returns the address */
-export async function startOperating(house: House, ready: Readiness, stops: Stops): Promise<string> {
+export async function startOperating(house: House, watch: Watch, stops: Stops): Promise<string> {
   const { operationsHost: host, operationsPort: port } = house.config;
-  const app = createOperationsApp({ ready, metrics: house.metrics.registry });
+  const app = createOperationsApp({ ...watch, metrics: house.metrics.registry });
   return listen(createHttpServer(app), { host, port }, stops);
 }

@@ -8,6 +8,7 @@ import { checkSecrets } from '../domains/secrets/check';
 import { createDb, createLookupPool, type Db, type DbPatience } from '../infra/db';
 import type { Logger } from '../infra/logger';
 import { migrateDb } from '../infra/migrate';
+import { addressOf, connectRedis, findEvictionFault, nameStartFault } from '../infra/store-faults';
 import { createBlockingRedis, createRedis, type Redis } from '../infra/redis';
 import { followStoreClock, setStoreClock } from '../infra/store-clock';
 
@@ -32,7 +33,9 @@ export interface Stores {
 export async function openStores(config: Config, logger: Logger, stops: Stops, patience?: DbPatience): Promise<Stores> {
   const db = createDb(config.databaseUrl, config.databasePoolSize, patience);
   stops.push(() => db.destroy());
-  await migrateDb(db);
+  await migrateDb(db).catch((error: unknown) => {
+    throw nameStartFault(error, config.databaseUrl);
+  });
   await setStoreClock(db);
   const clock = followStoreClock(db, logger);
   stops.push(() => clock.stop());
@@ -40,10 +43,15 @@ export async function openStores(config: Config, logger: Logger, stops: Stops, p
   const lookups = createLookupPool(config.databaseUrl, Math.max(2, Math.floor(config.databasePoolSize / 2)), patience);
   stops.push(() => lookups.end());
   const redis = createRedis(config.redisUrl, logger);
-  const subscriber = createBlockingRedis(config.redisUrl, logger);
   stops.push(() => redis.disconnect());
+  if (await connectRedis(redis, config.redisUrl)) {
+    const fault = await findEvictionFault(redis);
+    if (fault) logger.warn({ redis: addressOf(config.redisUrl) }, fault);
+  } else {
+    logger.warn({ redis: addressOf(config.redisUrl) }, 'redis is away: placements wait for it');
+  }
+  const subscriber = createBlockingRedis(config.redisUrl, logger);
   stops.push(() => subscriber.disconnect());
-  await redis.connect().catch(() => logger.warn('redis is away: placements wait for it'));
   const prefix = config.redisPrefix;
   const hub = createEventHub({ db, redis, subscriber, prefix, logger });
   void hub.start(); // waits for Redis, which may be away: readers poll until then

@@ -1,8 +1,10 @@
 /** The role `worker`: places calls in their domains' turns and has nodes dial them. */
 import { runDialJob, type DialDeps } from '../domains/calls/dialing/dial.job';
 import { DIAL_QUEUE } from '../domains/calls/dialing/fair-queue';
+import { OVERDUE_EVERY_MS, watchOverdue } from '../domains/calls/dialing/overdue';
 import { createOriginates } from '../domains/calls/dialing/originate';
 import { createWorker } from '../infra/queues';
+import { createTurn } from '../infra/turn';
 import type { House } from './house';
 import type { Stops } from './stores';
 
@@ -22,5 +24,15 @@ export function startWorker(house: House, stops: Stops): void {
   stops.push(async () => {
     stopping.abort();
     await worker.close();
+  });
+}
+
+/** Every replica has it, whatever its roles: a deadline holds also where nobody dials. */
+export function startOverdueWatch({ config, settle, stores }: House, stops: Stops): void {
+  const turn = createTurn(stores.redis, `${config.redisPrefix}:overdue`, 2 * OVERDUE_EVERY_MS + 500);
+  const watch = watchOverdue({ ...settle, turn });
+  stops.push(async () => {
+    await watch.stop();
+    await turn.giveUp();
   });
 }

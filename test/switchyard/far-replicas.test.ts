@@ -68,7 +68,7 @@ test('a replica that answers nobody says all the same whether it lives, and what
   let ready: [number, string] | undefined;
   await until(
     () => `it is ready: ${ready?.join(' ')}`,
-    async () => (ready = await ask('/readyz'))[0] === 200,
+    async () => (ready = await ask('/readyz/replica'))[0] === 200,
   );
   expect(ready).toEqual([200, '{"status":"ready","checks":{"postgres":true,"redis":true}}']);
   expect((await ask('/metrics'))[1]).toMatch(/^switchyard_orphans_total/m);

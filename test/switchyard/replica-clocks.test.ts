@@ -66,7 +66,7 @@ describe.each([
     operationsUrl = `http://127.0.0.1:${operationsPort}`;
     await until(
       () => `the replica is ready: ${replica.lastLines()}`,
-      async () => (await fetch(`${operationsUrl}/readyz`).catch(() => undefined))?.status === 200,
+      async () => (await fetch(`${operationsUrl}/readyz/replica`).catch(() => undefined))?.status === 200,
     );
     node = await yard.addNode('one');
     await yard.addPhone(node, 'ann', { answerAfterMs: 50 });

@@ -31,3 +31,13 @@ export async function listUnanswered(
   if (before) void query.where('c.id', '<', before);
   return (await query) as UnansweredRow[];
 }
+
+/** Calls that wait, and have since before this moment no time left. */
+export async function listOverdue(db: Queryable, placeBefore: Date, limit: number): Promise<string[]> {
+  return (await db('calls')
+    .where({ state: 'queued', origin: 'api' })
+    .where('place_before', '<', placeBefore)
+    .orderBy('place_before')
+    .limit(limit)
+    .pluck('id')) as string[];
+}
