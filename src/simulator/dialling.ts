@@ -10,6 +10,8 @@ import type { PhoneBehaviour, Registration } from './registrar';
 /** What a call is made with; the phone's own behaviour where it is left out. */
 export interface DialExtras extends Pick<PhoneBehaviour, 'talks' | 'video' | 'digits' | 'quality' | 'hangupAfterMs'> {
   callerName?: string;
+  /** How the caller hides: by a From that is nobody's, or by a header beside their own. */
+  hides?: 'from' | 'privacy';
 }
 
 export interface DialledCall {
@@ -102,20 +104,25 @@ export function dialFrom({ core, calls }: Place, who: Identity, number: string, 
   const answered = new Promise<boolean>((done) => (settleAnswer = done));
   const ended = new Promise<string>((done) => (settleEnd = done));
   const person: PhoneBehaviour = { ...extra, digits: extra.digits ? [...extra.digits] : undefined };
+  const from =
+    extra.hides === 'from'
+      ? { user: 'anonymous', host: 'anonymous.invalid', name: 'Anonymous' }
+      : { user: who.username, host: who.domain, name: extra.callerName ?? who.username };
   const leg: Leg | undefined = calls.takeIn({
     profile: 'internal',
     context: 'users',
     destination: number,
-    callerName: extra.callerName ?? who.username,
-    callerNumber: who.username,
+    callerName: from.name,
+    callerNumber: from.user,
     variables: {
       sip_authorized: 'true',
       sip_auth_username: who.username,
       sip_auth_realm: who.domain,
       user_name: who.username,
       domain_name: who.domain,
-      sip_from_user: who.username,
-      sip_from_host: who.domain,
+      sip_from_user: from.user,
+      sip_from_host: from.host,
+      ...(extra.hides ? { sip_Privacy: 'id' } : {}),
       sip_to_host: who.domain,
       presence_id: `${who.username}@${who.domain}`,
       ...who.variables,

@@ -166,8 +166,9 @@ export class Leg {
     put('Channel-Last-Hold', '0');
     put('Channel-Hold-Accum', '0');
     put('Screen-Bit', 'true');
-    put('Privacy-Hide-Name', 'false');
-    put('Privacy-Hide-Number', 'false');
+    const isHidden = String(this.direction === 'inbound' && this.variables.get('sip_Privacy') === 'id');
+    put('Privacy-Hide-Name', isHidden);
+    put('Privacy-Hide-Number', isHidden);
   }
 
   /** One row of `show channels as json`. */

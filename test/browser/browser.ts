@@ -29,6 +29,10 @@ export interface BrowserPhone {
   /** `registered`, or the status and cause of the refusal. */
   readonly registration: string;
   call(target: string): Promise<void>;
+  callHidden(target: string): Promise<void>;
+  press(digits: string): Promise<void>;
+  /** From of each call, as the page has it. */
+  callers(): Promise<string[]>;
   hangup(): Promise<void>;
   hold(): Promise<void>;
   unhold(): Promise<void>;
@@ -150,6 +154,9 @@ export async function openBrowserHouse(executablePath: string, tls?: PageTls): P
       return {
         registration,
         call: (target) => ask('call', target),
+        callHidden: (target) => ask('callHidden', target),
+        press: (digits) => ask('press', digits),
+        callers: () => ask('callers'),
         hangup: () => ask('hangup'),
         hold: () => ask('hold'),
         unhold: () => ask('unhold'),

@@ -64,6 +64,18 @@ window.phone = {
   call(target) {
     ua.call(target.startsWith('sip:') ? target : `sip:${target}@${settings.domain}`, media());
   },
+  /** As JsSIP hides a caller: From is anonymous@anonymous.invalid, with Privacy: id. */
+  callHidden(target) {
+    ua.call(`sip:${target}@${settings.domain}`, { ...media(), anonymous: true });
+  },
+  /** As JsSIP sends keys by itself: INFO with application/dtmf-relay. */
+  press(digits) {
+    sessions.at(-1).session.sendDTMF(digits, { duration: 100, interToneGap: 100 });
+  },
+  /** What the phone shows of who calls it. */
+  callers() {
+    return sessions.map(({ session }) => session.remote_identity.toString());
+  },
   hangup() {
     for (const { session, state } of sessions) if (state === 'talking' || state === 'ringing') session.terminate();
   },

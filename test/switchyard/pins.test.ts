@@ -181,3 +181,33 @@ test('nothing pressed is no wrong PIN', async () => {
   expect(await bansOf('pin', room)).toEqual([]);
   expect(await enter(shy, room, '4711')).toBe('in');
 });
+
+describe('who presses nothing', () => {
+  const end = async (room: Room, username: string, digits: string[]): Promise<string[]> => {
+    const phone = await yard.addPhone(nodes[0], username);
+    const call = phone.dial(room.name, { digits });
+    await call.ended;
+    return refusals(room);
+  };
+
+  test('has pressed no wrong PIN: three silent prompts end the call by a reason of their own, and count for no ban', async () => {
+    const room = await makeRoom({ pin: '4711' });
+    const before = await comparedWrong();
+    expect(await end(room, 'silent-0', ['#', '#', '#', '4711#'])).toEqual(['no_pin']);
+    expect(await comparedWrong()).toBe(before);
+  });
+
+  test('keeps their three tries: silence between them takes none away', async () => {
+    const room = await makeRoom({ pin: '4711' });
+    expect(await end(room, 'silent-1', ['#', '1#', '#', '22#', '333#', '4711#'])).toEqual(['wrong_pin']);
+    const other = await makeRoom({ pin: '4711' });
+    const phone = await yard.addPhone(nodes[0], 'silent-2');
+    const call = phone.dial(other.name, { digits: ['#', '1#', '#', '4711#'] });
+    await until('they are in', async () => {
+      const { items } = await yard.must(200, 'GET', `/v1/rooms/${other.id}/participants`);
+      return items.some(({ state }: { state: string }) => state === 'in');
+    });
+    call.hangup();
+    await call.ended;
+  });
+});

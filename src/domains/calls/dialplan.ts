@@ -23,7 +23,7 @@ import { findCall, findLastAttempt } from './calls.store';
 import { carryOn, markOf } from './carrier';
 import { CALLS_CONTEXT } from './dialing/dial-command';
 import { judgeMedia } from './media-address';
-import { answerPhone, callerOf } from './phone';
+import { answerPhone, callerOf, shownCaller } from './phone';
 import { connectTo, reachUser, RING_SECONDS, type DialplanDeps } from './reach';
 import { takeHandover } from './trust/handover';
 import { isPlacedLeg } from './trust/placed-leg';
@@ -89,7 +89,7 @@ async function continueCall(deps: DialplanDeps, node: NodeRow, request: Dialplan
     const room = await findRoomByName(deps.db, call.domain_name, to.name);
     if (!room) return refusePlan({ context, callId: call.id, sipStatus: 404, reason: 'No such room' });
     const who: RoomCaller = caller
-      ? callerOf(caller)
+      ? callerOf(caller, request.isHidden ? call.id : undefined)
       : { kind: 'number', identity: `number:${call.from_address}`, name: call.caller_name, number: '' };
     // Whoever asked for the call over REST may put the user into the room: no PIN is asked.
     const invited = { ...who, role: 'participant' as const };
@@ -98,8 +98,7 @@ async function continueCall(deps: DialplanDeps, node: NodeRow, request: Dialplan
   return connectTo(deps, node, to, call.domain_name, {
     context,
     callId: call.id,
-    callerName: caller?.displayName || caller?.username || '',
-    callerNumber: caller?.callerNumber ?? '',
+    ...shownCaller(caller, request.isHidden),
     ringTimeoutSeconds: call.ring_timeout_seconds,
   });
 }

@@ -8,6 +8,7 @@ import { refusePlan, type DialplanRequest } from '../../freeswitch/xml';
 import type { GrantView } from '../grants/grant-directory';
 import type { NodeRow } from '../nodes/nodes.store';
 import { enterRoom, type RoomCaller } from '../rooms/entering';
+import { HIDDEN, hiddenIdentity } from '../rooms/hidden';
 import { findRoom } from '../rooms/rooms.store';
 import type { DirectoryUser } from '../users/directory';
 import { formatAddress } from './address';
@@ -19,14 +20,23 @@ import { draftCallEvent } from './settle';
 /** A phone's call of two legs. */
 const PHONE_CALL_UNITS = 1;
 
-/** A user at the door of a room. */
-export const callerOf = (user: DirectoryUser): RoomCaller => ({
-  kind: 'user',
-  identity: `user:${user.username}`,
-  name: user.displayName || user.username,
-  number: user.callerNumber,
-  userId: user.id,
-});
+/**
+ * A user at the door of a room.
+ * @param hiddenCallId the call, where they hide: it says who they are, and wrong PINs are counted as theirs
+ */
+export function callerOf(user: DirectoryUser, hiddenCallId?: string): RoomCaller {
+  const identity = `user:${user.username}`;
+  const common = { kind: 'user' as const, userId: user.id };
+  if (hiddenCallId === undefined)
+    return { ...common, identity, name: user.displayName || user.username, number: user.callerNumber };
+  return { ...common, identity: hiddenIdentity(hiddenCallId), name: HIDDEN.name, number: '', countedAs: identity };
+}
+
+/** What who is called is shown of the caller. */
+export function shownCaller(user: DirectoryUser | undefined, isHidden: boolean) {
+  if (isHidden) return { callerName: HIDDEN.name, callerNumber: HIDDEN.number };
+  return { callerName: user?.displayName || user?.username || '', callerNumber: user?.callerNumber ?? '' };
+}
 
 /** A grant for a room leads into that room, whatever is dialled. */
 async function answerGuest(
@@ -105,14 +115,14 @@ async function answerCaller(deps: DialplanDeps, node: NodeRow, request: Dialplan
   const kept = await recordPhoneCall(deps, node, request, from, dialled, createId());
   if (room) {
     const call = { callId: kept, legRole: 'from' as const };
-    return enterRoom(deps.rooms, node, { request, room, who: callerOf(caller), call });
+    const who = callerOf(caller, request.isHidden ? kept : undefined);
+    return enterRoom(deps.rooms, node, { request, room, who, call });
   }
   const plan = {
     context,
     callId: kept,
     legRole: 'from' as const,
-    callerName: caller.displayName || caller.username,
-    callerNumber: caller.callerNumber,
+    ...shownCaller(caller, request.isHidden),
     ringTimeoutSeconds: RING_SECONDS,
   };
   if (!to) return refusePlan({ ...plan, sipStatus: 484, reason: 'Not a number' });

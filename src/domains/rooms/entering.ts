@@ -7,6 +7,7 @@ import {
   askPinPlan,
   bridgeToRoomPlan,
   enterRoomPlan,
+  PIN_SILENT_VARIABLE,
   PIN_TRIES_VARIABLE,
   PIN_VARIABLE,
   refusePlan,
@@ -17,6 +18,7 @@ import {
 import { NO_PIN_GUARD, type PinGuard } from '../bans/pins';
 import type { NodeRow } from '../nodes/nodes.store';
 import { admitEntrant } from './admitting';
+import { isHiddenIdentity } from './hidden';
 import { decideJoin, REFUSALS, type JoinDecision, type JoinRefusal } from './joining';
 import {
   findAbsent,
@@ -62,6 +64,8 @@ export interface RoomCaller {
   grantId?: string;
   userId?: string;
   maxVideoKbps?: number;
+  /** Whose wrong PINs they are, where the identity does not say it. */
+  countedAs?: string;
 }
 
 export interface AtTheDoor {
@@ -84,7 +88,8 @@ export async function enterRoom(deps: EnteringDeps, node: NodeRow, o: AtTheDoor)
   const absent = living && (await findAbsent(deps.db, living.meeting_id, who.identity));
   const decision = await decideWithCount(deps, o, (mayCompare) => decide(deps, o, door, living, absent, mayCompare));
   if (decision.do === 'ask_pin') {
-    return askPinPlan({ ...plan, destination: request.destination, triesBefore: pinTries(request) });
+    const asked = { triesBefore: pinTries(request), silentBefore: silentTries(request) };
+    return askPinPlan({ ...plan, destination: request.destination, ...asked, wasWrong: pressedPin(request) !== '' });
   }
   if (decision.do === 'refuse') return turnAway(deps, o, decision.reason);
   let entered;
@@ -166,9 +171,19 @@ function pinTries(request: DialplanRequest): number {
   return Number.isInteger(tries) && tries > 0 ? tries : 0;
 }
 
+/** Prompts at which nobody pressed anything, the last one too: that is no PIN, so it is no wrong one. */
+function silentTries(request: DialplanRequest): number {
+  const before = Number(request.variables[PIN_SILENT_VARIABLE]);
+  const tries = pinTries(request);
+  const last = tries > 0 && pressedPin(request) === '' ? 1 : 0;
+  return Math.min(tries, (Number.isInteger(before) && before > 0 ? before : 0) + last);
+}
+
 /** What was pressed; nothing where nobody pressed anything. */
 const pressedPin = (request: DialplanRequest): string =>
   pinTries(request) > 0 ? (request.variables[PIN_VARIABLE] ?? '') : '';
+
+const pinCallerOf = ({ room, who }: AtTheDoor) => ({ room, identity: who.countedAs ?? who.identity });
 
 /** Counts what was pressed before it is compared; a wrong one may be the last that is taken of this caller. */
 async function decideWithCount(
@@ -177,7 +192,7 @@ async function decideWithCount(
   compare: (mayCompare: boolean) => Promise<JoinDecision>,
 ): Promise<JoinDecision> {
   const guard = deps.pins ?? NO_PIN_GUARD;
-  const caller = { room: o.room, identity: o.who.identity };
+  const caller = pinCallerOf(o);
   if (pressedPin(o.request) === '' || (await guard.isRefused(caller))) return compare(true);
   const counted = await guard.take(caller, `${o.request.legId}:${pinTries(o.request)}`);
   if (!counted) return compare(false);
@@ -206,8 +221,9 @@ async function decide(
       kind: who.kind,
       role: who.role,
       pin: tries > 0 ? (request.variables[PIN_VARIABLE] ?? '') : undefined,
-      pinTries: tries,
-      isPinRefused: !mayCompare || (await (deps.pins ?? NO_PIN_GUARD).isRefused({ room, identity: who.identity })),
+      wrongPins: tries - silentTries(request),
+      silentPrompts: silentTries(request),
+      isPinRefused: !mayCompare || (await (deps.pins ?? NO_PIN_GUARD).isRefused(pinCallerOf(o))),
       isAwaited: o.isSent === true || absent?.state === 'away',
     },
     {
@@ -232,7 +248,7 @@ async function turnAway(deps: EnteringDeps, o: AtTheDoor, reason: JoinRefusal): 
       type: 'participant.refused',
       roomId: room.id,
       callId: o.call.callId,
-      userId: who.userId ?? null,
+      userId: isHiddenIdentity(who.identity) ? null : (who.userId ?? null),
       data: { identity: who.identity, name: who.name, kind: who.kind, grantId: who.grantId ?? null, reason },
     });
     return Promise.resolve();
@@ -307,7 +323,7 @@ export async function reenterRoom(deps: EnteringDeps, node: NodeRow, request: Di
       kind: participant.kind,
       identity: participant.identity,
       name: participant.name,
-      number: request.callerNumber,
+      number: isHiddenIdentity(participant.identity) ? '' : request.callerNumber,
       role: participant.role,
       grantId: participant.grant_id ?? undefined,
       userId: participant.user_id ?? undefined,

@@ -8,7 +8,9 @@ export interface JoinRequest {
   /** What they pressed; undefined before they were asked. */
   pin?: string;
   /** How many PINs they have given, the present one included. */
-  pinTries: number;
+  wrongPins: number;
+  /** How often they were asked and pressed nothing. */
+  silentPrompts: number;
   /** Too many wrong PINs came before, of theirs or for this room. */
   isPinRefused?: boolean;
   /** They were in the session when it moved, and come back. */
@@ -24,7 +26,7 @@ export interface JoinRules {
   present: number;
 }
 
-export type JoinRefusal = 'locked' | 'full' | 'wrong_pin' | 'too_many_pins' | 'over_quota';
+export type JoinRefusal = 'locked' | 'full' | 'wrong_pin' | 'no_pin' | 'too_many_pins' | 'over_quota';
 export type JoinDecision =
   { do: 'enter'; role: ParticipantRole } | { do: 'ask_pin' } | { do: 'refuse'; reason: JoinRefusal };
 
@@ -46,7 +48,8 @@ export function decideJoin(
     } else if (request.pin === undefined) return { do: 'ask_pin' };
     else if (rules.moderatorPin !== undefined && equals(request.pin, rules.moderatorPin)) role = 'moderator';
     else if (rules.pin === undefined ? request.pin !== '' : !equals(request.pin, rules.pin)) {
-      return request.pinTries < PIN_TRIES ? { do: 'ask_pin' } : { do: 'refuse', reason: 'wrong_pin' };
+      if (request.wrongPins >= PIN_TRIES) return { do: 'refuse', reason: 'wrong_pin' };
+      return request.silentPrompts < PIN_TRIES ? { do: 'ask_pin' } : { do: 'refuse', reason: 'no_pin' };
     }
   }
   if (request.isAwaited) return { do: 'enter', role };
@@ -60,6 +63,7 @@ export const REFUSALS: Record<JoinRefusal, { sipStatus: 403 | 486 | 503; text: s
   locked: { sipStatus: 403, text: 'The room is locked' },
   full: { sipStatus: 486, text: 'The room is full' },
   over_quota: { sipStatus: 503, text: 'The domain has used up its quota' },
+  no_pin: { sipStatus: 403, text: 'No PIN was pressed' },
   wrong_pin: { sipStatus: 403, text: 'The PIN was wrong three times' },
   too_many_pins: { sipStatus: 403, text: 'Too many wrong PINs, try again later' },
 };

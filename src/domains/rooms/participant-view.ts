@@ -51,7 +51,7 @@ const quality = z.object({
 export const participantSchema = z
   .object({
     id: z.uuid(),
-    identity: z.string().describe('user:NAME, a grant’s identity, or number:+49…'),
+    identity: z.string().describe('user:NAME, a grant’s identity, number:+49…, or anonymous:CALL for who hides'),
     kind: z.enum(['grant', 'user', 'number']),
     name: z.string(),
     role: z.enum(['moderator', 'participant']),

@@ -1,5 +1,6 @@
 /** What every event of a room carries: one form for sessions and participants, in the log and to webhooks. */
 import type { EventDraft } from '../events/events.store';
+import { isHiddenIdentity } from './hidden';
 import type { ParticipantRow } from './participants.store';
 import type { SessionRow } from './sessions.store';
 
@@ -23,7 +24,8 @@ export function draftParticipantEvent(
     type,
     roomId: participant.room_id,
     callId: participant.call_id,
-    userId: participant.user_id,
+    // Others in the room read it: who hides is known by the call.
+    userId: isHiddenIdentity(participant.identity) ? null : participant.user_id,
     data: {
       participantId: participant.id,
       sessionId: participant.session_id,

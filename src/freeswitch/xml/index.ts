@@ -72,6 +72,7 @@ export {
   askPinPlan,
   bridgeToRoomPlan,
   enterRoomPlan,
+  PIN_SILENT_VARIABLE,
   PIN_TRIES_VARIABLE,
   PIN_VARIABLE,
   SECRET_VARIABLES,

@@ -63,6 +63,8 @@ export interface DialplanRequest extends AskedBy {
   domain?: string;
   callerName: string;
   callerNumber: string;
+  /** Who calls asks not to be shown: by `Privacy: id`, or by a From that is nobody's. Their password says who they are. */
+  isHidden: boolean;
   networkIp?: string;
   profile?: string;
   /** The channel's variables, without `variable_` before their names. */
@@ -197,6 +199,7 @@ function dialplanRequest(fields: Form, by: AskedBy): DialplanRequest | undefined
     domain: authenticated ? variables.domain_name : undefined,
     callerName: fields['Caller-Caller-ID-Name'] ?? '',
     callerNumber: fields['Caller-Caller-ID-Number'] ?? '',
+    isHidden: asksToBeHidden(fields),
     networkIp: variables.sip_network_ip || fields['Caller-Network-Addr'] || undefined,
     profile: variables.sofia_profile_name || undefined,
     variables,
@@ -205,6 +208,18 @@ function dialplanRequest(fields: Form, by: AskedBy): DialplanRequest | undefined
     token: header('Token'),
     deliveredLeg: delivered === 'from' || delivered === 'to' ? delivered : undefined,
   };
+}
+
+/** RFC 3323 and 3325, and the older Remote-Party-ID, of which the node makes the two flags. */
+function asksToBeHidden(fields: Form): boolean {
+  if (fields['Call-Direction'] === 'outbound') return false; // whom we ring writes no From
+  const isNobodys =
+    fields.variable_sip_from_host?.toLowerCase() === 'anonymous.invalid' ||
+    (fields.variable_sip_from_user?.toLowerCase() === 'anonymous' && fields.variable_user_name !== 'anonymous');
+  const privacy = (fields.variable_sip_Privacy ?? '').toLowerCase().split(/[^a-z]+/);
+  const asks = ['id', 'user', 'header'].some((kind) => privacy.includes(kind));
+  const isFlagged = fields['Caller-Privacy-Hide-Number'] === 'true' || fields['Caller-Privacy-Hide-Name'] === 'true';
+  return isNobodys || asks || isFlagged;
 }
 
 function configurationRequest(fields: Form, by: AskedBy): ConfigurationRequest | undefined {

@@ -85,13 +85,18 @@ export interface AskPin extends CallVariables {
   context: string;
   /** Dialled again with the digits, so that Switchyard sees them; the node never knows the PIN. */
   destination: string;
-  /** How many were given before this one. */
+  /** How often it was asked before. */
   triesBefore: number;
+  /** How often nobody pressed anything, of these. */
+  silentBefore?: number;
+  /** What was pressed last is wrong; left out: where it was asked before. */
+  wasWrong?: boolean;
 }
 
 /** The variables in which the digits come back. */
 export const PIN_VARIABLE = 'switchyard_pin';
 export const PIN_TRIES_VARIABLE = 'switchyard_pin_tries';
+export const PIN_SILENT_VARIABLE = 'switchyard_pin_silent';
 
 /**
  * What a node's call record holds and nobody may keep: the digits of a PIN, twice (FreeSWITCH writes every key that was
@@ -106,12 +111,13 @@ export function askPinPlan(o: AskPin): string {
     ...ownVariables(o),
     { app: 'answer' },
     set(PIN_VARIABLE, ''),
-    ...(o.triesBefore > 0 ? [{ app: 'playback', data: WRONG_TONE }] : []),
+    ...((o.wasWrong ?? o.triesBefore > 0) ? [{ app: 'playback', data: WRONG_TONE }] : []),
     {
       app: 'play_and_get_digits',
       data: `0 ${PIN_MAX_DIGITS} 1 ${PIN_WAIT_MS} # ${ASK_TONE} silence_stream://1 ${PIN_VARIABLE} \\d* 3000`,
     },
     set(PIN_TRIES_VARIABLE, String(o.triesBefore + 1)),
+    set(PIN_SILENT_VARIABLE, String(o.silentBefore ?? 0)),
     { app: 'transfer', data: `${destination} XML ${addressPart(o.context, 'The context')}` },
   ]);
 }

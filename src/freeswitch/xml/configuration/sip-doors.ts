@@ -41,7 +41,9 @@ export const SIP_METHODS: readonly SipMethodRule[] = [
   {
     method: 'INVITE',
     allowed: {
-      users: 'As whom the digest proves. From, P-Asserted-Identity and the like are not read; Replaces is refused.',
+      users:
+        'As whom the digest proves, over the domain that To names. From, P-Asserted-Identity and the like are not read, but ' +
+        'for whether the caller hides; Replaces is refused.',
       nodes: "From an address of the pool, with a token for this call. `Replaces` is the pool's own.",
     },
     on: {
@@ -49,7 +51,8 @@ export const SIP_METHODS: readonly SipMethodRule[] = [
         'auth-calls': true,
         'accept-blind-auth': false,
         'auth-require-user': true,
-        'challenge-realm': 'auto_from',
+        // Who hides has no domain in From (anonymous.invalid, RFC 3323): the domain is the one that is called.
+        'challenge-realm': 'auto_to',
       },
       nodes: { 'auth-calls': false, 'apply-inbound-acl': 'pool' },
     },
@@ -64,9 +67,14 @@ export const SIP_METHODS: readonly SipMethodRule[] = [
   },
   {
     method: 'INFO',
-    allowed: { users: 'In its own calls: it asks for a key frame. All else is answered and has no effect.' },
-    off: { 'extended-info-parsing': false },
-    on: { users: { 'extended-info-parsing': false } },
+    allowed: {
+      users:
+        'In its own calls: keys that are pressed (`application/dtmf-relay`, `application/dtmf`), and it asks for a key ' +
+        'frame. All else is answered and has no effect.',
+    },
+    off: { 'extended-info-parsing': false, 'liberal-dtmf': false },
+    // JsSIP sends keys so, whatever the offer says of telephone-event; without the second they are answered and dropped.
+    on: { users: { 'extended-info-parsing': false, 'liberal-dtmf': true } },
   },
   {
     method: 'NOTIFY',

@@ -46,6 +46,7 @@ const SET_BY_PROFILES: readonly string[] = [
   ...['auth-calls', 'auth-messages', 'auth-subscriptions', 'auth-require-user', 'accept-blind-reg'],
   ...['accept-blind-auth', 'challenge-realm', 'inbound-reg-force-matching-username', 'multiple-registrations'],
   ...['max-registrations-per-extension', 'sip-force-expires-max', 'extended-info-parsing', 'enable-chat'],
+  ...['liberal-dtmf'],
   ...['disable-transfer', 'manage-presence', 'manage-shared-appearance'],
 ];
 
@@ -132,7 +133,7 @@ const LEFT: readonly Left[] = [
       ...['NDLB-allow-bad-iananame', 'NDLB-allow-crypto-in-avp', 'NDLB-allow-nondup-sdp', 'auto-jitterbuffer-msec'],
       ...['NDLB-proxy-never-patch-reinvites', 'NDLB-sendrecv-in-session', 'NDLB-support-asterisk-missing-srtp-auth'],
       ...['auto-rtp-bugs', 'bitpacking', 'cng-pt', 'codec-prefs', 'disable-transcoding'],
-      ...['dtmf-duration', 'inbound-no-media', 'liberal-dtmf', 'manual-rtp-bugs', 'manual-video-rtp-bugs'],
+      ...['dtmf-duration', 'inbound-no-media', 'manual-rtp-bugs', 'manual-video-rtp-bugs'],
       ...['pass-rfc2833', 'require-secure-rtp', 'rtcp-audio-interval-msec', 'rtcp-video-interval-msec'],
       ...['rtp-autofix-timing', 'rtp-digit-delay', 'rtp-notimer-during-bridge', 'rtp-rewrite-timestamps'],
       ...['supress-cng', 'suppress-cng', 't38-passthru', 'vad'],
