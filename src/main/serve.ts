@@ -15,6 +15,7 @@ import { listRegistrations } from '../domains/registrations/registrations';
 import { createRoomConfiguration } from '../domains/rooms/configuration';
 import { layoutsRoutes } from '../domains/rooms/layouts.routes';
 import { roomsRoutes } from '../domains/rooms/rooms.routes';
+import { sweepEndedUsers } from '../domains/users/ended/end-user';
 import { usersRoutes } from '../domains/users/users.routes';
 import { flushUserCache } from '../freeswitch/esl';
 import { createApp } from '../http/app';
@@ -96,8 +97,11 @@ export async function startServing(
       directory.forget(username, domain);
       links.broadcast(flushUserCache(username, domain));
     },
+    endings: { onGrantsEnded: keyRing.revoked, broadcast: links.broadcast },
     onPasswordChanged: bans.onPasswordChanged,
   };
+  const ended = sweepEndedUsers({ db, logger, broadcast: links.broadcast });
+  stops.push(() => ended.stop());
   if (config.bootstrapApiKey) {
     await takeBootstrapKey({ ...provisioning, logger }, config.bootstrapApiKey, storeClock.now());
   }

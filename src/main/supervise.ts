@@ -22,6 +22,7 @@ import {
   takeUnregistered,
 } from '../domains/registrations/registrations';
 import { noteLeaveReason } from '../domains/rooms/endings/leave-reasons';
+import { compareEndedUsers } from '../domains/users/ended/end-user';
 import { runEvery } from '../infra/schedule';
 import { storeClock } from '../infra/store-clock';
 import { createTurn } from '../infra/turn';
@@ -78,6 +79,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
     },
     async onSnapshot(node, connection) {
       await compareGrants({ db }, connection, commandTimeoutMs, storeClock.now());
+      await compareEndedUsers({ db }, connection, commandTimeoutMs, storeClock.now());
       await compareRegistrations(registrations, node, connection, commandTimeoutMs);
       await compareChannels(reconcile, node, connection, storeClock.now());
       await rooms.compare(node, connection);

@@ -94,15 +94,17 @@ export async function openHouse(
     limits: { ...REQUEST_LIMITS, ...o.requestLimits },
     now,
   });
+  const endings = { onGrantsEnded: ring.revoked, broadcast: () => undefined };
   const app = createApp({
     routes: [
-      ...domainsRoutes({ db, events, onUserChanged, onKeysRevoked: ring.revoked }),
+      ...domainsRoutes({ db, events, onUserChanged, onKeysRevoked: ring.revoked, endings }),
       ...usersRoutes({
         db,
         events,
         secretKey: SECRET,
         quotas: UNLIMITED,
         onUserChanged,
+        endings,
         listRegistrations: () => Promise.resolve(new Map()),
       }),
       ...apiKeysRoutes({ db, events, onKeysRevoked: ring.revoked }),

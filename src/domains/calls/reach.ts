@@ -85,6 +85,7 @@ export async function reachUser(
   const exp = Math.floor(storeClock.nowMs() / 1000) + TOKEN_SECONDS;
   const carried: Record<string, string> = o.attemptLegId ? { a: o.attemptLegId } : {};
   return dialStringTo({
+    userId: user.id,
     username: user.username,
     domain: user.domain,
     thisNode: node.name,

@@ -72,3 +72,22 @@ export async function listUsernames(db: Queryable, domainId: string): Promise<st
 export async function listKeyIds(db: Queryable, domainId: string): Promise<string[]> {
   return (await db('api_keys').where({ domain_id: domainId }).pluck('id')) as string[];
 }
+
+/** The SIP names by which phones of the domain are registered now: users' own, and those of grants. */
+export async function listRegisteredNames(db: Queryable, domainId: string): Promise<string[]> {
+  const rows = (await db('registrations as r')
+    .join('users as u', 'u.id', 'r.user_id')
+    .leftJoin('grants as g', 'g.id', 'r.grant_id')
+    .where('r.domain_id', domainId)
+    .distinct(db.raw('coalesce(g.username, u.username) as name'))) as { name: string }[];
+  return rows.map((row) => row.name);
+}
+
+/** Grants whose pages may have a stream open. */
+export async function listLivingGrantIds(db: Queryable, domainId: string, now: Date): Promise<string[]> {
+  return (await db('grants')
+    .where({ domain_id: domainId })
+    .whereNull('revoked_at')
+    .where('expires_at', '>', now)
+    .pluck('id')) as string[];
+}

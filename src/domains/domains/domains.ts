@@ -6,8 +6,11 @@ import { createId } from '../../infra/ids';
 import type { Caller } from '../../infra/route';
 import { isCountry } from '../../infra/telephone-number';
 import { plainText } from '../../infra/text';
+import { flushRegistrationsOf, PHONE_PROFILE } from '../../freeswitch/esl';
+import { storeClock } from '../../infra/store-clock';
 import type { EventLog } from '../events/events';
 import { POOL_STREAM, type EventDraft } from '../events/events.store';
+import type { UserEndings } from '../users/ended/end-user';
 import * as store from './domains.store';
 
 /** A DNS name: labels of letters, digits and inner hyphens; kept in lower case. */
@@ -90,6 +93,8 @@ export interface DomainsDeps {
   events: EventLog;
   /** After a user was changed or removed: nodes forget what they keep of it. */
   onUserChanged: (user: { domain: string; username: string }) => void | Promise<void>;
+  /** Lets the phones of its users go, and the pages of its grants. */
+  endings: UserEndings;
   /** Keys that died with their domain. */
   onKeysRevoked: (apiKeyIds: readonly string[]) => void | Promise<void>;
 }
@@ -143,10 +148,14 @@ export async function removeDomain(deps: DomainsDeps, domain: store.DomainRecord
     if (liveCalls) throw new SwitchyardError('conflict', 'Calls of this domain are going on: hang them up first.');
     const usernames = await store.listUsernames(trx, domain.id);
     const keyIds = await store.listKeyIds(trx, domain.id);
+    const sipNames = await store.listRegisteredNames(trx, domain.id);
+    const grantIds = await store.listLivingGrantIds(trx, domain.id, storeClock.now());
     await store.deleteDomain(trx, domain.id);
     domainEvents('domain.deleted', showDomain(domain)).forEach(emit);
-    return { usernames, keyIds };
+    return { usernames, keyIds, sipNames, grantIds };
   });
   await deps.onKeysRevoked(gone.keyIds);
+  await deps.endings.onGrantsEnded(gone.grantIds);
+  for (const name of gone.sipNames) deps.endings.broadcast(flushRegistrationsOf(PHONE_PROFILE, name, domain.name));
   for (const username of gone.usernames) await deps.onUserChanged({ domain: domain.name, username });
 }

@@ -79,6 +79,7 @@ function readRow(secretKey: Buffer, columns: unknown[], before: Login | undefine
     grant: { ...grant, revokedAt: null },
     user: {
       id,
+      userId,
       domainId,
       ...login,
       displayName: name,

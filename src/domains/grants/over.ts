@@ -5,6 +5,7 @@ import {
   flushUserCache,
   hangUpMatching,
   parseRegistrations,
+  PHONE_PROFILE,
   showRegistrations,
   type ApiCommand,
   type NodeConnection,
@@ -14,7 +15,8 @@ import type { Db } from '../../infra/db';
 import type { Logger } from '../../infra/logger';
 import type { Caller } from '../../infra/route';
 import type { EventLog } from '../events/events';
-import { dropRegistrationsOfGrant } from '../registrations/registrations';
+import { dropRegistrationsOf } from '../registrations/registrations';
+import { noteLeaveReason } from '../rooms/endings/leave-reasons';
 import { draftGrantEvent } from './grants';
 import { isGrantName } from './grant-name';
 import * as store from './grants.store';
@@ -28,8 +30,6 @@ export interface OverDeps {
   onRevoked: (grantIds: readonly string[]) => Promise<void>;
 }
 
-/** The profile of phones and browsers. */
-const PROFILE = 'internal';
 /** What a call of a revoked grant ends with. */
 const CAUSE = 'CALL_REJECTED';
 /** A node that was out of reach for longer than this had no phones left. */
@@ -42,7 +42,7 @@ const KEPT_MS = 30 * 24 * 3_600_000;
 /** Registrations, and nothing that talks. */
 function endRegistrationCommands(grant: { username: string; domain_name: string }): ApiCommand[] {
   return [
-    flushRegistrationsOf(PROFILE, grant.username, grant.domain_name),
+    flushRegistrationsOf(PHONE_PROFILE, grant.username, grant.domain_name),
     flushUserCache(grant.username, grant.domain_name),
   ];
 }
@@ -66,7 +66,8 @@ export async function revokeGrant(deps: OverDeps, caller: Caller, id: string, no
   await deps.log.record(async (trx, emit) => {
     const row = await store.markRevoked(trx, id, now);
     if (!row) return;
-    await dropRegistrationsOfGrant(trx, emit, id, 'revoked');
+    await noteLeaveReason(trx, { grantId: id }, 'grant_revoked');
+    await dropRegistrationsOf(trx, emit, { grant_id: id }, 'revoked');
     emit(draftGrantEvent('grant.revoked', row));
   });
   const told = deps.onRevoked([id]); // before the nodes are told, so that none is let in anew meanwhile
@@ -89,7 +90,7 @@ export async function sweepGrants(deps: OverDeps, now: Date): Promise<void> {
     for (const command of endRegistrationCommands(grant)) deps.links.broadcast(command);
     await deps.log.record(async (trx, emit) => {
       if (await store.markClosed(trx, grant.id, now))
-        await dropRegistrationsOfGrant(trx, emit, grant.id, 'grant_expired');
+        await dropRegistrationsOf(trx, emit, { grant_id: grant.id }, 'grant_expired');
     });
   }
   await store.deleteOldGrants(deps.db, new Date(now.getTime() - KEPT_MS));
@@ -111,7 +112,7 @@ export async function compareGrants(
   );
   for (const { username, domain } of listed) {
     if (!living.has(`${username}@${domain.toLowerCase()}`)) {
-      await connection.api(flushRegistrationsOf(PROFILE, username, domain), { timeoutMs });
+      await connection.api(flushRegistrationsOf(PHONE_PROFILE, username, domain), { timeoutMs });
     }
   }
   const since = new Date(now.getTime() - REMEMBERED_MS);

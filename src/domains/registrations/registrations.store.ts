@@ -59,7 +59,7 @@ export async function listSurplus(db: Queryable, userId: string, most: number): 
 
 export async function deleteRegistrations(
   db: Queryable,
-  where: { node_id?: string; user_id?: string; grant_id?: string; sip_call_id?: string; ids?: string[] },
+  where: { node_id?: string; user_id?: string; grant_id?: string | null; sip_call_id?: string; ids?: string[] },
 ): Promise<RegistrationRecord[]> {
   const { ids, ...exact } = where;
   const query = db('registrations').where(exact);
@@ -118,6 +118,7 @@ export interface NamedHolder {
   id: string;
   domain_id: string;
   username: string;
+  enabled: boolean;
   grant_id: string | null;
   grant_expires_at: Date | null;
   grant_revoked_at: Date | null;
@@ -132,7 +133,7 @@ export async function findHolder(
   const named = db('users as u')
     .join('domains as d', 'd.id', 'u.domain_id')
     .where('d.name', domainName.toLowerCase())
-    .select('u.id', 'u.domain_id', 'u.username');
+    .select('u.id', 'u.domain_id', 'u.username', 'u.enabled');
   if (isGrant) {
     void named
       .join('grants as g', 'g.user_id', 'u.id')

@@ -114,7 +114,7 @@ async function saveRegistration(
   nowMs: number,
 ): Promise<void> {
   const user = await findHolder(trx, found.username, found.domain, isGrantName(found.username));
-  if (!user || user.grant_revoked_at) return;
+  if (!user?.enabled || user.grant_revoked_at) return;
   // Nobody is called over a grant that has expired, whatever the node still lists.
   const endsMs = nowMs + Math.min(found.expiresSeconds, LONGEST_SECONDS) * 1000 + EXPIRY_GRACE_MS;
   const expiresMs = Math.min(endsMs, user.grant_expires_at?.getTime() ?? Infinity);
@@ -260,14 +260,14 @@ export async function listRegistrations(db: Db, userIds: readonly string[]): Pro
   return byUser;
 }
 
-/** A grant that is over reaches nobody, whatever its nodes still list. */
-export async function dropRegistrationsOfGrant(
+/** A grant or user that is over reaches nobody, whatever its nodes still list. */
+export async function dropRegistrationsOf(
   trx: Trx,
   emit: Emit,
-  grantId: string,
-  reason: 'revoked' | 'grant_expired',
+  whose: { grant_id: string } | { user_id: string; grant_id?: null },
+  reason: 'revoked' | 'grant_expired' | 'user_disabled' | 'user_deleted' | 'password_changed',
 ): Promise<void> {
-  for (const row of await deleteRegistrations(trx, { grant_id: grantId })) {
+  for (const row of await deleteRegistrations(trx, whose)) {
     emit(draftOf('registration.ended', row, { reason, ...describe(row) }));
   }
 }

@@ -6,6 +6,8 @@ import { createNumberLookup } from './number-lookup';
 
 export interface DirectoryUser {
   id: string;
+  /** The user, also where this is a grant's login; null: a guest's. */
+  userId: string | null;
   domainId: string;
   domain: string;
   username: string;
@@ -65,6 +67,7 @@ function readRow(secretKey: Buffer, columns: unknown[], before: DirectoryUser | 
   const login = { domain: row[3], username: row[4], sealedHa1: row[7] };
   return {
     id: row[1],
+    userId: row[1],
     domainId: row[2],
     ...login,
     displayName: row[5],

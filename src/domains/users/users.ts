@@ -11,6 +11,7 @@ import { requireDomain } from '../domains/domains';
 import type { EventLog } from '../events/events';
 import { isGrantName } from '../grants/grant-name';
 import { canonicalNumber, refuseNumberAsName, refuseTakenNumber } from './numbers';
+import { endRegistrations, endUser, forgetEnd, type UserEndings } from './ended/end-user';
 import { explainWeakness } from './password-strength';
 import type { Quotas } from '../quotas/quotas';
 import * as store from './users.store';
@@ -66,6 +67,8 @@ export interface UsersDeps {
   listRegistrations: (userIds: readonly string[]) => Promise<ReadonlyMap<string, RegistrationView[]>>;
   /** After a user was changed or removed: nodes forget what they keep of it. */
   onUserChanged: (user: { domain: string; username: string }) => void | Promise<void>;
+  /** What ends with users, at nodes and replicas. */
+  endings: UserEndings;
   /** After a password was changed: what the old one caused is over. */
   onPasswordChanged?: (user: { domainId: string; username: string }) => Promise<void>;
 }
@@ -211,20 +214,31 @@ export async function changeUser(deps: UsersDeps, user: store.NamedUser, patch: 
     if (!row) throw new SwitchyardError('not_found', 'There is no such user.');
     const shown = showProvisioned(row, user.domain_name);
     emit({ stream: user.domain_id, type: 'user.updated', userId: user.id, data: { user: shown } });
-    return { ...user, ...row };
+    if (patch.enabled === true) await forgetEnd(trx, user.id);
+    const ends =
+      patch.enabled === false
+        ? await endUser(trx, emit, user, 'user_disabled')
+        : patch.password !== undefined
+          ? await endRegistrations(trx, emit, user)
+          : undefined;
+    return { row: { ...user, ...row }, ends };
   });
   await deps.onUserChanged({ domain: user.domain_name, username: user.username });
+  await changed.ends?.(deps.endings);
   if (patch.password !== undefined) {
     await deps.onPasswordChanged?.({ domainId: user.domain_id, username: user.username });
   }
-  return changed;
+  return changed.row;
 }
 
 export async function removeUser(deps: UsersDeps, user: store.NamedUser): Promise<void> {
-  await deps.events.record(async (trx, emit) => {
+  const ends = await deps.events.record(async (trx, emit) => {
+    const ending = await endUser(trx, emit, user, 'user_deleted');
     if (!(await store.deleteUser(trx, user.id))) throw new SwitchyardError('not_found', 'There is no such user.');
     const shown = showProvisioned(user, user.domain_name);
     emit({ stream: user.domain_id, type: 'user.deleted', userId: user.id, data: { user: shown } });
+    return ending;
   });
   await deps.onUserChanged({ domain: user.domain_name, username: user.username });
+  await ends(deps.endings);
 }

@@ -104,6 +104,9 @@ export const version = (): ApiCommand => command('version');
 /** The cheapest thing a node can answer: it tells that the node is alive. */
 export const probe = (): ApiCommand => command('echo alive');
 
+/** The profile of phones and browsers. */
+export const PHONE_PROFILE = 'internal';
+
 /** Ends a registration: the phone has to register anew. */
 export const flushRegistration = (profile: string, sipCallId: string): ApiCommand =>
   command(

@@ -22,6 +22,8 @@ const NOT_FOUND =
   '<document type="freeswitch/xml"><section name="result"><result status="not found"/></section></document>';
 
 export interface UserAnswer {
+  /** Whose legs these are, also where they log in by a grant; a guest's are nobody's. */
+  userId?: string | null;
   domain: string;
   username: string;
   /**
@@ -65,12 +67,19 @@ export function userXml(user: UserAnswer): string {
   return hidePreprocessor(
     `<document type="freeswitch/xml"><section name="directory"><domain name="${u.domain}"><user id="${u.username}"${cache}>` +
       `<params>${key}</params><variables>` +
-      `<variable name="user_context" value="users"/>${isCall ? '' : GUARD}` +
+      `<variable name="user_context" value="users"/>${isCall ? '' : GUARD + ofUser(u)}` +
       `<variable name="effective_caller_id_name" value="${attribute(u.displayName)}"/>` +
       `<variable name="effective_caller_id_number" value="${attribute(u.callerNumber)}"/>` +
       `</variables></user></domain></section></document>`,
   );
 }
+
+/** A leg that rings them has it from its dial string. */
+const ofUser = ({ userId }: UserAnswer): string =>
+  isOwner(userId) ? `<variable name="${USER_VARIABLE}" value="${userId}"/>` : '';
+
+const isOwner = (userId: string | null | undefined): userId is string =>
+  userId !== null && userId !== undefined && isPlainValue(userId);
 
 const GUARD = `<variable name="${ANSWER_GUARD.name}" value="${ANSWER_GUARD.value}"/>`;
 
@@ -86,6 +95,7 @@ export function userXmlByBuilder(user: UserAnswer): string {
         element('variables', {}, [
           variable('user_context', 'users'),
           ...(u.dialString === undefined ? [variable(ANSWER_GUARD.name, ANSWER_GUARD.value)] : []),
+          ...(u.dialString === undefined && isOwner(u.userId) ? [variable(USER_VARIABLE, u.userId)] : []),
           variable('effective_caller_id_name', u.displayName),
           variable('effective_caller_id_number', u.callerNumber),
         ]),
@@ -124,6 +134,7 @@ export interface ReachableContact {
 }
 
 export interface DialStringOptions {
+  userId?: string;
   username: string;
   domain: string;
   /** The node that will dial. */
@@ -176,13 +187,17 @@ export function dialStringTo(o: DialStringOptions): string {
     .join(',');
 }
 
+/** The channel variable by which all legs of a user are found, whoever knows of them. */
+export const USER_VARIABLE = 'switchyard_user';
+
 /** The channel variable by which the legs to a grant's phones are found. */
 export const GRANT_VARIABLE = 'switchyard_grant';
 
 function ownVariables(o: DialStringOptions, contact: ReachableContact): string[] {
   const { mediaTimeouts } = o;
   const kind = kindOfTransport(contact.source.transport);
-  return [...grantVariable(contact), ...(mediaTimeouts ? mediaTimeoutVariables(kind, mediaTimeouts) : [])];
+  const owner = isOwner(o.userId) ? [`${USER_VARIABLE}=${o.userId}`] : [];
+  return [...owner, ...grantVariable(contact), ...(mediaTimeouts ? mediaTimeoutVariables(kind, mediaTimeouts) : [])];
 }
 
 function grantVariable({ grantId }: ReachableContact): string[] {

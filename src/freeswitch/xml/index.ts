@@ -10,6 +10,7 @@ export {
   GRANT_VARIABLE,
   NOT_REGISTERED,
   notFoundXml,
+  USER_VARIABLE,
   userXml,
   type DialStringOptions,
   type ReachableContact,
