@@ -4,14 +4,14 @@ import { z } from 'zod';
 /** Dialled in every domain: hear yourself. */
 export const ECHO_NUMBER = '9196';
 
-/** What may be in a request, and in an address that is kept; older ones may begin with a dot, a line or a hyphen. */
+/** What may be in a request, and in an address that is kept; older ones may begin with a dot or a hyphen. */
 export const DIALLED_NAME = /^[A-Za-z0-9._-]{1,64}$/;
 
 /** A name as it is given to something new: whatever reads words takes a `-` or `.` in front for something else. */
 export const newDialledName = z
   .string()
   .regex(DIALLED_NAME, 'must be 1 to 64 of A-Z a-z 0-9 . _ -')
-  .regex(/^[A-Za-z0-9]/, 'must begin with a letter or a digit')
+  .regex(/^(?![.-])/, 'must not begin with . or -')
   .refine((name) => name !== ECHO_NUMBER, `must not be ${ECHO_NUMBER}, which every domain has already: the echo`);
 
 /** For those who look for one: also a name from before. */

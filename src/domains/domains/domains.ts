@@ -23,6 +23,7 @@ export const domainName = z
     /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/,
     'must be a DNS name: labels of letters, digits and inner hyphens, joined by dots',
   )
+  .refine((s) => s !== 'anonymous.invalid', 'is what callers call themselves who hide (RFC 3323)')
   .refine((s) => !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(s), 'must not look like an id');
 
 /** How a request names a domain: by its name or id. */

@@ -1,6 +1,6 @@
 /** Commands are values: what goes over the wire can be read, compared and tested without a node. */
 import { SwitchyardError } from '../../errors';
-import { assertEndpoint, assertHost, assertToken, escapeArgument, variableBlock } from './escape';
+import { assertEndpoint, assertHost, assertName, assertToken, escapeArgument, variableBlock } from './escape';
 import { soundSource } from './sounds';
 
 /** A command's line, without `api ` or `bgapi ` in front. */
@@ -24,12 +24,12 @@ const leg = (legId: string): string => assertToken(legId, 'legId');
 
 /** A registered user: the node asks its directory how to reach them. */
 export function userEndpoint(username: string, domain: string): string {
-  return `user/${assertToken(username, 'username')}@${assertHost(domain, 'domain')}`;
+  return `user/${assertName(username, 'username')}@${assertHost(domain, 'domain')}`;
 }
 
 /** Somebody at another SIP server, through one of the node's profiles. */
 export function sofiaEndpoint(profile: string, username: string, host: string): string {
-  return `sofia/${assertToken(profile, 'profile')}/${assertToken(username, 'username')}@${assertHost(host, 'host')}`;
+  return `sofia/${assertToken(profile, 'profile')}/${assertName(username, 'username')}@${assertHost(host, 'host')}`;
 }
 
 /** A call of the node to itself, without SIP. */
@@ -48,7 +48,7 @@ export function originateCall(o: OriginateOptions): ApiCommand {
   return command(
     'originate',
     variableBlock(variables) + assertEndpoint(o.endpoint),
-    assertToken(extension, 'extension'),
+    assertName(extension, 'extension'),
     dialplan,
     assertToken(context, 'context'),
   );
@@ -63,7 +63,7 @@ export const killChannel = (legId: string, cause: string): ApiCommand =>
  * all channels: both are words here, or it throws.
  */
 export const hangUpMatching = (variable: string, value: string, cause: string): ApiCommand =>
-  command('hupall', assertToken(cause, 'cause'), assertToken(variable, 'variable name'), assertToken(value, variable));
+  command('hupall', assertToken(cause, 'cause'), assertToken(variable, 'variable name'), assertName(value, variable));
 
 /** Answers `true` or `false`. */
 export const channelExists = (legId: string): ApiCommand => command('uuid_exists', leg(legId));
@@ -78,7 +78,7 @@ export const showRegistrations = (): ApiCommand => command('show registrations a
 
 /** Makes the node ask for the user again. */
 export const flushUserCache = (username: string, domain: string): ApiCommand =>
-  command('xml_flush_cache id', assertToken(username, 'username'), assertHost(domain, 'domain'));
+  command('xml_flush_cache id', assertName(username, 'username'), assertHost(domain, 'domain'));
 
 export const reloadAcl = (): ApiCommand => command('reloadacl');
 
@@ -122,7 +122,7 @@ export const flushRegistrationsOf = (profile: string, username: string, domain: 
     'sofia profile',
     assertToken(profile, 'profile'),
     'flush_inbound_reg',
-    `${assertToken(username, 'username')}@${assertHost(domain, 'domain')}`,
+    `${assertName(username, 'username')}@${assertHost(domain, 'domain')}`,
   );
 
 /** An empty value takes the variable away. */
@@ -153,7 +153,8 @@ export function transferChannel(
     'uuid_transfer',
     leg(legId),
     ...flag,
-    assertToken(to.extension, 'extension'),
+    // In front of a hyphen it would be read as a flag (-both); who is called is read from the call, not from this.
+    assertToken(to.extension.replace(/^[.-]/, '_'), 'extension'),
     'XML',
     assertToken(to.context, 'context'),
   );

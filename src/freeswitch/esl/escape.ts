@@ -22,6 +22,15 @@ export function assertToken(text: string, what: string): string {
   return text;
 }
 
+/**
+ * A name of a user or room in a place where no flag can stand. Older ones may begin with a dot or a hyphen: they can be
+ * rung, and what nodes keep of them can be flushed, as with any other.
+ */
+export function assertName(text: string, what: string): string {
+  if (!/^[A-Za-z0-9*#+._~-]{1,128}$/.test(text)) refuse(what, 'is not a plain name');
+  return text;
+}
+
 /** A host name or address, also IPv6 in brackets, also with a port. */
 export function assertHost(text: string, what: string): string {
   if (!/^(?:[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?$/.test(text)) {
