@@ -1,5 +1,6 @@
 /** Speaks to Switchyard as any customer would: over its public API, and nothing else. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { explainFetchFault, explainForeignAnswer } from './api-faults';
 import { StartFault } from './project';
 
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -32,17 +33,41 @@ export interface ApiClient {
   follow(path: string, onEvent: (event: StreamedEvent) => void, signal: AbortSignal): Promise<void>;
 }
 
+/** @throws ApiFault in words where nobody answers; its status is 0 */
+async function fetchText(url: string, asked: RequestInit): Promise<{ answer: Response; text: string }> {
+  try {
+    const answer = await fetch(url, asked);
+    return { answer, text: await answer.text() };
+  } catch (fault) {
+    throw new ApiFault(0, 'unreachable', explainFetchFault(url, fault));
+  }
+}
+
+/** @returns undefined where it is no JSON object */
+function parseJson(text: string): Record<string, unknown> | undefined {
+  try {
+    const read: unknown = JSON.parse(text);
+    return typeof read === 'object' && read !== null ? (read as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 export function createApiClient(url: string, apiKey: string): ApiClient {
   const headers = { authorization: `Bearer ${apiKey}` };
   const ask = async <T>(method: string, path: string, body?: object): Promise<T> => {
-    const answer = await fetch(`${url}${path}`, {
+    const { answer, text } = await fetchText(`${url}${path}`, {
       method,
       headers: body ? { ...headers, 'content-type': 'application/json' } : headers,
       body: body && JSON.stringify(body),
       signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
     });
-    const text = await answer.text();
-    const read = text ? (JSON.parse(text) as Record<string, unknown>) : {};
+    const read = text ? parseJson(text) : {};
+    if (!read) {
+      const { status, headers: said } = answer;
+      const foreign = { url, status, type: said.get('content-type'), server: said.get('server'), text };
+      throw new ApiFault(status, '', explainForeignAnswer(foreign));
+    }
     if (!answer.ok) {
       const detail = String(read.detail ?? read.title ?? answer.statusText);
       throw new ApiFault(answer.status, String(read.code ?? ''), `${method} ${path}: ${answer.status} ${detail}`);

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ApiClient } from './api-client';
+import { explainFetchFault } from './api-faults';
 import { StartFault } from './project';
 
 export interface NodeToEnrol {
@@ -30,11 +31,14 @@ export type Enrolled = 'in' | 'pending' | 'no_token';
  * @returns `no_token` where it is not in, and the token is none for it @throws StartFault with Switchyard's own words
  */
 export async function enrolNode(node: NodeToEnrol, token?: string): Promise<Enrolled> {
-  const answer = await fetch(enrolUrlOf(node.xmlUrl), {
+  const url = enrolUrlOf(node.xmlUrl);
+  const answer = await fetch(url, {
     method: 'POST',
     headers: { authorization: `Basic ${Buffer.from(`${node.name}:${node.secret}`).toString('base64')}` },
     body: new URLSearchParams(token === undefined ? {} : { token }),
     signal: AbortSignal.timeout(TIMEOUT_MS),
+  }).catch((fault: unknown) => {
+    throw new Error(explainFetchFault(url, fault));
   });
   const text = (await answer.text()).trim();
   if (answer.status === 204) return 'in';
@@ -79,7 +83,7 @@ export async function enrolPatiently(
       say(`${node.name} waits for an admin: ./scripts/pool approve ${node.name}`);
     } catch (fault) {
       if (fault instanceof StartFault && !/: 5\d\d /.test(fault.message)) throw fault;
-      say(`Switchyard does not answer: ${(fault as Error).message}`);
+      say((fault as Error).message);
     }
     await sleep(o.lookMs, undefined, { signal: o.stopped }).catch(() => undefined);
   }

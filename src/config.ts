@@ -1,6 +1,7 @@
 /** Turns the environment into one frozen Config and reports every fault at once, so a start fails before it half-runs. */
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { findMisspelt } from './config-names';
 
 const port = z.coerce.number().int().min(0).max(65535);
 const ms = z.coerce.number().int().min(1);
@@ -294,10 +295,12 @@ export interface Config {
 export function readConfig(env: Record<string, string | undefined>): Config {
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
   const result = whole.safeParse(given);
-  if (!result.success) {
-    const faults = result.error.issues.map((i) => `  ${i.path.join('.')}: ${i.message}`);
-    throw new Error(`The environment is not complete:\n${faults.join('\n')}`);
-  }
+  const faults = [
+    ...(result.error?.issues ?? []).map((i) => `${i.path.join('.')}: ${i.message}`),
+    ...findMisspelt(Object.keys(given), Object.keys(schema.shape)),
+  ];
+  if (!result.success || faults.length > 0)
+    throw new Error(`The environment is not right:\n${faults.map((fault) => `  ${fault}`).join('\n')}`);
   const e = result.data;
   return Object.freeze({
     httpHost: e.HTTP_HOST,

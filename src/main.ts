@@ -1,4 +1,5 @@
 /** Starts everything in order and stops it in reverse; with src/main/, the only place that wires the house together. */
+import { hostname } from 'node:os';
 import { readConfig, type Config } from './config';
 import type { DbPatience } from './infra/db';
 import { createLogger, type Logger } from './infra/logger';
@@ -7,6 +8,7 @@ import { startOperating } from './main/listen';
 import { watchReadiness } from './main/readiness';
 import { startSecretRotation } from './main/secret-rotation';
 import { startServing } from './main/serve';
+import { showSettings } from './main/shown-settings';
 import { openStores, type Stops, type Stores } from './main/stores';
 import { startSupervisor } from './main/supervise';
 import { startOverdueWatch, startWorker } from './main/work';
@@ -73,7 +75,8 @@ async function main(): Promise<void> {
   const logger = createLogger(config.logLevel);
   const running = await startSwitchyard(config, logger);
   const { url, nodesUrl, operationsUrl } = running;
-  logger.info({ url, nodesUrl, operationsUrl, roles: config.roles }, 'Switchyard answers');
+  const where = { url, nodesUrl, operationsUrl, pid: process.pid, host: hostname() };
+  logger.info({ ...where, roles: config.roles, settings: showSettings(config) }, 'Switchyard answers');
   for (const kind of ['uncaughtException', 'unhandledRejection'] as const) {
     process.on(kind, (error: unknown) => {
       logger.fatal({ err: error }, 'Switchyard ends: something happened that nobody had thought of');

@@ -117,7 +117,7 @@ async function showStatus(yard: Switchyard, kept: Kept, options: PoolOptions, st
         : poolTable(pool, kept.list(), Date.now(), process.stdout.columns);
     } catch (fault) {
       if (!options.watch) throw fault;
-      text = `Switchyard does not answer: ${(fault as Error).message}`;
+      text = (fault as Error).message;
     }
     const clear = options.watch && !options.json && process.stdout.isTTY ? '\x1b[H\x1b[2J' : '';
     say(`${clear}${text}`);
