@@ -1,5 +1,5 @@
 /** The role `supervisor`: takes in what nodes report, one replica for each node, and makes good what no event told. */
-import type { ApiCommand } from '../freeswitch/esl';
+import { parseProfileRegistrations, showRegistrationsOf, type ApiCommand } from '../freeswitch/esl';
 import { createClaimsSweep } from '../domains/calls/claims-sweep';
 import { endLongHolds } from '../domains/calls/endings/hold-limit';
 import { endZombies } from '../domains/calls/zombies';
@@ -19,8 +19,10 @@ import {
   dropRegistrations,
   expireRegistrations,
   takeRegistered,
-  takeUnregistered,
+  type RegistrationDeps,
 } from '../domains/registrations/registrations';
+import { takeRungInVain, takeUnregistered } from '../domains/registrations/ended';
+import { createDoubts } from '../domains/registrations/still-there';
 import { noteLeaveReason } from '../domains/rooms/endings/leave-reasons';
 import { compareEndedUsers } from '../domains/users/ended/end-user';
 import { runEvery } from '../infra/schedule';
@@ -61,7 +63,15 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
       .api(nodeId, command)
       .catch((error: unknown) => logger.debug({ err: error, nodeId }, 'a phone is let go later'));
   };
-  const registrations = { db, log, logger, quotas, flush, shownLogins, refuseReport: settle.refuseReport };
+  const askProfile: RegistrationDeps['askProfile'] = async (nodeId, username, domain) => {
+    const reply = await links.api(nodeId, showRegistrationsOf('internal', username, domain));
+    return parseProfileRegistrations(reply.text);
+  };
+  const { refuseReport } = settle;
+  const doubts = createDoubts(logger);
+  stops.push(() => Promise.resolve(doubts.stop()));
+  const asking = { askProfile, doubts };
+  const registrations: RegistrationDeps = { db, log, logger, quotas, flush, ...asking, shownLogins, refuseReport };
   const calibrator = createCalibrator({ db, claims, now: storeClock.nowMs, mostUnits: config.nodeMaxUnits });
   const { controlNetworks, nodeNetworks } = config;
   const lists = watchNetworkLists({
@@ -93,6 +103,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
         if (await endUnadmitted(settle, node, event)) return;
         await takeChannelEvent(settle, node, event);
         await rooms.takeChannelEvent(node, event);
+        await takeRungInVain(registrations, node, event);
       }
       if (event.type === 'room') {
         await rooms.takeRoomEvent(node, event);

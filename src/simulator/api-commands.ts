@@ -6,6 +6,7 @@ import type { NodeCore } from './core';
 import { splitWords } from './dial-string';
 import type { Leg } from './leg';
 import { MEDIA_COMMANDS } from './media-commands';
+import { profileXml } from './profile-list';
 import { createRoomCommands } from './room-commands';
 import { runInShell, SHELL_COMMANDS } from './shell';
 
@@ -171,6 +172,8 @@ const COMMANDS: Record<string, Command> = {
         if (r.sipCallId === flushed || `${r.username}@${r.domain}` === flushed) registrar.unregister(r, 'expire');
       return '+OK flushing all registrations matching specified call_id\n';
     }
+    const asked = /^xmlstatus profile internal user (\S+)@(\S+)$/.exec(rest);
+    if (asked) return profileXml(registrar.contactsOf(asked[1]!, asked[2]!));
     if (/^status profile internal/.test(rest))
       return `${'='.repeat(97)}\nName             \tinternal\nContext          \tusers\nREGISTRATIONS    \t${registrar.all().length}\n`;
     const row = (name: string, port: number): string =>

@@ -8,6 +8,8 @@ const behaviour = z.strictObject({
   busy: z.boolean().optional(),
   reject: z.boolean().optional(),
   ringOnly: z.boolean().optional(),
+  status: z.number().int().min(400).max(699).optional(),
+  gone: z.enum(['refused', 'silent']).optional(),
   hangupAfterMs: z.number().int().min(0).optional(),
   talks: z
     .union([z.literal(true), z.strictObject({ forMs: z.number().min(1), pauseMs: z.number().min(1) })])

@@ -4,6 +4,7 @@ import type { Calls, DialOptions } from './calls';
 import type { NodeCore } from './core';
 import { press } from './digits';
 import { Leg } from './leg';
+import { failBy } from './registrar';
 import { findInYard } from './yard';
 
 /** A call of the node to itself: two channels, and the second runs the plan. */
@@ -77,7 +78,7 @@ export function ringOtherNode(
   const [username = '', address = ''] = uri.split('@');
   const other = leg.profile === 'internode' ? findInYard(address) : undefined;
   if (!other || other.isOver) {
-    leg.far = { ended: core.later(5, () => answers.fail('NORMAL_TEMPORARY_FAILURE')) };
+    leg.far = { ended: core.later(5, () => failBy(leg, 503, answers)) };
     return;
   }
   const headers = [...leg.variables].filter(([k]) => k.startsWith('sip_h_'));

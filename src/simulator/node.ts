@@ -52,6 +52,9 @@ export interface SimulatedPhone {
   /** Registers again. @returns the SIP status */
   refresh(expiresSeconds?: number): Promise<number>;
   unregister(): void;
+  /** Registers from another socket, with the same Call-ID. @returns what closes the one it had */
+  moveSocket(): Promise<() => void>;
+  closeSocket(): void;
 }
 
 export interface Faults {
@@ -255,7 +258,8 @@ function createFaults(alive: () => Life): Faults {
       alive().socket.thaw();
     },
     drop: () => alive().socket.drop(),
-    refuse(count, cause = 'NORMAL_TEMPORARY_FAILURE') {
+    // What a node says of itself: NORMAL_TEMPORARY_FAILURE is only made of a SIP answer.
+    refuse(count, cause = 'SWITCH_CONGESTION') {
       Object.assign(alive().core.faults, { refusals: count, refusalCause: cause });
     },
     delayReplies: (ms) => void (alive().core.faults.replyDelayMs = ms),
@@ -296,5 +300,14 @@ function phoneOf(alive: () => Life, options: PhoneOptions, made: Registration): 
       return 200;
     },
     unregister: () => alive().registrar.unregister(current, 'unregister'),
+    async moveSocket() {
+      const old = current;
+      const { behaviour } = old;
+      const again = await alive().registrar.register({ ...options, behaviour }, old, 'another');
+      if (typeof again === 'number') throw new Error(`REGISTER of ${options.username} got ${again}`);
+      current = again;
+      return () => alive().registrar.closeSocket(old);
+    },
+    closeSocket: () => alive().registrar.closeSocket(current),
   };
 }

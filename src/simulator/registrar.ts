@@ -11,6 +11,10 @@ export interface PhoneBehaviour {
   busy?: boolean;
   reject?: boolean;
   ringOnly?: boolean;
+  /** Says no by a SIP status of its own, as 503: it is there. */
+  status?: number;
+  /** Is there no more: its socket is closed (`refused`), or nothing comes back at all. */
+  gone?: 'refused' | 'silent';
   /** Hangs up this long after it answered. */
   hangupAfterMs?: number;
   /** This long after it answered nothing more is heard of it: it was killed, and says goodbye to nobody. */
@@ -39,6 +43,8 @@ export interface PhoneOptions {
   to?: { user: string; host: string };
   /** Where it signals from; this machine where it is left out. */
   address?: string;
+  /** What it names in its Contact, where that is another than its socket: behind a NAT, or in a browser. */
+  contact?: string;
 }
 
 export interface Registration {
@@ -53,13 +59,17 @@ export interface Registration {
   expiresAtMs: number;
   behaviour: PhoneBehaviour;
   variables: Record<string, string>;
+  /** In the core's list, where another socket's end with the same Call-ID takes it out. */
+  isListed: boolean;
 }
 
 export const md5 = (text: string): string => createHash('md5').update(text).digest('hex');
 
 export interface Registrar {
   /** @returns the registration, or the SIP status it was refused with */
-  register(o: PhoneOptions, existing?: Registration): Promise<Registration | number>;
+  register(o: PhoneOptions, existing?: Registration, socket?: 'the same' | 'another'): Promise<Registration | number>;
+  /** Its WebSocket closes: of that the node tells the Call-ID alone (sofia.c, nua_i_media_error). */
+  closeSocket(registration: Registration): void;
   unregister(registration: Registration, reason: 'unregister' | 'expire'): void;
   contactsOf(username: string, domain: string): Registration[];
   all(): Registration[];
@@ -69,10 +79,21 @@ export interface Registrar {
   clear(): void;
 }
 
+const FIRST_PORT = 1024;
+const PORTS = 65_536 - FIRST_PORT;
+let sockets = 0;
+
+/** A socket that no other phone of this machine has, at whatever node: by its socket a phone is known. */
+function nextSocket(): { host: string; port: number } {
+  const host = `127.0.${Math.floor(sockets / PORTS) % 256}.1`;
+  const port = FIRST_PORT + ((sockets + 38_976) % PORTS);
+  sockets += 1;
+  return { host, port };
+}
+
 export function createRegistrar(core: NodeCore): Registrar {
   const registrations = new Map<string, Registration>();
   const expiries = new Map<string, () => void>();
-  let nextPort = 40_000;
 
   const eventFields = (r: Registration, expires: number): Record<string, string> => ({
     'profile-name': 'internal',
@@ -102,10 +123,16 @@ export function createRegistrar(core: NodeCore): Registrar {
   const tell = (subclass: string, r: Registration, expires: number): void =>
     core.emit('CUSTOM', 'sofia_reg.c', 'sofia_reg_handle_register_token', () => eventFields(r, expires), subclass);
 
-  async function register(o: PhoneOptions, existing?: Registration): Promise<Registration | number> {
-    const port = existing?.port ?? nextPort++;
+  async function register(
+    o: PhoneOptions,
+    existing?: Registration,
+    socket: 'the same' | 'another' = 'the same',
+  ): Promise<Registration | number> {
+    const isSame = socket === 'the same';
+    const made = isSame && existing ? { host: existing.address, port: existing.port } : nextSocket();
+    const { port } = made;
     const sipCallId = existing?.sipCallId ?? `${randomUUID()}@simulated`;
-    const address = o.address ?? '127.0.0.1';
+    const address = o.address ?? made.host;
     const { username, domain } = o;
     const ha1 = o.ha1 ?? (o.password === undefined ? undefined : md5(`${username}:${domain}:${o.password}`));
     const user = await checkLogin(core, {
@@ -116,10 +143,12 @@ export function createRegistrar(core: NodeCore): Registrar {
     const seconds = o.expiresSeconds ?? 300;
     const transport = o.transport ?? 'udp';
     const registration: Registration = {
-      id: existing?.id ?? randomUUID(),
+      id: (isSame ? existing?.id : undefined) ?? randomUUID(),
       username: o.username,
       domain: o.domain,
-      uri: `sip:${o.username}@${address}:${port}${transport === 'udp' ? '' : `;transport=${transport}`}`,
+      uri: o.contact
+        ? `${o.contact};fs_path=${encodeURIComponent(`sip:${o.username}@${address}:${port};transport=${transport}`)}`
+        : `sip:${o.username}@${address}:${port}${transport === 'udp' ? '' : `;transport=${transport}`}`,
       sipCallId,
       address,
       port,
@@ -127,6 +156,7 @@ export function createRegistrar(core: NodeCore): Registrar {
       expiresAtMs: core.clock() + seconds * 1000,
       behaviour: o.behaviour ?? {},
       variables: user.variables,
+      isListed: true,
     };
     registrations.set(registration.id, registration);
     expiries.get(registration.id)?.();
@@ -162,29 +192,50 @@ export function createRegistrar(core: NodeCore): Registrar {
     );
   }
 
+  function closeSocket(r: Registration): void {
+    if (!registrations.delete(r.id)) return;
+    expiries.get(r.id)?.();
+    expiries.delete(r.id);
+    for (const other of registrations.values()) if (other.sipCallId === r.sipCallId) other.isListed = false;
+    const { username, domain, sipCallId } = r;
+    const fields = { 'profile-name': 'internal', 'from-user': username, 'from-host': domain, 'call-id': sipCallId };
+    core.emit(
+      'CUSTOM',
+      'sofia.c',
+      'our_sofia_event_callback',
+      () => ({ ...fields, rpid: 'unknown', reason: 'socket-disconnection' }),
+      'sofia::unregister',
+    );
+  }
+
   return {
     register,
+    closeSocket,
     unregister,
     contactsOf: (username, domain) =>
       [...registrations.values()].filter((r) => r.username === username && r.domain === domain),
     all: () => [...registrations.values()],
     at(dialled) {
-      const uri = dialled.replace(/;fs_path=.*$/, ''); // the way there: on a simulated node there is only one
-      return [...registrations.values()].find((r) => r.uri === uri || r.uri === `sip:${uri}`);
+      const uri = dialled.replace(/;fs_path=.*$/, '');
+      const port = Number(/%3A(\d+)(?:%3B|$)/i.exec(dialled)?.[1]); // of its socket, in the way there
+      const named = [...registrations.values()].filter((r) => r.uri.replace(/;fs_path=.*$/, '') === uri);
+      return named.find((r) => r.port === port) ?? named[0];
     },
     rows: () =>
-      [...registrations.values()].map((r) => ({
-        reg_user: r.username,
-        realm: r.domain,
-        token: r.sipCallId,
-        url: `sofia/internal/${r.uri}`,
-        expires: String(Math.floor(r.expiresAtMs / 1000)),
-        network_ip: r.address,
-        network_port: String(r.port),
-        network_proto: r.transport,
-        hostname: core.name,
-        metadata: '',
-      })),
+      [...registrations.values()]
+        .filter((r) => r.isListed)
+        .map((r) => ({
+          reg_user: r.username,
+          realm: r.domain,
+          token: r.sipCallId,
+          url: `sofia/internal/${r.uri}`,
+          expires: String(Math.floor(r.expiresAtMs / 1000)),
+          network_ip: r.address,
+          network_port: String(r.port),
+          network_proto: r.transport,
+          hostname: core.name,
+          metadata: '',
+        })),
     clear: () => registrations.clear(),
   };
 }
@@ -210,12 +261,43 @@ export interface RingAnswers {
   fail(cause: string): void;
 }
 
+/** sofia_glue_sip_cause_to_freeswitch, as far as phones of tests go. */
+const CAUSES: Readonly<Record<number, string>> = {
+  ...{ 400: 'NORMAL_TEMPORARY_FAILURE', 500: 'NORMAL_TEMPORARY_FAILURE', 503: 'NORMAL_TEMPORARY_FAILURE' },
+  ...{
+    404: 'UNALLOCATED_NUMBER',
+    408: 'RECOVERY_ON_TIMER_EXPIRE',
+    480: 'NO_USER_RESPONSE',
+    486: 'USER_BUSY',
+    502: 'NETWORK_OUT_OF_ORDER',
+  },
+};
+
+/** timer-T1X64 of the profile. */
+const SILENT_MS = 16_000;
+
+/** An INVITE fails by a status: the phone's, or the node's own where its transport refuses. */
+export function failBy(leg: Leg, status: number, answers: Pick<RingAnswers, 'fail'>): void {
+  leg.variables.set('sip_invite_failure_status', String(status));
+  answers.fail(CAUSES[status] ?? 'NORMAL_UNSPECIFIED');
+}
+
 /** Lets a phone ring; the far end it returns stops it. */
 export function ringPhone(core: NodeCore, phone: Registration, leg: Leg, answers: RingAnswers): FarEnd {
   const stops: (() => void)[] = [];
   const b = phone.behaviour;
   const after = (ms: number, run: () => void): void => void stops.push(core.later(ms, run));
-  if (b.busy) after(1, () => answers.fail('USER_BUSY'));
+  if (b.gone === 'silent') after(SILENT_MS, () => failBy(leg, 408, answers));
+  if (b.gone === 'refused') {
+    after(1, () => failBy(leg, 503, answers));
+  }
+  if (b.gone) {
+    return { ended: () => stops.forEach((stop) => stop()) };
+  }
+  leg.variables.set('sip_reply_host', phone.address); // each makes the node hear something, and be it a 100
+  leg.variables.set('sip_reply_port', String(phone.port));
+  if (b.status !== undefined) after(1, () => failBy(leg, b.status!, answers));
+  else if (b.busy) after(1, () => answers.fail('USER_BUSY'));
   else if (b.reject) after(1, () => answers.fail('CALL_REJECTED'));
   else {
     after(1, () => {

@@ -206,6 +206,12 @@ export async function listLegs(db: Queryable, callIds: readonly string[]): Promi
     .select('l.*', 'n.name as node_name')) as LegRow[];
 }
 
+/** The nodes that have, or had, a leg of the call which began no earlier than `since`. */
+export async function listNodeIdsOfLegs(db: Queryable, callId: string, since: Date): Promise<string[]> {
+  const legs = db('legs').where({ call_id: callId }).where('created_at', '>=', since).whereNotNull('node_id');
+  return (await legs.distinct().pluck('node_id')) as string[];
+}
+
 export async function updateLeg(
   db: Queryable,
   id: string,

@@ -186,6 +186,7 @@ async function settleCall(
       return;
     }
     const decision = decideAfterAttempt({
+      failed: 'phone',
       cause: end.cause,
       partnerCause: v.last_bridge_hangup_cause,
       hangupReason: call.hangup_reason,

@@ -62,12 +62,30 @@ export function outcomeOfCause(cause: string): CallOutcome {
   return OUTCOMES[cause] ?? 'failed';
 }
 
+/**
+ * Causes that FreeSWITCH makes of a SIP answer and of nothing else (sofia_glue_sip_cause_to_freeswitch; a refused transport
+ * is a 503 of its own, a redirection sofia.c 6855): they are the word of whoever was rung.
+ */
+export const ANSWERED_CAUSES: ReadonlySet<string> = new Set([
+  'NORMAL_TEMPORARY_FAILURE',
+  'NETWORK_OUT_OF_ORDER',
+  'REQUESTED_CHAN_UNAVAIL',
+]);
+
+/** Causes by which it is sure that it was the node, or that it is gone. */
+const SURE_CAUSES = new Set(['NODE_DIED', 'NODE_REFUSED', 'MANAGER_REQUEST', 'SYSTEM_SHUTDOWN']);
+
+/** Whether it must be known who failed: by the cause alone it may be the node as well as the phone. */
+export const isDoubtful = (cause: string): boolean => NODE_CAUSES.has(cause) && !SURE_CAUSES.has(cause);
+
 export interface AttemptEnd {
   cause: string;
   /** What the other end of its bridge ended with, where that ended first. */
   partnerCause?: string;
   /** Why we asked for it. */
   hangupReason?: HangupReason | null;
+  /** Who failed, where the cause leaves it in doubt. */
+  failed: 'node' | 'phone';
   /** Somebody answered: then the call ends `answered`, but where its node or a phone was lost, or we had a reason. */
   answered: boolean;
   /** The attempt had rung. */
@@ -85,7 +103,8 @@ export const MAX_ATTEMPTS = 3;
 
 /**
  * What follows the end of an attempt. Another node tries where this one refused before it rang, or died before
- * anybody answered: nobody is rung twice who has already said something. NODE_UNKNOWN (the node can't be asked) is
+ * anybody answered: nobody is rung twice who has already said something. A phone's failure is no node's: its contact hangs
+ * on one node, and any other reaches it only through that one. NODE_UNKNOWN (the node can't be asked) is
  * never tried again: the phone may be ringing.
  */
 export function decideAfterAttempt(end: AttemptEnd): AttemptDecision {
@@ -93,9 +112,10 @@ export function decideAfterAttempt(end: AttemptEnd): AttemptDecision {
     return { next: 'end', outcome: outcomeOfTalk(end) };
   }
   if (end.hangupRequested) return { next: 'end', outcome: 'cancelled' };
-  const nodeSaidNo = end.cause === 'NODE_DIED' || (NODE_CAUSES.has(end.cause) && !end.rang);
+  const isPhones = end.failed === 'phone' && isDoubtful(end.cause);
+  const nodeSaidNo = end.cause === 'NODE_DIED' || (NODE_CAUSES.has(end.cause) && !end.rang && !isPhones);
   if (end.origin === 'api' && nodeSaidNo && end.attempts < MAX_ATTEMPTS) return { next: 'retry' };
-  return { next: 'end', outcome: outcomeOfCause(end.cause) };
+  return { next: 'end', outcome: isPhones ? 'unreachable' : outcomeOfCause(end.cause) };
 }
 
 function outcomeOfTalk(end: AttemptEnd): CallOutcome {

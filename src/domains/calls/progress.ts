@@ -177,7 +177,8 @@ async function endLeg(
   const cause = event.hangupCause ?? known?.hangup_cause ?? 'UNKNOWN';
   const attempt = await findLastAttempt(deps.db, callId);
   if (attempt?.leg_id === event.legId && !attempt.ended_at && !(await isCarriedOn(deps.db, attempt, { cause }))) {
-    const told = { cause, at, partnerCause: event.partnerCause };
+    const failed = event.registrationId === undefined ? undefined : 'phone';
+    const told = { cause, at, partnerCause: event.partnerCause, failed } as const;
     if (await settleAttempt(deps, event.legId, callId, told)) return; // that ends all legs of the call
   }
   if (!known) return;

@@ -79,6 +79,7 @@ export async function reachUser(
       internodePort: row.internode_port,
       contact: row.contact,
       profile: row.profile,
+      registrationId: row.id,
       source: { networkIp: row.network_ip, networkPort: row.network_port ?? 0, transport: row.transport },
       ...(row.grant_id ? { grantId: row.grant_id } : {}),
     }));

@@ -22,6 +22,7 @@ import {
 } from './calls.store';
 import type { Handovers } from './trust/handovers';
 import type { StrayBudget } from './trust/stray-records';
+import { whoFailed } from './dialing/who-failed';
 import { decideAfterAttempt, type AttemptDecision, type CallOutcome } from './outcome';
 
 export interface SettleDeps {
@@ -88,13 +89,14 @@ export async function endCall(
 
 /**
  * Settles the end of the leg that carries an attempt: the call goes back to the queue, or ends.
+ * @param told.failed `phone` where the leg itself rang one, and failed by it
  * @returns what was decided, or undefined where the attempt was settled before.
  */
 export async function settleAttempt(
   deps: SettleDeps,
   legId: string,
   callId: string,
-  told: { cause: string; at: Date; partnerCause?: string },
+  told: { cause: string; at: Date; partnerCause?: string; failed?: 'phone' },
 ): Promise<AttemptDecision | undefined> {
   const settled = await deps.log.record(async (trx, emit) => {
     const call = await lockCall(trx, callId);
@@ -107,6 +109,7 @@ export async function settleAttempt(
       cause: end.cause,
       partnerCause: end.partnerCause,
       hangupReason: call.hangup_reason,
+      failed: told.failed ?? (await whoFailed(trx, call, attempt, end.cause)),
       answered: call.answered_at !== null,
       rang: attempt.rang_at !== null,
       origin: call.origin,

@@ -10,7 +10,7 @@ import {
   type ApiCommand,
   type NodeConnection,
 } from '../../freeswitch/esl';
-import type { RegisteredEvent, RegistrationRow, UnregisteredEvent } from '../../freeswitch/esl';
+import type { RegisteredEvent, RegistrationRow } from '../../freeswitch/esl';
 import type { EventLog } from '../events/events';
 import type { EventDraft } from '../events/events.store';
 import { draftGrantEvent } from '../grants/grants';
@@ -20,21 +20,24 @@ import type { NodeRow } from '../nodes/nodes.store';
 import type { RefuseReport } from '../nodes/trust/refused-reports';
 import type { Quotas } from '../quotas/quotas';
 import type { ShownLogins } from '../users/shown-logins';
+import { findStillThere, type AskingDeps } from './still-there';
+import { phoneKeyOf } from './phone-key';
 import { isPlausible, namesNobody } from './plausible';
 import {
   deleteExpiredRegistrations,
   deleteRegistrations,
-  deleteSameContact,
+  deleteSamePhone,
   findRegistrationsOfNode,
   findRegistrationsOfUsers,
   findHolder,
   listSurplus,
   lockRegistrationsOf,
   upsertRegistration,
+  type NewRegistration,
   type RegistrationRecord,
 } from './registrations.store';
 
-export interface RegistrationDeps {
+export interface RegistrationDeps extends AskingDeps {
   db: Db;
   log: EventLog;
   quotas: Pick<Quotas, 'limitOf' | 'refuse'>;
@@ -64,13 +67,13 @@ const LONGEST_SECONDS = 3600;
 /** FreeSWITCH ends a registration up to this long after its time; until then it still works. */
 const EXPIRY_GRACE_MS = 60_000;
 
-type Emit = (draft: EventDraft) => void;
+export type Emit = (draft: EventDraft) => void;
 
-function draftOf(type: string, row: RegistrationRecord, data: Record<string, unknown>): EventDraft {
+export function draftOf(type: string, row: NewRegistration, data: Record<string, unknown>): EventDraft {
   return { stream: row.domain_id, type, userId: row.user_id, nodeId: row.node_id, data };
 }
 
-const describe = (row: RegistrationRecord): Record<string, unknown> => ({
+export const describe = (row: NewRegistration): Record<string, unknown> => ({
   ...(row.grant_id ? { grantId: row.grant_id } : {}),
   contact: row.contact,
   transport: row.transport,
@@ -82,16 +85,35 @@ const describe = (row: RegistrationRecord): Record<string, unknown> => ({
  * A user may have so many phones: a further one takes the place of the one not seen for longest, as a phone that was
  * started anew does. One at a time for each user, so that no two count without each other.
  */
-async function dropSurplus(deps: RegistrationDeps, trx: Trx, emit: Emit, row: RegistrationRecord): Promise<void> {
+async function dropSurplus(deps: RegistrationDeps, trx: Trx, emit: Emit, row: NewRegistration): Promise<void> {
   const limit = await deps.quotas.limitOf(row.domain_id, 'registrationsPerUser');
-  await lockRegistrationsOf(trx, row.user_id);
   const ids = await listSurplus(trx, row.user_id, limit);
   if (ids.length === 0) return;
   deps.quotas.refuse(row.domain_id, { quota: 'registrationsPerUser', limit, used: limit + ids.length });
   for (const gone of await deleteRegistrations(trx, { user_id: row.user_id, ids })) {
     emit(draftOf('registration.ended', gone, { reason: 'too_many', ...describe(gone) }));
-    if (await namesNobody(trx, gone.sip_call_id))
-      deps.flush(gone.node_id, flushRegistration(gone.profile, gone.sip_call_id));
+    await letGo(deps, trx, gone);
+  }
+}
+
+/** Has the node forget a phone: else it lists it, and would ring it, until its time is over. */
+async function letGo(deps: RegistrationDeps, trx: Trx, gone: RegistrationRecord): Promise<void> {
+  if (await namesNobody(trx, gone.sip_call_id))
+    deps.flush(gone.node_id, flushRegistration(gone.profile, gone.sip_call_id));
+}
+
+/** A phone is one, whatever Call-ID it has now and wherever it registers: it was started anew, or has changed its node. */
+async function dropLeftBehind(
+  deps: RegistrationDeps,
+  trx: Trx,
+  emit: Emit,
+  o: { node: NodeRow; row: NewRegistration },
+): Promise<void> {
+  for (const gone of await deleteSamePhone(trx, o.row)) {
+    const by = gone.node_id === o.row.node_id ? { node: o.node.name } : {};
+    emit(draftOf('registration.ended', gone, { ...by, reason: 'replaced', ...describe(gone) }));
+    // The same contact at the same node is one there as well (multiple-registrations=contact).
+    if (gone.node_id !== o.row.node_id || gone.contact !== o.row.contact) await letGo(deps, trx, gone);
   }
 }
 
@@ -120,7 +142,7 @@ async function saveRegistration(
   const expiresMs = Math.min(endsMs, user.grant_expires_at?.getTime() ?? Infinity);
   if (expiresMs <= nowMs) return;
   const now = new Date(nowMs);
-  const row: RegistrationRecord = {
+  const row: NewRegistration = {
     id: createId(nowMs),
     node_id: node.id,
     domain_id: user.domain_id,
@@ -136,11 +158,14 @@ async function saveRegistration(
     refreshed_at: now,
     expires_at: new Date(expiresMs),
     grant_id: user.grant_id,
+    phone_key: phoneKeyOf(found),
   };
-  if (await upsertRegistration(trx, row)) {
-    // One contact is one phone, as the node has it (multiple-registrations=contact): it was started anew.
-    for (const gone of await deleteSameContact(trx, row))
-      emit(draftOf('registration.ended', gone, { node: node.name, reason: 'replaced', ...describe(gone) }));
+  const kept = await upsertRegistration(trx, row);
+  row.id = kept.id;
+  if (kept.isNew || kept.isMoved) await lockRegistrationsOf(trx, row.user_id);
+  if (kept.isMoved) await dropLeftBehind(deps, trx, emit, { node, row });
+  if (kept.isNew) {
+    await dropLeftBehind(deps, trx, emit, { node, row });
     emit(draftOf('registration.created', row, { username: user.username, node: node.name, ...describe(row) }));
     const used = row.grant_id ? await markUsed(trx, row.grant_id, now) : undefined;
     if (used) emit(draftGrantEvent('grant.used', used, { by: 'register', node: node.name }));
@@ -151,23 +176,6 @@ async function saveRegistration(
 export async function takeRegistered(deps: RegistrationDeps, node: NodeRow, event: RegisteredEvent): Promise<void> {
   if (!(await isBelieved(deps, node, event))) return;
   await deps.log.record((trx, emit) => saveRegistration(deps, trx, emit, node, event, storeClock.nowMs()));
-}
-
-export async function takeUnregistered(deps: RegistrationDeps, node: NodeRow, event: UnregisteredEvent): Promise<void> {
-  await deps.log.record(async (trx, emit) => {
-    const user = await findHolder(trx, event.username, event.domain, isGrantName(event.username));
-    if (!user) return;
-    const gone = await deleteRegistrations(trx, {
-      node_id: node.id,
-      user_id: user.id,
-      ...(user.grant_id ? { grant_id: user.grant_id } : {}),
-      ...(event.sipCallId ? { sip_call_id: event.sipCallId } : {}),
-    });
-    for (const row of gone) {
-      const data = { username: user.username, node: node.name, reason: event.reason, ...describe(row) };
-      emit(draftOf('registration.ended', row, data));
-    }
-  });
 }
 
 /** What the node lists is what is: the rest of its registrations ended unseen, new ones came unseen. */
@@ -182,7 +190,9 @@ export async function compareRegistrations(
   const seen = await deps.log.record(async (trx, emit) => {
     const known = await findRegistrationsOfNode(trx, node.id);
     const alive = new Set(listed.map((r) => r.sipCallId));
-    const ids = known.filter((row) => !alive.has(row.sip_call_id)).map((row) => row.id);
+    const missing = known.filter((row) => !alive.has(row.sip_call_id));
+    const there = await findStillThere(deps, node, missing);
+    const ids = missing.filter((row) => !there.has(row.id)).map((row) => row.id);
     if (ids.length > 0) await endRegistrations(trx, emit, node, ids, 'missed');
     return new Set(known.map((row) => row.sip_call_id));
   });

@@ -76,6 +76,18 @@ export const showChannels = (): ApiCommand => command('show channels as json');
 export const showBridges = (): ApiCommand => command('show bridged_calls as json');
 export const showRegistrations = (): ApiCommand => command('show registrations as json');
 
+/**
+ * What a profile itself has of one SIP user. `show registrations` is another list: the end of a phone's old socket takes the
+ * phone out of it, whatever socket it has now (switch_core_del_registration goes by the Call-ID alone).
+ */
+export const showRegistrationsOf = (profile: string, username: string, domain: string): ApiCommand =>
+  command(
+    'sofia xmlstatus profile',
+    assertToken(profile, 'profile'),
+    'user',
+    `${assertToken(username, 'username')}@${assertHost(domain, 'domain')}`,
+  );
+
 /** Makes the node ask for the user again. */
 export const flushUserCache = (username: string, domain: string): ApiCommand =>
   command('xml_flush_cache id', assertName(username, 'username'), assertHost(domain, 'domain'));

@@ -47,13 +47,16 @@ export interface RegisteredEvent {
   atMs: number;
 }
 
-/** A registration ended. `expire` events name no contact on some nodes: then it is empty. */
+/** A registration ended. Where its socket has closed only the Call-ID is told: then the contact is empty. */
 export interface UnregisteredEvent {
   type: 'unregistered';
   username: string;
   domain: string;
   contact: string;
   sipCallId: string;
+  /** From where it was registered; left out where its socket has closed, of which only the Call-ID is told. */
+  networkIp?: string;
+  networkPort?: number;
   profile: string;
   reason: 'unregister' | 'expire';
   atMs: number;
@@ -83,6 +86,12 @@ export interface ChannelEvent {
   createdAtMs?: number;
   answeredAtMs?: number;
   endedAtMs?: number;
+  /** The registration that the leg rings; only legs to phones have one. */
+  registrationId?: string;
+  /** Whether anything has come back from the phone that it rings; a 100 is not told. */
+  wasHeardFrom?: boolean;
+  /** The SIP status by which its INVITE failed, the node's own as well: 503 for a transport that refuses, 408 for silence. */
+  inviteStatus?: number;
   variables?: Record<string, string>;
 }
 

@@ -25,9 +25,11 @@ export { parseRooms, type RoomMember, type RoomRecording, type RoomSnapshot } fr
 export {
   parseBridges,
   parseChannels,
+  parseProfileRegistrations,
   parseRegistrations,
   readDump,
   type ChannelRow,
+  type ProfileRegistration,
   type RegistrationRow,
 } from './snapshots';
 export * from './tones';

@@ -51,6 +51,7 @@ class ParsedChannelEvent implements ChannelEvent {
   readonly createdAtMs?: number;
   readonly answeredAtMs?: number;
   readonly endedAtMs?: number;
+  readonly registrationId?: string;
   readonly #raw: RawEvent;
 
   constructor(
@@ -79,6 +80,16 @@ class ParsedChannelEvent implements ChannelEvent {
     this.createdAtMs = moment(raw, 'Caller-Channel-Created-Time');
     this.answeredAtMs = moment(raw, 'Caller-Channel-Answered-Time');
     this.endedAtMs = moment(raw, 'Caller-Channel-Hangup-Time');
+    this.registrationId = maybe(raw, 'variable_switchyard_registration');
+  }
+
+  /** Written with each answer to the INVITE (sofia.c 6617), but a 100; a failure of the node's own making has none. */
+  get wasHeardFrom(): boolean {
+    return maybe(this.#raw, 'variable_sip_reply_host') !== undefined;
+  }
+
+  get inviteStatus(): number | undefined {
+    return whole(this.#raw, 'variable_sip_invite_failure_status', 699) || undefined;
   }
 
   get variables(): Record<string, string> {
@@ -165,6 +176,8 @@ function unregistered(raw: RawEvent, reason: 'unregister' | 'expire'): Unregiste
     contact: contactUri(text(raw, 'contact')),
     sipCallId: text(raw, 'call-id'),
     profile: text(raw, 'profile-name'),
+    networkIp: maybe(raw, 'network-ip'),
+    networkPort: whole(raw, 'network-port', 65_535) || undefined,
     reason,
     atMs: atMs(raw),
   };

@@ -106,6 +106,25 @@ export function parseBridges(json: string): Map<string, string> {
   return partners;
 }
 
+/** A phone of one user, as the profile itself has it. */
+export interface ProfileRegistration {
+  sipCallId: string;
+  networkIp: string;
+  networkPort: number;
+}
+
+/** Reads the answer of showRegistrationsOf(). It is no whole XML: FreeSWITCH writes a Call-ID as it came. */
+export function parseProfileRegistrations(text: string): ProfileRegistration[] {
+  return [...text.matchAll(/<registration>([^]*?)<\/registration>/g)].map(([, entry = '']) => {
+    const field = (name: string): string => new RegExp(`<${name}>(.*)</${name}>`).exec(entry)?.[1] ?? '';
+    return {
+      sipCallId: field('call-id'),
+      networkIp: field('network-ip'),
+      networkPort: Number(field('network-port')) || 0,
+    };
+  });
+}
+
 /** Reads the answer of showRegistrations(). Rows without a user are left out. */
 export function parseRegistrations(json: string): RegistrationRow[] {
   return rowsOf(json, 'The list of registrations')

@@ -129,6 +129,8 @@ export interface ReachableContact {
   /** From where it registered: the only place it is rung at. */
   source: ContactSource;
   profile: string;
+  /** Its id: the leg that rings it carries it, and tells by its end whether anybody is there. */
+  registrationId?: string;
   /** The grant it was registered with: the leg that rings it carries it, and ends with it. */
   grantId?: string;
 }
@@ -193,15 +195,22 @@ export const USER_VARIABLE = 'switchyard_user';
 /** The channel variable by which the legs to a grant's phones are found. */
 export const GRANT_VARIABLE = 'switchyard_grant';
 
+/** The channel variable that says which registration a leg rings. */
+export const REGISTRATION_VARIABLE = 'switchyard_registration';
+
 function ownVariables(o: DialStringOptions, contact: ReachableContact): string[] {
   const { mediaTimeouts } = o;
   const kind = kindOfTransport(contact.source.transport);
   const owner = isOwner(o.userId) ? [`${USER_VARIABLE}=${o.userId}`] : [];
-  return [...owner, ...grantVariable(contact), ...(mediaTimeouts ? mediaTimeoutVariables(kind, mediaTimeouts) : [])];
+  return [...owner, ...contactVariables(contact), ...(mediaTimeouts ? mediaTimeoutVariables(kind, mediaTimeouts) : [])];
 }
 
-function grantVariable({ grantId }: ReachableContact): string[] {
-  return grantId !== undefined && isPlainValue(grantId) ? [`${GRANT_VARIABLE}=${grantId}`] : [];
+function contactVariables({ registrationId, grantId }: ReachableContact): string[] {
+  const named = [
+    [REGISTRATION_VARIABLE, registrationId],
+    [GRANT_VARIABLE, grantId],
+  ] as const;
+  return named.flatMap(([name, id]) => (id !== undefined && isPlainValue(id) ? [`${name}=${id}`] : []));
 }
 
 function internodeBranch(

@@ -1,7 +1,9 @@
 /** Holds what a hangup cause means, and when another node may try. */
+import { judgeFailure } from '../../../src/domains/calls/dialing/who-failed';
 import { decideAfterAttempt, outcomeOfCause, type AttemptEnd } from '../../../src/domains/calls/outcome';
 
 const end: AttemptEnd = {
+  failed: 'node',
   cause: 'NORMAL_CLEARING',
   answered: false,
   rang: false,
@@ -46,6 +48,34 @@ test('an answered call whose node died is lost', () => {
 
 test('a node that refuses before anything rang is followed by another', () => {
   expect(decideAfterAttempt({ ...end, cause: 'NORMAL_TEMPORARY_FAILURE' })).toEqual({ next: 'retry' });
+});
+
+test("a phone's failure is no node's: it is not tried elsewhere, and nobody was reached", () => {
+  for (const cause of [
+    'NORMAL_TEMPORARY_FAILURE',
+    'NETWORK_OUT_OF_ORDER',
+    'REQUESTED_CHAN_UNAVAIL',
+    'SWITCH_CONGESTION',
+  ])
+    expect(decideAfterAttempt({ ...end, failed: 'phone', cause })).toEqual({ next: 'end', outcome: 'unreachable' });
+  expect(decideAfterAttempt({ ...end, failed: 'phone', cause: 'NODE_DIED' })).toEqual({ next: 'retry' });
+  const busy = decideAfterAttempt({ ...end, failed: 'phone', cause: 'USER_BUSY' });
+  expect(busy).toEqual({ next: 'end', outcome: 'busy' });
+});
+
+describe('who has failed', () => {
+  const rung = { cause: 'NORMAL_TEMPORARY_FAILURE', isUnderWay: false, nodeId: 'n1', phonesAt: ['n1'], legsAt: ['n1'] };
+  test.each([
+    ['the phone, where the node that has it has rung it', {}, 'phone'],
+    ['the phone, where its node has taken the call over', { phonesAt: ['n2'], legsAt: ['n1', 'n2'] }, 'phone'],
+    ['a node, where the one that has the phone has not', { phonesAt: ['n2'] }, 'node'],
+    ['a node, where one of two did not take it', { phonesAt: ['n1', 'n2'] }, 'node'],
+    ['the callee, where the caller rings already or has dialled', { phonesAt: [], isUnderWay: true }, 'phone'],
+    ['the node, by a word that no SIP answer makes', { cause: 'SWITCH_CONGESTION' }, 'node'],
+    ['the node, where nobody knows of a phone', { phonesAt: [] }, 'node'],
+  ] as const)('%s', (_who, change, failed) => {
+    expect(judgeFailure({ ...rung, ...change })).toBe(failed);
+  });
 });
 
 test('a refusal after it rang is not tried again: somebody has said something', () => {

@@ -7,7 +7,7 @@ import {
   type RegistrationDeps,
 } from '../../../src/domains/registrations/registrations';
 import { createShownLogins } from '../../../src/domains/users/shown-logins';
-import type { NodeConnection, RegisteredEvent } from '../../../src/freeswitch/esl';
+import type { NodeConnection, ProfileRegistration, RegisteredEvent } from '../../../src/freeswitch/esl';
 import { createId } from '../../../src/infra/ids';
 import { createLogger } from '../../../src/infra/logger';
 import { useStores } from '../../stores';
@@ -20,6 +20,8 @@ let limit: number;
 let flushed: string[];
 let refused: string[];
 let shown: Set<string>;
+let listed: ProfileRegistration[];
+let doubts: (() => Promise<void>)[];
 let deps: RegistrationDeps;
 
 beforeAll(async () => {
@@ -40,7 +42,7 @@ beforeAll(async () => {
 
 beforeEach(async () => {
   await stores.db('registrations').delete();
-  [limit, flushed, refused, shown] = [5, [], [], new Set(['ann', 'bob'])];
+  [limit, flushed, refused, shown, listed, doubts] = [5, [], [], new Set(['ann', 'bob']), [], []];
   deps = {
     db: stores.db,
     log: createEventLog(stores.db, { ring: () => undefined }, logger),
@@ -48,6 +50,8 @@ beforeEach(async () => {
     quotas: { limitOf: () => Promise.resolve(limit), refuse: () => undefined },
     flush: (_nodeId, command) => void flushed.push(command.line),
     shownLogins: { wasShown: (nodeId, username) => Promise.resolve(nodeId === one.id && shown.has(username)) },
+    askProfile: () => Promise.resolve(listed),
+    doubts: { add: (_id, run) => void doubts.push(run), stop: () => undefined },
     refuseReport: (_node, about) => void refused.push(about),
   };
 });

@@ -33,7 +33,8 @@ export const SIP_METHODS: readonly SipMethodRule[] = [
         'accept-blind-reg': false,
         'inbound-reg-force-matching-username': true,
         'multiple-registrations': 'contact',
-        'max-registrations-per-extension': 10,
+        // The pool's own limit (quota registrationsPerUser) lets the oldest go; this one refuses, and counts phones that are gone.
+        'max-registrations-per-extension': 1000,
         'sip-force-expires-max': 3600,
       },
     },

@@ -45,7 +45,13 @@ const SET_BY_PROFILES: readonly string[] = [
   ...['local-network-acl', 'apply-nat-acl', 'apply-candidate-acl', 'apply-inbound-acl', 'disable-register'],
   ...['auth-calls', 'auth-messages', 'auth-subscriptions', 'auth-require-user', 'accept-blind-reg'],
   ...['accept-blind-auth', 'challenge-realm', 'inbound-reg-force-matching-username', 'multiple-registrations'],
-  ...['max-registrations-per-extension', 'sip-force-expires-max', 'extended-info-parsing', 'enable-chat'],
+  ...[
+    'max-registrations-per-extension',
+    'timer-T1X64',
+    'sip-force-expires-max',
+    'extended-info-parsing',
+    'enable-chat',
+  ],
   ...['liberal-dtmf'],
   ...['disable-transfer', 'manage-presence', 'manage-shared-appearance'],
 ];
@@ -108,7 +114,7 @@ const LEFT: readonly Left[] = [
       ],
       ...['disable-srv', 'disable-naptr', 'disable-srv503', 'enable-compact-headers', 'enable-rfc-5626', 'enable-soa'],
       ...['max-calls', 'max-proceeding', 'max-recv-requests-per-second', 'sip-options-respond-503-on-busy'],
-      ...['timer-T1', 'timer-T1X64', 'timer-T2', 'timer-T4', 'reuse-connections', 'keepalive-method'],
+      ...['timer-T1', 'timer-T2', 'timer-T4', 'reuse-connections', 'keepalive-method'],
     ],
   },
   {

@@ -61,6 +61,8 @@ function internal(node: NodeSettings): SofiaSettings {
   return {
     ...common(node),
     context: 'users',
+    // An INVITE without any answer, a 100 included, is given up after so many ms (RFC 3261: 32 s, longer than most let ring).
+    'timer-T1X64': 16_000,
     'sip-port': node.sipPort,
     'ws-binding': `${node.host}:${node.wsPort}`,
     ...(node.wssPort === undefined ? {} : { 'wss-binding': `${node.host}:${node.wssPort}` }),
