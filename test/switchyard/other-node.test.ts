@@ -169,7 +169,7 @@ test('every node refuses: the call ends after three attempts', async () => {
   two.faults.refuse(9);
   const { id } = await yard.call(`user:ann-${round}`, '9196');
   const ended = await yard.callIs(id, 'ended');
-  expect(ended).toMatchObject({ outcome: 'failed', hangupCause: 'NORMAL_TEMPORARY_FAILURE' });
+  expect(ended).toMatchObject({ outcome: 'failed', hangupCause: 'SWITCH_CONGESTION' });
   expect(ended.attempts).toHaveLength(3);
   await until('nothing is claimed', async () => {
     return (await yard.api('GET', `/v1/nodes/${one.id}`)).body.claimedUnits === 0;
