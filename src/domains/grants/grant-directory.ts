@@ -3,6 +3,7 @@ import type { Pool } from 'pg';
 import { createNameLookup } from '../../infra/lookup';
 import { readDigest, type Directory, type DirectoryUser } from '../users/directory';
 import { isGrantName } from './grant-name';
+import { GOOD_UNTIL } from './lasting/come-back';
 import type { GrantKind, GrantRole } from './grants.store';
 
 /** What is to be known of a grant to let its holder in, and no further. */
@@ -20,6 +21,7 @@ export interface GrantView {
   name: string;
   role: GrantRole;
   maxVideoKbps: number | null;
+  /** Where it has expired and its holder may come back: until when. */
   expiresAt: Date;
   /** Always null: a revoked grant is not found. */
   revokedAt: Date | null;
@@ -28,6 +30,8 @@ export interface GrantView {
 export interface GrantDirectory extends Pick<Directory, 'findUser' | 'readFresh'> {
   /** @throws unavailable where it can't be known */
   findGrant(sipName: string, domain: string): Promise<GrantView | undefined>;
+  /** After an extension: other replicas ask again within a second. */
+  forget(sipName: string, domain: string): void;
   /** After a revocation, in every replica: what is remembered of it is answered no more. */
   drop(grantId: string): void;
 }
@@ -43,10 +47,10 @@ const LOOK_UP = {
   name: 'directory-grants',
   text: `select asked.n::int, g.* from unnest($1::text[], $2::text[]) with ordinality as asked(domain, username, n),
          lateral (select g.id, g.kind, g.domain_id, d.name as domain, g.room_id, g.user_id, u.username as user_name,
-             g.identity, g.name, g.role, g.max_video_kbps, g.expires_at, g.username, u.caller_number, g.ha1
+             g.identity, g.name, g.role, g.max_video_kbps, ${GOOD_UNTIL}, g.username, u.caller_number, g.ha1
            from domains d join grants g on g.domain_id = d.id left join users u on u.id = g.user_id
            where d.name = asked.domain and g.username = asked.username and g.revoked_at is null
-             and g.expires_at > now() and (u.id is null or u.enabled) limit 1) g`,
+             and ${GOOD_UNTIL} > now() and (u.id is null or u.enabled) limit 1) g`,
 };
 
 /** The columns of LOOK_UP. */
@@ -112,6 +116,7 @@ export function createGrantDirectory(pool: Pool, now: () => number, secretKey: B
       return login ? login.user : (login as null | undefined);
     },
     findGrant: async (sipName, domain) => (await find(sipName, domain))?.grant,
+    forget: lookup.forget,
     drop: (grantId) => lookup.drop((login) => login.grant.id === grantId),
   };
 }

@@ -15,7 +15,9 @@ import {
 } from './grants';
 import { findGrant, listGrants } from './grants.store';
 import { revokeGrant, type OverDeps } from './over';
-import { grantSchema, newGrantSchema, roomGrantBody, selfSchema, showGrant, userGrantBody } from './shapes';
+import { COME_BACK_HOURS, COME_BACK_SECONDS } from './lasting/come-back';
+import { extendGrant, type ExtendDeps } from './lasting/extend-grant';
+import { grantPatch, grantSchema, newGrantSchema, roomGrantBody, selfSchema, showGrant, userGrantBody } from './shapes';
 
 const params = z.object({ id: z.uuid() });
 const ofRoom = { path: '/v1/rooms/{id}/grants', tag: 'Grants', scope: 'domain', params } as const;
@@ -23,11 +25,12 @@ const ofUser = { path: '/v1/users/{id}/grants', tag: 'Grants', scope: 'domain', 
 const one = { path: '/v1/grants/{id}', tag: 'Grants', scope: 'domain', params } as const;
 
 const LIFE =
-  'When it expires its registrations end; who is in the room or in a call then stays until they leave, and can not come back.';
+  'When it expires its registrations end, and nobody new comes in by it. Who is in the room then stays, and may come back ' +
+  `within ${COME_BACK_SECONDS} seconds of leaving while the meeting goes on, for ${COME_BACK_HOURS} hours at most; who is in a call stays until it ends.`;
 
 const made = ({ view }: MadeGrant) => ({ status: 201, body: view, headers: { Location: `/v1/grants/${view.id}` } });
 
-export function grantRoutes(deps: GrantDeps & OverDeps): Route[] {
+export function grantRoutes(deps: GrantDeps & OverDeps & ExtendDeps): Route[] {
   return [
     defineRoute({
       ...ofRoom,
@@ -104,6 +107,22 @@ export function grantRoutes(deps: GrantDeps & OverDeps): Route[] {
       handle: async ({ params, caller }) => {
         const row = await findGrant(deps.db, params.id, caller.domainId);
         if (!row) throw new SwitchyardError('not_found', 'There is no such grant.');
+        return { body: showGrant(row, storeClock.now()) };
+      },
+    }),
+    defineRoute({
+      ...one,
+      method: 'patch',
+      summary: 'Extend a grant, or let it end sooner',
+      description:
+        'With `expiresAt` or `expiresInSeconds`, a day from now at most. One that has expired is good again, with the ' +
+        'same login and token; one that was revoked never is. TURN credentials end as they were given: a page gets new ' +
+        'ones with `GET /v1/grants/self`.',
+      body: grantPatch,
+      answers: { 200: grantSchema },
+      errors: ['gone', 'quota_exceeded'],
+      handle: async ({ params, body, caller }) => {
+        const row = await extendGrant(deps, caller, params.id, body, storeClock.now());
         return { body: showGrant(row, storeClock.now()) };
       },
     }),

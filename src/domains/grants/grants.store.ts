@@ -1,5 +1,6 @@
 /** The SQL of grants. */
 import type { Queryable } from '../../infra/db';
+import { GOOD_UNTIL } from './lasting/come-back';
 
 export type GrantKind = 'room' | 'user';
 export type GrantRole = 'moderator' | 'participant';
@@ -57,7 +58,19 @@ export async function findGrant(db: Queryable, id: string, domainId: string | nu
   return (await query.first()) as NamedGrant | undefined;
 }
 
-/** The grant of a token, where it is neither over nor a disabled user's. */
+/** Holds the grant until the transaction ends. */
+export async function lockGrant(trx: Queryable, id: string): Promise<GrantRow | undefined> {
+  return (await trx('grants').where({ id }).forUpdate().first()) as GrantRow | undefined;
+}
+
+/** With another end it is not over, and nodes are told at that end. */
+export async function changeExpiry(trx: Queryable, id: string, expiresAt: Date): Promise<GrantRow> {
+  const change = { expires_at: expiresAt, closed_at: null };
+  const rows = (await trx('grants').where({ id }).update(change).returning('*')) as GrantRow[];
+  return rows[0]!;
+}
+
+/** The grant of a token, where it is neither over nor a disabled user's; with the end that it has for its holder now. */
 export async function findLivingGrantByToken(
   db: Queryable,
   tokenHash: string,
@@ -67,7 +80,7 @@ export async function findLivingGrantByToken(
     .leftJoin('users as u', 'u.id', 'g.user_id')
     .where('g.token_hash', tokenHash)
     .whereNull('g.revoked_at')
-    .where('g.expires_at', '>', now)
+    .whereRaw(`${GOOD_UNTIL} > ?`, [now])
     .where((w) => w.whereNull('u.id').orWhere('u.enabled', true))
     .first('g.*')) as GrantRow | undefined;
 }

@@ -26,7 +26,7 @@ export interface GrantDeps extends LocationDeps {
 
 /** What every event of a grant carries; never its digest, its token or its TURN credentials. */
 export function draftGrantEvent(
-  type: 'grant.created' | 'grant.used' | 'grant.revoked',
+  type: 'grant.created' | 'grant.used' | 'grant.updated' | 'grant.revoked',
   grant: Pick<store.GrantRow, 'id' | 'domain_id' | 'room_id' | 'user_id' | 'identity' | 'name' | 'role' | 'expires_at'>,
   data: Record<string, unknown> = {},
 ): EventDraft {

@@ -6,6 +6,7 @@ import { findNode, signalUrl, type NodeRow } from '../nodes/nodes.store';
 import { pickNode } from '../nodes/pick';
 import type { PoolPicture } from '../nodes/pool';
 import { findRoom, type RoomRow } from '../rooms/rooms.store';
+import { COME_BACK_SECONDS } from './lasting/come-back';
 import { iceServersFor, type IceServer, type IceSettings } from './ice';
 import type { GrantRow } from './grants.store';
 
@@ -45,10 +46,14 @@ export async function locateGrant(
       node: node.name,
       wssUrl: signalUrl(node),
       target: grant.room_id === null ? null : `sip:${ROOM_TARGET}@${grant.domain_name}`,
-      iceServers: iceServersFor(deps.ice, grant.id, grant.expires_at),
+      iceServers: iceServersFor(deps.ice, grant.id, endOfRelay(grant.expires_at)),
     },
   };
 }
+
+/** Who comes back by a grant that has expired needs a relay for as long as that takes. */
+const endOfRelay = (expiresAt: Date): Date =>
+  new Date(Math.max(expiresAt.getTime(), storeClock.nowMs() + COME_BACK_SECONDS * 1000));
 
 async function locateRoom(deps: LocationDeps, roomId: string): Promise<NodeRow> {
   const room = await findRoom(deps.db, roomId);

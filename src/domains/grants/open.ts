@@ -41,7 +41,7 @@ export function openGrants(o: GrantsOptions): Grants {
   const unhear = keyRing.onRevoked(directory.drop);
   const sweep = runEvery('grants sweep', GRANT_SWEEP_MS, logger, () => sweepGrants(deps, storeClock.now()));
   return {
-    routes: grantRoutes(deps),
+    routes: grantRoutes({ ...deps, onExtended: (grant) => directory.forget(grant.username, grant.domain_name) }),
     authenticate: authenticateGrants(db, keyRing.authenticate, storeClock.nowMs),
     loginsBeside: (users) => createLogins(users, directory),
     findGrantOfUser: createGrantFinder({ ...o, grants: directory }),

@@ -81,10 +81,13 @@ export const selfSchema = z
 /** Names that say what they are begin so; a guest's name may not. */
 const RESERVED = /^(?:user|number|grant|guest|room|tel|sip):/i;
 
+/** No grant ends further off than this from now. */
+export const MOST_SECONDS = 86_400;
+
 const grantBody = {
   name: plainText({ max: 128 }).optional().describe('Shown to the others; the display name of the user by default.'),
   maxVideoKbps: z.number().int().min(32).max(20_000).optional().describe('Most video it may send and gets, kilobit/s.'),
-  expiresInSeconds: z.number().int().min(60).max(86_400).default(3600),
+  expiresInSeconds: z.number().int().min(60).max(MOST_SECONDS).default(3600),
   metadata: metadata.default({}),
 };
 export const roomGrantBody = z.object({
@@ -99,6 +102,17 @@ export const roomGrantBody = z.object({
 });
 export const userGrantBody = z.object(grantBody);
 
+export const grantPatch = z
+  .object({
+    expiresAt: z.iso.datetime({ offset: true }).optional().describe('Its new end, within a day from now.'),
+    expiresInSeconds: z.number().int().min(60).max(MOST_SECONDS).optional().describe('The same, counted from now.'),
+  })
+  .refine((body) => (body.expiresAt === undefined) !== (body.expiresInSeconds === undefined), {
+    path: ['expiresAt'],
+    message: 'is needed, or expiresInSeconds, and not both',
+  });
+
+export type GrantPatch = z.output<typeof grantPatch>;
 export type RoomGrantInput = z.output<typeof roomGrantBody>;
 export type UserGrantInput = z.output<typeof userGrantBody>;
 

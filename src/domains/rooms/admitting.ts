@@ -4,7 +4,7 @@ import type { Trx } from '../../infra/db';
 import { storeClock } from '../../infra/store-clock';
 import { killChannel } from '../../freeswitch/esl';
 import type { NodeRow } from '../nodes/nodes.store';
-import type { AtTheDoor, EnteringDeps } from './entering';
+import type { AtTheDoor, EnteringDeps, RoomCaller } from './entering';
 import {
   findAbsent,
   insertParticipant,
@@ -83,7 +83,7 @@ interface Found {
   present: ParticipantRow[];
   /** Without the one who enters. */
   others: ParticipantRow[];
-  /** The same grant, in the room or on the way in. */
+  /** The same person by a grant, in the room or on the way in: a new grant for who has one takes its place. */
   twin: ParticipantRow | undefined;
   /** A node that was given no answer in time asks once more for the same call: the answer is the same. */
   asked: ParticipantRow | undefined;
@@ -92,12 +92,23 @@ interface Found {
 
 async function findEntrant(trx: Trx, { who, call }: AtTheDoor, session: SessionRow): Promise<Found> {
   const present = await listParticipants(trx, session.id);
-  const twin = who.grantId ? present.find((p) => p.grant_id === who.grantId) : undefined;
+  const twin = who.grantId ? present.find((p) => isSamePerson(p, who)) : undefined;
   const asked = present.find((p) => p.state === 'joining' && p.call_id === call.callId);
   const self = twin ?? asked;
   const before = self ?? (await findAbsent(trx, session.meeting_id, who.identity));
   return { present, others: present.filter((p) => p.id !== self?.id), twin, asked, before };
 }
+
+/** A grant is one person, and so are two grants for one identity. A user's own phone is not their page: both may be in. */
+export const isSamePerson = (
+  p: Pick<ParticipantRow, 'grant_id' | 'kind' | 'identity'>,
+  who: Pick<RoomCaller, 'grantId' | 'kind' | 'identity'>,
+): boolean =>
+  p.grant_id === (who.grantId ?? '') || (p.kind === 'grant' && who.kind === 'grant' && p.identity === who.identity);
+
+/** They come by another grant than before, which says what they are. */
+const isAnew = (before: ParticipantRow, who: RoomCaller): boolean =>
+  who.grantId !== undefined && who.role !== undefined && before.grant_id !== who.grantId;
 
 /**
  * Whoever is let in is let in: only where nobody would be cut off may a node refuse. While Redis is away it refuses
@@ -136,8 +147,9 @@ async function writeDown(
     state: 'joining' as const,
     entering_at: storeClock.now(),
     name: who.name,
-    // What a moderator made of them stays; only a moderators' PIN makes more of who comes back.
-    role: before && !(role === 'moderator' && who.role === undefined) ? before.role : role,
+    // What a moderator made of them stays; a moderators' PIN makes more of who comes back, and a new grant says it anew.
+    role: before && !(role === 'moderator' && who.role === undefined) && !isAnew(before, who) ? before.role : role,
+    ...(before && who.grantId ? { grant_id: who.grantId, user_id: who.userId ?? null, kind: who.kind } : {}),
     left_at: null,
     leave_reason: null,
     observed: {},

@@ -17,7 +17,7 @@ import {
 } from '../../freeswitch/xml';
 import { NO_PIN_GUARD, type PinGuard } from '../bans/pins';
 import type { NodeRow } from '../nodes/nodes.store';
-import { admitEntrant } from './admitting';
+import { admitEntrant, isSamePerson } from './admitting';
 import { isHiddenIdentity } from './hidden';
 import { decideJoin, REFUSALS, type JoinDecision, type JoinRefusal } from './joining';
 import {
@@ -29,6 +29,7 @@ import {
   type ParticipantRole,
   type ParticipantRow,
 } from './participants.store';
+import { COME_BACK_SECONDS } from './endings/leave-reasons';
 import { openPins } from './pins';
 import { draftSessionEvent } from './room-events';
 import { findRoom, type RoomRow } from './rooms.store';
@@ -224,7 +225,7 @@ async function decide(
       wrongPins: tries - silentTries(request),
       silentPrompts: silentTries(request),
       isPinRefused: !mayCompare || (await (deps.pins ?? NO_PIN_GUARD).isRefused(pinCallerOf(o))),
-      isAwaited: o.isSent === true || absent?.state === 'away',
+      isAwaited: o.isSent === true || absent?.state === 'away' || isComingBack(who, inside, absent),
     },
     {
       pin: pins.pin ?? undefined,
@@ -232,10 +233,21 @@ async function decide(
       // A lock is for those inside: the last one takes it along, also before the node says that the room is over.
       locked: living && inside.length > 0 ? living.locked : deps.lockedFromStart(room),
       maxParticipants: door.maxParticipants,
-      present: inside.filter((p) => p.grant_id === null || p.grant_id !== who.grantId).length,
+      present: inside.filter((p) => who.grantId === undefined || !isSamePerson(p, who)).length,
     },
     equalSecrets,
   );
+}
+
+/**
+ * Their network has changed, or their browser died: they were let in before, and no lock or limit that came since keeps
+ * them out. Not for a telephone's number, which proves nobody.
+ */
+function isComingBack(who: RoomCaller, inside: readonly ParticipantRow[], absent: ParticipantRow | undefined): boolean {
+  if (who.kind === 'number') return false;
+  if (who.grantId !== undefined && inside.some((p) => p.state === 'in' && isSamePerson(p, who))) return true;
+  const leftMs = absent?.leave_reason === 'connection_lost' ? absent.left_at?.getTime() : undefined;
+  return leftMs !== undefined && storeClock.nowMs() - leftMs < COME_BACK_SECONDS * 1000;
 }
 
 /** Says no on the phone and in the log of events. One who was answered for the PIN hears it. */

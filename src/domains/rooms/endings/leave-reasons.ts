@@ -17,6 +17,9 @@ export const LEAVE_REASONS = [
 ] as const;
 export type LeaveReason = (typeof LEAVE_REASONS)[number];
 
+/** Networks change and laptops are shut during a meeting: they may come back within this time of leaving. */
+export const COME_BACK_SECONDS = 120;
+
 /** Whose stay ends. */
 export type Leavers = { callId: string } | { userId: string } | { grantId: string };
 
