@@ -3,10 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Child } from './child';
 import type { RealNode } from './launch-node';
 
-/** One that ends sooner than this would end again: that is a fault of its setup, which `start` ends with. */
-const STEADY_MS = 10_000;
 /** Long enough to be seen as gone. */
 const AGAIN_MS = 2000;
+const LONGEST_PAUSE_MS = 60_000;
+/** One that was up for so long is brought back at once; one that ends sooner waits longer each time. */
+const STEADY_MS = 60_000;
 
 export interface KeepOptions {
   name: string;
@@ -14,26 +15,43 @@ export interface KeepOptions {
   say: (line: string) => void;
   steadyMs?: number;
   againMs?: number;
+  longestPauseMs?: number;
 }
 
-/** @returns a child that has ended only when it was stopped, or when it did not stay up. @throws where it can't start */
-export async function keepNode(o: KeepOptions): Promise<Child> {
+export interface KeptNode extends Child {
+  /** It serves: from now on it is brought back whenever it ends. Before that its end is a fault of its setup. */
+  markServed(): void;
+}
+
+/** How long to wait after so many ends in a row that came too soon. Pure. */
+export const pauseMs = (endsInARow: number, againMs = AGAIN_MS, longestMs = LONGEST_PAUSE_MS): number =>
+  Math.min(longestMs, againMs * 2 ** Math.min(20, endsInARow));
+
+/** @returns a child that has ended only when it was stopped, or when it never served. @throws where it can't start */
+export async function keepNode(o: KeepOptions): Promise<KeptNode> {
   let node = await o.launch();
   let running = true;
+  let hasServed = false;
   const stopping = new AbortController();
 
   async function keep(): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
-    for (;;) {
+    for (let endsInARow = 0; ;) {
       const sinceMs = Date.now();
       const end = await node.ended;
-      if (stopping.signal.aborted || Date.now() - sinceMs < (o.steadyMs ?? STEADY_MS)) return end;
-      o.say(`${o.name} ended by itself, and is started again. What it wrote: ${node.logFile}`);
-      await sleep(o.againMs ?? AGAIN_MS, undefined, { signal: stopping.signal }).catch(() => undefined);
-      if (stopping.signal.aborted) return end;
-      node = await o.launch().catch((fault: unknown) => {
-        o.say(String(fault));
-        return node; // its end is known already, and too soon
-      });
+      if (stopping.signal.aborted || !hasServed) return end;
+      endsInARow = Date.now() - sinceMs < (o.steadyMs ?? STEADY_MS) ? endsInARow + 1 : 0;
+      for (;;) {
+        const waitMs = pauseMs(Math.max(0, endsInARow - 1), o.againMs, o.longestPauseMs);
+        o.say(`${o.name} ended by itself, and is started again${inSeconds(waitMs)}. What it wrote: ${node.logFile}`);
+        await sleep(waitMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+        if (stopping.signal.aborted) return end;
+        const next = await o.launch().catch((fault: unknown) => void o.say((fault as Error).message));
+        if (next) {
+          node = next;
+          break;
+        }
+        endsInARow += 1;
+      }
     }
   }
 
@@ -45,6 +63,7 @@ export async function keepNode(o: KeepOptions): Promise<Child> {
     ended,
     isRunning: () => running,
     lastLines: (count) => node.lastLines(count),
+    markServed: () => (hasServed = true),
     stop: async () => {
       stopping.abort();
       await node.stop();
@@ -53,3 +72,5 @@ export async function keepNode(o: KeepOptions): Promise<Child> {
     },
   };
 }
+
+const inSeconds = (ms: number): string => (ms >= 1000 ? ` in ${Math.round(ms / 1000)} s` : '');

@@ -3,7 +3,7 @@ import { extname, join } from 'node:path';
 import type { ApiClient } from './api-client';
 import { startChild, type Child } from './child';
 import { enrolAsAdmin } from './enrol';
-import { keepNode } from './keep-node';
+import { keepNode, type KeptNode } from './keep-node';
 import { launchRealNode, type RealNode } from './launch-node';
 import { xmlUrlOf, type NodePlan } from './media-nodes';
 import { simulatorEnvironment } from './node-environment';
@@ -13,6 +13,8 @@ import type { StartOptions } from './start-options';
 
 export interface RunningPool {
   children: Child[];
+  /** From then on that node is brought back whenever it ends. */
+  markServed(name: string): void;
   simulatorUrl?: string;
 }
 
@@ -42,7 +44,7 @@ const passwordOf = (o: PoolOptions, plan: NodePlan): string => o.secrets.nodeSec
 
 async function startRealNodes(o: PoolOptions, binary: string): Promise<RunningPool> {
   const children = await Promise.all(
-    o.plans.map((plan): Promise<Child> => {
+    o.plans.map((plan): Promise<KeptNode> => {
       const launch = (): Promise<RealNode> =>
         launchRealNode({
           binary,
@@ -55,7 +57,7 @@ async function startRealNodes(o: PoolOptions, binary: string): Promise<RunningPo
       return keepNode({ name: plan.name, launch, say: o.say });
     }),
   );
-  return { children };
+  return { children, markServed: (name) => children.find((child) => child.name === name)?.markServed() };
 }
 
 async function startSimulatedNodes(o: PoolOptions): Promise<RunningPool> {
@@ -77,5 +79,5 @@ async function startSimulatedNodes(o: PoolOptions): Promise<RunningPool> {
     },
     logFile: join(o.options.stateDir, 'logs', 'simulator.log'),
   });
-  return { children: [child], simulatorUrl: `http://127.0.0.1:${control}` };
+  return { children: [child], markServed: () => undefined, simulatorUrl: `http://127.0.0.1:${control}` };
 }

@@ -87,7 +87,7 @@ async function run(options: StartOptions, started: Child[], interrupted: AbortSi
   const api = createApiClient(url, secrets.apiKey);
   const nodes = await startMediaNodes({ options, plans, freeswitch, secrets, nodesUrl: at.nodesUrl, api, say });
   started.push(...nodes.children);
-  await untilServing(api, plans, [switchyard, ...nodes.children]);
+  await untilServing(api, plans, [switchyard, ...nodes.children], nodes.markServed);
   note(
     freeswitch
       ? `Media       ${plans.length} real nodes (${freeswitch})`
@@ -163,13 +163,32 @@ async function untilReady(operationsUrl: string, switchyard: Child): Promise<voi
   await waitForOrShow(switchyard, 'Switchyard to be ready', ask, (ready) => ready, READY_TIMEOUT_MS);
 }
 
-async function untilServing(api: ApiClient, plans: NodePlan[], children: Child[]): Promise<void> {
-  const ask = (): Promise<{ items: { name: string; state: string }[] }> => {
+interface NodeSeen {
+  name: string;
+  state: string;
+  reportedAt: string | null;
+}
+
+async function untilServing(
+  api: ApiClient,
+  plans: NodePlan[],
+  children: Child[],
+  markServed: (name: string) => void,
+): Promise<void> {
+  let before: Map<string, string | null> | undefined;
+  const ask = async (): Promise<string[]> => {
+    const ended = children.find((child) => !child.isRunning());
+    if (ended && plans.some((plan) => plan.name === ended.name))
+      throw new StartFault(`${endedText(ended)}\nIt never served, so this is a fault of its setup.`);
     failIfEnded(children);
-    return api.get('/v1/nodes');
+    const { items } = await api.get<{ items: NodeSeen[] }>('/v1/nodes');
+    // A node of an earlier run may be shown as it was: only one that has reported since serves.
+    before ??= new Map(items.map((node) => [node.name, node.reportedAt]));
+    const serving = items.filter((node) => node.state === 'serving' && node.reportedAt !== before?.get(node.name));
+    for (const node of serving) markServed(node.name);
+    return serving.map((node) => node.name);
   };
-  const serving = (list: { items: { name: string; state: string }[] }): boolean =>
-    plans.every((plan) => list.items.some((node) => node.name === plan.name && node.state === 'serving'));
+  const serving = (names: string[]): boolean => plans.every((plan) => names.includes(plan.name));
   await waitForOrShow(children.at(-1)!, 'the media nodes to serve', ask, serving, SERVING_TIMEOUT_MS);
 }
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseEvent } from '../scripts/api-client';
 import { startChild } from '../scripts/child';
-import { keepNode } from '../scripts/keep-node';
+import { keepNode, pauseMs } from '../scripts/keep-node';
 import type { RealNode } from '../scripts/launch-node';
 import { planNodes, portsOf, xmlUrlOf } from '../scripts/media-nodes';
 import { findFreePort, isPortFree } from '../scripts/ports';
@@ -100,32 +100,54 @@ describe('children', () => {
     await child.stop();
     expect((await child.ended).signal).toBe('SIGKILL');
   });
-  test('a media node that ends by itself comes back, one that does not stay up is given up', async () => {
-    const said: string[] = [];
-    const launched: { pid: number; die: () => void }[] = [];
+  function launcher(): { launched: (() => void)[]; launch: () => Promise<RealNode>; fail: { next: boolean } } {
+    const launched: (() => void)[] = [];
+    const fail = { next: false };
     const launch = async (): Promise<RealNode> => {
+      if (fail.next) {
+        fail.next = false;
+        throw new Error('FreeSWITCH node-1 did not start:\nno memory');
+      }
       let end!: (how: { code: number | null; signal: NodeJS.Signals | null }) => void;
       const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((done) => (end = done));
       const die = (): void => end({ code: null, signal: 'SIGKILL' });
-      launched.push({ pid: launched.length, die });
+      launched.push(die);
       const rest = { dir: '/nowhere', logFile: 'node-1.log', lastLines: () => '', kill: () => undefined };
       return { pid: launched.length, ended, stop: async () => die(), ...rest };
     };
-    const times = (count: number): Promise<unknown> => until(`${count} starts`, () => launched.length === count);
-    const steady = await keepNode({ name: 'node-1', launch, say: (line) => said.push(line), steadyMs: 0, againMs: 1 });
-    launched[0]!.die();
-    await times(2);
-    launched[1]!.die();
-    await times(3);
-    expect(steady.isRunning()).toBe(true);
-    expect(said[0]).toBe('node-1 ended by itself, and is started again. What it wrote: node-1.log');
-    await steady.stop();
-    expect([steady.isRunning(), launched.length]).toEqual([false, 3]);
+    return { launched, launch, fail };
+  }
 
-    const weak = await keepNode({ name: 'node-2', launch, say: () => undefined, steadyMs: 60_000 });
-    launched[3]!.die();
-    expect(await weak.ended).toEqual({ code: null, signal: 'SIGKILL' });
-    expect([weak.isRunning(), launched.length]).toEqual([false, 4]);
+  test('a media node that has served comes back however soon it ends, also where a start fails', async () => {
+    const said: string[] = [];
+    const { launched, launch, fail } = launcher();
+    const times = (count: number): Promise<unknown> => until(`${count} starts`, () => launched.length === count);
+    const node = await keepNode({ name: 'node-1', launch, say: (line) => said.push(line), againMs: 1 });
+    node.markServed();
+    for (const count of [1, 2, 3]) {
+      launched[count - 1]!();
+      await times(count + 1);
+    }
+    fail.next = true;
+    launched[3]!();
+    await times(5);
+    expect(node.isRunning()).toBe(true);
+    expect(said[0]).toBe('node-1 ended by itself, and is started again. What it wrote: node-1.log');
+    expect(said).toContain('FreeSWITCH node-1 did not start:\nno memory');
+    await node.stop();
+    expect([node.isRunning(), launched.length]).toEqual([false, 5]);
+  });
+
+  test('a media node that ends before it ever served is a fault of its setup, and is not started again', async () => {
+    const { launched, launch } = launcher();
+    const node = await keepNode({ name: 'node-2', launch, say: () => undefined, againMs: 1 });
+    launched[0]!();
+    expect(await node.ended).toEqual({ code: null, signal: 'SIGKILL' });
+    expect([node.isRunning(), launched.length]).toEqual([false, 1]);
+  });
+
+  test('a media node that ends again and again is waited for longer each time, a minute at most', () => {
+    expect([0, 1, 2, 3, 10, 1000].map((ends) => pauseMs(ends))).toEqual([2000, 4000, 8000, 16_000, 60_000, 60_000]);
   });
   test('the exit code comes through', async () => {
     const child = startChild({ name: 'x', command: '/bin/sh', args: ['-c', 'exit 7'], logFile: join(folder, 'x.log') });

@@ -96,7 +96,7 @@ export async function leavePool(pod: NodePod): Promise<void> {
     }
     looks.empty = node.isEmpty ? looks.empty + 1 : 0;
     if (looks.empty === 0)
-      return `waiting for ${node.liveCalls} calls, ${node.rooms} rooms, ${node.sessions} channels, ${node.filesToSend} files`;
+      return `waiting for ${node.liveCalls} calls, ${node.rooms} rooms, ${node.sessions} channels, ${node.filesToSend} files, ${node.phones} phones`;
     return looks.empty < EMPTY_LOOKS ? 'looking once more' : 'done';
   });
   if (!isOut) return;

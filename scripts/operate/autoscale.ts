@@ -36,7 +36,7 @@ export function decideScaling(
 ): ScalingStep {
   const { nodes, recommendation: r } = view.pool;
   const leaving = nodes.filter((node) => view.leaving.includes(node.name));
-  const empty = leaving.find((node) => node.state !== 'serving' && isEmpty(node));
+  const empty = leaving.find((node) => node.state !== 'serving' && isEmpty(node, nowMs));
   const coolingMs = state.changedAtMs === null ? 0 : state.changedAtMs + o.cooldownMs - nowMs;
   const cooling = `cooling down for ${Math.ceil(coolingMs / 1000)} s more`;
   const joining = nodes.filter((node) => node.state === 'joining').length;
@@ -105,7 +105,7 @@ export async function autoscale(o: Operator, once: boolean): Promise<void> {
 async function take(o: Operator, step: ScalingStep, pool: PoolAnswer): Promise<void> {
   if (step.do === 'keep') return;
   if (step.do === 'add') return void (await addNodes(o, step.count));
-  if (step.do === 'remove') return removeNode(o, step.node);
+  if (step.do === 'remove') return removeNode(o, step.node, true);
   const node = pool.nodes.find((n) => n.name === step.node)!;
   if (step.do === 'drain') return drainNode(o, node, o.context.options.deadlineSeconds, true);
   return resumeNode(o, node);

@@ -5,7 +5,7 @@ import { StartFault } from '../project';
 import { orderByEmptiness } from '../../src/domains/nodes/recommend';
 import type { KeptNode } from './kept';
 import { findPorts, nextName } from './node-ports';
-import { isEmpty, readPool, requireNode, type PoolAnswer, type PoolNode, type Switchyard } from './pool-api';
+import { isEmpty, isQuiet, readPool, requireNode, type PoolAnswer, type PoolNode, type Switchyard } from './pool-api';
 import { chooseKind } from './provide-process';
 import { providerOf, type ProviderContext } from './providers';
 
@@ -81,7 +81,8 @@ async function removeFromPool(o: Operator, name: string): Promise<void> {
 }
 
 export async function drainNode(o: Operator, node: PoolNode, deadlineSeconds: number, leaving = false): Promise<void> {
-  await o.yard.api.post(`/v1/nodes/${node.id}/drain`, { deadlineSeconds });
+  const phones = o.context.options.keepPhones ? { phones: 'keep' } : {};
+  await o.yard.api.post(`/v1/nodes/${node.id}/drain`, { deadlineSeconds, ...phones });
   const known = o.context.kept.find(node.name);
   if (known && leaving) o.context.kept.save({ ...known, leaving: true });
   const on = [counted(node.liveCalls, 'call'), counted(node.rooms, 'room'), counted(node.registrations, 'phone')].join(
@@ -97,8 +98,11 @@ export async function resumeNode(o: Operator, node: PoolNode): Promise<void> {
   o.say(`${node.name}: takes calls again`);
 }
 
-/** Takes an empty node out of the pool, then stops it where we started it. @throws StartFault while it is in use */
-export async function removeNode(o: Operator, name: string): Promise<void> {
+/**
+ * Takes an empty node out of the pool, then stops it where we started it.
+ * @param force also with phones that have not moved @throws StartFault while it is in use
+ */
+export async function removeNode(o: Operator, name: string, force: boolean): Promise<void> {
   const pool = await readPool(o.yard);
   const node = pool.nodes.find((n) => n.name === name || n.id === name);
   const known = o.context.kept.find(node?.name ?? name);
@@ -106,15 +110,17 @@ export async function removeNode(o: Operator, name: string): Promise<void> {
   if (node) {
     if (node.state === 'serving')
       throw new StartFault(`${node.name} serves. First: ./scripts/pool drain ${node.name} --wait`);
-    if (!isEmpty(node)) throw new StartFault(`${node.name} still has ${describeUse(node)}.`);
-    await deleteNode(o, node);
+    if (!isQuiet(node)) throw new StartFault(`${node.name} still has ${describeUse(node)}.`);
+    if (node.registrations > 0 && node.state !== 'down' && !force)
+      throw new StartFault(`${node.name} is ${describeUse(node)}: wait until they have moved, or say --force.`);
+    await deleteNode(o, node, force);
   }
   await stopKept(o, known);
 }
 
-async function deleteNode(o: Operator, node: PoolNode): Promise<void> {
+async function deleteNode(o: Operator, node: PoolNode, force: boolean): Promise<void> {
   try {
-    await o.yard.api.delete(`/v1/nodes/${node.id}`);
+    await o.yard.api.delete(`/v1/nodes/${node.id}${force ? '?force=true' : ''}`);
   } catch (fault) {
     if (!(fault instanceof ApiFault) || fault.status !== 404) throw fault;
   }
@@ -131,13 +137,15 @@ async function stopKept(o: Operator, known: KeptNode | undefined): Promise<void>
 
 /** What is left to be said about nodes that drain. */
 function describeRest(pool: PoolAnswer, names: readonly string[]): string {
-  const rest = pool.nodes.filter((node) => names.includes(node.name) && !isEmpty(node));
+  const rest = pool.nodes.filter((node) => names.includes(node.name) && !isEmpty(node, Date.now()));
   return rest.map((node) => `${node.name}: ${describeUse(node)}`).join('; ');
 }
 
 const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
-const describeUse = (node: PoolNode): string =>
-  [counted(node.liveCalls, 'call'), counted(node.rooms, 'room'), counted(node.sessions, 'channel')].join(', ');
+export const describeUse = (node: PoolNode): string =>
+  isQuiet(node) && node.registrations > 0
+    ? `empty but for ${counted(node.registrations, 'phone')}`
+    : [counted(node.liveCalls, 'call'), counted(node.rooms, 'room'), counted(node.sessions, 'channel')].join(', ');
 
 /**
  * Waits until nothing is on the nodes. Nothing is ever cut off: where the time is over they stay draining.
@@ -157,7 +165,7 @@ export async function untilEmpty(
     const pool = await readPool(o.yard);
     for (const name of [...left]) {
       const node = pool.nodes.find((n) => n.name === name);
-      const seen = !node || isEmpty(node) ? (looks.get(name) ?? 0) + 1 : 0;
+      const seen = !node || isEmpty(node, Date.now()) ? (looks.get(name) ?? 0) + 1 : 0;
       looks.set(name, seen);
       if (seen < EMPTY_LOOKS) continue;
       if (node && !(await settled(onEmpty(node)))) continue;
@@ -212,7 +220,7 @@ export async function scaleTo(o: Operator, wanted: number): Promise<boolean> {
     .list()
     .filter((node) => node.leaving)
     .map((node) => node.name);
-  const left = await untilEmpty(o, going, options.timeoutSeconds, (node) => removeNode(o, node.name));
+  const left = await untilEmpty(o, going, options.timeoutSeconds, (node) => removeNode(o, node.name, true));
   for (const name of going.filter((n) => !left.includes(n))) await stopKept(o, kept.find(name));
   if (left.length === 0) return true;
   o.say(`${left.join(', ')} still in use: draining, not stopped. The same command again goes on from here.`);

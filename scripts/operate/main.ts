@@ -81,7 +81,7 @@ async function run(options: PoolOptions, interrupted: AbortSignal): Promise<numb
     }
     case 'remove':
       if (options.subject === undefined) requireNode(await readPool(yard), undefined);
-      return locked(kept, async () => (await removeNode(o, options.subject!), 0));
+      return locked(kept, async () => (await removeNode(o, options.subject!, options.force), 0));
     case 'add':
       return locked(kept, async () => (await addNodes(o, countOf(options, 1, 1)), 0));
     case 'scale':

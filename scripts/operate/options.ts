@@ -6,10 +6,12 @@ export const POOL_HELP = `Usage: ./scripts/pool COMMAND [options]
 
   status [--json] [--watch]     every node with what is on it, and whether the pool should grow or shrink
   add [COUNT]                   starts nodes and waits until they serve        [--name NAME] [--zone Z] [--capacity N]
-  drain NODE                    no new calls; those that run go on             [--deadline SECONDS] [--wait]
+  drain NODE                    no new calls, phones are sent elsewhere; calls that run go on
+                                                                               [--deadline SECONDS] [--wait] [--keep-phones]
   resume NODE                   takes calls again
   approve NODE                  lets a node in that waits for it (pending)
   remove NODE                   takes an empty, drained or dead node out, and stops it if it was started here
+                                                                               [--force: also with phones on it]
   explain CALL                  why a call went where it went
   simulate                      what if                                        [--remove NODE]… [--add N] [--calls N] [--rooms N]
   scale COUNT                   adds nodes, or drains the emptiest, waits until nothing runs on them, removes them
@@ -49,6 +51,8 @@ export interface PoolOptions {
   json: boolean;
   watch: boolean;
   wait: boolean;
+  keepPhones: boolean;
+  force: boolean;
   once: boolean;
   name: string | undefined;
   zone: string;
@@ -100,6 +104,8 @@ export function readPoolOptions(args: string[], env: Record<string, string | und
     json: values.json ?? false,
     watch: values.watch ?? false,
     wait: values.wait ?? false,
+    keepPhones: values['keep-phones'] ?? false,
+    force: values.force ?? false,
     once: values.once ?? false,
     name: values.name,
     zone: values.zone ?? '',
@@ -132,6 +138,8 @@ function parse(args: string[]) {
         json: flag,
         watch: flag,
         wait: flag,
+        'keep-phones': flag,
+        force: flag,
         once: flag,
         name: text,
         zone: text,

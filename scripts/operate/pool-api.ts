@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createApiClient, type ApiClient } from '../api-client';
 import { StartFault } from '../project';
+import { PHONES_GRACE_MS } from '../../src/domains/nodes/drain/own-drain';
 import type { RunFile } from '../run-state';
 
 export interface PoolNode {
@@ -120,6 +121,13 @@ export function requireNode(pool: PoolAnswer, wanted: string | undefined): PoolN
   return node;
 }
 
-/** Nothing runs on it: not by the tables, not by its own last report. */
-export const isEmpty = (node: PoolNode): boolean =>
+/** Nothing runs on it: not by the tables, not by its own last report. Phones may still be registered there. */
+export const isQuiet = (node: PoolNode): boolean =>
   node.liveCalls === 0 && node.liveLegs === 0 && node.rooms === 0 && (node.sessions === 0 || node.state === 'down');
+
+const isOverdue = (node: PoolNode, nowMs: number): boolean =>
+  node.drainDeadlineAt !== null && Date.parse(node.drainDeadlineAt) + PHONES_GRACE_MS <= nowMs;
+
+/** Phones are waited for until a while after the deadline of the drain: who has not moved then knows no other node, or is gone. */
+export const isEmpty = (node: PoolNode, nowMs: number): boolean =>
+  isQuiet(node) && (node.state === 'down' || node.registrations === 0 || isOverdue(node, nowMs));

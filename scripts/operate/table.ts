@@ -1,5 +1,5 @@
 /** Writes the pool down so that a person sees at once what is where: pure text, no colours to get lost in a log. */
-import type { PoolAnswer, PoolNode, SimulateAnswer } from './pool-api';
+import { isQuiet, type PoolAnswer, type PoolNode, type SimulateAnswer } from './pool-api';
 import type { KeptNode } from './kept';
 
 /** The first column and those named are flush left, numbers flush right. */
@@ -32,6 +32,8 @@ function noteOf(node: PoolNode, kept: KeptNode | undefined, nowMs: number): stri
   if (node.silent) notes.push('silent: its last report is too old');
   if (node.health?.healthy === false) notes.push(`not well: ${node.health.reason ?? 'no reason known'}`);
   if (node.resting) notes.push(node.resting === 'full' ? 'rests: was full' : 'rests: processor was busy');
+  if (node.state === 'draining' && node.registrations > 0 && isQuiet(node))
+    notes.push(`empty but for ${node.registrations === 1 ? '1 phone' : `${node.registrations} phones`}`);
   if (node.drainDeadlineAt) {
     const isPast = Date.parse(node.drainDeadlineAt) < nowMs;
     notes.push(

@@ -26,6 +26,8 @@ import { answerCanaryRoom } from '../domains/nodes/canary-entrance';
 import { looksLikeCanary } from '../domains/nodes/canary-name';
 import type { AdmissionDeps } from '../domains/nodes/entering/admission';
 import { giveEslPassword, takeCore } from '../domains/nodes/entering/esl-password';
+import { expiresSecondsAt, tellRefusesPhones } from '../domains/nodes/drain/phones';
+import { reportLimitMs } from '../domains/nodes/limits';
 import { findNode, listHosts, noteEslNetworks, type NodeRow } from '../domains/nodes/nodes.store';
 import type { Directory, DirectoryUser } from '../domains/users/directory';
 import { judgeLogin, LOGIN_REFUSALS } from '../domains/users/login-rule';
@@ -239,7 +241,8 @@ function answerUser(
     const isProved = question.purpose === 'sip_auth';
     if (isProved) deps.noteLogin?.(node.id, question.username, question.domain);
     // The digest goes to a login that has shown its proof, and to nothing else.
-    return userXml({ ...user, ha1: isProved ? user.ha1 : undefined, cacheMs: 0, dialString });
+    const expiresSeconds = isProved ? expiresSecondsAt(node) : undefined;
+    return userXml({ ...user, ha1: isProved ? user.ha1 : undefined, cacheMs: 0, dialString, expiresSeconds });
   }
   const why = LOGIN_REFUSALS[refusal ?? 'no_such_user'];
   const who = { username: question.username.slice(0, 64), domain: question.domain.slice(0, 253) };
@@ -333,6 +336,9 @@ async function answerConfiguration(
     controlHosts,
     ...(isLists ? await listsOf(deps, node, poolHosts) : {}),
     zone: node.zone,
+    refusesPhones:
+      question.name === 'sofia.conf' &&
+      (await tellRefusesPhones(deps.db, node, storeClock.nowMs(), reportLimitMs(deps.heartbeatSeconds))),
   };
   if (opensSocket) await noteEslNetworks(deps.db, node.id, controlNetworks(settings));
   return configurationXml(question.name, settings, room);

@@ -1,5 +1,6 @@
 /** The role `api`: REST, the numbered log for its readers, and the doors through which nodes ask. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { takeBootstrapKey } from '../domains/api-keys/bootstrap';
 import { apiKeysRoutes } from '../domains/api-keys/api-keys.routes';
 import { callRoutes } from '../domains/calls/calls.routes';
@@ -19,6 +20,7 @@ import { sweepEndedUsers } from '../domains/users/ended/end-user';
 import { usersRoutes } from '../domains/users/users.routes';
 import { flushUserCache } from '../freeswitch/esl';
 import { createApp } from '../http/app';
+import { createPhoneDoor } from '../domains/nodes/drain/door';
 import { createDrainEntrance } from '../http/drain.entrance';
 import { createDoorkeeper, REQUEST_LIMITS } from '../http/authentication';
 import { createDoorGuard } from '../http/door.guard';
@@ -186,6 +188,12 @@ export async function startServing(
     countXmlAnswer: metrics.countXmlAnswer,
     noteLogin: shownLogins.note,
     wasShown: shownLogins.wasShown,
+    openDoor: createPhoneDoor({
+      db,
+      now: storeClock.nowMs,
+      sleep,
+      send: (nodeId, command) => links.api(nodeId, command),
+    }),
     noteUserGiven: (node, username, domain) => asked.note(node, username, domain),
     onNodeSeen,
   });

@@ -11,7 +11,6 @@ import { endUnadmitted } from '../domains/calls/unadmitted-channels';
 import { compareGrants } from '../domains/grants/over';
 import { createCalibrator } from '../domains/nodes/calibrator';
 import { watchNetworkLists } from '../domains/nodes/connections/network-lists';
-import { listNodeRows } from '../domains/nodes/nodes.store';
 
 import { createNodeStreams, type NodeStreams, type StreamHandlers } from '../domains/nodes/stream';
 import {
@@ -29,6 +28,7 @@ import { runEvery } from '../infra/schedule';
 import { storeClock } from '../infra/store-clock';
 import { createTurn } from '../infra/turn';
 import { createNodeCare } from './care';
+import { followDrains } from './drains';
 import type { House } from './house';
 import type { Stops } from './stores';
 
@@ -152,33 +152,4 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
   });
   stops.push(followDrains(house));
   return streams;
-}
-
-const DRAIN_LOOK_MS = 1000;
-
-/** At the deadline of a drain its rooms move, once for each deadline and replica; moving twice changes nothing. */
-function followDrains(house: House): () => Promise<void> {
-  const done = new Map<string, number>();
-  const running = new Set<Promise<void>>();
-  const look = runEvery('drains', DRAIN_LOOK_MS, house.logger, async () => {
-    const now = storeClock.nowMs();
-    for (const node of await listNodeRows(house.stores.db)) {
-      const deadlineMs = node.drain_deadline_at?.getTime();
-      if (node.state !== 'draining' || deadlineMs === undefined || deadlineMs > now) continue;
-      if (done.get(node.id) === deadlineMs) continue;
-      done.set(node.id, deadlineMs);
-      const emptying: Promise<void> = house.rooms
-        .empty(node)
-        .catch((error: unknown) => {
-          done.delete(node.id);
-          house.logger.warn({ err: error, node: node.name }, 'the rooms of a draining node could not be moved');
-        })
-        .finally(() => running.delete(emptying));
-      running.add(emptying);
-    }
-  });
-  return async () => {
-    await look.stop();
-    await Promise.all(running);
-  };
 }

@@ -9,6 +9,7 @@ import { MEDIA_COMMANDS } from './media-commands';
 import { profileXml } from './profile-list';
 import { createRoomCommands } from './room-commands';
 import { runInShell, SHELL_COMMANDS } from './shell';
+import { rescanPhoneProfile } from './sip-profile';
 
 const VERSION = '1.10.12-release+git~20240802T210227Z~a88d069d6f~64bit';
 const ORIGINATE_USAGE =
@@ -65,6 +66,9 @@ export function createApi(parts: NodeParts): Api {
         await core.loadNetworkLists();
         return '+OK acl reloaded\n';
       }
+      // It says so when it has read them.
+      const rescanned = name === 'sofia' ? /^profile (\S+) rescan/.exec(rest)?.[1] : undefined;
+      if (rescanned) await rescanPhoneProfile(core, rescanned);
       return core.answerFirst(() => runNow(line));
     },
   };

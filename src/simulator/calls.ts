@@ -139,6 +139,10 @@ export function createCalls(core: NodeCore, registrar: Registrar): Calls {
   }
 
   function takeIn(o: TakeIn): Leg | undefined {
+    if (core.isStandby && o.profile === 'internal') {
+      o.far?.ended?.('NORMAL_TEMPORARY_FAILURE'); // 503
+      return undefined;
+    }
     const name = o.channelName ?? `sofia/${o.profile}/${o.callerNumber}@${core.host}`;
     const leg = new Leg(
       randomUUID(),
@@ -275,6 +279,7 @@ export function createCalls(core: NodeCore, registrar: Registrar): Calls {
     if (!sofia) return { cause: 'CHAN_NOT_IMPLEMENTED' };
     const [, profile = '', address = ''] = sofia;
     if (profile !== 'internal' && profile !== 'internode') return { cause: 'INVALID_PROFILE' };
+    if (core.isStandby && profile === 'internal') return { cause: 'SYSTEM_SHUTDOWN' };
     const uri = address.replace(/^sips?:/, '');
     const v = o.variables;
     const uuid = v.origination_uuid ?? randomUUID();

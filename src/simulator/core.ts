@@ -84,6 +84,8 @@ export class NodeCore {
   isOver = false;
   /** From acl.conf; what is on disk where nobody answers. */
   networkLists: NetworkLists = floorLists();
+  /** Phones and browsers are told 503 whatever they begin. */
+  isStandby = false;
   questionTimeoutMs = XML_TIMEOUT_MS;
   /** Where its records go; from json_cdr.conf. */
   cdr?: { url: string; credentials: string; encode: boolean };

@@ -74,6 +74,7 @@ export function createGuest(alive: () => Place, o: GuestOptions): SimulatedGuest
     username: o.username,
     async dial(number, extra = {}) {
       const place = alive();
+      if (place.core.isStandby) throw new Error(`INVITE of ${o.username}@${o.realm} got 503`);
       const user = await checkLogin(place.core, {
         method: 'INVITE',
         username: o.username,

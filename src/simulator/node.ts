@@ -17,6 +17,7 @@ import {
 import { createPlans } from './plan';
 import { createRegistrar, type PhoneBehaviour, type PhoneOptions, type Registration } from './registrar';
 import { createRooms } from './rooms';
+import { takePhoneProfile } from './sip-profile';
 import { openWebSocketPort, type WebSocketPort } from './web-socket';
 import { child, pairs } from './xml-client';
 import { enterYard, leaveYard } from './yard';
@@ -124,8 +125,6 @@ interface Life {
 
 const BOOT_TIMEOUT_MS = 15_000;
 const BOOT_PAUSE_MS = 250;
-/** Asked for by a real node's modules as they load, before the Event Socket's. */
-const FIRST_CONFIGURATIONS = ['conference.conf', 'sofia.conf'];
 
 /** @throws Error where Switchyard gives it no Event Socket configuration in time, or the port is taken */
 export async function startSimulatedNode(o: SimulatedNodeOptions): Promise<SimulatedNode> {
@@ -221,11 +220,12 @@ async function boot(o: SimulatedNodeOptions, disk: Disk): Promise<Life> {
   return { core, socket, password, registrar, calls, rooms, beat, wsPort, webSocket };
 }
 
+/** In the order in which a real node's modules load: the Event Socket's comes last. */
 async function askUntil(core: NodeCore, timeoutMs: number): Promise<Record<string, string>> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
-    for (const name of FIRST_CONFIGURATIONS)
-      await core.configuration(name, name === 'conference.conf' ? { presence: 'true' } : {});
+    await core.configuration('conference.conf', { presence: 'true' });
+    takePhoneProfile(core, await core.configuration('sofia.conf'));
     for (const profile of ['internal', 'internode'])
       await core.directory('', 'config_sofia', { purpose: 'gateways', profile });
     const section = await core.configuration('event_socket.conf');

@@ -128,6 +128,7 @@ export function createRegistrar(core: NodeCore): Registrar {
     existing?: Registration,
     socket: 'the same' | 'another' = 'the same',
   ): Promise<Registration | number> {
+    if (core.isStandby) return 503;
     const isSame = socket === 'the same';
     const made = isSame && existing ? { host: existing.address, port: existing.port } : nextSocket();
     const { port } = made;
@@ -140,7 +141,7 @@ export function createRegistrar(core: NodeCore): Registrar {
       ...{ from: o.from, to: o.to },
     });
     if (!user) return 403;
-    const seconds = o.expiresSeconds ?? 300;
+    const seconds = Number(user.variables['sip-force-expires']) || (o.expiresSeconds ?? 300);
     const transport = o.transport ?? 'udp';
     const registration: Registration = {
       id: (isSame ? existing?.id : undefined) ?? randomUUID(),

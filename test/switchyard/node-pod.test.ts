@@ -64,7 +64,7 @@ async function ask(node: Pick<Node, 'name'>, secret: string, method: string, pat
 
 test('a pod that ends takes no new calls, its node stops only when the call on it is over, and its name is kept', async () => {
   const node = await yard.addNode('pod-0');
-  await yard.addPhone(node, 'ann', { answerAfterMs: 20 });
+  const phone = await yard.addPhone(node, 'ann', { answerAfterMs: 20 });
   const { id } = await yard.call('user:ann', '9196');
   expect(await yard.callIs(id, 'answered')).toMatchObject({ node: 'pod-0' });
   const pod = podOf('pod-0', secretOf(node));
@@ -74,6 +74,9 @@ test('a pod that ends takes no new calls, its node stops only when the call on i
   expect(existsSync(emptyMark(pod.dir))).toBe(false);
   expect((await yard.readCall(id)).state).toBe('answered');
   await yard.hangUp(id);
+  await until('its phone is waited for', () => said.some((line) => / 0 files, 1 phones$/.test(line)));
+  expect(existsSync(emptyMark(pod.dir))).toBe(false);
+  phone.unregister();
   await left;
   expect(existsSync(emptyMark(pod.dir))).toBe(true);
   expect(await yard.readCall(id)).toMatchObject({ outcome: 'answered', hangupCause: 'NORMAL_CLEARING' });

@@ -83,8 +83,8 @@ async function status(): Promise<{ nodes: { name: string; state: string; liveCal
   return JSON.parse(run.out);
 }
 
-/** A phone at a node that the command started, which is another process. */
-async function addPhone(node: Managed, username: string): Promise<void> {
+/** A phone at a node that the command started, which is another process. @returns what makes it leave the node */
+async function addPhone(node: Managed, username: string): Promise<() => Promise<unknown>> {
   await yard.addUser(username);
   const phone = { username, domain: DOMAIN, password: passwordOf(username), behaviour: { answerAfterMs: 20 } };
   const answer = await fetch(`${node.controlUrl}/nodes/${node.name}/phones`, {
@@ -97,6 +97,8 @@ async function addPhone(node: Managed, username: string): Promise<void> {
     const { body } = await yard.api('GET', `/v1/users?username=${username}&domain=${DOMAIN}`);
     return body.items[0].registrations.length > 0;
   });
+  const { id } = (await answer.json()) as { id: string };
+  return () => fetch(`${node.controlUrl}/nodes/${node.name}/phones/${id}`, { method: 'DELETE' });
 }
 
 test('what is wrong is said in one line, with what to do', async () => {
@@ -135,8 +137,9 @@ test('scale 4, then scale 2 with calls in progress: no call is cut off, and noth
   ]);
 
   const calls: string[] = [];
+  const leave: (() => Promise<unknown>)[] = [];
   for (const node of managed) {
-    await addPhone(node, `at-${node.name}`);
+    leave.push(await addPhone(node, `at-${node.name}`));
     const { id } = await yard.call(`user:at-${node.name}`, '9196');
     calls.push(id);
     const answered = await yard.callIs(id, 'answered');
@@ -162,6 +165,12 @@ test('scale 4, then scale 2 with calls in progress: no call is cut off, and noth
   expect((await pool(['scale', '3'])).err).toContain('Another scripts/pool changes this pool');
   for (const id of calls) expect((await yard.readCall(id)).state).toBe('answered');
   for (const id of calls) await yard.hangUp(id);
+  await until('only their phones are left', async () => {
+    const { out } = await pool(['status']);
+    return (out.match(/empty but for 1 phone/g) ?? []).length === 2;
+  });
+  expect((await status()).nodes).toHaveLength(4);
+  for (const go of leave) await go();
   const done = await down;
   expect(done.err).toBe('');
   expect(done.code).toBe(0);
@@ -182,7 +191,7 @@ test('Ctrl-C while it waits leaves the node draining with its call, and the next
   expect((await pool(['add', '--name', 'extra', '--kind', 'simulated'])).out).toContain('extra: serves');
   const [extra] = (await status()).managed;
   started.push(extra!);
-  await addPhone(extra!, 'at-extra');
+  const leave = await addPhone(extra!, 'at-extra');
   const { id } = await yard.call('user:at-extra', '9196');
   await yard.callIs(id, 'answered');
   const stopped = await pool(['scale', '2'], { interruptAt: /waiting for extra/ });
@@ -193,6 +202,7 @@ test('Ctrl-C while it waits leaves the node draining with its call, and the next
   const looked = await pool(['autoscale', '--once', '--min', '3', '--max', '3']);
   expect(looked.out).toMatch(/^\d\d:\d\d:\d\d keep: .* units are claimed, and 3 nodes must always serve\.$/m);
   await yard.hangUp(id);
+  await leave();
   expect((await pool(['scale', '2'])).code).toBe(0);
   expect((await status()).nodes.map((n) => n.name)).toEqual(['base-1', 'base-2']);
 });

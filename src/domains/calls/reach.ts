@@ -18,6 +18,7 @@ import type { NodeRow } from '../nodes/nodes.store';
 import type { Quotas } from '../quotas/quotas';
 import type { EnteringDeps } from '../rooms/entering';
 import { findRegistrationsOfUsers, type NamedRegistration } from '../registrations/registrations.store';
+import { selectRingable } from '../registrations/ringable';
 import type { Directory, DirectoryUser } from '../users/directory';
 import type { Address } from './address';
 import { findCall } from './calls.store';
@@ -36,6 +37,8 @@ export interface DialplanDeps extends SettleDeps {
   mediaTimeouts: MediaTimeouts;
   /** The grant that this SIP user name belongs to; undefined where it is none, or over. */
   findGrantOfUser: (username: string, domain: string) => Promise<GrantView | undefined>;
+  /** Lets a call out of a draining node that turns phones away; not needed where none does. */
+  openDoor?: (nodeId: string) => Promise<void>;
   /** Whether this login was proved at that node lately. */
   wasShown: (nodeId: string, username: string, domain: string, isCaller?: boolean) => Promise<boolean>;
 }
@@ -71,18 +74,18 @@ export async function reachUser(
   o: { callId: string; attemptLegId?: string; leg: 'from' | 'to'; ownOnly?: boolean },
 ): Promise<string> {
   const rows = await readRegistrations(deps, user.id);
-  const contacts: ReachableContact[] = rows
-    .filter((row) => !o.ownOnly || row.node_id === node.id)
-    .map((row) => ({
-      node: row.node_name,
-      host: row.node_host,
-      internodePort: row.internode_port,
-      contact: row.contact,
-      profile: row.profile,
-      registrationId: row.id,
-      source: { networkIp: row.network_ip, networkPort: row.network_port ?? 0, transport: row.transport },
-      ...(row.grant_id ? { grantId: row.grant_id } : {}),
-    }));
+  const rung = selectRingable(rows).filter((row) => !o.ownOnly || row.node_id === node.id);
+  if (rung.some((row) => row.node_id === node.id && row.node_refuses_phones)) await deps.openDoor?.(node.id);
+  const contacts: ReachableContact[] = rung.map((row) => ({
+    node: row.node_name,
+    host: row.node_host,
+    internodePort: row.internode_port,
+    contact: row.contact,
+    profile: row.profile,
+    registrationId: row.id,
+    source: { networkIp: row.network_ip, networkPort: row.network_port ?? 0, transport: row.transport },
+    ...(row.grant_id ? { grantId: row.grant_id } : {}),
+  }));
   const exp = Math.floor(storeClock.nowMs() / 1000) + TOKEN_SECONDS;
   const carried: Record<string, string> = o.attemptLegId ? { a: o.attemptLegId } : {};
   return dialStringTo({

@@ -55,6 +55,7 @@ const nodeSchema = z
     reportedAt: z.iso.datetime().nullable(),
     downSince: z.iso.datetime().nullable(),
     drainDeadlineAt: z.iso.datetime().nullable(),
+    refusesPhones: z.boolean().describe('It drains, and sends its phones to other nodes.'),
     health: healthSchema,
   })
   .meta({ id: 'Node' });
@@ -87,6 +88,7 @@ function presentNode(row: NodeRow, claimedUnits: number | null, liveCalls: numbe
     reportedAt: row.reported_at?.toISOString() ?? null,
     downSince: row.down_since?.toISOString() ?? null,
     drainDeadlineAt: row.drain_deadline_at?.toISOString() ?? null,
+    refusesPhones: row.phones_refused,
     health: presentHealth(row),
   };
 }
@@ -138,14 +140,20 @@ export function nodeRoutes(deps: NodeRouteDeps): Route[] {
       summary: 'Take no new calls on a node; those that run go on',
       description:
         'At the deadline rooms are moved to other nodes, with everybody in them. Calls are never cut off: they go on ' +
-        'until they end, and only then can the node be removed. Draining again sets the deadline anew.',
+        'until they end, and only then can the node be removed. Draining again sets the deadline anew. Its phones are given ' +
+        'up while another node serves: pages are told by `registration.move_requested` to ask `GET /v1/grants/self`. ' +
+        'Telephones register for a minute at a time, and once no room is on the node whatever they begin (REGISTER, ' +
+        'INVITE, OPTIONS) gets 503, by which they go to the next of their servers. Until then they are rung where they are. `"phones": "keep"` is for telephones that know this node only.',
       scope: 'admin',
       params: idParams,
-      body: z.strictObject({ deadlineSeconds: z.number().int().min(0).max(86_400).default(3600) }),
+      body: z.strictObject({
+        deadlineSeconds: z.number().int().min(0).max(86_400).default(3600),
+        phones: z.enum(['move', 'keep']).default('move'),
+      }),
       answers: { 200: nodeSchema },
       errors: ['conflict'],
       handle: async ({ params, body }) => {
-        await drainNode(deps, params.id, body.deadlineSeconds);
+        await drainNode(deps, params.id, body.deadlineSeconds, body.phones);
         return { body: await presentOne(deps, params.id) };
       },
     }),
@@ -168,12 +176,16 @@ export function nodeRoutes(deps: NodeRouteDeps): Route[] {
       path: '/v1/nodes/{id}',
       tag: 'Nodes',
       summary: 'Remove a node that is drained or down and has no live calls or rooms',
+      description:
+        'Nor phones: they would ring no more until they register elsewhere by themselves. `force=true` takes it away ' +
+        'with its phones; never with calls, rooms, or recordings that have not been brought from it.',
       scope: 'admin',
       params: idParams,
+      query: z.object({ force: z.enum(['true', 'false']).default('false').describe('also with phones on it') }),
       answers: { 204: null },
       errors: ['conflict'],
-      handle: async ({ params }) => {
-        await removeNode(deps, params.id);
+      handle: async ({ params, query }) => {
+        await removeNode(deps, params.id, query.force === 'true');
         return { status: 204 };
       },
     }),

@@ -33,6 +33,12 @@ export interface NodeRow {
   drain_deadline_at: Date | null;
   /** It asked for the drain that is on; false: an operator did. */
   drained_itself: boolean;
+  /** Its phones stay while it drains: an operator wants it so. */
+  keeps_phones: boolean;
+  /** It turns phones away: so it was told when it last read its SIP profiles. */
+  phones_refused: boolean;
+  /** It takes them until then, since one of them is being rung; null: it never did. */
+  door_open_until: Date | null;
   core_uuid: string | null;
   version: string | null;
   session_count: number;

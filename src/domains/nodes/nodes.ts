@@ -5,6 +5,8 @@ import type { Logger } from '../../infra/logger';
 import { storeClock } from '../../infra/store-clock';
 import type { EventLog } from '../events/events';
 import { POOL_STREAM } from '../events/events.store';
+import { countNodeWork } from './drain/own-drain.store';
+import { countPhones } from './drain/phones.store';
 import { deleteIdleNode, findNode, updateNode, type NodeRow, type NodeState } from './nodes.store';
 
 /** What a node says of itself in the query of the one URL it has on disk. */
@@ -66,42 +68,54 @@ export async function approveNode(deps: NodeDeps, id: string): Promise<NodeRow> 
   return row ?? refuseState(deps, id, 'approved');
 }
 
-/** Takes no new calls from now on; those that run go on. */
-export async function drainNode(deps: NodeDeps, id: string, deadlineSeconds: number): Promise<NodeRow> {
+/** Takes no new calls from now on; those that run go on. @param phones `keep`: its phones know no other node */
+export async function drainNode(
+  deps: NodeDeps,
+  id: string,
+  deadlineSeconds: number,
+  phones: 'move' | 'keep' = 'move',
+): Promise<NodeRow> {
   const deadline = new Date(storeClock.nowMs() + deadlineSeconds * 1000);
   const row = await changeNodeState(
     deps,
     id,
     ['serving', 'joining', 'draining'],
-    { state: 'draining', drain_deadline_at: deadline, drained_itself: false },
-    { deadlineAt: deadline.toISOString() },
+    { state: 'draining', drain_deadline_at: deadline, drained_itself: false, keeps_phones: phones === 'keep' },
+    { deadlineAt: deadline.toISOString(), phones },
   );
   return row ?? refuseState(deps, id, 'drained');
 }
 
 export async function resumeNode(deps: NodeDeps, id: string): Promise<NodeRow> {
-  const change = { state: 'serving' as const, drain_deadline_at: null, drained_itself: false };
+  const change = { state: 'serving' as const, drain_deadline_at: null, drained_itself: false, keeps_phones: false };
   const row = await changeNodeState(deps, id, ['draining'], change);
   return row ?? refuseState(deps, id, 'resumed');
 }
 
-/** @throws conflict while it serves, or has live calls or rooms, or recordings that have not been brought from it. */
-export async function removeNode(deps: NodeDeps, id: string): Promise<void> {
+/**
+ * @param force takes it away although phones are registered there: they ring no more until they register elsewhere
+ * @throws conflict while it serves, or has live calls, rooms or phones, or recordings that have not been brought from it
+ */
+export async function removeNode(deps: NodeDeps, id: string, force = false): Promise<void> {
   const node = await findNode(deps.db, id);
   if (!node) throw new SwitchyardError('not_found', 'There is no such node.');
   const removed = await deps.log.record(async (trx, emit) => {
-    const done = await deleteIdleNode(trx, id);
-    if (done) emit({ stream: POOL_STREAM, type: 'node.removed', nodeId: id, data: { name: node.name } });
-    return done;
+    const phones = await countPhones(trx, id);
+    const done = (force || phones === 0 || node.state === 'down') && (await deleteIdleNode(trx, id));
+    if (done) emit({ stream: POOL_STREAM, type: 'node.removed', nodeId: id, data: { name: node.name, phones } });
+    return { done, phones };
   });
-  if (!removed) {
-    throw new SwitchyardError(
-      'conflict',
-      node.state === 'serving'
-        ? `Node ${node.name} serves: drain it first.`
-        : `Node ${node.name} still has calls, rooms or recordings that are not brought yet: wait until they are over.`,
-    );
-  }
+  if (removed.done) return;
+  throw new SwitchyardError('conflict', await explainStay(deps, node, removed.phones));
+}
+
+async function explainStay(deps: NodeDeps, { id, name, state }: NodeRow, phones: number): Promise<string> {
+  if (state === 'serving') return `Node ${name} serves: drain it first.`;
+  const { liveCalls, liveLegs, rooms, filesToSend } = await countNodeWork(deps.db, id);
+  if (liveCalls + liveLegs + rooms + filesToSend > 0)
+    return `Node ${name} still has calls, rooms or recordings that are not brought yet: wait until they are over.`;
+  const counted = phones === 1 ? '1 phone' : `${phones} phones`;
+  return `Node ${name} is empty but for ${counted}: wait until they have moved, or remove it with force=true.`;
 }
 
 async function refuseState(deps: NodeDeps, id: string, what: string): Promise<never> {

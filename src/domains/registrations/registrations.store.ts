@@ -158,6 +158,8 @@ export interface NamedRegistration extends RegistrationRecord {
   node_name: string;
   node_host: string;
   internode_port: number;
+  node_state: string;
+  node_refuses_phones: boolean;
 }
 
 /** Registrations at nodes that are up, the newest first; those that a call has found dead only where they are asked for. */
@@ -174,7 +176,14 @@ export async function findRegistrationsOfUsers(
     .whereNotIn('n.state', ['down', 'pending'])
     .where('r.expires_at', '>', storeClock.now())
     .orderBy('r.refreshed_at', 'desc')
-    .select('r.*', 'n.name as node_name', 'n.host as node_host', 'n.internode_port')) as NamedRegistration[];
+    .select(
+      'r.*',
+      'n.name as node_name',
+      'n.host as node_host',
+      'n.internode_port',
+      'n.state as node_state',
+      'n.phones_refused as node_refuses_phones',
+    )) as NamedRegistration[];
 }
 
 /** Where users were last registered, also at nodes that are down now. */

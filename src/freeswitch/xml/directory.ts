@@ -42,6 +42,8 @@ export interface UserAnswer {
   cacheMs: number;
   /** Where a call to this user goes; made by dialStringTo(). */
   dialString?: string;
+  /** A login registers for so long, whatever it asks for. */
+  expiresSeconds?: number;
 }
 
 /**
@@ -51,6 +53,9 @@ export interface UserAnswer {
  * mod_sofia forbids that. Not given with a dial string: the leg that rings a user would carry it, and has no plan.
  */
 export const ANSWER_GUARD = { name: 'execute_on_answer', value: 'hangup CALL_REJECTED' } as const;
+
+/** Read by mod_sofia from a user's variables (sofia_reg_handle_register_token). */
+const FORCED_EXPIRES = 'sip-force-expires';
 
 /**
  * The answer to a directory question: to a login the digest, to a call the dial string, never both. It is made from a template, because a SIP profile checks passwords one after
@@ -67,12 +72,15 @@ export function userXml(user: UserAnswer): string {
   return hidePreprocessor(
     `<document type="freeswitch/xml"><section name="directory"><domain name="${u.domain}"><user id="${u.username}"${cache}>` +
       `<params>${key}</params><variables>` +
-      `<variable name="user_context" value="users"/>${isCall ? '' : GUARD + ofUser(u)}` +
+      `<variable name="user_context" value="users"/>${isCall ? '' : GUARD + ofUser(u)}${expiresVariable(u)}` +
       `<variable name="effective_caller_id_name" value="${attribute(u.displayName)}"/>` +
       `<variable name="effective_caller_id_number" value="${attribute(u.callerNumber)}"/>` +
       `</variables></user></domain></section></document>`,
   );
 }
+
+const expiresVariable = ({ expiresSeconds }: UserAnswer): string =>
+  expiresSeconds === undefined ? '' : `<variable name="${FORCED_EXPIRES}" value="${Math.floor(expiresSeconds)}"/>`;
 
 /** A leg that rings them has it from its dial string. */
 const ofUser = ({ userId }: UserAnswer): string =>
@@ -96,6 +104,7 @@ export function userXmlByBuilder(user: UserAnswer): string {
           variable('user_context', 'users'),
           ...(u.dialString === undefined ? [variable(ANSWER_GUARD.name, ANSWER_GUARD.value)] : []),
           ...(u.dialString === undefined && isOwner(u.userId) ? [variable(USER_VARIABLE, u.userId)] : []),
+          ...(u.expiresSeconds === undefined ? [] : [variable(FORCED_EXPIRES, String(Math.floor(u.expiresSeconds)))]),
           variable('effective_caller_id_name', u.displayName),
           variable('effective_caller_id_number', u.callerNumber),
         ]),

@@ -8,6 +8,8 @@ export interface NodeWork {
   rooms: number;
   /** Recordings that are being made, or have not been sent yet. */
   filesToSend: number;
+  /** Registered there. */
+  phones: number;
 }
 
 export async function countNodeWork(db: Queryable, nodeId: string): Promise<NodeWork> {
@@ -16,7 +18,8 @@ export async function countNodeWork(db: Queryable, nodeId: string): Promise<Node
             (select count(*) from legs where node_id = :nodeId and state <> 'ended')::int as "liveLegs",
             (select count(*) from sessions where node_id = :nodeId and state <> 'ended')::int as rooms,
             (select count(*) from recording_parts
-              where node_id = :nodeId and state in ('starting', 'recording', 'stopping', 'uploading'))::int as "filesToSend"`,
+              where node_id = :nodeId and state in ('starting', 'recording', 'stopping', 'uploading'))::int as "filesToSend",
+            (select count(*) from registrations where node_id = :nodeId and expires_at > now())::int as phones`,
     { nodeId },
   )) as { rows: NodeWork[] };
   return result.rows[0]!;

@@ -4,6 +4,7 @@ import { SwitchyardError } from '../../../errors';
 import type { Db } from '../../../infra/db';
 import { changeNodeState, type NodeDeps } from '../nodes';
 import { findNode, type NodeRow } from '../nodes.store';
+import { DRAINING_EXPIRES_SECONDS } from './phones';
 import { countNodeWork, type NodeWork } from './own-drain.store';
 
 export type OwnDrainDeps = Pick<NodeDeps, 'log' | 'logger'> & { db: Db; now: () => number };
@@ -22,10 +23,23 @@ export interface OwnState extends NodeWork {
 
 export const drainSchema = z.strictObject({ deadlineSeconds: z.number().int().min(0).max(86_400) });
 
-/** A node that is down reports nothing any more: its last report does not count. */
-export const isEmptied = (work: NodeWork, node: Pick<NodeRow, 'state' | 'session_count'>): boolean =>
+/** Twice as long as a phone registers for at a draining node. */
+export const PHONES_GRACE_MS = 2000 * DRAINING_EXPIRES_SECONDS;
+
+/**
+ * A node that is down reports nothing any more: its last report does not count. Phones are waited for until the deadline
+ * of the drain, when the last room goes, and as long as it then takes them to hear of it: who has not moved by then knows
+ * no other node, or is gone.
+ */
+export const isEmptied = (
+  work: NodeWork,
+  node: Pick<NodeRow, 'state' | 'session_count' | 'drain_deadline_at'>,
+  nowMs: number,
+): boolean =>
   work.liveCalls + work.liveLegs + work.rooms + work.filesToSend === 0 &&
-  (node.state === 'down' || node.session_count === 0);
+  (node.state === 'down' ||
+    (node.session_count === 0 &&
+      (work.phones === 0 || nowMs >= (node.drain_deadline_at?.getTime() ?? 0) + PHONES_GRACE_MS)));
 
 export async function readOwnState(deps: OwnDrainDeps, id: string): Promise<OwnState> {
   const node = await findNode(deps.db, id);
@@ -37,7 +51,7 @@ export async function readOwnState(deps: OwnDrainDeps, id: string): Promise<OwnS
     drainedItself: node.drained_itself,
     sessions: node.session_count,
     ...work,
-    isEmpty: isEmptied(work, node),
+    isEmpty: isEmptied(work, node, deps.now()),
   };
 }
 
@@ -52,7 +66,7 @@ export async function drainItself(
     deps,
     id,
     ['serving', 'joining'],
-    { state: 'draining', drain_deadline_at: deadline, drained_itself: true },
+    { state: 'draining', drain_deadline_at: deadline, drained_itself: true, keeps_phones: false },
     { deadlineAt: deadline.toISOString(), by: 'itself' },
   );
   return readOwnState(deps, id);
@@ -62,7 +76,7 @@ export async function drainItself(
 export async function resumeItself(deps: OwnDrainDeps, id: string): Promise<OwnState> {
   const before = await readOwnState(deps, id);
   if (before.state !== 'draining') return before;
-  const change = { state: 'serving' as const, drain_deadline_at: null, drained_itself: false };
+  const change = { state: 'serving' as const, drain_deadline_at: null, drained_itself: false, keeps_phones: false };
   const row = await changeNodeState(deps, id, ['draining'], change, { by: 'itself' }, { drained_itself: true });
   if (!row && (await findNode(deps.db, id))?.state === 'draining')
     throw new SwitchyardError('conflict', 'An operator drained this node, and has to let it take calls again.');

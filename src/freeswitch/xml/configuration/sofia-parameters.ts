@@ -39,7 +39,16 @@ export const CLOSED: SofiaSettings = {
 /** What a profile may set beside these: addresses, media, and the settings of the list of SIP methods. */
 const SET_BY_PROFILES: readonly string[] = [
   ...['dialplan', 'context', 'user-agent-string', 'sip-ip', 'rtp-ip', 'ext-sip-ip', 'ext-rtp-ip', 'sip-port'],
-  ...['ws-binding', 'wss-binding', 'tls', 'tracelevel', 'nonce-ttl', 'enable-timer', 'log-auth-failures'],
+  ...[
+    'profile-standby',
+    'ws-binding',
+    'wss-binding',
+    'tls',
+    'tracelevel',
+    'nonce-ttl',
+    'enable-timer',
+    'log-auth-failures',
+  ],
   ...['inbound-codec-prefs', 'outbound-codec-prefs', 'inbound-codec-negotiation', 'inbound-late-negotiation'],
   ...['rtp-timer-name', 'rtp-timeout-sec', 'rtp-hold-timeout-sec', 'dtmf-type', 'rfc2833-pt', 'caller-id-type'],
   ...['local-network-acl', 'apply-nat-acl', 'apply-candidate-acl', 'apply-inbound-acl', 'disable-register'],
@@ -70,7 +79,7 @@ const LEFT: readonly Left[] = [
       ...['auth-calls-acl-only', 'auth-all-packets', 'blind-auth-reply-403', 'enforce-blind-auth-result'],
       ...['disable-auth-messages', 'disable-auth-subscriptions', 'use-port-for-acl-check', 'user-agent-filter'],
       ...['proxy-info-content-types', 'proxy-notify-events', 'record-path', 'record-template', 'pnp-provision-url'],
-      ...['profile-standby', 'rfc8760-auth-algorithms', 'max-auth-validity', 'NDLB-broken-auth-hash'],
+      ...['rfc8760-auth-algorithms', 'max-auth-validity', 'NDLB-broken-auth-hash'],
     ],
   },
   {

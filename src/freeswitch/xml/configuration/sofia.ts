@@ -14,8 +14,11 @@ export function sofiaConf(node: NodeSettings): Element[] {
   ];
 }
 
-/** Browsers offer addresses of every kind: each list is a setting of its own under the same name. */
-const CANDIDATES = ['loopback.auto', 'localnet.auto', 'any_v4.auto'].map((name) => param('apply-candidate-acl', name));
+/** Browsers offer addresses of every kind: each list is a setting of its own under the same name. When a profile is read anew its lists
+ * would be put behind those it has: `none` begins them anew. */
+const CANDIDATES = ['none', 'loopback.auto', 'localnet.auto', 'any_v4.auto'].map((name) =>
+  param('apply-candidate-acl', name),
+);
 
 function profile(name: string, settings: SofiaSettings, lists: Element[] = []): Element {
   return element('profile', { name }, [
@@ -69,6 +72,8 @@ function internal(node: NodeSettings): SofiaSettings {
     // Told to whom is neither on this machine nor in its networks, by the address that signals.
     ...(node.publicHost === undefined ? {} : { 'ext-sip-ip': node.publicHost, 'ext-rtp-ip': node.publicHost }),
     'apply-nat-acl': 'nat.auto',
+    // REGISTER, INVITE and OPTIONS outside of a dialog get 503; what talks, and what is rung, goes on.
+    'profile-standby': node.refusesPhones ?? false,
     ...doorSettings('users'),
   };
 }
