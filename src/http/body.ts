@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Request, Response } from 'express';
 import { SwitchyardError } from '../errors';
 import type { RouteFile } from '../infra/route';
+import { isJsonType } from './content-type';
 
 export interface BodyLimits {
   maxBytes: number;
@@ -59,7 +60,7 @@ export async function readFileBody(
 function isJson(request: Request): boolean {
   const encoding = request.headers['content-encoding'];
   if (encoding !== undefined && encoding !== 'identity') return false;
-  return /^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i.test(request.headers['content-type'] ?? '');
+  return isJsonType(request.headers['content-type'] ?? '');
 }
 
 function tooLarge(limits: BodyLimits): SwitchyardError {

@@ -140,13 +140,19 @@ export function parseRegistrations(json: string): RegistrationRow[] {
         expiresAtMs: momentMs(row, 'expires'),
         networkIp: text(row, 'network_ip'),
         networkPort: portOf(row, 'network_port'),
-        // `network_proto` says `udp` of a WebSocket; the path that the node wrote behind the contact knows better.
-        transport:
-          /fs_path=.*transport(?:=|%3D)([A-Za-z]+)/i.exec(text(row, 'url'))?.[1]?.toLowerCase() ??
-          text(row, 'network_proto'),
+        transport: listedTransport(text(row, 'url'), text(row, 'network_proto')),
         profile: url?.[1] ?? '',
       };
     });
+}
+
+/**
+ * `network_proto` says `udp` of a WebSocket. The path that the node wrote behind the contact knows better, and where it
+ * wrote none the contact itself. Of a browser that came by `wss` both say `ws`.
+ */
+function listedTransport(url: string, proto: string): string {
+  const said = /fs_path=.*transport(?:=|%3D)([A-Za-z]+)/i.exec(url) ?? /;transport=(wss?)(?![A-Za-z])/i.exec(url);
+  return (said?.[1] ?? proto).toLowerCase();
 }
 
 /** Reads the answer of dumpChannel(): a channel's own headers. undefined where it is none. */

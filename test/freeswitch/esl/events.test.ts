@@ -104,6 +104,16 @@ it('reads the listings', () => {
       profile: 'internal',
     },
   ]);
+  const browser = (url: string) =>
+    parseRegistrations(JSON.stringify({ rows: [{ reg_user: 'ann', url, network_proto: 'udp' }] }));
+  const contact = 'sofia/internal/sip:ann@x.invalid;transport=ws';
+  for (const [url, transport] of [
+    [contact, 'ws'],
+    [`${contact};fs_nat=yes;fs_path=sip%3Aann%40127.0.0.1%3A4711%3Btransport%3Dwss`, 'wss'],
+    ['sofia/internal/sip:ann@127.0.0.1', 'udp'],
+    ['sofia/internal/sip:ann@127.0.0.1;transport=tcp', 'udp'],
+  ])
+    expect(browser(url!)).toMatchObject([{ transport }]);
   expect(parseChannels('{"row_count":0}')).toEqual([]);
   expect(() => parseChannels('-ERR no')).toThrow(expect.objectContaining({ kind: 'bad_reply' }));
 });
