@@ -45,6 +45,12 @@ const JOIN_TIMEOUT_MS = 40_000;
 const RTP_BASE = 28_000;
 const RTP_PORTS = 400;
 
+/** A Switchyard that somebody else started. */
+export interface StartedReplica {
+  url: string;
+  stop(): Promise<void>;
+}
+
 /** @param environment further settings of Switchyard. Resolves when every node serves. @throws with a node's last lines where one does not. */
 export async function startRealPool(
   freeswitch: string,
@@ -52,10 +58,11 @@ export async function startRealPool(
   nodeCount: number,
   environment: Record<string, string> = {},
   tls?: TlsPool,
+  startWith?: (environment: Record<string, string>) => Promise<StartedReplica>,
 ): Promise<RealPool> {
   const apiKey = `sk_${randomBytes(16).toString('hex')}`;
   const warnings: string[] = [];
-  const config = readConfig({
+  const settings = {
     HTTP_PORT: '0',
     OPERATIONS_PORT: '0',
     DATABASE_URL: stores.databaseUrl,
@@ -68,8 +75,10 @@ export async function startRealPool(
     CALL_WORKERS: '10',
     ...(tls ? { PUBLIC_URL: tls.url } : {}),
     ...environment,
-  });
-  const running = await startSwitchyard(config, createLogger('warn', { write: (line) => void warnings.push(line) }));
+  };
+  const running = startWith
+    ? await startWith(settings)
+    : await startSwitchyard(readConfig(settings), createLogger('warn', { write: (line) => void warnings.push(line) }));
   tls?.passTo(running.url);
   const api = createApiClient(running.url, apiKey);
   const dir = await mkdtemp(join(tmpdir(), 'real-pool-'));

@@ -4,7 +4,7 @@ import { openNodePassword } from '../../src/domains/nodes/node-password';
 import type { NodeRow } from '../../src/domains/nodes/nodes.store';
 import { openConnection, type NodeConnection } from '../../src/freeswitch/esl';
 import { createLogger } from '../../src/infra/logger';
-import { startRealPool, type RealPool } from '../browser/real-pool';
+import { startRealPool, type RealPool, type StartedReplica } from '../browser/real-pool';
 import { openRawSip, type RawSip } from '../doors/raw-sip';
 import type { TestStores } from '../stores';
 import { until } from '../until';
@@ -31,13 +31,11 @@ export async function openRealTalk(
   stores: TestStores,
   nodeCount: number,
   environment: Record<string, string> = {},
+  startWith?: (environment: Record<string, string>) => Promise<StartedReplica>,
 ) {
   const secret = randomBytes(32);
-  const pool: RealPool = await startRealPool(freeswitch, stores, nodeCount, {
-    SWITCHYARD_SECRET: secret.toString('base64'),
-    CANARY_SECONDS: '0',
-    ...environment,
-  });
+  const settings = { SWITCHYARD_SECRET: secret.toString('base64'), CANARY_SECONDS: '0', ...environment };
+  const pool: RealPool = await startRealPool(freeswitch, stores, nodeCount, settings, undefined, startWith);
   const phones: RawSip[] = [];
   const connections: NodeConnection[] = [];
   const close = async (): Promise<void> => {
