@@ -59,4 +59,29 @@ describeWithRealNode('conversations at real nodes', (freeswitch) => {
     },
     120_000,
   );
+
+  test.each([
+    ['from', 'carl', 'calls'],
+    ['to', 'carl', 'calls'],
+    ['to', 'carl', 'users'],
+    ['from', 'faye', 'calls'],
+    ['to', 'faye', 'users'],
+  ])(
+    'the leg "%s" that is sent to %s (in "%s") talks with them, and the call goes on',
+    async (role, to, context) => {
+      const id = await real.talk('ann', 'bert');
+      await real.ask[0]!(`uuid_transfer ${await real.legOf(id, role)} ${to} XML ${context}`);
+      await until('they talk', async () => {
+        const where = { call_id: id, role: 'to', address: `user:${to}`, state: 'answered' };
+        return (await stores.db('legs').where(where).first('id')) !== undefined;
+      });
+      await sleep(LOOKS_MS);
+      expect((await real.read(id)).state).toBe('answered');
+      expect((await real.eventsOf(id)).filter((type) => type === 'call.transferred')).toHaveLength(1);
+      await real.pool.api.post(`/v1/calls/${id}/hangup`);
+      expect((await real.isIn(id, 'ended')).outcome).toBe('answered');
+      await until('no channel is left', async () => (await real.countChannels()) + (await real.countChannels(1)) === 0);
+    },
+    120_000,
+  );
 });

@@ -33,7 +33,7 @@ import {
   type LegRow,
 } from './calls.store';
 import { hangUpAttempt, hangUpTalk } from './carrier';
-import { CALLS_CONTEXT } from './dialing/dial-command';
+import { CALLS_CONTEXT, extensionOf } from './dialing/dial-command';
 import { noteHold } from './endings/hold-limit';
 import { listJoined, type JoinedCall } from './joining/joining.store';
 import { draftCallEvent, endCall, type SettleDeps } from './settle';
@@ -302,8 +302,7 @@ async function commandFor(deps: CallDeps, call: CallRow, legId: string, action: 
         await updateCall(trx, call.id, ['answered'], { to_address: formatAddress(to) });
         emit(draftCallEvent('call.transferred', call, { to: formatAddress(to) }));
       });
-      const extension = to.kind === 'user' ? to.username : to.kind === 'room' ? to.name : formatAddress(to);
-      return transferChannel(legId, { extension, context: CALLS_CONTEXT });
+      return transferChannel(legId, { extension: extensionOf(to), context: CALLS_CONTEXT });
     }
   }
 }

@@ -17,13 +17,14 @@ import type { NodeRow } from '../nodes/nodes.store';
 import { deliverToRoom, enterRoom, reenterRoom, type RoomCaller } from '../rooms/entering';
 import { findRoomByName } from '../rooms/rooms.store';
 import { ROOMS_CONTEXT } from '../rooms/tickets/tickets';
-import { parseAddress } from './address';
+import { parseAddress, type Address } from './address';
 import { provePlan } from './adoption/proof';
-import { findCall, findLastAttempt } from './calls.store';
+import { findCall, findLastAttempt, type CallRow, type LegRow } from './calls.store';
 import { carryOn, markOf } from './carrier';
-import { CALLS_CONTEXT } from './dialing/dial-command';
+import { CALLS_CONTEXT, extensionOf } from './dialing/dial-command';
 import { judgeMedia } from './media-address';
 import { answerPhone, callerOf, shownCaller } from './phone';
+import { dialOn, findKnownLeg } from './redialling/known-leg';
 import { connectTo, reachUser, RING_SECONDS, type DialplanDeps } from './reach';
 import { takeHandover } from './trust/handover';
 import { isPlacedLeg } from './trust/placed-leg';
@@ -56,6 +57,9 @@ async function choosePlan(deps: DialplanDeps, node: NodeRow, request: DialplanRe
  */
 async function answerPhoneAtHome(deps: DialplanDeps, node: NodeRow, request: DialplanRequest): Promise<string> {
   const { context, networkIp, username, domain } = request;
+  // A leg that a bridge has made was let in by us, and has no login to show.
+  const known = username ? undefined : await findKnownLeg(deps, node, request.legId);
+  if (known) return dialOn(deps, node, request, known);
   const sdp = request.variables.switch_r_sdp;
   const kind = kindOfOffer(sdp ?? '');
   if (!sdp || !networkIp || !username) {
@@ -81,10 +85,17 @@ async function continueCall(deps: DialplanDeps, node: NodeRow, request: Dialplan
     deps.refuseReport?.(node, 'plan', { leg: request.legId.slice(0, 64), callId: call.id });
     return refusePlan({ context, sipStatus: 403, reason: 'That is no channel of the call' });
   }
+  const to = parseAddress(call.to_address);
+  const known = await findKnownLeg(deps, node, request.legId);
+  if (known && !(await leadsTo(deps, known, request.destination, to))) return dialOn(deps, node, request, known);
+  // Another phone of the caller's, of which nothing was told yet: it asks for what all of them ask for.
+  if (!known && request.destination !== extensionOf(to)) {
+    deps.refuseReport?.(node, 'plan', { leg: request.legId.slice(0, 64), callId: call.id });
+    return refusePlan({ context, callId: call.id, sipStatus: 403, reason: 'The call does not lead there' });
+  }
   await carryOn(deps.db, call, node.id, request.legId);
   const from = parseAddress(call.from_address);
   const caller = from.kind === 'user' ? await deps.directory.findUser(from.username, call.domain_name) : undefined;
-  const to = parseAddress(call.to_address);
   if (to.kind === 'room') {
     const room = await findRoomByName(deps.db, call.domain_name, to.name);
     if (!room) return refusePlan({ context, callId: call.id, sipStatus: 404, reason: 'No such room' });
@@ -101,6 +112,20 @@ async function continueCall(deps: DialplanDeps, node: NodeRow, request: Dialplan
     ...shownCaller(caller, request.isHidden),
     ringTimeoutSeconds: call.ring_timeout_seconds,
   });
+}
+
+/**
+ * Whether a leg asks for the end that its call was asked or transferred to, as the one who placed it. The called one never
+ * asks for itself, unless the call is carried by it (joining/).
+ */
+async function leadsTo(
+  deps: DialplanDeps,
+  { leg, call }: { leg: LegRow; call: CallRow },
+  destination: string,
+  to: Address,
+): Promise<boolean> {
+  if (destination !== extensionOf(to)) return false;
+  return leg.role !== 'to' || (await findLastAttempt(deps.db, call.id))?.leg_id === leg.id;
 }
 
 /** Another node hands over a call: its address proves nothing, its token names this node, the user and the call. */

@@ -15,6 +15,7 @@ import { formatAddress } from './address';
 import { resolveAddress, type Resolved } from './addressing/resolve-address';
 import { findLeg, insertAttempt, insertCall, insertLeg, type CallRow, type LegRow } from './calls.store';
 import { connectTo, RING_SECONDS, type DialplanDeps } from './reach';
+import { noteDialledOn } from './redialling/dialled-on';
 import { draftCallEvent } from './settle';
 
 /** A phone's call of two legs. */
@@ -75,7 +76,7 @@ async function findCaller(
 }
 
 /** A scheme typed on a phone is no address. @returns undefined where nothing can be meant by it */
-async function readTarget(deps: DialplanDeps, text: string, domain: string): Promise<Resolved | undefined> {
+export async function readTarget(deps: DialplanDeps, text: string, domain: string): Promise<Resolved | undefined> {
   if (text.includes(':')) return undefined;
   try {
     // The user part of a SIP address, in which some phones escape what they need not; parameters may stand behind it.
@@ -160,7 +161,11 @@ async function recordPhoneCall(
   };
   try {
     const known = await findLeg(deps.db, request.legId);
-    if (known) return ownCall(deps, known, node);
+    if (known) {
+      const own = ownCall(deps, known, node);
+      await noteDialledOn(deps, known, to); // something at the node has sent it on: the same number changes nothing
+      return own;
+    }
     await deps.quotas.spend(from.domainId, 'callsPerSecond');
     const wanted = { ringingCalls: 1, units: PHONE_CALL_UNITS };
     await deps.quotas.check(from.domainId, wanted);

@@ -1,18 +1,21 @@
 /** What a node is told to dial, as a value. */
 import { originateCall, userEndpoint, type ApiCommand } from '../../../freeswitch/esl';
 import { ATTEMPT_VARIABLE, callerNameText } from '../../../freeswitch/xml';
-import { parseAddress } from '../address';
+import { formatAddress, parseAddress, type Address } from '../address';
 import type { AttemptRow, CallRow } from '../calls.store';
 
 /** The context in which our own originate lands; no profile leads into it. */
 export const CALLS_CONTEXT = 'calls';
 
+/** What a leg dials to be led to that end. */
+export const extensionOf = (to: Address): string =>
+  to.kind === 'user' ? to.username : to.kind === 'room' ? to.name : formatAddress(to);
+
 /** What the caller's phone rings with; pure, and golden in its test. */
 export function dialCommand(call: CallRow, attempt: AttemptRow): ApiCommand {
   const from = parseAddress(call.from_address);
   if (from.kind !== 'user') throw new Error(`a call from ${from.kind} can not be dialled`);
-  const to = parseAddress(call.to_address);
-  const shown = to.kind === 'user' ? to.username : to.kind === 'room' ? to.name : call.to_address;
+  const shown = extensionOf(parseAddress(call.to_address));
   return originateCall({
     legId: attempt.leg_id,
     endpoint: userEndpoint(from.username, call.domain_name),

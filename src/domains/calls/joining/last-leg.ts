@@ -8,14 +8,16 @@ import { settleAttempt, type SettleDeps } from '../settle';
 export const UNKNOWN_CAUSE = 'NODE_UNKNOWN';
 
 /** How a call ended, by its legs: where nobody knows how the carrying one did, another's end tells. Pure. */
-export function readEnd(carrying: LegRow, legs: readonly LegRow[]): { cause: string; at: Date } {
+export function readEnd(carrying: LegRow, legs: readonly LegRow[]): { cause: string; at: Date; partnerCause?: string } {
   const told = (leg: LegRow): boolean =>
     leg.state === 'ended' && leg.ended_at !== null && leg.hangup_cause !== null && leg.hangup_cause !== UNKNOWN_CAUSE;
   const answered = legs.filter((leg) => leg.answered_at !== null && told(leg));
-  const best = told(carrying)
-    ? carrying
-    : (answered.sort((a, b) => b.ended_at!.getTime() - a.ended_at!.getTime())[0] ?? carrying);
-  return { cause: best.hangup_cause ?? UNKNOWN_CAUSE, at: best.ended_at ?? storeClock.now() };
+  const [last] = answered
+    .filter((leg) => leg.id !== carrying.id)
+    .sort((a, b) => b.ended_at!.getTime() - a.ended_at!.getTime());
+  const best = told(carrying) ? carrying : (last ?? carrying);
+  const partnerCause = last?.hangup_cause ?? undefined;
+  return { cause: best.hangup_cause ?? UNKNOWN_CAUSE, at: best.ended_at ?? storeClock.now(), partnerCause };
 }
 
 /** @returns whether the call was settled by this. Asking twice does no harm. */
