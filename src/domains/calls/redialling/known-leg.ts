@@ -9,7 +9,7 @@ import type { NodeRow } from '../../nodes/nodes.store';
 import { enterRoom } from '../../rooms/entering';
 import { formatAddress, parseAddress } from '../address';
 import { findCall, findLegWithCall, type CallRow, type LegRow } from '../calls.store';
-import { callerOf, readTarget } from '../phone';
+import { callerOf, readTarget, shownCaller } from '../phone';
 import { connectTo, RING_SECONDS, type DialplanDeps } from '../reach';
 import { noteDialledOn } from './dialled-on';
 
@@ -48,8 +48,7 @@ export async function dialOn(
   if (room) return enterRoom(deps.rooms, node, { request, room, who: callerOf(user), call: { callId: call.id } });
   return connectTo(deps, node, to, user.domain, {
     ...plan,
-    callerName: user.displayName || user.username,
-    callerNumber: user.callerNumber,
+    ...shownCaller(user, request.isHidden),
     ringTimeoutSeconds: RING_SECONDS,
   });
 }
