@@ -4,6 +4,7 @@ import type { Child } from './child';
 import { startChild } from './child';
 import { createApiClient, waitFor, type ApiClient } from './api-client';
 import { playDemo } from './demo';
+import { endRecordings } from './end-recordings';
 import { findFreeswitch, planNodes, portsOf, type NodePlan } from './media-nodes';
 import { startMediaNodes } from './launch-pool';
 import { isPortFree } from './ports';
@@ -15,6 +16,8 @@ import { startStores, type Stores } from './stores';
 
 const READY_TIMEOUT_MS = 30_000;
 const SERVING_TIMEOUT_MS = 60_000;
+/** For files that are recorded to come home. A second Ctrl-C does not wait for it. */
+const RECORDINGS_TIMEOUT_MS = 20_000;
 
 const say = (line = ''): void => {
   process.stdout.write(`${line}\n`);
@@ -29,15 +32,18 @@ async function main(): Promise<number> {
   options.stateDir = resolve(projectRoot(), options.stateDir);
   const release = holdStateDir(options.stateDir);
   const started: Child[] = [];
+  /** What has to be over before anything is stopped. */
+  const endings: Endings = { endRecordings: undefined };
   const interrupted = new AbortController();
-  const interrupt = (): void => interrupted.abort();
+  const hurry = new AbortController();
+  const interrupt = (): void => (interrupted.signal.aborted ? hurry : interrupted).abort();
   process.on('SIGINT', interrupt);
   process.on('SIGTERM', interrupt);
   process.on('SIGHUP', interrupt);
   try {
     // What is still being started when Ctrl-C comes hangs on our pipes, and ends with us.
     return await Promise.race([
-      run(options, started, interrupted.signal),
+      run(options, started, endings, interrupted.signal),
       untilAborted(interrupted.signal).then(() => 0),
     ]);
   } catch (fault) {
@@ -48,6 +54,7 @@ async function main(): Promise<number> {
   } finally {
     removeRunFile(options.stateDir);
     if (started.length) say('\nStopping…');
+    await endings.endRecordings?.(hurry.signal);
     for (const child of started.reverse()) {
       const wasRunning = child.isRunning();
       await child.stop();
@@ -57,7 +64,16 @@ async function main(): Promise<number> {
   }
 }
 
-async function run(options: StartOptions, started: Child[], interrupted: AbortSignal): Promise<number> {
+interface Endings {
+  endRecordings: ((hurry: AbortSignal) => Promise<void>) | undefined;
+}
+
+async function run(
+  options: StartOptions,
+  started: Child[],
+  endings: Endings,
+  interrupted: AbortSignal,
+): Promise<number> {
   const freeswitch = findFreeswitch(options);
   const plans = planNodes(options, freeswitch ? 'real' : 'simulated');
   await refuseTakenPorts(options, plans);
@@ -87,6 +103,10 @@ async function run(options: StartOptions, started: Child[], interrupted: AbortSi
   const api = createApiClient(url, secrets.apiKey);
   const nodes = await startMediaNodes({ options, plans, freeswitch, secrets, nodesUrl: at.nodesUrl, api, say });
   started.push(...nodes.children);
+  const nodeNames = plans.map(({ name }) => name);
+  endings.endRecordings = async (hurry) => {
+    if (switchyard.isRunning()) await endRecordings({ api, nodeNames, timeoutMs: RECORDINGS_TIMEOUT_MS, hurry, say });
+  };
   await untilServing(api, plans, [switchyard, ...nodes.children], nodes.markServed);
   note(
     freeswitch

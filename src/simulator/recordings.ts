@@ -1,7 +1,8 @@
 /** Writes rooms and calls into files that really grow, or to an address that is really connected to — and fails as a node does. */
-import { appendFileSync, closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { appendFileSync, closeSync, existsSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { NodeCore } from './core';
+import { mp4Head, mp4Index } from './mp4-file';
 import { tellRoom } from './room-events';
 import { openConnection } from './rtmp-send';
 import type { Recording, Room } from './room';
@@ -48,7 +49,7 @@ function openFile(
   const wav = path.endsWith('.wav');
   try {
     mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, wav ? wavHead(rate, 0) : Buffer.alloc(48));
+    writeFileSync(path, wav ? wavHead(rate, 0) : mp4Head());
   } catch {
     return undefined;
   }
@@ -100,7 +101,13 @@ function openFile(
       if (!core.faults.diskFull) grow();
       open = false;
       stopTimer();
-      if (wav) rewriteHead(path, wavHead(rate, bytes - 44));
+      if (wav) return rewriteHead(path, wavHead(rate, bytes - 44));
+      // On a full disk there is no place for the index.
+      if (core.faults.diskFull || !existsSync(path)) return;
+      rewriteHead(path, mp4Head(bytes - 48));
+      const index = mp4Index(runMs, Math.ceil(runMs / 20));
+      appendFileSync(path, index);
+      bytes += index.length;
     },
   };
 }

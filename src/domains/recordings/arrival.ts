@@ -1,6 +1,6 @@
 /** Takes in a file that a node sends: streamed to disk, weighed and hashed, and kept only when it is the whole file. */
 import { createHash, randomUUID } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
+import { createReadStream, createWriteStream } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -8,7 +8,9 @@ import { pipeline } from 'node:stream/promises';
 import { SwitchyardError } from '../../errors';
 import { readToken } from '../../infra/secrets';
 import { changeRecording, draftPartEvent, type RecordingDeps } from './change';
-import { inspectMedia } from './media-file';
+import { explainDamage, noteLength } from './endings/file-length';
+import { mendWav } from './endings/mend-wav';
+import { inspectMedia, type MediaFacts } from './media-file';
 import { findPart, updatePart, type PartRow } from './parts.store';
 import { CONTENT_TYPES } from './storage';
 
@@ -55,9 +57,11 @@ export async function takeUpload(deps: RecordingDeps, part: PartRow, body: Reada
     if (bytes !== Number(part.bytes)) throw refuse(`It has ${bytes} bytes, and the node's has ${part.bytes}.`);
     if (sha256 !== part.sha256) throw refuse('Its SHA-256 is not that of the file on the node.');
     const facts = await inspectMedia(file, part.format);
+    const isMended = facts.wav !== undefined && (await mendWav(file, facts.wav));
+    const kept = { bytes, sha256: isMended ? await hashOf(file) : sha256 };
     const key = `${part.recording_id}/${part.id}.${part.format}`;
-    await deps.storage.keep(key, file, { bytes, sha256, type: CONTENT_TYPES[part.format] });
-    return await noteArrival(deps, part, key, facts);
+    await deps.storage.keep(key, file, { ...kept, type: CONTENT_TYPES[part.format] });
+    return await noteArrival(deps, { ...part, sha256: kept.sha256 }, key, facts);
   } catch (error) {
     const known = error instanceof SwitchyardError;
     const fault = known
@@ -91,31 +95,39 @@ async function writeDown(body: Readable, file: string, limit: number): Promise<{
   return { bytes, sha256: hash.digest('hex') };
 }
 
+async function hashOf(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(file), hash);
+  return hash.digest('hex');
+}
+
+/** What can't be played is kept for whoever can rescue it, and is not called stored. */
 async function noteArrival(
   deps: RecordingDeps,
   part: PartRow,
   key: string,
-  facts: { playable: boolean; durationMs: number | null },
+  facts: MediaFacts,
 ): Promise<'stored' | 'known'> {
-  const stored = await changeRecording(deps, part.recording_id, async ({ trx, emit, recording }) => {
+  const { playable, durationMs } = facts;
+  const stored = await changeRecording(deps, part.recording_id, async (held) => {
+    const { trx, emit, recording } = held;
     const now = new Date(deps.now());
+    const state = playable ? ('stored' as const) : ('failed' as const);
+    const { bytes, sha256 } = part;
+    const fault = playable ? null : explainDamage(part);
     const done = await updatePart(trx, part.id, ['uploading'], {
-      state: 'stored',
-      storage_key: key,
-      stored_at: now,
-      media_ms: facts.durationMs === null ? null : String(facts.durationMs),
-      playable: facts.playable,
-      next_try_at: now,
-      fault: facts.playable ? null : 'the file has no index: its node was stopped while it wrote',
+      ...{ state, storage_key: key, stored_at: now, sha256, playable, fault, next_try_at: now },
+      media_ms: durationMs === null ? null : String(durationMs),
     });
     if (!done) return false;
-    const { bytes, sha256 } = part;
-    emit(draftPartEvent(recording, part, 'stored', { bytes: Number(bytes), sha256, playable: facts.playable }));
+    if (playable && durationMs !== null) await noteLength(held, part, durationMs, now);
+    const facts = { bytes: Number(bytes), sha256, playable, ...(fault ? { fault } : {}) };
+    emit(draftPartEvent(recording, part, state, facts));
     return true;
   });
   if (stored) return 'stored';
   const now = await findPart(deps.db, part.id);
-  if (now?.state === 'stored') return 'known';
+  if (now?.storage_key === key) return 'known';
   await deps.storage.remove(key);
   throw new SwitchyardError('gone', 'The recording was deleted meanwhile.');
 }

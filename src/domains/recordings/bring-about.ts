@@ -10,13 +10,20 @@ import {
   changeRecording,
   draftRecordingEvent,
   endPart,
+  explainEnd,
   finishRecording,
   markRecording,
   type RecordingDeps,
 } from './change';
 import { choosePath, explainStandstill, isWritten, tellStart, tellStop, type Ask } from './node-files';
 import { insertPart, isLiving, listParts, updatePart, type PartRow } from './parts.store';
-import { findRecording, takeDueRecordings, updateRecording, type RecordingRow } from './recordings.store';
+import {
+  findRecording,
+  takeDueRecordings,
+  updateRecording,
+  type GapReason,
+  type RecordingRow,
+} from './recordings.store';
 import { decideAfterCheck, decideStep, EVENT_MS, pauseAfter, type Step, type Target } from './states';
 
 /** Somebody is awaited in a room whose node died for this long. */
@@ -50,11 +57,19 @@ async function findRoomTarget(deps: RecordingDeps, recording: RecordingRow): Pro
   if (session) return { is: 'awaited' };
   const [last] = await listSessionRows(deps.db, { roomId, limit: 1 });
   const reason = last?.end_reason ?? 'room_ended';
-  const isTornOff = reason === 'node_died' || reason === 'moved' || reason === 'lost' || reason === 'superseded';
+  const tornOff = TORN_OFF[reason];
   const endedMs = last?.ended_at?.getTime() ?? 0;
-  if (isTornOff && deps.now() - endedMs < MEETING_GRACE_MS) return { is: 'awaited' };
-  return { is: 'over', reason: isTornOff ? reason : 'room_ended' };
+  if (tornOff && deps.now() - endedMs < MEETING_GRACE_MS) return { is: 'awaited', tornOff };
+  return { is: 'over', reason: tornOff ? reason : 'room_ended' };
 }
+
+/** Ends of a session that are no end of its meeting, and what the time until it goes on is called. */
+const TORN_OFF: Partial<Record<string, GapReason>> = {
+  node_died: 'node_died',
+  lost: 'node_died',
+  moved: 'moved',
+  superseded: 'moved',
+};
 
 async function findCallTarget(deps: RecordingDeps, recording: RecordingRow): Promise<Target> {
   const call = recording.call_id ? await findCall(deps.db, recording.call_id) : undefined;
@@ -109,6 +124,9 @@ async function takeStep(deps: RecordingDeps, recording: RecordingRow, target: Ta
       return commandStop(deps, recording, step.part);
     case 'check':
       return checkPart(deps, recording, target, step.part);
+    case 'explain':
+      await changeRecording(deps, recording.id, (held) => explainEnd(held, step.reason, step.reason));
+      return stepRecording(deps, recording.id);
     case 'finish':
       await changeRecording(deps, recording.id, (held) =>
         finishRecording(held, recording.reason ?? step.reason, new Date(deps.now())),
@@ -200,16 +218,21 @@ async function checkPart(deps: RecordingDeps, recording: RecordingRow, target: T
   }
 }
 
+/** What is wished for ends a part; one that ended by itself is explained when it is known what became of its call or room. */
+export const reasonOfEnd = (recording: RecordingRow, part: Pick<PartRow, 'started_at'>): string | null => {
+  if (recording.desired === 'recording') return part.started_at ? null : 'interrupted';
+  return recording.desired === 'stopped' ? (recording.reason ?? 'stopped') : 'paused';
+};
+
 /** The node does not write it any more, and no event said so. What it wrote is brought here, where it wrote at all. */
 export async function endUnseen(deps: RecordingDeps, part: PartRow, ask: Ask): Promise<void> {
   const fault = part.started_at ? await explainStandstill(ask, part.path).catch(() => undefined) : undefined;
   await changeRecording(deps, part.recording_id, (held) =>
     endPart(held, part, {
       at: (held.recording.desired === 'recording' ? part.looked_at : null) ?? new Date(deps.now()),
-      reason: held.recording.desired === 'recording' ? 'interrupted' : held.recording.desired,
+      reason: reasonOfEnd(held.recording, part),
       to: part.started_at ? 'uploading' : 'failed',
       fault: fault ?? (part.started_at ? undefined : (part.fault ?? 'the node never wrote it')),
-      gap: 'interrupted',
     }),
   );
 }

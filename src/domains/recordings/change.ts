@@ -8,8 +8,9 @@ import type { NodeLinks } from '../nodes/links';
 import type { Quotas } from '../quotas/quotas';
 import type { RefuseReport } from '../nodes/trust/refused-reports';
 import { drawLedger } from './ledger';
-import { isLiving, listParts, updatePart, type PartRow } from './parts.store';
+import { ENDED, isLiving, isUnexplained, listParts, updatePart, type PartRow } from './parts.store';
 import {
+  BREAKS,
   closeGaps,
   dropOpenGaps,
   insertGap,
@@ -18,6 +19,7 @@ import {
   updateRecording,
   type GapReason,
   type RecordingRow,
+  type RecordingState,
 } from './recordings.store';
 import { decideState } from './states';
 import type { RecordingStorage } from './storage';
@@ -94,23 +96,28 @@ async function settleState(
 ): Promise<void> {
   const row = (await lockRecording(trx, id))!;
   const parts = await listParts(trx, [id]);
-  const state = decideState(row.desired, parts);
+  const gaps = await listGaps(trx, [id]);
+  const isInterrupted = gaps.some((gap) => gap.to_at === null && BREAKS.includes(gap.reason));
+  const state = decideState(row.desired, parts, { state: row.state, isInterrupted });
   if (state === row.state) return;
   const now = new Date(deps.now());
   const change: Partial<RecordingRow> = { state };
-  if (state === 'completed') Object.assign(change, completion(deps, row, now));
+  if (state === 'completed') change.completed_at = row.completed_at ?? now;
+  if (OVER.includes(state)) change.expires_at = row.expires_at ?? expiry(deps, row, now);
   await updateRecording(trx, id, ANY, change);
-  const ledger = drawLedger(row, parts, await listGaps(trx, [id]), now.getTime());
+  const ledger = drawLedger(row, parts, gaps, now.getTime());
   const { completeness, recordedSeconds, expectedSeconds } = ledger;
   const bytes = parts.reduce((total, part) => total + Number(part.bytes ?? part.seen_bytes), 0);
   const facts = { reason: row.reason, parts: parts.length, bytes, completeness, recordedSeconds, expectedSeconds };
   emit(draftRecordingEvent(`recording.${state}`, row, facts));
 }
 
-function completion(deps: { keepDays: number | null }, row: RecordingRow, now: Date): Partial<RecordingRow> {
+/** Nothing more is done by itself. What is damaged or incomplete is kept no longer than what is whole. */
+const OVER: readonly RecordingState[] = ['completed', 'absent', 'failed'];
+
+function expiry(deps: { keepDays: number | null }, row: RecordingRow, now: Date): Date | null {
   const days = row.keep_days ?? deps.keepDays;
-  const expires = row.expires_at ?? (days === null ? null : new Date(now.getTime() + days * DAY_MS));
-  return { completed_at: row.completed_at ?? now, expires_at: expires };
+  return days === null ? null : new Date(now.getTime() + days * DAY_MS);
 }
 
 /** The node writes: the gap before it is over, and the recording has begun where it had not. */
@@ -125,7 +132,7 @@ export async function markRecording(held: Held, part: PartRow, at: Date): Promis
     fault: null,
   };
   if (!(await updatePart(trx, part.id, ['starting', 'absent', 'stopping'], { ...change, looked_at: at }))) return false;
-  await closeGaps(trx, recording.id, at, ['paused', 'interrupted', 'node_died', 'moved']);
+  await closeGaps(trx, recording.id, at, ['paused', ...BREAKS]);
   await updateRecording(trx, recording.id, ANY, { started_at: recording.started_at ?? at, next_try_at: null });
   emit(draftPartEvent(recording, part, 'recording'));
   return true;
@@ -136,7 +143,8 @@ const PROVEN_MS = 10_000;
 
 export interface PartEnd {
   at: Date;
-  reason: string;
+  /** null: it ended by itself, and why is known a moment later (explainEnd()). */
+  reason: string | null;
   /** Where its file is expected: on the node, or nowhere that can be reached now. */
   to: 'uploading' | 'absent' | 'failed';
   nodeMs?: number;
@@ -160,7 +168,7 @@ export async function endPart(held: Held, part: PartRow, end: PartEnd): Promise<
     next_try_at: end.to === 'uploading' ? new Date(at) : null,
   });
   if (!done) return false;
-  await closeGaps(trx, recording.id, at, ['stalled']);
+  await closeGaps(trx, recording.id, at, ['stalled', 'held']);
   const lasted = part.started_at ? at.getTime() - part.started_at.getTime() : 0;
   const gap = recording.desired === 'paused' ? 'paused' : end.gap;
   const goesOn = recording.desired !== 'stopped' && recording.started_at !== null;
@@ -169,14 +177,34 @@ export async function endPart(held: Held, part: PartRow, end: PartEnd): Promise<
     next_try_at: at,
     ...(lasted > PROVEN_MS ? { tries: 0 } : {}),
   });
-  if (recording.desired === 'stopped') await closeRecording(held, at);
-  emit(draftPartEvent(recording, part, end.to, { reason: end.reason, ...(end.fault ? { fault: end.fault } : {}) }));
+  if (recording.desired === 'stopped') await closeRecording(held, part.started_at ? at : (endOfLast(held) ?? at));
+  const facts = { ...(end.reason ? { reason: end.reason } : {}), ...(end.fault ? { fault: end.fault } : {}) };
+  emit(draftPartEvent(recording, part, end.to, facts));
   return true;
 }
 
+/** Says why the last part ended, where it had ended by itself. @param gap what the time after it is called, as long as it goes on */
+export async function explainEnd(held: Held, reason: string, gap?: GapReason): Promise<boolean> {
+  const { trx, recording, parts } = held;
+  const part = parts.findLast(isUnexplained);
+  if (!part) return false;
+  await updatePart(trx, part.id, ENDED, { end_reason: reason });
+  if (gap) await openGap(trx, recording.id, gap, part.ended_at!);
+  await updateRecording(trx, recording.id, ['recording', 'paused'], { next_try_at: part.ended_at });
+  return true;
+}
+
+const endOfLast = ({ parts }: Held): Date | null | undefined => parts.findLast((part) => part.ended_at)?.ended_at;
+
+/** Those that go on beside a part that runs. */
+const BESIDE: readonly GapReason[] = ['stalled', 'held'];
+
 export async function openGap(trx: Trx, recordingId: string, reason: GapReason, from: Date): Promise<void> {
-  const open = (await listGaps(trx, [recordingId])).some((gap) => gap.to_at === null && gap.reason !== 'stalled');
-  if (reason !== 'stalled' && open) return;
+  const open = (await listGaps(trx, [recordingId])).filter((gap) => gap.to_at === null);
+  const isSaid = BESIDE.includes(reason)
+    ? open.some((gap) => gap.reason === reason)
+    : open.some((gap) => !BESIDE.includes(gap.reason));
+  if (isSaid) return;
   await insertGap(trx, { id: createId(), recording_id: recordingId, reason, from_at: from });
 }
 
@@ -184,10 +212,10 @@ export async function openGap(trx: Trx, recordingId: string, reason: GapReason, 
  * No more is recorded: a pause lasts until now, and what looked like an interruption was the end. Called when it is
  * wished for, and again with the real end of the last part.
  */
-export async function closeRecording(held: Held, at: Date): Promise<void> {
+async function closeRecording(held: Held, at: Date, ends: readonly GapReason[] = ['interrupted']): Promise<void> {
   const { trx, recording } = held;
-  await dropOpenGaps(trx, recording.id, ['interrupted']);
-  await closeGaps(trx, recording.id, at, ['paused', 'node_died', 'moved']);
+  await dropOpenGaps(trx, recording.id, ends);
+  await closeGaps(trx, recording.id, at, ['paused', 'node_died', 'moved', 'held']);
   await updateRecording(trx, recording.id, ANY, { ended_at: recording.started_at ? at : null, next_try_at: null });
 }
 
@@ -205,7 +233,15 @@ export async function finishRecording(held: Held, reason: string, at: Date): Pro
     await updateRecording(trx, recording.id, ['stopped'], { next_try_at: at });
     return;
   }
-  const last = parts.findLast((part) => part.ended_at)?.ended_at;
-  const interrupted = (await listGaps(trx, [recording.id])).some((g) => g.to_at === null && g.reason === 'interrupted');
-  await closeRecording(held, interrupted && last ? last : at);
+  const last = endOfLast(held);
+  const isOwnEnd = await explainEnd(held, reason);
+  // Where the room or call was over, what looked like a break before it was the end: nobody was there to be recorded.
+  const ends = ASKED.includes(reason) ? (['interrupted'] as const) : BREAKS;
+  const isBreak = (await listGaps(trx, [recording.id])).some(
+    (gap) => gap.to_at === null && ends.some((e) => e === gap.reason),
+  );
+  await closeRecording(held, (isOwnEnd || isBreak) && last ? last : at, ends);
 }
+
+/** Somebody ended it who may have wished for more until then. */
+const ASKED: readonly string[] = ['stopped', 'quota_exceeded'];

@@ -17,7 +17,7 @@ import { signToken } from '../../infra/secrets';
 import { askNode } from './bring-about';
 import { changeRecording, draftPartEvent, type RecordingDeps } from './change';
 import { isWritten, tellStop, weigh } from './node-files';
-import { findPart, takeDueParts, updatePart, type PartRow } from './parts.store';
+import { findPart, isDamaged, takeDueParts, updatePart, type PartRow, type PartState } from './parts.store';
 
 const TRIES = 8;
 const FIRST_PAUSE_MS = 1000;
@@ -85,8 +85,7 @@ export function createCollector(deps: RecordingDeps): Collector {
         start(part, (p) => bringPart(deps, p, inBackground));
       }
       const done = { ...due, until: new Date(now + AWAY_MS * 6), limit: 20 };
-      for (const part of await takeDueParts(deps.db, ['stored', 'deleted'], done))
-        start(part, (p) => clearNode(deps, p));
+      for (const part of await takeDueParts(deps.db, CLEARED, done)) start(part, (p) => clearNode(deps, p));
     },
     async stop() {
       stopping.abort();
@@ -107,7 +106,7 @@ async function bringPart(deps: RecordingDeps, part: PartRow, inBackground: InBac
     if (error instanceof Error && error.message === 'Switchyard stops') throw error;
     return error instanceof SwitchyardError ? error.message : 'the upload broke off';
   });
-  if (fault === undefined) return clearNode(deps, { ...part, state: 'stored' });
+  if (fault === undefined) return clearNode(deps, part);
   await noteFailure(deps, part, fault);
 }
 
@@ -136,7 +135,7 @@ async function sendPart(
   const command = hasCurl ? putFile(part.path, url, seconds) : postFile(part.path, url);
   const status = readSent((await inBackground(nodeId, command, seconds * 1000 + 5000)).text);
   const now = await findPart(deps.db, part.id);
-  if (now?.state === 'stored') return undefined;
+  if (now?.storage_key) return undefined; // whole, or damaged: there is no more to be had
   if (now?.state !== 'uploading') return now ? `the part is ${now.state} now` : 'the recording is gone';
   return now.fault ?? (status === 0 ? 'the node could not connect to Switchyard' : `the upload was answered ${status}`);
 }
@@ -169,14 +168,18 @@ async function noteFailure(deps: RecordingDeps, part: PartRow, fault: string): P
   });
 }
 
+/** A failed part is due only where its damaged file is here. */
+const CLEARED: readonly PartState[] = ['stored', 'failed', 'deleted'];
+
 /** The node's copy goes when ours is safe, or when nobody wants it any more. */
 async function clearNode(deps: RecordingDeps, part: PartRow): Promise<void> {
+  if (part.state === 'failed' && !isDamaged(part)) return; // the node has the only copy
   const later = { next_try_at: new Date(deps.now() + AWAY_MS * 6) };
-  if (!part.node_id) return void (await updatePart(deps.db, part.id, ['stored', 'deleted'], { next_try_at: null }));
-  if (!deps.links.isUp(part.node_id)) return void (await updatePart(deps.db, part.id, ['stored', 'deleted'], later));
+  if (!part.node_id) return void (await updatePart(deps.db, part.id, CLEARED, { next_try_at: null }));
+  if (!deps.links.isUp(part.node_id)) return void (await updatePart(deps.db, part.id, CLEARED, later));
   const ask = askNode(deps, part.node_id);
   await ask(removeFile(part.path));
   const isThere = (await weigh(ask, [part.path])).has(part.path);
   const change = isThere ? later : { node_copy: false, next_try_at: null };
-  await updatePart(deps.db, part.id, ['stored', 'deleted'], change);
+  await updatePart(deps.db, part.id, CLEARED, change);
 }

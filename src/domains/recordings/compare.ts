@@ -5,7 +5,7 @@ import type { NodeRow } from '../nodes/nodes.store';
 import { endUnseen, findTarget, stepLater } from './bring-about';
 import { changeRecording, draftPartEvent, markRecording, type RecordingDeps } from './change';
 import { isWritten, partIdOf, weigh, type Ask } from './node-files';
-import { findPart, isLiving, listPartsOfNode, updatePart, type PartRow } from './parts.store';
+import { findPart, isDamaged, isLiving, listPartsOfNode, updatePart, type PartRow } from './parts.store';
 import { dropOpenGaps, findRecording } from './recordings.store';
 
 /**
@@ -28,7 +28,7 @@ export async function compareRecordings(
     await stepLater(deps, part.recording_id);
   }
   for (const part of await listPartsOfNode(deps.db, node.id, ['failed'])) {
-    if (part.ended_at && part.node_copy) await retryPart(deps, part);
+    if (part.ended_at && part.node_copy && !isDamaged(part)) await retryPart(deps, part);
   }
   await stopStrangers(deps, node, ask);
 }
@@ -41,7 +41,9 @@ async function takeBack(deps: RecordingDeps, part: PartRow, ask: Ask, written: b
   const target = await findTarget(deps, recording);
   await changeRecording(deps, part.recording_id, async (held) => {
     if (!isThere) {
-      await updatePart(held.trx, part.id, ['absent'], { fault: 'the node is back without the file' });
+      // One of which nobody ever heard that it began did not begin: nothing of it is missing.
+      const state = part.started_at ? ('absent' as const) : ('failed' as const);
+      await updatePart(held.trx, part.id, ['absent'], { state, fault: 'the node is back without the file' });
       return;
     }
     const isWished = held.recording.desired === 'recording' && !held.parts.some(isLiving);

@@ -70,11 +70,29 @@ async function inspectMp4(read: Read, size: number): Promise<MediaFacts> {
     const length = short === 0 ? size - at : long;
     if (length < 8 || at + length > size) return BROKEN;
     if (head.toString('latin1', 4, 8) === 'moov') {
-      return readMoov(await read(at, Math.min(length, INDEX_LIMIT_BYTES)));
+      const moov = await read(at, Math.min(length, INDEX_LIMIT_BYTES));
+      return hasSamples(moov.subarray(8)) ? readMoov(moov) : BROKEN;
     }
     at += length;
   }
   return BROKEN;
+}
+
+/** Boxes that hold boxes, down to `stsz` with the number of samples. */
+const HOLDERS = new Set(['trak', 'mdia', 'minf', 'stbl']);
+
+/** Whether the index tells of any frame of sound or picture: a writer that ends at once leaves an index of nothing. */
+function hasSamples(boxes: Buffer): boolean {
+  for (let at = 0, count = 0; at + 8 <= boxes.length && count < MOST_CHUNKS; count += 1) {
+    const length = boxes.readUInt32BE(at);
+    if (length < 8) return false;
+    const name = boxes.toString('latin1', at + 4, at + 8);
+    const body = boxes.subarray(at + 8, at + length);
+    if (name === 'stsz' && body.length >= 12 && body.readUInt32BE(8) > 0) return true;
+    if (HOLDERS.has(name) && hasSamples(body)) return true;
+    at += length;
+  }
+  return false;
 }
 
 function readMoov(moov: Buffer): MediaFacts {

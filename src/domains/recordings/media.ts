@@ -5,7 +5,7 @@ import type { Request, Response } from 'express';
 import { SwitchyardError } from '../../errors';
 import type { RecordingDeps } from './change';
 import { wavHeader } from './media-file';
-import type { PartRow } from './parts.store';
+import { isDamaged, type PartRow } from './parts.store';
 import type { RecordingRow } from './recordings.store';
 import { CONTENT_TYPES, type ByteRange, type RecordingStorage } from './storage';
 
@@ -62,23 +62,34 @@ const wholeOf = (part: PartRow): Piece => ({ key: part.storage_key!, from: 0, le
 
 /**
  * What `GET …/media` sends.
- * @throws gone, not_found for a part that is not here, conflict where parts can't be joined
+ * @param damaged a part that can't be played is sent all the same, for programs that rescue such files
+ * @throws gone, not_found for a part that is not here, conflict where it can't be played or parts can't be joined
  */
 export async function choosePieces(
   deps: Pick<RecordingDeps, 'storage'>,
   recording: RecordingRow,
   parts: readonly PartRow[],
   number: number | undefined,
+  damaged = false,
 ): Promise<Piece[]> {
   if (recording.deleted_at) throw new SwitchyardError('gone', 'The recording was deleted.');
   const stored = parts.filter((part) => part.state === 'stored' && part.storage_key);
   if (number !== undefined) {
-    const part = stored.find((p) => p.number === number);
-    if (!part) throw new SwitchyardError('not_found', `Part ${number} is not here.`);
-    return [wholeOf(part)];
+    const part = parts.find((p) => p.number === number);
+    if (part && (stored.includes(part) || (damaged && isDamaged(part)))) return [wholeOf(part)];
+    if (part && isDamaged(part)) throw refuseDamaged(part);
+    const why = part ? `is ${part.state}${part.fault ? `: ${part.fault}` : ''}` : 'was never made';
+    throw new SwitchyardError('not_found', `Part ${number} is not here: it ${why}.`);
   }
-  if (stored.length === 0)
-    throw new SwitchyardError('not_found', `The recording is ${recording.state}: no file is here.`);
+  if (stored.length === 0) {
+    const broken = parts.find(isDamaged);
+    if (broken) throw refuseDamaged(broken);
+    const fault = parts.findLast((part) => part.fault)?.fault;
+    throw new SwitchyardError(
+      'not_found',
+      `The recording is ${recording.state}, and no file of it is here${fault ? `: ${fault}` : ''}.`,
+    );
+  }
   if (stored.length === 1) return [wholeOf(stored[0]!)];
   const numbers = stored.map((part) => part.number).join(', ');
   if (recording.format !== 'wav') {
@@ -87,6 +98,12 @@ export async function choosePieces(
   return joinWavs(deps.storage, stored, numbers);
 }
 
+const refuseDamaged = (part: PartRow): SwitchyardError =>
+  new SwitchyardError(
+    'conflict',
+    `Part ${part.number}: ${part.fault}. Its bytes as they are: ?part=${part.number}&damaged=true.`,
+  );
+
 /** The head of a file of FreeSWITCH's is 44 or some more bytes; its sound comes right after. */
 const HEAD_BYTES = 4096;
 /** A head with a format of 16 bytes and no sound behind it. */
@@ -94,7 +111,7 @@ const LEAST_BYTES = 44;
 
 async function joinWavs(storage: RecordingStorage, parts: readonly PartRow[], numbers: string): Promise<Piece[]> {
   const sounds: { format: Buffer; piece: Extract<Piece, { key: string }> }[] = [];
-  for (const part of parts.filter((p) => p.playable !== false)) {
+  for (const part of parts) {
     const bytes = Number(part.bytes);
     if (bytes < LEAST_BYTES) continue;
     const head = await readAll(await storage.open(part.storage_key!, { from: 0, to: Math.min(HEAD_BYTES, bytes) - 1 }));

@@ -5,16 +5,18 @@ import { createId } from '../../infra/ids';
 import type { NodeRow } from '../nodes/nodes.store';
 import { boundTime } from '../nodes/trust/bounded-time';
 import type { SessionRow } from '../rooms/sessions.store';
-import { stepLater } from './bring-about';
+import { reasonOfEnd, stepLater } from './bring-about';
 import {
   changeRecording,
   draftPartEvent,
   draftRecordingEvent,
   endPart,
+  explainEnd,
   markRecording,
   type Held,
   type RecordingDeps,
 } from './change';
+import { isHold, takeHold } from './endings/holds';
 import { partIdOf } from './node-files';
 import { findPart, isLiving, LIVING, listPartsOfDeadNodes, updatePart, type PartRow } from './parts.store';
 import {
@@ -52,6 +54,7 @@ function readReport(event: NodeEvent): Report | undefined {
 }
 
 export async function takeRecordingEvent(deps: RecordingDeps, node: NodeRow, event: NodeEvent): Promise<void> {
+  if (isHold(event)) return takeHold(deps, node, event);
   const report = readReport(event);
   if (!report) return;
   const part = await findPart(deps.db, report.partId);
@@ -95,14 +98,12 @@ async function takeStop(held: Held, part: PartRow, at: Date, durationMs: number)
   const from = part.started_at ?? (durationMs > 0 ? new Date(at.getTime() - durationMs) : undefined);
   const known = from && !part.started_at ? { ...part, started_at: from } : part;
   if (from && !part.started_at) await updatePart(held.trx, part.id, LIVING, { started_at: from });
-  const { desired } = held.recording;
   await endPart(held, known, {
     at,
-    reason: desired === 'recording' ? 'interrupted' : desired,
+    reason: reasonOfEnd(held.recording, known),
     to: from ? 'uploading' : 'failed',
     nodeMs: durationMs,
     fault: from ? undefined : (part.fault ?? 'it ended before it began'),
-    gap: 'interrupted',
   });
 }
 
@@ -146,7 +147,8 @@ export async function onSessionEnded(deps: RecordingDeps, session: SessionRow): 
     const at = session.ended_at ?? new Date(deps.now());
     await changeRecording(deps, running.id, async (held) => {
       const part = held.parts.find((p) => isLiving(p) && p.session_id === session.id);
-      if (!part) return;
+      // A node that was told to stop ends its files before it goes.
+      if (!part) return void (await explainEnd(held, reason, isDead ? 'node_died' : 'moved'));
       // A node that only lost the room still ends its file by itself, and tells when it has.
       if (isDead) await endPart(held, part, { at, reason: 'node_died', to: 'absent', gap: 'node_died' });
       else await endPart(held, part, { at, reason: 'moved', to: 'uploading', gap: 'moved' });
@@ -161,7 +163,7 @@ export async function markDeadParts(deps: RecordingDeps): Promise<void> {
   for (const part of await listPartsOfDeadNodes(deps.db, new Date(now - SILENCE_LIMIT_MS))) {
     await changeRecording(deps, part.recording_id, async (held) => {
       if (isLiving(part)) {
-        const at = part.grown_at ?? part.looked_at ?? new Date(now);
+        const at = part.looked_at ?? part.grown_at ?? new Date(now);
         await endPart(held, part, { at, reason: 'node_died', to: 'absent', gap: 'node_died' });
       } else {
         const fault = 'the node is dead and has the only copy';

@@ -39,7 +39,7 @@ export interface PartRow {
   sha256: string | null;
   storage_key: string | null;
   stored_at: Date | null;
-  /** Whether the node's copy is still to be removed. */
+  /** Whether the node's copy is still to be removed: it goes when the file is here, whole or damaged. */
   node_copy: boolean;
   /** Of bringing it here. */
   tries: number;
@@ -50,6 +50,15 @@ export interface PartRow {
 /** Those in which the node is or should be writing. */
 export const LIVING: readonly PartState[] = ['starting', 'recording', 'stopping'];
 export const isLiving = (part: PartRow): boolean => LIVING.includes(part.state);
+/** Those in which the node writes it no more. */
+export const ENDED: readonly PartState[] = ['uploading', 'stored', 'absent', 'failed', 'deleted'];
+
+/** It ended by itself, and whether its call or room was over is not known yet. */
+export const isUnexplained = (part: PartRow): boolean =>
+  !isLiving(part) && part.started_at !== null && part.ended_at !== null && part.end_reason === null;
+
+/** It is here, and can't be played: what a node left that was killed while it wrote. */
+export const isDamaged = (part: PartRow): boolean => part.state === 'failed' && part.storage_key !== null;
 
 export async function insertPart(db: Queryable, row: Partial<PartRow> & { id: string }): Promise<void> {
   await db('recording_parts').insert(row);

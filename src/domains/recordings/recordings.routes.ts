@@ -123,15 +123,21 @@ function readRoutes(deps: RecordingRouteDeps): Route[] {
       summary: 'Download a recording, whole or by ranges',
       description:
         'Without `part`, a recording of one part is sent as it is, and the parts of a wav are joined. The parts of an ' +
-        'mp4 are not joined: 409 names them.',
-      query: z.strictObject({ part: z.coerce.number().int().min(1).max(100_000).optional() }),
+        'mp4 are not joined: 409 names them. A part that can not be played is refused with 409 and a reason.',
+      query: z.strictObject({
+        part: z.coerce.number().int().min(1).max(100_000).optional(),
+        damaged: z
+          .enum(['true', 'false'])
+          .optional()
+          .describe('true: a part that can not be played is sent as it is, for programs that rescue such files.'),
+      }),
       answers: { 200: z.string().meta({ format: 'binary' }) },
       errors: ['conflict', 'gone', 'not_found'],
       produces: 'application/octet-stream',
       handle: async ({ params, query, caller, request, response }) => {
         const recording = await requireRecording(deps, params.id, caller);
         const parts = await listParts(deps.db, [recording.id]);
-        const pieces = await choosePieces(deps, recording, parts, query.part);
+        const pieces = await choosePieces(deps, recording, parts, query.part, query.damaged === 'true');
         await sendPieces(deps.storage, { request, response, recording, pieces, part: query.part });
         return undefined;
       },

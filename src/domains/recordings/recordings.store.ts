@@ -4,8 +4,10 @@ import type { Queryable, Trx } from '../../infra/db';
 export type RecordingFormat = 'mp4' | 'wav';
 export type RecordingWish = 'recording' | 'paused' | 'stopped';
 export type RecordingState =
-  'starting' | 'recording' | 'paused' | 'stopping' | 'uploading' | 'completed' | 'absent' | 'failed';
-export type GapReason = 'paused' | 'interrupted' | 'node_died' | 'moved' | 'stalled';
+  'starting' | 'recording' | 'interrupted' | 'paused' | 'stopping' | 'uploading' | 'completed' | 'absent' | 'failed';
+export type GapReason = 'paused' | 'interrupted' | 'node_died' | 'moved' | 'stalled' | 'held';
+/** Those in which something should have been recorded, and no part was there for it. */
+export const BREAKS: readonly GapReason[] = ['interrupted', 'node_died', 'moved'];
 
 export interface RecordingRow {
   id: string;
@@ -157,6 +159,16 @@ export async function closeGaps(
   const query = db('recording_gaps').where({ recording_id: recordingId }).whereNull('to_at');
   if (reasons) void query.whereIn('reason', reasons);
   await query.update({ to_at: db.raw('greatest(from_at, ?::timestamptz)', [at]) });
+}
+
+/** A file reaches further than was known: what was taken for a gap begins where it ends. */
+export async function shortenGaps(db: Queryable, recordingId: string, fileEnds: Date): Promise<void> {
+  await db('recording_gaps')
+    .where({ recording_id: recordingId })
+    .whereIn('reason', BREAKS)
+    .where('from_at', '<', fileEnds)
+    .where((w) => w.whereNull('to_at').orWhere('to_at', '>', fileEnds))
+    .update({ from_at: fileEnds });
 }
 
 /** Takes away what turned out to be no gap: the end. */

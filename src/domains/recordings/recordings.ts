@@ -8,9 +8,16 @@ import { mayUseDomain } from '../domains/domains';
 import { findRoom } from '../rooms/rooms.store';
 import { findLivingSession } from '../rooms/sessions.store';
 import { stepRecording } from './bring-about';
-import { changeRecording, draftRecordingEvent, finishRecording, openGap, type RecordingDeps } from './change';
+import {
+  changeRecording,
+  draftRecordingEvent,
+  explainEnd,
+  finishRecording,
+  openGap,
+  type RecordingDeps,
+} from './change';
 import { retryPart } from './compare';
-import { isLiving, listParts, updatePart } from './parts.store';
+import { isDamaged, isLiving, listParts, updatePart } from './parts.store';
 import {
   findRecording,
   findRunning,
@@ -128,6 +135,7 @@ export async function actOnRecording(deps: RecordingDeps, id: string, action: Re
     }
     const desired = action === 'pause' ? 'paused' : 'recording';
     if (desired === recording.desired) return;
+    if (desired === 'paused') await explainEnd(held, 'paused');
     await updateRecording(trx, id, [recording.desired], { desired, next_try_at: at, tries: 0 });
     // Where a part runs, the pause begins when the node has closed it.
     if (desired === 'paused' && recording.started_at && !parts.some(isLiving)) await openGap(trx, id, 'paused', at);
@@ -153,7 +161,7 @@ export async function actOnCallRecording(
 
 /** Looks again for files that could not be brought here. @throws conflict where there are none */
 export async function retryRecording(deps: RecordingDeps, id: string): Promise<RecordingView> {
-  const parts = (await listParts(deps.db, [id])).filter((part) => part.ended_at && part.node_copy);
+  const parts = (await listParts(deps.db, [id])).filter((part) => part.ended_at && part.node_copy && !isDamaged(part));
   const tried = await Promise.all(parts.map((part) => retryPart(deps, part)));
   if (!tried.includes(true)) throw new SwitchyardError('conflict', 'No file of it is missing that a node could have.');
   return viewRecording(deps, id);

@@ -1,15 +1,33 @@
 /** Decides about recordings, and does nothing: which state the wish and the parts make, and what to do next. */
-import { isLiving, type PartRow } from './parts.store';
-import type { RecordingRow, RecordingState, RecordingWish } from './recordings.store';
+import { isLiving, isUnexplained, type PartRow } from './parts.store';
+import type { GapReason, RecordingRow, RecordingState, RecordingWish } from './recordings.store';
 
-/** The state of the whole, from what is wished for and what is true of its parts. */
-export function decideState(wish: RecordingWish, parts: readonly Pick<PartRow, 'state'>[]): RecordingState {
+/** What was told of it before, which is never taken back. */
+export interface Told {
+  state: RecordingState;
+  /** Something should be recorded now, and nothing is: its node died, the room moves, or the file ended too early. */
+  isInterrupted: boolean;
+}
+
+/**
+ * The state of the whole, from what is wished for and what is true of its parts. It goes forward: where a part has just
+ * ended by itself nobody knows yet whether that was the end, and until then it stays what it was.
+ */
+export function decideState(
+  wish: RecordingWish,
+  parts: readonly Pick<PartRow, 'state' | 'started_at'>[],
+  told: Told,
+): RecordingState {
   const has = (...states: PartRow['state'][]): boolean => parts.some((part) => states.includes(part.state));
-  if (wish === 'recording') return has('recording') ? 'recording' : 'starting';
+  if (wish === 'recording') {
+    if (has('recording')) return 'recording';
+    return told.isInterrupted ? 'interrupted' : told.state;
+  }
   if (has('starting', 'recording', 'stopping')) return 'stopping';
   if (wish === 'paused') return 'paused';
   if (has('uploading')) return 'uploading';
-  if (has('failed')) return 'failed';
+  // A part that never began took nothing with it, where others were recorded.
+  if (parts.some((part) => part.state === 'failed' && part.started_at !== null)) return 'failed';
   if (has('absent')) return 'absent';
   return has('stored', 'deleted') ? 'completed' : 'failed';
 }
@@ -17,8 +35,8 @@ export function decideState(wish: RecordingWish, parts: readonly Pick<PartRow, '
 /** What there is to record right now. */
 export type Target =
   | { is: 'there'; nodeId: string; nodeName: string; sessionId: string | null; legId: string | null }
-  /** Nobody is in the room now, or it is on its way to another node. */
-  | { is: 'awaited' }
+  /** Nobody is in the room now, or it is on its way to another node: `tornOff` says why, where that is known. */
+  | { is: 'awaited'; tornOff?: GapReason }
   | { is: 'over'; reason: string };
 
 export type Step =
@@ -31,12 +49,16 @@ export type Step =
   | { do: 'stop'; part: PartRow }
   /** Asks the node whether it writes that file: its event may have been lost. */
   | { do: 'check'; part: PartRow }
+  /** Says why a part ended that ended by itself: not because the room or call was over. */
+  | { do: 'explain'; reason: GapReason }
   | { do: 'finish'; reason: string }
   | { do: 'give up'; part: PartRow | undefined };
 
 /** How long an event may take; after it the node is asked. */
 export const EVENT_MS = 1500;
 export const MAX_TRIES = 5;
+/** A file ends a moment before its call: only after this long its end was none of the call's. */
+export const SETTLE_MS = 700;
 /** A room whose node died is awaited this long on another one. */
 const AWAIT_MS = 1000;
 
@@ -64,7 +86,16 @@ export function decideStep(
     if (waitsMs > 0) return { do: 'look again', inMs: waitsMs };
     return { do: 'check', part: living };
   }
+  const unexplained = parts.findLast(isUnexplained);
+  if (target.is === 'awaited') {
+    if (unexplained && target.tornOff) return { do: 'explain', reason: target.tornOff };
+    return { do: 'look again', inMs: AWAIT_MS };
+  }
   if (target.is !== 'there') return { do: 'look again', inMs: AWAIT_MS };
+  if (unexplained) {
+    const settlesMs = unexplained.ended_at!.getTime() + SETTLE_MS - nowMs;
+    return settlesMs > 0 ? { do: 'look again', inMs: settlesMs } : { do: 'explain', reason: 'interrupted' };
+  }
   return recording.tries >= MAX_TRIES ? { do: 'give up', part: undefined } : { do: 'start' };
 }
 

@@ -19,7 +19,7 @@ const partSchema = z.object({
   bytes: z.number().int().describe('Of the finished file; while it runs, what has been seen of it.'),
   stalled: z.boolean().describe('It should grow, and does not.'),
   sha256: z.string().nullable(),
-  playable: z.boolean().nullable().describe('Whether the file has its index; null while it is not here.'),
+  playable: z.boolean().nullable().describe('Whether players can read the file; null while it is not here.'),
   uploadTries: z.number().int(),
   fault: z.string().nullable(),
 });
@@ -34,7 +34,19 @@ export const recordingSchema = z
     format: z.enum(['mp4', 'wav']),
     origin: z.enum(['api', 'room']),
     desired: z.enum(['recording', 'paused', 'stopped']),
-    state: z.enum(['starting', 'recording', 'paused', 'stopping', 'uploading', 'completed', 'absent', 'failed']),
+    state: z
+      .enum([
+        'starting',
+        'recording',
+        'interrupted',
+        'paused',
+        'stopping',
+        'uploading',
+        'completed',
+        'absent',
+        'failed',
+      ])
+      .describe('interrupted: it should run and does not, and goes on where it can. failed: something of it is lost.'),
     reason: z.string().nullable(),
     createdAt: z.iso.datetime(),
     startedAt: instant,
@@ -42,17 +54,33 @@ export const recordingSchema = z
     completedAt: instant,
     expiresAt: instant,
     deletedAt: instant,
-    expectedSeconds: z.number().describe('From beginning to end, less the pauses that were asked for.'),
+    expectedSeconds: z.number().describe('From beginning to end, less pauses that were asked for, and holds.'),
     recordedSeconds: z.number(),
     completeness: z.number().min(0).max(1).describe('recordedSeconds / expectedSeconds.'),
     bytes: z.number().int(),
     parts: z.array(partSchema),
     gaps: z.array(
       z.object({
-        reason: z.enum(['paused', 'interrupted', 'node_died', 'moved', 'stalled', 'absent', 'failed', 'damaged']),
+        reason: z
+          .enum([
+            'paused',
+            'interrupted',
+            'node_died',
+            'moved',
+            'stalled',
+            'held',
+            'absent',
+            'failed',
+            'damaged',
+            'not_written',
+          ])
+          .describe(
+            'held: on hold, with no sound to write. not_written: its node was frozen, or killed before its end.',
+          ),
         from: z.iso.datetime(),
         to: instant,
-        part: z.number().int().nullable().describe('The part whose file is missing, where it is that.'),
+        seconds: z.number().describe('How much of that time is missing.'),
+        part: z.number().int().nullable().describe('The part whose file is missing, or lacks it.'),
       }),
     ),
     metadata: z.record(z.string(), z.string()),
@@ -111,6 +139,7 @@ export function showRecording(
     })),
     gaps: ledger.missing.map((gap) => ({
       reason: gap.reason,
+      seconds: Math.round(gap.ms / 100) / 10,
       from: gap.from.toISOString(),
       to: iso(gap.to),
       part: gap.part,

@@ -1,9 +1,10 @@
 /** Looks every few seconds whether files that should grow do: a recording that stands still is said, not found out later. */
+import type { Trx } from '../../infra/db';
 import { askNode, endUnseen, stepRecording } from './bring-about';
 import { changeRecording, draftRecordingEvent, openGap, type RecordingDeps } from './change';
 import { explainStandstill, isWritten, weigh, type Ask } from './node-files';
 import { takePartsToWatch, updatePart, type PartRow } from './parts.store';
-import { closeGaps } from './recordings.store';
+import { closeGaps, listGaps } from './recordings.store';
 
 /** How often each file is looked at, by whichever replica comes first. */
 const LOOK_EVERY_MS = 4000;
@@ -64,6 +65,9 @@ async function watchNode(deps: RecordingDeps, ask: Ask, parts: readonly PartRow[
 const isStalled = (parts: readonly PartRow[], part: PartRow): boolean =>
   parts.find(({ id }) => id === part.id)?.stalled === true;
 
+const isOnHold = async (trx: Trx, recordingId: string): Promise<boolean> =>
+  (await listGaps(trx, [recordingId])).some((gap) => gap.reason === 'held' && gap.to_at === null);
+
 async function noteGrowth(deps: RecordingDeps, part: PartRow, bytes: number, again: boolean): Promise<void> {
   const at = new Date(deps.now());
   const change = { seen_bytes: String(bytes), grown_at: at, stalled: false };
@@ -80,7 +84,7 @@ async function noteStandstill(deps: RecordingDeps, part: PartRow, ask: Ask): Pro
   const fault = (await explainStandstill(ask, part.path)) ?? 'the file does not grow';
   const since = part.grown_at ?? part.started_at ?? new Date(deps.now());
   await changeRecording(deps, part.recording_id, async ({ trx, emit, recording, parts }) => {
-    if (isStalled(parts, part)) return;
+    if (isStalled(parts, part) || (await isOnHold(trx, recording.id))) return;
     if (!(await updatePart(trx, part.id, ['recording'], { stalled: true, fault }))) return;
     await openGap(trx, recording.id, 'stalled', since);
     const facts = { part: part.number, node: part.node_name, bytes: Number(part.seen_bytes), fault };

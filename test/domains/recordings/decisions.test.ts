@@ -7,7 +7,7 @@ import { drawLedger } from '../../../src/domains/recordings/ledger';
 import { cutPieces, readRange } from '../../../src/domains/recordings/media';
 import { inspectMedia } from '../../../src/domains/recordings/media-file';
 import type { PartRow } from '../../../src/domains/recordings/parts.store';
-import type { GapReason } from '../../../src/domains/recordings/recordings.store';
+import type { GapReason, RecordingState } from '../../../src/domains/recordings/recordings.store';
 import { decideAfterCheck, decideState, decideStep, type Target } from '../../../src/domains/recordings/states';
 import { decideGrowth } from '../../../src/domains/recordings/watch';
 import {
@@ -21,7 +21,7 @@ import {
   readSent,
   startLegRecording,
 } from '../../../src/freeswitch/esl';
-import { wavOf } from './fake-node';
+import { mp4Of, wavOf } from './fake-node';
 
 const at = (seconds: number): Date => new Date(seconds * 1000);
 const part = (o: Partial<PartRow>): PartRow =>
@@ -67,6 +67,30 @@ describe('the ledger', () => {
       ['damaged', 3],
     ]);
   });
+  it('tells what a file lacks of its time: the end where its node died, anywhere where it was frozen', () => {
+    const killed = part({ media_ms: '8000', end_reason: 'node_died' });
+    expect(drawLedger({ started_at: at(0), ended_at: at(10) }, [killed], [], 0)).toMatchObject({
+      completeness: 0.8,
+      missing: [{ reason: 'not_written', from: at(8), to: at(10), part: 1, ms: 2000 }],
+    });
+    const frozen = part({ media_ms: '3000', end_reason: 'call_ended' });
+    expect(drawLedger({ started_at: at(0), ended_at: at(10) }, [frozen], [], 0).missing).toEqual([
+      { reason: 'not_written', from: at(0), to: at(10), part: 1, ms: 7000 },
+    ]);
+  });
+  it('tells a hold, and misses nothing for it', () => {
+    const call = { started_at: at(0), ended_at: at(10) };
+    const held = [gap('held', 2, 7)];
+    const silent = drawLedger(call, [part({ media_ms: '5000', end_reason: 'call_ended' })], held, 0);
+    expect(silent).toMatchObject({ expectedSeconds: 5, recordedSeconds: 5, completeness: 1 });
+    expect(silent.missing).toEqual([{ reason: 'held', from: at(2), to: at(7), part: null, ms: 5000 }]);
+    // Music that its other side heard was written.
+    const withMusic = drawLedger(call, [part({ media_ms: '10000', end_reason: 'call_ended' })], held, 0);
+    expect(withMusic).toMatchObject({ expectedSeconds: 10, recordedSeconds: 10, completeness: 1, missing: [] });
+    const running = part({ state: 'recording', ended_at: null });
+    const now = drawLedger({ started_at: at(0), ended_at: null }, [running], [gap('held', 2, null)], 8000);
+    expect(now).toMatchObject({ recordedSeconds: 2, completeness: 1 });
+  });
   it('counts what runs until now, less the time it stood still', () => {
     const running = part({ state: 'recording', ended_at: null });
     const ledger = drawLedger({ started_at: at(0), ended_at: null }, [running], [gap('stalled', 30, null)], 40_000);
@@ -85,15 +109,35 @@ it.each<[Parameters<typeof decideState>[0], PartRow['state'][], string]>([
   ['stopped', ['stored', 'stored'], 'completed'],
   ['stopped', [], 'failed'],
 ])('wished %s with parts %j is %s', (wish, states, expected) => {
-  expect(
-    decideState(
-      wish,
-      states.map((state) => ({ state })),
-    ),
-  ).toBe(expected);
+  const parts = states.map((state) => part({ state }));
+  expect(decideState(wish, parts, { state: 'starting', isInterrupted: false })).toBe(expected);
+});
+
+describe('a state goes forward only', () => {
+  const told = (state: RecordingState, isInterrupted = false) => ({ state, isInterrupted });
+  it.each<[string, RecordingState, ReturnType<typeof told>, PartRow['state'][]]>([
+    [
+      'a file that ended with its call leaves it recording until that is known',
+      'recording',
+      told('recording'),
+      ['uploading'],
+    ],
+    ['one that is resumed stays paused until it is recorded', 'paused', told('paused'), ['stored']],
+    ['a room on its way to another node is interrupted', 'interrupted', told('recording', true), ['absent']],
+    ['it goes on from there', 'recording', told('interrupted', true), ['absent', 'recording']],
+  ])('%s', (_what, expected, before, states) => {
+    const parts = states.map((state) => part({ state }));
+    expect(decideState('recording', parts, before)).toBe(expected);
+  });
+  it('a part that never began does not make failed what others recorded', () => {
+    const never = part({ state: 'failed', started_at: null });
+    expect(decideState('stopped', [never, part({})], told('uploading'))).toBe('completed');
+    expect(decideState('stopped', [never], told('starting'))).toBe('failed');
+  });
 });
 
 describe('the next step', () => {
+  const ended = (o: Partial<PartRow> = {}) => part({ ended_at: at(10), end_reason: null, ...o });
   const there: Target = { is: 'there', nodeId: 'n', nodeName: 'n', sessionId: 's', legId: null };
   const wish = (desired: 'recording' | 'paused' | 'stopped', tries = 0) => ({ desired, tries });
   const living = (state: PartRow['state'], session = 's') =>
@@ -109,6 +153,11 @@ describe('the next step', () => {
     ['a stop without an event', 'check', [wish('stopped'), [living('stopping')], there, 9000]],
     ['a room that is over', 'finish', [wish('recording'), [part({})], { is: 'over', reason: 'room_ended' }, 0]],
     ['a room on its way', 'look again', [wish('recording'), [part({})], { is: 'awaited' }, 0]],
+    ['a file that ended by itself a moment ago', 'look again', [wish('recording'), [ended()], there, 10_300]],
+    ['one whose room and node are still there', 'explain', [wish('recording'), [ended()], there, 10_800]],
+    ['one whose room moves', 'explain', [wish('recording'), [ended()], { is: 'awaited', tornOff: 'moved' }, 10_100]],
+    ['one whose room is empty', 'look again', [wish('recording'), [ended()], { is: 'awaited' }, 60_000]],
+    ['an end that is explained', 'start', [wish('recording'), [ended({ end_reason: 'moved' })], there, 10_100]],
     ['all done', 'nothing', [wish('stopped'), [part({})], there, 0]],
   ])('of %s: %s', (_what, expected, args) => {
     expect(decideStep(...args).do).toBe(expected);
@@ -170,12 +219,6 @@ describe('a file', () => {
     await writeFile(file, bytes);
     return inspectMedia(file, format);
   };
-  const box = (name: string, body: Buffer): Buffer => {
-    const head = Buffer.alloc(8);
-    head.writeUInt32BE(8 + body.length, 0);
-    head.write(name, 4, 'latin1');
-    return Buffer.concat([head, body]);
-  };
   it('of sound says its length, also where its writer was killed and left none', async () => {
     const wav = wavOf(32_000);
     expect(await look(wav, 'wav')).toMatchObject({ playable: true, durationMs: 1000 });
@@ -183,15 +226,13 @@ describe('a file', () => {
     expect(await look(wav, 'wav')).toMatchObject({ playable: true, durationMs: 1000 });
   });
   it('of pictures says its length by its index, and is damaged without one', async () => {
-    const mvhd = Buffer.alloc(100);
-    mvhd.writeUInt32BE(1000, 12);
-    mvhd.writeUInt32BE(7500, 16);
-    const body = [box('ftyp', Buffer.alloc(16)), box('mdat', Buffer.alloc(500))];
-    expect(await look(Buffer.concat([...body, box('moov', box('mvhd', mvhd))]), 'mp4')).toEqual({
-      playable: true,
-      durationMs: 7500,
-    });
-    expect(await look(Buffer.concat(body), 'mp4')).toMatchObject({ playable: false });
+    const whole = mp4Of(500, 7500);
+    expect(await look(whole, 'mp4')).toEqual({ playable: true, durationMs: 7500 });
+    expect(await look(whole.subarray(0, -20), 'mp4')).toMatchObject({ playable: false });
+    expect(await look(whole.subarray(0, 48 + 500), 'mp4')).toMatchObject({ playable: false });
+    const ofNothing = Buffer.from(whole);
+    ofNothing.writeUInt32BE(0, whole.length - 4);
+    expect(await look(ofNothing, 'mp4')).toMatchObject({ playable: false });
     expect(await look(Buffer.alloc(0), 'mp4')).toMatchObject({ playable: false });
   });
 });

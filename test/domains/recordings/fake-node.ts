@@ -2,6 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { mp4Head, mp4Index } from '../../../src/simulator/mp4-file';
 import type { NodeConnection, NodeEvent, Reply } from '../../../src/freeswitch/esl';
 
 export interface FakeNode {
@@ -45,6 +46,10 @@ export function wavOf(bytes: number): Buffer {
   return Buffer.concat([head, randomBytes(bytes)]);
 }
 
+/** An mp4 of noise that tells of one track with some frames. */
+export const mp4Of = (bytes: number, durationMs: number): Buffer =>
+  Buffer.concat([mp4Head(bytes), randomBytes(bytes), mp4Index(durationMs, 25)]);
+
 export function createFakeNode(folder: string): FakeNode {
   const session = new Map<string, string>();
   const tell = (path: string, phase: 'start' | 'stop', ms = 0, error?: string): void => {
@@ -70,8 +75,9 @@ export function createFakeNode(folder: string): FakeNode {
     }
     if (/^conference \S+ recording stop/.test(line)) {
       if (!node.writing.delete(path)) return ERR('non-existant recording');
-      writeFileSync(path, wavOf(node.fileBytes));
-      tell(path, 'stop', (node.fileBytes / 32_000) * 1000);
+      const ms = (node.fileBytes / 32_000) * 1000;
+      writeFileSync(path, path.endsWith('.mp4') ? mp4Of(node.fileBytes, ms) : wavOf(node.fileBytes));
+      tell(path, 'stop', ms);
       return OK;
     }
     if (line.endsWith('json_list')) {
