@@ -2,6 +2,7 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createOperationsApp } from '../http/operations';
+import { followAnswers } from '../http/lame-duck';
 import { createHttpServer } from '../http/server';
 import type { House } from './house';
 import type { Watch } from './readiness';
@@ -18,14 +19,11 @@ export async function listen(
     server.once('error', reject);
     server.listen(at.port, at.host, resolve);
   });
-  stops.push(
-    () =>
-      new Promise<void>((resolve) => {
-        beforeClose();
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  );
+  const finish = followAnswers(server);
+  stops.push(async () => {
+    beforeClose();
+    await finish();
+  });
   const { port } = server.address() as AddressInfo;
   return `http://${at.host}:${port}`;
 }
