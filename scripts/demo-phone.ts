@@ -38,6 +38,12 @@ export interface Phone {
   stop(): Promise<void>;
 }
 
+/** A phone whose plug can be pulled. */
+export interface FragilePhone extends Phone {
+  /** Closes without a word. */
+  vanish(): void;
+}
+
 interface Talk {
   callId: string;
   toTag: string;
@@ -48,7 +54,7 @@ interface Talk {
 }
 
 /** @throws Error where the node refuses the registration or does not answer. */
-export async function startPhone(options: PhoneOptions): Promise<Phone> {
+export async function startPhone(options: PhoneOptions): Promise<FragilePhone> {
   const host = options.host ?? '127.0.0.1';
   const sip = createSocket('udp4');
   const rtp = createSocket('udp4');
@@ -181,6 +187,7 @@ export async function startPhone(options: PhoneOptions): Promise<Phone> {
   }
   return {
     heard: () => packets,
+    vanish: close,
     stop: async () => {
       await register(0).catch(() => undefined); // the node may be gone already
       close();

@@ -46,9 +46,13 @@ export async function findRoom(db: Queryable, id: string): Promise<RoomRow | und
   return (await selectRooms(db).where('r.id', id).first()) as RoomRow | undefined;
 }
 
+/** In whatever capitals: the one that is written so comes first. */
 export async function findRoomByName(db: Queryable, domain: string, name: string): Promise<RoomRow | undefined> {
-  return (await selectRooms(db).where({ 'd.name': domain.toLowerCase(), 'r.name': name }).first()) as
-    RoomRow | undefined;
+  return (await selectRooms(db)
+    .where({ 'd.name': domain.toLowerCase() })
+    .whereRaw('lower(r.name) = lower(?)', [name])
+    .orderByRaw('(r.name = ?) desc, r.id', [name])
+    .first()) as RoomRow | undefined;
 }
 
 /** Holds the room until the transaction ends. */

@@ -7,6 +7,7 @@ import { createId } from '../../infra/ids';
 import type { Logger } from '../../infra/logger';
 import type { Caller } from '../../infra/route';
 import { isPlainText, plainText } from '../../infra/text';
+import { findSameName } from '../users/users.store';
 import { requireDomain } from '../domains/domains';
 import type { EventLog } from '../events/events';
 import type { NodeLinks } from '../nodes/links';
@@ -149,6 +150,8 @@ export async function createRoom(
     await deps.quotas.take(trx, domain.id, { rooms: 1 });
     await refuseNumberAsName(trx, domain.id, input.name);
     const id = createId();
+    const same = await findSameName(trx, 'rooms', domain.id, input.name);
+    if (same !== undefined) throw new SwitchyardError('conflict', `There is a room "${same}" already.`);
     const made = await store.insertRoom(trx, {
       id,
       domain_id: domain.id,

@@ -30,6 +30,12 @@ export interface Directory {
   findUser(username: string, domain: string): Promise<DirectoryUser | undefined>;
   /** The user whom this number leads to, however it is written. @throws unavailable where it can't be known */
   findByNumber(text: string, domain: string): Promise<DirectoryUser | undefined>;
+  /**
+   * The user who is meant by whoever dials, where nobody's name is written so: `BERT` for `bert`. Not for logins, since a
+   * digest is made over the name as it is written.
+   * @throws unavailable where it can't be known
+   */
+  findByAnySpelling(username: string, domain: string): Promise<DirectoryUser | undefined>;
   /** @returns what was looked up just now, null where there was no such user; undefined where findUser must ask. */
   readFresh(username: string, domain: string): DirectoryUser | null | undefined;
   /** Forgets what is kept of the user, after a change. */
@@ -43,6 +49,14 @@ const LOOK_UP = {
          lateral (select u.id, u.domain_id, d.name, u.username, u.display_name, u.caller_number, u.ha1, u.enabled
            from domains d join users u on u.domain_id = d.id
            where d.name = asked.domain and u.username = asked.username limit 1) u`,
+};
+
+/** Users of before may differ in capitals alone: then neither is meant by a third spelling. */
+const SPELLINGS = {
+  name: 'directory-spellings',
+  text: `select asked.n::int, u.username from unnest($1::text[], $2::text[]) with ordinality as asked(domain, username, n),
+         lateral (select min(u.username) as username from domains d join users u on u.domain_id = d.id
+           where d.name = asked.domain and lower(u.username) = lower(asked.username) having count(*) = 1) u`,
 };
 
 /** The columns of LOOK_UP. */
@@ -78,18 +92,26 @@ function readRow(secretKey: Buffer, columns: unknown[], before: DirectoryUser | 
   };
 }
 
+const AWAY = 'The user can not be looked up: the database is out of reach.';
+
 export function createDirectory(pool: Pool, now: () => number, secretKey: Buffer): Directory {
   const { find, readFresh, forget } = createNameLookup<DirectoryUser>({
     pool,
     now,
     statement: LOOK_UP,
     readRow: (row, before) => readRow(secretKey, row, before),
-    away: 'The user can not be looked up: the database is out of reach.',
+    away: AWAY,
   });
+  const readRowName = (row: unknown[]): string => row[1] as string;
+  const spellings = createNameLookup<string>({ pool, now, statement: SPELLINGS, readRow: readRowName, away: AWAY });
   const numbers = createNumberLookup(pool, now);
   return {
     findUser: find,
     readFresh,
+    async findByAnySpelling(username, domain) {
+      const own = await spellings.find(username, domain);
+      return own === undefined ? undefined : find(own, domain);
+    },
     async findByNumber(text, domain) {
       const holder = await numbers.findHolder(text, domain);
       return holder === undefined ? undefined : find(holder, domain);
@@ -97,6 +119,7 @@ export function createDirectory(pool: Pool, now: () => number, secretKey: Buffer
     forget(username, domain) {
       forget(username, domain);
       numbers.forgetHolder(username);
+      spellings.drop((own) => own === username);
     },
   };
 }

@@ -4,12 +4,15 @@ import type { DirectoryUser } from './directory';
 
 /** Why a password is not given out; each is said in the log and nowhere else, since a stranger learns nothing. */
 export const LOGIN_REFUSALS = {
-  no_such_user: 'there is no such user',
+  no_such_user:
+    'there is no user whose name is written so: at a login capitals count, since its digest is over the name',
   disabled: 'the user is disabled',
   unreadable: 'the digest of the password can not be opened: give the user a new password',
   method_closed: 'nobody shows a password for that SIP method',
   other_name: 'From, To, user name and realm of a REGISTER are not one',
   wrong_password: 'the password is not the right one',
+  other_spelling:
+    'the phone writes its domain in other capitals, and its digest is over what it writes: give it the domain in small letters',
   may_not_register: 'a grant for a room calls, and is not called: it registers nothing',
 } as const;
 
@@ -52,6 +55,6 @@ export function judgeLogin(question: UserRequest, user: DirectoryUser | undefine
   if (user.ha1 === null) return 'unreadable';
   if (question.sipMethod === 'REGISTER' && !user.mayRegister) return 'may_not_register';
   if (question.purpose === 'sip_auth' && !(question.proof && provesPassword(question.proof, user.ha1)))
-    return 'wrong_password';
+    return question.realm === user.domain ? 'wrong_password' : 'other_spelling';
   return undefined;
 }

@@ -42,6 +42,25 @@ export async function findUser(db: Queryable, id: string, domainId: string | nul
   return (await query.first()) as NamedUser | undefined;
 }
 
+/** In whatever capitals, where nobody's name is written so. */
+const SPELT = `lower(u.username) = lower(:username) and (u.username = :username or not exists
+  (select 1 from users e where e.domain_id = u.domain_id and e.username = :username))`;
+
+/** A user or room whose name differs in capitals alone, or not at all: whoever dials could mean either. */
+export async function findSameName(
+  db: Queryable,
+  table: 'users' | 'rooms',
+  domainId: string,
+  name: string,
+): Promise<string | undefined> {
+  const column = table === 'users' ? 'username' : 'name';
+  const row = (await db(table)
+    .where({ domain_id: domainId })
+    .whereRaw('lower(??) = lower(?)', [column, name])
+    .first(`${column} as name`)) as { name: string } | undefined;
+  return row?.name;
+}
+
 export async function listUsers(
   db: Queryable,
   o: { domainId?: string; username?: string; after?: string; limit: number },
@@ -50,7 +69,7 @@ export async function listUsers(
     .orderBy('u.id')
     .limit(o.limit + 1);
   if (o.domainId) void query.where('u.domain_id', o.domainId);
-  if (o.username) void query.where('u.username', o.username);
+  if (o.username) void query.whereRaw(SPELT, { username: o.username });
   if (o.after) void query.where('u.id', '>', o.after);
   return (await query) as NamedUser[];
 }

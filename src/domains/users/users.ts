@@ -152,6 +152,8 @@ export async function createUser(
       await refuseNumberAsName(trx, domain.id, input.username);
       const number = input.callerNumber === null ? null : canonicalNumber(input.callerNumber, domain.country);
       if (number !== null && number !== input.username) await refuseTakenNumber(trx, domain.id, number, null);
+      const same = await store.findSameName(trx, 'users', domain.id, input.username);
+      if (same !== undefined) throw new SwitchyardError('conflict', `There is a user "${same}" already.`);
       const row = await store.insertUser(trx, {
         id: createId(),
         domain_id: domain.id,

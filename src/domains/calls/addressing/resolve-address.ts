@@ -58,7 +58,7 @@ const invalid = (): SwitchyardError => new SwitchyardError('invalid_address', IN
 
 export interface ResolveDeps {
   db: Db;
-  directory: Pick<Directory, 'findUser' | 'findByNumber'>;
+  directory: Pick<Directory, 'findUser' | 'findByNumber' | 'findByAnySpelling'>;
 }
 
 export interface Resolved {
@@ -70,7 +70,7 @@ export interface Resolved {
 }
 
 /**
- * A user's name comes first, then a user's number, then a room's name. What nobody has stays as it was written.
+ * A user's name comes first, then a user's number, then a user's name in other capitals, then a room's name. What nobody has stays as it was written.
  * @throws invalid_address where it is no address; unavailable where it can't be known whom it means
  */
 export async function resolveAddress(deps: ResolveDeps, text: string, domain: string): Promise<Resolved> {
@@ -81,7 +81,7 @@ export async function resolveAddress(deps: ResolveDeps, text: string, domain: st
     case 'tel':
       return toUser(await deps.directory.findByNumber(address.number, domain)) ?? { address };
     case 'user':
-      return toUser(await deps.directory.findUser(address.username, domain)) ?? { address };
+      return toUser(await findUser(deps, address.username, domain)) ?? { address };
     case 'room':
       return toRoom(await findRoomByName(deps.db, domain, address.name)) ?? { address };
     default:
@@ -97,8 +97,14 @@ async function resolveDialled(deps: ResolveDeps, text: string, domain: string): 
   if (user) return toUser(user)!;
   const number = readTelephoneNumber(text);
   if (number?.startsWith('+')) return { address: { kind: 'tel', number } };
+  const spelt = isName ? await deps.directory.findByAnySpelling(text, domain) : undefined;
+  if (spelt) return toUser(spelt)!;
   const name = isName ? text : number!;
   return toRoom(await findRoomByName(deps.db, domain, name)) ?? { address: { kind: 'user', username: name } };
+}
+
+async function findUser(deps: ResolveDeps, name: string, domain: string): Promise<DirectoryUser | undefined> {
+  return (await deps.directory.findUser(name, domain)) ?? deps.directory.findByAnySpelling(name, domain);
 }
 
 const toUser = (user: DirectoryUser | undefined): Resolved | undefined =>
