@@ -187,15 +187,14 @@ export async function compareRegistrations(
 ): Promise<void> {
   const reply = await connection.api(showRegistrations(), { timeoutMs });
   const listed = reply.ok ? parseRegistrations(reply.text) : [];
-  const seen = await deps.log.record(async (trx, emit) => {
-    const known = await findRegistrationsOfNode(trx, node.id);
-    const alive = new Set(listed.map((r) => r.sipCallId));
-    const missing = known.filter((row) => !alive.has(row.sip_call_id));
-    const there = await findStillThere(deps, node, missing);
-    const ids = missing.filter((row) => !there.has(row.id)).map((row) => row.id);
-    if (ids.length > 0) await endRegistrations(trx, emit, node, ids, 'missed');
-    return new Set(known.map((row) => row.sip_call_id));
-  });
+  const known = await findRegistrationsOfNode(deps.db, node.id);
+  const alive = new Set(listed.map((r) => r.sipCallId));
+  const missing = known.filter((row) => !alive.has(row.sip_call_id));
+  // Asked before there is a transaction: a node takes its time.
+  const there = await findStillThere(deps, node, missing);
+  const ids = missing.filter((row) => !there.has(row.id)).map((row) => row.id);
+  if (ids.length > 0) await deps.log.record((trx, emit) => endRegistrations(trx, emit, node, ids, 'missed'));
+  const seen = new Set(known.map((row) => row.sip_call_id));
   for (const row of listed) if (!seen.has(row.sipCallId)) await takeListed(deps, node, row);
 }
 
