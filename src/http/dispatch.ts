@@ -71,11 +71,12 @@ async function requireCaller(
 async function dispatch(route: Route, request: Request, response: Response, o: DispatchOptions): Promise<void> {
   const { caller, bearer } = await requireCaller(request, response, route.scope, o.doorkeeper);
   response.locals.apiKeyId = caller.apiKeyId;
+  const params = readParams(route, request);
   const writes = route.method === 'post' || route.method === 'put' || route.method === 'patch';
   const file = route.file && (await readFileBody(request, response, { ...o.limits.body, ...route.file }));
   const raw = writes && !file ? await readJsonBody(request, response, o.limits.body) : undefined;
   const context = {
-    params: readParams(route, request),
+    params,
     query: validate(route.query ?? NOTHING, queryOf(route, request), 'query'),
     body: validate(route.body ?? NOTHING, raw, 'body'),
     file,

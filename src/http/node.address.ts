@@ -30,6 +30,18 @@ const schema = z.object({
     .default('16384-32768'),
 });
 
+const PORT_RULE = 'must be a port from 1 to 65535';
+/** What each part must be, for whoever writes the URL on a node. */
+const RULES: Readonly<Record<string, string>> = {
+  host: 'must be an IP address, and no name (127.0.0.1, not localhost): FreeSWITCH binds to it',
+  public: 'must be an IP address, and no name: it is told to phones',
+  ...{ esl: PORT_RULE, sip: PORT_RULE, internode: PORT_RULE, ws: PORT_RULE, wss: PORT_RULE },
+  wsUrl: 'must begin with ws:// or wss://',
+  zone: 'must be at most 64 of A-Z a-z 0-9 . _ -',
+  capacity: 'must be a number from 1 to 1000000',
+  rtp: 'must be two ports, like 16384-32768',
+};
+
 function readQuery(url: string): Record<string, string> {
   const at = url.indexOf('?');
   const entries = at < 0 ? [] : [...new URLSearchParams(url.slice(at + 1))];
@@ -43,9 +55,8 @@ export function readNodeAddress(url: string): NodeAddress | undefined {
   const parsed = schema.safeParse(query);
   if (!parsed.success) {
     const faults = parsed.error.issues.map((i) => ({ path: i.path.join('.'), message: i.message }));
-    throw new SwitchyardError('invalid_request', `The node's URL: ${faults.map((f) => f.path).join(', ')}`, {
-      errors: faults,
-    });
+    const said = faults.map(({ path }) => (RULES[path] ? `${path} ${RULES[path]}` : path)).join(', ');
+    throw new SwitchyardError('invalid_request', `The node's URL: ${said}`, { errors: faults });
   }
   const q = parsed.data;
   return {

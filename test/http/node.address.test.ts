@@ -42,3 +42,11 @@ test.each([
 ])('call records are sent where the questions go: %s', (_what, headers, publicUrl, base) => {
   expect(readNodeBase({ host: 'sy.test:8080', ...headers }, publicUrl)).toBe(base);
 });
+
+test('a name where an address must stand is answered with what to write', () => {
+  const url = '/freeswitch/xml?host=localhost&esl=8021&sip=5060&internode=5080&ws=70000';
+  expect(() => readNodeAddress(url)).toThrow(
+    "The node's URL: host must be an IP address, and no name (127.0.0.1, not localhost): FreeSWITCH binds to it, " +
+      'ws must be a port from 1 to 65535',
+  );
+});

@@ -26,6 +26,8 @@ const BAD: [string, string][] = [
 interface Operation {
   method: string;
   path: string;
+  /** As the document writes it: /v1/users/{id}. */
+  template: string;
   fields: string[];
   query: string[];
 }
@@ -38,6 +40,7 @@ async function listOperations(): Promise<Operation[]> {
       const schema = operation.requestBody?.content?.['application/json']?.schema;
       return {
         method: method.toUpperCase(),
+        template: path,
         path: path.replaceAll(/\{\w+\}/g, () => randomUUID()),
         fields: Object.keys(schema?.properties ?? {}),
         query: (operation.parameters ?? [])
@@ -112,6 +115,51 @@ test('a NUL in a query or in a path is refused, and named', async () => {
     const answer = await ask('GET', path);
     expect([path, answer.status, answer.body.code]).toEqual([path, 400, 'invalid_request']);
   }
+});
+
+test('a NUL or half a pair in any parameter of any path is refused, and the parameter is named', async () => {
+  const named = (await listOperations()).filter(({ template }) => template.includes('{'));
+  expect(named.length).toBeGreaterThan(40);
+  for (const { method, template } of named) {
+    for (const name of [...template.matchAll(/\{(\w+)\}/g)].map((match) => match[1]!)) {
+      const at = (bad: string) =>
+        template.replaceAll(/\{(\w+)\}/g, (_all, other: string) => (other === name ? bad : randomUUID()));
+      const body = ['POST', 'PUT', 'PATCH'].includes(method) ? '{}' : undefined;
+      const nul = await ask(method, at('a%00b'), body);
+      expect([method, template, nul.status, namesOf(nul.body)]).toEqual([method, template, 400, [name]]);
+      // No UTF-8, so no text: it names nothing.
+      const half = await ask(method, at('a%ED%A0%BDb'), body);
+      expect([method, template, [400, 404].includes(half.status)]).toEqual([method, template, true]);
+    }
+  }
+});
+
+test('half a pair in a query is no 500', async () => {
+  for (const { method, path, query } of (await listOperations()).filter((one) => one.query.length > 0)) {
+    const said = await ask(method, `${path}?${query.map((name) => `${name}=%ED%A0%BD`).join('&')}`);
+    expect([method, path, said.status >= 400 && said.status < 500]).toEqual([method, path, true]);
+  }
+});
+
+test('what no header may hold is refused, and a header of other nonsense is named', async () => {
+  const send = (headers: Record<string, string>) =>
+    fetch(`${yard.url}/v1/domains`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${ADMIN_KEY}`, 'content-type': 'application/json', ...headers },
+      body: JSON.stringify({ name: `h${Date.now()}.test` }),
+    });
+  const key = await send({ 'idempotency-key': 'caf\u00e9\u0085' });
+  expect([key.status, ((await key.json()) as { detail: string }).detail]).toEqual([
+    400,
+    expect.stringContaining('Idempotency-Key'),
+  ]);
+  const events = await fetch(`${yard.url}/v1/events?format=json`, {
+    headers: { authorization: `Bearer ${ADMIN_KEY}`, 'last-event-id': '\u00ff' },
+  });
+  expect([events.status, ((await events.json()) as { detail: string }).detail]).toEqual([
+    400,
+    expect.stringContaining('Last-Event-ID'),
+  ]);
 });
 
 test('a nest without end is refused before anybody reads it', async () => {
