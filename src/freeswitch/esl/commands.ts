@@ -6,6 +6,8 @@ import { soundSource } from './sounds';
 /** A command's line, without `api ` or `bgapi ` in front. */
 export interface ApiCommand {
   readonly line: string;
+  /** Legs whose bridge it takes apart or makes anew: it waits until that has settled (bridges/settling.ts). */
+  readonly reshapes?: readonly string[];
 }
 
 /** What is dialled, and where it goes when it answers. */
@@ -20,6 +22,8 @@ export interface OriginateOptions {
 }
 
 const command = (...words: string[]): ApiCommand => ({ line: words.join(' ') });
+/** A command that takes a bridge apart, or touches its media: made by this, it never meets one that has just begun. */
+const reshaping = (legIds: readonly string[], made: ApiCommand): ApiCommand => ({ ...made, reshapes: legIds });
 const leg = (legId: string): string => assertToken(legId, 'legId');
 
 /** A registered user: the node asks its directory how to reach them. */
@@ -150,9 +154,9 @@ export const setVariable = (legId: string, name: string, value: string): ApiComm
 export const readVariable = (legId: string, name: string): ApiCommand =>
   command('uuid_getvar', leg(legId), assertToken(name, 'variable name'));
 
-export const parkChannel = (legId: string): ApiCommand => command('uuid_park', leg(legId));
-export const holdChannel = (legId: string): ApiCommand => command('uuid_hold', leg(legId));
-export const unholdChannel = (legId: string): ApiCommand => command('uuid_hold off', leg(legId));
+export const parkChannel = (legId: string): ApiCommand => reshaping([legId], command('uuid_park', leg(legId)));
+export const holdChannel = (legId: string): ApiCommand => reshaping([legId], command('uuid_hold', leg(legId)));
+export const unholdChannel = (legId: string): ApiCommand => reshaping([legId], command('uuid_hold off', leg(legId)));
 
 /** Sends a channel elsewhere; `whose` takes the other side of its bridge, or both. */
 export function transferChannel(
@@ -161,7 +165,7 @@ export function transferChannel(
   whose: 'own' | 'other' | 'both' = 'own',
 ): ApiCommand {
   const flag = { own: [], other: ['-bleg'], both: ['-both'] }[whose];
-  return command(
+  const made = command(
     'uuid_transfer',
     leg(legId),
     ...flag,
@@ -170,11 +174,12 @@ export function transferChannel(
     'XML',
     assertToken(to.context, 'context'),
   );
+  return reshaping([legId], made);
 }
 
 /** Joins two channels. */
 export const bridgeChannels = (legId: string, otherLegId: string): ApiCommand =>
-  command('uuid_bridge', leg(legId), leg(otherLegId));
+  reshaping([legId, otherLegId], command('uuid_bridge', leg(legId), leg(otherLegId)));
 
 /** Plays digits to the channel's far end. */
 export function sendDtmf(legId: string, digits: string, millisecondsEach = 100): ApiCommand {

@@ -1,6 +1,8 @@
 /** One authenticated connection to one node: typed commands in, typed events out, and a deadline on every wait. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { SwitchyardError } from '../../errors';
 import type { Logger } from '../../infra/logger';
+import { waitForBridges } from './bridges/settling';
 import type { ApiCommand } from './commands';
 import { assertSafe } from './escape';
 import type { NodeEvent } from './events';
@@ -115,11 +117,13 @@ class Connection implements NodeConnection {
   }
 
   async api(command: ApiCommand, options: { timeoutMs: number }): Promise<Reply> {
+    if (command.reshapes) await this.letBridgesSettle(command, options.timeoutMs);
     return this.send(`api ${command.line}`, options.timeoutMs);
   }
 
   async bgapi(command: ApiCommand, options: JobOptions): Promise<Reply> {
     const { jobId, timeoutMs, acceptTimeoutMs = timeoutMs, onAccepted } = options;
+    if (command.reshapes) await this.letBridgesSettle(command, acceptTimeoutMs);
     const line = `bgapi ${assertSafe(command.line, 'command')}`;
     if (this.jobs.has(assertSafe(jobId, 'jobId'))) {
       throw new SwitchyardError('conflict', `Job ${jobId} is already under way`);
@@ -164,6 +168,11 @@ class Connection implements NodeConnection {
   /** Ends the connection for a reason. */
   fail(error: EslError): void {
     this.end({ kind: error.kind, detail: error.message }, error);
+  }
+
+  /** Every command goes through here, so that nobody has to think of it. Nothing is asked for most of them. */
+  private letBridgesSettle(command: ApiCommand, timeoutMs: number): Promise<void> {
+    return waitForBridges(command, (line) => this.send(`api ${line}`, timeoutMs), sleep);
   }
 
   private async listenToJobs(): Promise<void> {
