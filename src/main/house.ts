@@ -29,6 +29,7 @@ import { openQuotas } from '../domains/quotas';
 import { createRefusedReports } from '../domains/nodes/trust/refused-reports';
 import { requireDomain } from '../domains/domains/domains';
 import { createRecordings, openStorage } from '../domains/recordings/create-recordings';
+import { registerRecordingFigures } from '../domains/recordings/figures/figures';
 import { createRelays } from '../domains/relays/create-relays';
 import { listOwnHosts } from '../domains/relays/targets/own-hosts';
 import { requireLayout } from '../domains/rooms/layouts';
@@ -190,8 +191,10 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
   stops.push(() => pictures.stop());
   const findDomain = (nameOrId: string | undefined, caller: Caller) => requireDomain(db, caller, nameOrId);
   const storage = openStorage({ dir: config.recordingsDir, s3: config.recordingsS3 });
+  const figures = { db, folder: config.recordingsDir, now: Date.now };
   const recordings = createRecordings(
     {
+      ...registerRecordingFigures(metrics.registry, figures),
       ...settle,
       links,
       storage,

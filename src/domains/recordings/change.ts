@@ -39,6 +39,8 @@ export interface RecordingDeps {
   uploadUrl?: string;
   maxUploadBytes: number;
   now: () => number;
+  /** Told of each try to bring a file here that failed. */
+  countUploadFailure?: () => void;
   /** Told of what a node says and is not believed. */
   refuseReport?: RefuseReport;
 }

@@ -157,6 +157,7 @@ async function uploadUrl(
 }
 
 async function noteFailure(deps: RecordingDeps, part: PartRow, fault: string): Promise<void> {
+  deps.countUploadFailure?.();
   const tries = part.tries + 1;
   const isLast = tries >= TRIES;
   const next = isLast ? null : new Date(deps.now() + pauseBeforeUpload(tries));

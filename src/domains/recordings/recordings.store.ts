@@ -131,6 +131,18 @@ export async function takeDueRecordings(db: Queryable, now: Date, until: Date, l
   return rows.map((row) => row.id);
 }
 
+export async function countRecordings(
+  db: Queryable,
+  states: readonly RecordingState[],
+): Promise<Map<RecordingState, number>> {
+  const rows = (await db('recordings')
+    .whereIn('state', states)
+    .whereNull('deleted_at')
+    .groupBy('state')
+    .select('state', db.raw('count(*)::int as count'))) as { state: RecordingState; count: number }[];
+  return new Map(rows.map(({ state, count }) => [state, count]));
+}
+
 export async function listExpired(db: Queryable, now: Date, limit: number): Promise<string[]> {
   const rows = (await db('recordings')
     .where('expires_at', '<=', now)

@@ -10,6 +10,8 @@ export interface FakeNode {
   commands: string[];
   /** Bytes each file gets when it ends. */
   fileBytes: number;
+  /** A file that ends is left with this many bytes of its head. */
+  leave: number | undefined;
   /** Events do not come. */
   isMute: boolean;
   /** Why a start is refused, where it is. */
@@ -76,7 +78,8 @@ export function createFakeNode(folder: string): FakeNode {
     if (/^conference \S+ recording stop/.test(line)) {
       if (!node.writing.delete(path)) return ERR('non-existant recording');
       const ms = (node.fileBytes / 32_000) * 1000;
-      writeFileSync(path, path.endsWith('.mp4') ? mp4Of(node.fileBytes, ms) : wavOf(node.fileBytes));
+      const file = path.endsWith('.mp4') ? mp4Of(node.fileBytes, ms) : wavOf(node.fileBytes);
+      writeFileSync(path, file.subarray(0, node.leave));
       tell(path, 'stop', ms);
       return OK;
     }
@@ -109,6 +112,7 @@ export function createFakeNode(folder: string): FakeNode {
   const node: FakeNode = {
     commands: [],
     fileBytes: 64_000,
+    leave: undefined,
     isMute: false,
     refusal: undefined,
     isUp: true,

@@ -4,6 +4,8 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
+import { Registry } from 'prom-client';
+import { registerRecordingFigures } from '../../../src/domains/recordings/figures/figures';
 import { join } from 'node:path';
 import { markDeadParts } from '../../../src/domains/recordings/observe';
 import { expireRecordings } from '../../../src/domains/recordings/retention';
@@ -159,6 +161,59 @@ it('is absent while its node is dead, and complete when the node is back with th
   await house.recordings.compareRecordings(node, fake.asConnection);
   const back = await house.stateIs(id, 'completed');
   expect(back.parts[0]).toMatchObject({ state: 'stored', seconds: 2 });
+});
+
+it('is stopped once where two stop it at once, and each is told so', async () => {
+  const { id } = await begin('two stops');
+  await house.stateIs(id, 'recording');
+  const answers = await Promise.all([act(id, 'stop'), act(id, 'stop')]);
+  expect(answers.map(({ status }) => status)).toEqual([200, 200]);
+  const view = await house.stateIs(id, 'completed');
+  expect(view).toMatchObject({ reason: 'stopped', parts: [{ state: 'stored', endReason: 'stopped' }], gaps: [] });
+  const types = (await house.events()).filter((e) => e.data.recordingId === id).map((e) => e.type);
+  expect(types.filter((type) => type !== 'recording.part')).toEqual(
+    ['starting', 'recording', 'stopping', 'uploading', 'completed'].map((state) => `recording.${state}`),
+  );
+});
+
+it.each([
+  ['mp4', 48, 'lacks its index'],
+  ['mp4', 0, 'the file is empty'],
+  ['wav', 44, 'lacks any sound'],
+] as const)(
+  'a %s of %i bytes, as a full disk or a killed node leaves it, is failed and refused in words',
+  async (format, bytes, words) => {
+    const roomId = await house.addRoom(`broken-${format}-${bytes}`);
+    await house.openSession(roomId, node);
+    const { body } = await house.api('POST', `/v1/rooms/${roomId}/recordings`, { format, keepDays: 1 });
+    const { id } = body as RecordingView;
+    const { parts } = await house.stateIs(id, 'recording');
+    fake.leave = bytes;
+    await act(id, 'stop');
+    const view = await house.stateIs(id, 'failed');
+    fake.leave = undefined;
+    expect(view.parts[0]).toMatchObject({ state: 'failed', playable: false, bytes });
+    expect(view).toMatchObject({ completeness: 0, completedAt: null, expiresAt: expect.any(String) as string });
+    for (const query of ['', '?part=1']) {
+      const refused = await media(id, query);
+      expect([refused.status, await refused.text()]).toEqual([409, expect.stringContaining(words)]);
+    }
+    if (bytes > 0) expect((await media(id, '?part=1&damaged=true')).status).toBe(200);
+    const path = fileOf(folder, parts[0]!.id, format);
+    await until('the node has forgotten it', () => !existsSync(path));
+    expect((await house.api('POST', `/v1/recordings/${id}/retry`, {})).status).toBe(409);
+  },
+);
+
+it('is counted by state, and the room that is left is told', async () => {
+  const registry = new Registry();
+  const figures = registerRecordingFigures(registry, { db: stores.db, folder: house.dir, now: Date.now });
+  figures.countUploadFailure();
+  const { n } = (await stores.db('recordings').where({ state: 'failed' }).count('* as n').first()) as { n: string };
+  const text = await registry.metrics();
+  expect(text).toContain(`switchyard_recordings{state="failed"} ${n}`);
+  expect(text).toContain('switchyard_recording_upload_failures_total 1');
+  expect(Number(/switchyard_recordings_free_bytes (\S+)/.exec(text)?.[1])).toBeGreaterThan(0);
 });
 
 it('says that a file stands still, and that it grows again', async () => {
