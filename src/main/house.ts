@@ -191,7 +191,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
   stops.push(() => pictures.stop());
   const findDomain = (nameOrId: string | undefined, caller: Caller) => requireDomain(db, caller, nameOrId);
   const storage = openStorage({ dir: config.recordingsDir, s3: config.recordingsS3 });
-  const figures = { db, folder: config.recordingsDir, now: Date.now };
+  const figures = { db, folder: config.recordingsDir, now: () => performance.now() };
   const recordings = createRecordings(
     {
       ...registerRecordingFigures(metrics.registry, figures),

@@ -213,7 +213,7 @@ it('is counted by state, and the room that is left is told', async () => {
   const text = await registry.metrics();
   expect(text).toContain(`switchyard_recordings{state="failed"} ${n}`);
   expect(text).toContain('switchyard_recording_upload_failures_total 1');
-  expect(Number(/switchyard_recordings_free_bytes (\S+)/.exec(text)?.[1])).toBeGreaterThan(0);
+  expect(Number(/^switchyard_recordings_free_bytes (\S+)/m.exec(text)?.[1])).toBeGreaterThan(0);
 });
 
 it('says that a file stands still, and that it grows again', async () => {
