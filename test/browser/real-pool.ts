@@ -140,7 +140,7 @@ export async function startRealPool(
   }
   const command = async ({ name, host, eslPort }: PoolNode, line: string): Promise<string> => {
     const row = (await stores.db('nodes').where({ name }).first()) as NodeRow;
-    const password = openNodePassword(config.secretKey, row);
+    const password = openNodePassword(readConfig(settings).secretKey, row);
     const logger = createLogger('silent');
     const connection = await openConnection({ host, port: eslPort, password, connectTimeoutMs: 10_000, logger });
     const { text } = await connection.api({ line }, { timeoutMs: 10_000 }).finally(() => connection.close());
