@@ -13,6 +13,8 @@ export interface PoolNode {
   silent: boolean;
   /** Left out by a Switchyard before 0.3. */
   health?: { healthy: boolean; reason: string | null };
+  /** Left out by a Switchyard before 0.4. */
+  clock?: { offsetMs: number | null; skewed: boolean; note: string | null };
   resting: 'busy_cpu' | 'full' | null;
   downReason: string | null;
   /** Left out by a Switchyard before 0.4. */

@@ -126,7 +126,14 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
       await dropRegistrations(registrations, node);
     },
   };
-  const streams = createNodeStreams({ ...house.linkSettings, redis, prefix: config.redisPrefix, log, handlers });
+  const streams = createNodeStreams({
+    ...house.linkSettings,
+    redis,
+    prefix: config.redisPrefix,
+    log,
+    heartbeatSeconds: config.heartbeatSeconds,
+    handlers,
+  });
   stops.push(async () => {
     await streams.stop();
     await lists.stop();

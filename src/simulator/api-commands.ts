@@ -132,6 +132,15 @@ const hold: Command = (parts, rest) => {
   return '+OK Success\n'; // said for a channel that is not there as well
 };
 
+function syncClock(core: NodeCore, how: 'sync_clock' | 'sync_clock_when_idle'): string {
+  if (how === 'sync_clock_when_idle' && core.legs.size > 0) {
+    core.readsClockWhenIdle = true;
+    return '+OK clock will synchronize when there are no more calls\n';
+  }
+  core.readMachineClock();
+  return '+OK clock synchronized\n';
+}
+
 const COMMANDS: Record<string, Command> = {
   status: ({ core }) => {
     const ms = core.clock() - core.startedMs;
@@ -192,8 +201,10 @@ const COMMANDS: Record<string, Command> = {
   },
   reloadxml: () => '+OK [Success]\n',
   xml_flush_cache: () => '+OK cleared 0 entries\n',
-  fsctl: ({ core }, rest) =>
-    rest.startsWith('sps') ? `+OK sessions per second: ${core.sessionsPerSecond}\n` : '+OK\n',
+  fsctl: ({ core }, rest) => {
+    if (rest === 'sync_clock' || rest === 'sync_clock_when_idle') return syncClock(core, rest);
+    return rest.startsWith('sps') ? `+OK sessions per second: ${core.sessionsPerSecond}\n` : '+OK\n';
+  },
   acl: ({ core }, rest) => {
     const [address = '', list = ''] = splitWords(rest);
     return String(isAllowed(core.networkLists, address, list));

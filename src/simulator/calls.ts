@@ -106,7 +106,7 @@ export function createCalls(core: NodeCore, registrar: Registrar): Calls {
     if (peer) unbridge(leg, peer, cause);
     for (const run of leg.onEnd.splice(0)) run(cause);
     core.emitLeg('CHANNEL_DESTROY', leg);
-    core.legs.delete(leg.uuid);
+    core.removeLeg(leg.uuid);
     postCdr(core, leg);
   }
 

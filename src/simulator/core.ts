@@ -75,6 +75,10 @@ export class NodeCore {
   readonly sockets = new Set<Socket>();
   /** What a fault of FreeSWITCH's own does: the process is gone. Set by the node. */
   crash: (why: string) => void = () => undefined;
+  /** FreeSWITCH reads its machine's clock at its start, and when it is told to. Set by the node. */
+  readMachineClock: () => void = () => undefined;
+  /** It was told to, and does so when its last channel has ended. */
+  readsClockWhenIdle = false;
   readonly coreUuid: string = randomUUID();
   readonly startedMs: number;
   readonly maxSessions = 1000;
@@ -110,6 +114,13 @@ export class NodeCore {
     readonly disk: Disk = createDisk(),
   ) {
     this.startedMs = clock();
+  }
+
+  removeLeg(uuid: string): void {
+    this.legs.delete(uuid);
+    if (this.legs.size > 0 || !this.readsClockWhenIdle) return;
+    this.readsClockWhenIdle = false;
+    this.readMachineClock();
   }
 
   nowUs(): number {

@@ -37,6 +37,8 @@ export interface SimulatedNodeOptions {
   logger: Logger;
   /** Milliseconds since 1970. */
   clock?: () => number;
+  /** By how much its machine's clock is ahead; negative: behind. */
+  clockOffsetMs?: number;
   /** How long it waits for an answer before it asks once more; as in xml_curl.conf.xml where it is left out. */
   questionTimeoutMs?: number;
   /** How long it asks for its configuration before it gives up. A real node asks once. */
@@ -80,6 +82,8 @@ export interface Faults {
   muteAudio(muted?: boolean): void;
   /** Commands to rooms are never answered. */
   stickConferences(stuck?: boolean): void;
+  /** Sets its machine's clock so far ahead. FreeSWITCH goes on as it was, until it is told to read it (`fsctl sync_clock`). */
+  setMachineClock(offsetMs: number): void;
   /** Takes the port for browsers away, or gives it back. */
   closeWebSocket(closed?: boolean): Promise<void>;
 }
@@ -109,6 +113,11 @@ export interface SimulatedNode {
   restart(): Promise<void>;
 }
 
+/** What its process does not take along. */
+interface Machine {
+  clockOffsetMs: number;
+}
+
 /** What is alive between a start and a kill. */
 interface Life {
   core: NodeCore;
@@ -129,7 +138,8 @@ const BOOT_PAUSE_MS = 250;
 /** @throws Error where Switchyard gives it no Event Socket configuration in time, or the port is taken */
 export async function startSimulatedNode(o: SimulatedNodeOptions): Promise<SimulatedNode> {
   const disk = createDisk();
-  let life: Life | undefined = await boot(o, disk);
+  const machine: Machine = { clockOffsetMs: o.clockOffsetMs ?? 0 };
+  let life: Life | undefined = await boot(o, disk, machine);
   const kill = async (): Promise<void> => {
     const ending = life;
     life = undefined;
@@ -168,7 +178,7 @@ export async function startSimulatedNode(o: SimulatedNodeOptions): Promise<Simul
     get isRunning() {
       return life !== undefined;
     },
-    faults: createFaults(alive),
+    faults: createFaults(alive, machine),
     addGuest: (options) => createGuest(alive, options),
     rooms: () =>
       [...alive().rooms.byName.values()].map((r) => ({ name: r.name, legIds: r.members.map((m) => m.leg.uuid) })),
@@ -188,18 +198,21 @@ export async function startSimulatedNode(o: SimulatedNodeOptions): Promise<Simul
     kill,
     async restart() {
       if (life) return;
-      life = await boot(o, disk);
+      life = await boot(o, disk, machine);
       watchCrash();
     },
   };
 }
 
-async function boot(o: SimulatedNodeOptions, disk: Disk): Promise<Life> {
+async function boot(o: SimulatedNodeOptions, disk: Disk, machine: Machine): Promise<Life> {
   const query = new URL(o.xmlUrl).searchParams;
   const port = (name: string): number => Number(query.get(name)) || 0;
   const host = query.get('host') ?? '127.0.0.1';
-  const clock = o.clock ?? Date.now;
+  const rightClock = o.clock ?? Date.now;
+  let offsetMs = machine.clockOffsetMs;
+  const clock = (): number => rightClock() + offsetMs;
   const core = new NodeCore(o.name, host, port('sip'), port('internode'), o.xmlUrl, o.password, clock, o.logger, disk);
+  core.readMachineClock = () => void (offsetMs = machine.clockOffsetMs);
   core.questionTimeoutMs = o.questionTimeoutMs ?? core.questionTimeoutMs;
   const settings = await askUntil(core, o.bootTimeoutMs ?? BOOT_TIMEOUT_MS);
   await core.loadNetworkLists();
@@ -216,7 +229,13 @@ async function boot(o: SimulatedNodeOptions, disk: Disk): Promise<Life> {
   const wsPort = port('ws');
   const webSocket = wsPort > 0 && wsPort !== eslPort ? await openWebSocketPort(core, host, wsPort) : undefined;
   enterYard(core);
-  const beat = setInterval(() => heartbeat(core), o.heartbeatMs);
+  // Planned by its time of day: where the clock is set back, none comes until it is as late again.
+  let dueMs = core.clock();
+  const beat = setInterval(() => {
+    if (core.clock() < dueMs) return;
+    dueMs = core.clock() + o.heartbeatMs / 2;
+    heartbeat(core);
+  }, o.heartbeatMs);
   return { core, socket, password, registrar, calls, rooms, beat, wsPort, webSocket };
 }
 
@@ -247,8 +266,9 @@ function withHabits({ talks, video, digits, quality }: PhoneBehaviour, extra: Di
   return { talks, video, digits, quality, ...extra };
 }
 
-function createFaults(alive: () => Life): Faults {
+function createFaults(alive: () => Life, machine: Machine): Faults {
   return {
+    setMachineClock: (offsetMs) => void (machine.clockOffsetMs = offsetMs),
     freeze() {
       alive().core.faults.frozen = true;
       alive().socket.freeze();

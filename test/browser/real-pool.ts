@@ -9,6 +9,9 @@ import { launchRealNode, type RealNode } from '../../scripts/launch-node';
 import { xmlUrlOf, type NodePlan } from '../../scripts/media-nodes';
 import { findFreePort } from '../../scripts/ports';
 import { readConfig } from '../../src/config';
+import { openNodePassword } from '../../src/domains/nodes/node-password';
+import type { NodeRow } from '../../src/domains/nodes/nodes.store';
+import { openConnection } from '../../src/freeswitch/esl';
 import { createLogger } from '../../src/infra/logger';
 import { startSwitchyard } from '../../src/main';
 import type { TestStores } from '../stores';
@@ -28,6 +31,8 @@ export interface RealPool {
   nodes: PoolNode[];
   /** What Switchyard logged at `warn` and above. */
   warnings: string[];
+  /** Runs a command of FreeSWITCH's own on a node, as an operator at its console. @returns its answer */
+  command(node: PoolNode, line: string): Promise<string>;
   stop(): Promise<void>;
 }
 
@@ -59,6 +64,7 @@ export async function startRealPool(
   environment: Record<string, string> = {},
   tls?: TlsPool,
   startWith?: (environment: Record<string, string>) => Promise<StartedReplica>,
+  environmentOf: (index: number) => Record<string, string> = () => ({}),
 ): Promise<RealPool> {
   const apiKey = `sk_${randomBytes(16).toString('hex')}`;
   const warnings: string[] = [];
@@ -104,6 +110,7 @@ export async function startRealPool(
           SWITCHYARD_RTP_FROM: String(plan.rtpFrom),
           SWITCHYARD_RTP_TO: String(plan.rtpTo),
           ...tls?.nodeEnvironment,
+          ...environmentOf(index),
         },
       };
       if (tls) {
@@ -131,7 +138,15 @@ export async function startRealPool(
     await stop();
     throw new Error(`${(fault as Error).message}\n${lines}\n${warnings.join('')}`);
   }
-  return { api, url: running.url, publicUrl: tls?.url ?? running.url, apiKey, nodes, warnings, stop };
+  const command = async ({ name, host, eslPort }: PoolNode, line: string): Promise<string> => {
+    const row = (await stores.db('nodes').where({ name }).first()) as NodeRow;
+    const password = openNodePassword(readConfig(settings).secretKey, row);
+    const logger = createLogger('silent');
+    const connection = await openConnection({ host, port: eslPort, password, connectTimeoutMs: 10_000, logger });
+    const { text } = await connection.api({ line }, { timeoutMs: 10_000 }).finally(() => connection.close());
+    return text;
+  };
+  return { command, api, url: running.url, publicUrl: tls?.url ?? running.url, apiKey, nodes, warnings, stop };
 }
 
 async function planNode(index: number, hasTls: boolean): Promise<NodePlan> {

@@ -57,7 +57,10 @@ export interface Yard {
   /** Its answer's body. @throws Error where the status is another */
   must(status: number, method: string, path: string, body?: unknown): Promise<Answer['body']>;
   /** Roomy by itself: what earlier tests still hold does not outweigh where a phone is registered. */
-  addNode(name: string, o?: { capacity?: number; zone?: string; webSocket?: boolean; door?: string }): Promise<Node>;
+  addNode(
+    name: string,
+    o?: { capacity?: number; zone?: string; webSocket?: boolean; door?: string; clockOffsetMs?: number },
+  ): Promise<Node>;
   addUser(username: string, o?: { displayName?: string; domain?: string }): Promise<string>;
   /** A user, and a phone of theirs at a node that Switchyard knows of. */
   addPhone(node: Node, username: string, behaviour?: PhoneBehaviour): Promise<SimulatedPhone>;
@@ -229,7 +232,10 @@ export async function openYard(
     api,
     apiOnce,
     must,
-    async addNode(name, { capacity = 1000, zone = '', webSocket = false, door = first.nodesUrl } = {}) {
+    async addNode(
+      name,
+      { capacity = 1000, zone = '', webSocket = false, door = first.nodesUrl, clockOffsetMs = 0 } = {},
+    ) {
       const port = await findFreePort();
       const ws = webSocket ? await findFreePort() : port;
       const query = `host=127.0.0.1&esl=${port}&sip=${port}&internode=${port}&ws=${ws}&zone=${zone}&capacity=${capacity}`;
@@ -244,6 +250,7 @@ export async function openYard(
         xmlUrl,
         password,
         heartbeatMs: 2000,
+        clockOffsetMs,
         questionTimeoutMs: 120_000,
         bootTimeoutMs: 60_000,
         logger,

@@ -3,7 +3,9 @@ import { z } from 'zod';
 import { findJsonFaults } from '../../infra/json-faults';
 import { storeClock } from '../../infra/store-clock';
 import type { NodeRow } from '../nodes/nodes.store';
-import { boundRecord, CLOCK_TOLERANCE_MS } from '../nodes/trust/bounded-time';
+import { readTime, type NodeClock } from '../nodes/clock/node-clock';
+import { findNodeClock } from '../nodes/clock/node-clocks.store';
+import { boundRecord, CLOCK_TOLERANCE_MS, putInOrder } from '../nodes/trust/bounded-time';
 import { ECHO_NUMBER } from '../../infra/dialled-name';
 import {
   findAttemptOfLeg,
@@ -55,8 +57,6 @@ type Variables = z.output<typeof recordSchema>['variables'];
 /** What the record tells of times, within the call's own. */
 type Times = ReturnType<typeof boundRecord>;
 
-const millisecondsOf = (us: number): number | null => (us > 0 ? Math.round(us / 1000) : null);
-
 /** Postgres keeps neither NUL nor half a surrogate pair in jsonb, and a caller's name may hold both. */
 function writeRecord(record: unknown): string {
   const text = JSON.stringify(record);
@@ -95,10 +95,10 @@ export async function takeCdr(
     deps.refuseReport?.(node, 'record', { leg: v.uuid, callId });
     return 'refused';
   }
-  const times = readTimes(v, call, leg);
+  const times = readTimes(v, call, leg, await findNodeClock(deps.db, node.id));
   if (times.isMoved && call) deps.refuseReport?.(node, 'time', { leg: v.uuid, callId });
   // Settled before it is kept: where the database goes away in between, the node sends it again and nothing is missed.
-  await settleLeg(deps, v, times);
+  await settleLeg(deps, v, leg, times);
   if (call) await settleCall(deps, v, call.id, { cause: v.hangup_cause, at: times.endedAt }, times);
   // The one that carries the call may be over as well, with nobody having told of this one yet.
   if (call?.state === 'answered') await settleIfOver(deps, call.id);
@@ -123,20 +123,23 @@ async function isBelieved(
   return !core || !told || core === told;
 }
 
-function readTimes(v: Variables, call: CallRow | undefined, leg: LegRow | undefined): Times {
+function readTimes(v: Variables, call: CallRow | undefined, leg: LegRow | undefined, clock: NodeClock | null): Times {
   const nowMs = storeClock.nowMs();
   const sinceMs = (call?.queued_at ?? leg?.created_at)?.getTime() ?? 0;
+  const ours = (us: number): number | null => (us > 0 ? readTime(clock, Math.round(us / 1000), nowMs) : null);
   const times = {
-    ringingMs: millisecondsOf(v.progress_uepoch),
-    answeredMs: millisecondsOf(v.answer_uepoch),
-    bridgedMs: millisecondsOf(v.bridge_uepoch),
-    endedMs: millisecondsOf(v.end_uepoch),
+    ringingMs: ours(v.progress_uepoch),
+    answeredMs: ours(v.answer_uepoch),
+    bridgedMs: ours(v.bridge_uepoch),
+    endedMs: ours(v.end_uepoch),
   };
   return boundRecord(times, sinceMs, nowMs);
 }
 
-async function settleLeg(deps: SettleDeps, v: Variables, times: Times): Promise<void> {
-  const { ringingAt, answeredAt, endedAt } = times;
+async function settleLeg(deps: SettleDeps, v: Variables, leg: LegRow | undefined, times: Times): Promise<void> {
+  const ringingAt = times.ringingAt && putInOrder(leg?.created_at, times.ringingAt);
+  const answeredAt = times.answeredAt && putInOrder(ringingAt ?? leg?.created_at, times.answeredAt);
+  const endedAt = putInOrder(answeredAt ?? ringingAt ?? leg?.created_at, times.endedAt);
   await updateLeg(deps.db, v.uuid, ['placing', 'ringing', 'answered', 'ended'], {
     state: 'ended',
     ended_at: endedAt,
@@ -149,7 +152,8 @@ async function settleLeg(deps: SettleDeps, v: Variables, times: Times): Promise<
 /** When the two ends were connected, as the caller's leg tells it. */
 function connectedAt(v: Variables, call: CallRow, times: Times): Date | null {
   const isAlone = call.to_address === ECHO_NUMBER || v.conference_uuid !== undefined;
-  return times.bridgedAt ?? (isAlone ? times.answeredAt : null);
+  const at = times.bridgedAt ?? (isAlone ? times.answeredAt : null);
+  return at && putInOrder(call.ringing_at, at);
 }
 
 /** Where the leg carried the call: ends it if nothing has, and puts right what was only guessed (`lost`). */

@@ -4,7 +4,7 @@ import type { Trx } from '../../infra/db';
 import { storeClock } from '../../infra/store-clock';
 import type { ChannelEvent } from '../../freeswitch/esl';
 import type { NodeRow } from '../nodes/nodes.store';
-import { boundTime } from '../nodes/trust/bounded-time';
+import { boundTime, putInOrder } from '../nodes/trust/bounded-time';
 import { ECHO_NUMBER } from '../../infra/dialled-name';
 import {
   findCall,
@@ -138,7 +138,10 @@ async function moveLeg(trx: Trx, emit: Emit, call: CallRow, leg: LegRow, event: 
     if (rang && leg.role !== 'transit') await moveToRinging(trx, emit, call, leg, at);
   }
   if (event.phase === 'answered') {
-    const answered = await updateLeg(trx, leg.id, ['placing', 'ringing'], { state: 'answered', answered_at: at });
+    const answered = await updateLeg(trx, leg.id, ['placing', 'ringing'], {
+      state: 'answered',
+      answered_at: putInOrder(leg.ringing_at, at),
+    });
     if (!answered || leg.role === 'transit') return;
     if (leg.role === 'to' || call.to_address === ECHO_NUMBER) await moveToAnswered(trx, emit, call, at);
     else await moveToRinging(trx, emit, call, leg, at);
@@ -158,7 +161,8 @@ async function moveToRinging(trx: Trx, emit: Emit, call: CallRow, leg: LegRow, a
 }
 
 async function moveToAnswered(trx: Trx, emit: Emit, call: CallRow, at: Date): Promise<void> {
-  if (await updateCall(trx, call.id, ['placing', 'ringing'], { state: 'answered', answered_at: at })) {
+  const answeredAt = putInOrder(call.ringing_at, at);
+  if (await updateCall(trx, call.id, ['placing', 'ringing'], { state: 'answered', answered_at: answeredAt })) {
     emit(draftCallEvent('call.answered', call, { node: call.node_name }));
   }
 }

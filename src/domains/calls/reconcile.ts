@@ -61,7 +61,7 @@ export async function compareChannels(
 ): Promise<number> {
   const reply = await connection.api(showChannels(), { timeoutMs: deps.commandTimeoutMs });
   if (!reply.ok) return 0;
-  const channels = new Map(parseChannels(reply.text).map((row) => [row.legId, row]));
+  const channels = new Map(parseChannels(reply.text, connection.readTime).map((row) => [row.legId, row]));
   // A record that could not be delivered tells how a leg ended, where it is missing now.
   await deps.leftRecords?.take(node, connection, suspects === undefined);
   const legs = await listLiveLegsOfNode(deps.db, node.id);

@@ -104,7 +104,9 @@ export async function compareGrants(
   now: Date,
 ): Promise<void> {
   const reply = await connection.api(showRegistrations(), { timeoutMs });
-  const listed = (reply.ok ? parseRegistrations(reply.text) : []).filter((row) => isGrantName(row.username));
+  const listed = (reply.ok ? parseRegistrations(reply.text, connection.readDeadline) : []).filter((row) =>
+    isGrantName(row.username),
+  );
   const living = await store.findLivingNames(
     deps.db,
     listed.map((row) => row.username),

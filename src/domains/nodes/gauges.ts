@@ -44,6 +44,11 @@ export function registerGauges(registry: Registry, deps: GaugesDeps): void {
   const oldestQueued = gauge('calls_oldest_queued_seconds', 'How long the call waits that waits longest.');
   const unhealthy = gauge('nodes_unhealthy', 'Nodes that get no new calls for their health checks or canary.');
   const conferenceSeconds = gauge('node_conference_seconds', 'The last timed conference command.', ['node']);
+  const clockOffset = gauge(
+    'node_clock_offset_seconds',
+    "By how much a node's clock is ahead of ours; negative: behind.",
+    ['node'],
+  );
   const calls = gauge('calls', 'Live calls by state.', ['state']);
   const rooms = gauge('rooms_live', 'Rooms that are open.', ['state']);
   const participants = gauge('participants', 'Participants of open rooms by state.', ['state']);
@@ -77,6 +82,8 @@ export function registerGauges(registry: Registry, deps: GaugesDeps): void {
     }
     unhealthy.set(rows.filter((row) => row.unhealthy_reason !== null).length);
     conferenceSeconds.reset();
+    clockOffset.reset();
+    for (const { name, clock } of rows) if (clock) clockOffset.set({ node: name }, clock.offsetMs / 1000);
     for (const { name, probe } of rows) {
       if (typeof probe.conferenceMs === 'number') conferenceSeconds.set({ node: name }, probe.conferenceMs / 1000);
     }

@@ -74,3 +74,21 @@ export const SCALING = {
   /** Most nodes named in one recommendation, so that a wrong report can't empty a pool. */
   mostAtOnce: 5,
 } as const;
+
+/** A node's clock; see clock/. Its times are read by ours whatever it says, so a node whose clock is wrong serves. */
+export const CLOCK = {
+  /** Past this it is said to be wrong, and set where that harms nobody. */
+  limitMs: 2000,
+  /** It is right again below this. */
+  returnMs: 1000,
+  /** FreeSWITCH keeps a registration a minute longer than it says: so far a clock is set forward under phones. */
+  forwardMs: 55_000,
+  /** How often the node is asked for its time, and how soon where its events look late. */
+  askEveryMs: 10_000,
+  lookMs: 1000,
+  /** How soon a machine whose clock is wrong is tried again. */
+  retryMs: 60_000,
+  /** What is seen is written where it has changed by so much, and else so often. */
+  tellMs: 10,
+  writeEveryMs: 60_000,
+} as const;

@@ -4,7 +4,14 @@ import { SwitchyardError } from '../../errors';
 import type { Db } from '../../infra/db';
 import type { Logger } from '../../infra/logger';
 import { storeClock } from '../../infra/store-clock';
-import { createNodeLink, type ApiCommand, type NodeConnection, type NodeLink, type Reply } from '../../freeswitch/esl';
+import {
+  createNodeLink,
+  type ApiCommand,
+  type EventClock,
+  type NodeConnection,
+  type NodeLink,
+  type Reply,
+} from '../../freeswitch/esl';
 import { openNodePassword } from './node-password';
 import { listNodeRows, type NodeRow } from './nodes.store';
 
@@ -50,6 +57,7 @@ export function linkToNode(
     onUp: (connection: NodeConnection) => Promise<void>;
     onDown: (reason: { kind: string; message: string }) => void;
     probeIntervalMs?: number;
+    clock?: EventClock;
   },
 ): NodeLink {
   return createNodeLink({

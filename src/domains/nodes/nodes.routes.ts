@@ -7,6 +7,7 @@ import { createSecret, hashSecret } from '../../infra/secrets';
 import { POOL_STREAM } from '../events/events.store';
 import type { Claims } from './claims';
 import { connectionFaultSchema, presentConnectionFault } from './connections/connection-fault';
+import { clockSchema, presentClock } from './clock/present';
 import { refuseAddress, type AddressRules } from './entering/address-guard';
 import { NODE_NAME } from './entering/admission';
 import { nodeTokenRoutes } from './entering/node-tokens.routes';
@@ -57,6 +58,7 @@ const nodeSchema = z
     drainDeadlineAt: z.iso.datetime().nullable(),
     refusesPhones: z.boolean().describe('It drains, and sends its phones to other nodes.'),
     health: healthSchema,
+    clock: clockSchema,
   })
   .meta({ id: 'Node' });
 
@@ -90,6 +92,7 @@ function presentNode(row: NodeRow, claimedUnits: number | null, liveCalls: numbe
     drainDeadlineAt: row.drain_deadline_at?.toISOString() ?? null,
     refusesPhones: row.phones_refused,
     health: presentHealth(row),
+    clock: presentClock(row.clock),
   };
 }
 

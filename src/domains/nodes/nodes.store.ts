@@ -2,6 +2,7 @@
 import type { Queryable, Trx } from '../../infra/db';
 import { storeClock } from '../../infra/store-clock';
 import type { ConnectionFault } from './connections/connection-fault';
+import type { ClockRecord } from './clock/judge';
 import type { CanaryResult, ProbeState } from './health';
 
 /** `pending`: it waits for an admin's yes, and is not answered. */
@@ -55,6 +56,8 @@ export interface NodeRow {
   health_since: Date | null;
   probe: Partial<ProbeState>;
   canary: CanaryResult | null;
+  /** Null before it was measured. */
+  clock: ClockRecord | null;
   created_at: Date;
   updated_at: Date;
 }

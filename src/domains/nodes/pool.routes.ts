@@ -5,6 +5,7 @@ import type { Db } from '../../infra/db';
 import { createSeededRandom } from '../../infra/random';
 import { defineRoute, type Route } from '../../infra/route';
 import { connectionFaultSchema, presentConnectionFault } from './connections/connection-fault';
+import { clockSchema, presentClock } from './clock/present';
 import { presentHealth } from './health';
 import { healthSchema } from './health.routes';
 import { SCALING } from './limits';
@@ -53,6 +54,7 @@ const memberSchema = z.object({
   reportedAt: instant,
   downSince: instant,
   health: healthSchema,
+  clock: clockSchema,
 });
 type Member = z.output<typeof memberSchema>;
 
@@ -132,6 +134,7 @@ function presentMember(picture: Picture, row: NodeRow, nowMs: number, limitMs: n
     reportedAt: row.reported_at?.toISOString() ?? null,
     downSince: row.down_since?.toISOString() ?? null,
     health: presentHealth(row),
+    clock: presentClock(row.clock),
   };
 }
 

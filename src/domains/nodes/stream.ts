@@ -16,6 +16,8 @@ import {
 } from '../../freeswitch/esl';
 import type { EventLog } from '../events/events';
 import { createConnectionFaults } from './connections/connection-fault';
+import { followClock } from './clock/follow-clock';
+import { askMissingReports } from './clock/missing-reports';
 import { followNodes, linkToNode, readCore, type LinkSettings } from './links';
 import { changeNodeState } from './nodes';
 import { findNode, noteCore, saveReports, type NodeReport, type NodeRow } from './nodes.store';
@@ -69,6 +71,8 @@ export interface StreamSettings extends LinkSettings {
   redis: Redis;
   prefix: string;
   log: EventLog;
+  /** HEARTBEAT_SECONDS. */
+  heartbeatSeconds: number;
   handlers: StreamHandlers;
 }
 
@@ -213,27 +217,42 @@ function openStream(
     );
     if (row) await handlers.onDown(row, reason);
   }
-  async function takeIn(event: NodeEvent): Promise<void> {
+  async function takeIn(event: NodeEvent, arrivedMs: number): Promise<void> {
     if (event.type === 'heartbeat') {
       const figures = boundReport(event);
-      await shared.reports.add({ id: node.id, at: new Date(Math.min(event.atMs, storeClock.nowMs())), ...figures });
+      await shared.reports.add({ id: node.id, at: new Date(arrivedMs), ...figures });
       await handlers.onReport?.(node, { ...event, ...figures });
       return;
     }
     await handlers.onEvent(node, event);
   }
 
+  const enqueue = (event: NodeEvent, arrivedMs: number): void =>
+    sequence.add(() => shared.events.run(() => takeIn(event, arrivedMs)));
+  const clock = followClock(settings, node, () => link.connection());
+  const missing = askMissingReports({
+    ...{ node, logger, commandTimeoutMs: settings.commandTimeoutMs },
+    everyMs: settings.heartbeatSeconds * 1000,
+    silentUntilMs: () => clock.silentUntilMs(),
+    connection: () => link.connection(),
+    take: enqueue,
+  });
+
   const link = linkToNode(settings, node, {
+    clock,
     probeIntervalMs: PROBE_MS,
     async onUp(connection) {
-      const early: NodeEvent[] = [];
+      const early: { event: NodeEvent; arrivedMs: number }[] = [];
       let listening = false;
       connection.onEvent((event) => {
         if (event.type === 'job') return;
-        if (listening) sequence.add(() => shared.events.run(() => takeIn(event)));
-        else early.push(event);
+        if (event.type === 'heartbeat') missing.noteReport();
+        if (listening) enqueue(event, storeClock.nowMs());
+        else early.push({ event, arrivedMs: storeClock.nowMs() });
       });
+      await clock.begin();
       await connection.subscribe(SUBSCRIPTION.events, SUBSCRIPTION.subclasses);
+      await clock.measure(connection);
       sequence.add(async () => {
         await shared.snapshots.run(async () => {
           if (!connection.isOpen) return;
@@ -248,7 +267,7 @@ function openStream(
           }
         });
       });
-      for (const event of early) sequence.add(() => shared.events.run(() => takeIn(event)));
+      for (const { event, arrivedMs } of early) enqueue(event, arrivedMs);
       listening = true;
       clearTimeout(graceTimer);
       graceTimer = undefined;
@@ -273,6 +292,7 @@ function openStream(
       stopped = true;
       clearTimeout(graceTimer);
       await held?.stop();
+      await Promise.all([clock.stop(), missing.stop()]);
       await link.stop();
       await sequence.end();
     },

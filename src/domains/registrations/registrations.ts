@@ -186,7 +186,7 @@ export async function compareRegistrations(
   timeoutMs: number,
 ): Promise<void> {
   const reply = await connection.api(showRegistrations(), { timeoutMs });
-  const listed = reply.ok ? parseRegistrations(reply.text) : [];
+  const listed = reply.ok ? parseRegistrations(reply.text, connection.readDeadline) : [];
   const known = await findRegistrationsOfNode(deps.db, node.id);
   const alive = new Set(listed.map((r) => r.sipCallId));
   const missing = known.filter((row) => !alive.has(row.sip_call_id));

@@ -5,6 +5,7 @@ import type { Logger } from '../../infra/logger';
 import { waitForBridges } from './bridges/settling';
 import type { ApiCommand } from './commands';
 import { assertSafe } from './escape';
+import { atMs, text, type RawEvent } from './event-fields';
 import type { NodeEvent } from './events';
 import { EslError, type ConnectionLost } from './faults';
 import { FrameReader, type Frame } from './framing';
@@ -12,6 +13,7 @@ import { Jobs } from './jobs';
 import { parseRawEvent, typedEvent } from './parse-event';
 import { parseReply, type Reply } from './replies';
 import { openTransport, type Transport } from './transport';
+import { asTold, type EventClock, type ReadTime } from './time/event-clock';
 import { Waiters } from './waiters';
 
 export interface NodeConnection {
@@ -27,6 +29,10 @@ export interface NodeConnection {
   onEvent(listener: (event: NodeEvent) => void): () => void;
   /** Called once, also where the connection is already closed. */
   onClosed(listener: (reason: ConnectionLost) => void): () => void;
+  /** By our clock: when what a listing tells of came about, */
+  readonly readTime: ReadTime;
+  /** and when it is to end. */
+  readonly readDeadline: ReadTime;
   /** Known after the first event. */
   readonly coreUuid?: string;
   readonly isOpen: boolean;
@@ -53,6 +59,8 @@ export interface ConnectOptions {
   logger: Logger;
   /** Gives up connecting. */
   signal?: AbortSignal;
+  /** Told of every event's time, and reads all times that come by this connection. */
+  clock?: EventClock;
 }
 
 const SUBSCRIBE_TIMEOUT_MS = 5000;
@@ -83,6 +91,8 @@ function connectFault(error: NodeJS.ErrnoException, where: string): EslError {
 
 /** A connection's whole life: connecting → logging in → open → closed. */
 class Connection implements NodeConnection {
+  readonly readTime: ReadTime;
+  readonly readDeadline: ReadTime;
   coreUuid?: string;
   private stage: 'connecting' | 'login' | 'open' | 'closed' = 'connecting';
   private readonly waiters: Waiters;
@@ -101,6 +111,9 @@ class Connection implements NodeConnection {
     onReady: (error?: EslError) => void,
   ) {
     this.onReady = onReady;
+    const { clock } = o;
+    this.readTime = clock ? (nodeMs) => clock.read(nodeMs) : asTold;
+    this.readDeadline = clock ? (nodeMs) => clock.readDeadline(nodeMs) : asTold;
     this.where = `${o.host}:${o.port}`;
     this.waiters = new Waiters((error) => this.fail(error));
     this.transport = openTransport(o.host, o.port, {
@@ -245,7 +258,8 @@ class Connection implements NodeConnection {
     if (!raw)
       return this.o.logger.warn({ node: this.where, bytes: frame.body?.length ?? 0 }, 'event is no JSON object');
     if (this.coreUuid === undefined && typeof raw['Core-UUID'] === 'string') this.coreUuid = raw['Core-UUID'];
-    const event = typedEvent(raw);
+    this.hearTime(raw);
+    const event = typedEvent(raw, this.readTime);
     if (!event) return;
     if (event.type === 'job') this.jobs.settle(event.jobId, event.reply);
     for (const listener of this.eventListeners) {
@@ -255,6 +269,13 @@ class Connection implements NodeConnection {
         this.o.logger.error({ err, node: this.where, event: event.type }, 'an event listener failed');
       }
     }
+  }
+
+  private hearTime(raw: RawEvent): void {
+    const nodeMs = atMs(raw);
+    if (!this.o.clock || nodeMs === 0) return;
+    const isJob = raw['Event-Name'] === 'BACKGROUND_JOB';
+    this.o.clock.hear(nodeMs, isJob ? this.jobs.askedAtMs(text(raw, 'Job-UUID')) : undefined);
   }
 
   private onTransportClosed(error: NodeJS.ErrnoException | undefined): void {

@@ -36,6 +36,7 @@ function millisecondsOf(micros: number): number {
   return ms >= 0 && ms <= LAST_MS ? ms : 0;
 }
 
+/** When the node made the event, by its own clock; 0 where it does not say. */
 export const atMs = (raw: RawEvent): number => millisecondsOf(count(raw, 'Event-Date-Timestamp'));
 
 /** FreeSWITCH writes microseconds, and 0 for "not yet". */

@@ -32,4 +32,6 @@ export {
   type ProfileRegistration,
   type RegistrationRow,
 } from './snapshots';
+export * from './time/node-status';
+export type { EventClock } from './time/event-clock';
 export * from './tones';

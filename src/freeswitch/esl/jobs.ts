@@ -1,9 +1,12 @@
 /** Background jobs carry an id of our own, so their results may come in any order and at any time. */
+import { storeClock } from '../../infra/store-clock';
 import { EslError } from './faults';
 import type { Reply } from './replies';
 
 interface Job {
   name: string;
+  /** When it was asked for, by our clock. */
+  askedMs: number;
   resolve: (reply: Reply) => void;
   reject: (error: unknown) => void;
   timer: NodeJS.Timeout;
@@ -17,6 +20,11 @@ export class Jobs {
     return this.waiting.has(jobId);
   }
 
+  /** Undefined for a job that nobody waits for. */
+  askedAtMs(jobId: string): number | undefined {
+    return this.waiting.get(jobId)?.askedMs;
+  }
+
   /** Call it before the command is sent. A late job is rejected, and no more: it still runs in the node. */
   expect(jobId: string, name: string, timeoutMs: number): Promise<Reply> {
     return new Promise((resolve, reject) => {
@@ -24,7 +32,8 @@ export class Jobs {
         this.waiting.delete(jobId);
         reject(new EslError('timeout', `"${name}" had no result within ${timeoutMs} ms`, { sent: true }));
       };
-      this.waiting.set(jobId, { name, resolve, reject, timer: setTimeout(late, timeoutMs) });
+      const askedMs = storeClock.nowMs();
+      this.waiting.set(jobId, { name, askedMs, resolve, reject, timer: setTimeout(late, timeoutMs) });
     });
   }
 

@@ -4,6 +4,7 @@ import type { Logger } from '../../infra/logger';
 import { probe } from './commands';
 import { openConnection, type NodeConnection } from './connection';
 import { EslError, type ConnectionLost } from './faults';
+import type { EventClock } from './time/event-clock';
 
 /** What is known when a link is down. */
 export interface DownReport {
@@ -26,6 +27,8 @@ export interface NodeLinkOptions {
   probeIntervalMs: number;
   probeTimeoutMs: number;
   random: () => number;
+  /** Follows the node's clock through all connections, one after the other. */
+  clock?: EventClock;
   connectTimeoutMs?: number; // 5000
   firstPauseMs?: number; // 200
   longestPauseMs?: number; // 10000
@@ -57,8 +60,8 @@ export function createNodeLink(o: NodeLinkOptions): NodeLink {
 
   async function openOnce(): Promise<NodeConnection> {
     const password = typeof o.password === 'function' ? await o.password() : o.password;
-    const { host, port, logger, connectTimeoutMs = 5000 } = o;
-    return openConnection({ host, port, password, connectTimeoutMs, logger, signal: stopping.signal });
+    const { host, port, logger, clock, connectTimeoutMs = 5000 } = o;
+    return openConnection({ host, port, password, connectTimeoutMs, logger, clock, signal: stopping.signal });
   }
 
   /** From connecting to the end of that connection. @returns why it ended, and whether it had worked. */

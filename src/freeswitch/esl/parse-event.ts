@@ -9,10 +9,33 @@ import type {
   RoomEvent,
   UnregisteredEvent,
 } from './events';
-import { atMs, count, LAST_MS, maybe, moment, text, whole, wholeMs, type RawEvent } from './event-fields';
+import {
+  atMs as toldAtMs,
+  count,
+  LAST_MS,
+  maybe,
+  moment as toldMoment,
+  text,
+  whole,
+  wholeMs,
+  type RawEvent,
+} from './event-fields';
+
+import { parseReply } from './replies';
+import { asTold, type ReadTime } from './time/event-clock';
 
 export type { RawEvent } from './event-fields';
-import { parseReply } from './replies';
+
+/** When it came about, by our clock; 0 where the node does not say. */
+function atMs(raw: RawEvent, read: ReadTime): number {
+  const told = toldAtMs(raw);
+  return told === 0 ? 0 : read(told);
+}
+
+function moment(raw: RawEvent, name: string, read: ReadTime): number | undefined {
+  const told = toldMoment(raw, name);
+  return told === undefined ? undefined : read(told);
+}
 
 const switchName = (raw: RawEvent): string => text(raw, 'FreeSWITCH-Switchname') || text(raw, 'FreeSWITCH-Hostname');
 
@@ -57,6 +80,7 @@ class ParsedChannelEvent implements ChannelEvent {
   constructor(
     raw: RawEvent,
     readonly phase: ChannelPhase,
+    read: ReadTime,
   ) {
     this.#raw = raw;
     this.legId = text(raw, 'Unique-ID');
@@ -76,10 +100,10 @@ class ParsedChannelEvent implements ChannelEvent {
       profileIn(this.channelName);
     this.hangupCause = maybe(raw, 'Hangup-Cause');
     this.partnerCause = maybe(raw, 'variable_last_bridge_hangup_cause');
-    this.atMs = atMs(raw);
-    this.createdAtMs = moment(raw, 'Caller-Channel-Created-Time');
-    this.answeredAtMs = moment(raw, 'Caller-Channel-Answered-Time');
-    this.endedAtMs = moment(raw, 'Caller-Channel-Hangup-Time');
+    this.atMs = atMs(raw, read);
+    this.createdAtMs = moment(raw, 'Caller-Channel-Created-Time', read);
+    this.answeredAtMs = moment(raw, 'Caller-Channel-Answered-Time', read);
+    this.endedAtMs = moment(raw, 'Caller-Channel-Hangup-Time', read);
     this.registrationId = maybe(raw, 'variable_switchyard_registration');
   }
 
@@ -129,7 +153,7 @@ function transportOf(contact: string, status: string): string {
   return (said ?? 'udp').toLowerCase();
 }
 
-function heartbeat(raw: RawEvent): HeartbeatEvent {
+function heartbeat(raw: RawEvent, read: ReadTime): HeartbeatEvent {
   return {
     type: 'heartbeat',
     coreUuid: text(raw, 'Core-UUID'),
@@ -140,11 +164,11 @@ function heartbeat(raw: RawEvent): HeartbeatEvent {
     uptimeMs: whole(raw, 'Uptime-msec', LAST_MS),
     version: text(raw, 'FreeSWITCH-Version').split(/[+~]/)[0] || null,
     sessionsPerSecondLeft: whole(raw, 'Session-Per-Sec'),
-    atMs: atMs(raw),
+    atMs: atMs(raw, read),
   };
 }
 
-function registered(raw: RawEvent): RegisteredEvent {
+function registered(raw: RawEvent, read: ReadTime): RegisteredEvent {
   const contact = contactUri(text(raw, 'contact'));
   const status = text(raw, 'status');
   return {
@@ -162,11 +186,11 @@ function registered(raw: RawEvent): RegisteredEvent {
     profile: text(raw, 'profile-name'),
     status,
     transport: transportOf(contact, status),
-    atMs: atMs(raw),
+    atMs: atMs(raw, read),
   };
 }
 
-function unregistered(raw: RawEvent, reason: 'unregister' | 'expire'): UnregisteredEvent {
+function unregistered(raw: RawEvent, reason: 'unregister' | 'expire', read: ReadTime): UnregisteredEvent {
   return {
     type: 'unregistered',
     // `expire` says `user` and `host`, as the node has it in its own list.
@@ -179,11 +203,11 @@ function unregistered(raw: RawEvent, reason: 'unregister' | 'expire'): Unregiste
     networkIp: maybe(raw, 'network-ip'),
     networkPort: whole(raw, 'network-port', 65_535) || undefined,
     reason,
-    atMs: atMs(raw),
+    atMs: atMs(raw, read),
   };
 }
 
-function room(raw: RawEvent): RoomEvent {
+function room(raw: RawEvent, read: ReadTime): RoomEvent {
   const size = raw['Conference-Size'];
   return {
     type: 'room',
@@ -196,12 +220,12 @@ function room(raw: RawEvent): RoomEvent {
     profile: maybe(raw, 'Conference-Profile-Name'),
     path: maybe(raw, 'Path')?.replace(/^\{[^}]*\}/, ''), // parameters stand before the path that was asked for
     hangupCause: maybe(raw, 'Hangup-Cause'),
-    atMs: atMs(raw),
+    atMs: atMs(raw, read),
     fields: raw as Record<string, string>,
   };
 }
 
-function record(raw: RawEvent, phase: 'started' | 'stopped'): RecordEvent {
+function record(raw: RawEvent, phase: 'started' | 'stopped', read: ReadTime): RecordEvent {
   const ms = maybe(raw, 'variable_record_ms');
   return {
     type: 'record',
@@ -210,44 +234,52 @@ function record(raw: RawEvent, phase: 'started' | 'stopped'): RecordEvent {
     path: text(raw, 'Record-File-Path').replace(/^\{[^}]*\}/, ''),
     durationMs: phase === 'stopped' && ms !== undefined ? wholeMs(ms) : undefined,
     cause: maybe(raw, 'Record-Completion-Cause'),
-    atMs: atMs(raw),
+    atMs: atMs(raw, read),
   };
 }
 
-function custom(raw: RawEvent): NodeEvent | undefined {
+function custom(raw: RawEvent, read: ReadTime): NodeEvent | undefined {
   switch (raw['Event-Subclass']) {
     case 'sofia::register':
-      return registered(raw);
+      return registered(raw, read);
     case 'sofia::unregister':
-      return unregistered(raw, 'unregister');
+      return unregistered(raw, 'unregister', read);
     case 'sofia::expire':
-      return unregistered(raw, 'expire');
+      return unregistered(raw, 'expire', read);
     case 'conference::maintenance':
-      return room(raw);
+      return room(raw, read);
     default:
       return undefined;
   }
 }
 
-/** The typed value of an event, or undefined for one we have no use for. */
-export function typedEvent(raw: RawEvent): NodeEvent | undefined {
+/**
+ * The typed value of an event, or undefined for one we have no use for.
+ * @param read gives the node's times by our clock; as they are where it is left out
+ */
+export function typedEvent(raw: RawEvent, read: ReadTime = asTold): NodeEvent | undefined {
   const name = raw['Event-Name'];
   if (typeof name !== 'string') return undefined;
   const phase = PHASES.get(name);
-  if (phase !== undefined) return new ParsedChannelEvent(raw, phase);
+  if (phase !== undefined) return new ParsedChannelEvent(raw, phase, read);
   switch (name) {
     case 'HEARTBEAT':
-      return heartbeat(raw);
+      return heartbeat(raw, read);
     case 'CUSTOM':
-      return custom(raw);
+      return custom(raw, read);
     case 'BACKGROUND_JOB':
-      return { type: 'job', jobId: text(raw, 'Job-UUID'), reply: parseReply(text(raw, '_body')), atMs: atMs(raw) };
+      return {
+        type: 'job',
+        jobId: text(raw, 'Job-UUID'),
+        reply: parseReply(text(raw, '_body')),
+        atMs: atMs(raw, read),
+      };
     case 'RECORD_START':
-      return record(raw, 'started');
+      return record(raw, 'started', read);
     case 'RECORD_STOP':
-      return record(raw, 'stopped');
+      return record(raw, 'stopped', read);
     case 'SHUTDOWN':
-      return { type: 'shutdown', coreUuid: text(raw, 'Core-UUID'), hostname: switchName(raw), atMs: atMs(raw) };
+      return { type: 'shutdown', coreUuid: text(raw, 'Core-UUID'), hostname: switchName(raw), atMs: atMs(raw, read) };
     default:
       return undefined;
   }
@@ -259,13 +291,13 @@ export interface ChannelDump extends ChannelEvent {
   bridgedAtMs?: number;
 }
 
-/** Reads the answer of dumpChannel(); undefined where there is no such channel, or it can't be read. */
-export function parseChannelDump(json: string): ChannelDump | undefined {
+/** Reads the answer of dumpChannel(); undefined where there is no such channel, or it can't be read. @param read gives the node's times by our clock */
+export function parseChannelDump(json: string, read: ReadTime = asTold): ChannelDump | undefined {
   const raw = parseRawEvent(Buffer.from(json));
   if (!raw || text(raw, 'Unique-ID') === '') return undefined;
   const isAnswered = raw['Answer-State'] === 'answered';
-  const event = new ParsedChannelEvent(raw, isAnswered ? 'answered' : 'created');
-  return Object.assign(event, { isAnswered, bridgedAtMs: moment(raw, 'Caller-Channel-Bridged-Time') });
+  const event = new ParsedChannelEvent(raw, isAnswered ? 'answered' : 'created', read);
+  return Object.assign(event, { isAnswered, bridgedAtMs: moment(raw, 'Caller-Channel-Bridged-Time', read) });
 }
 
 /** No store takes a NUL, and none takes half a surrogate pair as JSON: one such word would keep a whole report out. */

@@ -1,5 +1,6 @@
 /** After a reconnect a node's own listings say what is true now; this reads them as rows. */
 import { EslError } from './faults';
+import { asTold, type ReadTime } from './time/event-clock';
 
 /** One live channel, from `show channels as json`. */
 export interface ChannelRow {
@@ -63,9 +64,9 @@ const count = (row: Row, name: string): number => {
 /** The last moment that a Date holds, in seconds. */
 const LAST_SECOND = 8.64e12;
 
-const momentMs = (row: Row, name: string): number => {
+const momentMs = (row: Row, name: string, read: ReadTime): number => {
   const seconds = count(row, name);
-  return seconds >= 0 && seconds <= LAST_SECOND ? seconds * 1000 : 0;
+  return seconds > 0 && seconds <= LAST_SECOND ? read(seconds * 1000) : 0;
 };
 
 const portOf = (row: Row, name: string): number => {
@@ -73,14 +74,14 @@ const portOf = (row: Row, name: string): number => {
   return Number.isInteger(port) && port >= 0 && port <= 65_535 ? port : 0;
 };
 
-/** Reads the answer of showChannels(). Rows without a uuid are left out. */
-export function parseChannels(json: string): ChannelRow[] {
+/** Reads the answer of showChannels(). Rows without a uuid are left out. @param read gives the node's times by our clock */
+export function parseChannels(json: string, read: ReadTime = asTold): ChannelRow[] {
   return rowsOf(json, 'The list of channels')
     .filter((row) => text(row, 'uuid') !== '')
     .map((row) => ({
       legId: text(row, 'uuid'),
       direction: text(row, 'direction') === 'outbound' ? 'outbound' : 'inbound',
-      createdAtMs: momentMs(row, 'created_epoch'),
+      createdAtMs: momentMs(row, 'created_epoch', read),
       channelName: text(row, 'name'),
       state: text(row, 'state'),
       callState: text(row, 'callstate'),
@@ -125,8 +126,8 @@ export function parseProfileRegistrations(text: string): ProfileRegistration[] {
   });
 }
 
-/** Reads the answer of showRegistrations(). Rows without a user are left out. */
-export function parseRegistrations(json: string): RegistrationRow[] {
+/** Reads the answer of showRegistrations(). Rows without a user are left out. @param read gives the node's times by our clock */
+export function parseRegistrations(json: string, read: ReadTime = asTold): RegistrationRow[] {
   return rowsOf(json, 'The list of registrations')
     .filter((row) => text(row, 'reg_user') !== '')
     .map((row) => {
@@ -137,7 +138,7 @@ export function parseRegistrations(json: string): RegistrationRow[] {
         domain: text(row, 'realm'),
         sipCallId: text(row, 'token'),
         contactUrl: url?.[2] ?? text(row, 'url'),
-        expiresAtMs: momentMs(row, 'expires'),
+        expiresAtMs: momentMs(row, 'expires', read),
         networkIp: text(row, 'network_ip'),
         networkPort: portOf(row, 'network_port'),
         transport: listedTransport(text(row, 'url'), text(row, 'network_proto')),

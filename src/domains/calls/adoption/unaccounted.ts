@@ -87,7 +87,7 @@ export async function settleUnaccounted(
   const { node, connection, memory, now } = look;
   if (isEnding(channel)) return { done: 'left' };
   const reply = await connection.api(dumpChannel(channel.legId), { timeoutMs: deps.commandTimeoutMs });
-  const dump = parseChannelDump(reply.text);
+  const dump = parseChannelDump(reply.text, connection.readTime);
   if (!dump) return { done: 'left' }; // it has ended meanwhile
   const known = await identify(deps, node, dump);
   const partner = (await look.bridges()).get(channel.legId);

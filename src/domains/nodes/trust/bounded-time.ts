@@ -54,3 +54,10 @@ export function boundRecord(
   const bridgedAt = within(times.bridgedMs);
   return { ringingAt, answeredAt, bridgedAt, endedAt: end.at, isMoved };
 }
+
+/** What two measured clocks, or a measured one at two times, may differ by. */
+const CLOCK_ERROR_MS = 1000;
+
+/** Of two things that came about one after the other the later is not told as the earlier, where only measuring says so. */
+export const putInOrder = (earlier: Date | null | undefined, later: Date): Date =>
+  earlier && later < earlier && earlier.getTime() - later.getTime() < CLOCK_ERROR_MS ? earlier : later;

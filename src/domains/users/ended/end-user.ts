@@ -114,7 +114,9 @@ export async function compareEndedUsers(
   now: Date,
 ): Promise<void> {
   const reply = await connection.api(showRegistrations(), { timeoutMs });
-  const listed = (reply.ok ? parseRegistrations(reply.text) : []).filter((row) => !isGrantName(row.username));
+  const listed = (reply.ok ? parseRegistrations(reply.text, connection.readDeadline) : []).filter(
+    (row) => !isGrantName(row.username),
+  );
   const enabled = await store.findEnabledNames(
     deps.db,
     listed.map((row) => row.username),

@@ -1,0 +1,23 @@
+/** A node's clock as the API shows it. */
+import { z } from 'zod';
+import { CLOCK } from '../limits';
+import { explainClock, type ClockRecord } from './judge';
+
+export const clockSchema = z.object({
+  offsetMs: z
+    .number()
+    .nullable()
+    .describe('Milliseconds it is ahead of ours, negative: behind. null: not measured yet'),
+  skewed: z.boolean().describe('Past the limit. It serves all the same: its times are read by our clock.'),
+  limitMs: z.number(),
+  measuredAt: z.iso.datetime().nullable(),
+  note: z.string().nullable().describe('What is wrong, and what becomes of it.'),
+});
+
+export const presentClock = (clock: ClockRecord | null): z.output<typeof clockSchema> => ({
+  offsetMs: clock?.offsetMs ?? null,
+  skewed: clock?.isSkewed ?? false,
+  limitMs: CLOCK.limitMs,
+  measuredAt: clock?.measuredAt ?? null,
+  note: explainClock(clock),
+});
