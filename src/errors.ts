@@ -77,10 +77,13 @@ export class SwitchyardError extends Error {
   /** When to try again, where that is known. */
   readonly retryAfterMs: number | undefined;
 
+  /** What the reader can do, where it is known better than by the code alone. */
+  readonly fix: string;
+
   constructor(
     code: ErrorCode,
     detail?: string,
-    options: { errors?: FieldFault[]; cause?: unknown; quota?: QuotaFault; retryAfterMs?: number } = {},
+    options: { errors?: FieldFault[]; cause?: unknown; quota?: QuotaFault; retryAfterMs?: number; fix?: string } = {},
   ) {
     super(detail ?? ERROR_CODES[code].title, { cause: options.cause });
     this.name = 'SwitchyardError';
@@ -88,9 +91,17 @@ export class SwitchyardError extends Error {
     this.errors = options.errors ?? [];
     this.quota = options.quota;
     this.retryAfterMs = options.retryAfterMs;
+    this.fix = options.fix ?? ERROR_CODES[code].fix;
   }
 
   get status(): number {
     return ERROR_CODES[this.code].status;
   }
 }
+
+/** @param what user, room, domain … */
+export const nameTaken = (what: string, name: string, cause?: unknown): SwitchyardError =>
+  new SwitchyardError('conflict', `There is a ${what} "${name}" already.`, {
+    cause,
+    fix: `Choose another name, or use the ${what} that is there.`,
+  });

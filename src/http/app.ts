@@ -97,7 +97,7 @@ export function createApp(o: AppOptions): Express {
   });
   o.pages?.(app);
   app.use((_request, _response, next) => {
-    next(new SwitchyardError('not_found', 'There is nothing at this path. What there is stands in /docs.'));
+    next(new SwitchyardError('not_found', 'There is nothing at this path.', { fix: 'See /docs for all paths.' }));
   });
   app.use(problemHandler(o.logger));
   return app;

@@ -171,7 +171,11 @@ export function createDoorkeeper(o: {
   return {
     async require(bearer, address, need) {
       const caller = await lookUp(bearer, address);
-      if (!caller || bearer === undefined) throw new SwitchyardError('unauthorized');
+      if (bearer === undefined) throw new SwitchyardError('unauthorized', 'The request shows no API key.');
+      if (!caller)
+        throw new SwitchyardError('unauthorized', 'This key or token is not known, was revoked, or is over.', {
+          fix: 'Check that all of it was sent; an admin makes another one with POST /v1/api-keys.',
+        });
       if (!isScopeEnough(caller.scopes, need)) {
         throw new SwitchyardError('forbidden', `This needs a key with the scope "${need}".`);
       }

@@ -127,7 +127,10 @@ function readParams(route: Route, request: Request): unknown {
   if (!route.params) return {};
   const result = route.params.safeParse(request.params);
   if (result.success) return result.data;
-  throw new SwitchyardError('not_found');
+  const { path } = result.error.issues[0]!;
+  throw new SwitchyardError('not_found', `What stands for {${path.join('.')}} in the path names nothing.`, {
+    fix: 'Use the id or name as the API answered it.',
+  });
 }
 
 function complete(route: Route, answer: RouteAnswer, o: DispatchOptions): KeptAnswer {

@@ -36,7 +36,7 @@ export function problemOf(error: unknown, requestId: string): Problem {
     status: entry.status,
     code: known.code,
     detail: known.message,
-    fix: entry.fix,
+    fix: known.fix,
     requestId,
     ...(known.errors.length > 0 ? { errors: known.errors } : {}),
     ...known.quota,

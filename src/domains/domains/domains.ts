@@ -1,6 +1,6 @@
 /** Domains: tenants, each with a SIP domain of its own, and the walls between them. */
 import { z } from 'zod';
-import { SwitchyardError } from '../../errors';
+import { nameTaken, SwitchyardError } from '../../errors';
 import { violatedUnique, type Db, type Queryable } from '../../infra/db';
 import { createId } from '../../infra/ids';
 import type { Caller } from '../../infra/route';
@@ -118,7 +118,7 @@ export async function createDomain(
       return view;
     });
   } catch (error) {
-    if (violatedUnique(error)) throw new SwitchyardError('conflict', `There is a domain "${input.name}" already.`);
+    if (violatedUnique(error)) throw nameTaken('domain', input.name);
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 /** The REST of nodes and of the pool as a whole. */
 import { z } from 'zod';
-import { SwitchyardError } from '../../errors';
+import { nameTaken, SwitchyardError } from '../../errors';
 import { createId } from '../../infra/ids';
 import { defineRoute, type Route } from '../../infra/route';
 import { createSecret, hashSecret } from '../../infra/secrets';
@@ -243,7 +243,7 @@ function registerRoute(deps: NodeRouteDeps): Route {
           capacity_units: String(body.capacityUnits),
           state: 'joining',
         });
-        if (!row) throw new SwitchyardError('conflict', `There is a node "${body.name}" already.`);
+        if (!row) throw nameTaken('node', body.name);
         emit({ stream: POOL_STREAM, type: 'node.joining', nodeId: id, data: { name: body.name, host: body.host } });
       });
       const credentials = { username: name, password: secret };

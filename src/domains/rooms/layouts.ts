@@ -1,6 +1,6 @@
 /** Layouts: how a room's picture is divided. Every room has FreeSWITCH's own; a domain adds some of its own making. */
 import { z } from 'zod';
-import { SwitchyardError } from '../../errors';
+import { nameTaken, SwitchyardError } from '../../errors';
 import { violatedUnique, type Db, type Queryable, type Trx } from '../../infra/db';
 import { createId } from '../../infra/ids';
 import type { Caller } from '../../infra/route';
@@ -167,7 +167,7 @@ export async function createLayout(
       return await showAndTell(trx, emit, id, 'layout.created');
     });
   } catch (error) {
-    if (violatedUnique(error)) throw new SwitchyardError('conflict', `There is a layout "${input.name}" already.`);
+    if (violatedUnique(error)) throw nameTaken('layout', input.name);
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 /** Rooms: places to meet, as they should be. */
 import { z } from 'zod';
-import { SwitchyardError } from '../../errors';
+import { nameTaken, SwitchyardError } from '../../errors';
 import type { Db } from '../../infra/db';
 import { newDialledName } from '../../infra/dialled-name';
 import { createId } from '../../infra/ids';
@@ -162,7 +162,7 @@ export async function createRoom(
       moderator_pin_sealed: sealPin(deps.secretKey, 'moderator-pin', id, moderatorPin),
       metadata: input.metadata ?? {},
     });
-    if (!made) throw new SwitchyardError('conflict', `There is a room "${input.name}" already.`);
+    if (!made) throw nameTaken('room', input.name);
     const row = (await store.findRoom(trx, id))!;
     emit({ stream: row.domain_id, type: 'room.created', roomId: id, data: { room: showOpenly(row) } });
     return showRoom(deps.secretKey, row);

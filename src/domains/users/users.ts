@@ -1,6 +1,6 @@
 /** Users: who may register at any node of the pool. Passwords are kept only as the digest SIP needs, sealed. */
 import { z } from 'zod';
-import { SwitchyardError } from '../../errors';
+import { nameTaken, SwitchyardError } from '../../errors';
 import { violatedUnique, type Db } from '../../infra/db';
 import { newDialledName } from '../../infra/dialled-name';
 import { createId } from '../../infra/ids';
@@ -178,7 +178,7 @@ function nameConflict(error: unknown, username: string): unknown {
   if (violated === undefined) return error;
   if (violated === 'users_dial_number_unique')
     return new SwitchyardError('conflict', 'Another user has just been given that number.');
-  return new SwitchyardError('conflict', `There is a user "${username}" already.`);
+  return nameTaken('user', username);
 }
 
 /** A number that stays as it was is left as it was: it may be one that several have, from before each led to one user. */
