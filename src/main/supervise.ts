@@ -13,8 +13,8 @@ import { createCalibrator } from '../domains/nodes/calibrator';
 import { watchNetworkLists } from '../domains/nodes/connections/network-lists';
 
 import { createNodeStreams, type NodeStreams, type StreamHandlers } from '../domains/nodes/stream';
+import { compareRegistrations } from '../domains/registrations/compare';
 import {
-  compareRegistrations,
   dropRegistrations,
   expireRegistrations,
   takeRegistered,

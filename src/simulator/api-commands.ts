@@ -160,7 +160,7 @@ const COMMANDS: Record<string, Command> = {
   },
   hostname: ({ core }) => core.name,
   switchname: ({ core }) => core.name,
-  uptime: ({ core }) => `${Math.floor((core.clock() - core.startedMs) / 1000)}\n`,
+  uptime: ({ core }, rest) => `${Math.floor((core.clock() - core.startedMs) / (rest === 'ms' ? 1 : 1000))}\n`,
   create_uuid: () => randomUUID(),
   global_getvar: ({ core }, rest) => {
     if (rest === 'core_uuid') return core.coreUuid;

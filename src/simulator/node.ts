@@ -139,11 +139,14 @@ const BOOT_PAUSE_MS = 250;
 export async function startSimulatedNode(o: SimulatedNodeOptions): Promise<SimulatedNode> {
   const disk = createDisk();
   const machine: Machine = { clockOffsetMs: o.clockOffsetMs ?? 0 };
-  let life: Life | undefined = await boot(o, disk, machine);
+  let life: Life | undefined = await boot(o, disk, machine, []);
+  /** A real node's registrations are in a database of its own, and outlive it. */
+  let kept: Registration[] = [];
   const kill = async (): Promise<void> => {
     const ending = life;
     life = undefined;
     if (!ending) return;
+    kept = ending.registrar.all();
     clearInterval(ending.beat);
     ending.core.end();
     leaveYard(ending.core);
@@ -198,13 +201,18 @@ export async function startSimulatedNode(o: SimulatedNodeOptions): Promise<Simul
     kill,
     async restart() {
       if (life) return;
-      life = await boot(o, disk, machine);
+      life = await boot(o, disk, machine, kept);
       watchCrash();
     },
   };
 }
 
-async function boot(o: SimulatedNodeOptions, disk: Disk, machine: Machine): Promise<Life> {
+async function boot(
+  o: SimulatedNodeOptions,
+  disk: Disk,
+  machine: Machine,
+  kept: readonly Registration[],
+): Promise<Life> {
   const query = new URL(o.xmlUrl).searchParams;
   const port = (name: string): number => Number(query.get(name)) || 0;
   const host = query.get('host') ?? '127.0.0.1';
@@ -217,7 +225,7 @@ async function boot(o: SimulatedNodeOptions, disk: Disk, machine: Machine): Prom
   const settings = await askUntil(core, o.bootTimeoutMs ?? BOOT_TIMEOUT_MS);
   await core.loadNetworkLists();
   await takeCdrSettings(core);
-  const registrar = createRegistrar(core);
+  const registrar = createRegistrar(core, kept);
   const calls = createCalls(core, registrar);
   const rooms = createRooms(core, calls);
   const api = createApi({ core, calls, registrar, rooms, plans: () => plans });

@@ -91,7 +91,8 @@ function nextSocket(): { host: string; port: number } {
   return { host, port };
 }
 
-export function createRegistrar(core: NodeCore): Registrar {
+/** @param kept what the node's own database holds from before it was started anew */
+export function createRegistrar(core: NodeCore, kept: readonly Registration[] = []): Registrar {
   const registrations = new Map<string, Registration>();
   const expiries = new Map<string, () => void>();
 
@@ -206,6 +207,16 @@ export function createRegistrar(core: NodeCore): Registrar {
       'our_sofia_event_callback',
       () => ({ ...fields, rpid: 'unknown', reason: 'socket-disconnection' }),
       'sofia::unregister',
+    );
+  }
+
+  for (const r of kept) {
+    const leftMs = r.expiresAtMs - core.clock();
+    if (leftMs <= 0) continue;
+    registrations.set(r.id, r);
+    expiries.set(
+      r.id,
+      core.later(leftMs, () => unregister(r, 'expire')),
     );
   }
 

@@ -25,6 +25,8 @@ export interface RegistrationRecord {
   unreachable_at: Date | null;
   /** When it last came from another socket with the same Call-ID. */
   moved_at: Date | null;
+  /** Listed by a node from before it was started anew, and not heard of since. */
+  unproven: boolean;
 }
 
 /** What a refresh does not bring. */
@@ -49,6 +51,7 @@ export async function upsertRegistration(
       refreshed_at: row.refreshed_at,
       expires_at: row.expires_at,
       unreachable_at: null,
+      unproven: row.unproven,
       moved_at: db.raw(`case when ${isMoved} then excluded.refreshed_at else registrations.moved_at end`),
     })
     .returning([
@@ -226,3 +229,13 @@ export async function findHolder(
 
 export const findUserIds = (db: Queryable, username: string, domainName: string): Promise<NamedHolder | undefined> =>
   findHolder(db, username, domainName, false);
+
+/** Whether the same phone is known at another node. */
+export async function isKnownElsewhere(db: Queryable, row: NewRegistration): Promise<boolean> {
+  const { user_id, phone_key, node_id } = row;
+  return (await db('registrations').where({ user_id, phone_key }).whereNot({ node_id }).first('id')) !== undefined;
+}
+
+export async function markUnproven(db: Queryable, ids: readonly string[]): Promise<void> {
+  if (ids.length > 0) await db('registrations').whereIn('id', ids).update({ unproven: true });
+}

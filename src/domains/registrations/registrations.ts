@@ -1,15 +1,9 @@
 /** Knows where every user's phones are: from the nodes' events as they happen, and from a snapshot after a reconnect. */
-import { isUnreachable, type Db, type Trx } from '../../infra/db';
+import { type Db, type Trx } from '../../infra/db';
 import { createId } from '../../infra/ids';
 import type { Logger } from '../../infra/logger';
 import { storeClock } from '../../infra/store-clock';
-import {
-  flushRegistration,
-  parseRegistrations,
-  showRegistrations,
-  type ApiCommand,
-  type NodeConnection,
-} from '../../freeswitch/esl';
+import { flushRegistration, type ApiCommand } from '../../freeswitch/esl';
 import type { RegisteredEvent, RegistrationRow } from '../../freeswitch/esl';
 import type { EventLog } from '../events/events';
 import type { EventDraft } from '../events/events.store';
@@ -20,14 +14,14 @@ import type { NodeRow } from '../nodes/nodes.store';
 import type { RefuseReport } from '../nodes/trust/refused-reports';
 import type { Quotas } from '../quotas/quotas';
 import type { ShownLogins } from '../users/shown-logins';
-import { findStillThere, type AskingDeps } from './still-there';
+import { type AskingDeps } from './still-there';
 import { phoneKeyOf } from './phone-key';
 import { isPlausible, namesNobody } from './plausible';
 import {
   deleteExpiredRegistrations,
   deleteRegistrations,
   deleteSamePhone,
-  findRegistrationsOfNode,
+  isKnownElsewhere,
   findRegistrationsOfUsers,
   findHolder,
   listSurplus,
@@ -45,7 +39,7 @@ export interface RegistrationDeps extends AskingDeps {
   /** Tells the node to let a phone go; nobody waits for it. */
   flush: (nodeId: string, command: ApiCommand) => void;
   /** Whether a password was proved at that node lately: only then is it believed of a registration. */
-  shownLogins: Pick<ShownLogins, 'wasShown'>;
+  shownLogins: Pick<ShownLogins, 'wasShown' | 'shownAtMs'>;
   refuseReport: RefuseReport;
 }
 
@@ -58,6 +52,8 @@ export interface Registration {
   userAgent: string;
   networkIp: string;
   registeredAt: string;
+  /** Nobody has heard of it since its node was started anew. */
+  unproven: boolean;
   expiresAt: string;
 }
 
@@ -117,23 +113,24 @@ async function dropLeftBehind(
   }
 }
 
-type FoundRegistration = Omit<RegisteredEvent, 'type' | 'status' | 'atMs'>;
+export type FoundRegistration = Omit<RegisteredEvent, 'type' | 'status' | 'atMs'>;
 
 /** A node is believed of phones that have proved their password there, in words that a phone can have said. */
-async function isBelieved(deps: RegistrationDeps, node: NodeRow, found: FoundRegistration): Promise<boolean> {
+export async function isBelieved(deps: RegistrationDeps, node: NodeRow, found: FoundRegistration): Promise<boolean> {
   const { username, domain } = found;
   if (isPlausible(found) && (await deps.shownLogins.wasShown(node.id, username, domain))) return true;
   deps.refuseReport(node, 'registration', { username: username.slice(0, 64), domain: domain.slice(0, 253) });
   return false;
 }
 
-async function saveRegistration(
+export async function saveRegistration(
   deps: RegistrationDeps,
   trx: Trx,
   emit: Emit,
   node: NodeRow,
   found: FoundRegistration,
   nowMs: number,
+  unproven = false,
 ): Promise<void> {
   const user = await findHolder(trx, found.username, found.domain, isGrantName(found.username));
   if (!user?.enabled || user.grant_revoked_at) return;
@@ -159,13 +156,16 @@ async function saveRegistration(
     expires_at: new Date(expiresMs),
     grant_id: user.grant_id,
     phone_key: phoneKeyOf(found),
+    unproven,
   };
+  // It has gone there meanwhile: what is listed here is what it left.
+  if (unproven && (await isKnownElsewhere(trx, row))) return forgetListed(deps, node, found);
   const kept = await upsertRegistration(trx, row);
   row.id = kept.id;
   if (kept.isNew || kept.isMoved) await lockRegistrationsOf(trx, row.user_id);
   if (kept.isMoved) await dropLeftBehind(deps, trx, emit, { node, row });
   if (kept.isNew) {
-    await dropLeftBehind(deps, trx, emit, { node, row });
+    if (!unproven) await dropLeftBehind(deps, trx, emit, { node, row });
     emit(draftOf('registration.created', row, { username: user.username, node: node.name, ...describe(row) }));
     const used = row.grant_id ? await markUsed(trx, row.grant_id, now) : undefined;
     if (used) emit(draftGrantEvent('grant.used', used, { by: 'register', node: node.name }));
@@ -178,54 +178,17 @@ export async function takeRegistered(deps: RegistrationDeps, node: NodeRow, even
   await deps.log.record((trx, emit) => saveRegistration(deps, trx, emit, node, event, storeClock.nowMs()));
 }
 
-/** What the node lists is what is: the rest of its registrations ended unseen, new ones came unseen. */
-export async function compareRegistrations(
+/** The node would ring it for as long as it lists it. */
+export async function forgetListed(
   deps: RegistrationDeps,
   node: NodeRow,
-  connection: NodeConnection,
-  timeoutMs: number,
+  { profile, sipCallId }: Pick<RegistrationRow, 'profile' | 'sipCallId'>,
 ): Promise<void> {
-  const reply = await connection.api(showRegistrations(), { timeoutMs });
-  const listed = reply.ok ? parseRegistrations(reply.text, connection.readDeadline) : [];
-  const known = await findRegistrationsOfNode(deps.db, node.id);
-  const alive = new Set(listed.map((r) => r.sipCallId));
-  const missing = known.filter((row) => !alive.has(row.sip_call_id));
-  // Asked before there is a transaction: a node takes its time.
-  const there = await findStillThere(deps, node, missing);
-  const ids = missing.filter((row) => !there.has(row.id)).map((row) => row.id);
-  if (ids.length > 0) await deps.log.record((trx, emit) => endRegistrations(trx, emit, node, ids, 'missed'));
-  const seen = new Set(known.map((row) => row.sip_call_id));
-  for (const row of listed) if (!seen.has(row.sipCallId)) await takeListed(deps, node, row);
+  if (profile === 'internal' && (await namesNobody(deps.db, sipCallId)))
+    deps.flush(node.id, flushRegistration(profile, sipCallId));
 }
 
-/** Each by itself: one that can't be kept must not keep a whole node out of the pool. */
-async function takeListed(deps: RegistrationDeps, node: NodeRow, row: RegistrationRow): Promise<void> {
-  const found = fromListing(row, storeClock.nowMs());
-  try {
-    if (!(await isBelieved(deps, node, found))) return;
-    await deps.log.record((trx, emit) => saveRegistration(deps, trx, emit, node, found, storeClock.nowMs()));
-  } catch (error) {
-    if (isUnreachable(error)) throw error;
-    deps.logger.error({ err: error, node: node.name }, 'a phone that a node lists can not be kept');
-  }
-}
-
-function fromListing(row: RegistrationRow, nowMs: number): FoundRegistration {
-  return {
-    username: row.username,
-    domain: row.domain,
-    contact: row.contactUrl,
-    sipCallId: row.sipCallId,
-    expiresSeconds: Math.max(0, Math.round((row.expiresAtMs - nowMs) / 1000)),
-    networkIp: row.networkIp,
-    networkPort: row.networkPort,
-    userAgent: '',
-    profile: row.profile,
-    transport: row.transport,
-  };
-}
-
-async function endRegistrations(
+export async function endRegistrations(
   trx: Trx,
   emit: Emit,
   node: NodeRow,
@@ -263,6 +226,7 @@ export async function listRegistrations(db: Db, userIds: readonly string[]): Pro
       userAgent: row.user_agent,
       networkIp: row.network_ip,
       registeredAt: row.registered_at.toISOString(),
+      unproven: row.unproven,
       expiresAt: row.expires_at.toISOString(),
     });
   }

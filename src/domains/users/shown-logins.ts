@@ -16,6 +16,8 @@ const CALLER_PAUSES = 2;
 
 export interface ShownLogins {
   note(nodeId: string, username: string, domain: string): void;
+  /** When it was last shown there, in milliseconds since 1970; undefined where it was not, or that can't be known. */
+  shownAtMs(nodeId: string, username: string, domain: string): Promise<number | undefined>;
   /** True also where it can't be known: with Redis away phones call on. */
   wasShown(nodeId: string, username: string, domain: string, isCaller?: boolean): Promise<boolean>;
 }
@@ -25,7 +27,7 @@ export interface ShownLogins {
  * @param o.sleep waits for so many milliseconds
  */
 export function createShownLogins(o: {
-  redis: Pick<Redis, 'set' | 'exists'>;
+  redis: Pick<Redis, 'set' | 'exists' | 'pttl'>;
   prefix: string;
   now: () => number;
   sleep: (ms: number) => Promise<unknown>;
@@ -43,6 +45,10 @@ export function createShownLogins(o: {
       notedAtMs.set(key, nowMs);
       if (notedAtMs.size > MOST_REMEMBERED) notedAtMs.delete(notedAtMs.keys().next().value!);
       o.redis.set(key, '1', 'EX', KEPT_SECONDS).catch(() => notedAtMs.delete(key));
+    },
+    async shownAtMs(nodeId, username, domain) {
+      const leftMs = await o.redis.pttl(keyOf(nodeId, username, domain)).catch(() => -1);
+      return leftMs < 0 ? undefined : o.now() - (KEPT_SECONDS * 1000 - leftMs);
     },
     async wasShown(nodeId, username, domain, isCaller = false) {
       const key = keyOf(nodeId, username, domain);

@@ -32,6 +32,11 @@ export const registrationSchema = z
     transport: z.string(),
     networkIp: z.string(),
     registeredAt: z.iso.datetime(),
+    unproven: z
+      .boolean()
+      .describe(
+        'Listed by a node that was started anew, and not heard of since. It is rung until a call finds nobody there.',
+      ),
     expiresAt: z.iso.datetime(),
   })
   .meta({ id: 'Registration' });

@@ -117,6 +117,9 @@ export const statusOf = (profile: string): ApiCommand =>
 
 export const version = (): ApiCommand => command('version');
 
+/** Milliseconds since its process began. */
+export const readUptime = (): ApiCommand => command('uptime ms');
+
 /** The cheapest thing a node can answer: it tells that the node is alive. */
 export const probe = (): ApiCommand => command('echo alive');
 

@@ -1,11 +1,8 @@
 /** Phones of a node as they are told by it: a hostile phone, or a node that was broken into, ends nobody else's and keeps no node out. */
+import { compareRegistrations } from '../../../src/domains/registrations/compare';
 import { createEventLog } from '../../../src/domains/events/events';
 import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
-import {
-  compareRegistrations,
-  takeRegistered,
-  type RegistrationDeps,
-} from '../../../src/domains/registrations/registrations';
+import { takeRegistered, type RegistrationDeps } from '../../../src/domains/registrations/registrations';
 import { createShownLogins } from '../../../src/domains/users/shown-logins';
 import type { NodeConnection, ProfileRegistration, RegisteredEvent } from '../../../src/freeswitch/esl';
 import { createId } from '../../../src/infra/ids';
@@ -49,7 +46,10 @@ beforeEach(async () => {
     logger,
     quotas: { limitOf: () => Promise.resolve(limit), refuse: () => undefined },
     flush: (_nodeId, command) => void flushed.push(command.line),
-    shownLogins: { wasShown: (nodeId, username) => Promise.resolve(nodeId === one.id && shown.has(username)) },
+    shownLogins: {
+      wasShown: (nodeId, username) => Promise.resolve(nodeId === one.id && shown.has(username)),
+      shownAtMs: () => Promise.resolve(undefined),
+    },
     askProfile: () => Promise.resolve(listed),
     doubts: { add: (_id, run) => void doubts.push(run), stop: () => undefined },
     refuseReport: (_node, about) => void refused.push(about),
