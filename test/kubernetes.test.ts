@@ -1,11 +1,14 @@
 /** No cluster is at hand: at least the manifests render, hang together, and fit the code they start. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import request from 'supertest';
+import { Registry } from 'prom-client';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { readPod } from '../scripts/kubernetes/node-pod';
 import { findProgram } from '../scripts/redis';
 import { readConfig } from '../src/config';
 import { readNodeAddress } from '../src/http/node.address';
+import { createOperationsApp } from '../src/http/operations';
 import {
   containersOf,
   dataOf,
@@ -18,16 +21,12 @@ import {
   type Container,
   type Resource,
 } from './kubernetes-render';
+import { describeUnless } from './real-node';
 
 const kubectl = findProgram('kubectl');
 const read = (...path: string[]): string => readFileSync(join(root, ...path), 'utf8');
 
-describe('scripts/kubernetes', () => {
-  if (kubectl) return theManifests(kubectl);
-  test('no kubectl found on PATH: not rendered', () => {
-    process.stdout.write('scripts/kubernetes: no kubectl found on PATH: not rendered\n');
-  });
-});
+describeUnless(!kubectl && 'no kubectl found on PATH', 'scripts/kubernetes', () => theManifests(kubectl!));
 
 function theManifests(program: string): void {
   const laid = { plain: layOut(), s3: layOut({ s3: true }), bare: layOut({ secrets: false }) };
@@ -73,16 +72,16 @@ function theRendering(name: string, all: Resource[]): void {
       for (const variable of Object.keys(environmentOf(all, replica))) expect(known).toContain(`  ${variable}: `);
   });
 
-  test('there are replicas of each role, and all of them are asked how they are at their port for operations', () => {
+  test('there are replicas of each role, and all of them are asked how they are at their port for operations', async () => {
     const roles = replicasOf(all).map((replica) => environmentOf(all, replica).ROLES!);
     expect(roles.sort()).toEqual(['api', 'supervisor', 'worker']);
-    const answered = read('src', 'http', 'operations.ts');
+    const well = (): Promise<{ store: true }> => Promise.resolve({ store: true });
+    const operations = createOperationsApp({ replica: well, whole: well, metrics: new Registry() });
     for (const { startupProbe, readinessProbe, livenessProbe } of replicasOf(all))
-      for (const probe of [startupProbe, readinessProbe, livenessProbe])
-        expect([probe!.httpGet!.port, answered]).toEqual([
-          'operations',
-          expect.stringContaining(`app.get('${probe!.httpGet!.path}'`),
-        ]);
+      for (const { httpGet } of [startupProbe!, readinessProbe!, livenessProbe!]) {
+        expect(httpGet!.port).toBe('operations');
+        await request(operations).get(httpGet!.path!).expect(200);
+      }
   });
 
   if (isFilledIn)

@@ -4,8 +4,7 @@ import type { DirectoryUser } from './directory';
 
 /** Why a password is not given out; each is said in the log and nowhere else, since a stranger learns nothing. */
 export const LOGIN_REFUSALS = {
-  no_such_user:
-    'there is no user whose name is written so: at a login capitals count, since its digest is over the name',
+  no_such_user: 'there is no such user; capitals count at a login, since its digest is over the name',
   disabled: 'the user is disabled',
   unreadable: 'the digest of the password can not be opened: give the user a new password',
   method_closed: 'nobody shows a password for that SIP method',
