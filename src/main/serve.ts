@@ -160,7 +160,7 @@ export async function startServing(
     ready,
     metrics: metrics.registry,
     logger,
-    version: '0.3.0',
+    version: '0.4.0',
     publicUrl: config.publicUrl,
     trustedProxies,
   });
