@@ -82,6 +82,7 @@ export function isUnreachable(error: unknown): boolean {
   return (
     name === 'KnexTimeoutError' ||
     name === 'AggregateError' ||
+    name === 'GateTimeout' ||
     /Connection terminated|timeout exceeded when trying to connect|^timeout expired$|Query read timeout|Client has encountered a connection error/i.test(
       String(message),
     )

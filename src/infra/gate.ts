@@ -1,23 +1,56 @@
 /** Lets only so many of a kind of work run at once: a thousand that wait for one database time out, all of them. */
 
 export interface Gate {
-  /** Runs `work` in its turn. */
+  /** Runs `work` in its turn. @throws GateTimeout where its turn does not come in time */
   run<T>(work: () => Promise<T>): Promise<T>;
 }
 
-export function createGate(limit: number): Gate {
+/** Nothing of the work was begun. */
+export class GateTimeout extends Error {
+  override name = 'GateTimeout';
+}
+
+/** @param waitMs how long work waits for its turn; for ever where it is left out */
+export function createGate(limit: number, waitMs?: number): Gate {
   let free = limit;
-  const waiting: (() => void)[] = [];
+  const waiting = new Set<() => void>();
+
+  function take(): Promise<void> | undefined {
+    if (free > 0) {
+      free -= 1;
+      return undefined;
+    }
+    return new Promise((resolve, reject) => {
+      const timer =
+        waitMs === undefined
+          ? undefined
+          : setTimeout(() => {
+              waiting.delete(enter);
+              reject(new GateTimeout(`${limit} others were at work for ${waitMs} ms.`));
+            }, waitMs);
+      const enter = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+      waiting.add(enter);
+    });
+  }
+  function leave(): void {
+    const [next] = waiting;
+    if (!next) {
+      free += 1;
+      return;
+    }
+    waiting.delete(next);
+    next();
+  }
   return {
     async run(work) {
-      if (free > 0) free -= 1;
-      else await new Promise<void>((resolve) => waiting.push(resolve));
+      await take();
       try {
         return await work();
       } finally {
-        const next = waiting.shift();
-        if (next) next();
-        else free += 1;
+        leave();
       }
     },
   };

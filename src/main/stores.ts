@@ -9,8 +9,14 @@ import { createDb, createLookupPool, type Db, type DbPatience } from '../infra/d
 import type { Logger } from '../infra/logger';
 import { migrateDb } from '../infra/migrate';
 import { addressOf, connectRedis, findEvictionFault, nameStartFault } from '../infra/store-faults';
+import { createGate } from '../infra/gate';
 import { createBlockingRedis, createRedis, type Redis } from '../infra/redis';
 import { followStoreClock, setStoreClock } from '../infra/store-clock';
+
+/** Of the pool's connections; the others are for those who read. */
+const SHARE_OF_CHANGES = 0.5;
+/** Longer than the pool lets wait, since who waits here holds nothing that others want. */
+const CHANGE_WAIT_MS = 5000;
 
 /** What was started, in order; it is stopped in reverse. */
 export type Stops = (() => Promise<void> | void)[];
@@ -60,5 +66,6 @@ export async function openStores(config: Config, logger: Logger, stops: Stops, p
   void keyRing.start();
   stops.push(() => keyRing.stop());
   const bell = createSharedBell(logger, hub);
-  return { db, lookups, redis, subscriber, hub, bell, log: createEventLog(db, bell, logger), keyRing };
+  const gate = createGate(Math.ceil(config.databasePoolSize * SHARE_OF_CHANGES), CHANGE_WAIT_MS);
+  return { db, lookups, redis, subscriber, hub, bell, log: createEventLog(db, bell, logger, gate), keyRing };
 }

@@ -1,5 +1,6 @@
 /** Writes a state change and its events in one transaction, then wakes the readers of every replica. */
 import { isDeadlock, type Db, type Trx } from '../../infra/db';
+import type { Gate } from '../../infra/gate';
 import type { Logger } from '../../infra/logger';
 import { appendEvents, type EventDraft, type LoggedEvent } from './events.store';
 
@@ -44,18 +45,25 @@ export interface EventLog {
 /** A room that is deleted while its people are changed is such a case; more than a few in a row are a fault of ours. */
 const TRIES = 4;
 
-export function createEventLog(db: Db, bell: EventBell, _logger: Logger): EventLog {
+/**
+ * @param gate how many changes of this replica run at once. Those of one domain wait for each other, each with a connection
+ *   in its hand: without it a burst in one domain has them all, and nobody can read anything any more
+ */
+export function createEventLog(db: Db, bell: EventBell, _logger: Logger, gate?: Gate): EventLog {
+  const inTurn: Gate['run'] = gate ? (work) => gate.run(work) : (work) => work();
   return {
     async record(change) {
       for (let tries = 1; ; tries += 1) {
         try {
           let logged: LoggedEvent[] = [];
-          const result = await db.transaction(async (trx) => {
-            const drafts: EventDraft[] = [];
-            const value = await change(trx, (draft) => drafts.push(draft));
-            if (drafts.length > 0) logged = await appendEvents(trx, drafts);
-            return value;
-          });
+          const result = await inTurn(() =>
+            db.transaction(async (trx) => {
+              const drafts: EventDraft[] = [];
+              const value = await change(trx, (draft) => drafts.push(draft));
+              if (drafts.length > 0) logged = await appendEvents(trx, drafts);
+              return value;
+            }),
+          );
           if (logged.length > 0) bell.ring(logged);
           return result;
         } catch (error) {

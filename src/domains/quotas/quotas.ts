@@ -25,8 +25,11 @@ export interface Quotas {
   spend(domainId: string, quota: RateQuota): Promise<void>;
   /** Counts and tells a refusal that tryTake() found, or that was decided by limitOf(). */
   refuse(domainId: string, refusal: Refusal): void;
-  /** A second or two old at most; while the database is away what is remembered, or the default. */
-  limitOf(domainId: string, quota: QuotaName): Promise<number>;
+  /**
+   * A second or two old at most; while the database is away what is remembered, or the default.
+   * @param by inside a transaction that one: who holds a connection must not wait for a second
+   */
+  limitOf(domainId: string, quota: QuotaName, by?: Queryable): Promise<number>;
 }
 
 /** What may be begun of a rate: all of a window at once, and then as it comes back. */
@@ -67,10 +70,10 @@ export function createQuotas(deps: QuotasDeps): Quotas & { forgetLimits(domainId
   const { db, buckets, defaults, refusals, now } = deps;
   const kept = new Map<string, { limits: Partial<Record<QuotaName, number>>; atMs: number }>();
 
-  async function limitsOf(domainId: string): Promise<Partial<Record<QuotaName, number>>> {
+  async function limitsOf(domainId: string, by: Queryable = db): Promise<Partial<Record<QuotaName, number>>> {
     const known = kept.get(domainId);
     if (known && now() - known.atMs < LIMITS_KEPT_MS) return known.limits;
-    const limits = await readLimits(db, domainId).catch(() => known?.limits ?? {});
+    const limits = await readLimits(by, domainId).catch(() => known?.limits ?? {});
     kept.delete(domainId);
     kept.set(domainId, { limits, atMs: now() });
     if (kept.size > MOST_KEPT) kept.delete(kept.keys().next().value!);
@@ -102,7 +105,7 @@ export function createQuotas(deps: QuotasDeps): Quotas & { forgetLimits(domainId
       if (waitMs > 0) fail(domainId, { quota, limit, used: limit, retryAfterMs: waitMs });
     },
     refuse: (domainId, refusal) => refusals.note(domainId, refusal),
-    limitOf: async (domainId, quota) => (await limitsOf(domainId))[quota] ?? defaults[quota],
+    limitOf: async (domainId, quota, by) => (await limitsOf(domainId, by))[quota] ?? defaults[quota],
   };
   return { ...quotas, forgetLimits: (domainId) => void kept.delete(domainId) };
 }

@@ -54,7 +54,7 @@ export async function compareRegistrations(
       if (goneIds.length > 0) await endRegistrations(trx, emit, node, goneIds, 'node_restarted');
       await markUnproven(trx, unprovenIds);
     });
-  for (const row of gone) await forgetListed(deps, node, byCallId.get(row.sip_call_id)!);
+  for (const row of gone) await forgetListed(deps, deps.db, node, byCallId.get(row.sip_call_id)!);
   const seen = new Set(known.map((row) => row.sip_call_id));
   for (const row of listed) if (!seen.has(row.sipCallId)) await takeListed(deps, node, row, startedMs);
 }
@@ -78,7 +78,7 @@ async function takeListed(
   try {
     const shownMs = await deps.shownLogins.shownAtMs(node.id, row.username, row.domain);
     const judged = judgeListed(row.transport, shownMs, startedMs);
-    if (judged === 'gone') return forgetListed(deps, node, row);
+    if (judged === 'gone') return forgetListed(deps, deps.db, node, row);
     if (!(await isBelieved(deps, node, found))) return;
     const isUnproven = judged === 'unproven';
     await deps.log.record((trx, emit) => saveRegistration(deps, trx, emit, node, found, nowMs, isUnproven));

@@ -1,5 +1,5 @@
 /** Knows where every user's phones are: from the nodes' events as they happen, and from a snapshot after a reconnect. */
-import { type Db, type Trx } from '../../infra/db';
+import { type Db, type Queryable, type Trx } from '../../infra/db';
 import { createId } from '../../infra/ids';
 import type { Logger } from '../../infra/logger';
 import { storeClock } from '../../infra/store-clock';
@@ -82,7 +82,7 @@ export const describe = (row: NewRegistration): Record<string, unknown> => ({
  * started anew does. One at a time for each user, so that no two count without each other.
  */
 async function dropSurplus(deps: RegistrationDeps, trx: Trx, emit: Emit, row: NewRegistration): Promise<void> {
-  const limit = await deps.quotas.limitOf(row.domain_id, 'registrationsPerUser');
+  const limit = await deps.quotas.limitOf(row.domain_id, 'registrationsPerUser', trx);
   const ids = await listSurplus(trx, row.user_id, limit);
   if (ids.length === 0) return;
   deps.quotas.refuse(row.domain_id, { quota: 'registrationsPerUser', limit, used: limit + ids.length });
@@ -159,7 +159,7 @@ export async function saveRegistration(
     unproven,
   };
   // It has gone there meanwhile: what is listed here is what it left.
-  if (unproven && (await isKnownElsewhere(trx, row))) return forgetListed(deps, node, found);
+  if (unproven && (await isKnownElsewhere(trx, row))) return forgetListed(deps, trx, node, found);
   const kept = await upsertRegistration(trx, row);
   row.id = kept.id;
   if (kept.isNew || kept.isMoved) await lockRegistrationsOf(trx, row.user_id);
@@ -180,11 +180,12 @@ export async function takeRegistered(deps: RegistrationDeps, node: NodeRow, even
 
 /** The node would ring it for as long as it lists it. */
 export async function forgetListed(
-  deps: RegistrationDeps,
+  deps: Pick<RegistrationDeps, 'flush'>,
+  db: Queryable,
   node: NodeRow,
   { profile, sipCallId }: Pick<RegistrationRow, 'profile' | 'sipCallId'>,
 ): Promise<void> {
-  if (profile === 'internal' && (await namesNobody(deps.db, sipCallId)))
+  if (profile === 'internal' && (await namesNobody(db, sipCallId)))
     deps.flush(node.id, flushRegistration(profile, sipCallId));
 }
 

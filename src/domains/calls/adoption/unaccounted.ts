@@ -91,15 +91,16 @@ export async function settleUnaccounted(
   if (!dump) return { done: 'left' }; // it has ended meanwhile
   const known = await identify(deps, node, dump);
   const partner = (await look.bridges()).get(channel.legId);
-  const talks = partner !== undefined || channel.application === IN_ROOM;
   const isOwn = known.leg?.node_id === node.id && known.leg.call_id === known.callId;
+  const isProven = known.call ? isOwn || known.proof !== undefined : known.proof !== undefined;
+  const talks = partner !== undefined || channel.application === IN_ROOM || (isProven && isTalkingAlone(channel));
   const verdict = judgeUnaccounted({
     isEnding: false,
     isUnadmitted: dump.isAnswered && isUnadmitted(dump),
     talks,
     aloneMs: memory.sawAlone(channel.legId, !talks, now.getTime()),
     call: stateOf(known),
-    isProven: known.call ? isOwn || known.proof !== undefined : known.proof !== undefined,
+    isProven,
     isInOurContext: OURS.includes(channel.context),
   });
   switch (verdict.do) {
@@ -109,7 +110,7 @@ export async function settleUnaccounted(
       const found = { node, channel: dump, livingLegIds: [...look.channels.keys()], now };
       const isAdopted = known.call
         ? await reviveFound(deps, known.call.id, found)
-        : await adoptFound(deps, known.proof!, found, talks || isTalkingAlone(channel));
+        : await adoptFound(deps, known.proof!, found, talks);
       if (isAdopted) return { done: 'adopted' };
       if (talks) await tell(deps, look, channel, known);
       return { done: 'left' };
@@ -127,7 +128,7 @@ export async function settleUnaccounted(
   }
 }
 
-/** The echo needs no second channel. */
+/** The echo needs no second channel: who hears it would be cut off like anybody who talks. */
 const isTalkingAlone = (channel: ChannelRow): boolean => channel.application === 'echo';
 
 async function end(deps: ReconcileDeps, look: NodeLook, channel: ChannelRow, why: string): Promise<void> {

@@ -11,11 +11,10 @@ export async function countRinging(db: Queryable, domainId: string, most: number
 }
 
 /**
- * Counts with the caller's own call in it, which is placed in this transaction. Others who place a call of the domain wait
- * until the transaction is over, so that two do not both take the last place; it must be short from here on.
+ * Counts with the caller's own call in it, which is placed in this transaction. Behind the lock of the domain's quotas
+ * (lockQuotas), so that two do not both take the last place.
  * @returns whether no more than `allowed` ring
  */
 export async function fitsRinging(trx: Trx, domainId: string, allowed: number): Promise<boolean> {
-  await trx.raw(`select pg_advisory_xact_lock(hashtextextended('ringing ' || ?, 0))`, [domainId]);
   return (await countRinging(trx, domainId, allowed + 1)) <= allowed;
 }
