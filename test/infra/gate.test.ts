@@ -16,7 +16,8 @@ test('who reads is answered while twenty changes of one domain wait for each oth
     const changes = Array.from({ length: 20 }, () => log.record((trx) => trx.raw('select pg_advisory_xact_lock(77)')));
     const ends = Promise.all(changes);
     ends.catch(() => undefined);
-    for (let look = 0; look < 5; look += 1) expect((await db.raw<{ rows: unknown[] }>('select 1')).rows).toHaveLength(1);
+    for (let look = 0; look < 5; look += 1)
+      expect((await db.raw<{ rows: unknown[] }>('select 1')).rows).toHaveLength(1);
     await holder.commit();
     expect(await ends).toHaveLength(20);
   } finally {
