@@ -38,7 +38,7 @@ export async function compareRegistrations(
   const known = await findRegistrationsOfNode(deps.db, node.id);
   const missing = known.filter((row) => !byCallId.has(row.sip_call_id));
   // Asked before there is a transaction: a node takes its time.
-  const there = await findStillThere(deps, node, missing);
+  const there = await findStillThere(deps, node, missing, known);
   const ids = missing.filter((row) => !there.has(row.id)).map((row) => row.id);
   const judged = (as: ListedPhone) =>
     known.filter(

@@ -16,7 +16,7 @@ import type { Quotas } from '../quotas/quotas';
 import type { ShownLogins } from '../users/shown-logins';
 import { type AskingDeps } from './still-there';
 import { phoneKeyOf } from './phone-key';
-import { isPlausible, namesNobody } from './plausible';
+import { isPlausible, mayBeFlushed } from './plausible';
 import {
   deleteExpiredRegistrations,
   deleteRegistrations,
@@ -94,7 +94,7 @@ async function dropSurplus(deps: RegistrationDeps, trx: Trx, emit: Emit, row: Ne
 
 /** Has the node forget a phone: else it lists it, and would ring it, until its time is over. */
 async function letGo(deps: RegistrationDeps, trx: Trx, gone: RegistrationRecord): Promise<void> {
-  if (await namesNobody(trx, gone.sip_call_id))
+  if (await mayBeFlushed(trx, gone.node_id, gone.sip_call_id))
     deps.flush(gone.node_id, flushRegistration(gone.profile, gone.sip_call_id));
 }
 
@@ -185,7 +185,7 @@ export async function forgetListed(
   node: NodeRow,
   { profile, sipCallId }: Pick<RegistrationRow, 'profile' | 'sipCallId'>,
 ): Promise<void> {
-  if (profile === 'internal' && (await namesNobody(db, sipCallId)))
+  if (profile === 'internal' && (await mayBeFlushed(db, node.id, sipCallId)))
     deps.flush(node.id, flushRegistration(profile, sipCallId));
 }
 

@@ -63,14 +63,27 @@ export async function isStillThere(
   }
 }
 
-/** Of registrations that a node does not list those that it has all the same: their old socket's end took them out. */
+/**
+ * Of registrations that a node does not list those that it has all the same. Its list has one for each Call-ID and each
+ * contact (switch_core_sqldb.c, switch_core_add_registration): another phone's took them out, of whatever tenant, as two
+ * behind one proxy do, or their own old socket's end.
+ */
 export async function findStillThere(
   deps: AskingDeps,
   node: { id: string; name: string },
   missing: readonly RegistrationRecord[],
+  known: readonly RegistrationRecord[],
 ): Promise<Set<string>> {
-  const moved = missing.filter((row) => row.moved_at !== null);
+  const [callIds, contacts] = [countOf(known, 'sip_call_id'), countOf(known, 'contact')];
+  const isHidden = (row: RegistrationRecord): boolean =>
+    row.moved_at !== null || callIds.get(row.sip_call_id)! > 1 || contacts.get(row.contact)! > 1;
   const there = new Set<string>();
-  for (const row of moved) if (await isStillThere(deps, node, row)) there.add(row.id);
+  for (const row of missing.filter(isHidden)) if (await isStillThere(deps, node, row)) there.add(row.id);
   return there;
+}
+
+function countOf(rows: readonly RegistrationRecord[], column: 'sip_call_id' | 'contact'): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const row of rows) counts.set(row[column], (counts.get(row[column]) ?? 0) + 1);
+  return counts;
 }

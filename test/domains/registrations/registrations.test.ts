@@ -97,6 +97,35 @@ test.each([[`bob@${DOMAIN}`], [DOMAIN], ['OTHER.test'], ['x@other.test']])(
   },
 );
 
+test("the Call-ID of another's phone is never a command: the node would end that one too, of whatever tenant", async () => {
+  limit = 1;
+  await takeRegistered(deps, one, event('bob', 'shared'));
+  await takeRegistered(deps, one, event('ann', 'shared'));
+  await takeRegistered(deps, one, event('ann', 'anew', { contact: 'sip:ann@192.0.2.2' }));
+  expect(await kept()).toEqual(['anew', 'shared']);
+  expect(flushed).toEqual([]);
+});
+
+test('of two phones with one contact, as behind one proxy, the node lists one: the other stays where its profile has it', async () => {
+  const contact = 'sip:1001@192.0.2.7:5060';
+  await takeRegistered(deps, one, event('ann', 'hers', { contact }));
+  await takeRegistered(deps, one, event('bob', 'his', { contact }));
+  const his = { reg_user: 'bob', realm: DOMAIN, token: 'his', url: `sofia/internal/${contact}`, hostname: 'one' };
+  const where = { network_ip: '192.0.2.1', network_port: '5060', network_proto: 'udp', metadata: '' };
+  const rows = [{ ...his, ...where, expires: String(Math.floor(Date.now() / 1000) + 300) }];
+  const text = JSON.stringify({ row_count: 1, rows });
+  const connection = {
+    api: () => Promise.resolve({ ok: true, text }),
+    readDeadline: (ms: number) => ms,
+  } as unknown as NodeConnection;
+  listed = [{ sipCallId: 'hers', networkIp: '192.0.2.1', networkPort: 5060 } as ProfileRegistration];
+  await compareRegistrations(deps, one, connection, 1000);
+  expect(await kept()).toEqual(['hers', 'his']);
+  listed = [];
+  await compareRegistrations(deps, one, connection, 1000);
+  expect(await kept()).toEqual(['his']);
+});
+
 test('a node is believed only of logins that were proved at it', async () => {
   shown.delete('bob');
   await takeRegistered(deps, one, event('bob', 'forged'));
