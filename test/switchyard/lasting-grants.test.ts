@@ -1,4 +1,5 @@
 /** A grant ends or is extended during a meeting: who is in may come back, who never was may not, and for how long. */
+import { markClosed } from '../../src/domains/grants/grants.store';
 import { useStores } from '../stores';
 import { DOMAIN, openYard, until, type Answer, type Node, type Yard } from './harness';
 
@@ -170,6 +171,20 @@ test('it is extended, or made to end sooner, also when it has expired; what is n
     `/v1/events?format=json&limit=1000&domain=${DOMAIN}&types=grant.updated`,
   );
   expect(items.at(-1).data).toMatchObject({ grantId: grant.id, identity: 'ada' });
+});
+
+test('a grant that is extended while the sweep is about to close it stays open', async () => {
+  const grant = await grantFor(await makeRoom());
+  const found = new Date(Date.now() + 7_200_000); // the sweep has found it over
+  expect((await patch(grant, { expiresInSeconds: 10_800 })).status).toBe(200);
+  expect(await markClosed(stores.db, grant.id, found)).toBe(false);
+  expect(await markClosed(stores.db, grant.id, new Date(found.getTime() + 7_200_000))).toBe(true);
+});
+
+test('nobody is given an identity that is kept for who hides their number', async () => {
+  const roomId = await makeRoom();
+  const answer = await yard.api('POST', `/v1/rooms/${roomId}/grants`, { identity: `Anonymous:${roomId}` });
+  expect(answer).toMatchObject({ status: 400, body: { code: 'invalid_request' } });
 });
 
 test('an expired grant counts among the living again, and a domain that has used them up can not extend it', async () => {

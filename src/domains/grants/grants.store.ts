@@ -131,9 +131,10 @@ export async function findExpiredGrants(db: Queryable, now: Date, limit: number)
     .limit(limit)) as NamedGrant[];
 }
 
-/** @returns whether it was not closed before. */
+/** @returns whether it was not closed before, and is over still: one that was extended meanwhile is not. */
 export async function markClosed(db: Queryable, id: string, now: Date): Promise<boolean> {
-  return (await db('grants').where({ id }).whereNull('closed_at').update({ closed_at: now })) > 0;
+  const over = db('grants').where({ id }).whereNull('closed_at').where('expires_at', '<=', now);
+  return (await over.update({ closed_at: now })) > 0;
 }
 
 /** Which of these SIP names belong to grants that are good now, as `name@domain`. */

@@ -79,18 +79,20 @@ export async function revokeGrant(deps: OverDeps, caller: Caller, id: string, no
 export const GRANT_SWEEP_MS = 1000;
 
 /**
- * Ends the registrations of grants that have expired, and tells the nodes again of what was just revoked. Who talks or is in a room stays until they leave, and can't
- * come back. Several replicas may do it at once: a node is told twice at most.
+ * Ends the registrations of grants that have expired, and tells the nodes again of what was just revoked. Who talks or is
+ * in a room stays until they leave, and may come back for a while (lasting/come-back.ts). Several replicas may do
+ * it at once: one of them tells the nodes.
  */
 export async function sweepGrants(deps: OverDeps, now: Date): Promise<void> {
   for (const grant of await store.findRevokedSince(deps.db, new Date(now.getTime() - TOLD_AGAIN_MS), AT_ONCE)) {
     endAtNodes(deps, grant);
   }
   for (const grant of await store.findExpiredGrants(deps.db, now, AT_ONCE)) {
-    for (const command of endRegistrationCommands(grant)) deps.links.broadcast(command);
     await deps.log.record(async (trx, emit) => {
-      if (await store.markClosed(trx, grant.id, now))
-        await dropRegistrationsOf(trx, emit, { grant_id: grant.id }, 'grant_expired');
+      if (!(await store.markClosed(trx, grant.id, now))) return;
+      await dropRegistrationsOf(trx, emit, { grant_id: grant.id }, 'grant_expired');
+      // Before it is written down as done: whoever dies in between leaves it to the next look.
+      for (const command of endRegistrationCommands(grant)) deps.links.broadcast(command);
     });
   }
   await store.deleteOldGrants(deps.db, new Date(now.getTime() - KEPT_MS));

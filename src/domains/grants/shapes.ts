@@ -79,7 +79,7 @@ export const selfSchema = z
   .meta({ id: 'GrantLocation' });
 
 /** Names that say what they are begin so; a guest's name may not. */
-const RESERVED = /^(?:user|number|grant|guest|room|tel|sip):/i;
+const RESERVED = /^(?:user|number|grant|guest|anonymous|room|tel|sip):/i;
 
 /** No grant ends further off than this from now. */
 export const MOST_SECONDS = 86_400;

@@ -50,7 +50,8 @@ export async function extendGrant(
     const changed = await changeExpiry(trx, id, expiresAt);
     emit(draftGrantEvent('grant.updated', changed, { expiredBefore: isOver }));
   });
-  const extended = (await findGrant(deps.db, id, null))!;
+  const extended = await findGrant(deps.db, id, null);
+  if (!extended) throw new SwitchyardError('not_found', 'There is no such grant.'); // its room has just been deleted
   deps.onExtended(extended);
   return extended;
 }
