@@ -9,11 +9,14 @@ import {
   listFolder,
   parseFolder,
   parsePrinted,
+  parseSizes,
   printFile,
   readGlobal,
   removeFile,
+  weighFiles,
   type NodeConnection,
 } from '../../../freeswitch/esl';
+import { isUnreachable } from '../../../infra/db';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { takeCdr } from '../cdr';
 import type { SettleDeps } from '../settle';
@@ -29,6 +32,10 @@ export interface LeftRecords {
 const LOOK_EVERY_MS = 15_000;
 /** At once; the next look takes the next ones. */
 const MOST = 500;
+/** Weighed by one command. */
+const WEIGHED_AT_ONCE = 50;
+/** Names of one node that are remembered as not to be read; past this the oldest are tried again. */
+const MOST_UNREAD = 10_000;
 const TIMEOUT_MS = 10_000;
 /** A record of a video call has up to 100 kB. */
 const LARGEST_BYTES = 1_000_000;
@@ -46,18 +53,57 @@ function readRecord(bytes: Buffer): unknown {
   }
 }
 
+/** Those of which nothing came before are looked at last: an empty file, as a full disk leaves them, holds nobody up. */
+export function chooseFiles(names: readonly string[], unread: ReadonlySet<string>): string[] {
+  const files = names.filter(isLeftRecord);
+  return [...files.filter((name) => !unread.has(name)), ...files.filter((name) => unread.has(name))].slice(0, MOST);
+}
+
+type Taken = 'kept' | 'left' | 'removed';
+
 export function createLeftRecords(deps: SettleDeps, nowMs: () => number): LeftRecords {
   const looked = new Map<string, number>();
+  const unread = new Map<string, Set<string>>();
 
-  async function takeOne(node: NodeRow, connection: NodeConnection, path: string): Promise<boolean> {
-    const printed = await connection.bgapi(printFile(path), job());
-    const bytes = printed.ok ? parsePrinted(printed.text) : undefined;
-    if (!bytes) return false; // it is being written, or gone
-    const result = bytes.length > LARGEST_BYTES ? 'malformed' : await takeCdr(deps, node, readRecord(bytes));
+  async function takeOne(node: NodeRow, connection: NodeConnection, path: string, bytes: number): Promise<Taken> {
+    let result: Awaited<ReturnType<typeof takeCdr>> = 'malformed';
+    // One that is too large is not even printed: its text would have to be held here.
+    if (bytes <= LARGEST_BYTES) {
+      const printed = await connection.bgapi(printFile(path), job());
+      const record = printed.ok ? parsePrinted(printed.text) : undefined;
+      if (!record) return 'left'; // it is being written, or gone
+      result = await takeCdr(deps, node, readRecord(record));
+    }
     // As over HTTP: what can't be read, or is not believed, is not asked for again.
     await connection.bgapi(removeFile(path), job());
     if (result === 'malformed') deps.logger.warn({ node: node.name }, 'a call record could not be read');
-    return result === 'kept';
+    return result === 'kept' ? 'kept' : 'removed';
+  }
+
+  /** One record that nobody can take in keeps no other back, and no node out of the pool. */
+  async function tryOne(
+    node: NodeRow,
+    connection: NodeConnection,
+    path: string,
+    bytes: number | undefined,
+  ): Promise<Taken> {
+    if (bytes === 0) return 'left';
+    try {
+      return await takeOne(node, connection, path, bytes ?? 0);
+    } catch (error) {
+      if (isUnreachable(error) || !connection.isOpen) throw error;
+      deps.logger.error({ err: error, node: node.name }, 'a call record that a node has left can not be taken in');
+      return 'left';
+    }
+  }
+
+  async function weigh(connection: NodeConnection, paths: readonly string[]): Promise<Map<string, number>> {
+    const sizes = new Map<string, number>();
+    for (let from = 0; from < paths.length; from += WEIGHED_AT_ONCE) {
+      const reply = await connection.bgapi(weighFiles(paths.slice(from, from + WEIGHED_AT_ONCE)), job());
+      for (const [path, bytes] of parseSizes(reply.text)) sizes.set(path, bytes);
+    }
+    return sizes;
   }
 
   return {
@@ -67,9 +113,19 @@ export function createLeftRecords(deps: SettleDeps, nowMs: () => number): LeftRe
       const logs = (await connection.api(readGlobal('log_dir'), { timeoutMs: TIMEOUT_MS })).text.trim();
       if (!ABSOLUTE.test(logs)) return 0;
       const listed = await connection.bgapi(listFolder(`${logs}/${FOLDER}`), job());
-      const files = parseFolder(listed.text).filter(isLeftRecord).slice(0, MOST);
+      const before = unread.get(node.id) ?? new Set<string>();
+      const files = chooseFiles(parseFolder(listed.text), before);
+      const pathOf = (file: string): string => `${logs}/${FOLDER}/${file}`;
+      const sizes = await weigh(connection, files.map(pathOf));
       let taken = 0;
-      for (const file of files) if (await takeOne(node, connection, `${logs}/${FOLDER}/${file}`)) taken += 1;
+      for (const file of files) {
+        const result = await tryOne(node, connection, pathOf(file), sizes.get(pathOf(file)));
+        if (result === 'kept') taken += 1;
+        before.delete(file);
+        if (result === 'left') before.add(file);
+      }
+      for (const file of before) if (before.size > MOST_UNREAD) before.delete(file);
+      unread.set(node.id, before);
       if (taken > 0)
         deps.logger.info({ node: node.name, taken }, 'call records that a node could not deliver were fetched');
       return taken;
