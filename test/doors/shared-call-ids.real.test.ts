@@ -51,7 +51,7 @@ describeWithRealNode('phones with one Call-ID at a real node', (freeswitch) => {
       return items[0]!.registrations.length === count ? items[0]!.registrations : undefined;
     });
   const listed = (name: string): Promise<string> =>
-    pool.command(pool.nodes[0]!, `sofia status profile internal reg ${name}`);
+    pool.command(pool.nodes[0]!, `sofia status profile internal user ${name}`);
 
   it("a phone that takes another's Call-ID and starts anew leaves the other where it is", async () => {
     const [ann, eve] = [await openPhone(), await openPhone()];

@@ -152,6 +152,23 @@ test('a number leads to one user, and what else is dialled by it is refused with
   expect(await makeUser('4801', { callerNumber: '4801' })).toMatchObject({ status: 201 });
 });
 
+test("nobody takes a colleague's number by a name that is written like it, as people of the country dial it or with hyphens", async () => {
+  await yard.must(200, 'PATCH', `/v1/domains/${DOMAIN}`, { country: 'DE' });
+  await makeUser('gina', { callerNumber: '+49 30 900900' });
+  await makeUser('hans', { callerNumber: '4790' });
+  for (const name of ['030900900', '0049-30-900900', '030.900.900', '47-90', '4.7.9.0']) {
+    const room = await yard.api('POST', '/v1/rooms', { domain: DOMAIN, name });
+    expect([name, (await makeUser(name)).status, room.status]).toEqual([name, 409, 409]);
+  }
+  await makeUser('030-901901');
+  await yard.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name: '48-90' });
+  const other = await makeUser('ines', { callerNumber: '+4930901901' });
+  expect(other).toMatchObject({ status: 409, body: { detail: expect.stringContaining('the user "030-901901"') } });
+  expect((await makeUser('ines', { callerNumber: '48 90' })).body.detail).toContain('the room "48-90"');
+  expect(await makeUser('030-902902', { callerNumber: '+4930902902' })).toMatchObject({ status: 201 });
+  await yard.must(200, 'PATCH', `/v1/domains/${DOMAIN}`, { country: null });
+});
+
 test('of many who ask for one number at once one gets it', async () => {
   const names = ['race-a', 'race-b', 'race-c', 'race-d'];
   const ids = await Promise.all(names.map((name) => yard.addUser(name)));

@@ -148,7 +148,7 @@ export async function createRoom(
     const domain = await requireDomain(trx, caller, input.domain);
     await requireLayout(trx, domain.id, settings.layout);
     await deps.quotas.take(trx, domain.id, { rooms: 1 });
-    await refuseNumberAsName(trx, domain.id, input.name);
+    await refuseNumberAsName(trx, domain, input.name);
     const id = createId();
     const same = await findSameName(trx, 'rooms', domain.id, input.name);
     if (same !== undefined) throw new SwitchyardError('conflict', `There is a room "${same}" already.`);

@@ -4,7 +4,7 @@ import type { Trx } from '../../infra/db';
 import { ECHO_NUMBER } from '../../infra/dialled-name';
 import { isCountry, readNationalNumber, readTelephoneNumber } from '../../infra/telephone-number';
 import { plainText } from '../../infra/text';
-import { findNumberHolder, findOtherDialled } from './users.store';
+import { findNumberHolder, findOtherDialled, listNumericNames } from './users.store';
 
 export const callerNumber = plainText({ max: 64 })
   .refine((text) => readTelephoneNumber(text) !== undefined, {
@@ -24,18 +24,27 @@ export function canonicalNumber(text: string, country: string | null): string {
   return national ?? readTelephoneNumber(text)!;
 }
 
+/** The domain in which something is dialled, and the country whose ways of dialling are known there. */
+export interface DialledIn {
+  id: string;
+  country: string | null;
+}
+
+/** Names that end in the same digits are few; whether one is the number is read from it. */
+const TAIL_DIGITS = 4;
+
 /**
  * Inside the transaction that writes it, with the domain's places held.
  * @param exceptUserId whose number it is to be, where there is that user already
- * @throws SwitchyardError conflict where something else is dialled by it
+ * @throws SwitchyardError conflict where something else is dialled by it, in whatever spelling
  */
 export async function refuseTakenNumber(
   trx: Trx,
-  domainId: string,
+  domain: DialledIn,
   number: string,
   exceptUserId: string | null,
 ): Promise<void> {
-  const other = number === ECHO_NUMBER ? 'the echo' : await findOtherDialled(trx, domainId, number, exceptUserId);
+  const other = number === ECHO_NUMBER ? 'the echo' : await findOther(trx, domain, number, exceptUserId);
   if (other === undefined) return;
   throw new SwitchyardError(
     'conflict',
@@ -44,9 +53,29 @@ export async function refuseTakenNumber(
   );
 }
 
-/** The same for a name that is dialled. @throws SwitchyardError conflict where it is the number of a user */
-export async function refuseNumberAsName(trx: Trx, domainId: string, name: string): Promise<void> {
-  const holder = /^[0-9]+$/.test(name) ? await findNumberHolder(trx, domainId, name) : undefined;
-  if (holder === undefined || holder === name) return;
-  throw new SwitchyardError('conflict', `"${name}" is the number of the user "${holder}": choose another name.`);
+async function findOther(
+  trx: Trx,
+  domain: DialledIn,
+  number: string,
+  exceptUserId: string | null,
+): Promise<string | undefined> {
+  const same = await findOtherDialled(trx, domain.id, number, exceptUserId);
+  if (same !== undefined) return same;
+  const names = await listNumericNames(trx, domain.id, number.slice(-TAIL_DIGITS), exceptUserId);
+  const spelt = names.find(({ name }) => canonicalNumber(name, domain.country) === number);
+  return spelt && `the ${spelt.kind} "${spelt.name}"`;
+}
+
+/**
+ * The same for a name that is dialled: one that reads as the number of a user would be reached in their place.
+ * @throws SwitchyardError conflict
+ */
+export async function refuseNumberAsName(trx: Trx, domain: DialledIn, name: string): Promise<void> {
+  const digits = readTelephoneNumber(name);
+  if (digits === undefined) return;
+  for (const number of new Set([digits, canonicalNumber(name, domain.country)])) {
+    const holder = await findNumberHolder(trx, domain.id, number);
+    if (holder !== undefined && holder !== name)
+      throw new SwitchyardError('conflict', `"${name}" is the number of the user "${holder}": choose another name.`);
+  }
 }

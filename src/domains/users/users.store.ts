@@ -116,3 +116,21 @@ export async function findNumberHolder(db: Queryable, domainId: string, digits: 
     { username: string } | undefined;
   return row?.username;
 }
+
+/** Users and rooms whose names are made of digits, and end in these. */
+export async function listNumericNames(
+  db: Queryable,
+  domainId: string,
+  tail: string,
+  exceptUserId: string | null,
+): Promise<{ kind: 'user' | 'room'; name: string }[]> {
+  const isNumeric = `?? ~ '^[0-9._-]+$' and right(regexp_replace(??, '[^0-9]', '', 'g'), length(?)) = ?`;
+  const users = db('users').where({ domain_id: domainId });
+  if (exceptUserId !== null) void users.whereNot({ id: exceptUserId });
+  const named = await users.whereRaw(isNumeric, ['username', 'username', tail, tail]).select('username as name');
+  const rooms = db('rooms').where({ domain_id: domainId }).whereRaw(isNumeric, ['name', 'name', tail, tail]);
+  return [
+    ...(named as { name: string }[]).map(({ name }) => ({ kind: 'user' as const, name })),
+    ...((await rooms.select('name')) as { name: string }[]).map(({ name }) => ({ kind: 'room' as const, name })),
+  ];
+}

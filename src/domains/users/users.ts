@@ -154,9 +154,9 @@ export async function createUser(
       if (input.password !== undefined)
         refuseWeak(input.password, [input.username, domain.name, input.displayName], 'leave it out, and one is made');
       await deps.quotas.take(trx, domain.id, { users: 1 });
-      await refuseNumberAsName(trx, domain.id, input.username);
+      await refuseNumberAsName(trx, domain, input.username);
       const number = input.callerNumber === null ? null : canonicalNumber(input.callerNumber, domain.country);
-      if (number !== null && number !== input.username) await refuseTakenNumber(trx, domain.id, number, null);
+      if (number !== null && number !== input.username) await refuseTakenNumber(trx, domain, number, null);
       const same = await store.findSameName(trx, 'users', domain.id, input.username);
       if (same !== undefined) throw new SwitchyardError('conflict', `There is a user "${same}" already.`);
       const row = await store.insertUser(trx, {
@@ -215,7 +215,7 @@ export async function changeUser(deps: UsersDeps, user: store.NamedUser, patch: 
   const changed = await deps.events.record(async (trx, emit) => {
     if (number !== null) {
       await deps.quotas.take(trx, user.domain_id, { users: 0 }); // nobody else is given it meanwhile
-      await refuseTakenNumber(trx, user.domain_id, number, user.id);
+      await refuseTakenNumber(trx, { id: user.domain_id, country: user.domain_country }, number, user.id);
     }
     const row = await store.updateUser(trx, user.id, changes);
     if (!row) throw new SwitchyardError('not_found', 'There is no such user.');
