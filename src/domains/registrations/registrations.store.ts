@@ -233,6 +233,7 @@ export const findUserIds = (db: Queryable, username: string, domainName: string)
 /** Whether the same phone is known at another node. */
 export async function isKnownElsewhere(db: Queryable, row: NewRegistration): Promise<boolean> {
   const { user_id, phone_key, node_id } = row;
+  if (phone_key === '') return false;
   return (await db('registrations').where({ user_id, phone_key }).whereNot({ node_id }).first('id')) !== undefined;
 }
 

@@ -97,6 +97,17 @@ test.each([[`bob@${DOMAIN}`], [DOMAIN], ['OTHER.test'], ['x@other.test']])(
   },
 );
 
+test('two pages of one user that both name the host which sipML5 always names are two, and both are rung', async () => {
+  const page = (port: number) => ({
+    contact: `sip:ann@df7jal23ls0d.invalid;rtcweb-breaker=no;transport=ws;fs_path=sip%3Aann%40192.0.2.1%3A${port}`,
+    ...{ networkPort: port, transport: 'ws' },
+  });
+  await takeRegistered(deps, one, event('ann', 'desk', page(4001)));
+  await takeRegistered(deps, one, event('ann', 'laptop', page(4002)));
+  expect(await kept()).toEqual(['desk', 'laptop']);
+  expect(flushed).toEqual([]);
+});
+
 test("the Call-ID of another's phone is never a command: the node would end that one too, of whatever tenant", async () => {
   limit = 1;
   await takeRegistered(deps, one, event('bob', 'shared'));
