@@ -173,12 +173,56 @@ test('a room whose claim Redis forgot holds its capacity again', async () => {
   await until('it is claimed again', isClaimed);
 });
 
-test('a member whose row is gone is put out of the room', async () => {
+test('a member whose row is lost is written down again, as what it was let in for', async () => {
   const { sessionId, callId } = await openRoom('crowd', 'bob');
+  const row = () =>
+    stores.db('participants').where({ session_id: sessionId }).first('id', 'identity', 'state', 'call_id');
+  const before = await row();
   await stores.db('participants').where({ session_id: sessionId }).delete();
-  await until('nobody is in it', () => !node.rooms().some((room) => room.name === sessionId), FOUND_MS);
-  await counted('member');
+  await until('it is there again', async () => (await row())?.state === 'in', FOUND_MS);
+  expect(await row()).toEqual(before);
+  await counted('adopted');
+  await yard.hangUp(callId);
   await yard.callIs(callId, 'ended');
+});
+
+test('somebody nobody knows is left alone with whom they talk, told once, and ended when they are alone', async () => {
+  const { sessionId, callId } = await openRoom('guests', 'bob');
+  const leg = createId();
+  await ear.send(`bgapi originate {origination_uuid=${leg}}user/ann@${DOMAIN} &conference(${sessionId}@room)`);
+  const isThere = async () => (await ear.send(`api uuid_exists ${leg}`)).body.includes('true');
+  const isIn = () => node.rooms().some((room) => room.name === sessionId && room.legIds.includes(leg));
+  await until('they are in the room', isIn);
+  await counted('unexplained');
+  expect(await isThere()).toBe(true);
+  await yard.hangUp(callId);
+  await until('they are gone', async () => !(await isThere()), FOUND_MS);
+  expect(await orphans('unexplained')).toBe(1);
+  await counted('member');
+});
+
+test('somebody who was removed while their row was not believed is not adopted', async () => {
+  const { sessionId, callId } = await openRoom('removed', 'bob');
+  const change = { state: 'left', leave_reason: 'removed', left_at: new Date(), leg_id: null, member_id: null };
+  await stores.db('participants').where({ session_id: sessionId }).update(change);
+  await until('nobody is in it', () => !node.rooms().some((room) => room.name === sessionId), FOUND_MS);
+  await yard.callIs(callId, 'ended');
+});
+
+test('a room that was deleted while its node could not be told is ended, and not written down again', async () => {
+  const { roomId, sessionId } = await openRoom('deleted', 'bob');
+  await stores.db('rooms').where({ id: roomId }).delete();
+  await until('the room is over', () => !node.rooms().some((room) => room.name === sessionId), FOUND_MS);
+  expect(await stores.db('rooms').where({ id: roomId })).toEqual([]);
+});
+
+test('a session that lost its lease gets it back, and who talks in it goes on', async () => {
+  const { roomId, sessionId, callId } = await openRoom('lease', 'bob');
+  const lease = () => stores.db('leases').where({ room_id: roomId }).first('session_id');
+  await stores.db('leases').where({ room_id: roomId }).update({ session_id: null, node_id: null });
+  await until('it is held again', async () => (await lease()).session_id === sessionId, FOUND_MS);
+  expect(node.rooms().some((room) => room.name === sessionId)).toBe(true);
+  await yard.hangUp(callId);
 });
 
 test('a room that goes on after its session is over is ended there, and its lease is given back', async () => {

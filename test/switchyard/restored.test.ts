@@ -1,4 +1,4 @@
-/** An older backup is restored while people talk: every call that is newer than it is adopted and told, and nobody is hung up. */
+/** An older backup is restored while people talk: every call and room that is newer than it is adopted and told, and nobody is hung up. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { startSwitchyard, type RunningSwitchyard } from '../../src/main';
@@ -87,4 +87,61 @@ test('calls that are newer than the backup go on, are adopted, and can be ended 
   expect(
     Math.abs(Date.parse((await read(newer.id)).answeredAt) - Date.parse((await yard.readCall(newer.id)).answeredAt!)),
   ).toBeLessThan(1000);
+});
+
+test('rooms that are newer than the backup go on, are shown with everybody in them, and can be closed as any other', async () => {
+  await after?.stop();
+  after = undefined;
+  for (const name of ['eva', 'finn', 'gus', 'hans', 'ida']) await yard.addPhone(node, name, { answerAfterMs: 20 });
+  const openRoom = async (name: string, extra: object = {}): Promise<string> =>
+    (await yard.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name, ...extra })).id;
+  const enter = async (roomId: string, room: string, ...who: string[]): Promise<void> => {
+    const count = () => stores.db('participants').where({ room_id: roomId, state: 'in' }).pluck('id');
+    const before = (await count()).length;
+    for (const name of who) await yard.call(`user:${name}`, `room:${room}`);
+    await until('they are in', async () => (await count()).length === before + who.length);
+  };
+  const older = await openRoom('older');
+  await enter(older, 'older', 'eva');
+  await copyAll(stores.databaseUrl, restored.databaseUrl);
+  await enter(older, 'older', 'finn');
+  const newer = await openRoom('newer', { pin: '4711', sounds: { entry: 'none', exit: 'none' } });
+  await enter(newer, 'newer', 'gus', 'hans', 'ida');
+  const channels = node.channelCount;
+  const names = node.rooms().map(({ name }) => name);
+  expect(names).toHaveLength(2);
+
+  const config = { ...yard.config, databaseUrl: restored.databaseUrl, redisPrefix: `${restored.redisPrefix}-rooms` };
+  after = await startSwitchyard(config, createLogger('silent'), PATIENCE);
+  const { url, operationsUrl } = after;
+  const read = (path: string) => yard.apiOnce('GET', path, undefined, url);
+  const inside = async (roomId: string): Promise<string[]> => {
+    const { body } = await read(`/v1/rooms/${roomId}/participants`);
+    const people = (body.participants ?? body.items ?? []) as { identity: string; state: string }[];
+    return people.filter(({ state }) => state === 'in').map(({ identity }) => identity);
+  };
+  await until(
+    'everybody is shown',
+    async () => (await inside(newer)).length === 3 && (await inside(older)).length === 2,
+  );
+  await sleep(LOOKS_MS);
+  expect(node.channelCount).toBe(channels);
+  expect(node.rooms().map(({ name }) => name)).toEqual(names);
+  expect((await inside(newer)).sort()).toEqual(['user:gus', 'user:hans', 'user:ida']);
+  expect((await inside(older)).sort()).toEqual(['user:eva', 'user:finn']);
+  // Its PIN is lost: nobody gets in who would not have.
+  expect((await read(`/v1/rooms/${newer}`)).body).toMatchObject({
+    ...{ name: 'newer', pin: null, locked: true, sounds: { entry: 'none', exit: 'none' } },
+  });
+  const { body: told } = await read(`/v1/events?format=json&limit=1000&domain=${DOMAIN}`);
+  const types = (told.items as { type: string; roomId?: string }[])
+    .filter((e) => e.roomId === newer)
+    .map((e) => e.type);
+  expect(types.filter((type) => type === 'session.adopted')).toHaveLength(1);
+  expect(types.filter((type) => type === 'participant.adopted')).toHaveLength(3);
+  expect(await (await fetch(`${operationsUrl}/metrics`)).text()).toMatch(/orphans_total\{kind="unexplained"\} 0/);
+  const closed = await yard.apiOnce('DELETE', `/v1/rooms/${newer}?force=true`, undefined, url);
+  expect(closed.status).toBe(204);
+  await until('it is over at the node', () => node.rooms().length === 1);
+  expect((await read(`/v1/rooms/${newer}`)).status).toBe(404);
 });

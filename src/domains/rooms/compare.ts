@@ -1,20 +1,25 @@
 /** Brings rooms and nodes together again: after a reconnect, after a node's death or drain, and by a sweep. */
 import { isId } from '../../infra/ids';
 import { storeClock } from '../../infra/store-clock';
-import { hangUpMember, listRooms, parseRooms, type NodeConnection, type RoomMember } from '../../freeswitch/esl';
+import { listRooms, parseRooms, type NodeConnection, type RoomMember } from '../../freeswitch/esl';
 import type { EventDraft } from '../events/events.store';
 import type { NodeRow } from '../nodes/nodes.store';
 import type { EnteringDeps } from './entering';
 import { boundTime } from '../nodes/trust/bounded-time';
-import { dissolve, markIn, markLeft, markLive, observeMember, type ParticipantDeps } from './participants';
+import type { ChannelMemories } from '../calls/adoption/channel-memory';
+import type { SeenMember } from './adoption/adopt';
+import { settleMember, settleRoom, type RoomLook, type StrangerDeps } from './adoption/strangers';
+import { markIn, markLeft, markLive, observeMember } from './participants';
 import { findParticipantOfLeg, listParticipants, type ParticipantRow } from './participants.store';
 import { draftParticipantEvent, draftSessionEvent } from './room-events';
 import { findRoom } from './rooms.store';
 import { endEmptySession, endSession, listAwaited, placeSession, type Opened } from './sessions';
 import { findSession, listLivingSessions, type SessionRow } from './sessions.store';
 
-export interface CompareDeps extends ParticipantDeps {
+export interface CompareDeps extends StrangerDeps {
   commandTimeoutMs: number;
+  /** What looks at the node before have seen. */
+  memories: ChannelMemories;
   /** Rings somebody again whom the room had called, after it moved. */
   redial: (participant: ParticipantRow) => Promise<void>;
   /** Sends in a phone whose node still has its call, where that did not come about when the room moved. */
@@ -28,7 +33,8 @@ const YOUNG_MS = 5000;
 const LEAVING_MS = 15_000;
 
 /**
- * Compares the node's rooms with the sessions that should be there, and settles what differs on either side.
+ * Compares the node's rooms with the sessions that should be there, and settles what differs on either side. Rows follow
+ * what is talked: nobody who talks is hung up here (adoption/verdict.ts).
  * @param suspects where a node is looked at while its events flow: what an event under way may explain is settled only
  *   where the look before has found it as well. What is found now is left in it.
  */
@@ -46,6 +52,14 @@ export async function compareRooms(
   };
   const reply = await connection.api(listRooms(), { timeoutMs: deps.commandTimeoutMs });
   const rooms = new Map(parseRooms(reply.text).map((room) => [room.name, room]));
+  const memory = deps.memories.of(node.id);
+  memory.keep(new Set([...rooms.values()].flatMap((room) => room.members.map((m) => m.legId))));
+  const look: RoomLook = {
+    node,
+    ask: (command) => connection.api(command, { timeoutMs: deps.commandTimeoutMs }),
+    memory,
+    now,
+  };
   for (const session of await listLivingSessions(deps.db, node.id)) {
     const room = rooms.get(session.id);
     if (!room) {
@@ -60,13 +74,11 @@ export async function compareRooms(
     for (const member of room.members) {
       const found = isId(member.legId) ? await findParticipantOfLeg(deps.db, member.legId) : undefined;
       const participant = found?.session_id === session.id ? found : undefined;
-      const at = boundTime(
-        now.getTime() - member.joinedSecondsAgo * 1000,
-        session.opened_at.getTime(),
-        now.getTime(),
-      ).at;
-      if (participant) await markIn(deps, session, participant, member.memberId, at, observeMember(member));
-      else if (member.joinedSecondsAgo * 1000 >= YOUNG_MS && isSure(member.legId)) await turnOut(deps, session, member);
+      const seen = see(member, session.opened_at, now);
+      if (participant) await markIn(deps, session, participant, member.memberId, seen.joinedAt, seen.seen);
+      else if (isId(member.legId) && member.joinedSecondsAgo * 1000 >= YOUNG_MS && isSure(member.legId)) {
+        await settleMember(deps, look, session, { ...room, size: room.members.length }, seen);
+      }
     }
     for (const participant of await listParticipants(deps.db, session.id)) {
       if (participant.state !== 'in' || (participant.leg_id && seen.has(participant.leg_id))) continue;
@@ -79,7 +91,9 @@ export async function compareRooms(
     const session = await findSession(deps.db, room.name);
     if (session && session.state !== 'ended' && session.node_id === node.id) continue;
     const isLeaving = suspects && session?.ended_at && now.getTime() - session.ended_at.getTime() < LEAVING_MS;
-    if (!isLeaving && isSure(`room ${room.name}`)) await dissolve(deps, node, room.name);
+    if (isLeaving || !isSure(`room ${room.name}`)) continue;
+    const members = room.members.filter((m) => isId(m.legId)).map((m) => see(m, new Date(0), now));
+    await settleRoom(deps, look, { ...room, size: room.members.length, members });
   }
   suspects?.clear();
   for (const what of found) suspects?.add(what);
@@ -90,12 +104,12 @@ async function missed(deps: CompareDeps, participant: ParticipantRow, now: Date)
   if (await markLeft(deps, participant, now, 'lost')) deps.countOrphan?.('member');
 }
 
-/** Nobody gets in without an answer of ours, which writes the row first: this one's row is over, or was never there. */
-async function turnOut(deps: CompareDeps, session: SessionRow, member: RoomMember): Promise<void> {
-  deps.countOrphan?.('member');
-  deps.logger.warn({ sessionId: session.id, leg: member.legId }, 'ends a member nobody knows');
-  await deps.links.api(session.node_id!, hangUpMember(session.id, member.memberId)).catch(() => undefined);
-}
+const see = (member: RoomMember, opened: Date, now: Date): SeenMember => ({
+  memberId: member.memberId,
+  legId: member.legId,
+  joinedAt: boundTime(now.getTime() - member.joinedSecondsAgo * 1000, opened.getTime(), now.getTime()).at,
+  seen: observeMember(member),
+});
 
 /** The node is gone for sure, or drained to its deadline: its rooms go on elsewhere, and everybody is told where. */
 export async function moveSessionsOfNode(

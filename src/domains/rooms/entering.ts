@@ -1,6 +1,7 @@
 /** Answers a channel that wants into a room: asks for a PIN, refuses, lets it in here, or sends it to the room's node. */
 import { SwitchyardError } from '../../errors';
 import { createTokenId } from '../../infra/bound-tokens';
+import { isId } from '../../infra/ids';
 import { equalSecrets, signToken } from '../../infra/secrets';
 import { storeClock } from '../../infra/store-clock';
 import {
@@ -18,6 +19,7 @@ import {
 import { NO_PIN_GUARD, type PinGuard } from '../bans/pins';
 import type { NodeRow } from '../nodes/nodes.store';
 import { admitEntrant, isSamePerson } from './admitting';
+import { signRoomProof } from './adoption/proof';
 import { isHiddenIdentity } from './hidden';
 import { decideJoin, REFUSALS, type JoinDecision, type JoinRefusal } from './joining';
 import {
@@ -109,7 +111,8 @@ export async function enterRoom(deps: EnteringDeps, node: NodeRow, o: AtTheDoor)
   }
   const { opened, participant } = entered;
   const { session } = opened;
-  if (session.node_id === node.id) return roomPlan(plan, session, participant, door, who);
+  if (session.node_id === node.id)
+    return roomPlan(plan, proofOf(deps, node, o, opened.session, participant), session, participant, door, who);
   const exp = Math.floor(storeClock.nowMs() / 1000) + TOKEN_SECONDS;
   const claims = { c: o.call.callId, n: opened.node.name, r: room.id, p: participant.id, i: createTokenId(), exp };
   return bridgeToRoomPlan({
@@ -271,8 +274,25 @@ async function turnAway(deps: EnteringDeps, o: AtTheDoor, reason: JoinRefusal): 
     : refusePlan({ ...plan, sipStatus, reason: text });
 }
 
+/** What their channel shows from now on, should the rows be lost. */
+const proofOf = (
+  deps: EnteringDeps,
+  node: NodeRow,
+  { room, request }: Pick<AtTheDoor, 'room' | 'request'>,
+  session: SessionRow,
+  participant: ParticipantRow,
+): string | undefined =>
+  isId(request.legId)
+    ? signRoomProof(
+        deps.secretKey,
+        { nodeName: node.name, legId: request.legId, session, room, participant },
+        storeClock.nowMs(),
+      )
+    : undefined;
+
 function roomPlan(
   plan: CallVariables & { context: string },
+  proof: string | undefined,
   session: SessionRow,
   participant: ParticipantRow,
   door: DoorRules,
@@ -281,6 +301,7 @@ function roomPlan(
   const moderator = participant.role === 'moderator';
   return enterRoomPlan({
     ...plan,
+    proof,
     sessionId: session.id,
     participantId: participant.id,
     name: participant.name,
@@ -309,7 +330,8 @@ export async function deliverToRoom(
   }
   const arrived = await updateParticipant(deps.db, participant.id, ['joining'], { leg_id: request.legId });
   if (!arrived) return refusePlan({ ...plan, sipStatus: 503, reason: 'They are in already, or gone' });
-  return roomPlan(plan, session, arrived, deps.readDoor(room));
+  const proof = proofOf(deps, node, { room, request }, session, arrived);
+  return roomPlan(plan, proof, session, arrived, deps.readDoor(room));
 }
 
 /** A channel that we transferred: its room has moved, or a moderator sends it to another one. Its ticket says who, and where. */

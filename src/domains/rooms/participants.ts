@@ -3,7 +3,7 @@ import { isId } from '../../infra/ids';
 import type { Trx } from '../../infra/db';
 import { storeClock } from '../../infra/store-clock';
 import type { RoomEvent, RoomMember } from '../../freeswitch/esl';
-import { hangUpMember, isPhoneLost } from '../../freeswitch/esl';
+import { isPhoneLost } from '../../freeswitch/esl';
 import type { NodeRow } from '../nodes/nodes.store';
 import { boundTime } from '../nodes/trust/bounded-time';
 import {
@@ -13,15 +13,25 @@ import {
   type ParticipantRow,
 } from './participants.store';
 import { draftParticipantEvent, draftSessionEvent } from './room-events';
-import { emptyRoom, endEmptySession, type Emit, type SessionDeps } from './sessions';
+import { endEmptySession, type Emit, type SessionDeps } from './sessions';
 import { findSession, lockSession, updateSession, type SessionRow } from './sessions.store';
 
 export interface ParticipantDeps extends SessionDeps {
   /** The call of somebody who is now in the room is answered. */
   onEntered: (trx: Trx, emit: Emit, callId: string, at: Date) => Promise<void>;
+  /** A room without a living session here, or somebody in one whom no row explains: it is decided what becomes of it. */
+  onStranger: (node: NodeRow, session: SessionRow | undefined, room: StrangeRoom) => Promise<void>;
 }
 
-/** The session of that name, where this node owns it. A room that is nobody's, or another's by now, is emptied. */
+/** As an event tells it. */
+export interface StrangeRoom {
+  name: string;
+  conferenceUuid: string | null;
+  size: number;
+  members: { memberId: number; legId: string; joinedAt: Date; seen: ParticipantObserved }[];
+}
+
+/** The session of that name, where this node owns it. What else becomes of it is not decided here. */
 export async function requireOwned(
   deps: SessionDeps,
   node: NodeRow,
@@ -67,16 +77,16 @@ async function takeDestroyed(deps: ParticipantDeps, node: NodeRow, event: RoomEv
 async function takeCreated(deps: ParticipantDeps, node: NodeRow, event: RoomEvent): Promise<void> {
   if (!isId(event.room)) return;
   const session = await requireOwned(deps, node, event.room);
-  if (!session) return dissolve(deps, node, event.room);
+  if (!session) return deps.onStranger(node, undefined, strangeRoom(event, []));
   await markLive(deps, node, session.id, event.sessionId ?? null, takeTime(deps, node, session, event.atMs));
 }
 
-/** A twin: its node was cut off, or late. The lease's owner is the only one that may run the room. */
-export async function dissolve(deps: SessionDeps, node: NodeRow, sessionId: string): Promise<void> {
-  deps.countOrphan?.('twin');
-  deps.logger.warn({ node: node.name, sessionId }, 'ends a room that its node may not run any more');
-  await emptyRoom(deps, { id: sessionId, node_id: node.id });
-}
+const strangeRoom = (event: RoomEvent, members: StrangeRoom['members']): StrangeRoom => ({
+  name: event.room,
+  conferenceUuid: event.sessionId ?? null,
+  size: event.size ?? members.length,
+  members,
+});
 
 /** Says once that the room lives. @returns the session as it is now. */
 export async function markLive(
@@ -113,22 +123,21 @@ async function takeMember(deps: ParticipantDeps, node: NodeRow, event: RoomEvent
   const memberId = Number(event.memberId);
   if (!isId(event.room) || !event.legId || !isId(event.legId) || !(memberId > 0)) return;
   const session = await requireOwned(deps, node, event.room);
-  if (!session) return dissolve(deps, node, event.room);
+  if (!session) return deps.onStranger(node, undefined, strangeRoom(event, []));
   const at = takeTime(deps, node, session, event.atMs);
   await markLive(deps, node, session.id, event.sessionId ?? null, at);
   const participant = await findParticipantOfLeg(deps.db, event.legId);
-  if (!participant || participant.session_id !== session.id) {
-    // Nobody gets in without an answer of ours, which writes the row first.
-    deps.countOrphan?.('member');
-    deps.logger.warn({ node: node.name, sessionId: session.id, leg: event.legId }, 'ends a member nobody let in');
-    await deps.links.api(node.id, hangUpMember(session.id, memberId)).catch(() => undefined);
-    return;
-  }
-  await markIn(deps, session, participant, memberId, at, {
+  const seen = {
     hasVideo: flag(event, 'Video'),
     muted: not(flag(event, 'Speak')),
     deaf: not(flag(event, 'Hear')),
-  });
+  };
+  if (!participant || participant.session_id !== session.id) {
+    // Nobody gets in without an answer of ours, which writes the row first: this one's row is over, or was lost.
+    const members = [{ memberId, legId: event.legId, joinedAt: at, seen }];
+    return deps.onStranger(node, session, strangeRoom(event, members));
+  }
+  await markIn(deps, session, participant, memberId, at, seen);
 }
 
 /** Somebody is in the room, as an event or a snapshot tells. */

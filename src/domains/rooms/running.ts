@@ -1,6 +1,8 @@
 /** Puts together all that rooms do while they run, so that main.ts wires them as one part. */
-import type { ChannelEvent, NodeConnection, RoomEvent } from '../../freeswitch/esl';
+import type { ApiCommand, ChannelEvent, NodeConnection, RoomEvent } from '../../freeswitch/esl';
 import { compareRooms, moveSessionsOfNode, type CompareDeps } from './compare';
+import { settleMember, settleRoom, type StrangerDeps } from './adoption/strangers';
+import { createChannelMemories } from '../calls/adoption/channel-memory';
 import { drainOf, type DrainDeps } from './drain';
 import type { EnteringDeps } from './entering';
 import { createRoomHooks, type RoomHooksOwner } from './hooks';
@@ -68,10 +70,24 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
       };
     },
   };
-  const compare: DrainDeps = {
+  const stranger: StrangerDeps = {
     ...session,
-    commandTimeoutMs: o.commandTimeoutMs,
+    secretKey: o.secretKey,
     onEntered: o.onEntered,
+    async onStranger(node, living, room) {
+      const look = {
+        node,
+        ask: (command: ApiCommand) => o.links.api(node.id, command),
+        now: storeClock.now(),
+      };
+      if (!living) return settleRoom(stranger, look, room);
+      for (const member of room.members) await settleMember(stranger, look, living, room, member);
+    },
+  };
+  const compare: DrainDeps = {
+    ...stranger,
+    memories: createChannelMemories(),
+    commandTimeoutMs: o.commandTimeoutMs,
     redial: o.redial,
     bringBackLate: o.bringBackLate,
     signal: o.signal,

@@ -1,6 +1,8 @@
 /** Makes good what no event told of rooms: sessions nobody came to, claims, rooms of dead nodes, people who never arrived. */
 import { findHolders, listClaimants } from '../nodes/claimants.store';
 import type { HeldClaim } from '../nodes/claims';
+import { forgetGone } from './adoption/adopted.store';
+import { PROOF_SECONDS } from './adoption/proof';
 import { moveSession, type CompareDeps } from './compare';
 import { sweepLeases } from './leases-sweep';
 import { markLeft } from './participants';
@@ -74,5 +76,6 @@ export function createRoomsSweep(deps: CompareDeps): (now: Date) => Promise<void
     await sweepLeases(deps, now);
     await forgetAway(deps.db, new Date(now.getTime() - AWAY_LIMIT_MS));
     await deleteExpiredTickets(deps.db, now);
+    await forgetGone(deps.db, ago((PROOF_SECONDS + 3600) * 1000));
   };
 }

@@ -1,5 +1,5 @@
 /** The door of this room: what a node may ask, and every answer it can get. */
-export { callerNameText, escapeText, isAddressPart } from './escape';
+export { callerNameText, escapeText, isAddressPart, isPlainValue } from './escape';
 export { contactToDial, type ContactSource } from './contact';
 export { findAll, parseDocument, type Element } from './document';
 export * from './requests';
@@ -79,6 +79,7 @@ export {
   SECRET_VARIABLES,
   ROOM_EXTENSION,
   ROOM_PROFILE,
+  ROOM_PROOF_VARIABLE,
   turnAwayPlan,
   type AskPin,
   type BridgeToRoom,

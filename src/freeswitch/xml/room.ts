@@ -6,6 +6,9 @@ import { addressPart, callerNameText, isPlainValue } from './escape';
 /** The profile's name inside every answer to conference.conf for a room. */
 export const ROOM_PROFILE = 'room';
 
+/** The channel variable in which a member shows as whom it was let into which room, should nobody else know it any more. */
+export const ROOM_PROOF_VARIABLE = 'switchyard_room_proof';
+
 export interface EnterRoom extends CallVariables {
   context: string;
   /** What FreeSWITCH calls the conference. */
@@ -20,6 +23,8 @@ export interface EnterRoom extends CallVariables {
   audioOnly: boolean;
   /** What they may send, in kilobit a second; left out: as they like. */
   maxVideoKbps?: number;
+  /** A token of ours; left out: nothing proves later who this is. */
+  proof?: string;
 }
 
 function set(name: string, value: string): Action {
@@ -63,6 +68,7 @@ export function enterRoomPlan(o: EnterRoom): string {
   return dialplanXml(o.context, 'room', [
     ...ownVariables(o),
     set('switchyard_participant_id', plain(o.participantId, 'The participant id')),
+    ...(o.proof === undefined ? [] : [set(ROOM_PROOF_VARIABLE, plain(o.proof, 'The proof'))]),
     set('conference_enforce_security', 'false'),
     { app: 'set_profile_var', data: `caller_id_name=${callerNameText(o.name)}` },
     ...(o.audioOnly ? [set('absolute_codec_string', AUDIO_CODECS.join(','))] : []),
