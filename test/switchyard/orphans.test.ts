@@ -225,7 +225,26 @@ test('a session that lost its lease gets it back, and who talks in it goes on', 
   await yard.hangUp(callId);
 });
 
-test('a room that goes on after its session is over is ended there, and its lease is given back', async () => {
+test('a room in which people talk goes on although its session was said to be over', async () => {
+  const { roomId, sessionId, callId } = await openRoom('talk', 'bob');
+  const { id: other } = await yard.call('user:ann', 'room:talk');
+  const people = () => stores.db('participants').where({ session_id: sessionId, state: 'in' }).pluck('identity');
+  await until('both are in', async () => (await people()).length === 2);
+  const session = () => stores.db('sessions').where({ id: sessionId });
+  await stores
+    .db('participants')
+    .where({ session_id: sessionId })
+    .update({ state: 'left', leave_reason: 'lost', leg_id: null });
+  await session().update({ state: 'ended', ended_at: new Date(), end_reason: 'lost' });
+  await until('it goes on', async () => (await session().first('state')).state === 'live', FOUND_MS);
+  await until('both are in again', async () => (await people()).length === 2, FOUND_MS);
+  expect(node.rooms().find((room) => room.name === sessionId)?.legIds).toHaveLength(2);
+  const lease = await stores.db('leases').where({ room_id: roomId }).first('session_id');
+  expect(lease).toEqual({ session_id: sessionId });
+  for (const id of [callId, other]) await yard.hangUp(id);
+});
+
+test('a room that goes on with one alone after its session is over is ended there, and its lease is given back', async () => {
   const { roomId, sessionId } = await openRoom('twin', 'cara');
   const lease = () => stores.db('leases').where({ room_id: roomId }).first('session_id');
   expect(await lease()).toEqual({ session_id: sessionId });

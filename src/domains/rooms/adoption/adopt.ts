@@ -112,10 +112,11 @@ export async function adoptMember(
   };
   const adopted = await deps.log.record(async (trx, emit) => {
     const before = await findParticipant(trx, proven.id);
-    const isOther = before !== undefined && (before.state === 'joining' || before.state === 'in');
+    const isPresent = before?.state === 'joining' || before?.state === 'in';
+    const isOther = isPresent && before?.leg_id !== member.legId;
     const row =
       before && !isOther
-        ? await updateParticipant(trx, before.id, ['left', 'away'], arriving)
+        ? await updateParticipant(trx, before.id, ['joining', 'in', 'left', 'away'], arriving)
         : await insertParticipant(trx, {
             ...proven,
             id: isOther ? createId() : proven.id,

@@ -112,7 +112,8 @@ async function show(
   sessionId: string,
   member: SeenMember,
 ): Promise<Shown | undefined> {
-  if (await findParticipantOfLeg(deps.db, member.legId)) return undefined; // on its way to another room
+  const row = await findParticipantOfLeg(deps.db, member.legId);
+  if (row && row.session_id !== sessionId) return undefined; // on its way to another room
   const reply = await ask(dumpChannel(member.legId));
   const dump = parseChannelDump(reply.text);
   if (!dump) return undefined; // it has ended meanwhile
