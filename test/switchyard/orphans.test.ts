@@ -214,6 +214,7 @@ test('a room that was deleted while its node could not be told is ended, and not
   await stores.db('rooms').where({ id: roomId }).delete();
   await until('the room is over', () => !node.rooms().some((room) => room.name === sessionId), FOUND_MS);
   expect(await stores.db('rooms').where({ id: roomId })).toEqual([]);
+  await counted('twin');
 });
 
 test('a session that lost its lease gets it back, and who talks in it goes on', async () => {
@@ -254,7 +255,7 @@ test('a room that goes on with one alone after its session is over is ended ther
     .update({ state: 'ended', ended_at: new Date(), end_reason: 'lost' });
   await until('the lease is given back', async () => (await lease()).session_id === null, FOUND_MS);
   await until('the room is over', () => !node.rooms().some((room) => room.name === sessionId), FOUND_MS);
-  await counted('twin');
+  await counted('member');
   await counted('lease');
 });
 
