@@ -1,8 +1,8 @@
 /** Switchyard as a process of its own, that a test can kill as a machine would, and start again at the same address. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
-import { waitFor } from '../../scripts/api-client';
-import { findFreePort } from '../../scripts/ports';
+import { waitFor } from '../../../scripts/api-client';
+import { findFreePort } from '../../../scripts/ports';
 
 export interface ReplicaProcess {
   readonly url: string;
@@ -39,7 +39,7 @@ export async function startReplicaProcess(environment: Record<string, string>): 
     async start() {
       const own = { HTTP_PORT: String(port), OPERATIONS_PORT: String(operationsPort), LOG_LEVEL: 'warn' };
       child = spawn(process.execPath, ['--import', 'tsx', join('src', 'main.ts')], {
-        cwd: join(__dirname, '..', '..'),
+        cwd: join(__dirname, '..', '..', '..'),
         env: { PATH: process.env.PATH, HOME: process.env.HOME, ...environment, ...own },
         stdio: ['ignore', 'pipe', 'pipe'],
       });

@@ -1,8 +1,8 @@
 /** Who talks at a real node goes on, whatever became of the call they were brought together by; and the rows follow. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describeWithRealNode } from '../real-node';
-import { useStores } from '../stores';
-import { until } from '../until';
+import { describeWithRealNode } from '../../real-node';
+import { useStores } from '../../stores';
+import { until } from '../../until';
 import { openRealTalk, type RealTalk } from './real-talk';
 
 /** More than the looks after which such people were cut off before. */

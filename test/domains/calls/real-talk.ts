@@ -1,13 +1,13 @@
 /** Real nodes, SIP phones that answer, and calls between them, for tests of what becomes of people who talk. */
 import { randomBytes } from 'node:crypto';
-import { openNodePassword } from '../../src/domains/nodes/node-password';
-import type { NodeRow } from '../../src/domains/nodes/nodes.store';
-import { openConnection, type NodeConnection } from '../../src/freeswitch/esl';
-import { createLogger } from '../../src/infra/logger';
-import { startRealPool, type RealPool, type StartedReplica } from '../browser/real-pool';
-import { openRawSip, type RawSip } from '../doors/raw-sip';
-import type { TestStores } from '../stores';
-import { until } from '../until';
+import { openNodePassword } from '../../../src/domains/nodes/node-password';
+import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
+import { openConnection, type NodeConnection } from '../../../src/freeswitch/esl';
+import { createLogger } from '../../../src/infra/logger';
+import { startRealPool, type RealPool, type StartedReplica } from '../../browser/real-pool';
+import { openRawSip, type RawSip } from '../../doors/raw-sip';
+import type { TestStores } from '../../stores';
+import { until } from '../../until';
 
 export const TALK_DOMAIN = 'talk.test';
 

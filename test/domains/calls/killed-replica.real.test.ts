@@ -1,10 +1,10 @@
 /** Switchyard is killed while people talk at real nodes: they notice nothing, and afterwards every record is right. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { headerOf } from '../../scripts/sip-message';
-import type { RawSip } from '../doors/raw-sip';
-import { describeWithRealNode } from '../real-node';
-import { useStores } from '../stores';
-import { until } from '../until';
+import { headerOf } from '../../../scripts/sip-message';
+import type { RawSip } from '../../doors/raw-sip';
+import { describeWithRealNode } from '../../real-node';
+import { useStores } from '../../stores';
+import { until } from '../../until';
 import { openRealTalk, TALK_DOMAIN, type RealTalk, type TalkCall } from './real-talk';
 import { startReplicaProcess, type ReplicaProcess } from './replica-process';
 
