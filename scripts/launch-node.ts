@@ -1,6 +1,19 @@
 /** Starts a real FreeSWITCH as a node of the pool, the same way for a local start and for the tests. */
 import { statSync } from 'node:fs';
-import { chmod, chown, cp, lchown, lstat, mkdir, readdir, realpath, rm, stat } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  cp,
+  lchown,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  realpath,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { startChild } from './child';
 import { nodeEnvironment } from './node-environment';
@@ -19,6 +32,8 @@ export interface RealNodeOptions {
   password: string;
   /** More of freeswitch/freeswitch.xml's variables: SWITCHYARD_HEARTBEAT_SECONDS, SWITCHYARD_RTP_FROM … */
   env?: Record<string, string>;
+  /** Modules of modules.conf.xml that it does not load, as on an image that has not all of them. */
+  withoutModules?: readonly string[];
 }
 
 export interface RealNode {
@@ -92,6 +107,7 @@ export async function prepareRealNode(o: RealNodeOptions): Promise<PreparedNode>
   if (user) for (const folder of [dir, dirname(dir)]) await openForPassing(folder, user);
   await rm(conf, { recursive: true, force: true });
   await cp(join(projectRoot(), 'freeswitch'), conf, { recursive: true });
+  if (o.withoutModules) await leaveOut(join(conf, 'autoload_configs', 'modules.conf.xml'), o.withoutModules);
   // No secret is in these files, and whoever we are must not keep the node's user from reading them.
   for (const entry of await readdir(conf, { recursive: true, withFileTypes: true }))
     await chmod(join(entry.parentPath, entry.name), entry.isDirectory() ? 0o755 : 0o644);
@@ -116,6 +132,11 @@ export async function prepareRealNode(o: RealNodeOptions): Promise<PreparedNode>
     pidFile,
     outputFile: join(dir, 'output.log'),
   };
+}
+
+async function leaveOut(file: string, modules: readonly string[]): Promise<void> {
+  const lines = (await readFile(file, 'utf8')).split('\n');
+  await writeFile(file, lines.filter((line) => !modules.some((name) => line.includes(`"${name}"`))).join('\n'));
 }
 
 async function openForPassing(folder: string, user: User): Promise<void> {

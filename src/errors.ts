@@ -21,6 +21,11 @@ export const ERROR_CODES = {
   method_not_allowed: { status: 405, title: 'Method not allowed', fix: 'See "Allow" for the methods of this path.' },
   request_timeout: { status: 408, title: 'The request came too slowly', fix: 'Send the whole body without pausing.' },
   conflict: { status: 409, title: 'It conflicts with what is there', fix: 'Read the resource again, then decide.' },
+  feature_missing: {
+    status: 409,
+    title: 'The media node lacks a module for this',
+    fix: 'Load the module that is named on the node that is named, or ask for something else; see "lacks" in GET /v1/nodes.',
+  },
   idempotency_mismatch: {
     status: 409,
     title: 'This Idempotency-Key was used for another request',

@@ -15,6 +15,8 @@ export interface PoolNode {
   health?: { healthy: boolean; reason: string | null };
   /** Left out by a Switchyard before 0.4. */
   clock?: { offsetMs: number | null; skewed: boolean; note: string | null };
+  /** Left out by a Switchyard before 0.4. */
+  lacks?: { modules: string[]; note: string } | null;
   resting: 'busy_cpu' | 'full' | null;
   downReason: string | null;
   /** Left out by a Switchyard before 0.4. */

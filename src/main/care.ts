@@ -2,6 +2,7 @@
 import { compareChannels, type Suspects } from '../domains/calls/reconcile';
 import { createComparePace, type ComparePace } from '../domains/nodes/compare-pace';
 import type { NetworkLists } from '../domains/nodes/connections/network-lists';
+import { watchModules, type Ask } from '../domains/nodes/features/ask-modules';
 import { watchHealth } from '../domains/nodes/probe';
 import type { NodeRow } from '../domains/nodes/nodes.store';
 import type { HeldStream } from '../domains/nodes/stream';
@@ -36,6 +37,12 @@ function careForNode(house: House, pace: ComparePace, node: NodeRow, stream: Hel
   const { config, settle, links, canaries } = house;
   pace.enter(node.id, node.session_count, storeClock.nowMs());
   const schedules: Schedule[] = [compareAgain(house, pace, node, stream)];
+  const ask = (): Ask | undefined => {
+    const connection = stream.connection();
+    const timeoutMs = house.linkSettings.commandTimeoutMs;
+    return connection && ((command) => connection.api(command, { timeoutMs }));
+  };
+  schedules.push(watchModules(settle, node, ask));
   if (config.healthSeconds > 0) {
     schedules.push(watchHealth({ ...settle, links, everyMs: config.healthSeconds * 1000 }, node.id));
   }

@@ -12,6 +12,7 @@ import { compareGrants } from '../domains/grants/over';
 import { createCalibrator } from '../domains/nodes/calibrator';
 import { watchNetworkLists } from '../domains/nodes/connections/network-lists';
 
+import { learnModules } from '../domains/nodes/features/ask-modules';
 import { createNodeStreams, type NodeStreams, type StreamHandlers } from '../domains/nodes/stream';
 import { compareRegistrations } from '../domains/registrations/compare';
 import {
@@ -88,6 +89,8 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
       await rooms.takeNodeGone(node.id);
     },
     async onSnapshot(node, connection) {
+      // Before it serves: what it can do decides what is sent there.
+      await learnModules({ log, logger }, node, (command) => connection.api(command, { timeoutMs: commandTimeoutMs }));
       await compareGrants({ db }, connection, commandTimeoutMs, storeClock.now());
       await compareEndedUsers({ db }, connection, commandTimeoutMs, storeClock.now());
       await compareRegistrations(registrations, node, connection, commandTimeoutMs);

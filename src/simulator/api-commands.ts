@@ -169,7 +169,8 @@ const COMMANDS: Record<string, Command> = {
     if (rest === 'log_dir') return core.disk.logs;
     return /^(base|temp|storage)_dir$/.test(rest) ? core.disk.folder : '';
   },
-  module_exists: (_, rest) => String(/^mod_\w+$/.test(rest)),
+  module_exists: ({ core }, rest) =>
+    rest === '' ? '-ERR no reply\n' : String(/^mod_\w+$/.test(rest) && !core.faults.missingModules.has(rest)),
   show: ({ core, registrar }, rest) => {
     if (/^channels\b/.test(rest)) return listing([...core.legs.values()].map((l) => l.row(core.name)));
     if (/^registrations\b/.test(rest)) return listing(registrar.rows());

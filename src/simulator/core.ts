@@ -37,6 +37,8 @@ export interface FaultState {
   recordingsStalled: boolean;
   /** The program curl is not installed. */
   withoutCurl: boolean;
+  /** As if they had been left out of modules.conf.xml. */
+  missingModules: ReadonlySet<string>;
   /** Rooms mix nothing: everybody hears silence. */
   audioMuted: boolean;
   /** Commands to rooms are taken, and never answered: a mixer holds its lock. */
@@ -68,6 +70,7 @@ export class NodeCore {
     diskFull: false,
     recordingsStalled: false,
     withoutCurl: false,
+    missingModules: new Set(),
     audioMuted: false,
     conferencesStuck: false,
   };
@@ -121,6 +124,11 @@ export class NodeCore {
     if (this.legs.size > 0 || !this.readsClockWhenIdle) return;
     this.readsClockWhenIdle = false;
     this.readMachineClock();
+  }
+
+  /** A file's or stream's format is its module's: mod_av brings mp4 and rtmp, mod_sndfile wav. */
+  hasFormatOf(path: string): boolean {
+    return !this.faults.missingModules.has(path.endsWith('.wav') ? 'mod_sndfile' : 'mod_av');
   }
 
   nowUs(): number {

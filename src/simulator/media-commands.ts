@@ -26,7 +26,8 @@ function record(core: NodeCore, leg: Leg, [action, path]: string[]): string {
   switch (action) {
     case 'start':
       if (found) return '+OK Success\n'; // said, and nothing done
-      if (core.faults.diskFull || !core.disk.owns(path)) return '-ERR Cannot record session!\n';
+      if (core.faults.diskFull || !core.disk.owns(path) || !core.hasFormatOf(path))
+        return '-ERR Cannot record session!\n';
       startCallRecording(core, leg, path, running);
       return '+OK Success\n';
     case 'stop':

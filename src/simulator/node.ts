@@ -39,6 +39,8 @@ export interface SimulatedNodeOptions {
   clock?: () => number;
   /** By how much its machine's clock is ahead; negative: behind. */
   clockOffsetMs?: number;
+  /** What its modules.conf.xml leaves out: mod_av … */
+  withoutModules?: readonly string[];
   /** How long it waits for an answer before it asks once more; as in xml_curl.conf.xml where it is left out. */
   questionTimeoutMs?: number;
   /** How long it asks for its configuration before it gives up. A real node asks once. */
@@ -78,6 +80,8 @@ export interface Faults {
   stallRecordings(stalled?: boolean): void;
   /** Takes the program curl away, as on many images. */
   removeCurl(removed?: boolean): void;
+  /** Unloads them, and loads all others again; a node that is started anew has what its modules.conf.xml says. */
+  unloadModules(names: readonly string[]): void;
   /** Rooms mix nothing but silence. */
   muteAudio(muted?: boolean): void;
   /** Commands to rooms are never answered. */
@@ -221,6 +225,7 @@ async function boot(
   const clock = (): number => rightClock() + offsetMs;
   const core = new NodeCore(o.name, host, port('sip'), port('internode'), o.xmlUrl, o.password, clock, o.logger, disk);
   core.readMachineClock = () => void (offsetMs = machine.clockOffsetMs);
+  core.faults.missingModules = new Set(o.withoutModules);
   core.questionTimeoutMs = o.questionTimeoutMs ?? core.questionTimeoutMs;
   const settings = await askUntil(core, o.bootTimeoutMs ?? BOOT_TIMEOUT_MS);
   await core.loadNetworkLists();
@@ -297,6 +302,7 @@ function createFaults(alive: () => Life, machine: Machine): Faults {
     },
     fillDisk: (full = true) => void (alive().core.faults.diskFull = full),
     removeCurl: (removed = true) => void (alive().core.faults.withoutCurl = removed),
+    unloadModules: (names) => void (alive().core.faults.missingModules = new Set(names)),
     muteAudio: (muted = true) => void (alive().core.faults.audioMuted = muted),
     stickConferences: (stuck = true) => void (alive().core.faults.conferencesStuck = stuck),
     async closeWebSocket(closed = true) {

@@ -45,7 +45,7 @@ function openFile(
   failed: () => void,
   tone: () => number | undefined,
 ): Sink | undefined {
-  if (core.faults.diskFull || !core.disk.owns(path)) return undefined;
+  if (core.faults.diskFull || !core.disk.owns(path) || !core.hasFormatOf(path)) return undefined;
   const wav = path.endsWith('.wav');
   try {
     mkdirSync(dirname(path), { recursive: true });

@@ -65,6 +65,7 @@ export async function startRealPool(
   tls?: TlsPool,
   startWith?: (environment: Record<string, string>) => Promise<StartedReplica>,
   environmentOf: (index: number) => Record<string, string> = () => ({}),
+  withoutModulesOf: (index: number) => readonly string[] = () => [],
 ): Promise<RealPool> {
   const apiKey = `sk_${randomBytes(16).toString('hex')}`;
   const warnings: string[] = [];
@@ -105,6 +106,7 @@ export async function startRealPool(
         name: plan.name,
         xmlUrl: xmlUrlOf(plan, tls?.url ?? running.url),
         password: secret,
+        withoutModules: withoutModulesOf(index),
         env: {
           SWITCHYARD_HEARTBEAT_SECONDS: '1',
           SWITCHYARD_RTP_FROM: String(plan.rtpFrom),

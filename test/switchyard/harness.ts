@@ -59,7 +59,14 @@ export interface Yard {
   /** Roomy by itself: what earlier tests still hold does not outweigh where a phone is registered. */
   addNode(
     name: string,
-    o?: { capacity?: number; zone?: string; webSocket?: boolean; door?: string; clockOffsetMs?: number },
+    o?: {
+      capacity?: number;
+      zone?: string;
+      webSocket?: boolean;
+      door?: string;
+      clockOffsetMs?: number;
+      withoutModules?: string[];
+    },
   ): Promise<Node>;
   addUser(username: string, o?: { displayName?: string; domain?: string }): Promise<string>;
   /** A user, and a phone of theirs at a node that Switchyard knows of. */
@@ -234,7 +241,14 @@ export async function openYard(
     must,
     async addNode(
       name,
-      { capacity = 1000, zone = '', webSocket = false, door = first.nodesUrl, clockOffsetMs = 0 } = {},
+      {
+        capacity = 1000,
+        zone = '',
+        webSocket = false,
+        door = first.nodesUrl,
+        clockOffsetMs = 0,
+        withoutModules = [],
+      } = {},
     ) {
       const port = await findFreePort();
       const ws = webSocket ? await findFreePort() : port;
@@ -251,6 +265,7 @@ export async function openYard(
         password,
         heartbeatMs: 2000,
         clockOffsetMs,
+        withoutModules,
         questionTimeoutMs: 120_000,
         bootTimeoutMs: 60_000,
         logger,

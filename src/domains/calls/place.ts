@@ -36,7 +36,13 @@ async function readRegisteredNodeIds(db: Db, call: CallRow): Promise<string[]> {
 
 async function claimNode(deps: PlaceDeps, call: CallRow, excludedNodeIds: readonly string[]): Promise<Held> {
   const registeredNodeIds = await readRegisteredNodeIds(deps.db, call);
-  return holdNode(deps, { callId: call.id, units: Number(call.units), registeredNodeIds, excludedNodeIds });
+  return holdNode(deps, {
+    callId: call.id,
+    units: Number(call.units),
+    registeredNodeIds,
+    excludedNodeIds,
+    needs: ['calls'],
+  });
 }
 
 export type Placed =

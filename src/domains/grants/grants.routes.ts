@@ -42,7 +42,7 @@ export function grantRoutes(deps: GrantDeps & OverDeps & ExtendDeps): Route[] {
         `perhaps over another node. The credentials open this room only. ${LIFE}`,
       body: roomGrantBody,
       answers: { 201: newGrantSchema },
-      errors: ['unprocessable', 'no_capacity', 'quota_exceeded'],
+      errors: ['unprocessable', 'no_capacity', 'feature_missing', 'quota_exceeded'],
       handle: async ({ params, body, caller }) => made(await createRoomGrant(deps, caller, params.id, body)),
     }),
     defineRoute({
@@ -67,7 +67,7 @@ export function grantRoutes(deps: GrantDeps & OverDeps & ExtendDeps): Route[] {
         `and a call to the user rings it. ${LIFE}`,
       body: userGrantBody,
       answers: { 201: newGrantSchema },
-      errors: ['unprocessable', 'no_capacity', 'quota_exceeded'],
+      errors: ['unprocessable', 'no_capacity', 'feature_missing', 'quota_exceeded'],
       handle: async ({ params, body, caller }) => made(await createUserGrant(deps, caller, params.id, body)),
     }),
     defineRoute({
@@ -93,7 +93,7 @@ export function grantRoutes(deps: GrantDeps & OverDeps & ExtendDeps): Route[] {
         "For the holder of a grant's token: the node of the room or the phone as it is now. A page asks it when its " +
         'node died or the room moved, and enters again with the credentials it has.',
       answers: { 200: selfSchema },
-      errors: ['forbidden', 'gone', 'no_capacity', 'quota_exceeded'],
+      errors: ['forbidden', 'gone', 'no_capacity', 'feature_missing', 'quota_exceeded'],
       handle: async ({ caller }) => {
         if (!caller.grant) throw new SwitchyardError('forbidden', "This needs a grant's token.");
         return { body: await locateSelf(deps, caller.grant.id) };

@@ -81,7 +81,8 @@ export function createPhonePick(deps: PhonePickDeps): () => Promise<NodeRow> {
   return async () => {
     const views = await deps.pool.readExactly();
     const { reportLimitMs, minIdleCpuPercent } = deps;
-    const request = { units: 0, registeredNodeIds: [], excludedNodeIds: [], reportLimitMs, minIdleCpuPercent };
+    const limits = { reportLimitMs, minIdleCpuPercent };
+    const request = { units: 0, registeredNodeIds: [], excludedNodeIds: [], needs: ['calls' as const], ...limits };
     const choice = pickNode(views, request, storeClock.nowMs(), deps.random);
     const node = choice.nodeId === null ? undefined : await findNode(deps.db, choice.nodeId);
     if (!node) throw new SwitchyardError('no_capacity', 'No node of the pool can take a phone now.');

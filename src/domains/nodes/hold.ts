@@ -2,6 +2,7 @@
 import type { Db } from '../../infra/db';
 import { storeClock } from '../../infra/store-clock';
 import type { Claims } from './claims';
+import { findLacks, type Feature } from './features/features';
 import { findNode, type NodeRow } from './nodes.store';
 import { pickNode, type Choice, type Considered, type Rejection } from './pick';
 import type { NodeView, PolicyName } from './policies';
@@ -26,6 +27,8 @@ export interface HoldRequest {
   units: number;
   registeredNodeIds: readonly string[];
   excludedNodeIds: readonly string[];
+  /** What the node must be able to do; left out: nothing in particular. */
+  needs?: readonly Feature[];
   /** Taken before any policy is asked, the first that can. */
   preferNodeIds?: readonly string[];
   /** The caller's zone; where it is left out, that of the node its phone is registered at. */
@@ -97,14 +100,18 @@ async function takeNode(
     const granted = await deps.claims.claim(chosen.id, request.callId, request.units, chosen.capacityUnits, nowMs);
     if (!granted) return 'claim_refused';
     node = await findNode(deps.db, chosen.id);
-    if (node?.state === 'serving' && !node.unhealthy_reason) return node;
+    if (node?.state === 'serving' && !node.unhealthy_reason && !lacks(node, request)) return node;
   } catch (error) {
     await giveBack(deps, request, chosen.id);
     throw error;
   }
   await giveBack(deps, request, chosen.id);
-  return node?.state === 'serving' ? 'unhealthy' : 'not_serving';
+  if (node?.state !== 'serving') return 'not_serving';
+  return node.unhealthy_reason ? 'unhealthy' : 'lacks_module';
 }
+
+const lacks = (node: NodeRow, { needs = [] }: HoldRequest): boolean =>
+  findLacks(node.missing_modules, needs).length > 0;
 
 async function giveBack(deps: HoldDeps, request: HoldRequest, nodeId: string): Promise<void> {
   deps.pool.reserve(nodeId, -request.units);

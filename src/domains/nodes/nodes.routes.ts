@@ -12,6 +12,7 @@ import { refuseAddress, type AddressRules } from './entering/address-guard';
 import { NODE_NAME } from './entering/admission';
 import { nodeTokenRoutes } from './entering/node-tokens.routes';
 import { healthSchema } from './health.routes';
+import { lacksSchema, presentLacks } from './features/present';
 import { presentHealth } from './health';
 import { makeNodePassword } from './node-password';
 import { drainNode, removeNode, resumeNode, type NodeDeps } from './nodes';
@@ -59,6 +60,7 @@ const nodeSchema = z
     refusesPhones: z.boolean().describe('It drains, and sends its phones to other nodes.'),
     health: healthSchema,
     clock: clockSchema,
+    lacks: lacksSchema,
   })
   .meta({ id: 'Node' });
 
@@ -93,6 +95,7 @@ function presentNode(row: NodeRow, claimedUnits: number | null, liveCalls: numbe
     refusesPhones: row.phones_refused,
     health: presentHealth(row),
     clock: presentClock(row.clock),
+    lacks: presentLacks(row.missing_modules),
   };
 }
 

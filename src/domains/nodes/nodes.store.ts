@@ -56,6 +56,8 @@ export interface NodeRow {
   health_since: Date | null;
   probe: Partial<ProbeState>;
   canary: CanaryResult | null;
+  /** Modules that were asked for and are not there; null: not asked yet. */
+  missing_modules: string[] | null;
   /** Null before it was measured. */
   clock: ClockRecord | null;
   created_at: Date;
@@ -84,6 +86,7 @@ export type PoolRow = Pick<
   | 'idle_cpu_percent'
   | 'reported_at'
   | 'unhealthy_reason'
+  | 'missing_modules'
 >;
 
 const POOL_COLUMNS = [
@@ -98,6 +101,7 @@ const POOL_COLUMNS = [
   'idle_cpu_percent',
   'reported_at',
   'unhealthy_reason',
+  'missing_modules',
 ] as const;
 
 export async function listPoolRows(db: Queryable): Promise<PoolRow[]> {

@@ -1,4 +1,5 @@
 /** Decides which node takes a call: pure, so that the same question always has the same, explainable answer. */
+import { explainLacks, findLacks, type Feature, type Lack } from './features/features';
 import { LIMITS } from './limits';
 import {
   choose,
@@ -22,6 +23,8 @@ export interface PlacementRequest extends PolicyRequest {
   registeredNodeIds: readonly string[];
   /** Nodes that refused or died in an earlier attempt. */
   excludedNodeIds: readonly string[];
+  /** What the node must be able to do; left out: nothing in particular. */
+  needs?: readonly Feature[];
   /** A report older than this says nothing about now. */
   reportLimitMs: number;
   /** A node with less idle CPU takes no new call; 0 leaves it to the score. */
@@ -29,7 +32,15 @@ export interface PlacementRequest extends PolicyRequest {
 }
 
 export type Rejection =
-  'not_serving' | 'unhealthy' | 'silent' | 'tried_before' | 'full' | 'max_sessions' | 'busy_cpu' | 'claim_refused';
+  | 'not_serving'
+  | 'unhealthy'
+  | 'silent'
+  | 'tried_before'
+  | 'lacks_module'
+  | 'full'
+  | 'max_sessions'
+  | 'busy_cpu'
+  | 'claim_refused';
 
 export interface Considered {
   nodeId: string;
@@ -39,6 +50,8 @@ export interface Considered {
   parts: ScoreParts | null;
   /** What there is to say of the refusal beyond its kind. */
   detail?: string;
+  /** With `lacks_module`: which of what is needed. */
+  lacks?: Lack[];
   /** It could have taken the call, and the rule left it out for this. */
   passedOver?: PassedOver;
 }
@@ -57,6 +70,7 @@ function rejectNode(node: NodeView, request: PlacementRequest, nowMs: number): R
   if (request.excludedNodeIds.includes(node.id)) return 'tried_before';
   if (node.reportedAtMs === null || nowMs - node.reportedAtMs > request.reportLimitMs) return 'silent';
   if (node.unhealthyReason) return 'unhealthy';
+  if (findLacks(node.missingModules, request.needs ?? []).length > 0) return 'lacks_module';
   if (node.claimedUnits + request.units > node.capacityUnits) return 'full';
   if (node.sessionCount + LIMITS.sessionsPerCall > node.maxSessions) return 'max_sessions';
   if (node.idleCpuPercent < request.minIdleCpuPercent || node.resting === 'busy_cpu') return 'busy_cpu';
@@ -74,6 +88,18 @@ function scoreNode(node: NodeView, request: PlacementRequest): ScoreParts {
   };
 }
 
+function detailOf(
+  node: NodeView,
+  request: PlacementRequest,
+  rejected: Rejection,
+): Pick<Considered, 'detail' | 'lacks'> {
+  if (rejected === 'unhealthy') return { detail: node.unhealthyReason ?? '' };
+  if (rejected === 'not_serving') return { detail: node.state };
+  if (rejected !== 'lacks_module') return {};
+  const lacks = findLacks(node.missingModules, request.needs ?? []);
+  return { detail: explainLacks(lacks), lacks };
+}
+
 /**
  * Refuses the nodes that can't, scores the others, and lets the policy take one of them.
  * @param nowMs milliseconds since 1970 @param random answers in [0, 1)
@@ -89,13 +115,14 @@ export function pickNode(
   const considered = nodes.map((node): Considered => {
     const rejected = rejectNode(node, request, nowMs);
     if (rejected) {
-      const detail =
-        rejected === 'unhealthy'
-          ? { detail: node.unhealthyReason ?? '' }
-          : rejected === 'not_serving'
-            ? { detail: node.state }
-            : {};
-      return { nodeId: node.id, node: node.name, score: null, rejected, parts: null, ...detail };
+      return {
+        nodeId: node.id,
+        node: node.name,
+        score: null,
+        rejected,
+        parts: null,
+        ...detailOf(node, request, rejected),
+      };
     }
     const parts = scoreNode(node, request);
     const score = round(parts.free + parts.idleCpu + parts.zone + parts.registered);
@@ -118,6 +145,7 @@ const REASONS: Record<Rejection, string> = {
   unhealthy: 'it is not well',
   silent: 'its last report is too old',
   tried_before: 'it refused or died in an earlier attempt of this call',
+  lacks_module: 'it lacks a module of FreeSWITCH',
   full: 'its capacity is claimed',
   max_sessions: 'FreeSWITCH is at its max-sessions',
   busy_cpu: 'it has less idle CPU than is asked of a node',

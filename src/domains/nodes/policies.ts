@@ -19,6 +19,8 @@ export interface NodeView {
   reportedAtMs: number | null;
   /** Why its health checks or its canary say that it must get no new calls; left out or null: it is well. */
   unhealthyReason?: string | null;
+  /** Modules that it has not; left out or null: none is known to be missing. */
+  missingModules?: readonly string[] | null;
   /** It was refused lately, and is not yet well below the limit that refused it. */
   resting?: Resting | null;
 }

@@ -6,6 +6,7 @@ import { createSeededRandom } from '../../infra/random';
 import { defineRoute, type Route } from '../../infra/route';
 import { connectionFaultSchema, presentConnectionFault } from './connections/connection-fault';
 import { clockSchema, presentClock } from './clock/present';
+import { lacksSchema, presentLacks } from './features/present';
 import { presentHealth } from './health';
 import { healthSchema } from './health.routes';
 import { SCALING } from './limits';
@@ -55,6 +56,7 @@ const memberSchema = z.object({
   downSince: instant,
   health: healthSchema,
   clock: clockSchema,
+  lacks: lacksSchema,
 });
 type Member = z.output<typeof memberSchema>;
 
@@ -135,6 +137,7 @@ function presentMember(picture: Picture, row: NodeRow, nowMs: number, limitMs: n
     downSince: row.down_since?.toISOString() ?? null,
     health: presentHealth(row),
     clock: presentClock(row.clock),
+    lacks: presentLacks(row.missing_modules),
   };
 }
 

@@ -30,6 +30,7 @@ export function viewNode(row: PoolRow, claimedUnits: number): NodeView {
     idleCpuPercent: Number(row.idle_cpu_percent),
     reportedAtMs: row.reported_at?.getTime() ?? null,
     unhealthyReason: row.unhealthy_reason,
+    missingModules: row.missing_modules,
   };
 }
 

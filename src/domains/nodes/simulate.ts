@@ -1,4 +1,5 @@
 /** Answers "what if" by the same rule that places calls, played over a copy of the pool: pure, and the same each time. */
+import type { Feature } from './features/features';
 import { CALIBRATION, LIMITS } from './limits';
 import { pickNode } from './pick';
 import type { NodeView, PolicyName } from './policies';
@@ -115,6 +116,8 @@ function addedNode(index: number, capacityUnits: number, nowMs: number): NodeVie
   };
 }
 
+const NEEDS: Record<keyof Tally, Feature[]> = { calls: ['calls'], rooms: ['calls', 'rooms'] };
+
 /** Several at once where there are many; a handful that doesn't fit is tried again one by one. */
 function placeMany(
   views: NodeView[],
@@ -131,7 +134,7 @@ function placeMany(
   let placed = 0;
   while (placed < asked) {
     const count = Math.min(handful, asked - placed);
-    const wanted = { ...request, units: units * count, registeredNodeIds: [], excludedNodeIds: [] };
+    const wanted = { ...request, units: units * count, registeredNodeIds: [], excludedNodeIds: [], needs: NEEDS[kind] };
     const { nodeId } = pickNode(views, wanted, nowMs, random);
     const view = views.find((v) => v.id === nodeId);
     if (!view) {

@@ -2,6 +2,8 @@
 import type { NodeEvent } from '../../freeswitch/esl';
 import { violatedUnique } from '../../infra/db';
 import { createId } from '../../infra/ids';
+import { keepableText } from '../../infra/text';
+import { explainMissing } from '../nodes/features/require-feature';
 import type { NodeRow } from '../nodes/nodes.store';
 import { boundTime } from '../nodes/trust/bounded-time';
 import type { SessionRow } from '../rooms/sessions.store';
@@ -112,24 +114,31 @@ export async function onSessionLive(deps: RecordingDeps, session: SessionRow): P
   const running = await findRunning(deps.db, { roomId: session.room_id });
   if (running) return stepLater(deps, running.id);
   if (session.settings.record !== true || (await hasRecordingOfMeeting(deps.db, session.meeting_id))) return;
+  const missing = session.node_id ? await explainMissing(deps, session.node_id, 'mp4_recordings') : undefined;
+  const lack = missing && keepableText(`feature_missing: ${missing.what}`, 200);
   const id = createId(deps.now());
   const at = new Date(deps.now());
   const of = { id, domain_id: session.domain_id, kind: 'room' as const, room_id: session.room_id };
   try {
     const refusal = await deps.log.record(async (trx, emit) => {
-      const refused = await deps.quotas.tryTake(trx, session.domain_id, { recordings: 1, recordedBytes: 1 });
+      const refused = lack
+        ? undefined
+        : await deps.quotas.tryTake(trx, session.domain_id, { recordings: 1, recordedBytes: 1 });
       // A room that should be recorded and is not must be found by whoever looks for the recording.
-      const begun = refused
-        ? { desired: 'stopped' as const, state: 'failed' as const, reason: 'quota_exceeded', ended_at: at }
-        : { desired: 'recording' as const, state: 'starting' as const, next_try_at: at };
+      const begun =
+        refused || lack
+          ? { desired: 'stopped' as const, state: 'failed' as const, reason: lack ?? 'quota_exceeded', ended_at: at }
+          : { desired: 'recording' as const, state: 'starting' as const, next_try_at: at };
       const what = { meeting_id: session.meeting_id, format: 'mp4' as const, origin: 'room' as const };
       await insertRecording(trx, { ...of, ...what, ...begun });
       const row = await findRecording(trx, id);
-      const data = refused ? { origin: 'room', reason: 'quota_exceeded', quota: refused.quota } : { origin: 'room' };
+      const why = refused ? { reason: 'quota_exceeded', quota: refused.quota } : lack ? { reason: lack } : {};
+      const data = { origin: 'room', ...why };
       if (row) emit(draftRecordingEvent(`recording.${begun.state}`, row, data));
       return refused;
     });
     if (refusal) return deps.quotas.refuse(session.domain_id, refusal);
+    if (lack) return;
   } catch (error) {
     if (violatedUnique(error)) return; // somebody was faster
     throw error;

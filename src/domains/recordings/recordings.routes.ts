@@ -53,7 +53,7 @@ function beginRoutes(deps: RecordingRouteDeps): Route[] {
         ...wanted,
       }),
       answers: { 201: recordingSchema },
-      errors: ['conflict', 'quota_exceeded'],
+      errors: ['conflict', 'feature_missing', 'quota_exceeded'],
       handle: async ({ params, body, caller }) => {
         const recording = await recordRoomOf(deps, params.id, caller, body);
         return { status: 201, body: recording, headers: { Location: `/v1/recordings/${recording.id}` } };
@@ -72,7 +72,7 @@ function beginRoutes(deps: RecordingRouteDeps): Route[] {
         ...wanted,
       }),
       answers: { 200: recordingSchema },
-      errors: ['conflict', 'quota_exceeded'],
+      errors: ['conflict', 'feature_missing', 'quota_exceeded'],
       handle: async ({ params, body, caller }) => ({ body: await actOnCallRecording(deps, params.id, caller, body) }),
     }),
   ];

@@ -4,6 +4,8 @@ import { violatedUnique } from '../../infra/db';
 import { createId } from '../../infra/ids';
 import type { Caller } from '../../infra/route';
 import { findCall, findLastAttempt } from '../calls/calls.store';
+import { recordingFeature } from '../nodes/features/features';
+import { requireFeature } from '../nodes/features/require-feature';
 import { mayUseDomain } from '../domains/domains';
 import { findRoom } from '../rooms/rooms.store';
 import { findLivingSession } from '../rooms/sessions.store';
@@ -50,7 +52,7 @@ export async function viewRecording(deps: RecordingDeps, id: string): Promise<Re
   return (await showRecordings(deps.db, [row], deps.now()))[0]!;
 }
 
-/** @throws conflict where nobody is in the room, or it is recorded already */
+/** @throws conflict where nobody is in the room, or it is recorded already; feature_missing where its node can't */
 export async function recordRoomOf(
   deps: RecordingDeps,
   roomId: string,
@@ -63,11 +65,12 @@ export async function recordRoomOf(
   if (session?.state !== 'live') {
     throw new SwitchyardError('conflict', 'Nobody is in the room. Its setting "record" records from the start.');
   }
+  if (session.node_id) await requireFeature(deps, session.node_id, recordingFeature(asked.format));
   const of = { kind: 'room' as const, room_id: room.id, meeting_id: session.meeting_id, domain_id: room.domain_id };
   return begin(deps, of, asked);
 }
 
-/** @throws conflict where the call is not answered, or is recorded already */
+/** @throws conflict where the call is not answered, or is recorded already; feature_missing where its node can't */
 export async function recordCallOf(
   deps: RecordingDeps,
   callId: string,
@@ -80,6 +83,7 @@ export async function recordCallOf(
   if (call.state !== 'answered' || !attempt?.node_id) {
     throw new SwitchyardError('conflict', `The call is ${call.state}: it can be recorded while it is answered.`);
   }
+  await requireFeature(deps, attempt.node_id, recordingFeature(asked.format));
   const of = { kind: 'call' as const, call_id: call.id, leg_id: attempt.leg_id, domain_id: call.domain_id };
   return begin(deps, of, asked);
 }

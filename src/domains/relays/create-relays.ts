@@ -91,6 +91,7 @@ export async function createRelays(deps: RelaysDeps): Promise<Relays> {
       quotas: deps.quotas,
       logger,
       secretKey,
+      links,
       sending,
       checks: new Map(),
       keeper: { wake },

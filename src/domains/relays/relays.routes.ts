@@ -71,7 +71,7 @@ export function relayRoutes(deps: RelayActions): Route[] {
           .describe('How often it is tried again in a row before it fails. A minute live, and the count begins anew.'),
       }),
       answers: { 201: relaySchema },
-      errors: ['not_found', 'unprocessable', 'conflict', 'quota_exceeded'],
+      errors: ['not_found', 'unprocessable', 'conflict', 'feature_missing', 'quota_exceeded'],
       handle: async ({ params, body, caller }) => {
         const made = await createRelay(deps, params.id, caller.domainId, body);
         return { status: 201, body: show(made), headers: { Location: `/v1/relays/${made.id}` } };

@@ -5,8 +5,11 @@ import { createId } from '../../infra/ids';
 import type { Caller } from '../../infra/route';
 import { encryptSecret } from '../../infra/secrets';
 import type { EventLog } from '../events/events';
+import { requireFeature, requireSomeNode } from '../nodes/features/require-feature';
+import type { NodeLinks } from '../nodes/links';
 import type { Quotas } from '../quotas/quotas';
 import { findRoom } from '../rooms/rooms.store';
+import { findLivingSession } from '../rooms/sessions.store';
 import type { Logger } from '../../infra/logger';
 import { describePorts, isAllowedPort } from './targets/address-rules';
 import type { Keeper } from './keeper';
@@ -24,6 +27,7 @@ export interface RelayActions {
   logger: Logger;
   quotas: Pick<Quotas, 'take' | 'check'>;
   secretKey: Buffer;
+  links: Pick<NodeLinks, 'api'>;
   sending: Pick<SendingDeps, 'forwarder' | 'readRules' | 'stepTimeoutMs'>;
   /** Checks of targets that go on now, by domain. */
   checks: Map<string, number>;
@@ -45,7 +49,7 @@ export interface NewRelay {
   maxRestarts: number;
 }
 
-/** @throws not_found, unprocessable with what is wrong with the target, conflict, rate_limited, unavailable */
+/** @throws not_found, unprocessable with what is wrong with the target, conflict, feature_missing, rate_limited, unavailable */
 export async function createRelay(
   deps: RelayActions,
   roomId: string,
@@ -57,6 +61,7 @@ export async function createRelay(
     throw new SwitchyardError('not_found', 'There is no such room.');
   }
   await deps.quotas.check(room.domain_id, { relays: 1 });
+  await requireSender(deps, room.id);
   const { target, streamKey } = readTarget(input.url, input.streamKey);
   await checkTarget(deps, room.domain_id, target);
   if ((await countOpenRelays(deps.db, room.id)) >= MAX_PER_ROOM) {
@@ -86,6 +91,13 @@ export async function createRelay(
   });
   deps.keeper.wake();
   return row;
+}
+
+/** A room that nobody is in yet gets a node that can, where there is one. */
+async function requireSender(deps: RelayActions, roomId: string): Promise<void> {
+  const session = await findLivingSession(deps.db, roomId);
+  if (session?.node_id) await requireFeature(deps, session.node_id, 'relays');
+  else await requireSomeNode(deps, 'relays');
 }
 
 /** Whoever asks is told one coarse reason, and the operator the exact one. */

@@ -82,7 +82,7 @@ export interface AtTheDoor {
 
 const TOKEN_SECONDS = 60;
 
-/** @throws no_capacity is turned into a refusal; unavailable where it can't be known who may enter */
+/** no_capacity and feature_missing are turned into a refusal. @throws unavailable where it can't be known who may enter */
 export async function enterRoom(deps: EnteringDeps, node: NodeRow, o: AtTheDoor): Promise<string> {
   const { request, room, who } = o;
   const plan = { ...o.call, context: request.context };
@@ -101,8 +101,11 @@ export async function enterRoom(deps: EnteringDeps, node: NodeRow, o: AtTheDoor)
   } catch (error) {
     if (!(error instanceof SwitchyardError)) throw error;
     if (error.code === 'quota_exceeded') return turnAway(deps, o, 'over_quota');
-    if (error.code !== 'no_capacity') throw error;
-    deps.logger.warn({ roomId: room.id, callId: o.call.callId }, 'nobody can enter: no node can take the room');
+    if (error.code !== 'no_capacity' && error.code !== 'feature_missing') throw error;
+    deps.logger.warn(
+      { roomId: room.id, callId: o.call.callId, why: error.message },
+      'nobody can enter: no node can take the room',
+    );
     return refusePlan({ ...plan, sipStatus: 503, reason: 'No node can take the room' });
   }
   if (!entered) {

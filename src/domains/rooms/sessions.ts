@@ -8,7 +8,7 @@ import { storeClock } from '../../infra/store-clock';
 import { hangUpMember } from '../../freeswitch/esl';
 import type { EventLog } from '../events/events';
 import type { EventDraft } from '../events/events.store';
-import { holdNode, type HoldDeps, type HoldRequest } from '../nodes/hold';
+import type { HoldDeps } from '../nodes/hold';
 import type { NodeLinks } from '../nodes/links';
 import type { RefuseReport } from '../nodes/trust/refused-reports';
 import { findNode, type NodeRow } from '../nodes/nodes.store';
@@ -16,6 +16,7 @@ import { RESERVED_UNITS } from '../nodes/units';
 import type { Quotas } from '../quotas/quotas';
 import type { RoomHooksOwner } from './hooks';
 import { listParticipants, updateParticipant, type ParticipantRow } from './participants.store';
+import { holdRoomNode } from './placing/room-needs';
 import { draftParticipantEvent, draftSessionEvent } from './room-events';
 import type { RoomRow } from './rooms.store';
 import { sessionUnits, type Weighed } from './session-units';
@@ -77,7 +78,7 @@ export const canBeEntered = (node: NodeRow | undefined): node is NodeRow =>
 /**
  * The room's living session; where there is none, or its node is dead, a new one on the best node. Two who ask at once
  * get the same session: the lease's row decides.
- * @throws no_capacity where no node can take it
+ * @throws no_capacity where no node can take it now, feature_missing where none could at all
  */
 export async function openSession(deps: SessionDeps, room: RoomRow, o: OpenOptions): Promise<Opened> {
   for (let race = 0; race < RACES; race += 1) {
@@ -112,10 +113,11 @@ export async function placeSession(
     await deps.quotas.spend(room.domain_id, 'roomsOpenedPerMinute');
   }
   const excludedNodeIds = before?.node_id ? [...o.excludedNodeIds, before.node_id] : o.excludedNodeIds;
-  const { node, units } = await holdFirst(
+  const { node, units } = await holdRoomNode(
     deps,
+    room,
     { callId: id, registeredNodeIds: o.preferNodeIds, excludedNodeIds },
-    wanted,
+    { wanted, isLive: before?.state === 'live' },
   );
   if (!node) throw new SwitchyardError('no_capacity', `No node of the pool can take the room "${room.name}" now.`);
   try {
@@ -168,18 +170,6 @@ function claimsOf(room: RoomRow, before: SessionRow | undefined, o: OpenOptions)
   if (before?.state !== 'live') return [fresh];
   const least = sessionUnits(room.settings, []);
   return [Math.max(fresh, Number(before.units)), Math.min(least, Number(before.units))];
-}
-
-async function holdFirst(
-  deps: SessionDeps,
-  request: Omit<HoldRequest, 'units'>,
-  wanted: readonly [number, ...number[]],
-): Promise<{ node: NodeRow | undefined; units: number }> {
-  for (const units of wanted) {
-    const { node } = await holdNode(deps, { ...request, units });
-    if (node) return { node, units };
-  }
-  return { node: undefined, units: wanted[0] };
 }
 
 /** Ends it inside a transaction, with everybody in it. @returns the ended row, or undefined where it was over. */

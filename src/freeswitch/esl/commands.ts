@@ -106,6 +106,9 @@ export const checkAcl = (address: string, list: string): ApiCommand =>
 export const locateConfiguration = (name: string): ApiCommand =>
   command('xml_locate configuration configuration name', assertToken(name, 'configuration'));
 
+/** Whether a module is loaded: `true` or `false`. */
+export const moduleExists = (name: string): ApiCommand => command('module_exists', assertToken(name, 'module'));
+
 export const reloadXml = (): ApiCommand => command('reloadxml');
 export const rescanProfile = (name: string): ApiCommand =>
   command('sofia profile', assertToken(name, 'profile'), 'rescan');

@@ -1,0 +1,62 @@
+/** Which node a room goes to: one that can record and relay it where that is wished for, before one that can't. */
+import { holdNode, type HoldDeps, type HoldRequest } from '../../nodes/hold';
+import { FEATURE_NAMES, recordingFeature, type Feature } from '../../nodes/features/features';
+import { noNodeHas } from '../../nodes/features/require-feature';
+import type { Choice, Rejection } from '../../nodes/pick';
+import type { NodeRow } from '../../nodes/nodes.store';
+import type { RoomRow } from '../rooms.store';
+import { readRoomWishes } from './room-needs.store';
+
+/** Without these there is no room. */
+const BASE: readonly Feature[] = ['calls', 'rooms'];
+
+/** What is wished for as well: of the room, its recordings and its relays. */
+export function decideNeeds(
+  recordsFromStart: boolean,
+  wishes: { formats: readonly ('mp4' | 'wav')[]; hasRelays: boolean },
+): Feature[] {
+  const wished = new Set<Feature>([
+    ...BASE,
+    ...(recordsFromStart ? [recordingFeature('mp4')] : []),
+    ...wishes.formats.map(recordingFeature),
+    ...(wishes.hasRelays ? (['relays'] as const) : []),
+  ]);
+  return FEATURE_NAMES.filter((feature) => wished.has(feature));
+}
+
+/** A node that could is there, and has no room now: waiting for it helps. */
+const IS_FULL: ReadonlySet<Rejection | null> = new Set<Rejection>([
+  'full',
+  'max_sessions',
+  'busy_cpu',
+  'claim_refused',
+]);
+
+/**
+ * Of several units the first that a node has room for. Where no node has all that is wished for, people meet all the
+ * same, and what can't be done is told; where one that has it is only full, a room that nobody is in waits for it.
+ * @returns no node where the pool is full @throws feature_missing where no node that serves can carry a room at all
+ */
+export async function holdRoomNode(
+  deps: HoldDeps,
+  room: RoomRow,
+  request: Omit<HoldRequest, 'units' | 'needs'>,
+  o: { wanted: readonly [number, ...number[]]; isLive: boolean },
+): Promise<{ node: NodeRow | undefined; units: number }> {
+  const needs = decideNeeds(room.settings.record === true, await readRoomWishes(deps.db, room.id));
+  const rounds = needs.length > BASE.length ? [needs, BASE] : [BASE];
+  let last: Choice | undefined;
+  for (const round of rounds) {
+    for (const units of o.wanted) {
+      const { node, choice } = await holdNode(deps, { ...request, units, needs: round });
+      if (node) return { node, units };
+      last = choice;
+    }
+    if (!o.isLive && last?.considered.some(({ rejected }) => IS_FULL.has(rejected))) break;
+  }
+  const lacking = last?.considered.filter(({ rejected }) => rejected === 'lacks_module') ?? [];
+  const isOnlyFull = last?.considered.some(({ rejected }) => IS_FULL.has(rejected)) ?? false;
+  if (lacking.length > 0 && !isOnlyFull)
+    throw noNodeHas(lacking.map(({ node, lacks }) => ({ name: node, lacks: lacks! })));
+  return { node: undefined, units: o.wanted[0] };
+}
