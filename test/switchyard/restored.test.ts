@@ -47,11 +47,14 @@ async function copyAll(from: string, to: string): Promise<void> {
   }
 }
 
-test('calls that are newer than the backup go on, are adopted, and can be ended as any other', async () => {
+beforeAll(async () => {
   yard = await openYard(stores);
   node = await yard.addNode('one');
   ear = await connectRaw(node.eslPort);
   await ear.send(`auth ${node.eslPassword}`);
+});
+
+test('calls that are newer than the backup go on, are adopted, and can be ended as any other', async () => {
   for (const name of ['ann', 'bert', 'carl', 'dora']) await yard.addPhone(node, name, { answerAfterMs: 20 });
   const older = await yard.call('user:ann', 'user:bert');
   await yard.callIs(older.id, 'answered');
