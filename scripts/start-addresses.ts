@@ -1,8 +1,11 @@
 /** Says where a `start` can be asked: the API, the doors of nodes, and operations. */
+import { hostAndPort } from '../src/address';
 import { findFreePort, isPortFree } from './ports';
 import type { RunFile } from './run-state';
 import type { StartOptions } from './start-options';
 
+/** Who listens everywhere is reached by the loopback. */
+const ANYWHERE: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
 /** As in src/config.ts. */
 const OPERATIONS_PORT = 8090;
 
@@ -17,7 +20,7 @@ export type Addresses = Pick<RunFile, 'url' | 'operationsUrl' | 'nodesUrl'>;
 
 /** As whoever is on this machine reaches them. */
 export function addressesOf(options: StartOptions, operationsPort: number): Addresses {
-  const urlOf = (host: string, port: number): string => `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${port}`;
+  const urlOf = (host: string, port: number): string => `http://${hostAndPort(ANYWHERE[host] ?? host, port)}`;
   const url = urlOf(options.httpHost, options.httpPort);
   return {
     url,

@@ -1,7 +1,7 @@
 /** Turns the environment into one frozen Config and reports every fault at once, so a start fails before it half-runs. */
-import { isIP } from 'node:net';
 import { z } from 'zod';
 import { findMisspelt } from './config-names';
+import { readNetwork } from './address';
 
 const port = z.coerce.number().int().min(0).max(65535);
 const ms = z.coerce.number().int().min(1);
@@ -14,21 +14,15 @@ const urlList = (pattern: RegExp, example: string) =>
     .transform((urls) => urls.filter((url) => url !== ''))
     .refine((urls) => urls.every((url) => pattern.test(url)), `must be addresses like ${example}, with commas between`);
 
-/** An address, or a network as ADDRESS/BITS. */
-function isNetwork(text: string): boolean {
-  const [address = '', bits, ...more] = text.split('/');
-  const version = isIP(address);
-  if (version === 0 || more.length > 0) return false;
-  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128));
-}
-
+/** Addresses and networks as ADDRESS/BITS, each in its one spelling. */
 const networkList = z
   .string()
   .transform((text) => text.split(',').map((network) => network.trim()))
   .transform((networks) => networks.filter((network) => network !== ''))
+  .transform((networks) => networks.map(readNetwork))
   .refine(
-    (networks) => networks.every(isNetwork),
-    'must be addresses or networks like 10.0.0.0/8, with commas between',
+    (networks): networks is string[] => networks.every((network) => network !== undefined),
+    'must be addresses or networks like 10.0.0.0/8 or 2001:db8::/32, without a zone, with commas between',
   );
 
 /** `443` or `8000-8010`, as first and last. */
@@ -175,7 +169,7 @@ const schema = z.object({
         .filter(Boolean),
     )
     .refine(
-      (hosts) => hosts.every((host) => !host.includes('/') || isNetwork(host)),
+      (hosts) => hosts.every((host) => !host.includes('/') || readNetwork(host) !== undefined),
       'must be names, addresses or networks like 10.0.0.0/8, with commas between',
     ),
   /** In the place of our own defaults: `units=500,ringingCalls=100`. The names are those of GET /v1/quotas/{domain}. */

@@ -4,7 +4,8 @@ import { SwitchyardError } from '../errors';
 import { createLocalBuckets, type BucketLimit, type TokenBuckets } from '../infra/buckets';
 import { hashSecret } from '../infra/secrets';
 import { storeClock } from '../infra/store-clock';
-import { limitedBy, listNetworks, readClientAddress } from './client.address';
+import { listNetworks } from '../address';
+import { limitedBy, readClientAddress } from './client.address';
 
 export interface DoorGuard {
   /**

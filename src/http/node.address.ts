@@ -4,12 +4,14 @@ import { z } from 'zod';
 import { SwitchyardError } from '../errors';
 import type { NodeSettings } from '../freeswitch/xml';
 import type { NodeAddress } from '../domains/nodes/nodes';
+import { hostAndPort } from '../address';
+import { hostAddress } from '../infra/host-address';
 
 const port = z.coerce.number().int().min(1).max(65535);
 
 const schema = z.object({
   /** An address and no name: FreeSWITCH binds to it, and compares it. */
-  host: z.union([z.ipv4(), z.ipv6()]),
+  host: hostAddress,
   esl: port,
   sip: port,
   internode: port,
@@ -17,7 +19,7 @@ const schema = z.object({
   /** FreeSWITCH itself speaks TLS to browsers there. */
   wss: port.optional(),
   /** The node's address as the world sees it, where that is translated to `host` (NAT). */
-  public: z.union([z.ipv4(), z.ipv6()]).optional(),
+  public: hostAddress.optional(),
   wsUrl: z.url({ protocol: /^wss?$/ }).optional(),
   zone: z
     .string()
@@ -33,8 +35,8 @@ const schema = z.object({
 const PORT_RULE = 'must be a port from 1 to 65535';
 /** What each part must be, for whoever writes the URL on a node. */
 const RULES: Readonly<Record<string, string>> = {
-  host: 'must be an IP address, and no name (127.0.0.1, not localhost): FreeSWITCH binds to it',
-  public: 'must be an IP address, and no name: it is told to phones',
+  host: 'must be an IP address without a zone, and no name (127.0.0.1 or ::1, not localhost): FreeSWITCH binds to it',
+  public: 'must be an IP address without a zone, and no name: it is told to phones',
   ...{ esl: PORT_RULE, sip: PORT_RULE, internode: PORT_RULE, ws: PORT_RULE, wss: PORT_RULE },
   wsUrl: 'must begin with ws:// or wss://',
   zone: 'must be at most 64 of A-Z a-z 0-9 . _ -',
@@ -74,8 +76,7 @@ export function readNodeAddress(url: string): NodeAddress | undefined {
 
 function signalUrlOf(q: z.infer<typeof schema>): string {
   const host = q.public ?? q.host;
-  const named = host.includes(':') ? `[${host}]` : host;
-  return q.wss === undefined ? `ws://${named}:${q.ws}` : `wss://${named}:${q.wss}`;
+  return q.wss === undefined ? `ws://${hostAndPort(host, q.ws)}` : `wss://${hostAndPort(host, q.wss)}`;
 }
 
 /** What a node's configuration needs to know of it beyond its row. What is missing or wrong is left out. */

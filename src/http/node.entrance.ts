@@ -16,6 +16,7 @@ import {
   type UserRequest,
   type XmlRequest,
 } from '../freeswitch/xml';
+import { readAddress } from '../address';
 import { isUnreachable } from '../infra/db';
 import { storeClock } from '../infra/store-clock';
 import type { Gate, LoginGuard } from '../domains/bans/logins';
@@ -315,7 +316,7 @@ async function answerConfiguration(
   const credentials = readCredentials(request.headers.authorization)!;
   const isLists = question.name === 'acl.conf';
   const hosts = room ? [] : await listHosts(deps.db); // a room is answered also while the database is away
-  const local = request.socket.localAddress?.replace(/^::ffff:/, '');
+  const local = readAddress(request.socket.localAddress ?? '');
   const controlHosts = [...(local ? [local] : []), ...(deps.controlNetworks ?? [])];
   const opensSocket = question.name === 'event_socket.conf';
   const poolHosts = [...new Set([...hosts, ...(deps.nodeNetworks ?? [])])];

@@ -7,7 +7,8 @@ import { SwitchyardError } from '../errors';
 import { nameDbFault } from '../infra/db';
 import type { Logger } from '../infra/logger';
 import { shownBearer, type Doorkeeper } from './authentication';
-import { listNetworks, readClientAddress } from './client.address';
+import { listNetworks } from '../address';
+import { readClientAddress } from './client.address';
 import { refuseSocket } from './server';
 
 /** @returns how to close all sockets when the server stops */

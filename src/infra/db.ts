@@ -32,12 +32,21 @@ const PATIENCE: DbPatience = {
   idleInTransactionMs: IDLE_IN_TRANSACTION_MS,
 };
 
+/** pg looks the host of a URL up with its brackets, as a name: as a parameter it is taken as it is. */
+export function readableUrl(databaseUrl: string): string {
+  const url = URL.canParse(databaseUrl) ? new URL(databaseUrl) : undefined;
+  const address = /^\[(.*)\]$/.exec(url?.hostname ?? '')?.[1];
+  if (!url || address === undefined || url.searchParams.has('host')) return databaseUrl;
+  url.searchParams.set('host', address);
+  return url.toString();
+}
+
 /** @param patience longer where nobody is to be told "away" for a machine that is only slow: tests */
 export function createDb(databaseUrl: string, poolSize: number, patience: DbPatience = PATIENCE): Db {
   return knex({
     client: 'pg',
     connection: {
-      connectionString: databaseUrl,
+      connectionString: readableUrl(databaseUrl),
       connectionTimeoutMillis: patience.connectMs,
       statement_timeout: patience.statementMs,
       query_timeout: patience.statementMs + 1000,
@@ -58,7 +67,7 @@ export function createLookupPool(
   patience: Pick<DbPatience, 'connectMs' | 'statementMs'> = { ...PATIENCE, statementMs: LOOKUP_TIMEOUT_MS },
 ): Pool {
   const pool = new Pool({
-    connectionString: databaseUrl,
+    connectionString: readableUrl(databaseUrl),
     max: size,
     connectionTimeoutMillis: patience.connectMs,
     query_timeout: patience.statementMs,

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { createOperationsApp } from '../http/operations';
 import { followAnswers } from '../http/lame-duck';
 import { createHttpServer } from '../http/server';
+import { hostAndPort } from '../address';
 import type { House } from './house';
 import type { Watch } from './readiness';
 import type { Stops } from './stores';
@@ -25,7 +26,7 @@ export async function listen(
     await finish();
   });
   const { port } = server.address() as AddressInfo;
-  return `http://${at.host}:${port}`;
+  return `http://${hostAndPort(at.host, port)}`;
 }
 
 /** Every replica has it, whatever its roles: /healthz, /readyz and /metrics, on a port of their own. @returns the address */

@@ -1,5 +1,6 @@
 /** The commands a simulated node knows, with the very words a real one answers. */
 import { randomUUID } from 'node:crypto';
+import { hostAndPort } from '../address';
 import { isAllowed } from './acl';
 import { NO_CHANNEL, onLeg, type Command, type NodeParts } from './api-command';
 import type { NodeCore } from './core';
@@ -191,7 +192,7 @@ const COMMANDS: Record<string, Command> = {
     if (/^status profile internal/.test(rest))
       return `${'='.repeat(97)}\nName             \tinternal\nContext          \tusers\nREGISTRATIONS    \t${registrar.all().length}\n`;
     const row = (name: string, port: number): string =>
-      `${name.padStart(25)}\tprofile\t${`sip:mod_sofia@${core.host}:${port}`.padStart(42)}\tRUNNING (0)\n`;
+      `${name.padStart(25)}\tprofile\t${`sip:mod_sofia@${hostAndPort(core.host, port)}`.padStart(42)}\tRUNNING (0)\n`;
     const rule = `${'='.repeat(97)}\n`;
     return `${'Name'.padStart(25)}\t   Type\t${'Data'.padStart(42)}\tState\n${rule}${row('internode', core.internodePort)}${row('internal', core.sipPort)}${rule}2 profiles 0 aliases\n`;
   },

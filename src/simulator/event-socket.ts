@@ -1,6 +1,7 @@
 /** The Event Socket of a simulated node: the same frames, answers and refusals in the same order. */
 import { randomUUID } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
+import { readAddress } from '../address';
 import { isAllowed } from './acl';
 import type { Api } from './api-commands';
 import type { Listener, NodeCore } from './core';
@@ -51,7 +52,7 @@ export async function openEventSocket(
   };
 }
 
-const addressOf = (socket: Socket): string => (socket.remoteAddress ?? '').replace(/^::ffff:/, '');
+const addressOf = (socket: Socket): string => readAddress(socket.remoteAddress ?? '') ?? '';
 
 function turnAway(socket: Socket): void {
   socket.on('error', () => socket.destroy());

@@ -2,16 +2,17 @@
  * Where simulated nodes of one process find each other by the address of their internode profile. Nodes of two
  * processes don't reach each other: such a call fails as one to a host that is away does.
  */
+import { hostAndPort } from '../address';
 import type { NodeCore } from './core';
 
 const nodes = new Map<string, NodeCore>();
 
 export function enterYard(node: NodeCore): void {
-  nodes.set(`${node.host}:${node.internodePort}`, node);
+  nodes.set(hostAndPort(node.host, node.internodePort), node);
 }
 
 export function leaveYard(node: NodeCore): void {
-  const key = `${node.host}:${node.internodePort}`;
+  const key = hostAndPort(node.host, node.internodePort);
   if (nodes.get(key) === node) nodes.delete(key);
 }
 

@@ -66,6 +66,7 @@ export async function startRealPool(
   startWith?: (environment: Record<string, string>) => Promise<StartedReplica>,
   environmentOf: (index: number) => Record<string, string> = () => ({}),
   withoutModulesOf: (index: number) => readonly string[] = () => [],
+  host = '127.0.0.1',
 ): Promise<RealPool> {
   const apiKey = `sk_${randomBytes(16).toString('hex')}`;
   const warnings: string[] = [];
@@ -76,7 +77,7 @@ export async function startRealPool(
     REDIS_URL: stores.redisUrl,
     REDIS_PREFIX: stores.redisPrefix,
     SWITCHYARD_SECRET: randomBytes(32).toString('base64'),
-    NODE_ALLOWED_NETWORKS: '127.0.0.0/8',
+    NODE_ALLOWED_NETWORKS: '127.0.0.0/8,::1',
     BOOTSTRAP_API_KEY: apiKey,
     HEARTBEAT_SECONDS: '1',
     CALL_WORKERS: '10',
@@ -97,7 +98,7 @@ export async function startRealPool(
   };
   try {
     for (let index = 0; index < nodeCount; index += 1) {
-      const plan = await planNode(index, tls !== undefined);
+      const plan = await planNode(index, tls !== undefined, host);
       const secret = makeNodeSecret();
       await enrolAsAdmin(api, { name: plan.name, xmlUrl: xmlUrlOf(plan, running.url), secret });
       const options = {
@@ -151,7 +152,7 @@ export async function startRealPool(
   return { command, api, url: running.url, publicUrl: tls?.url ?? running.url, apiKey, nodes, warnings, stop };
 }
 
-async function planNode(index: number, hasTls: boolean): Promise<NodePlan> {
+async function planNode(index: number, hasTls: boolean, host: string): Promise<NodePlan> {
   const [sipPort, internodePort, wsPort, eslPort] = [
     await findFreePort(),
     await findFreePort(),
@@ -159,7 +160,7 @@ async function planNode(index: number, hasTls: boolean): Promise<NodePlan> {
     await findFreePort(),
   ];
   const rtpFrom = RTP_BASE + index * RTP_PORTS;
-  const host = '127.0.0.1';
+  const named = host.includes(':') ? `[${host}]` : host;
   const wssPort = hasTls ? await findFreePort() : undefined;
   return {
     name: `node-${index + 1}`,
@@ -172,6 +173,6 @@ async function planNode(index: number, hasTls: boolean): Promise<NodePlan> {
     eslPort,
     rtpFrom,
     rtpTo: rtpFrom + RTP_PORTS - 1,
-    wsUrl: wssPort === undefined ? `ws://${host}:${wsPort}` : `wss://${host}:${wssPort}`,
+    wsUrl: wssPort === undefined ? `ws://${named}:${wsPort}` : `wss://${named}:${wssPort}`,
   };
 }

@@ -75,13 +75,14 @@ const statusOf = (message: SipMessage): number => Number(message.start.split(' '
 const methodOf = (message: SipMessage): string => message.start.split(' ')[0]!;
 const tagIn = (header: string | undefined): string => /;tag=([^;>\s]+)/.exec(header ?? '')?.[1] ?? '';
 
+const familyOf = (address: string): string => (address.includes(':') ? 'IP6' : 'IP4');
 /** Sound only, to a port at which nobody listens. */
 export const sdpOf = (address: string, port = 40_000): string =>
   [
     'v=0',
-    `o=- 1 1 IN IP4 ${address}`,
+    `o=- 1 1 IN ${familyOf(address)} ${address}`,
     's=-',
-    `c=IN IP4 ${address}`,
+    `c=IN ${familyOf(address)} ${address}`,
     't=0 0',
     `m=audio ${port} RTP/AVP 0 101`,
     'a=rtpmap:0 PCMU/8000',
@@ -103,12 +104,15 @@ function proofOf(message: SipMessage, request: RawRequest, login: Login): string
 /** @param o.address the loopback address it speaks from */
 export async function openRawSip(o: { nodePort: number; address?: string }): Promise<RawSip> {
   const address = o.address ?? '127.0.0.1';
-  const socket = createSocket('udp4');
+  const isIpv6 = address.includes(':');
+  const named = isIpv6 ? `[${address}]` : address;
+  const socket = createSocket(isIpv6 ? 'udp6' : 'udp4');
   await new Promise<void>((done) => socket.bind(0, address, done));
   const { port } = socket.address();
   const waiters = new Map<string, (message: SipMessage) => void>();
   const got: SipMessage[] = [];
-  const write = (text: string, to = o.nodePort, host = '127.0.0.1'): void => socket.send(text, to, host);
+  const write = (text: string, to = o.nodePort, host = isIpv6 ? '::1' : '127.0.0.1'): void =>
+    socket.send(text, to, host);
 
   socket.on('message', (bytes, from) => {
     const message = parseSip(bytes.toString());
@@ -124,7 +128,7 @@ export async function openRawSip(o: { nodePort: number; address?: string }): Pro
     const answer = method === 'INVITE' ? raw.onInvite(message) : { status: '200 OK' };
     if (!answer) return;
     const withSdp = method === 'INVITE' && answer.status.startsWith('200');
-    const headers = [`Contact: <sip:x@${address}:${port}>`, ...(answer.headers ?? [])];
+    const headers = [`Contact: <sip:x@${named}:${port}>`, ...(answer.headers ?? [])];
     if (withSdp) headers.push('Content-Type: application/sdp');
     const own = answer.headers?.some((header) => header.startsWith('Contact')) ? headers.slice(1) : headers;
     const body = withSdp ? sdpOf(address) : undefined;
@@ -134,13 +138,13 @@ export async function openRawSip(o: { nodePort: number; address?: string }): Pro
   async function once(request: RawRequest, ids: { callId: string; fromTag: string; sequence: number }, more: string[]) {
     const branch = `z9hG4bK${tag()}`;
     const dialog = request.dialog;
-    const via = `Via: SIP/2.0/UDP ${address}:${port};rport;branch=`;
+    const via = `Via: SIP/2.0/UDP ${named}:${port};rport;branch=`;
     const names = [
       `From: <${dialog?.from ?? request.from}>;tag=${ids.fromTag}`,
       `To: <${dialog?.to ?? request.to}>${dialog ? `;tag=${dialog.toTag}` : ''}`,
       `Call-ID: ${ids.callId}`,
     ];
-    const contact = request.contact ?? `sip:x@${address}:${port}`;
+    const contact = request.contact ?? `sip:x@${named}:${port}`;
     const lines = [
       `${via}${branch}`,
       ...names,

@@ -3,7 +3,8 @@ import { createServer, type Server } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 import { createDoorGuard } from '../../src/http/door.guard';
 import { createDoorkeeper, REQUEST_LIMITS, type Doorkeeper } from '../../src/http/authentication';
-import { limitedBy, listNetworks, readClientAddress } from '../../src/http/client.address';
+import { limitedBy, readClientAddress } from '../../src/http/client.address';
+import { listNetworks } from '../../src/address';
 import { createNodeEntrance, type EntranceDeps } from '../../src/http/node.entrance';
 import { createLocalBuckets, createSharedBuckets } from '../../src/infra/buckets';
 import { createLogger } from '../../src/infra/logger';
@@ -231,6 +232,7 @@ describe('an address', () => {
     expect(limitedBy('2001:db8:1:2:3:4:5:6')).toBe('2001:db8:1:2::/64');
     expect(limitedBy('2001:DB8::1')).toBe('2001:db8:0:0::/64');
     expect(limitedBy('::1')).toBe('0:0:0:0::/64');
+    expect(limitedBy('::ffff:c000:201')).toBe('192.0.2.1');
     expect(limitedBy('fe80::1%eth0')).toBe('fe80:0:0:0::/64');
   });
 });

@@ -1,4 +1,6 @@
 /** Holds what a node's one URL and its proxy say of it to what is made of that. */
+import { hostAndPort } from '../../src/address';
+import { signalUrl } from '../../src/domains/nodes/nodes.store';
 import { readNodeAddress, readNodeBase, readNodeDoors } from '../../src/http/node.address';
 
 const url = (more = ''): string => `/freeswitch/xml?host=10.0.0.1&esl=8021&sip=5060&internode=5080&ws=5066${more}`;
@@ -43,10 +45,28 @@ test.each([
   expect(readNodeBase({ host: 'sy.test:8080', ...headers }, publicUrl)).toBe(base);
 });
 
+test.each([
+  ['::1', '::1'],
+  ['[::1]', '::1'],
+  ['0:0:0:0:0:0:0:1', '::1'],
+  ['2001:DB8:0::7', '2001:db8::7'],
+  ['::ffff:10.0.0.1', '10.0.0.1'],
+])('a node at %s is at %s', (host, kept) => {
+  const query = new URLSearchParams({ host, esl: '8021', sip: '5060', internode: '5080', ws: '5066' });
+  const address = readNodeAddress(`/freeswitch/xml?${query}`)!;
+  expect(address.host).toBe(kept);
+  expect(signalUrl({ ws_url: null, host: kept, ws_port: 5066 })).toBe(`ws://${hostAndPort(kept, 5066)}`);
+});
+
+test.each(['fe80::1%eth0', '[10.0.0.1]', '::g', '2001:db8::1::2'])('a node at %s is told what to write', (host) => {
+  const query = new URLSearchParams({ host, esl: '8021', sip: '5060', internode: '5080', ws: '5066' });
+  expect(() => readNodeAddress(`/freeswitch/xml?${query}`)).toThrow('host must be an IP address without a zone');
+});
+
 test('a name where an address must stand is answered with what to write', () => {
   const url = '/freeswitch/xml?host=localhost&esl=8021&sip=5060&internode=5080&ws=70000';
   expect(() => readNodeAddress(url)).toThrow(
-    "The node's URL: host must be an IP address, and no name (127.0.0.1, not localhost): FreeSWITCH binds to it, " +
+    "The node's URL: host must be an IP address without a zone, and no name (127.0.0.1 or ::1, not localhost): FreeSWITCH binds to it, " +
       'ws must be a port from 1 to 65535',
   );
 });

@@ -66,6 +66,7 @@ export interface Yard {
       door?: string;
       clockOffsetMs?: number;
       withoutModules?: string[];
+      host?: string;
     },
   ): Promise<Node>;
   addUser(username: string, o?: { displayName?: string; domain?: string }): Promise<string>;
@@ -248,11 +249,12 @@ export async function openYard(
         door = first.nodesUrl,
         clockOffsetMs = 0,
         withoutModules = [],
+        host = '127.0.0.1',
       } = {},
     ) {
-      const port = await findFreePort();
-      const ws = webSocket ? await findFreePort() : port;
-      const query = `host=127.0.0.1&esl=${port}&sip=${port}&internode=${port}&ws=${ws}&zone=${zone}&capacity=${capacity}`;
+      const port = await findFreePort(host);
+      const ws = webSocket ? await findFreePort(host) : port;
+      const query = `host=${host}&esl=${port}&sip=${port}&internode=${port}&ws=${ws}&zone=${zone}&capacity=${capacity}`;
       const xmlUrl = `${door}/freeswitch/xml?${query}`;
       const password = makeNodeSecret();
       await until(`${name} is enrolled`, async () => {

@@ -1,5 +1,6 @@
 /** Addresses as they are counted and banned: one spelling for each, IPv6 by the /64 that one line is given. */
-import { BlockList, isIP, SocketAddress } from 'node:net';
+import type { BlockList } from 'node:net';
+import { familyOf, isInList, readAddress, readNetwork } from '../../address';
 
 /** What is told where an address is none: what came without one is counted together. */
 export const NO_ADDRESS = 'unknown';
@@ -16,32 +17,13 @@ function expandIpv6(short: string): string[] {
 }
 
 /**
- * The address under which somebody is counted. Whoever has one IPv6 address has 2^64 of them, so the network counts;
- * what is IPv4 behind an IPv6 spelling is IPv4.
+ * The address under which somebody is counted. Whoever has one IPv6 address has 2^64 of them, so the network counts; it is
+ * read back as it is written here.
  */
 export function countedAddress(text: string | undefined): string {
-  const address = (text ?? '').replace(/^\[|\]$/g, '').replace(/%.*$/, '');
-  if (isIP(address) === 4) return address;
-  if (isIP(address) !== 6) return NO_ADDRESS;
-  // The shortest form, in lower case; of what is mapped the last part is like 1.2.3.4.
-  const { address: short } = new SocketAddress({ address, family: 'ipv6' });
-  const mapped = /^::ffff:([\d.]+)$/.exec(short)?.[1];
-  return mapped ?? `${expandIpv6(short).slice(0, 4).join(':')}::/64`;
-}
-
-/** Addresses and networks (ADDRESS or ADDRESS/BITS) as one list; what is neither (a host's name) is left out. */
-export function listNetworks(networks: readonly string[]): BlockList {
-  const list = new BlockList();
-  for (const network of networks) {
-    const [address = '', bits] = network.split('/');
-    const version = isIP(address);
-    if (version === 0) continue;
-    const family = version === 6 ? 'ipv6' : 'ipv4';
-    const most = version === 6 ? 128 : 32;
-    const prefix = bits === undefined ? most : Number(bits);
-    if (Number.isInteger(prefix) && prefix >= 0 && prefix <= most) list.addSubnet(address, prefix, family);
-  }
-  return list;
+  const address = readAddress((text ?? '').replace(/(?<=:.*)\/64$/, ''));
+  if (address === undefined) return NO_ADDRESS;
+  return familyOf(address) === 'ipv4' ? address : `${expandIpv6(address).slice(0, 4).join(':')}::/64`;
 }
 
 /**
@@ -51,17 +33,15 @@ export function listNetworks(networks: readonly string[]): BlockList {
 export function isListed(list: BlockList, singles: ReadonlySet<string>, counted: string): boolean {
   if (counted === NO_ADDRESS) return true; // nobody in particular: shutting it would shut strangers together
   if (singles.has(counted)) return true;
-  const address = counted.replace(/\/64$/, '');
-  return list.check(address, counted.includes(':') ? 'ipv6' : 'ipv4');
+  return isInList(list, counted.replace(/\/64$/, ''));
 }
 
 /** The counted form of all in a list of addresses and networks that is a single address, or less than a /64 of IPv6. */
 export function countedSingles(networks: readonly string[]): Set<string> {
   const small = networks.filter((network) => {
-    const [address = '', bits] = network.split('/');
-    const [least, most] = isIP(address) === 6 ? [64, 128] : [32, 32];
-    return bits === undefined || (Number(bits) >= least && Number(bits) <= most);
+    const [address = '', bits] = readNetwork(network)?.split('/') ?? [];
+    return bits === undefined || Number(bits) >= (familyOf(address) === 'ipv6' ? 64 : 32);
   });
-  const counted = small.map((network) => countedAddress(network.replace(/\/\d+$/, '')));
+  const counted = small.map((network) => countedAddress(readNetwork(network)?.replace(/\/\d+$/, '')));
   return new Set(counted.filter((address) => address !== NO_ADDRESS));
 }

@@ -1,11 +1,10 @@
 /** The REST of bans: who is refused, why and until when, and what a person says about it. */
-import { isIP } from 'node:net';
 import { z } from 'zod';
 import { SwitchyardError } from '../../errors';
 import { makePage, pageOf, pageQuery, readCursor } from '../../infra/page';
 import { defineRoute, type Route } from '../../infra/route';
 import { plainText } from '../../infra/text';
-import { countedAddress } from './addresses';
+import { countedAddress, NO_ADDRESS } from './addresses';
 import { banSchema, liftBan, showBan, startBan, type BansDeps } from './bans';
 import { findBan, listBans } from './bans.store';
 import { addressKey } from './logins';
@@ -15,7 +14,7 @@ const all = { path: '/v1/bans', tag: 'Bans' } as const;
 const address = z
   .string()
   .max(64)
-  .refine((text) => isIP(text) !== 0, 'must be an IPv4 or IPv6 address')
+  .refine((text) => countedAddress(text) !== NO_ADDRESS, 'must be an IPv4 or IPv6 address, or a /64 of IPv6')
   .describe('Of IPv6 the /64 counts in which it is.');
 
 export function bansRoutes(deps: BansDeps): Route[] {

@@ -10,8 +10,7 @@
  * - With DTLS it sends no media before the handshake with the phone's own fingerprint is done (rtp_common_write), and
  *   ICE finds the address: those are left as they are.
  */
-import { isIP } from 'node:net';
-import { listNetworks } from '../bans/addresses';
+import { isInList, listNetworks, readAddress } from '../../address';
 
 /**
  * - `encrypted`: ICE and DTLS see to it.
@@ -38,10 +37,12 @@ export function judgeMedia(sdp: string, networkIp: string, allowed: readonly str
   if (media.length > 0 && plain.length === 0) return 'encrypted';
   const addresses = [session, ...plain].flatMap(addressesOf);
   const [own, open] = [listNetworks([networkIp]), listNetworks(allowed)];
-  const others = addresses.filter((address) => !NOWHERE.includes(address) && !isIn(own, address));
+  const others = addresses.filter(
+    (address) => !NOWHERE.includes(readAddress(address) ?? '') && !isInList(own, address),
+  );
   // An operator's word for an address lets its phones send from a port that they did not name.
-  if (others.length === 0) return addresses.some((address) => isIn(open, address)) ? 'translated' : 'own';
-  return others.every((address) => isIn(INNER, address) || isIn(open, address)) ? 'translated' : 'foreign';
+  if (others.length === 0) return addresses.some((address) => isInList(open, address)) ? 'translated' : 'own';
+  return others.every((address) => isInList(INNER, address) || isInList(open, address)) ? 'translated' : 'foreign';
 }
 
 /** Lines may end in CR, LF or both, as mod_sofia's parser reads them. */
@@ -67,10 +68,4 @@ function addressesOf(lines: readonly string[]): string[] {
     if (/^c\s*=/i.test(line)) return [line.split(/\s+/)[2]?.split('/')[0] ?? ''];
     return /^a=candidate:/i.test(line) ? [line.split(/\s+/)[4] ?? ''] : [];
   });
-}
-
-/** What is no address, a host's name say, is in no network. */
-function isIn(networks: ReturnType<typeof listNetworks>, address: string): boolean {
-  const version = isIP(address);
-  return version !== 0 && networks.check(address, version === 6 ? 'ipv6' : 'ipv4');
 }

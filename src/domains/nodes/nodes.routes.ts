@@ -1,6 +1,7 @@
 /** The REST of nodes and of the pool as a whole. */
 import { z } from 'zod';
 import { nameTaken, SwitchyardError } from '../../errors';
+import { hostAddress } from '../../infra/host-address';
 import { createId } from '../../infra/ids';
 import { defineRoute, type Route } from '../../infra/route';
 import { createSecret, hashSecret } from '../../infra/secrets';
@@ -9,6 +10,7 @@ import type { Claims } from './claims';
 import { connectionFaultSchema, presentConnectionFault } from './connections/connection-fault';
 import { clockSchema, presentClock } from './clock/present';
 import { refuseAddress, type AddressRules } from './entering/address-guard';
+import { refuseMixed } from './entering/one-family';
 import { NODE_NAME } from './entering/admission';
 import { nodeTokenRoutes } from './entering/node-tokens.routes';
 import { healthSchema } from './health.routes';
@@ -208,7 +210,7 @@ function registerRoute(deps: NodeRouteDeps): Route {
     scope: 'admin',
     body: z.strictObject({
       name: z.string().regex(NODE_NAME),
-      host: z.union([z.ipv4(), z.ipv6()]),
+      host: hostAddress,
       eslPort: port.default(8021),
       sipPort: port.default(5060),
       internodePort: port.default(5080),
@@ -231,6 +233,8 @@ function registerRoute(deps: NodeRouteDeps): Route {
       const id = createId();
       const secret = createSecret();
       await deps.log.record(async (trx, emit) => {
+        const mixed = await refuseMixed(trx, { notName: name, host: body.host });
+        if (mixed) throw new SwitchyardError('conflict', mixed);
         const row = await insertNode(trx, {
           id,
           name,

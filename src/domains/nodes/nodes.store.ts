@@ -1,4 +1,5 @@
 /** The SQL of nodes. State changes are conditional: they name the state they expect. */
+import { familyOf, hostAndPort } from '../../address';
 import type { Queryable, Trx } from '../../infra/db';
 import { storeClock } from '../../infra/store-clock';
 import type { ConnectionFault } from './connections/connection-fault';
@@ -66,7 +67,7 @@ export interface NodeRow {
 
 /** Where a browser signals to a node. */
 export const signalUrl = (node: Pick<NodeRow, 'ws_url' | 'host' | 'ws_port'>): string =>
-  node.ws_url ?? `ws://${node.host}:${node.ws_port}`;
+  node.ws_url ?? `ws://${hostAndPort(node.host, node.ws_port)}`;
 
 export async function listNodeRows(db: Queryable): Promise<NodeRow[]> {
   return (await db('nodes').orderBy('name')) as NodeRow[];
@@ -134,6 +135,19 @@ export async function findNodeAtPorts(
     )
     .first('name')) as { name: string } | undefined;
   return row?.name;
+}
+
+/** @returns the place of another node of the pool that has no address of this family */
+export async function findNodeOfOtherFamily(
+  db: Queryable,
+  o: { notName: string; host: string },
+): Promise<Pick<NodeRow, 'name' | 'host'> | undefined> {
+  const isSix = familyOf(o.host) === 'ipv6';
+  return (await db('nodes')
+    .whereNot({ name: o.notName })
+    .whereIn('state', ['joining', 'serving', 'draining'])
+    .whereRaw("(host like '%:%') is distinct from ?", [isSix])
+    .first('name', 'host')) as Pick<NodeRow, 'name' | 'host'> | undefined;
 }
 
 /** Holds the node of that name until the transaction ends. */

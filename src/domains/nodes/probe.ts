@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
 import { listRooms } from '../../freeswitch/esl';
+import { hostAndPort } from '../../address';
 import { createId } from '../../infra/ids';
 import type { Schedule } from '../../infra/schedule';
 import { storeClock } from '../../infra/store-clock';
@@ -46,7 +47,7 @@ export function openWebSocket(host: string, port: number, timeoutMs: number): Pr
     socket.once('connect', () => {
       const key = randomBytes(16).toString('base64');
       socket.write(
-        `GET / HTTP/1.1\r\nHost: ${host}:${port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
+        `GET / HTTP/1.1\r\nHost: ${hostAndPort(host, port)}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
           `Sec-WebSocket-Key: ${key}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: sip\r\n\r\n`,
       );
     });

@@ -1,5 +1,6 @@
 /** Says which registrations are of one phone: a phone that starts anew, or at another node, has a new Call-ID and is the same. */
 import type { RegisteredEvent } from '../../freeswitch/esl';
+import { readHost, uriHost } from '../../address';
 
 const DEFAULT_PORTS: Readonly<Record<string, string>> = { tls: '5061', wss: '443', ws: '80' };
 
@@ -14,11 +15,11 @@ const NOBODYS_HOSTS: readonly string[] = ['df7jal23ls0d.invalid', 'anonymous.inv
  */
 export function phoneKeyOf(phone: Pick<RegisteredEvent, 'contact' | 'networkIp' | 'transport'>): string {
   const uri = /<([^<>]*)>/.exec(phone.contact)?.[1] ?? phone.contact;
-  const parsed = /^\s*sips?:(?:([^@;?]*)@)?(\[[0-9A-Fa-f:.]+\]|[^:;?\s]+)(?::(\d{1,5}))?/i.exec(uri);
+  const parsed = /^\s*sips?:(?:([^@;?]*)@)?(\[[0-9A-Fa-f:.]+(?:%[^\]]*)?\]|[^:;?\s]+)(?::(\d{1,5}))?/i.exec(uri);
   if (!parsed) return '';
   const [, user = '', name, port] = parsed;
-  const host = name!.toLowerCase();
+  const host = readHost(name!);
   if (NOBODYS_HOSTS.includes(host)) return '';
   if (host.endsWith('.invalid')) return `${user}@${host}`;
-  return `${host}:${port ?? DEFAULT_PORTS[phone.transport] ?? '5060'} from ${phone.networkIp.toLowerCase()}`;
+  return `${uriHost(host)}:${port ?? DEFAULT_PORTS[phone.transport] ?? '5060'} from ${readHost(phone.networkIp)}`;
 }

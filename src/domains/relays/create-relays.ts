@@ -1,6 +1,7 @@
 /** Puts the parts of relays together: the process that forwards, the keeper of the relays, their REST. */
 import { randomUUID } from 'node:crypto';
 import { listRooms, parseRooms, recordRoom, type NodeConnection, type NodeEvent } from '../../freeswitch/esl';
+import { uriHost } from '../../address';
 import type { Db } from '../../infra/db';
 import type { Logger } from '../../infra/logger';
 import type { Route } from '../../infra/route';
@@ -73,7 +74,7 @@ export async function createRelays(deps: RelaysDeps): Promise<Relays> {
   const sending: SendingDeps = {
     forwarder: process,
     readRules: async () => ({ allowPrivate, allowedHosts, ports, ownHosts: await deps.findOwnHosts() }),
-    intakeHost: deps.relayHost.includes(':') ? `[${deps.relayHost}]` : deps.relayHost,
+    intakeHost: uriHost(deps.relayHost),
     api: (nodeId, command) => links.api(nodeId, command),
     stepTimeoutMs: deps.stepTimeoutMs ?? STEP_TIMEOUT_MS,
     limits: deps.limits,

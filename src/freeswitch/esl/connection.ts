@@ -1,6 +1,7 @@
 /** One authenticated connection to one node: typed commands in, typed events out, and a deadline on every wait. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SwitchyardError } from '../../errors';
+import { hostAndPort } from '../../address';
 import type { Logger } from '../../infra/logger';
 import { waitForBridges } from './bridges/settling';
 import type { ApiCommand } from './commands';
@@ -75,9 +76,12 @@ export function openConnection(o: ConnectOptions): Promise<NodeConnection> {
       if (error) reject(error);
       else resolve(connection);
     });
-    const abort = (): void => connection.fail(new EslError('lost', `Connecting to ${o.host}:${o.port} was given up`));
+    const abort = (): void =>
+      connection.fail(new EslError('lost', `Connecting to ${hostAndPort(o.host, o.port)} was given up`));
     const late = (): void =>
-      connection.fail(new EslError('timeout', `${o.host}:${o.port} did not let us in within ${o.connectTimeoutMs} ms`));
+      connection.fail(
+        new EslError('timeout', `${hostAndPort(o.host, o.port)} did not let us in within ${o.connectTimeoutMs} ms`),
+      );
     const deadline = setTimeout(late, o.connectTimeoutMs);
     o.signal?.addEventListener('abort', abort, { once: true });
     if (o.signal?.aborted) abort();
@@ -114,7 +118,7 @@ class Connection implements NodeConnection {
     const { clock } = o;
     this.readTime = clock ? (nodeMs) => clock.read(nodeMs) : asTold;
     this.readDeadline = clock ? (nodeMs) => clock.readDeadline(nodeMs) : asTold;
-    this.where = `${o.host}:${o.port}`;
+    this.where = hostAndPort(o.host, o.port);
     this.waiters = new Waiters((error) => this.fail(error));
     this.transport = openTransport(o.host, o.port, {
       onConnect: () => {

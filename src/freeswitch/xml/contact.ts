@@ -1,5 +1,5 @@
 /** Turns the contact a phone registered into an address that leads back to that phone, and to nobody else. */
-import { isIP } from 'node:net';
+import { hostAndPort, readAddress, readHost } from '../../address';
 import { holdsDialWord } from './escape';
 
 /** From where a REGISTER came, as the node saw it. */
@@ -37,9 +37,10 @@ interface ContactParts {
 function parseContact(contact: string): ContactParts | undefined {
   const inBrackets = /<([^<>]*)>/.exec(contact);
   const uri = (inBrackets ? inBrackets[1]! : contact).trim();
-  const parsed = /^(sips?):([^@<>]*)@(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,253})(?::(\d{1,5}))?((?:;[^;?]*)*)$/.exec(
-    uri,
-  );
+  const parsed =
+    /^(sips?):([^@<>]*)@(\[[0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9._~-]{1,32})?\]|[A-Za-z0-9.-]{1,253})(?::(\d{1,5}))?((?:;[^;?]*)*)$/.exec(
+      uri,
+    );
   if (!parsed || holdsDialWord(uri)) return undefined;
   const [, scheme, user, host, port, rest = ''] = parsed;
   if (!USER.test(user!) || HIDDEN_PARAMETER.test(user!)) return undefined;
@@ -49,15 +50,14 @@ function parseContact(contact: string): ContactParts | undefined {
   return {
     scheme: scheme as 'sip' | 'sips',
     user: user!,
-    host: host!,
+    // A zone names the phone's own interface, and means nothing at the node.
+    host: host!.replace(/%.*\]$/, ']'),
     port: port === undefined ? undefined : Number(port),
     parameters,
   };
 }
 
 const nameOf = (parameter: string): string => parameter.split('=', 1)[0]!.toLowerCase();
-
-const bare = (host: string): string => host.replace(/^\[|\]$/g, '').toLowerCase();
 
 /**
  * The address to dial. A phone writes into its contact what it likes: any host and port, and parameters that name
@@ -68,15 +68,14 @@ const bare = (host: string): string => host.replace(/^\[|\]$/g, '').toLowerCase(
  */
 export function contactToDial(contact: string, source: ContactSource): string | undefined {
   const parts = parseContact(contact);
-  const version = isIP(source.networkIp);
-  if (!parts || version === 0 || !TRANSPORTS.includes(source.transport)) return undefined;
+  const from = readAddress(source.networkIp);
+  if (!parts || from === undefined || !TRANSPORTS.includes(source.transport)) return undefined;
   const kept = parts.parameters.filter((parameter) => !LEADS_ELSEWHERE.includes(nameOf(parameter)));
   const port = parts.port === undefined ? '' : `:${parts.port}`;
   const address = [`${parts.scheme}:${parts.user}@${parts.host}${port}`, ...kept].join(';');
-  const isDirect = bare(parts.host) === source.networkIp.toLowerCase() && !/^wss?$/.test(source.transport);
+  const isDirect = readHost(parts.host) === from && !/^wss?$/.test(source.transport);
   if (isDirect) return address;
   if (!(source.networkPort > 0 && source.networkPort < 65536)) return undefined;
-  const host = version === 6 ? `[${source.networkIp}]` : source.networkIp;
-  const path = `sip:${parts.user}@${host}:${source.networkPort};transport=${source.transport}`;
+  const path = `sip:${parts.user}@${hostAndPort(from, source.networkPort)};transport=${source.transport}`;
   return `${address};fs_path=${encodeURIComponent(path)}`;
 }

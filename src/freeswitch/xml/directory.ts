@@ -1,5 +1,6 @@
 /** Answers about users: what a node needs to check a password, and where a user can be reached at this moment. */
 import { SwitchyardError } from '../../errors';
+import { hostAndPort } from '../../address';
 import { contactToDial, type ContactSource } from './contact';
 import { documentXml, element, param, type Element } from './document';
 import {
@@ -9,6 +10,7 @@ import {
   escapeText,
   hidePreprocessor,
   isAddressPart,
+  isHostPart,
   isPlainValue,
 } from './escape';
 import { kindOfTransport, mediaTimeoutVariables, type MediaTimeouts } from './media-timeout';
@@ -227,7 +229,7 @@ function internodeBranch(
   to: ReachableContact,
 ): { variables: string[]; endpoint: string } | undefined {
   const token = o.token(to.node);
-  if (!isAddressPart(o.username) || !isAddressPart(to.host) || !isPlainValue(token) || !isPlainValue(o.callId))
+  if (!isAddressPart(o.username) || !isHostPart(to.host) || !isPlainValue(token) || !isPlainValue(o.callId))
     return undefined;
   return {
     variables: [
@@ -236,6 +238,6 @@ function internodeBranch(
       `${CALL_HEADER_VARIABLE}=${o.callId}`,
       `sip_h_X-Switchyard-Leg=${o.leg ?? 'to'}`,
     ],
-    endpoint: `sofia/internode/${o.username}@${to.host}:${to.internodePort}`,
+    endpoint: `sofia/internode/${o.username}@${hostAndPort(to.host, to.internodePort)}`,
   };
 }

@@ -1,4 +1,5 @@
 /** What a person typed must reach a node as text: never as a variable, a command, a header or a preprocessor line. */
+import { isIP } from 'node:net';
 import { SwitchyardError } from '../../errors';
 
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g;
@@ -58,6 +59,9 @@ const ADDRESS_PART = /^[A-Za-z0-9_.+\-~*#]{1,128}$/;
 export function isAddressPart(text: string): boolean {
   return ADDRESS_PART.test(text);
 }
+
+/** The same for a host: also an IPv6 address, which is dialled in brackets (hostAndPort). */
+export const isHostPart = (text: string): boolean => isAddressPart(text) || (isIP(text) === 6 && !text.includes('%'));
 
 /** @throws SwitchyardError invalid_request: a part of an address is used as it is or not at all. */
 export function addressPart(text: string, what: string): string {

@@ -1,7 +1,8 @@
 /** Plans that lead into a room: ask for its PIN, enter it here, or go on to the node that has it. */
 import { SwitchyardError } from '../../errors';
+import { hostAndPort } from '../../address';
 import { dialplanXml, type Action, type CallVariables } from './dialplan';
-import { addressPart, callerNameText, isPlainValue } from './escape';
+import { addressPart, callerNameText, isHostPart, isPlainValue } from './escape';
 
 /** The profile's name inside every answer to conference.conf for a room. */
 export const ROOM_PROFILE = 'room';
@@ -155,6 +156,8 @@ export const ROOM_EXTENSION = 'room';
 
 /** Goes on to the node that has the room; sound and picture pass through this one. */
 export function bridgeToRoomPlan(o: BridgeToRoom): string {
+  if (!isHostPart(o.host))
+    throw new SwitchyardError('invalid_request', 'The host has characters that can not be dialled.');
   const callId = plain(o.callId, 'The call id');
   const variables = [
     'switchyard_leg=transit',
@@ -177,7 +180,7 @@ export function bridgeToRoomPlan(o: BridgeToRoom): string {
     { app: 'export', data: 'nolocal:media_mix_inbound_outbound_codecs=true' },
     {
       app: 'bridge',
-      data: `[${variables.join(',')}]sofia/internode/${ROOM_EXTENSION}@${addressPart(o.host, 'The host')}:${o.internodePort}`,
+      data: `[${variables.join(',')}]sofia/internode/${ROOM_EXTENSION}@${hostAndPort(o.host, o.internodePort)}`,
     },
     { app: 'hangup', data: '${originate_disposition}' },
   ]);

@@ -1,10 +1,5 @@
-import {
-  countedAddress,
-  countedSingles,
-  isListed,
-  listNetworks,
-  NO_ADDRESS,
-} from '../../../src/domains/bans/addresses';
+import { countedAddress, countedSingles, isListed, NO_ADDRESS } from '../../../src/domains/bans/addresses';
+import { listNetworks } from '../../../src/address';
 
 it.each([
   ['192.0.2.7', '192.0.2.7'],
@@ -17,6 +12,8 @@ it.each([
   ['2001:db8::', '2001:db8:0:0::/64'],
   ['fe80::1%eth0', 'fe80:0:0:0::/64'],
   ['::1', '0:0:0:0::/64'],
+  ['2001:db8:1:2::/64', '2001:db8:1:2::/64'],
+  ['192.0.2.7/64', NO_ADDRESS],
   ['64:ff9b::192.0.2.7', '64:ff9b:0:0::/64'],
   ['', NO_ADDRESS],
   ['192.0.2.7:5060', NO_ADDRESS],
@@ -35,13 +32,20 @@ const never = [
   '2001:db8:d:e:f::/80',
   'node.example.org',
   '1.2.3.4/99',
+  '::ffff:198.51.100.0/120',
 ];
 const isNever = (text: string): boolean => isListed(listNetworks(never), countedSingles(never), countedAddress(text));
 
-it.each(['10.9.8.7', '::ffff:10.9.8.7', '192.0.2.1', '2001:db8:a:ffff::1', '2001:db8:b:c::77', '2001:db8:d:e::1', ''])(
-  'the never-list has %s',
-  (text) => expect(isNever(text)).toBe(true),
-);
+it.each([
+  '10.9.8.7',
+  '198.51.100.9',
+  '::ffff:10.9.8.7',
+  '192.0.2.1',
+  '2001:db8:a:ffff::1',
+  '2001:db8:b:c::77',
+  '2001:db8:d:e::1',
+  '',
+])('the never-list has %s', (text) => expect(isNever(text)).toBe(true));
 it.each(['11.0.0.1', '192.0.2.2', '2001:db8:b:d::5', '2001:db8:f::1', '1.2.3.4'])(
   'the never-list does not have %s',
   (text) => expect(isNever(text)).toBe(false),

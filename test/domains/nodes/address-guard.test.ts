@@ -44,6 +44,17 @@ test.each([
   '',
 ])('%s is refused', (host) => expect(refused({ host })).toBeDefined());
 
+test('a link-local address of IPv6 is no node’s, whatever is allowed: it needs a zone', () => {
+  expect(refused({ host: 'fe80::1' }, { allowedNetworks: ['fe80::/10'] })).toContain('give the node another address');
+  expect(refused({ host: '169.254.0.9' }, { allowedNetworks: ['169.254.0.0/16'] })).toBeUndefined();
+});
+
+test('browsers are sent to a node’s own IPv6 address in any spelling', () => {
+  const host = '2001:db8::7';
+  expect(refused({ host, wsUrl: 'ws://[2001:DB8:0:0::7]:5066' })).toBeUndefined();
+  expect(refused({ host, wsUrl: 'ws://[2001:db8::8]:5066' })).toContain('NODE_WS_HOSTS');
+});
+
 test.each(['192.0.2.10', '10.0.0.1', '203.0.113.7', '2001:db8::7', 'fd00::6'])('%s is taken', (host) =>
   expect(refused({ host })).toBeUndefined(),
 );

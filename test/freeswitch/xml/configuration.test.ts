@@ -42,7 +42,7 @@ it('answers each name with a document of that name, and nothing else', () => {
   for (const name of ['verto.conf', 'toString', '__proto__', '']) expect(configurationXml(name, node)).toBeUndefined();
 });
 
-it('opens the Event Socket where it is dialled: inside where that is the loopback, else everywhere', () => {
+it('opens the Event Socket where it is dialled: inside where that is the loopback, else everywhere, but for IPv6', () => {
   const listenIp = (change: Partial<NodeSettings>): unknown =>
     value(conf('event_socket.conf', { ...node, ...change }), 'listen-ip');
   expect(listenIp({ host: '127.0.0.1', controlHosts: ['127.0.0.1'] })).toBe('127.0.0.1');
@@ -51,7 +51,7 @@ it('opens the Event Socket where it is dialled: inside where that is the loopbac
   expect(listenIp({ host: '10.0.0.1', controlHosts: ['127.0.0.1'] })).toBe('0.0.0.0'); // compose with NODE_HOST
   expect(listenIp({ host: '10.0.0.1' })).toBe('0.0.0.0');
   expect(listenIp({ host: '::1' })).toBe('::1');
-  expect(listenIp({ host: 'fd00::1' })).toBe('::');
+  expect(listenIp({ host: 'fd00::1' })).toBe('fd00::1');
   expect(value(conf('event_socket.conf'), 'password')).toBe('p"<&>');
 });
 

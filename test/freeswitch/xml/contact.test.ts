@@ -15,6 +15,20 @@ it('dials a phone that is where it says as it says', () => {
   expect(dial('sip:1001@[2001:db8::1]:5060', { networkIp: '2001:db8::1' })).toBe('sip:1001@[2001:db8::1]:5060');
 });
 
+it('dials a phone at an IPv6 address in any spelling of it, and without the zone of its own interface', () => {
+  const far = '[2001:db8::9]:40123;transport=udp';
+  expect(dial('sip:1001@[2001:DB8:0::0001]:5060', { networkIp: '2001:db8::1' })).toBe(
+    'sip:1001@[2001:DB8:0::0001]:5060',
+  );
+  expect(dial('sip:1001@[2001:db8::1]:5060', { networkIp: '[2001:DB8::1]' })).toBe('sip:1001@[2001:db8::1]:5060');
+  expect(dial('sip:1001@[::ffff:203.0.113.9]:5062')).toBe('sip:1001@[::ffff:203.0.113.9]:5062');
+  expect(dial('sip:1001@203.0.113.9:5062', { networkIp: '::ffff:203.0.113.9' })).toBe('sip:1001@203.0.113.9:5062');
+  expect(dial('sip:1001@[fe80::5%eth0]:5060', { networkIp: '2001:db8::9' })).toBe(
+    `sip:1001@[fe80::5]:5060${path('1001', far)}`,
+  );
+  expect(dial('sip:1001@[fe80::5%eth0;x]:5060', { networkIp: '2001:db8::9' })).toBeUndefined();
+});
+
 it('dials a phone behind a NAT, or on a second interface, where its REGISTER came from', () => {
   expect(dial('<sip:1001@192.168.1.5:5060;fs_nat=yes;fs_path=sip%3A1001%40203.0.113.9%3A40123>')).toBe(
     `sip:1001@192.168.1.5:5060;fs_nat=yes${path('1001')}`,

@@ -1,5 +1,6 @@
 /** Why a node can't be connected to: kept with the node, said once for each change, and in words that name the cure. */
 import { z } from 'zod';
+import { hostAndPort } from '../../../address';
 import type { Db } from '../../../infra/db';
 import type { Logger } from '../../../infra/logger';
 import { saveConnectionFault, type NodeRow } from '../nodes.store';
@@ -36,7 +37,7 @@ export function explainConnectionFault(
   node: Pick<NodeRow, 'host' | 'esl_port' | 'esl_networks'>,
   fault: Pick<ConnectionFault, 'kind' | 'detail'>,
 ): string {
-  const where = `${node.host}:${node.esl_port}`;
+  const where = hostAndPort(node.host, node.esl_port);
   switch (fault.kind) {
     case 'refused':
       return `Nothing listens at ${where}: is FreeSWITCH running there, and does its URL name the address and port at which it can be reached (host, esl)? One that was started by a version before 0.4 may listen on its loopback only: start it anew.`;

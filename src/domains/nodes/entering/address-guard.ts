@@ -2,6 +2,7 @@
 import { lookup } from 'node:dns/promises';
 import { BlockList, isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { readHost } from '../../../address';
 import type { Logger } from '../../../infra/logger';
 import type { NodeAddress } from '../nodes';
 
@@ -45,6 +46,8 @@ function refuseHost(name: string, address: string, rules: AddressRules): string 
   const allow = 'to allow that, name it in NODE_ALLOWED_NETWORKS';
   const isLocal = isLoopback(address);
   if (!isLocal && isNoHost(address)) return `${name} ${address} is no host's own address`;
+  if (isIP(address) === 6 && isLinkLocal(address))
+    return `${name} ${address} is a link-local address of IPv6, which nobody reaches without a zone, and SIP has no place for one: give the node another address`;
   if (networksOf(rules.allowedNetworks)(address)) return undefined;
   if (isLocal) return `${name} ${address} is a loopback address; ${allow}`;
   if (isLinkLocal(address)) return `${name} ${address} is a link-local address; ${allow}`;
@@ -71,10 +74,10 @@ export function refuseAddress(address: NodeAddress, rules: AddressRules): string
 function refuseWsUrl(text: string, address: NodeAddress, rules: AddressRules): string | undefined {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (!url || url.username !== '' || url.password !== '') return 'wsUrl is no plain address of a WebSocket';
-  const host = url.hostname.replace(/^\[|\]$/g, '');
+  const host = readHost(url.hostname);
   if (host === address.host || host === address.publicHost) return undefined;
   const isListed = rules.wsHosts.some((pattern) =>
-    pattern.startsWith('*.') ? host.endsWith(pattern.slice(1).toLowerCase()) : host === pattern.toLowerCase(),
+    pattern.startsWith('*.') ? host.endsWith(pattern.slice(1).toLowerCase()) : host === readHost(pattern),
   );
   return isListed
     ? undefined

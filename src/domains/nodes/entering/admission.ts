@@ -10,6 +10,7 @@ import { makeNodePassword } from '../node-password';
 import { addressColumns, type NodeAddress, type NodeDeps } from '../nodes';
 import { findNodeAtPorts, findNodeByName, insertNode, lockNodeByName, updateNode, type NodeRow } from '../nodes.store';
 import { refuseAddress, type AddressRules } from './address-guard';
+import { refuseMixed } from './one-family';
 import { hasEnrolment, insertToken, takeEnrolment, takeToken } from './node-tokens.store';
 
 /** Who waits for an admin's yes: nobody, those that came by the reusable join token, everybody. */
@@ -232,6 +233,11 @@ async function requireOwnPlace(
   o: { name: string; address: NodeAddress },
 ): Promise<void> {
   const { host, eslPort, sipPort, internodePort } = o.address;
+  const mixed = await refuseMixed(trx, { notName: o.name, host });
+  if (mixed) {
+    explain(deps, o.name, o.address, mixed);
+    throw new SwitchyardError('conflict', mixed);
+  }
   const there = await findNodeAtPorts(trx, { notName: o.name, host, ports: [eslPort, sipPort, internodePort] });
   if (!there) return;
   explain(deps, o.name, o.address, `the node "${there}" is at one of its ports`);

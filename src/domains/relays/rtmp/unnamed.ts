@@ -1,4 +1,5 @@
 /** Keeps few connections that have not said which stream they bring: a stranger must not fill the door for a node. */
+import { countedAddress } from '../../bans/addresses';
 
 export interface UnnamedLimits {
   perAddress: number;
@@ -40,7 +41,7 @@ export function createUnnamed(limits: UnnamedLimits): Unnamed {
       return count;
     },
     admit(address, close) {
-      const group = groupOf(address);
+      const group = countedAddress(address);
       if ((waiting.get(group)?.size ?? 0) >= limits.perAddress) return undefined;
       if (count >= limits.inAll) makeRoom();
       // Only now: who made room may have been the last of this very address.
@@ -50,15 +51,4 @@ export function createUnnamed(limits: UnnamedLimits): Unnamed {
       return () => leave(group, close);
     },
   };
-}
-
-/** Whoever has one IPv6 address has the 2^64 beside it. */
-function groupOf(address: string): string {
-  const plain = address.replace(/^::ffff:(?=\d+\.)/i, '');
-  if (!plain.includes(':')) return plain;
-  const [head = '', tail] = plain.split('%')[0]!.split('::');
-  const before = head.split(':').filter(Boolean);
-  const after = (tail ?? '').split(':').filter(Boolean);
-  const zeroes = tail === undefined ? 0 : Math.max(0, 8 - before.length - after.length);
-  return [...before, ...Array<string>(zeroes).fill('0'), ...after].slice(0, 4).join(':');
 }

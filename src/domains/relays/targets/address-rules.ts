@@ -1,7 +1,8 @@
 /** Keeps Switchyard from being sent to machines that are nobody's stream server: ports, special addresses, and our own. */
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
-import { isPublicAddress, listAddresses, unmapAddress } from './ranges';
+import { isInList, listNetworks, readAddress } from '../../../address';
+import { isPublicAddress } from './ranges';
 import { FORBIDDEN, TargetRefused, UNREACHABLE } from './refusal';
 
 /** Plain data: it goes to the relay process as it is. */
@@ -33,22 +34,19 @@ export function isAllowedAddress(
   found: string,
   own: readonly string[] = [],
 ): boolean {
-  const address = unmapAddress(found);
-  const version = isIP(address);
-  if (version === 0 || address.includes('%')) return false;
+  const address = found.includes('%') ? undefined : readAddress(found);
+  if (address === undefined) return false;
   if (isPublicAddress(address) ? !isOneOf(own, address) : rules.allowPrivate) return true;
   return rules.allowedHosts.some((entry) => {
-    if (entry.toLowerCase() === host || entry === address) return true;
-    const [network, bits] = entry.split('/');
-    if (bits === undefined || isIP(network!) !== version) return false;
-    return listAddresses([entry]).check(address, version === 6 ? 'ipv6' : 'ipv4');
+    if (entry.toLowerCase() === host) return true;
+    // Of its own family: an IPv4 address would be in ::/0 as well.
+    return isIP(readAddress(entry.split('/')[0]!) ?? '') === isIP(address) && isInList(listNetworks([entry]), address);
   });
 }
 
 /** The same address may be written in several ways. */
 function isOneOf(own: readonly string[], address: string): boolean {
-  const list = listAddresses(own.map(unmapAddress).filter((each) => isIP(each) && !each.includes('%')));
-  return list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
+  return isInList(listNetworks(own.filter((each) => !each.includes('%'))), address);
 }
 
 export type Resolve = (host: string) => Promise<string[]>;

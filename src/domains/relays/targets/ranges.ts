@@ -1,5 +1,6 @@
 /** Which addresses are no public machine's: the written list, from IANA's special-purpose registries. */
-import { BlockList, isIP } from 'node:net';
+import { isIP } from 'node:net';
+import { listNetworks } from '../../../address';
 
 /**
  * Every IPv4 block of https://www.iana.org/assignments/iana-ipv4-special-registry, those that are reachable
@@ -42,31 +43,9 @@ const SPECIAL_IPV6 = [
   '3fff::/20', // documentation
 ];
 
-/** @param ranges networks as ADDRESS/BITS, or addresses */
-export function listAddresses(ranges: readonly string[]): BlockList {
-  const list = new BlockList();
-  for (const range of ranges) {
-    const [address = '', bits] = range.split('/');
-    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
-    if (bits === undefined) list.addAddress(address, family);
-    else list.addSubnet(address, Number(bits), family);
-  }
-  return list;
-}
-
-const specialIpv4 = listAddresses(SPECIAL_IPV4);
-const publicIpv6 = listAddresses([PUBLIC_IPV6]);
-const specialIpv6 = listAddresses(SPECIAL_IPV6);
-
-/** ::ffff:10.0.0.1, in either notation, is 10.0.0.1. */
-export function unmapAddress(address: string): string {
-  const dotted = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
-  if (dotted) return dotted;
-  const hex = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/i.exec(address);
-  if (!hex) return address;
-  const [high, low] = [parseInt(hex[1]!, 16), parseInt(hex[2]!, 16)];
-  return [high >> 8, high & 255, low >> 8, low & 255].join('.');
-}
+const specialIpv4 = listNetworks(SPECIAL_IPV4);
+const publicIpv6 = listNetworks([PUBLIC_IPV6]);
+const specialIpv6 = listNetworks(SPECIAL_IPV6);
 
 /** True where an address is a public machine's, as far as its number tells. What is no address is not public. */
 export function isPublicAddress(address: string): boolean {

@@ -41,10 +41,13 @@ function controlCidrs(node: Pick<NodeSettings, 'host' | 'controlHosts'>): string
   return unique(['127.0.0.0/8', '::1/128', ...[...(node.controlHosts ?? []), node.host].map(cidr)]);
 }
 
-/** Where Switchyard is elsewhere, or dials another address than the loopback: everywhere, since who comes is looked at. */
+/**
+ * Where Switchyard is elsewhere, or dials another address than the loopback: everywhere, since who comes is looked at. A node
+ * of IPv6 has its own address alone: at `::` FreeSWITCH takes IPv4 too, and would compare it with bytes of IPv6 networks.
+ */
 function listenIp({ host, controlHosts = [] }: NodeSettings): string {
   const isInside = isLoopback(host) && controlHosts.every(isLoopback);
-  return isInside ? host : isIP(host) === 6 ? '::' : '0.0.0.0';
+  return isInside || isIP(host) === 6 ? host : '0.0.0.0';
 }
 
 /**

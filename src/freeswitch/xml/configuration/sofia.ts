@@ -1,4 +1,5 @@
 /** The two SIP doors of a node: one for phones and browsers, who must prove who they are, one for the other nodes. */
+import { familyOf } from '../../../address';
 import { element, param, params, type Element } from '../document';
 import type { NodeSettings } from './settings';
 import { doorSettings, type SofiaSettings } from './sip-doors';
@@ -10,15 +11,19 @@ export const CODECS = 'OPUS,PCMU,PCMA,VP8,H264';
 export function sofiaConf(node: NodeSettings): Element[] {
   return [
     params({ 'log-level': 0, 'debug-presence': 0 }, 'global_settings'),
-    element('profiles', {}, [profile('internal', internal(node), CANDIDATES), profile('internode', internode(node))]),
+    element('profiles', {}, [
+      profile('internal', internal(node), candidatesOf(node.host)),
+      profile('internode', internode(node)),
+    ]),
   ];
 }
 
 /** Browsers offer addresses of every kind: each list is a setting of its own under the same name. When a profile is read anew its lists
- * would be put behind those it has: `none` begins them anew. */
-const CANDIDATES = ['none', 'loopback.auto', 'localnet.auto', 'any_v4.auto'].map((name) =>
-  param('apply-candidate-acl', name),
-);
+ * would be put behind those it has: `none` begins them anew. Media is of the family of the node's address. */
+const candidatesOf = (host: string): Element[] =>
+  (familyOf(host) === 'ipv6' ? ['none', 'any_v6.auto'] : ['none', 'loopback.auto', 'localnet.auto', 'any_v4.auto']).map(
+    (name) => param('apply-candidate-acl', name),
+  );
 
 function profile(name: string, settings: SofiaSettings, lists: Element[] = []): Element {
   return element('profile', { name }, [
