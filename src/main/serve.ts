@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { takeBootstrapKey } from '../domains/api-keys/bootstrap';
 import { apiKeysRoutes } from '../domains/api-keys/api-keys.routes';
+import { createRememberedPhones } from '../domains/calls/dialing/remembered-phones';
 import { callRoutes } from '../domains/calls/calls.routes';
 import { domainsRoutes } from '../domains/domains/domains.routes';
 import { readMediaTimeouts } from '../domains/calls/endings/media-timeouts';
@@ -173,6 +174,7 @@ export async function startServing(
     ...admission,
     directory,
     secretKey,
+    phones: createRememberedPhones(db),
     bindToken: createTokenBinder(redis, config.redisPrefix, storeClock.nowMs),
     rooms: rooms.entering,
     findGrantOfUser: grants.findGrantOfUser,

@@ -17,16 +17,18 @@ import type { GrantView } from '../grants/grant-directory';
 import type { NodeRow } from '../nodes/nodes.store';
 import type { Quotas } from '../quotas/quotas';
 import type { EnteringDeps } from '../rooms/entering';
-import { findRegistrationsOfUsers, type NamedRegistration } from '../registrations/registrations.store';
 import { selectRingable } from '../registrations/ringable';
 import type { Directory, DirectoryUser } from '../users/directory';
 import type { Address } from './address';
+import type { RememberedPhones } from './dialing/remembered-phones';
 import { findCall } from './calls.store';
 import type { SettleDeps } from './settle';
 
 export interface DialplanDeps extends SettleDeps {
   directory: Directory;
   secretKey: Buffer;
+  /** Where the phones of who is called are. */
+  phones: RememberedPhones;
   /** Binds a token between nodes to the channel that shows it first. */
   bindToken: BindToken;
   rooms: EnteringDeps;
@@ -48,24 +50,6 @@ export const RING_SECONDS = 30;
 /** Long enough for a call to cross the pool, too short to be kept and used. */
 const TOKEN_SECONDS = 60;
 
-/** Where users were last seen, for the time in which Postgres is away; the longest unasked go first. */
-const lastSeen = new Map<string, NamedRegistration[]>();
-const REMEMBERED_USERS = 50_000;
-
-async function readRegistrations(deps: DialplanDeps, userId: string): Promise<NamedRegistration[]> {
-  try {
-    const rows = await findRegistrationsOfUsers(deps.db, [userId]);
-    lastSeen.delete(userId);
-    lastSeen.set(userId, rows);
-    if (lastSeen.size > REMEMBERED_USERS) lastSeen.delete(lastSeen.keys().next().value!);
-    return rows;
-  } catch (error) {
-    const known = lastSeen.get(userId);
-    if (!known || !isUnreachable(error)) throw error;
-    return known;
-  }
-}
-
 /** The way to a user for the node that asks; other nodes get a token that only they can use, for this user and call. */
 export async function reachUser(
   deps: DialplanDeps,
@@ -73,7 +57,7 @@ export async function reachUser(
   user: DirectoryUser,
   o: { callId: string; attemptLegId?: string; leg: 'from' | 'to'; ownOnly?: boolean },
 ): Promise<string> {
-  const rows = await readRegistrations(deps, user.id);
+  const rows = await deps.phones.read(user.id);
   const rung = selectRingable(rows).filter((row) => !o.ownOnly || row.node_id === node.id);
   if (rung.some((row) => row.node_id === node.id && row.node_refuses_phones)) await deps.openDoor?.(node.id);
   const contacts: ReachableContact[] = rung.map((row) => ({

@@ -1,0 +1,30 @@
+/** Knows where users' phones were last seen, for the time in which Postgres is away. */
+import { isUnreachable, type Db } from '../../../infra/db';
+import { findRegistrationsOfUsers, type NamedRegistration } from '../../registrations/registrations.store';
+
+export interface RememberedPhones {
+  /** As Postgres has them now, and while it is away as they were. @throws where they were never asked for */
+  read(userId: string): Promise<NamedRegistration[]>;
+}
+
+/** The longest unasked go first. */
+const REMEMBERED_USERS = 50_000;
+
+export function createRememberedPhones(db: Db): RememberedPhones {
+  const lastSeen = new Map<string, NamedRegistration[]>();
+  return {
+    async read(userId) {
+      try {
+        const rows = await findRegistrationsOfUsers(db, [userId]);
+        lastSeen.delete(userId);
+        lastSeen.set(userId, rows);
+        if (lastSeen.size > REMEMBERED_USERS) lastSeen.delete(lastSeen.keys().next().value!);
+        return rows;
+      } catch (error) {
+        const known = lastSeen.get(userId);
+        if (!known || !isUnreachable(error)) throw error;
+        return known;
+      }
+    },
+  };
+}
