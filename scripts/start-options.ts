@@ -1,5 +1,6 @@
 /** Reads what a person asked of `start`: every setting is an environment variable, the usual ones are flags as well. */
 import { parseArgs } from 'node:util';
+import { refuseMisspelt } from './misspelt';
 import { StartFault } from './project';
 
 export const START_HELP = `Usage: ./scripts/start [options]
@@ -62,6 +63,7 @@ type Env = Record<string, string | undefined>;
 /** @throws StartFault naming the setting that is wrong. */
 export function readStartOptions(args: string[], env: Env): StartOptions {
   const flags = parseFlags(args);
+  if (!flags.help) refuseMisspelt(Object.keys(env).filter((name) => env[name]));
   const pick = (flag: string | undefined, name: string): string | undefined => flag ?? (env[name] || undefined);
   const number = (text: string | undefined, name: string, from: number, to: number): number | undefined => {
     if (text === undefined) return undefined;

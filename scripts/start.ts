@@ -24,13 +24,21 @@ const say = (line = ''): void => {
 };
 
 async function main(): Promise<number> {
-  const options = readStartOptions(process.argv.slice(2), process.env);
-  if (options.help) {
-    say(START_HELP);
-    return 0;
+  let options: StartOptions;
+  let release: () => void;
+  try {
+    options = readStartOptions(process.argv.slice(2), process.env);
+    if (options.help) {
+      say(START_HELP);
+      return 0;
+    }
+    options.stateDir = resolve(projectRoot(), options.stateDir);
+    release = holdStateDir(options.stateDir);
+  } catch (fault) {
+    if (!(fault instanceof StartFault)) throw fault;
+    process.stderr.write(`${fault.message}\n`);
+    return 1;
   }
-  options.stateDir = resolve(projectRoot(), options.stateDir);
-  const release = holdStateDir(options.stateDir);
   const started: Child[] = [];
   /** What has to be over before anything is stopped. */
   const endings: Endings = { endRecordings: undefined };

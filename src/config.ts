@@ -285,13 +285,16 @@ export interface Config {
     { endpoint: string; bucket: string; region: string; accessKeyId: string; secretAccessKey: string } | undefined;
 }
 
+/** The environment variables that Switchyard reads. */
+export const SETTING_NAMES: readonly string[] = Object.keys(schema.shape);
+
 /** @throws Error naming every variable that is missing or wrong; no value is repeated, since some are secrets. */
 export function readConfig(env: Record<string, string | undefined>): Config {
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
   const result = whole.safeParse(given);
   const faults = [
     ...(result.error?.issues ?? []).map((i) => `${i.path.join('.')}: ${i.message}`),
-    ...findMisspelt(Object.keys(given), Object.keys(schema.shape)),
+    ...findMisspelt(Object.keys(given), SETTING_NAMES),
   ];
   if (!result.success || faults.length > 0)
     throw new Error(`The environment is not right:\n${faults.map((fault) => `  ${fault}`).join('\n')}`);

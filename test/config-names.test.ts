@@ -1,4 +1,6 @@
 /** Settings that are misspelt are refused with the right name: what has no effect must not be silent. */
+import { readPoolOptions } from '../scripts/operate/options';
+import { readStartOptions } from '../scripts/start-options';
 import { readConfig } from '../src/config';
 import { findMisspelt, lettersBetween } from '../src/config-names';
 import { showSettings } from '../src/main/shown-settings';
@@ -102,4 +104,21 @@ test('the settings in force can be shown, and hold no secret', () => {
     roles: ['api', 'worker', 'supervisor'],
     recordingsS3: { endpoint: 'https://s3.example.org', bucket: 'yard' },
   });
+});
+
+test.each(['HTTP_PROT', 'NODE_COUTN', 'NODE_PORTBASE', 'FREESWICH_BIN', 'SWITCHYARD_SECERT'])(
+  '`start` refuses %s before it fills in anything, and goes on with what others set',
+  (wrong) => {
+    expect(() => readStartOptions([], { [wrong]: '1' })).toThrow(`${wrong}: is no setting; did you mean `);
+    expect(readStartOptions([], { NODE_HOST: '127.0.0.1', HTTPS_PROXY: 'http://p', NODE_OPTIONS: '' }).httpPort).toBe(
+      8080,
+    );
+  },
+);
+
+test('`pool` refuses a misspelt address: it would change another pool', () => {
+  expect(() => readPoolOptions(['status'], { SWITCHYARD_UR: 'https://yard.test' })).toThrow(
+    'did you mean SWITCHYARD_URL?',
+  );
+  expect(readPoolOptions(['status'], { SWITCHYARD_URL: 'https://yard.test', ROLE: 'x' })).toBeDefined();
 });

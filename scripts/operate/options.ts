@@ -1,5 +1,6 @@
 /** Reads what a person asked of `scripts/pool`, and says what can be asked. */
 import { parseArgs } from 'node:util';
+import { refuseMisspelt } from '../misspelt';
 import { StartFault } from '../project';
 
 export const POOL_HELP = `Usage: ./scripts/pool COMMAND [options]
@@ -82,6 +83,8 @@ export function readPoolOptions(args: string[], env: Record<string, string | und
   const { values, positionals } = parse(args);
   const [command, subject, ...more] = positionals;
   if (values.help || command === undefined || command === 'help') return undefined;
+  // With another address than was meant it would change another pool.
+  refuseMisspelt(Object.keys(env).filter((name) => name.startsWith('SWITCHYARD_') && env[name]));
   if (!COMMANDS.includes(command as Command)) throw new StartFault(`There is no command "${command}".\n\n${POOL_HELP}`);
   if (more.length) throw new StartFault(`"${more.join(' ')}" is too much: one node, call or count at a time.`);
   const number = (name: string, given: string | undefined, fallback: number, from: number, to: number): number => {

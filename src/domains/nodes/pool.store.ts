@@ -34,6 +34,7 @@ export async function countBusiness(db: Queryable): Promise<Map<string, NodeBusi
     live('legs'),
     live('sessions').sum('units as units'),
     db('registrations')
+      .whereNull('unreachable_at')
       .where('expires_at', '>', storeClock.now())
       .groupBy('node_id')
       .select('node_id')

@@ -197,8 +197,12 @@ export async function endRegistrations(
   reason: string,
 ): Promise<void> {
   const gone = await deleteRegistrations(trx, { node_id: node.id, ...(ids ? { ids } : {}) });
-  for (const row of gone) emit(draftOf('registration.ended', row, { node: node.name, reason, ...describe(row) }));
+  for (const row of gone.filter(isLiving))
+    emit(draftOf('registration.ended', row, { node: node.name, reason, ...describe(row) }));
 }
+
+/** The end of one that a call found dead is told already. */
+const isLiving = (row: RegistrationRecord): boolean => row.unreachable_at === null;
 
 /** A dead node reaches nobody. */
 export async function dropRegistrations(deps: Pick<RegistrationDeps, 'log'>, node: NodeRow): Promise<void> {
@@ -241,7 +245,7 @@ export async function dropRegistrationsOf(
   whose: { grant_id: string } | { user_id: string; grant_id?: null },
   reason: 'revoked' | 'grant_expired' | 'user_disabled' | 'user_deleted' | 'password_changed',
 ): Promise<void> {
-  for (const row of await deleteRegistrations(trx, whose)) {
+  for (const row of (await deleteRegistrations(trx, whose)).filter(isLiving)) {
     emit(draftOf('registration.ended', row, { reason, ...describe(row) }));
   }
 }

@@ -21,6 +21,7 @@ export async function listPhonesToMove(
   const notAsked = db('registrations')
     .where({ node_id: nodeId })
     .whereNull('asked_to_move_at')
+    .whereNull('unreachable_at')
     .where('expires_at', '>', now)
     .limit(atOnce)
     .select('id');
@@ -44,10 +45,10 @@ export async function notePhonesRefused(db: Queryable, nodeId: string, refused: 
   await db('nodes').where({ id: nodeId }).whereNot({ phones_refused: refused }).update({ phones_refused: refused });
 }
 
-/** Those whose registration holds. */
+/** Those whose registration holds, but for those that a call found dead. */
 export async function countPhones(db: Queryable, nodeId: string): Promise<number> {
   const [row] = (await db('registrations')
-    .where({ node_id: nodeId })
+    .where({ node_id: nodeId, unreachable_at: null })
     .where('expires_at', '>', storeClock.now())
     .count('* as count')) as { count: string }[];
   return Number(row!.count);
