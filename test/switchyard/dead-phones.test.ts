@@ -46,15 +46,30 @@ test('all phones of the one who is rung are dead: one attempt, they are told to 
   await yard.addPhone(one, name('ann'), { gone: 'refused' });
   await yard.addPhone(two, name('ann'), { gone: 'refused' });
   await yard.addPhone(two, name('bob'));
+  const countPhones = async (): Promise<number> =>
+    (await yard.must(200, 'GET', '/v1/pool')).nodes.reduce(
+      (sum: number, node: { registrations: number }) => sum + node.registrations,
+      0,
+    );
+  const before = await countPhones();
   const { id } = await yard.call(`user:${name('ann')}`, `user:${name('bob')}`);
   const ended = await yard.callIs(id, 'ended');
   expect(ended).toMatchObject({ outcome: 'unreachable', hangupCause: 'NORMAL_TEMPORARY_FAILURE' });
   expect(ended.attempts).toHaveLength(1);
   await phonesAre(name('ann'), 0);
+  await until('the pool counts the two no longer', async () => (await countPhones()) === before - 2);
   expect((await tellsOf(name('ann'))).filter((told) => told.endsWith('unreachable'))).toHaveLength(2);
   const again = await yard.callIs((await yard.call(`user:${name('ann')}`, `user:${name('bob')}`)).id, 'ended');
   expect(again).toMatchObject({ outcome: 'unreachable', hangupCause: 'USER_NOT_REGISTERED' });
   expect(again.attempts).toHaveLength(1);
+  // Whoever lets them go afterwards does not tell of their end once more.
+  const [{ id: userId }] = (await yard.must(200, 'GET', `/v1/users?username=${name('ann')}&domain=${DOMAIN}`)).items;
+  await yard.must(200, 'PATCH', `/v1/users/${userId}`, { enabled: false });
+  await until(
+    'the phones are gone',
+    async () => (await stores.db('registrations').where({ user_id: userId })).length === 0,
+  );
+  expect((await tellsOf(name('ann'))).filter((told) => told.startsWith('registration.ended'))).toHaveLength(2);
 });
 
 test("the callee's phone is dead: the caller's one hears so at once, and the call names it unreachable", async () => {
