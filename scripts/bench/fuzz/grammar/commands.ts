@@ -344,6 +344,22 @@ export const BUILDERS: Readonly<Record<string, Make>> = {
   ),
   showChannels: verb('showChannels', 'show channels as json'),
   showRegistrations: verb('showRegistrations', 'show registrations as json'),
+  showRegistrationsOf: of(
+    'showRegistrationsOf',
+    [near('internal'), near('1001'), near('a.test')],
+    esl.showRegistrationsOf,
+    (a, b, c) => words('sofia', 'xmlstatus', 'profile', a, 'user', `${b}@${c}`),
+  ),
+  showBridges: verb('showBridges', 'show bridged_calls as json'),
+  checkAcl: of('checkAcl', [near('10.0.0.1'), near('esl')], esl.checkAcl, (a, b) => words('acl', a, b)),
+  locateConfiguration: of('locateConfiguration', [near('acl.conf')], esl.locateConfiguration, (a) =>
+    words(...'xml_locate configuration configuration name'.split(' '), a),
+  ),
+  moduleExists: of('moduleExists', [near('mod_av')], esl.moduleExists, (a) => words('module_exists', a)),
+  listFolder: of('listFolder', [path], esl.listFolder, (a) => words('spawn_stream', 'ls', '-1', inert(a))),
+  readUptime: verb('readUptime', 'uptime ms'),
+  askStatus: verb('askStatus', 'status'),
+  syncClockWhenIdle: verb('syncClockWhenIdle', 'fsctl sync_clock_when_idle'),
   reloadAcl: verb('reloadAcl', 'reloadacl'),
   reloadXml: verb('reloadXml', 'reloadxml'),
   sofiaStatus: verb('sofiaStatus', 'sofia status'),
@@ -365,7 +381,7 @@ const COUNTERS = [
 
 /** What the room of the Event Socket gives out besides builders. */
 const NO_BUILDERS =
-  /^(parse|read(Base64|LegRecordings|Sent|Tones)$|writeTones$|(played|rendered)Ms$|assert|escape|inert|open|create|pauseBefore$|EslError$|(user|sofia|loopback)Endpoint$)/;
+  /^(parse|read(Base64|Dump|LegRecordings|Sent|Tones)$|is(LeftRecord|PhoneLost)$|writeTones$|(played|rendered)Ms$|assert|escape|inert|open|create|pauseBefore$|EslError$|(user|sofia|loopback)Endpoint$)/;
 
 /** @returns builders that no grammar knows, or that are no more */
 export function missingBuilders(): string[] {

@@ -184,7 +184,7 @@ export const questionsTarget = (read: ReadQuestion = (body) => parseXmlRequest(r
             `${name} is of no texts`,
           );
         } else {
-          must(['string', 'number', 'undefined'].includes(typeof value), () => `${name} is ${typeof value}`);
+          must(['string', 'number', 'boolean', 'undefined'].includes(typeof value), () => `${name} is ${typeof value}`);
         }
       }
       must(({} as { polluted?: unknown }).polluted === undefined, 'a prototype was changed');
