@@ -187,8 +187,7 @@ describeWithPhones('phones of a draining real node', (freeswitch, chromium, bare
       MOVE_MS,
     );
     say(`baresip is at ${other.name} ${Date.now() - beganMs} ms after the drain: ${desk.lastLines(3)}`);
-    // Its old contact lives on for a while, and is not rung beside the new one.
-    expect(await nodesOf('desk')).toContain(draining);
+    // Wherever its old contact still stands, it is rung once and at the new node.
     const second = await pool.api.post<{ id: string }>('/v1/calls', { domain: DOMAIN, from: 'user:desk', to: '9196' });
     const ringing = await waitFor(
       'baresip to ring',
