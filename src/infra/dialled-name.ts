@@ -16,3 +16,9 @@ export const newDialledName = z
 
 /** For those who look for one: also a name from before. */
 export const anyDialledName = z.string().regex(DIALLED_NAME, 'must be 1 to 64 of A-Z a-z 0-9 . _ -');
+
+/**
+ * An older name as a leg is sent to it: behind a hyphen in front a command reads a flag (`-both`). Who is called is read from
+ * the call; this one is only compared with it.
+ */
+export const sentName = (name: string): string => name.replace(/^[.-]/, '_');

@@ -1,4 +1,5 @@
 /** Decides where a channel goes: a phone that dials, a leg that we placed, or a call that another node hands over. */
+import { sentName } from '../../infra/dialled-name';
 import { isId } from '../../infra/ids';
 import { readToken } from '../../infra/secrets';
 import { storeClock } from '../../infra/store-clock';
@@ -89,7 +90,7 @@ async function continueCall(deps: DialplanDeps, node: NodeRow, request: Dialplan
   const known = await findKnownLeg(deps, node, request.legId);
   if (known && !(await leadsTo(deps, known, request.destination, to))) return dialOn(deps, node, request, known);
   // Another phone of the caller's, of which nothing was told yet: it asks for what all of them ask for.
-  if (!known && request.destination !== extensionOf(to)) {
+  if (!known && !asksFor(to, request.destination)) {
     deps.refuseReport?.(node, 'plan', { leg: request.legId.slice(0, 64), callId: call.id });
     return refusePlan({ context, callId: call.id, sipStatus: 403, reason: 'The call does not lead there' });
   }
@@ -114,6 +115,9 @@ async function continueCall(deps: DialplanDeps, node: NodeRow, request: Dialplan
   });
 }
 
+const asksFor = (to: Address, destination: string): boolean =>
+  [extensionOf(to), sentName(extensionOf(to))].includes(destination);
+
 /**
  * Whether a leg asks for the end that its call was asked or transferred to, as the one who placed it. The called one never
  * asks for itself, unless the call is carried by it (joining/).
@@ -124,7 +128,7 @@ async function leadsTo(
   destination: string,
   to: Address,
 ): Promise<boolean> {
-  if (destination !== extensionOf(to)) return false;
+  if (!asksFor(to, destination)) return false;
   return leg.role !== 'to' || (await findLastAttempt(deps.db, call.id))?.leg_id === leg.id;
 }
 

@@ -1,5 +1,6 @@
 /** Commands are values: what goes over the wire can be read, compared and tested without a node. */
 import { SwitchyardError } from '../../errors';
+import { sentName } from '../../infra/dialled-name';
 import { assertEndpoint, assertHost, assertName, assertToken, escapeArgument, variableBlock } from './escape';
 import { soundSource } from './sounds';
 
@@ -175,8 +176,7 @@ export function transferChannel(
     'uuid_transfer',
     leg(legId),
     ...flag,
-    // In front of a hyphen it would be read as a flag (-both); who is called is read from the call, not from this.
-    assertToken(to.extension.replace(/^[.-]/, '_'), 'extension'),
+    assertToken(sentName(to.extension), 'extension'),
     'XML',
     assertToken(to.context, 'context'),
   );
