@@ -43,6 +43,8 @@ export interface PhoneOptions {
   to?: { user: string; host: string };
   /** Where it signals from; this machine where it is left out. */
   address?: string;
+  /** Its own socket, where it comes back with one that it had before. */
+  socket?: { host: string; port: number };
   /** What it names in its Contact, where that is another than its socket: behind a NAT, or in a browser. */
   contact?: string;
 }
@@ -62,6 +64,9 @@ export interface Registration {
   /** In the core's list, where another socket's end with the same Call-ID takes it out. */
   isListed: boolean;
 }
+
+const isSameContact = (a: Registration, b: Registration): boolean =>
+  a.uri === b.uri && a.username === b.username && a.domain === b.domain;
 
 export const md5 = (text: string): string => createHash('md5').update(text).digest('hex');
 
@@ -131,7 +136,8 @@ export function createRegistrar(core: NodeCore, kept: readonly Registration[] = 
   ): Promise<Registration | number> {
     if (core.isStandby) return 503;
     const isSame = socket === 'the same';
-    const made = isSame && existing ? { host: existing.address, port: existing.port } : nextSocket();
+    const had = existing && { host: existing.address, port: existing.port };
+    const made = (isSame ? (had ?? o.socket) : undefined) ?? nextSocket();
     const { port } = made;
     const sipCallId = existing?.sipCallId ?? `${randomUUID()}@simulated`;
     const address = o.address ?? made.host;
@@ -160,6 +166,9 @@ export function createRegistrar(core: NodeCore, kept: readonly Registration[] = 
       variables: user.variables,
       isListed: true,
     };
+    // A node has one row for each contact (multiple-registrations=contact), whatever its Call-ID.
+    for (const r of [...registrations.values()])
+      if (r.id !== registration.id && isSameContact(r, registration)) forget(r);
     registrations.set(registration.id, registration);
     expiries.get(registration.id)?.();
     const cancel = core.later(seconds * 1000, () => unregister(registration, 'expire'));
@@ -168,10 +177,14 @@ export function createRegistrar(core: NodeCore, kept: readonly Registration[] = 
     return registration;
   }
 
-  function unregister(r: Registration, reason: 'unregister' | 'expire'): void {
-    if (!registrations.delete(r.id)) return;
+  function forget(r: Registration): boolean {
     expiries.get(r.id)?.();
     expiries.delete(r.id);
+    return registrations.delete(r.id);
+  }
+
+  function unregister(r: Registration, reason: 'unregister' | 'expire'): void {
+    if (!forget(r)) return;
     if (reason === 'unregister') return tell('sofia::unregister', r, 0);
     core.emit(
       'CUSTOM',

@@ -116,7 +116,7 @@ let keeping = false;
 async function keepPhones(): Promise<void> {
   if (keeping) return;
   keeping = true;
-  for (const kept of phones.values()) {
+  for (const [index, kept] of [...phones.values()].entries()) {
     const place = places.get(kept.node);
     if (!place?.node.isRunning) {
       kept.phone = undefined;
@@ -130,7 +130,9 @@ async function keepPhones(): Promise<void> {
     }
     const { username, domain, password, steady } = kept;
     const behaviour = steady ? { answerAfterMs: 50 } : moods();
-    const options = { username, domain, password, expiresSeconds: EXPIRES_SECONDS, behaviour };
+    // It lived through its node's death: it comes back with the socket that it had.
+    const socket = { host: `127.2.${Math.floor(index / 250)}.${(index % 250) + 1}`, port: 5060 };
+    const options = { username, domain, password, expiresSeconds: EXPIRES_SECONDS, behaviour, socket };
     kept.phone = await place.node.registerPhone(options).catch(() => undefined);
     kept.refreshedMs = Date.now();
   }
