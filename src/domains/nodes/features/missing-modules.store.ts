@@ -5,6 +5,9 @@ import type { NodeState } from '../nodes.store';
 /** @returns false where that was written down already */
 export async function saveMissingModules(db: Queryable, nodeId: string, missing: readonly string[]): Promise<boolean> {
   const written = JSON.stringify(missing);
+  // That a new node has everything is no news.
+  if (missing.length === 0)
+    await db('nodes').where({ id: nodeId }).whereNull('missing_modules').update({ missing_modules: written });
   const count = await db('nodes')
     .where({ id: nodeId })
     .whereRaw('missing_modules is distinct from ?::jsonb', [written])
