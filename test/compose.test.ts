@@ -265,11 +265,15 @@ describe('as it is started', () => {
     async () => {
       const port = await findFreePort();
       const env = { TURN_SECRET: 'a-secret-of-coturn-0123456789', TURN_PORT: String(port), TURN_PEERS: '10.77.0.31' };
-      const local = '"listening-ip=127.0.0.1" "relay-ip=127.0.0.1" "pidfile=/tmp/x.pid" "userdb=/tmp/x.db"';
+      const local = '"listening-ip=127.0.0.1" "relay-ip=127.0.0.1" "pidfile=DIR/x.pid" "userdb=DIR/x.db"'.replaceAll(
+        'DIR',
+        dir,
+      );
       const paths = {
+        // First: this project may itself be somewhere below.
+        '/tmp/': `${dir}/`,
         '/etc/switchyard-turn.conf': join(root, 'scripts', 'kubernetes', 'turn', 'turnserver.conf'),
         '"listening-port': `${local} "listening-port`,
-        '/tmp/': `${dir}/`,
       };
       child = runScript('coturn', env, paths, join(dir, 'coturn.log'));
       const denied = [
