@@ -1,23 +1,11 @@
 /** How long a grant is good for its holder: until it expires, and where they are in the room then, for coming back to it. */
-import { COME_BACK_SECONDS, LEAVE_REASONS, type LeaveReason } from '../../rooms/endings/leave-reasons';
+import { COME_BACK_SECONDS, isPutOut, LEAVE_REASONS } from '../../rooms/endings/leave-reasons';
 
 export { COME_BACK_SECONDS };
 /** However long the meeting goes on: past this somebody has to want them in it again. */
 export const COME_BACK_HOURS = 12;
 
-/** After these nobody comes back by an old grant: somebody put them out, or sent them elsewhere. */
-const PUT_OUT: readonly LeaveReason[] = [
-  'removed',
-  'moved_to_room',
-  'grant_revoked',
-  'user_disabled',
-  'user_deleted',
-  'hold_limit',
-  'closed',
-  'moderator_left',
-];
-
-const COMES_BACK = LEAVE_REASONS.filter((reason) => !PUT_OUT.includes(reason));
+const COMES_BACK = LEAVE_REASONS.filter((reason) => !isPutOut(reason));
 
 /**
  * SQL: until when the grant `g` lets its holder in; its `expires_at` but for one who was in the meeting that goes on. A grant

@@ -16,6 +16,7 @@ import { POOL_STREAM } from '../../events/events.store';
 import type { NodeRow } from '../../nodes/nodes.store';
 import type { ParticipantDeps, StrangeRoom } from '../participants';
 import { findParticipant, findParticipantOfLeg, type ParticipantRow } from '../participants.store';
+import { isPutOut } from '../endings/leave-reasons';
 import { emptyRoom } from '../sessions';
 import { findLivingSession, findSession, type SessionRow } from '../sessions.store';
 import { adoptMember, adoptSession, type SeenMember } from './adopt';
@@ -161,18 +162,6 @@ async function settleShown(
   }
 }
 
-/** Reasons for which somebody was told to go. */
-const ASKED_OUT: readonly (string | null)[] = [
-  'removed',
-  'moved_to_room',
-  'grant_revoked',
-  'user_disabled',
-  'user_deleted',
-  'hold_limit',
-  'closed',
-  'moderator_left',
-];
-
 async function isAskedOut(
   deps: StrangerDeps,
   session: SessionRow | undefined,
@@ -191,7 +180,7 @@ async function isAskedOut(
 
 /** They were told to go, are in another room by now, or are here by a channel that took this one's place. */
 function wentBy(row: ParticipantRow, legId: string, session: SessionRow | undefined): boolean {
-  if (row.state === 'left') return ASKED_OUT.includes(row.leave_reason);
+  if (row.state === 'left') return isPutOut(row.leave_reason);
   if (row.state === 'away' || row.leg_id === legId) return false;
   return row.kind === 'grant' || row.session_id !== session?.id;
 }

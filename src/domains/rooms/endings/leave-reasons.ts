@@ -17,6 +17,19 @@ export const LEAVE_REASONS = [
 ] as const;
 export type LeaveReason = (typeof LEAVE_REASONS)[number];
 
+/** Somebody put them out, or sent them elsewhere: they do not come back by an old grant, and are not adopted. */
+const PUT_OUT: readonly LeaveReason[] = [
+  'removed',
+  'moved_to_room',
+  'grant_revoked',
+  'user_disabled',
+  'user_deleted',
+  'hold_limit',
+  'closed',
+  'moderator_left',
+];
+export const isPutOut = (reason: string | null): boolean => (PUT_OUT as readonly (string | null)[]).includes(reason);
+
 /** Networks change and laptops are shut during a meeting: they may come back within this time of leaving. */
 export const COME_BACK_SECONDS = 120;
 
