@@ -17,7 +17,7 @@ module.exports = tseslint.config(
   {
     // Other machines' clocks are not this one's: see src/infra/store-clock.ts.
     files: ['src/**/*.ts'],
-    ignores: ['src/simulator/**', 'src/domains/relays/process/**', 'src/infra/store-clock.ts'],
+    ignores: ['src/domains/relays/process/**', 'src/infra/store-clock.ts'],
     rules: {
       'no-restricted-syntax': [
         'error',

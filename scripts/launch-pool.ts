@@ -71,7 +71,7 @@ async function startSimulatedNodes(o: PoolOptions): Promise<RunningPool> {
   const child = startChild({
     name: 'Simulated nodes',
     command: process.execPath,
-    args: [...process.execArgv, join(__dirname, '..', 'src', 'simulator', `main${extname(__filename)}`)],
+    args: [...process.execArgv, join(__dirname, 'simulator', `main${extname(__filename)}`)],
     env: {
       ...simulatorEnvironment(process.env),
       SIMULATOR_CONTROL_PORT: String(control),

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type { PresentedCall } from '../../src/domains/calls/calls';
 import { createLogger } from '../../src/infra/logger';
-import { startSimulatedNode } from '../../src/simulator/node';
+import { startSimulatedNode } from '../simulator/node';
 import { ApiFault, createApiClient, waitFor, type ApiClient } from '../api-client';
 import { startPhone } from '../demo-phone';
 import { enrolAsAdmin, makeNodeSecret } from '../enrol';

@@ -109,7 +109,7 @@ async function describeProgram(
     return { program: { ...prepared, cwd: prepared.dir, logFile: prepared.outputFile } };
   }
   const control = await findFreePort();
-  const main = join(__dirname, '..', '..', 'src', 'simulator', `main${extname(__filename)}`);
+  const main = join(__dirname, '..', 'simulator', `main${extname(__filename)}`);
   const nodes = [{ name: node.name, eslPort: plan.eslPort, xmlUrl, password }];
   const env = {
     ...simulatorEnvironment(context.env),

@@ -1,6 +1,6 @@
 /** Holds the simulator to the wire contract. */
 import { createLogger } from '../../src/infra/logger';
-import { startSimulatedNode } from '../../src/simulator/node';
+import { startSimulatedNode } from '../../scripts/simulator/node';
 import { callContract } from './calls.contract';
 import { describeNode } from './describe-node';
 import type { StartMediaNode } from './harness';

@@ -1,6 +1,6 @@
 /** The simulator reads dial strings as FreeSWITCH does: what we escape must come out as it went in. */
 import { originateCall } from '../../src/freeswitch/esl';
-import { parseDialString, splitWords } from '../../src/simulator/dial-string';
+import { parseDialString, splitWords } from '../../scripts/simulator/channels/dial-string';
 
 test.each(['plain', `it's a "name", with = and \\ back`, 'a b  c', "''", 'Zoë 😀'])('%s survives originate', (name) => {
   const { line } = originateCall({

@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { findFreePort } from '../../scripts/ports';
 import { createLogger } from '../../src/infra/logger';
-import { startSimulatedNode, type SimulatedNode } from '../../src/simulator/node';
+import { startSimulatedNode, type SimulatedNode } from '../../scripts/simulator/node';
 import { connectRaw } from '../contract/raw-client';
 import { until } from '../until';
 import { heapAfterCollection } from './heap';

@@ -4,7 +4,7 @@ import { createServer as createTcp, type AddressInfo } from 'node:net';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createLogger } from '../../src/infra/logger';
-import { startSimulatedNode, type SimulatedNode } from '../../src/simulator/node';
+import { startSimulatedNode, type SimulatedNode } from '../../scripts/simulator/node';
 import { connectRaw, type RawClient, type RawEvent } from '../contract/raw-client';
 import { until } from '../until';
 import { heapAfterCollection } from './heap';

@@ -1,5 +1,5 @@
 /** Phones that are gone, come back, start anew or change their socket, as everybody's do: who is rung, how often, and what is told. */
-import type { SimulatedPhone } from '../../src/simulator/node';
+import type { SimulatedPhone } from '../../scripts/simulator/node';
 import { useStores } from '../stores';
 import { DOMAIN, openYard, passwordOf, until, type Node, type Yard } from './harness';
 

@@ -15,7 +15,7 @@ import {
   type PhoneBehaviour,
   type SimulatedNode,
   type SimulatedPhone,
-} from '../../src/simulator/node';
+} from '../../scripts/simulator/node';
 import { PATIENCE, type TestStores } from '../stores';
 import { until } from '../until';
 

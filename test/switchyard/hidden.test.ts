@@ -1,5 +1,5 @@
 /** Who hides is shown to nobody, whether another or a room is called, at this node or another; the call knows who they are. */
-import type { SimulatedPhone } from '../../src/simulator/node';
+import type { SimulatedPhone } from '../../scripts/simulator/node';
 import { connectRaw } from '../contract/raw-client';
 import { useStores } from '../stores';
 import { DOMAIN, openYard, until, type Answer, type Node, type Yard } from './harness';

@@ -1,5 +1,5 @@
 /** A colleague's number reaches the colleague, however it is written, over REST and from a phone; nobody shares one. */
-import type { SimulatedPhone } from '../../src/simulator/node';
+import type { SimulatedPhone } from '../../scripts/simulator/node';
 import { useStores } from '../stores';
 import { DOMAIN, openYard, until, type Answer, type Node, type Yard } from './harness';
 

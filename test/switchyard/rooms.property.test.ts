@@ -2,8 +2,8 @@
 import { createSeededRandom } from '../../src/infra/random';
 import { useStores } from '../stores';
 import { DOMAIN, openYard, until, type Node, type Yard } from './harness';
-import type { DialledCall } from '../../src/simulator/dialling';
-import type { SimulatedPhone } from '../../src/simulator/node';
+import type { DialledCall } from '../../scripts/simulator/channels/dialling';
+import type { SimulatedPhone } from '../../scripts/simulator/node';
 
 /** A full run is 200 rooms and 10,000 steps; every build runs a shorter one. */
 const ROOMS = Number(process.env.ROOM_COUNT ?? 24);

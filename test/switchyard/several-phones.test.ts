@@ -3,7 +3,7 @@ import { findLastAttempt, insertAttempt, insertCall, insertLeg } from '../../src
 import { isCarriedOn } from '../../src/domains/calls/carrier';
 import { createDb } from '../../src/infra/db';
 import { createId } from '../../src/infra/ids';
-import type { PhoneBehaviour } from '../../src/simulator/registrar';
+import type { PhoneBehaviour } from '../../scripts/simulator/phones/registrar';
 import { useStores } from '../stores';
 import { DOMAIN, openYard, until, type Node, type Yard } from './harness';
 

@@ -1,11 +1,6 @@
 /** The process of some simulated nodes: each with phones, a gate for each of its two ways, a tap, and faults on order. */
 import { createLogger } from '../../../src/infra/logger';
-import {
-  startSimulatedNode,
-  type PhoneBehaviour,
-  type SimulatedNode,
-  type SimulatedPhone,
-} from '../../../src/simulator/node';
+import { startSimulatedNode, type PhoneBehaviour, type SimulatedNode, type SimulatedPhone } from '../../simulator/node';
 import { enrolNode } from '../../enrol';
 import { openGate, type Gate } from './gate';
 import { serveOrders } from './orders';

@@ -9,7 +9,7 @@ import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
 import { createDb } from '../../../src/infra/db';
 import { createLogger } from '../../../src/infra/logger';
 import { startSwitchyard } from '../../../src/main';
-import { startSimulatedNode } from '../../../src/simulator/node';
+import { startSimulatedNode } from '../../simulator/node';
 import { createApiClient } from '../../api-client';
 import { enrolAsAdmin, makeNodeSecret } from '../../enrol';
 import { launchRealNode } from '../../launch-node';

@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { mp4Head, mp4Index } from '../../../src/simulator/mp4-file';
+import { mp4Head, mp4Index } from '../../../scripts/simulator/media/mp4-file';
 import type { NodeConnection, NodeEvent, Reply } from '../../../src/freeswitch/esl';
 
 export interface FakeNode {

@@ -1,0 +1,21 @@
+/**
+ * Where simulated nodes of one process find each other by the address of their internode profile. Nodes of two
+ * processes don't reach each other: such a call fails as one to a host that is away does.
+ */
+import { hostAndPort } from '../../src/address';
+import type { NodeCore } from './node-context';
+
+const nodes = new Map<string, NodeCore>();
+
+export function enterYard(node: NodeCore): void {
+  nodes.set(hostAndPort(node.host, node.internodePort), node);
+}
+
+export function leaveYard(node: NodeCore): void {
+  const key = hostAndPort(node.host, node.internodePort);
+  if (nodes.get(key) === node) nodes.delete(key);
+}
+
+export function findInYard(hostAndPort: string): NodeCore | undefined {
+  return nodes.get(hostAndPort);
+}
