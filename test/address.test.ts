@@ -2,7 +2,7 @@
 import { hostAndPort, isInList, listNetworks, readAddress, readHost, readNetwork, uriHost } from '../src/address';
 import { readConfig } from '../src/config';
 import { phoneKeyOf } from '../src/domains/registrations/phone-key';
-import { judgeMedia } from '../src/domains/calls/media-address';
+import { judgeMedia } from '../src/domains/calls/dialplan/media-address';
 import { dialStringTo } from '../src/freeswitch/xml';
 import { readableUrl } from '../src/infra/db';
 

@@ -1,5 +1,5 @@
 /** What the replica that holds a node's stream does for it beside taking in events: looks at its health, sends canaries, compares again. */
-import { compareChannels, type Suspects } from '../domains/calls/reconcile';
+import { compareChannels, type Suspects } from '../domains/calls/reconcile/reconcile-node';
 import { createComparePace, type ComparePace } from '../domains/nodes/compare-pace';
 import type { NetworkLists } from '../domains/nodes/connections/network-lists';
 import { watchModules, type Ask } from '../domains/nodes/features/ask-modules';

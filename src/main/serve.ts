@@ -6,7 +6,7 @@ import { apiKeysRoutes } from '../domains/api-keys/api-keys.routes';
 import { createRememberedPhones } from '../domains/calls/dialing/remembered-phones';
 import { callRoutes } from '../domains/calls/calls.routes';
 import { domainsRoutes } from '../domains/domains/domains.routes';
-import { readMediaTimeouts } from '../domains/calls/endings/media-timeouts';
+import { readMediaTimeouts } from '../domains/calls/dialplan/media-timeouts';
 import { createEventsEntrance } from '../domains/events/events.routes';
 import { startEventRetention } from '../domains/events/retention';
 import { healthRoutes } from '../domains/nodes/health.routes';

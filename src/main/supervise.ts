@@ -1,13 +1,13 @@
 /** The role `supervisor`: takes in what nodes report, one replica for each node, and makes good what no event told. */
 import { parseProfileRegistrations, showRegistrationsOf, type ApiCommand } from '../freeswitch/esl';
-import { createClaimsSweep } from '../domains/calls/claims-sweep';
-import { endLongHolds } from '../domains/calls/endings/hold-limit';
-import { endZombies } from '../domains/calls/zombies';
-import { takeChannelEvent } from '../domains/calls/progress';
-import { settleForgottenAttempts } from '../domains/calls/forgotten-attempts';
-import { compareChannels, settleCallsOfNode, SWEEP_INTERVAL_MS } from '../domains/calls/reconcile';
-import { createCallSweep } from '../domains/calls/sweep';
-import { endUnadmitted } from '../domains/calls/unadmitted-channels';
+import { createClaimsSweep } from '../domains/calls/reconcile/claims-sweep';
+import { endLongHolds } from '../domains/calls/reconcile/hold-limit';
+import { endZombies } from '../domains/calls/reconcile/max-duration';
+import { takeChannelEvent } from '../domains/calls/events/channel-events';
+import { settleForgottenAttempts } from '../domains/calls/reconcile/forgotten-attempts';
+import { compareChannels, settleCallsOfNode, SWEEP_INTERVAL_MS } from '../domains/calls/reconcile/reconcile-node';
+import { createCallSweep } from '../domains/calls/reconcile/sweep';
+import { endUnadmitted } from '../domains/calls/reconcile/unadmitted-channels';
 import { compareGrants } from '../domains/grants/over';
 import { createCalibrator } from '../domains/nodes/calibrator';
 import { watchNetworkLists } from '../domains/nodes/connections/network-lists';

@@ -1,7 +1,7 @@
 /** The role `worker`: places calls in their domains' turns and has nodes dial them. */
 import { runDialJob, type DialDeps } from '../domains/calls/dialing/dial.job';
-import { DIAL_QUEUE } from '../domains/calls/dialing/fair-queue';
-import { OVERDUE_EVERY_MS, watchOverdue } from '../domains/calls/dialing/overdue';
+import { DIAL_QUEUE } from '../domains/calls/queue/fair-queue';
+import { OVERDUE_EVERY_MS, watchOverdue } from '../domains/calls/queue/overdue';
 import { createOriginates } from '../domains/calls/dialing/originate';
 import { createWorker } from '../infra/queues';
 import { createTurn } from '../infra/turn';

@@ -13,7 +13,7 @@ import {
   type CallAction,
   type CallDeps,
 } from './calls';
-import { CALL_OUTCOMES } from './outcome';
+import { CALL_OUTCOMES } from './events/outcome';
 import { soundOrTones } from './playable';
 
 export interface CallRouteDeps extends CallDeps {

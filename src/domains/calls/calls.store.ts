@@ -2,7 +2,7 @@
 import type { Queryable } from '../../infra/db';
 import { shortenConsidered } from '../nodes/considered';
 import type { Considered } from '../nodes/pick';
-import type { CallOutcome, CallState, HangupReason } from './outcome';
+import type { CallOutcome, CallState, HangupReason } from './events/outcome';
 
 export interface CallRow {
   id: string;

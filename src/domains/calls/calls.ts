@@ -17,7 +17,7 @@ import { explainChoice } from '../nodes/pick';
 import type { Quotas } from '../quotas/quotas';
 import type { Directory } from '../users/directory';
 import { formatAddress, type Address } from './address';
-import { readAddress, resolveAddress } from './addressing/resolve-address';
+import { readAddress, resolveAddress } from './dialplan/resolve-address';
 import {
   findCall,
   findLastAttempt,
@@ -32,11 +32,11 @@ import {
   type CallRow,
   type LegRow,
 } from './calls.store';
-import { hangUpAttempt, hangUpTalk } from './carrier';
+import { hangUpAttempt, hangUpTalk } from './dialing/forked-legs';
 import { CALLS_CONTEXT, extensionOf } from './dialing/dial-command';
-import { noteHold } from './endings/hold-limit';
+import { noteHold } from './reconcile/hold-limit';
 import { listJoined, type JoinedCall } from './joining/joining.store';
-import { draftCallEvent, endCall, type SettleDeps } from './settle';
+import { draftCallEvent, endCall, type SettleDeps } from './events/call-end';
 
 export interface CallDeps extends SettleDeps {
   directory: Directory;

@@ -1,5 +1,5 @@
 /** Where a phone may ask for its media: at home, behind its NAT, and nowhere else. */
-import { judgeMedia } from '../../../src/domains/calls/media-address';
+import { judgeMedia } from '../../../src/domains/calls/dialplan/media-address';
 
 const offer = (...lines: string[]): string => ['v=0', 's=-', ...lines, ''].join('\r\n');
 const AUDIO = 'm=audio 4000 RTP/AVP 0';

@@ -1,6 +1,6 @@
 /** Holds what a hangup cause means, and when another node may try. */
 import { judgeFailure } from '../../../src/domains/calls/dialing/who-failed';
-import { decideAfterAttempt, outcomeOfCause, type AttemptEnd } from '../../../src/domains/calls/outcome';
+import { decideAfterAttempt, outcomeOfCause, type AttemptEnd } from '../../../src/domains/calls/events/outcome';
 
 const end: AttemptEnd = {
   failed: 'node',

@@ -4,7 +4,7 @@ import { storeClock } from '../../../infra/store-clock';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { boundTime } from '../../nodes/trust/bounded-time';
 import { hasCdr, insertCall, insertLeg, lockCall, type CallRow } from '../calls.store';
-import { draftCallEvent, type SettleDeps } from '../settle';
+import { draftCallEvent, type SettleDeps } from '../events/call-end';
 import { hasDomain, reopenAttempt, reopenLegs, reviveCall } from './adopted.store';
 import type { CallProof } from './proof';
 

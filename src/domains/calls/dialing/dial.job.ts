@@ -3,11 +3,11 @@
  * call leaves `queued` by one conditional update, with its attempt written before anything is dialled.
  */
 import { findCall, findLastAttempt, lockCall, type CallRow } from '../calls.store';
-import { placeCall, type PlaceDeps } from '../place';
-import { endCall } from '../settle';
-import { silenceAttempt } from '../silence';
+import { placeCall, type PlaceDeps } from './placement';
+import { endCall } from '../events/call-end';
+import { silenceAttempt } from './cancel-stale-ringing';
 import { decideQueued, isTooLate } from './decisions';
-import type { FairQueue, TakenCall } from './fair-queue';
+import type { FairQueue, TakenCall } from '../queue/fair-queue';
 import type { Originates } from './originate';
 import { countRinging } from './ringing.store';
 import { storeClock } from '../../../infra/store-clock';

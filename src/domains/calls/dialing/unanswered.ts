@@ -1,9 +1,9 @@
 /** Looks after calls that are placed or ring, for what no event and no answer told: asks nodes, ends again, and settles. */
 import { channelExists } from '../../../freeswitch/esl';
 import { findLastAttempt, type AttemptRow } from '../calls.store';
-import { hangUpAttempt, ringsElsewhere } from '../carrier';
-import { settleAttempt, type SettleDeps } from '../settle';
-import type { UnansweredRow } from '../sweep.store';
+import { hangUpAttempt, ringsElsewhere } from './forked-legs';
+import { settleAttempt, type SettleDeps } from '../events/call-end';
+import type { UnansweredRow } from '../reconcile/sweep.store';
 import { decideUnanswered, YOUNG_MS, HANGUP_AGAIN_MS, type UnansweredCall, type UnansweredStep } from './decisions';
 
 /** Looked at in one step of the sweep; the rest have their turn in the next ones. */

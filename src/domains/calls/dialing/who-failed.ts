@@ -3,7 +3,7 @@ import type { Trx } from '../../../infra/db';
 import { findRegistrationsOfUsers, findUserIds } from '../../registrations/registrations.store';
 import { parseAddress } from '../address';
 import { listNodeIdsOfLegs, type AttemptRow, type CallRow } from '../calls.store';
-import { ANSWERED_CAUSES, isDoubtful } from '../outcome';
+import { ANSWERED_CAUSES, isDoubtful } from '../events/outcome';
 
 export interface Rung {
   cause: string;

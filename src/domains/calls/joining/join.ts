@@ -15,7 +15,7 @@ import {
   type CallRow,
   type LegRow,
 } from '../calls.store';
-import { draftCallEvent, endCall, releaseClaim, type Emit, type SettleDeps } from '../settle';
+import { draftCallEvent, endCall, releaseClaim, type Emit, type SettleDeps } from '../events/call-end';
 import { moveAttempt, moveLegs } from './joining.store';
 
 /** As FreeSWITCH calls it where a phone has asked for it. */

@@ -1,8 +1,8 @@
 /** Settles a call whose carrying leg is over once nobody of it is left at its node: until then they may talk on. */
 import { storeClock } from '../../../infra/store-clock';
 import { findLastAttempt, findLeg, listLegs, type LegRow } from '../calls.store';
-import { hasOthersInTalk } from '../carrier';
-import { settleAttempt, type SettleDeps } from '../settle';
+import { hasOthersInTalk } from '../dialing/forked-legs';
+import { settleAttempt, type SettleDeps } from '../events/call-end';
 
 /** What is written of a leg whose end nobody has told. */
 export const UNKNOWN_CAUSE = 'NODE_UNKNOWN';

@@ -5,8 +5,8 @@ import { storeClock } from '../../../infra/store-clock';
 import type { DialplanRequest } from '../../../freeswitch/xml';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { findLeg, insertLeg, lockCall } from '../calls.store';
-import type { DialplanDeps } from '../reach';
-import { draftCallEvent } from '../settle';
+import type { DialplanDeps } from '../dialplan/contacts';
+import { draftCallEvent } from '../events/call-end';
 
 /**
  * Takes the token of a call from another node for this channel alone; the node may ask again for it.

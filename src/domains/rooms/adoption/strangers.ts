@@ -11,7 +11,7 @@ import { ROOM_PROOF_VARIABLE } from '../../../freeswitch/xml';
 import { isId, showLegId } from '../../../infra/ids';
 import { storeClock } from '../../../infra/store-clock';
 import type { ChannelMemory } from '../../calls/adoption/channel-memory';
-import { endUnadmitted, isUnadmitted } from '../../calls/unadmitted-channels';
+import { endUnadmitted, isUnadmitted } from '../../calls/reconcile/unadmitted-channels';
 import { POOL_STREAM } from '../../events/events.store';
 import type { NodeRow } from '../../nodes/nodes.store';
 import type { ParticipantDeps, StrangeRoom } from '../participants';

@@ -5,7 +5,7 @@ import {
   type FairQueue,
   type TakenCall,
   type WaitingCall,
-} from '../../../../src/domains/calls/dialing/fair-queue';
+} from '../../../../src/domains/calls/queue/fair-queue';
 import { createId } from '../../../../src/infra/ids';
 import { createLogger } from '../../../../src/infra/logger';
 import { createRedis, type Redis } from '../../../../src/infra/redis';

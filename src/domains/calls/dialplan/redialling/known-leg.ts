@@ -2,15 +2,15 @@
  * A leg that is known asks for another number: something at its node has sent it there. It is the person of that leg who
  * dials, with their rights in their domain, whoever else is in the call and wherever the call was meant to lead.
  */
-import { SwitchyardError } from '../../../errors';
-import { isId } from '../../../infra/ids';
-import { refusePlan, type DialplanRequest } from '../../../freeswitch/xml';
-import type { NodeRow } from '../../nodes/nodes.store';
-import { enterRoom } from '../../rooms/entering';
-import { formatAddress, parseAddress } from '../address';
-import { findCall, findLegWithCall, type CallRow, type LegRow } from '../calls.store';
-import { callerOf, readTarget, shownCaller } from '../phone';
-import { connectTo, RING_SECONDS, type DialplanDeps } from '../reach';
+import { SwitchyardError } from '../../../../errors';
+import { isId } from '../../../../infra/ids';
+import { refusePlan, type DialplanRequest } from '../../../../freeswitch/xml';
+import type { NodeRow } from '../../../nodes/nodes.store';
+import { enterRoom } from '../../../rooms/entering';
+import { formatAddress, parseAddress } from '../../address';
+import { findCall, findLegWithCall, type CallRow, type LegRow } from '../../calls.store';
+import { callerOf, readTarget, shownCaller } from '../inbound-call';
+import { connectTo, RING_SECONDS, type DialplanDeps } from '../contacts';
 import { noteDialledOn } from './dialled-on';
 
 /** The leg, where it is one of this node's that lives, in a call that nobody wants ended. */

@@ -1,6 +1,6 @@
 /** Writes down that a leg has dialled somebody else than its call was meant for. */
-import { lockCall, updateCall, type LegRow } from '../calls.store';
-import { draftCallEvent, type SettleDeps } from '../settle';
+import { lockCall, updateCall, type LegRow } from '../../calls.store';
+import { draftCallEvent, type SettleDeps } from '../../events/call-end';
 
 /** The call leads there from now on: its node may ask for the way to them. Nothing is told where it did so already. */
 export async function noteDialledOn(deps: SettleDeps, leg: Pick<LegRow, 'id' | 'call_id'>, to: string): Promise<void> {

@@ -1,9 +1,9 @@
 /** Finds the way to whoever is called: the contacts of a user all over the pool, or the echo. */
-import { createTokenId, type BindToken } from '../../infra/bound-tokens';
-import { isUnreachable } from '../../infra/db';
-import { createId, isId, isUnwritten } from '../../infra/ids';
-import { signToken } from '../../infra/secrets';
-import { storeClock } from '../../infra/store-clock';
+import { createTokenId, type BindToken } from '../../../infra/bound-tokens';
+import { isUnreachable } from '../../../infra/db';
+import { createId, isId, isUnwritten } from '../../../infra/ids';
+import { signToken } from '../../../infra/secrets';
+import { storeClock } from '../../../infra/store-clock';
 import {
   bridgeToUserPlan,
   dialStringTo,
@@ -12,17 +12,17 @@ import {
   type MediaTimeouts,
   type ReachableContact,
   type UserRequest,
-} from '../../freeswitch/xml';
-import type { GrantView } from '../grants/grant-directory';
-import type { NodeRow } from '../nodes/nodes.store';
-import type { Quotas } from '../quotas/quotas';
-import type { EnteringDeps } from '../rooms/entering';
-import { selectRingable } from '../registrations/ringable';
-import type { Directory, DirectoryUser } from '../users/directory';
-import type { Address } from './address';
-import type { RememberedPhones } from './dialing/remembered-phones';
-import { findCall } from './calls.store';
-import type { SettleDeps } from './settle';
+} from '../../../freeswitch/xml';
+import type { GrantView } from '../../grants/grant-directory';
+import type { NodeRow } from '../../nodes/nodes.store';
+import type { Quotas } from '../../quotas/quotas';
+import type { EnteringDeps } from '../../rooms/entering';
+import { selectRingable } from '../../registrations/ringable';
+import type { Directory, DirectoryUser } from '../../users/directory';
+import type { Address } from '../address';
+import type { RememberedPhones } from '../dialing/remembered-phones';
+import { findCall } from '../calls.store';
+import type { SettleDeps } from '../events/call-end';
 
 export interface DialplanDeps extends SettleDeps {
   directory: Directory;

@@ -1,6 +1,6 @@
 /** Says what a hangup cause means for a call: how it ended, or that another node should try. Pure. */
 
-import { isPhoneLost } from '../../freeswitch/esl';
+import { isPhoneLost } from '../../../freeswitch/esl';
 
 export type CallState = 'queued' | 'placing' | 'ringing' | 'answered' | 'ended';
 export const CALL_OUTCOMES = [

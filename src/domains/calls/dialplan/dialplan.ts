@@ -1,8 +1,8 @@
 /** Decides where a channel goes: a phone that dials, a leg that we placed, or a call that another node hands over. */
-import { sentName } from '../../infra/dialled-name';
-import { isId } from '../../infra/ids';
-import { readToken } from '../../infra/secrets';
-import { storeClock } from '../../infra/store-clock';
+import { sentName } from '../../../infra/dialled-name';
+import { isId } from '../../../infra/ids';
+import { readToken } from '../../../infra/secrets';
+import { storeClock } from '../../../infra/store-clock';
 import {
   CANARY_CONTEXT,
   internodeDeliveryPlan,
@@ -12,23 +12,23 @@ import {
   withFixedMedia,
   withMediaTimeout,
   type DialplanRequest,
-} from '../../freeswitch/xml';
-import { answerCanary } from '../nodes/canary-entrance';
-import type { NodeRow } from '../nodes/nodes.store';
-import { deliverToRoom, enterRoom, reenterRoom, type RoomCaller } from '../rooms/entering';
-import { findRoomByName } from '../rooms/rooms.store';
-import { ROOMS_CONTEXT } from '../rooms/tickets/tickets';
-import { parseAddress, type Address } from './address';
-import { provePlan } from './adoption/proof';
-import { findCall, findLastAttempt, type CallRow, type LegRow } from './calls.store';
-import { carryOn, markOf } from './carrier';
-import { CALLS_CONTEXT, extensionOf } from './dialing/dial-command';
+} from '../../../freeswitch/xml';
+import { answerCanary } from '../../nodes/canary-entrance';
+import type { NodeRow } from '../../nodes/nodes.store';
+import { deliverToRoom, enterRoom, reenterRoom, type RoomCaller } from '../../rooms/entering';
+import { findRoomByName } from '../../rooms/rooms.store';
+import { ROOMS_CONTEXT } from '../../rooms/tickets/tickets';
+import { parseAddress, type Address } from '../address';
+import { provePlan } from '../adoption/proof';
+import { findCall, findLastAttempt, type CallRow, type LegRow } from '../calls.store';
+import { carryOn, markOf } from '../dialing/forked-legs';
+import { CALLS_CONTEXT, extensionOf } from '../dialing/dial-command';
 import { judgeMedia } from './media-address';
-import { answerPhone, callerOf, shownCaller } from './phone';
+import { answerPhone, callerOf, shownCaller } from './inbound-call';
 import { dialOn, findKnownLeg } from './redialling/known-leg';
-import { connectTo, reachUser, RING_SECONDS, type DialplanDeps } from './reach';
-import { takeHandover } from './trust/handover';
-import { isPlacedLeg } from './trust/placed-leg';
+import { connectTo, reachUser, RING_SECONDS, type DialplanDeps } from './contacts';
+import { takeHandover } from '../trust/handover';
+import { isPlacedLeg } from '../trust/placed-leg';
 
 /** @returns the plan; a refusal is a plan too. @throws unavailable where it can't be known who is called. */
 export async function answerDialplan(deps: DialplanDeps, node: NodeRow, request: DialplanRequest): Promise<string> {

@@ -1,5 +1,5 @@
 /** Takes out of a call record what nobody may keep, wherever it stands: a node writes down each step of a channel with all that was given to it. */
-import { SECRET_VARIABLES } from '../../freeswitch/xml';
+import { SECRET_VARIABLES } from '../../../freeswitch/xml';
 
 const HIDDEN = 'not-kept';
 

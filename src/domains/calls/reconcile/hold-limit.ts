@@ -11,7 +11,7 @@ import {
   type CallRow,
   type HeldLeg,
 } from '../calls.store';
-import { draftCallEvent, type SettleDeps } from '../settle';
+import { draftCallEvent, type SettleDeps } from '../events/call-end';
 
 export interface HoldLimitDeps extends SettleDeps, Pick<RoomEndings, 'noteLeaveReason'> {}
 

@@ -18,8 +18,8 @@ import {
 } from '../../../freeswitch/esl';
 import { isUnreachable } from '../../../infra/db';
 import type { NodeRow } from '../../nodes/nodes.store';
-import { takeCdr } from '../cdr';
-import type { SettleDeps } from '../settle';
+import { takeCdr } from './cdr';
+import type { SettleDeps } from './call-end';
 
 export interface LeftRecords {
   /**

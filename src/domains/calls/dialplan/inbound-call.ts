@@ -1,22 +1,22 @@
 /** Answers a phone or a browser that dials: who they are, whom they may reach, and the call that is written down first. */
-import { SwitchyardError } from '../../errors';
-import { isUnreachable, violatedUnique } from '../../infra/db';
-import { createId, markUnwritten } from '../../infra/ids';
-import { storeClock } from '../../infra/store-clock';
-import { keepableText } from '../../infra/text';
-import { refusePlan, type DialplanRequest } from '../../freeswitch/xml';
-import type { GrantView } from '../grants/grant-directory';
-import type { NodeRow } from '../nodes/nodes.store';
-import { enterRoom, type RoomCaller } from '../rooms/entering';
-import { HIDDEN, hiddenIdentity } from '../rooms/hidden';
-import { findRoom } from '../rooms/rooms.store';
-import type { DirectoryUser } from '../users/directory';
-import { formatAddress } from './address';
-import { resolveAddress, type Resolved } from './addressing/resolve-address';
-import { findLeg, insertAttempt, insertCall, insertLeg, type CallRow, type LegRow } from './calls.store';
-import { connectTo, RING_SECONDS, type DialplanDeps } from './reach';
+import { SwitchyardError } from '../../../errors';
+import { isUnreachable, violatedUnique } from '../../../infra/db';
+import { createId, markUnwritten } from '../../../infra/ids';
+import { storeClock } from '../../../infra/store-clock';
+import { keepableText } from '../../../infra/text';
+import { refusePlan, type DialplanRequest } from '../../../freeswitch/xml';
+import type { GrantView } from '../../grants/grant-directory';
+import type { NodeRow } from '../../nodes/nodes.store';
+import { enterRoom, type RoomCaller } from '../../rooms/entering';
+import { HIDDEN, hiddenIdentity } from '../../rooms/hidden';
+import { findRoom } from '../../rooms/rooms.store';
+import type { DirectoryUser } from '../../users/directory';
+import { formatAddress } from '../address';
+import { resolveAddress, type Resolved } from './resolve-address';
+import { findLeg, insertAttempt, insertCall, insertLeg, type CallRow, type LegRow } from '../calls.store';
+import { connectTo, RING_SECONDS, type DialplanDeps } from './contacts';
 import { noteDialledOn } from './redialling/dialled-on';
-import { draftCallEvent } from './settle';
+import { draftCallEvent } from '../events/call-end';
 
 /** A phone's call of two legs. */
 const PHONE_CALL_UNITS = 1;

@@ -1,14 +1,14 @@
 /** Finds a node for a call and writes down which, why and with what leg, before anything is dialled. */
-import { createId } from '../../infra/ids';
-import { holdNode, type Held, type HoldDeps } from '../nodes/hold';
-import type { NodeRow } from '../nodes/nodes.store';
-import type { Quotas } from '../quotas/quotas';
-import type { Refusal } from '../quotas/refusals';
-import { findRegistrationsOfUsers, findUserIds } from '../registrations/registrations.store';
-import type { Db } from '../../infra/db';
-import { storeClock } from '../../infra/store-clock';
-import { parseAddress } from './address';
-import { fitsRinging } from './dialing/ringing.store';
+import { createId } from '../../../infra/ids';
+import { holdNode, type Held, type HoldDeps } from '../../nodes/hold';
+import type { NodeRow } from '../../nodes/nodes.store';
+import type { Quotas } from '../../quotas/quotas';
+import type { Refusal } from '../../quotas/refusals';
+import { findRegistrationsOfUsers, findUserIds } from '../../registrations/registrations.store';
+import type { Db } from '../../../infra/db';
+import { storeClock } from '../../../infra/store-clock';
+import { parseAddress } from '../address';
+import { fitsRinging } from './ringing.store';
 import {
   findCall,
   insertAttempt,
@@ -19,8 +19,8 @@ import {
   updateCall,
   type AttemptRow,
   type CallRow,
-} from './calls.store';
-import { draftCallEvent, releaseClaim, type SettleDeps } from './settle';
+} from '../calls.store';
+import { draftCallEvent, releaseClaim, type SettleDeps } from '../events/call-end';
 
 export interface PlaceDeps extends SettleDeps, HoldDeps {
   quotas: Pick<Quotas, 'look' | 'tryTake' | 'refuse'>;

@@ -2,9 +2,9 @@
 import { runEvery, type Schedule } from '../../../infra/schedule';
 import { storeClock } from '../../../infra/store-clock';
 import type { Turn } from '../../../infra/turn';
-import { listOverdue } from '../sweep.store';
-import type { SettleDeps } from '../settle';
-import { endQueued } from './dial.job';
+import { listOverdue } from '../reconcile/sweep.store';
+import type { SettleDeps } from '../events/call-end';
+import { endQueued } from '../dialing/dial.job';
 
 export const OVERDUE_EVERY_MS = 2000;
 /** A worker that lives has just ended it, or is about to. */

@@ -1,12 +1,12 @@
 /** Takes in a node's call detail records: they settle times and causes, also of what no event has told. Each counts once. */
 import { z } from 'zod';
-import { findJsonFaults } from '../../infra/json-faults';
-import { storeClock } from '../../infra/store-clock';
-import type { NodeRow } from '../nodes/nodes.store';
-import { readTime, type NodeClock } from '../nodes/clock/node-clock';
-import { findNodeClock } from '../nodes/clock/node-clocks.store';
-import { boundRecord, CLOCK_TOLERANCE_MS, putInOrder } from '../nodes/trust/bounded-time';
-import { ECHO_NUMBER } from '../../infra/dialled-name';
+import { findJsonFaults } from '../../../infra/json-faults';
+import { storeClock } from '../../../infra/store-clock';
+import type { NodeRow } from '../../nodes/nodes.store';
+import { readTime, type NodeClock } from '../../nodes/clock/node-clock';
+import { findNodeClock } from '../../nodes/clock/node-clocks.store';
+import { boundRecord, CLOCK_TOLERANCE_MS, putInOrder } from '../../nodes/trust/bounded-time';
+import { ECHO_NUMBER } from '../../../infra/dialled-name';
 import {
   findAttemptOfLeg,
   findCall,
@@ -19,13 +19,13 @@ import {
   updateLeg,
   type CallRow,
   type LegRow,
-} from './calls.store';
-import { isCarriedOn } from './carrier';
-import { settleIfOver } from './joining/last-leg';
+} from '../calls.store';
+import { isCarriedOn } from '../dialing/forked-legs';
+import { settleIfOver } from '../joining/last-leg';
 import { decideAfterAttempt } from './outcome';
 import { withoutSecrets } from './record-secrets';
-import { draftCallEvent, settleAttempt, type SettleDeps } from './settle';
-import { refuseLegReport } from './trust/reporting-node';
+import { draftCallEvent, settleAttempt, type SettleDeps } from './call-end';
+import { refuseLegReport } from '../trust/reporting-node';
 
 /** Up to the year 2096: a Date holds no more than it can. */
 const microseconds = z.coerce.number().min(0).max(4e15).catch(0);

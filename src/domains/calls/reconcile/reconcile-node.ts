@@ -1,12 +1,12 @@
 /** Brings calls and nodes together again: after a reconnect, after a node's death, and by a sweep now and then. */
-import { parseChannels, showChannels, type ChannelRow, type NodeConnection } from '../../freeswitch/esl';
-import type { Queryable } from '../../infra/db';
-import { isId } from '../../infra/ids';
-import { storeClock } from '../../infra/store-clock';
-import { CLAIM_TTL_MS } from '../nodes/claims';
-import type { NodeRow } from '../nodes/nodes.store';
-import type { ChannelMemories } from './adoption/channel-memory';
-import { bridgesOf, isEnding, settleUnaccounted, type NodeLook } from './adoption/unaccounted';
+import { parseChannels, showChannels, type ChannelRow, type NodeConnection } from '../../../freeswitch/esl';
+import type { Queryable } from '../../../infra/db';
+import { isId } from '../../../infra/ids';
+import { storeClock } from '../../../infra/store-clock';
+import { CLAIM_TTL_MS } from '../../nodes/claims';
+import type { NodeRow } from '../../nodes/nodes.store';
+import type { ChannelMemories } from '../adoption/channel-memory';
+import { bridgesOf, isEnding, settleUnaccounted, type NodeLook } from '../adoption/unaccounted';
 import {
   findCall,
   findLastAttempt,
@@ -16,14 +16,14 @@ import {
   listOpenAttemptsOfNode,
   updateLeg,
   type LegRow,
-} from './calls.store';
-import { isCarriedOn } from './carrier';
+} from '../calls.store';
+import { isCarriedOn } from '../dialing/forked-legs';
 import { listNews, phaseOf } from './differences';
-import { readEnd, settleIfOver, UNKNOWN_CAUSE } from './joining/last-leg';
-import { carryWidowed } from './joining/widowed';
-import { takeChannelEvent } from './progress';
-import type { LeftRecords } from './records/left-records';
-import { settleAttempt, type SettleDeps } from './settle';
+import { readEnd, settleIfOver, UNKNOWN_CAUSE } from '../joining/last-leg';
+import { carryWidowed } from '../joining/widowed';
+import { takeChannelEvent } from '../events/channel-events';
+import type { LeftRecords } from '../events/left-records';
+import { settleAttempt, type SettleDeps } from '../events/call-end';
 
 /** A leg placed this shortly ago may not have reached the node: its job asks by itself. */
 const YOUNG_MS = 5000;

@@ -1,11 +1,11 @@
 /** Knows which leg carries an attempt: all phones of the caller ring, and whichever answers first goes on. */
-import type { Db, Queryable } from '../../infra/db';
-import { hangUpMatching, killChannel } from '../../freeswitch/esl';
-import { ATTEMPT_VARIABLE } from '../../freeswitch/xml';
-import type { NodeLinks } from '../nodes/links';
-import { findRegistrationsOfUsers, findUserIds } from '../registrations/registrations.store';
-import { parseAddress } from './address';
-import { findCall, listLegs, type AttemptRow, type CallRow } from './calls.store';
+import type { Db, Queryable } from '../../../infra/db';
+import { hangUpMatching, killChannel } from '../../../freeswitch/esl';
+import { ATTEMPT_VARIABLE } from '../../../freeswitch/xml';
+import type { NodeLinks } from '../../nodes/links';
+import { findRegistrationsOfUsers, findUserIds } from '../../registrations/registrations.store';
+import { parseAddress } from '../address';
+import { findCall, listLegs, type AttemptRow, type CallRow } from '../calls.store';
 
 /** Two phones are picked up at once: originate keeps one, and ends the other with this (switch_ivr_originate.c). */
 const LOSE_RACE = 'LOSE_RACE';

@@ -1,11 +1,11 @@
 /** Takes in what nodes report of channels and moves legs and calls on; the same report twice changes nothing. */
-import { isId } from '../../infra/ids';
-import type { Trx } from '../../infra/db';
-import { storeClock } from '../../infra/store-clock';
-import type { ChannelEvent } from '../../freeswitch/esl';
-import type { NodeRow } from '../nodes/nodes.store';
-import { boundTime, putInOrder } from '../nodes/trust/bounded-time';
-import { ECHO_NUMBER } from '../../infra/dialled-name';
+import { isId } from '../../../infra/ids';
+import type { Trx } from '../../../infra/db';
+import { storeClock } from '../../../infra/store-clock';
+import type { ChannelEvent } from '../../../freeswitch/esl';
+import type { NodeRow } from '../../nodes/nodes.store';
+import { boundTime, putInOrder } from '../../nodes/trust/bounded-time';
+import { ECHO_NUMBER } from '../../../infra/dialled-name';
 import {
   findCall,
   findLastAttempt,
@@ -20,12 +20,12 @@ import {
   type CallRow,
   type LegRole,
   type LegRow,
-} from './calls.store';
-import { hangUpAttempt, isCarriedOn } from './carrier';
-import { takeBridge } from './joining/join';
-import { settleIfOver } from './joining/last-leg';
-import { draftCallEvent, settleAttempt, type Emit, type SettleDeps } from './settle';
-import { refuseLegReport } from './trust/reporting-node';
+} from '../calls.store';
+import { hangUpAttempt, isCarriedOn } from '../dialing/forked-legs';
+import { takeBridge } from '../joining/join';
+import { settleIfOver } from '../joining/last-leg';
+import { draftCallEvent, settleAttempt, type Emit, type SettleDeps } from './call-end';
+import { refuseLegReport } from '../trust/reporting-node';
 
 const ROLES: readonly string[] = ['from', 'to', 'transit'];
 /** A bridge exports its role to every leg it makes; one that only leads to another node is on its way. */

@@ -1,9 +1,9 @@
 /** Ends a channel that was answered and that no dialplan answer of ours let in, at once, and says who opened it. */
-import { killChannel, type ChannelEvent } from '../../freeswitch/esl';
-import { CANARY_VARIABLE } from '../../freeswitch/xml';
-import { POOL_STREAM } from '../events/events.store';
-import type { NodeRow } from '../nodes/nodes.store';
-import type { SettleDeps } from './settle';
+import { killChannel, type ChannelEvent } from '../../../freeswitch/esl';
+import { CANARY_VARIABLE } from '../../../freeswitch/xml';
+import { POOL_STREAM } from '../../events/events.store';
+import type { NodeRow } from '../../nodes/nodes.store';
+import type { SettleDeps } from '../events/call-end';
 
 /** The profiles by which somebody else than Switchyard opens a channel. */
 const DOORS: readonly string[] = ['internal', 'internode'];

@@ -1,6 +1,6 @@
 /** The SQL of the sweep: only live calls, in the order of the indexes that hold nothing else. */
-import type { Queryable } from '../../infra/db';
-import type { CallRow } from './calls.store';
+import type { Queryable } from '../../../infra/db';
+import type { CallRow } from '../calls.store';
 
 export async function countClaimants(db: Queryable): Promise<number> {
   const rows = (await db('calls').whereNot('state', 'ended').whereNotNull('node_id').count('* as count')) as {

@@ -8,16 +8,16 @@ import {
   showChannels,
   type ApiCommand,
   type Reply,
-} from '../../freeswitch/esl';
-import { ATTEMPT_VARIABLE, CALL_HEADER_VARIABLE } from '../../freeswitch/xml';
-import { isId } from '../../infra/ids';
-import { storeClock } from '../../infra/store-clock';
-import { findNode } from '../nodes/nodes.store';
-import { findUserIds, listNodeIdsOfUsers } from '../registrations/registrations.store';
-import { parseAddress } from './address';
-import { markOf } from './carrier';
-import { listLegs, type AttemptRow, type CallRow } from './calls.store';
-import type { SettleDeps } from './settle';
+} from '../../../freeswitch/esl';
+import { ATTEMPT_VARIABLE, CALL_HEADER_VARIABLE } from '../../../freeswitch/xml';
+import { isId } from '../../../infra/ids';
+import { storeClock } from '../../../infra/store-clock';
+import { findNode } from '../../nodes/nodes.store';
+import { findUserIds, listNodeIdsOfUsers } from '../../registrations/registrations.store';
+import { parseAddress } from '../address';
+import { markOf } from './forked-legs';
+import { listLegs, type AttemptRow, type CallRow } from '../calls.store';
+import type { SettleDeps } from '../events/call-end';
 
 /**
  * A node that can't be told for so long is not waited for: a second ring beside a first one is better than none. Most

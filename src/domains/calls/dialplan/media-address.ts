@@ -10,7 +10,7 @@
  * - With DTLS it sends no media before the handshake with the phone's own fingerprint is done (rtp_common_write), and
  *   ICE finds the address: those are left as they are.
  */
-import { isInList, listNetworks, readAddress } from '../../address';
+import { isInList, listNetworks, readAddress } from '../../../address';
 
 /**
  * - `encrypted`: ICE and DTLS see to it.

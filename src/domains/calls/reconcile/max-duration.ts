@@ -1,8 +1,8 @@
 /** Hangs up calls that were answered too long ago: nobody talks for a day, somebody forgot to hang up. */
-import type { Queryable } from '../../infra/db';
-import { findLastAttempt } from './calls.store';
-import { hangUpTalk } from './carrier';
-import type { SettleDeps } from './settle';
+import type { Queryable } from '../../../infra/db';
+import { findLastAttempt } from '../calls.store';
+import { hangUpTalk } from '../dialing/forked-legs';
+import type { SettleDeps } from '../events/call-end';
 
 /** At once; the next round takes the next ones. */
 const MOST = 200;

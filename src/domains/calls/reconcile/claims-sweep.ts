@@ -1,9 +1,9 @@
 /** Gives back claims that nothing needs: their release was lost with Redis, or their owner died before it wrote a row. */
-import { isId } from '../../infra/ids';
-import type { Queryable } from '../../infra/db';
-import type { Claims } from '../nodes/claims';
-import { listNodeRows } from '../nodes/nodes.store';
-import type { SettleDeps } from './settle';
+import { isId } from '../../../infra/ids';
+import type { Queryable } from '../../../infra/db';
+import type { Claims } from '../../nodes/claims';
+import { listNodeRows } from '../../nodes/nodes.store';
+import type { SettleDeps } from '../events/call-end';
 
 /** A claim is made before the row that needs it is written: only one that two looks have found idle is given back. */
 export interface ClaimsSweep {

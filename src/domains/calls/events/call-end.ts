@@ -1,15 +1,15 @@
 /** Ends attempts and calls, each once: whoever learns of an end first settles it, the others find it settled. */
-import type { Db, Trx } from '../../infra/db';
-import { showLegId } from '../../infra/ids';
-import type { Logger } from '../../infra/logger';
-import type { CountOrphan } from '../../infra/metrics';
-import { storeClock } from '../../infra/store-clock';
-import type { EventLog } from '../events/events';
-import type { EventDraft } from '../events/events.store';
-import { killChannel } from '../../freeswitch/esl';
-import type { Claims } from '../nodes/claims';
-import type { NodeLinks } from '../nodes/links';
-import type { RefuseReport } from '../nodes/trust/refused-reports';
+import type { Db, Trx } from '../../../infra/db';
+import { showLegId } from '../../../infra/ids';
+import type { Logger } from '../../../infra/logger';
+import type { CountOrphan } from '../../../infra/metrics';
+import { storeClock } from '../../../infra/store-clock';
+import type { EventLog } from '../../events/events';
+import type { EventDraft } from '../../events/events.store';
+import { killChannel } from '../../../freeswitch/esl';
+import type { Claims } from '../../nodes/claims';
+import type { NodeLinks } from '../../nodes/links';
+import type { RefuseReport } from '../../nodes/trust/refused-reports';
 import {
   closeAttempt,
   endLegsOfCall,
@@ -19,10 +19,10 @@ import {
   updateCall,
   type CallRow,
   type LegRow,
-} from './calls.store';
-import type { Handovers } from './trust/handovers';
-import type { StrayBudget } from './trust/stray-records';
-import { whoFailed } from './dialing/who-failed';
+} from '../calls.store';
+import type { Handovers } from '../trust/handovers';
+import type { StrayBudget } from '../trust/stray-records';
+import { whoFailed } from '../dialing/who-failed';
 import { decideAfterAttempt, type AttemptDecision, type CallOutcome } from './outcome';
 
 export interface SettleDeps {

@@ -1,13 +1,13 @@
 /** Makes good what no event told of calls, in slices: a hundred thousand live calls must not be one long breath. */
-import { findHolders, listClaimants } from '../nodes/claimants.store';
-import { CLAIM_TTL_MS, type HeldClaim } from '../nodes/claims';
-import { listDownNodes } from '../nodes/nodes.store';
-import { isTooLate } from './dialing/decisions';
-import { endQueued } from './dialing/dial.job';
-import type { FairQueue, WaitingCall } from './dialing/fair-queue';
-import { createUnansweredWatch, type UnansweredWatch } from './dialing/unanswered';
-import { settleCallsOfNode, SILENCE_LIMIT_MS, SWEEP_INTERVAL_MS } from './reconcile';
-import type { SettleDeps } from './settle';
+import { findHolders, listClaimants } from '../../nodes/claimants.store';
+import { CLAIM_TTL_MS, type HeldClaim } from '../../nodes/claims';
+import { listDownNodes } from '../../nodes/nodes.store';
+import { isTooLate } from '../dialing/decisions';
+import { endQueued } from '../dialing/dial.job';
+import type { FairQueue, WaitingCall } from '../queue/fair-queue';
+import { createUnansweredWatch, type UnansweredWatch } from '../dialing/unanswered';
+import { settleCallsOfNode, SILENCE_LIMIT_MS, SWEEP_INTERVAL_MS } from './reconcile-node';
+import type { SettleDeps } from '../events/call-end';
 import { countClaimants, listUnanswered, type UnansweredRow } from './sweep.store';
 
 export interface SweepDeps extends SettleDeps {
