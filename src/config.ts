@@ -127,7 +127,7 @@ const schema = z.object({
   NODE_COMMAND_TIMEOUT_MS: ms.default(5000),
   /** A node with less idle CPU gets no new call. FreeSWITCH reports the whole machine's; 0 leaves it to the score. */
   NODE_MIN_IDLE_CPU_PERCENT: z.coerce.number().min(0).max(90).default(0),
-  /** Which of the nodes that can takes a call; src/domains/nodes/policies.ts. */
+  /** Which of the nodes that can takes a call; src/domains/nodes/selection/policies.ts. */
   PLACEMENT_POLICY: z.enum(['least_loaded', 'zone_first', 'two_choices', 'sticky']).default('least_loaded'),
   CALL_QUEUE_TIMEOUT_MS: ms.default(30000),
   /** From where replicas reach the nodes' Event Sockets, beside the address of the one that answers a node. */

@@ -1,9 +1,9 @@
 /** How many placements a second a pool of 1,000 nodes takes, how evenly they spread, and that no node is overfilled. */
 import { Redis } from 'ioredis';
-import { createClaims } from '../../src/domains/nodes/claims';
-import { holdNode } from '../../src/domains/nodes/hold';
-import { pickNode, type NodeView } from '../../src/domains/nodes/pick';
-import { createPoolPicture } from '../../src/domains/nodes/pool';
+import { createClaims } from '../../src/domains/nodes/capacity/claims';
+import { holdNode } from '../../src/domains/nodes/selection/reserve-node';
+import { pickNode, type NodeView } from '../../src/domains/nodes/selection/select-node';
+import { createPoolPicture } from '../../src/domains/nodes/pool/pool-snapshot';
 import { createDb, type Db } from '../../src/infra/db';
 import { createId } from '../../src/infra/ids';
 import { migrateDb } from '../../src/infra/migrate';

@@ -1,6 +1,6 @@
 /** Keeps the pool at its target by itself: decides by a pure rule, says each decision, and takes nodes away by drain only. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { orderByEmptiness } from '../../src/domains/nodes/recommend';
+import { orderByEmptiness } from '../../src/domains/nodes/pool/scaling-advice';
 import { addNodes, drainNode, removeNode, resumeNode, type Operator } from './change';
 import { isEmpty, readPool, type PoolAnswer } from './pool-api';
 

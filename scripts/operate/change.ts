@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor, ApiFault } from '../api-client';
 import { StartFault } from '../project';
-import { orderByEmptiness } from '../../src/domains/nodes/recommend';
+import { orderByEmptiness } from '../../src/domains/nodes/pool/scaling-advice';
 import type { KeptNode } from './kept';
 import { findPorts, nextName } from './node-ports';
 import { isEmpty, isQuiet, readPool, requireNode, type PoolAnswer, type PoolNode, type Switchyard } from './pool-api';

@@ -1,11 +1,11 @@
 /** What the replica that holds a node's stream does for it beside taking in events: looks at its health, sends canaries, compares again. */
 import { compareChannels, type Suspects } from '../domains/calls/reconcile/reconcile-node';
-import { createComparePace, type ComparePace } from '../domains/nodes/compare-pace';
-import type { NetworkLists } from '../domains/nodes/connections/network-lists';
+import { createComparePace, type ComparePace } from '../domains/nodes/connections/reconcile-schedule';
+import type { NetworkLists } from '../domains/nodes/connections/acl-refresh';
 import { watchModules, type Ask } from '../domains/nodes/features/ask-modules';
-import { watchHealth } from '../domains/nodes/probe';
+import { watchHealth } from '../domains/nodes/health/probe';
 import type { NodeRow } from '../domains/nodes/nodes.store';
-import type { HeldStream } from '../domains/nodes/stream';
+import type { HeldStream } from '../domains/nodes/connections/event-intake';
 import { runEvery, type Schedule } from '../infra/schedule';
 import { storeClock } from '../infra/store-clock';
 import type { House } from './house';

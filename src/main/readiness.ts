@@ -1,5 +1,5 @@
 /** Whether this replica can work, and whether the whole does its work: stores, roles that nobody has, nodes that serve. */
-import { isSilent } from '../domains/nodes/gauges';
+import { isSilent } from '../domains/nodes/pool/gauges';
 import { reportLimitMs } from '../domains/nodes/limits';
 import { listPoolRows } from '../domains/nodes/nodes.store';
 import { createReadiness, type Checks, type Readiness } from '../http/operations';

@@ -9,11 +9,11 @@ import { compareChannels, settleCallsOfNode, SWEEP_INTERVAL_MS } from '../domain
 import { createCallSweep } from '../domains/calls/reconcile/sweep';
 import { endUnadmitted } from '../domains/calls/reconcile/unadmitted-channels';
 import { compareGrants } from '../domains/grants/over';
-import { createCalibrator } from '../domains/nodes/calibrator';
-import { watchNetworkLists } from '../domains/nodes/connections/network-lists';
+import { createCalibrator } from '../domains/nodes/capacity/follow-capacity';
+import { watchNetworkLists } from '../domains/nodes/connections/acl-refresh';
 
 import { learnModules } from '../domains/nodes/features/ask-modules';
-import { createNodeStreams, type NodeStreams, type StreamHandlers } from '../domains/nodes/stream';
+import { createNodeStreams, type NodeStreams, type StreamHandlers } from '../domains/nodes/connections/event-intake';
 import { compareRegistrations } from '../domains/registrations/compare';
 import {
   dropRegistrations,

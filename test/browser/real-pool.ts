@@ -9,7 +9,7 @@ import { launchRealNode, type RealNode } from '../../scripts/launch-node';
 import { xmlUrlOf, type NodePlan } from '../../scripts/media-nodes';
 import { findFreePort } from '../../scripts/ports';
 import { readConfig } from '../../src/config';
-import { openNodePassword } from '../../src/domains/nodes/node-password';
+import { openNodePassword } from '../../src/domains/nodes/entering/node-password';
 import type { NodeRow } from '../../src/domains/nodes/nodes.store';
 import { openConnection } from '../../src/freeswitch/esl';
 import { createLogger } from '../../src/infra/logger';

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor } from '../../scripts/api-client';
 import { findNode } from '../../src/domains/nodes/nodes.store';
-import { openNodePassword } from '../../src/domains/nodes/node-password';
+import { openNodePassword } from '../../src/domains/nodes/entering/node-password';
 import { openConnection, transferChannel, type NodeConnection } from '../../src/freeswitch/esl';
 import { createLogger } from '../../src/infra/logger';
 import { useStores } from '../stores';

@@ -1,7 +1,7 @@
 /** One real node under a real Switchyard, two tenants, and sockets that say to it what no honest phone says. */
 import { randomBytes } from 'node:crypto';
 import { openConnection, type NodeConnection } from '../../src/freeswitch/esl';
-import { openNodePassword } from '../../src/domains/nodes/node-password';
+import { openNodePassword } from '../../src/domains/nodes/entering/node-password';
 import type { NodeRow } from '../../src/domains/nodes/nodes.store';
 import { createLogger } from '../../src/infra/logger';
 import { startRealPool, type RealPool } from '../browser/real-pool';

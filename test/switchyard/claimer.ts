@@ -1,5 +1,5 @@
 /** One process that claims and gives back at random, and tells what it was granted; started by claims.test.ts. */
-import { CLAIM_TTL_MS, createClaims } from '../../src/domains/nodes/claims';
+import { CLAIM_TTL_MS, createClaims } from '../../src/domains/nodes/capacity/claims';
 import { createLogger } from '../../src/infra/logger';
 import { createSeededRandom } from '../../src/infra/random';
 import { createRedis } from '../../src/infra/redis';

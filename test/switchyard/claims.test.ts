@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createLogger } from '../../src/infra/logger';
 import { createRedis, type Redis } from '../../src/infra/redis';
-import { CLAIM_TTL_MS, createClaims } from '../../src/domains/nodes/claims';
+import { CLAIM_TTL_MS, createClaims } from '../../src/domains/nodes/capacity/claims';
 import { useStores } from '../stores';
 
 let redis: Redis;

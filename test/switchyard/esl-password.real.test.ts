@@ -8,7 +8,7 @@ import { findFreePort } from '../../scripts/ports';
 import { connectRaw } from '../contract/raw-client';
 import { describeWithRealNode } from '../real-node';
 import { useStores } from '../stores';
-import { openNodePassword } from '../../src/domains/nodes/node-password';
+import { openNodePassword } from '../../src/domains/nodes/entering/node-password';
 import { JOIN_TOKEN, openYard, until, type Yard } from './harness';
 
 const SERVES_MS = 60_000;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { enrolNode, makeNodeSecret } from '../../scripts/enrol';
 import { launchRealNode, type RealNode } from '../../scripts/launch-node';
 import { findFreePort } from '../../scripts/ports';
-import { openNodePassword } from '../../src/domains/nodes/node-password';
+import { openNodePassword } from '../../src/domains/nodes/entering/node-password';
 import { connectRaw, type RawClient } from '../contract/raw-client';
 import { describeWithRealNode } from '../real-node';
 import { useStores } from '../stores';

@@ -1,5 +1,5 @@
 /** Network lists of nodes: loaded where they have changed and can be answered, and nobody is shut out meanwhile. */
-import { isDue, pauseAfter, type KnownLists } from '../../src/domains/nodes/connections/network-lists';
+import { isDue, pauseAfter, type KnownLists } from '../../src/domains/nodes/connections/acl-refresh';
 import type { NodeConnection } from '../../src/freeswitch/esl';
 import { connectRaw, type RawClient } from '../contract/raw-client';
 import { useStores } from '../stores';

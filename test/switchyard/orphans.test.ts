@@ -1,5 +1,5 @@
 /** What stands on one side only is found while all seems well, settled, and counted: nothing waits for a reconnect. */
-import { createClaims } from '../../src/domains/nodes/claims';
+import { createClaims } from '../../src/domains/nodes/capacity/claims';
 import { createId, markUnwritten } from '../../src/infra/ids';
 import { createLogger } from '../../src/infra/logger';
 import { createRedis, type Redis } from '../../src/infra/redis';
@@ -266,7 +266,7 @@ test('the pool is shown as gauges, and work as counters', async () => {
   expect(text).toMatch(/^switchyard_rooms_live\{state="live"\} \d+$/m);
   expect(text).toMatch(/^switchyard_participants\{state="in"\} \d+$/m);
   expect(text).toMatch(/^switchyard_claimed_units \d+/m);
-  // What the machine reports may correct it: src/domains/nodes/calibrate.ts.
+  // What the machine reports may correct it: src/domains/nodes/capacity/effective-capacity.ts.
   expect(Number(/^switchyard_capacity_units (\S+)$/m.exec(text)?.[1])).toBeGreaterThanOrEqual(250);
   expect(text).toMatch(/^switchyard_placement_seconds_count\{result="placed"\} [1-9]/m);
   expect(text).toMatch(/^switchyard_xml_answers_total\{kind="dialplan"\} [1-9]/m);

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'ws';
-import { createClaims } from '../../src/domains/nodes/claims';
+import { createClaims } from '../../src/domains/nodes/capacity/claims';
 import { createId } from '../../src/infra/ids';
 import { createLogger } from '../../src/infra/logger';
 import { createRedis, type Redis } from '../../src/infra/redis';

@@ -4,7 +4,7 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readConfig } from '../../../src/config';
-import { openNodePassword } from '../../../src/domains/nodes/node-password';
+import { openNodePassword } from '../../../src/domains/nodes/entering/node-password';
 import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
 import { createDb } from '../../../src/infra/db';
 import { createLogger } from '../../../src/infra/logger';

@@ -1,9 +1,9 @@
 /** The single measurements: each beside a peer that does the least possible of the same on the same stores. */
 import { Pool } from 'pg';
-import { createClaims } from '../../../src/domains/nodes/claims';
-import { holdNode } from '../../../src/domains/nodes/hold';
-import { pickNode } from '../../../src/domains/nodes/pick';
-import { createPoolPicture } from '../../../src/domains/nodes/pool';
+import { createClaims } from '../../../src/domains/nodes/capacity/claims';
+import { holdNode } from '../../../src/domains/nodes/selection/reserve-node';
+import { pickNode } from '../../../src/domains/nodes/selection/select-node';
+import { createPoolPicture } from '../../../src/domains/nodes/pool/pool-snapshot';
 import type { Db } from '../../../src/infra/db';
 import { createId } from '../../../src/infra/ids';
 import type { Redis } from '../../../src/infra/redis';

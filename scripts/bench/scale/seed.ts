@@ -1,6 +1,6 @@
 /** Fills a database with a standing load: nodes, domains, and answered calls with attempts, legs and claims. */
 import { createHash } from 'node:crypto';
-import { createClaims } from '../../../src/domains/nodes/claims';
+import { createClaims } from '../../../src/domains/nodes/capacity/claims';
 import type { Db } from '../../../src/infra/db';
 import { createId } from '../../../src/infra/ids';
 import { encryptSecret } from '../../../src/infra/secrets';

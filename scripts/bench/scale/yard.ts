@@ -6,7 +6,7 @@ import { createChannelMemories } from '../../../src/domains/calls/adoption/chann
 import { compareChannels } from '../../../src/domains/calls/reconcile/reconcile-node';
 import { createCallSweep } from '../../../src/domains/calls/reconcile/sweep';
 import { createEventLog } from '../../../src/domains/events/events';
-import { createClaims } from '../../../src/domains/nodes/claims';
+import { createClaims } from '../../../src/domains/nodes/capacity/claims';
 import { findNode } from '../../../src/domains/nodes/nodes.store';
 import { openConnection } from '../../../src/freeswitch/esl';
 import { createDb, type Db } from '../../../src/infra/db';

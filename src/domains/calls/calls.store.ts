@@ -1,7 +1,7 @@
 /** The SQL of calls, attempts and legs. Every change of a state names the states it may come from. */
 import type { Queryable } from '../../infra/db';
-import { shortenConsidered } from '../nodes/considered';
-import type { Considered } from '../nodes/pick';
+import { shortenConsidered } from '../nodes/selection/placement-report';
+import type { Considered } from '../nodes/selection/select-node';
 import type { CallOutcome, CallState, HangupReason } from './events/outcome';
 
 export interface CallRow {

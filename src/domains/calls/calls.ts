@@ -11,9 +11,9 @@ import {
   type ApiCommand,
   type Reply,
 } from '../../freeswitch/esl';
-import type { NodeLinks } from '../nodes/links';
-import { explainLeftOut } from '../nodes/considered';
-import { explainChoice } from '../nodes/pick';
+import type { NodeLinks } from '../nodes/connections/node-connections';
+import { explainLeftOut } from '../nodes/selection/placement-report';
+import { explainChoice } from '../nodes/selection/select-node';
 import type { Quotas } from '../quotas/quotas';
 import type { Directory } from '../users/directory';
 import { formatAddress, type Address } from './address';

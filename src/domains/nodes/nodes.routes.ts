@@ -6,17 +6,17 @@ import { createId } from '../../infra/ids';
 import { defineRoute, type Route } from '../../infra/route';
 import { createSecret, hashSecret } from '../../infra/secrets';
 import { POOL_STREAM } from '../events/events.store';
-import type { Claims } from './claims';
+import type { Claims } from './capacity/claims';
 import { connectionFaultSchema, presentConnectionFault } from './connections/connection-fault';
 import { clockSchema, presentClock } from './clock/present';
 import { refuseAddress, type AddressRules } from './entering/address-guard';
 import { refuseMixed } from './entering/one-family';
 import { NODE_NAME } from './entering/admission';
 import { nodeTokenRoutes } from './entering/node-tokens.routes';
-import { healthSchema } from './health.routes';
+import { healthSchema } from './health/health.routes';
 import { lacksSchema, presentLacks } from './features/present';
-import { presentHealth } from './health';
-import { makeNodePassword } from './node-password';
+import { presentHealth } from './health/health';
+import { makeNodePassword } from './entering/node-password';
 import { drainNode, removeNode, resumeNode, type NodeDeps } from './nodes';
 import {
   countLiveCalls,

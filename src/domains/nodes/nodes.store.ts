@@ -4,7 +4,7 @@ import type { Queryable, Trx } from '../../infra/db';
 import { storeClock } from '../../infra/store-clock';
 import type { ConnectionFault } from './connections/connection-fault';
 import type { ClockRecord } from './clock/judge';
-import type { CanaryResult, ProbeState } from './health';
+import type { CanaryResult, ProbeState } from './health/health';
 
 /** `pending`: it waits for an admin's yes, and is not answered. */
 export const NODE_STATES = ['pending', 'joining', 'serving', 'draining', 'down'] as const;

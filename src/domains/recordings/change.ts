@@ -4,7 +4,7 @@ import type { Db, Trx } from '../../infra/db';
 import type { Logger } from '../../infra/logger';
 import type { EventLog } from '../events/events';
 import type { EventDraft } from '../events/events.store';
-import type { NodeLinks } from '../nodes/links';
+import type { NodeLinks } from '../nodes/connections/node-connections';
 import type { Quotas } from '../quotas/quotas';
 import type { RefuseReport } from '../nodes/trust/refused-reports';
 import { drawLedger } from './ledger';

@@ -8,7 +8,7 @@ import type { Route } from '../../infra/route';
 import { runEvery } from '../../infra/schedule';
 import { storeClock } from '../../infra/store-clock';
 import type { EventLog } from '../events/events';
-import type { NodeLinks } from '../nodes/links';
+import type { NodeLinks } from '../nodes/connections/node-connections';
 import type { NodeRow } from '../nodes/nodes.store';
 import type { RoomHooks } from '../rooms/hooks';
 import type { FlowLimits } from './decide';

@@ -6,7 +6,7 @@ import type { Caller } from '../../infra/route';
 import { encryptSecret } from '../../infra/secrets';
 import type { EventLog } from '../events/events';
 import { requireFeature, requireSomeNode } from '../nodes/features/require-feature';
-import type { NodeLinks } from '../nodes/links';
+import type { NodeLinks } from '../nodes/connections/node-connections';
 import type { Quotas } from '../quotas/quotas';
 import { findRoom } from '../rooms/rooms.store';
 import { findLivingSession } from '../rooms/sessions.store';

@@ -7,7 +7,7 @@ import type { Redis } from '../../infra/redis';
 import type { Caller, Route } from '../../infra/route';
 import { runEvery } from '../../infra/schedule';
 import type { EventLog } from '../events/events';
-import type { NodeLinks } from '../nodes/links';
+import type { NodeLinks } from '../nodes/connections/node-connections';
 import type { NodeRow } from '../nodes/nodes.store';
 import type { StreamPlaces } from '../quotas/streams';
 import type { RoomHooks } from './hooks';

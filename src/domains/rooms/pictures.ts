@@ -7,7 +7,7 @@ import { createId } from '../../infra/ids';
 import type { Logger } from '../../infra/logger';
 import { readToken } from '../../infra/secrets';
 import type { EventLog } from '../events/events';
-import type { NodeLinks } from '../nodes/links';
+import type { NodeLinks } from '../nodes/connections/node-connections';
 import * as store from './pictures.store';
 import { PICTURE_KINDS, type PictureKind, type PictureRow } from './pictures.store';
 import { cleanPng, type CleanPng } from './png';

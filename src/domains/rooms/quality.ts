@@ -3,7 +3,7 @@ import { copyMediaCounters, parseMediaCounters, readMediaCounters, type MediaCou
 import type { Db } from '../../infra/db';
 import type { Logger } from '../../infra/logger';
 import { storeClock } from '../../infra/store-clock';
-import type { NodeLinks } from '../nodes/links';
+import type { NodeLinks } from '../nodes/connections/node-connections';
 import type { LiveBoard, QualityClass } from './live';
 import { listPeopleOfSessions, saveQuality } from './steering.store';
 import { listLivingSessions } from './sessions.store';

@@ -18,7 +18,7 @@ import type { Redis } from '../../infra/redis';
 import { storeClock } from '../../infra/store-clock';
 import { createTurn, type Turn } from '../../infra/turn';
 import type { EventLog } from '../events/events';
-import type { NodeLinks } from '../nodes/links';
+import type { NodeLinks } from '../nodes/connections/node-connections';
 import type { LiveBoard } from './live';
 import { findParticipant, listParticipants, type ParticipantRow } from './participants.store';
 import { draftParticipantEvent, draftSessionEvent } from './room-events';

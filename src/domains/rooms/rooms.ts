@@ -10,7 +10,7 @@ import { isPlainText, plainText } from '../../infra/text';
 import { findSameName } from '../users/users.store';
 import { requireDomain } from '../domains/domains';
 import type { EventLog } from '../events/events';
-import type { NodeLinks } from '../nodes/links';
+import type { NodeLinks } from '../nodes/connections/node-connections';
 import type { Quotas } from '../quotas/quotas';
 import { refuseNumberAsName } from '../users/numbers';
 import { isGrantName } from '../grants/grant-name';

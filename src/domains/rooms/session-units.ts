@@ -1,5 +1,5 @@
 /** What a session takes of its node's capacity: by its settings, and by who is in it or on the way in. */
-import { RESERVED_UNITS, roomUnits } from '../nodes/units';
+import { RESERVED_UNITS, roomUnits } from '../nodes/capacity/units';
 import type { ParticipantRow } from './participants.store';
 import { isMixed, readSettings } from './settings';
 

@@ -8,7 +8,7 @@ import type { Logger } from '../../infra/logger';
 import type { Caller } from '../../infra/route';
 import { storeClock } from '../../infra/store-clock';
 import type { EventLog } from '../events/events';
-import type { NodeLinks } from '../nodes/links';
+import type { NodeLinks } from '../nodes/connections/node-connections';
 import type { LiveBoard } from './live';
 import {
   pendingWishes,

@@ -1,6 +1,6 @@
 /** Makes good what no event told of rooms: sessions nobody came to, claims, rooms of dead nodes, people who never arrived. */
-import { findHolders, listClaimants } from '../nodes/claimants.store';
-import type { HeldClaim } from '../nodes/claims';
+import { findHolders, listClaimants } from '../nodes/capacity/claim-holders.store';
+import type { HeldClaim } from '../nodes/capacity/claims';
 import { forgetGone } from './adoption/adopted.store';
 import { PROOF_SECONDS } from './adoption/proof';
 import { moveSession, type CompareDeps } from './compare';

@@ -1,6 +1,6 @@
 /** Real nodes, SIP phones that answer, and calls between them, for tests of what becomes of people who talk. */
 import { randomBytes } from 'node:crypto';
-import { openNodePassword } from '../../../src/domains/nodes/node-password';
+import { openNodePassword } from '../../../src/domains/nodes/entering/node-password';
 import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
 import { openConnection, type NodeConnection } from '../../../src/freeswitch/esl';
 import { createLogger } from '../../../src/infra/logger';

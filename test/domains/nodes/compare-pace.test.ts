@@ -1,5 +1,5 @@
 /** A small pool is compared every few seconds; a large one no faster than one replica can read it. */
-import { createComparePace } from '../../../src/domains/nodes/compare-pace';
+import { createComparePace } from '../../../src/domains/nodes/connections/reconcile-schedule';
 
 test('a node of a small pool has its turn each time the least pause is over', () => {
   const pace = createComparePace({ leastMs: 5000, random: () => 0.9 });

@@ -1,6 +1,10 @@
 /** The reasons of a choice stay readable and small, however large the pool is. */
-import { CONSIDERED_KEPT, explainLeftOut, shortenConsidered } from '../../../src/domains/nodes/considered';
-import type { Considered } from '../../../src/domains/nodes/pick';
+import {
+  CONSIDERED_KEPT,
+  explainLeftOut,
+  shortenConsidered,
+} from '../../../src/domains/nodes/selection/placement-report';
+import type { Considered } from '../../../src/domains/nodes/selection/select-node';
 
 const node = (i: number, score: number | null, rejected: Considered['rejected'] = null): Considered => ({
   nodeId: `id-${i}`,

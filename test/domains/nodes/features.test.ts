@@ -2,7 +2,7 @@
 import { explainLacks, FEATURE_NAMES, findLacks, type Feature } from '../../../src/domains/nodes/features/features';
 import { askMissingModules } from '../../../src/domains/nodes/features/ask-modules';
 import { presentLacks } from '../../../src/domains/nodes/features/present';
-import { explainConsidered } from '../../../src/domains/nodes/pick';
+import { explainConsidered } from '../../../src/domains/nodes/selection/select-node';
 import { decideNeeds } from '../../../src/domains/rooms/placing/room-needs';
 import { node, pick } from './node-view';
 

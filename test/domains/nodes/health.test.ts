@@ -1,7 +1,7 @@
 /** When a node is passed over and when it is taken again: not for one stumble, and not at the first good sign. */
-import { explainHealth, judgeProbe, type Probe, type ProbeState } from '../../../src/domains/nodes/health';
+import { explainHealth, judgeProbe, type Probe, type ProbeState } from '../../../src/domains/nodes/health/health';
 import { HEALTH } from '../../../src/domains/nodes/limits';
-import { pickNode, explainConsidered, type NodeView } from '../../../src/domains/nodes/pick';
+import { pickNode, explainConsidered, type NodeView } from '../../../src/domains/nodes/selection/select-node';
 
 const at = new Date(0);
 const good: Probe = { at, conferenceMs: 1, webSocket: 'open', failure: null };

@@ -1,8 +1,8 @@
 /** Holds the pool's picture to what it may save: never past a capacity, never at a node that drains, never "full" in vain. */
 import { Redis } from 'ioredis';
-import { CLAIM_TTL_MS, createClaims, type Claims } from '../../../src/domains/nodes/claims';
-import { holdNode } from '../../../src/domains/nodes/hold';
-import { createPoolPicture } from '../../../src/domains/nodes/pool';
+import { CLAIM_TTL_MS, createClaims, type Claims } from '../../../src/domains/nodes/capacity/claims';
+import { holdNode } from '../../../src/domains/nodes/selection/reserve-node';
+import { createPoolPicture } from '../../../src/domains/nodes/pool/pool-snapshot';
 import { createId } from '../../../src/infra/ids';
 import { useStores } from '../../stores';
 

@@ -1,6 +1,6 @@
 /** A node as a choice sees it, in good health where a test says nothing else. */
-import { pickNode, type Choice, type PlacementRequest } from '../../../src/domains/nodes/pick';
-import type { NodeView } from '../../../src/domains/nodes/policies';
+import { pickNode, type Choice, type PlacementRequest } from '../../../src/domains/nodes/selection/select-node';
+import type { NodeView } from '../../../src/domains/nodes/selection/policies';
 
 export const NOW = 1_800_000_000_000;
 

@@ -1,5 +1,9 @@
 /** Holds the choice of a node to what an operator would expect of it. */
-import { explainConsidered, type NodeView, type PlacementRequest } from '../../../src/domains/nodes/pick';
+import {
+  explainConsidered,
+  type NodeView,
+  type PlacementRequest,
+} from '../../../src/domains/nodes/selection/select-node';
 import { node, NOW, pick as pickAmong } from './node-view';
 
 const pick = (nodes: NodeView[], change: Partial<PlacementRequest> = {}, random?: () => number) =>

@@ -1,15 +1,15 @@
 /** Holds the named policies to their names, and the corrections of capacity to their bounds, for many pools at random. */
-import { calibrateCapacity, estimateCapacity } from '../../../src/domains/nodes/calibrate';
-import { explainChoice } from '../../../src/domains/nodes/pick';
+import { calibrateCapacity, estimateCapacity } from '../../../src/domains/nodes/capacity/effective-capacity';
+import { explainChoice } from '../../../src/domains/nodes/selection/select-node';
 import {
   POLICY_NAMES,
   restNode,
   type NodeView,
   type PolicyName,
   type Resting,
-} from '../../../src/domains/nodes/policies';
+} from '../../../src/domains/nodes/selection/policies';
 import { createSeededRandom } from '../../../src/infra/random';
-import { AUDIO_CALL_UNITS, roomUnits } from '../../../src/domains/nodes/units';
+import { AUDIO_CALL_UNITS, roomUnits } from '../../../src/domains/nodes/capacity/units';
 import { node, NOW, pick, request } from './node-view';
 
 function randomPool(random: () => number): NodeView[] {

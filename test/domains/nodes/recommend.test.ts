@@ -1,6 +1,6 @@
 /** Holds what is said about a pool's size, and "what if", to what an operator would check by hand. */
-import { recommendPool, type PoolMember, type ScalingGoal } from '../../../src/domains/nodes/recommend';
-import { simulatePool, type PlayedNode, type WhatIf } from '../../../src/domains/nodes/simulate';
+import { recommendPool, type PoolMember, type ScalingGoal } from '../../../src/domains/nodes/pool/scaling-advice';
+import { simulatePool, type PlayedNode, type WhatIf } from '../../../src/domains/nodes/pool/what-if';
 
 const member = (name: string, claimedUnits: number | null, change: Partial<PoolMember> = {}): PoolMember => ({
   name,

@@ -1,5 +1,5 @@
 /** What counts as a tone that was heard: the tone itself, and neither silence, noise, another tone nor a click. */
-import { findTone, readWav } from '../../../src/domains/nodes/tone';
+import { findTone, readWav } from '../../../src/domains/nodes/health/canary/tone-detector';
 import { createSeededRandom } from '../../../src/infra/random';
 
 const RATE = 8000;

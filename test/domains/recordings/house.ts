@@ -18,7 +18,7 @@ import { createApp } from '../../../src/http/app';
 import { createRecordingEntrance } from '../../../src/http/recording.entrance';
 import { createHttpServer } from '../../../src/http/server';
 import { createLogger } from '../../../src/infra/logger';
-import { makeNodePassword } from '../../../src/domains/nodes/node-password';
+import { makeNodePassword } from '../../../src/domains/nodes/entering/node-password';
 import { hashSecret } from '../../../src/infra/secrets';
 import type { TestStores } from '../../stores';
 import { until } from '../../until';

@@ -9,7 +9,7 @@ import { launchRealNode } from '../../../scripts/launch-node';
 import { findFreePort } from '../../../scripts/ports';
 import { enrolNode } from '../../../src/domains/nodes/entering/admission';
 import { createRoomConfiguration } from '../../../src/domains/rooms/configuration';
-import { createNodeLinks, type NodeLinks } from '../../../src/domains/nodes/links';
+import { createNodeLinks, type NodeLinks } from '../../../src/domains/nodes/connections/node-connections';
 import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
 import type { Reply } from '../../../src/freeswitch/esl';
 import { createNodeEntrance, type EntranceDeps } from '../../../src/http/node.entrance';

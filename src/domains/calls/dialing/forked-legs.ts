@@ -2,7 +2,7 @@
 import type { Db, Queryable } from '../../../infra/db';
 import { hangUpMatching, killChannel } from '../../../freeswitch/esl';
 import { ATTEMPT_VARIABLE } from '../../../freeswitch/xml';
-import type { NodeLinks } from '../../nodes/links';
+import type { NodeLinks } from '../../nodes/connections/node-connections';
 import { findRegistrationsOfUsers, findUserIds } from '../../registrations/registrations.store';
 import { parseAddress } from '../address';
 import { findCall, listLegs, type AttemptRow, type CallRow } from '../calls.store';

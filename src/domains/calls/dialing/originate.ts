@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EslError, type Reply } from '../../../freeswitch/esl';
-import type { NodeLinks } from '../../nodes/links';
+import type { NodeLinks } from '../../nodes/connections/node-connections';
 import { findLastAttempt, noteAttemptCore, type AttemptRow, type CallRow } from '../calls.store';
 import { settleAttempt, type SettleDeps } from '../events/call-end';
 import { dialCommand } from './dial-command';

@@ -1,6 +1,6 @@
 /** Finds a node for a call and writes down which, why and with what leg, before anything is dialled. */
 import { createId } from '../../../infra/ids';
-import { holdNode, type Held, type HoldDeps } from '../../nodes/hold';
+import { holdNode, type Held, type HoldDeps } from '../../nodes/selection/reserve-node';
 import type { NodeRow } from '../../nodes/nodes.store';
 import type { Quotas } from '../../quotas/quotas';
 import type { Refusal } from '../../quotas/refusals';

@@ -13,7 +13,7 @@ import {
   withMediaTimeout,
   type DialplanRequest,
 } from '../../../freeswitch/xml';
-import { answerCanary } from '../../nodes/canary-entrance';
+import { answerCanary } from '../../nodes/health/canary/dialplan';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { deliverToRoom, enterRoom, reenterRoom, type RoomCaller } from '../../rooms/entering';
 import { findRoomByName } from '../../rooms/rooms.store';

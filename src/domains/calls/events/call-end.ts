@@ -7,8 +7,8 @@ import { storeClock } from '../../../infra/store-clock';
 import type { EventLog } from '../../events/events';
 import type { EventDraft } from '../../events/events.store';
 import { killChannel } from '../../../freeswitch/esl';
-import type { Claims } from '../../nodes/claims';
-import type { NodeLinks } from '../../nodes/links';
+import type { Claims } from '../../nodes/capacity/claims';
+import type { NodeLinks } from '../../nodes/connections/node-connections';
 import type { RefuseReport } from '../../nodes/trust/refused-reports';
 import {
   closeAttempt,

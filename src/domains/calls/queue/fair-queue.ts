@@ -10,7 +10,7 @@ import { timeOfId } from '../../../infra/ids';
 import type { Logger } from '../../../infra/logger';
 import type { SignalQueue } from '../../../infra/queues';
 import type { Redis } from '../../../infra/redis';
-import type { Claims } from '../../nodes/claims';
+import type { Claims } from '../../nodes/capacity/claims';
 import * as scripts from './fair-queue.scripts';
 
 /** In BullMQ; another name than that of versions whose jobs were calls, so that both may run while one replaces the other. */

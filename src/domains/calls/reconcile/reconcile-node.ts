@@ -3,7 +3,7 @@ import { parseChannels, showChannels, type ChannelRow, type NodeConnection } fro
 import type { Queryable } from '../../../infra/db';
 import { isId } from '../../../infra/ids';
 import { storeClock } from '../../../infra/store-clock';
-import { CLAIM_TTL_MS } from '../../nodes/claims';
+import { CLAIM_TTL_MS } from '../../nodes/capacity/claims';
 import type { NodeRow } from '../../nodes/nodes.store';
 import type { ChannelMemories } from '../adoption/channel-memory';
 import { bridgesOf, isEnding, settleUnaccounted, type NodeLook } from '../adoption/unaccounted';

@@ -1,6 +1,6 @@
 /** Makes good what no event told of calls, in slices: a hundred thousand live calls must not be one long breath. */
-import { findHolders, listClaimants } from '../../nodes/claimants.store';
-import { CLAIM_TTL_MS, type HeldClaim } from '../../nodes/claims';
+import { findHolders, listClaimants } from '../../nodes/capacity/claim-holders.store';
+import { CLAIM_TTL_MS, type HeldClaim } from '../../nodes/capacity/claims';
 import { listDownNodes } from '../../nodes/nodes.store';
 import { isTooLate } from '../dialing/decisions';
 import { endQueued } from '../dialing/dial.job';

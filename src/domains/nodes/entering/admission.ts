@@ -6,7 +6,7 @@ import { equalSecrets, hashSecret } from '../../../infra/secrets';
 import { storeClock } from '../../../infra/store-clock';
 import type { EventDraft } from '../../events/events.store';
 import { POOL_STREAM } from '../../events/events.store';
-import { makeNodePassword } from '../node-password';
+import { makeNodePassword } from './node-password';
 import { addressColumns, type NodeAddress, type NodeDeps } from '../nodes';
 import { findNodeAtPorts, findNodeByName, insertNode, lockNodeByName, updateNode, type NodeRow } from '../nodes.store';
 import { refuseAddress, type AddressRules } from './address-guard';

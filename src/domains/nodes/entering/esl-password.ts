@@ -1,7 +1,7 @@
 /** Gives each process of a node an Event Socket password of its own, so that neither an old process nor an old machine has one that is good. */
 import { isUnreachable } from '../../../infra/db';
 import { createSecret } from '../../../infra/secrets';
-import { openNodePassword, sealNodePassword } from '../node-password';
+import { openNodePassword, sealNodePassword } from './node-password';
 import type { NodeDeps } from '../nodes';
 import { findNode, noteAskingCore, takeEslPassword, type NodeRow } from '../nodes.store';
 

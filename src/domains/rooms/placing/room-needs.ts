@@ -1,8 +1,8 @@
 /** Which node a room goes to: one that can record and relay it where that is wished for, before one that can't. */
-import { holdNode, type HoldDeps, type HoldRequest } from '../../nodes/hold';
+import { holdNode, type HoldDeps, type HoldRequest } from '../../nodes/selection/reserve-node';
 import { FEATURE_NAMES, recordingFeature, type Feature } from '../../nodes/features/features';
 import { noNodeHas } from '../../nodes/features/require-feature';
-import type { Choice, Rejection } from '../../nodes/pick';
+import type { Choice, Rejection } from '../../nodes/selection/select-node';
 import type { NodeRow } from '../../nodes/nodes.store';
 import type { RoomRow } from '../rooms.store';
 import { readRoomWishes } from './room-needs.store';

@@ -1,9 +1,9 @@
 /** Every replica's own command connection to every node, kept up by itself as nodes come, move and go. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SwitchyardError } from '../../errors';
-import type { Db } from '../../infra/db';
-import type { Logger } from '../../infra/logger';
-import { storeClock } from '../../infra/store-clock';
+import { SwitchyardError } from '../../../errors';
+import type { Db } from '../../../infra/db';
+import type { Logger } from '../../../infra/logger';
+import { storeClock } from '../../../infra/store-clock';
 import {
   createNodeLink,
   type ApiCommand,
@@ -11,9 +11,9 @@ import {
   type NodeConnection,
   type NodeLink,
   type Reply,
-} from '../../freeswitch/esl';
-import { openNodePassword } from './node-password';
-import { listNodeRows, type NodeRow } from './nodes.store';
+} from '../../../freeswitch/esl';
+import { openNodePassword } from '../entering/node-password';
+import { listNodeRows, type NodeRow } from '../nodes.store';
 
 const REFRESH_MS = 1000;
 const REACH_POLL_MS = 20;

@@ -1,6 +1,6 @@
 /** The REST of a node's health: what was seen of it, and a synthetic call on demand. */
 import { z } from 'zod';
-import { defineRoute, type Route } from '../../infra/route';
+import { defineRoute, type Route } from '../../../infra/route';
 import type { CanaryResult } from './health';
 
 const canarySchema = z.object({

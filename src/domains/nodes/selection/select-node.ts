@@ -1,6 +1,6 @@
 /** Decides which node takes a call: pure, so that the same question always has the same, explainable answer. */
-import { explainLacks, findLacks, type Feature, type Lack } from './features/features';
-import { LIMITS } from './limits';
+import { explainLacks, findLacks, type Feature, type Lack } from '../features/features';
+import { LIMITS } from '../limits';
 import {
   choose,
   explainPassedOver,

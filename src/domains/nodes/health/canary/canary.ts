@@ -1,7 +1,7 @@
 /** The synthetic call: two legs of a node meet in a room; the tone of one must be in what the other hears and in a recording. */
 import { posix } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SwitchyardError } from '../../errors';
+import { SwitchyardError } from '../../../../errors';
 import {
   EslError,
   hangUpMatching,
@@ -19,13 +19,13 @@ import {
   type ApiCommand,
   type NodeConnection,
   type Reply,
-} from '../../freeswitch/esl';
-import { CANARY_CONTEXT, CANARY_VARIABLE } from '../../freeswitch/xml';
-import { createId } from '../../infra/ids';
-import { storeClock } from '../../infra/store-clock';
-import type { CanaryResult } from './health';
-import { CANARY } from './limits';
-import { findTone, readWav, type HeardTone } from './tone';
+} from '../../../../freeswitch/esl';
+import { CANARY_CONTEXT, CANARY_VARIABLE } from '../../../../freeswitch/xml';
+import { createId } from '../../../../infra/ids';
+import { storeClock } from '../../../../infra/store-clock';
+import type { CanaryResult } from '../health';
+import { CANARY } from '../../limits';
+import { findTone, readWav, type HeardTone } from './tone-detector';
 
 const POLL_MS = 60;
 const CLEANUP_MS = 4000;

@@ -1,6 +1,6 @@
 /** A node's Event Socket password: made here, kept sealed for this one node, and opened where it is connected to or told. */
-import { createSecret, decryptSecret, encryptSecret, type Sealed } from '../../infra/secrets';
-import type { NodeRow } from './nodes.store';
+import { createSecret, decryptSecret, encryptSecret, type Sealed } from '../../../infra/secrets';
+import type { NodeRow } from '../nodes.store';
 
 const what = (nodeId: string): Sealed => ({ purpose: 'node-password', of: nodeId });
 

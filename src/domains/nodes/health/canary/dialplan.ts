@@ -7,11 +7,11 @@ import {
   refusePlan,
   type DialplanRequest,
   type RoomConfiguration,
-} from '../../freeswitch/xml';
-import type { Logger } from '../../infra/logger';
-import { storeClock } from '../../infra/store-clock';
-import { readCanaryName } from './canary-name';
-import type { NodeRow } from './nodes.store';
+} from '../../../../freeswitch/xml';
+import type { Logger } from '../../../../infra/logger';
+import { storeClock } from '../../../../infra/store-clock';
+import { readCanaryName } from './token';
+import type { NodeRow } from '../../nodes.store';
 
 export interface CanaryEntranceDeps {
   logger: Logger;

@@ -1,27 +1,27 @@
 /** One replica at a time takes in a node's events: it holds the lease, subscribes once, compares, then listens. */
 import { randomUUID } from 'node:crypto';
-import { createBatch, type Batch } from '../../infra/batch';
-import { isUnreachable } from '../../infra/db';
-import { createGate, type Gate } from '../../infra/gate';
-import { isRefused } from '../../infra/knock';
-import type { Redis } from '../../infra/redis';
-import { storeClock } from '../../infra/store-clock';
-import { createTurn } from '../../infra/turn';
+import { createBatch, type Batch } from '../../../infra/batch';
+import { isUnreachable } from '../../../infra/db';
+import { createGate, type Gate } from '../../../infra/gate';
+import { isRefused } from '../../../infra/knock';
+import type { Redis } from '../../../infra/redis';
+import { storeClock } from '../../../infra/store-clock';
+import { createTurn } from '../../../infra/turn';
 import {
   SUBSCRIPTION,
   type HeartbeatEvent,
   type NodeConnection,
   type NodeEvent,
   type NodeLink,
-} from '../../freeswitch/esl';
-import type { EventLog } from '../events/events';
-import { createConnectionFaults } from './connections/connection-fault';
-import { followClock } from './clock/follow-clock';
-import { askMissingReports } from './clock/missing-reports';
-import { followNodes, linkToNode, readCore, type LinkSettings } from './links';
-import { changeNodeState } from './nodes';
-import { findNode, noteCore, saveReports, type NodeReport, type NodeRow } from './nodes.store';
-import { boundReport } from './trust/bounded-report';
+} from '../../../freeswitch/esl';
+import type { EventLog } from '../../events/events';
+import { createConnectionFaults } from './connection-fault';
+import { followClock } from '../clock/follow-clock';
+import { askMissingReports } from '../clock/missing-reports';
+import { followNodes, linkToNode, readCore, type LinkSettings } from './node-connections';
+import { changeNodeState } from '../nodes';
+import { findNode, noteCore, saveReports, type NodeReport, type NodeRow } from '../nodes.store';
+import { boundReport } from '../trust/bounded-report';
 
 /** With the time until another looks, connects and compares, a dead replica is replaced within five seconds. */
 const LEASE_MS = 3000;

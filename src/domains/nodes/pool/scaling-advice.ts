@@ -1,6 +1,6 @@
 /** Says whether a pool should grow, shrink or stay, and why: pure, so that an operator and the autoscaler hear the same. */
-import { SCALING } from './limits';
-import type { NodeState } from './nodes.store';
+import { SCALING } from '../limits';
+import type { NodeState } from '../nodes.store';
 
 /** What counts of a node when the size of the pool is judged. */
 export interface PoolMember {

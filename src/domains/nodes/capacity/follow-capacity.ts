@@ -1,8 +1,8 @@
 /** Brings a node's effective capacity up to date with its reports; the replica that handles its events does it. */
-import type { Db } from '../../infra/db';
-import { calibrateCapacity } from './calibrate';
+import type { Db } from '../../../infra/db';
+import { calibrateCapacity } from './effective-capacity';
 import type { Claims } from './claims';
-import { findNode, saveEffectiveUnits } from './nodes.store';
+import { findNode, saveEffectiveUnits } from '../nodes.store';
 
 /** Often enough for a capacity that moves in half a minute, and cheap for a thousand nodes. */
 const EVERY_MS = 10_000;

@@ -1,17 +1,17 @@
 /** Sends a canary into a node: one at a time, with its capacity claimed, on a schedule or because somebody asks. */
-import { SwitchyardError } from '../../errors';
-import { createId } from '../../infra/ids';
-import type { Redis } from '../../infra/redis';
-import type { Schedule } from '../../infra/schedule';
-import { storeClock } from '../../infra/store-clock';
-import { createTurn } from '../../infra/turn';
-import { nameCanary } from './canary-name';
+import { SwitchyardError } from '../../../../errors';
+import { createId } from '../../../../infra/ids';
+import type { Redis } from '../../../../infra/redis';
+import type { Schedule } from '../../../../infra/schedule';
+import { storeClock } from '../../../../infra/store-clock';
+import { createTurn } from '../../../../infra/turn';
+import { nameCanary } from './token';
 import { makeCanaryCall } from './canary';
-import type { Claims } from './claims';
-import { recordHealth, type CanaryResult, type HealthDeps } from './health';
-import { CANARY } from './limits';
-import type { NodeLinks } from './links';
-import { findNode, type NodeRow } from './nodes.store';
+import type { Claims } from '../../capacity/claims';
+import { recordHealth, type CanaryResult, type HealthDeps } from '../health';
+import { CANARY } from '../../limits';
+import type { NodeLinks } from '../../connections/node-connections';
+import { findNode, type NodeRow } from '../../nodes.store';
 
 export interface CanariesDeps extends HealthDeps {
   links: Pick<NodeLinks, 'reach' | 'isUp'>;

@@ -1,8 +1,8 @@
 /** Keeps a short-lived picture of the pool, since reading a thousand nodes for every call would be most of its cost. */
-import type { Db } from '../../infra/db';
-import type { Claims } from './claims';
-import { listPoolRows, type PoolRow } from './nodes.store';
-import { restNode, type NodeView, type Resting } from './policies';
+import type { Db } from '../../../infra/db';
+import type { Claims } from '../capacity/claims';
+import { listPoolRows, type PoolRow } from '../nodes.store';
+import { restNode, type NodeView, type Resting } from '../selection/policies';
 
 /** A choice may be made from a picture this old: the claim's script and the node's row are asked anew anyway. */
 const PICTURE_MS = 200;

@@ -1,5 +1,5 @@
 /** Keeps the reasons of a choice short: a thousand nodes' scores with every call would outgrow all else that is stored. */
-import type { Considered } from './pick';
+import type { Considered } from './select-node';
 
 /** A pool of no more nodes than this has all of them explained. */
 export const CONSIDERED_KEPT = 50;

@@ -1,15 +1,15 @@
 /** Looks at a node every few seconds: does mod_conference answer in time, and does its WebSocket port take browsers. */
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
-import { listRooms } from '../../freeswitch/esl';
-import { hostAndPort } from '../../address';
-import { createId } from '../../infra/ids';
-import type { Schedule } from '../../infra/schedule';
-import { storeClock } from '../../infra/store-clock';
+import { listRooms } from '../../../freeswitch/esl';
+import { hostAndPort } from '../../../address';
+import { createId } from '../../../infra/ids';
+import type { Schedule } from '../../../infra/schedule';
+import { storeClock } from '../../../infra/store-clock';
 import { judgeProbe, recordHealth, type HealthDeps, type Probe, type ProbeState } from './health';
-import { HEALTH } from './limits';
-import type { NodeLinks } from './links';
-import { findNode, type NodeRow } from './nodes.store';
+import { HEALTH } from '../limits';
+import type { NodeLinks } from '../connections/node-connections';
+import { findNode, type NodeRow } from '../nodes.store';
 
 export interface ProbeDeps extends HealthDeps {
   links: Pick<NodeLinks, 'connection' | 'isUp'>;

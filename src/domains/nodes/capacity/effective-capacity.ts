@@ -1,5 +1,5 @@
 /** Corrects what a node says it can carry by what its machine reports: pure, smoothed, and within bounds. */
-import { CALIBRATION } from './limits';
+import { CALIBRATION } from '../limits';
 
 export interface CapacityReport {
   /** What the node says of itself. */

@@ -1,6 +1,6 @@
 /** The named rules of which node to take of those that can: pure, and each says why it passed the others over. */
-import { LIMITS } from './limits';
-import type { NodeState } from './nodes.store';
+import { LIMITS } from '../limits';
+import type { NodeState } from '../nodes.store';
 
 /** What is known of a node at the moment of the choice. */
 export interface NodeView {

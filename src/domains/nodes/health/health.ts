@@ -1,11 +1,11 @@
 /** Judges a node by more than its heartbeat: pure rules with hysteresis, and the one place where the verdict is written. */
-import type { Db } from '../../infra/db';
-import type { Logger } from '../../infra/logger';
-import { storeClock } from '../../infra/store-clock';
-import type { EventLog } from '../events/events';
-import { POOL_STREAM } from '../events/events.store';
-import { HEALTH } from './limits';
-import { lockNode, saveHealth, type NodeRow } from './nodes.store';
+import type { Db } from '../../../infra/db';
+import type { Logger } from '../../../infra/logger';
+import { storeClock } from '../../../infra/store-clock';
+import type { EventLog } from '../../events/events';
+import { POOL_STREAM } from '../../events/events.store';
+import { HEALTH } from '../limits';
+import { lockNode, saveHealth, type NodeRow } from '../nodes.store';
 
 /** What one look at a node saw. */
 export interface Probe {

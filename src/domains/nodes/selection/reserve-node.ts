@@ -1,12 +1,12 @@
 /** Holds a node for a call: picks by the pure rule from the pool's picture, claims by the script, and looks once more. */
-import type { Db } from '../../infra/db';
-import { storeClock } from '../../infra/store-clock';
-import type { Claims } from './claims';
-import { findLacks, type Feature } from './features/features';
-import { findNode, type NodeRow } from './nodes.store';
-import { pickNode, type Choice, type Considered, type Rejection } from './pick';
+import type { Db } from '../../../infra/db';
+import { storeClock } from '../../../infra/store-clock';
+import type { Claims } from '../capacity/claims';
+import { findLacks, type Feature } from '../features/features';
+import { findNode, type NodeRow } from '../nodes.store';
+import { pickNode, type Choice, type Considered, type Rejection } from './select-node';
 import type { NodeView, PolicyName } from './policies';
-import type { PoolPicture } from './pool';
+import type { PoolPicture } from '../pool/pool-snapshot';
 
 export interface HoldDeps {
   db: Db;

@@ -1,6 +1,6 @@
 /** Names a synthetic call so that its name proves itself: only Switchyard can make one, for one node and a few seconds. */
 import { createHash } from 'node:crypto';
-import { readToken, signToken } from '../../infra/secrets';
+import { readToken, signToken } from '../../../../infra/secrets';
 
 const PREFIX = 'canary-';
 /** Longer than the canary may take, and too short to be kept and used. */

@@ -1,22 +1,22 @@
 /** The REST of the pool as a whole: what is, what should be done about it, and what would be. */
 import { z } from 'zod';
-import { SwitchyardError } from '../../errors';
-import type { Db } from '../../infra/db';
-import { createSeededRandom } from '../../infra/random';
-import { defineRoute, type Route } from '../../infra/route';
-import { connectionFaultSchema, presentConnectionFault } from './connections/connection-fault';
-import { clockSchema, presentClock } from './clock/present';
-import { lacksSchema, presentLacks } from './features/present';
-import { presentHealth } from './health';
-import { healthSchema } from './health.routes';
-import { SCALING } from './limits';
-import { listNodeRows, NODE_STATES, type NodeRow } from './nodes.store';
-import { POLICY_NAMES, type NodeView, type PolicyName } from './policies';
-import { viewNode, type PoolPicture } from './pool';
+import { SwitchyardError } from '../../../errors';
+import type { Db } from '../../../infra/db';
+import { createSeededRandom } from '../../../infra/random';
+import { defineRoute, type Route } from '../../../infra/route';
+import { connectionFaultSchema, presentConnectionFault } from '../connections/connection-fault';
+import { clockSchema, presentClock } from '../clock/present';
+import { lacksSchema, presentLacks } from '../features/present';
+import { presentHealth } from '../health/health';
+import { healthSchema } from '../health/health.routes';
+import { SCALING } from '../limits';
+import { listNodeRows, NODE_STATES, type NodeRow } from '../nodes.store';
+import { POLICY_NAMES, type NodeView, type PolicyName } from '../selection/policies';
+import { viewNode, type PoolPicture } from './pool-snapshot';
 import { businessOf, countBusiness, type NodeBusiness } from './pool.store';
-import { recommendPool } from './recommend';
-import { simulatePool } from './simulate';
-import { roomUnits } from './units';
+import { recommendPool } from './scaling-advice';
+import { simulatePool } from './what-if';
+import { roomUnits } from '../capacity/units';
 
 export interface PoolRouteDeps {
   db: Db;

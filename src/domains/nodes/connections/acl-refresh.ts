@@ -6,7 +6,7 @@ import { createId } from '../../../infra/ids';
 import type { Logger } from '../../../infra/logger';
 import { runEvery } from '../../../infra/schedule';
 import { listHosts } from '../nodes.store';
-import type { HeldStream } from '../stream';
+import type { HeldStream } from './event-intake';
 
 const LOOK_MS = 1000;
 /** To each node that loads them, a list as long as the pool is made and sent: not to all at once. */

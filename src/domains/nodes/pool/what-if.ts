@@ -1,9 +1,9 @@
 /** Answers "what if" by the same rule that places calls, played over a copy of the pool: pure, and the same each time. */
-import type { Feature } from './features/features';
-import { CALIBRATION, LIMITS } from './limits';
-import { pickNode } from './pick';
-import type { NodeView, PolicyName } from './policies';
-import { AUDIO_CALL_UNITS } from './units';
+import type { Feature } from '../features/features';
+import { CALIBRATION, LIMITS } from '../limits';
+import { pickNode } from '../selection/select-node';
+import type { NodeView, PolicyName } from '../selection/policies';
+import { AUDIO_CALL_UNITS } from '../capacity/units';
 
 /** A node and what is on it now. */
 export interface PlayedNode {
