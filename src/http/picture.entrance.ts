@@ -1,7 +1,7 @@
 /** The door through which a node fetches a room's picture; nothing but the token in the address opens it. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { SwitchyardError } from '../errors';
-import { admitPicture, type PictureDeps } from '../domains/rooms/pictures';
+import { admitPicture, type PictureDeps } from '../domains/rooms/images/images';
 import { isUnreachable } from '../infra/db';
 import { createLocalGuard, type DoorGuard } from './door.guard';
 import { retryAfterOf } from './problem';

@@ -32,10 +32,10 @@ import { createRecordings, openStorage } from '../domains/recordings/create-reco
 import { registerRecordingFigures } from '../domains/recordings/figures/figures';
 import { createRelays } from '../domains/relays/create-relays';
 import { listOwnHosts } from '../domains/relays/targets/own-hosts';
-import { requireLayout } from '../domains/rooms/layouts';
-import { createPictures } from '../domains/rooms/pictures.routes';
-import { createSteering } from '../domains/rooms/create-steering';
-import { createRunningRooms } from '../domains/rooms/running';
+import { requireLayout } from '../domains/rooms/layouts/layouts';
+import { createPictures } from '../domains/rooms/images/images.routes';
+import { createSteering } from '../domains/rooms/control';
+import { createRunningRooms } from '../domains/rooms';
 import { createDirectory } from '../domains/users/directory';
 import { createSharedBuckets } from '../infra/buckets';
 import type { Logger } from '../infra/logger';

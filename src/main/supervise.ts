@@ -23,7 +23,7 @@ import {
 } from '../domains/registrations/registrations';
 import { takeRungInVain, takeUnregistered } from '../domains/registrations/ended';
 import { createDoubts } from '../domains/registrations/still-there';
-import { noteLeaveReason } from '../domains/rooms/endings/leave-reasons';
+import { noteLeaveReason } from '../domains/rooms/participants/leave-reasons';
 import { compareEndedUsers } from '../domains/users/ended/end-user';
 import { runEvery } from '../infra/schedule';
 import { storeClock } from '../infra/store-clock';

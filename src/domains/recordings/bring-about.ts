@@ -4,8 +4,8 @@ import { keepableText } from '../../infra/text';
 import type { ApiCommand } from '../../freeswitch/esl';
 import { findCall, findLeg } from '../calls/calls.store';
 import { findNode } from '../nodes/nodes.store';
-import { isDeserted } from '../rooms/participants.store';
-import { findLivingSession, listSessionRows } from '../rooms/sessions.store';
+import { isDeserted } from '../rooms/participants/participants.store';
+import { findLivingSession, listSessionRows } from '../rooms/sessions/sessions.store';
 import {
   changeRecording,
   draftRecordingEvent,

@@ -4,7 +4,7 @@ import { runEvery } from '../../infra/schedule';
 import type { Route } from '../../infra/route';
 import type { NodeConnection, NodeEvent } from '../../freeswitch/esl';
 import type { NodeRow } from '../nodes/nodes.store';
-import type { RoomHooks } from '../rooms/hooks';
+import type { RoomHooks } from '../rooms/sessions/listeners';
 import { stepDueRecordings } from './bring-about';
 import type { RecordingDeps } from './change';
 import { createCollector } from './collect';

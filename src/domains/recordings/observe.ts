@@ -6,7 +6,7 @@ import { keepableText } from '../../infra/text';
 import { explainMissing } from '../nodes/features/require-feature';
 import type { NodeRow } from '../nodes/nodes.store';
 import { boundTime } from '../nodes/trust/bounded-time';
-import type { SessionRow } from '../rooms/sessions.store';
+import type { SessionRow } from '../rooms/sessions/sessions.store';
 import { reasonOfEnd, stepLater } from './bring-about';
 import {
   changeRecording,

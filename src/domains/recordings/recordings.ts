@@ -8,7 +8,7 @@ import { recordingFeature } from '../nodes/features/features';
 import { requireFeature } from '../nodes/features/require-feature';
 import { mayUseDomain } from '../domains/domains';
 import { findRoom } from '../rooms/rooms.store';
-import { findLivingSession } from '../rooms/sessions.store';
+import { findLivingSession } from '../rooms/sessions/sessions.store';
 import { stepRecording } from './bring-about';
 import {
   changeRecording,

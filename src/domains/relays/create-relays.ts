@@ -10,7 +10,7 @@ import { storeClock } from '../../infra/store-clock';
 import type { EventLog } from '../events/events';
 import type { NodeLinks } from '../nodes/connections/node-connections';
 import type { NodeRow } from '../nodes/nodes.store';
-import type { RoomHooks } from '../rooms/hooks';
+import type { RoomHooks } from '../rooms/sessions/listeners';
 import type { FlowLimits } from './decide';
 import type { AddressRules } from './targets/address-rules';
 import { createKeeper } from './keeper';

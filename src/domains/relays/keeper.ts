@@ -1,7 +1,7 @@
 /** Brings relays to what they should be: each is sent by one replica, started with its room, and tried again when it fails. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeLinks } from '../nodes/connections/node-connections';
-import { findLivingSession, type SessionRow } from '../rooms/sessions.store';
+import { findLivingSession, type SessionRow } from '../rooms/sessions/sessions.store';
 import type { Logger } from '../../infra/logger';
 import { decryptSecret } from '../../infra/secrets';
 import { storeClock } from '../../infra/store-clock';

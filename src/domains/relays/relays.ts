@@ -9,7 +9,7 @@ import { requireFeature, requireSomeNode } from '../nodes/features/require-featu
 import type { NodeLinks } from '../nodes/connections/node-connections';
 import type { Quotas } from '../quotas/quotas';
 import { findRoom } from '../rooms/rooms.store';
-import { findLivingSession } from '../rooms/sessions.store';
+import { findLivingSession } from '../rooms/sessions/sessions.store';
 import type { Logger } from '../../infra/logger';
 import { describePorts, isAllowedPort } from './targets/address-rules';
 import type { Keeper } from './keeper';

@@ -2,7 +2,7 @@
 import type { Db } from '../../infra/db';
 import { storeClock } from '../../infra/store-clock';
 import type { EventLog } from '../events/events';
-import { findSession, type SessionRow } from '../rooms/sessions.store';
+import { findSession, type SessionRow } from '../rooms/sessions/sessions.store';
 import { closeGap, decideAfterFailure, endGapWithRoom, openGap } from './decide';
 import { draftRelayEvent } from './relay-events';
 import { lockRelay, updateRelay, type RelayChange, type RelayRow } from './relays.store';

@@ -1,8 +1,8 @@
 /** What every event of a room carries: one form for sessions and participants, in the log and to webhooks. */
 import type { EventDraft } from '../events/events.store';
-import { isHiddenIdentity } from './hidden';
-import type { ParticipantRow } from './participants.store';
-import type { SessionRow } from './sessions.store';
+import { isHiddenIdentity } from './participants/hidden';
+import type { ParticipantRow } from './participants/participants.store';
+import type { SessionRow } from './sessions/sessions.store';
 
 export function draftSessionEvent(type: string, session: SessionRow, data: Record<string, unknown> = {}): EventDraft {
   return {

@@ -5,7 +5,7 @@ import { makePage, pageOf, pageQuery, readCursor } from '../../infra/page';
 import { defineRoute, type Route } from '../../infra/route';
 import { domainReference, requireDomain } from '../domains/domains';
 import { listNodeRows } from '../nodes/nodes.store';
-import { changeRoom } from './room-changes';
+import { changeRoom } from './update-room';
 import {
   changedRoomSchema,
   createRoom,
@@ -18,7 +18,7 @@ import {
   type RoomsDeps,
 } from './rooms';
 import { listRoomRows } from './rooms.store';
-import { listSessionRows, SESSION_ENDS, type SessionRow } from './sessions.store';
+import { listSessionRows, SESSION_ENDS, type SessionRow } from './sessions/sessions.store';
 
 const all = { path: '/v1/rooms', tag: 'Rooms', scope: 'domain' } as const;
 const one = { path: '/v1/rooms/{id}', tag: 'Rooms', scope: 'domain', params: z.object({ id: z.uuid() }) } as const;

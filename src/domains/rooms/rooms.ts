@@ -14,12 +14,12 @@ import type { NodeLinks } from '../nodes/connections/node-connections';
 import type { Quotas } from '../quotas/quotas';
 import { refuseNumberAsName } from '../users/numbers';
 import { isGrantName } from '../grants/grant-name';
-import type { RoomHooksOwner } from './hooks';
-import { requireLayout } from './layouts';
-import { openPins, sealPin } from './pins';
+import type { RoomHooksOwner } from './sessions/listeners';
+import { requireLayout } from './layouts/layouts';
+import { openPins, sealPin } from './joining/pins';
 import * as store from './rooms.store';
 import type { RoomRow } from './rooms.store';
-import { findLivingSession, type SessionRow } from './sessions.store';
+import { findLivingSession, type SessionRow } from './sessions/sessions.store';
 import { DEFAULT_SETTINGS, mergeSettings, pin, readSettings, roomSettings, settingsPatch } from './settings';
 
 const MAX_METADATA = 20;

@@ -3,7 +3,7 @@ import { explainLacks, FEATURE_NAMES, findLacks, type Feature } from '../../../s
 import { askMissingModules } from '../../../src/domains/nodes/features/ask-modules';
 import { presentLacks } from '../../../src/domains/nodes/features/present';
 import { explainConsidered } from '../../../src/domains/nodes/selection/select-node';
-import { decideNeeds } from '../../../src/domains/rooms/placing/room-needs';
+import { decideNeeds } from '../../../src/domains/rooms/joining/room-needs';
 import { node, pick } from './node-view';
 
 const needs: Feature[] = ['rooms', 'mp4_recordings'];

@@ -11,9 +11,14 @@ import type { RecordingDeps } from '../../../src/domains/recordings/change';
 import type { RecordingView } from '../../../src/domains/recordings/view';
 import { createEventLog } from '../../../src/domains/events/events';
 import { insertNode, findNode, type NodeRow } from '../../../src/domains/nodes/nodes.store';
-import { createRoomHooks, type RoomHooksOwner } from '../../../src/domains/rooms/hooks';
-import { findSession, insertSession, updateSession, type SessionRow } from '../../../src/domains/rooms/sessions.store';
-import type { SessionEnd } from '../../../src/domains/rooms/sessions.store';
+import { createRoomHooks, type RoomHooksOwner } from '../../../src/domains/rooms/sessions/listeners';
+import {
+  findSession,
+  insertSession,
+  updateSession,
+  type SessionRow,
+} from '../../../src/domains/rooms/sessions/sessions.store';
+import type { SessionEnd } from '../../../src/domains/rooms/sessions/sessions.store';
 import { createApp } from '../../../src/http/app';
 import { createRecordingEntrance } from '../../../src/http/recording.entrance';
 import { createHttpServer } from '../../../src/http/server';

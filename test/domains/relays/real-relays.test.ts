@@ -9,7 +9,7 @@ import { createRelayProcess, type RelayProcess } from '../../../src/domains/rela
 import { findRelay, insertRelay, type RelayRow } from '../../../src/domains/relays/relays.store';
 import { createEventLog } from '../../../src/domains/events/events';
 import { readEvents } from '../../../src/domains/events/events.store';
-import { createRoomHooks } from '../../../src/domains/rooms/hooks';
+import { createRoomHooks } from '../../../src/domains/rooms/sessions/listeners';
 import { listRoom, openConnection, parseRooms, recordRoom, type NodeConnection } from '../../../src/freeswitch/esl';
 import { echoPlan } from '../../../src/freeswitch/xml';
 import { createId } from '../../../src/infra/ids';

@@ -1,8 +1,8 @@
 /** Holds what is taken for a picture, when a welcome is shown, and how long a node is left alone after a failure. */
 import { crc32, deflateSync } from 'node:zlib';
-import { isWelcome, pauseBeforePicture } from '../../../src/domains/rooms/picture-keeper';
-import { readPicture } from '../../../src/domains/rooms/pictures';
-import { cleanPng } from '../../../src/domains/rooms/png';
+import { isWelcome, pauseBeforePicture } from '../../../src/domains/rooms/images/image-sync';
+import { readPicture } from '../../../src/domains/rooms/images/images';
+import { cleanPng } from '../../../src/domains/rooms/images/png';
 import { DEFAULT_SETTINGS } from '../../../src/domains/rooms/settings';
 import { fetchFile, hideBackground, showBackground } from '../../../src/freeswitch/esl';
 import { configurationXml, layoutsConfName } from '../../../src/freeswitch/xml';

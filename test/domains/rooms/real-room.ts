@@ -8,7 +8,7 @@ import { makeNodeSecret } from '../../../scripts/enrol';
 import { launchRealNode } from '../../../scripts/launch-node';
 import { findFreePort } from '../../../scripts/ports';
 import { enrolNode } from '../../../src/domains/nodes/entering/admission';
-import { createRoomConfiguration } from '../../../src/domains/rooms/configuration';
+import { createRoomConfiguration } from '../../../src/domains/rooms/sessions/conference-profile';
 import { createNodeLinks, type NodeLinks } from '../../../src/domains/nodes/connections/node-connections';
 import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
 import type { Reply } from '../../../src/freeswitch/esl';

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { createEventLog } from '../../../src/domains/events/events';
 import { UNLIMITED } from '../../../src/domains/quotas/quotas';
-import { createRoomHooks } from '../../../src/domains/rooms/hooks';
-import { layoutsRoutes } from '../../../src/domains/rooms/layouts.routes';
+import { createRoomHooks } from '../../../src/domains/rooms/sessions/listeners';
+import { layoutsRoutes } from '../../../src/domains/rooms/layouts/layouts.routes';
 import { roomsRoutes } from '../../../src/domains/rooms/rooms.routes';
 import { playInRoom } from '../../../src/freeswitch/esl';
 import { createId } from '../../../src/infra/ids';

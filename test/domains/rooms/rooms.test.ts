@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { createEventLog } from '../../../src/domains/events/events';
 import { UNLIMITED } from '../../../src/domains/quotas/quotas';
-import { createRoomHooks } from '../../../src/domains/rooms/hooks';
-import { layoutsRoutes } from '../../../src/domains/rooms/layouts.routes';
+import { createRoomHooks } from '../../../src/domains/rooms/sessions/listeners';
+import { layoutsRoutes } from '../../../src/domains/rooms/layouts/layouts.routes';
 import { roomsRoutes } from '../../../src/domains/rooms/rooms.routes';
-import { clearLease, updateSession, type SessionRow } from '../../../src/domains/rooms/sessions.store';
+import { clearLease, updateSession, type SessionRow } from '../../../src/domains/rooms/sessions/sessions.store';
 import { SwitchyardError } from '../../../src/errors';
 import { parseReply, type ApiCommand } from '../../../src/freeswitch/esl';
 import { createId } from '../../../src/infra/ids';

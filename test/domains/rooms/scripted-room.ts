@@ -1,6 +1,6 @@
 /** A room on a node that is played by the test: it does what it is told, or only says so, and reports as a node does. */
 import { randomUUID } from 'node:crypto';
-import type { Steering } from '../../../src/domains/rooms/create-steering';
+import type { Steering } from '../../../src/domains/rooms/control';
 import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
 import { parseReply, type ApiCommand, type Reply, type RoomEvent } from '../../../src/freeswitch/esl';
 

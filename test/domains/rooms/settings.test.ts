@@ -1,6 +1,6 @@
-import { sessionUnits, weigh } from '../../../src/domains/rooms/session-units';
-import { planLiveChanges } from '../../../src/domains/rooms/live-settings';
-import { roomProfile } from '../../../src/domains/rooms/profile';
+import { sessionUnits, weigh } from '../../../src/domains/rooms/sessions/session-units';
+import { planLiveChanges } from '../../../src/domains/rooms/control/apply-settings';
+import { roomProfile } from '../../../src/domains/rooms/sessions/profile';
 import {
   changedSettings,
   DEFAULT_SETTINGS,

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ParticipantView } from '../../../src/domains/rooms/participant-view';
-import { updateParticipant } from '../../../src/domains/rooms/participants.store';
-import { insertSession } from '../../../src/domains/rooms/sessions.store';
+import type { ParticipantView } from '../../../src/domains/rooms/participants/view';
+import { updateParticipant } from '../../../src/domains/rooms/participants/participants.store';
+import { insertSession } from '../../../src/domains/rooms/sessions/sessions.store';
 import { createId } from '../../../src/infra/ids';
 import { ADMIN_KEY, type House } from '../../http/house';
 import { until } from '../../switchyard/harness';

@@ -1,8 +1,8 @@
 /** A ticket into a room is good for one channel of one node, once. */
 import { randomUUID } from 'node:crypto';
 import { createId } from '../../../src/infra/ids';
-import { sendIntoRoom, takeTicket, type TicketFor } from '../../../src/domains/rooms/tickets/tickets';
-import { deleteExpiredTickets } from '../../../src/domains/rooms/tickets/tickets.store';
+import { sendIntoRoom, takeTicket, type TicketFor } from '../../../src/domains/rooms/joining/tickets';
+import { deleteExpiredTickets } from '../../../src/domains/rooms/joining/tickets.store';
 import { useStores } from '../../stores';
 
 const stores = useStores();

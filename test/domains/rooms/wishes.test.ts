@@ -6,12 +6,12 @@ import {
   type Attempt,
   type SeenFloor,
   type SeenParticipant,
-} from '../../../src/domains/rooms/wishes';
-import { listHands, nextHand } from '../../../src/domains/rooms/floor';
-import { seenInEvent } from '../../../src/domains/rooms/live-events';
-import { judgeQuality, type Sample } from '../../../src/domains/rooms/quality';
-import type { ParticipantRow } from '../../../src/domains/rooms/participants.store';
-import type { SessionRow } from '../../../src/domains/rooms/sessions.store';
+} from '../../../src/domains/rooms/control/desired-state';
+import { listHands, nextHand } from '../../../src/domains/rooms/control/hand-queue';
+import { seenInEvent } from '../../../src/domains/rooms/control/observed-events';
+import { judgeQuality, type Sample } from '../../../src/domains/rooms/live/quality';
+import type { ParticipantRow } from '../../../src/domains/rooms/participants/participants.store';
+import type { SessionRow } from '../../../src/domains/rooms/sessions/sessions.store';
 import {
   parseMediaCounters,
   parseReply,

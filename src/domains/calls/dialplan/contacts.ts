@@ -16,7 +16,7 @@ import {
 import type { GrantView } from '../../grants/grant-directory';
 import type { NodeRow } from '../../nodes/nodes.store';
 import type { Quotas } from '../../quotas/quotas';
-import type { EnteringDeps } from '../../rooms/entering';
+import type { EnteringDeps } from '../../rooms/joining/join.dialplan';
 import { selectRingable } from '../../registrations/ringable';
 import type { Directory, DirectoryUser } from '../../users/directory';
 import type { Address } from '../address';

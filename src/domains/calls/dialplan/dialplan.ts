@@ -15,9 +15,9 @@ import {
 } from '../../../freeswitch/xml';
 import { answerCanary } from '../../nodes/health/canary/dialplan';
 import type { NodeRow } from '../../nodes/nodes.store';
-import { deliverToRoom, enterRoom, reenterRoom, type RoomCaller } from '../../rooms/entering';
+import { deliverToRoom, enterRoom, reenterRoom, type RoomCaller } from '../../rooms/joining/join.dialplan';
 import { findRoomByName } from '../../rooms/rooms.store';
-import { ROOMS_CONTEXT } from '../../rooms/tickets/tickets';
+import { ROOMS_CONTEXT } from '../../rooms/joining/tickets';
 import { parseAddress, type Address } from '../address';
 import { provePlan } from '../adoption/proof';
 import { findCall, findLastAttempt, type CallRow, type LegRow } from '../calls.store';

@@ -1,7 +1,7 @@
 /** Brings a phone back into a room whose node died: the phone's own node still holds its call, and sends it there again. */
 import { findNode } from '../../nodes/nodes.store';
-import { canBeEntered } from '../../rooms/sessions';
-import { sendIntoRoom } from '../../rooms/tickets/tickets';
+import { canBeEntered } from '../../rooms/sessions/sessions';
+import { sendIntoRoom } from '../../rooms/joining/tickets';
 import { createCall, type CallDeps } from '../calls';
 import { findCall, listLegs, type CallRow } from '../calls.store';
 

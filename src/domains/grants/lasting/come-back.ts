@@ -1,5 +1,5 @@
 /** How long a grant is good for its holder: until it expires, and where they are in the room then, for coming back to it. */
-import { COME_BACK_SECONDS, isPutOut, LEAVE_REASONS } from '../../rooms/endings/leave-reasons';
+import { COME_BACK_SECONDS, isPutOut, LEAVE_REASONS } from '../../rooms/participants/leave-reasons';
 
 export { COME_BACK_SECONDS };
 /** However long the meeting goes on: past this somebody has to want them in it again. */

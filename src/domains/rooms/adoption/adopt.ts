@@ -2,11 +2,16 @@
 import { createId } from '../../../infra/ids';
 import { storeClock } from '../../../infra/store-clock';
 import type { NodeRow } from '../../nodes/nodes.store';
-import { markIn, type ParticipantDeps, type StrangeRoom } from '../participants';
-import { findParticipant, insertParticipant, updateParticipant, type ParticipantRow } from '../participants.store';
+import { markIn, type ParticipantDeps, type StrangeRoom } from '../participants/member-events';
+import {
+  findParticipant,
+  insertParticipant,
+  updateParticipant,
+  type ParticipantRow,
+} from '../participants/participants.store';
 import { draftParticipantEvent, draftSessionEvent } from '../room-events';
 import { findRoom, insertRoom } from '../rooms.store';
-import { sessionUnits } from '../session-units';
+import { sessionUnits } from '../sessions/session-units';
 import {
   findLivingSession,
   insertSession,
@@ -14,7 +19,7 @@ import {
   lockSession,
   takeLease,
   type SessionRow,
-} from '../sessions.store';
+} from '../sessions/sessions.store';
 import { hasDomain, reviveSession } from './adopted.store';
 import type { RoomProof } from './proof';
 

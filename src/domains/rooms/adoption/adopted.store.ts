@@ -1,7 +1,7 @@
 /** The SQL by which a session that is over, or whose row was lost, comes to life again, and what forbids it. */
 import type { Queryable, Trx } from '../../../infra/db';
-import type { ParticipantRow } from '../participants.store';
-import type { SessionRow } from '../sessions.store';
+import type { ParticipantRow } from '../participants/participants.store';
+import type { SessionRow } from '../sessions/sessions.store';
 
 export async function hasDomain(db: Queryable, id: string): Promise<boolean> {
   return (await db('domains').where({ id }).first('id')) !== undefined;

@@ -6,9 +6,9 @@ import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { isPlainValue } from '../../../freeswitch/xml';
 import { readToken, signToken } from '../../../infra/secrets';
-import type { ParticipantRow } from '../participants.store';
+import type { ParticipantRow } from '../participants/participants.store';
 import type { RoomRow } from '../rooms.store';
-import type { SessionRow } from '../sessions.store';
+import type { SessionRow } from '../sessions/sessions.store';
 import { DEFAULT_SETTINGS } from '../settings';
 
 /** Longer than anybody may be in a room (MAX_CALL_HOURS). */

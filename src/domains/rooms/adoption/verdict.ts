@@ -2,7 +2,7 @@
  * Decides what becomes of a room that no living session explains, and of a member that no participant does: pure. Talk is
  * never ended here: only what somebody asked to end, what another node runs by now, what nobody let in, and who is alone.
  */
-import type { SessionEnd } from '../sessions.store';
+import type { SessionEnd } from '../sessions/sessions.store';
 
 /** A member who hears nobody, and of whom nothing is known, is ended after this. */
 export const ALONE_LIMIT_MS = 30_000;

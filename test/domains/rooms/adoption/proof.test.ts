@@ -2,9 +2,9 @@
 import { createId } from '../../../../src/infra/ids';
 import { signToken } from '../../../../src/infra/secrets';
 import { PROOF_SECONDS, readRoomProof, signRoomProof } from '../../../../src/domains/rooms/adoption/proof';
-import type { ParticipantRow } from '../../../../src/domains/rooms/participants.store';
+import type { ParticipantRow } from '../../../../src/domains/rooms/participants/participants.store';
 import type { RoomRow } from '../../../../src/domains/rooms/rooms.store';
-import type { SessionRow } from '../../../../src/domains/rooms/sessions.store';
+import type { SessionRow } from '../../../../src/domains/rooms/sessions/sessions.store';
 import { DEFAULT_SETTINGS } from '../../../../src/domains/rooms/settings';
 
 const KEY = Buffer.alloc(32, 7);

@@ -1,6 +1,6 @@
 /** Pictures that people upload and a media node decodes. */
 import * as fc from 'fast-check';
-import { cleanPng, LARGEST_PICTURE, SMALLEST_SIDE, type CleanPng } from '../../../../../src/domains/rooms/png';
+import { cleanPng, LARGEST_PICTURE, SMALLEST_SIDE, type CleanPng } from '../../../../../src/domains/rooms/images/png';
 import { SwitchyardError } from '../../../../../src/errors';
 import { pngPlans, writePng } from '../../grammar/png';
 import { damage, damages } from '../../grammar/text';

@@ -6,7 +6,7 @@ import { SwitchyardError } from '../../../../errors';
 import { isId } from '../../../../infra/ids';
 import { refusePlan, type DialplanRequest } from '../../../../freeswitch/xml';
 import type { NodeRow } from '../../../nodes/nodes.store';
-import { enterRoom } from '../../../rooms/entering';
+import { enterRoom } from '../../../rooms/joining/join.dialplan';
 import { formatAddress, parseAddress } from '../../address';
 import { findCall, findLegWithCall, type CallRow, type LegRow } from '../../calls.store';
 import { callerOf, readTarget, shownCaller } from '../inbound-call';

@@ -1,0 +1,127 @@
+/** Puts steering together: its routes, what it takes in from nodes, and what it does by itself until it is stopped. */
+import { setVolume, type RoomEvent } from '../../../freeswitch/esl';
+import type { Db } from '../../../infra/db';
+import { createId } from '../../../infra/ids';
+import type { Logger } from '../../../infra/logger';
+import type { Redis } from '../../../infra/redis';
+import type { Caller, Route } from '../../../infra/route';
+import { runEvery } from '../../../infra/schedule';
+import type { EventLog } from '../../events/events';
+import type { NodeLinks } from '../../nodes/connections/node-connections';
+import type { NodeRow } from '../../nodes/nodes.store';
+import type { StreamPlaces } from '../../quotas/streams';
+import type { RoomHooks } from '../sessions/listeners';
+import { createLiveBoard } from '../live/live-state';
+import { createLiveEvents } from './observed-events';
+import { liveRoutes } from '../live/live.routes';
+import { participantRoutes } from '../participants/participants.routes';
+import { createQualitySampler } from '../live/quality';
+import { createReconciler } from './reconciler';
+import { listLivingSessions } from '../sessions/sessions.store';
+import type { SteeringDeps } from './participants';
+import { steeringRoutes } from './control.routes';
+import { listPeopleOfSessions } from './control.store';
+import { createWaitingSounds } from './waiting-sounds';
+import type { SeenParticipant } from './desired-state';
+
+export interface CreateSteeringDeps extends Pick<SteeringDeps, 'markLeft' | 'requireLayout' | 'createCall'> {
+  db: Db;
+  log: EventLog;
+  logger: Logger;
+  links: Pick<NodeLinks, 'api' | 'isUp'>;
+  hooks: RoomHooks;
+  redis: Redis;
+  /** A connection in subscriber mode; it may be shared. */
+  subscriber: Redis;
+  prefix: string;
+  authenticate: (bearer: string) => Promise<Caller | undefined>;
+  onKeyRevoked: (listener: (apiKeyId: string) => void) => () => void;
+  streams: Pick<StreamPlaces, 'take'>;
+  sweepEveryMs?: number;
+  sampleEveryMs?: number;
+}
+
+export interface Steering {
+  routes: Route[];
+  /** After takeRoomEvent, which knows who is in. */
+  takeLiveEvent(node: NodeRow, event: RoomEvent): Promise<void>;
+  /** After compareRooms: events were missed. */
+  compareLive(node: NodeRow): Promise<void>;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const SWEEP_EVERY_MS = 2000;
+const SAMPLE_EVERY_MS = 5000;
+
+export function createSteering(deps: CreateSteeringDeps): Steering {
+  const { db, hooks, links, logger } = deps;
+  const live = createLiveBoard(deps);
+  const reconciler = createReconciler({ ...deps, live });
+  const events = createLiveEvents({ db, logger, live, nudge: (sessionId) => reconciler.nudge(sessionId) });
+  const sampler = createQualitySampler({ db, links, live, logger });
+  const sounds = createWaitingSounds(deps.redis, deps.prefix, () => createId());
+  const steering = { ...deps, live, reconciler, sounds };
+
+  const unhook = [
+    hooks.onSessionLive((session) => {
+      live.announce(session);
+      reconciler.nudge(session.id);
+    }),
+    hooks.onParticipantIn((session) => {
+      live.announce(session);
+      reconciler.nudge(session.id);
+    }),
+    hooks.onParticipantLeft((session) => live.announce(session)),
+    hooks.onSessionEnded((session) => {
+      events.forget(session.id);
+      live.forget(session);
+    }),
+  ];
+
+  async function sampleAll(): Promise<void> {
+    const living = await listLivingSessions(db);
+    const nodeIds = new Set(living.flatMap((s) => (s.state === 'live' && s.node_id ? [s.node_id] : [])));
+    for (const nodeId of nodeIds) {
+      if (!links.isUp(nodeId) || !(await reconciler.takeTurn(nodeId))) continue;
+      await sampler.sample(nodeId).catch((error: unknown) => {
+        logger.debug({ err: error, nodeId }, 'the network of those on a node could not be looked at now');
+      });
+    }
+  }
+
+  /** No list tells whether a picture is muted: a volume that is said again makes the node tell all of a member. */
+  async function askOfPictures(nodeId: string, sessionIds: readonly string[]): Promise<void> {
+    for (const p of await listPeopleOfSessions(db, sessionIds)) {
+      const seen = p.observed as SeenParticipant;
+      if (seen.hasVideo !== true || p.member_id === null) continue;
+      await links.api(nodeId, setVolume(p.session_id, p.member_id, 'in', seen.volumeIn ?? 0));
+    }
+  }
+
+  const timers = [
+    runEvery('rooms sweep', deps.sweepEveryMs ?? SWEEP_EVERY_MS, logger, () => reconciler.sweep()),
+    runEvery('network quality', deps.sampleEveryMs ?? SAMPLE_EVERY_MS, logger, sampleAll),
+  ];
+
+  return {
+    routes: [...participantRoutes(steering), ...steeringRoutes(steering), ...liveRoutes(steering)],
+    takeLiveEvent: (node, event) => events.take(node, event),
+    async compareLive(node) {
+      const sessions = await listLivingSessions(db, node.id);
+      for (const session of sessions) events.forget(session.id);
+      await reconciler.sweepNode(node.id);
+      await askOfPictures(
+        node.id,
+        sessions.map((s) => s.id),
+      );
+    },
+    start: () => live.start(),
+    async stop() {
+      for (const stop of unhook) stop();
+      await Promise.all(timers.map((timer) => timer.stop()));
+      await reconciler.stop();
+      live.stop();
+    },
+  };
+}

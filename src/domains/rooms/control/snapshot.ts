@@ -1,0 +1,29 @@
+/** Fetches the mixed picture of a room from its node, wherever that is: it writes a file, which comes over the Event Socket. */
+import { randomUUID } from 'node:crypto';
+import { SwitchyardError } from '../../../errors';
+import { readBase64, readFileAsBase64, readGlobal, removeFile, writeSnapshot } from '../../../freeswitch/esl';
+import { requireMixed } from './room';
+import type { RoomRow } from '../rooms.store';
+import { command, requireLive, type SteeringDeps } from './participants';
+
+const PNG = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
+/** The end of every PNG: without it the file was read before it was whole. */
+const PNG_END = Buffer.from([0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82]);
+
+/** @throws conflict where nobody is in, or no picture is mixed; node_error where the node can't give it */
+export async function takePicture(deps: SteeringDeps, room: RoomRow): Promise<Buffer> {
+  const session = await requireLive(deps, room);
+  requireMixed(session);
+  const folder = (await deps.links.api(session.node_id, readGlobal('temp_dir'))).text.trim();
+  const file = `${/^\/[A-Za-z0-9/_.-]+$/.test(folder) ? folder : '/tmp'}/snapshot-${randomUUID()}.png`;
+  try {
+    await command(deps, session.node_id, writeSnapshot(session.id, file));
+    const picture = readBase64(await command(deps, session.node_id, readFileAsBase64(file)));
+    if (!picture?.subarray(0, 8).equals(PNG) || !picture.subarray(-8).equals(PNG_END)) {
+      throw new SwitchyardError('node_error', 'The node has written no picture, or could not read it back.');
+    }
+    return picture;
+  } finally {
+    await deps.links.api(session.node_id, removeFile(file)).catch(() => undefined);
+  }
+}

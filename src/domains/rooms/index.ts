@@ -1,0 +1,116 @@
+/** Puts together all that rooms do while they run, so that main.ts wires them as one part. */
+import type { ApiCommand, ChannelEvent, NodeConnection, RoomEvent } from '../../freeswitch/esl';
+import { compareRooms, moveSessionsOfNode, type CompareDeps } from './sessions/reconcile-node';
+import { settleMember, settleRoom, type StrangerDeps } from './adoption/strangers';
+import { createChannelMemories } from '../calls/adoption/channel-memory';
+import { drainOf, type DrainDeps } from './sessions/drain';
+import type { EnteringDeps } from './joining/join.dialplan';
+import { createRoomHooks, type RoomHooksOwner } from './sessions/listeners';
+import { markLeft, takeLeft, takeRoomEvent } from './participants/member-events';
+import type { ParticipantRow } from './participants/participants.store';
+import type { RoomRow } from './rooms.store';
+import { closeSession, openSession, type Opened, type OpenOptions, type SessionDeps } from './sessions/sessions';
+import type { SessionRow } from './sessions/sessions.store';
+import { readSettings } from './settings';
+import { createRoomsSweep } from './sessions/sweep';
+import { weighSession } from './sessions/claim-size';
+import { signalUrl, type NodeRow } from '../nodes/nodes.store';
+import { storeClock } from '../../infra/store-clock';
+
+export interface RunningRoomsOptions extends Omit<SessionDeps, 'hooks' | 'lockedFromStart'> {
+  secretKey: Buffer;
+  commandTimeoutMs: number;
+  onEntered: CompareDeps['onEntered'];
+  redial: CompareDeps['redial'];
+  bringBackLate: CompareDeps['bringBackLate'];
+  signal: AbortSignal;
+  pins?: EnteringDeps['pins'];
+}
+
+export interface RunningRooms {
+  hooks: RoomHooksOwner;
+  /** What the dialplan needs. */
+  entering: EnteringDeps;
+  open(room: RoomRow, o: OpenOptions): Promise<Opened>;
+  /** Ends a session for everybody in it. */
+  close(session: SessionRow): Promise<void>;
+  takeRoomEvent(node: NodeRow, event: RoomEvent): Promise<void>;
+  takeChannelEvent(node: NodeRow, event: ChannelEvent): Promise<void>;
+  /** @param suspects kept from look to look, where events flow meanwhile */
+  compare(node: NodeRow, connection: NodeConnection, suspects?: Set<string>): Promise<void>;
+  /** The node's process is gone: its rooms go on elsewhere. */
+  takeNodeGone(nodeId: string): Promise<void>;
+  /** The deadline of a drain: everybody is told to move. */
+  empty(node: NodeRow): Promise<void>;
+  sweep(now: Date): Promise<void>;
+  /** Writes down that somebody is out of a room. */
+  markLeft(participant: ParticipantRow, at: Date, reason: string): Promise<boolean>;
+}
+
+export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
+  const hooks = createRoomHooks(o.logger);
+  const session: SessionDeps = {
+    ...o,
+    hooks,
+    lockedFromStart: (room) => readSettings(room.settings).locked,
+  };
+  const whereNow = ({ node }: Opened) => ({ nodeId: node.id, wssUrl: signalUrl(node) });
+  const entering: EnteringDeps = {
+    ...session,
+    whereNow,
+    secretKey: o.secretKey,
+    pins: o.pins,
+    readDoor(room) {
+      const { maxParticipants, mutedOnEntry, audioOnly, video } = readSettings(room.settings);
+      return {
+        maxParticipants,
+        mutedOnEntry,
+        audioOnly,
+        participantKbps: video.participantKbps ?? undefined,
+      };
+    },
+  };
+  const stranger: StrangerDeps = {
+    ...session,
+    secretKey: o.secretKey,
+    onEntered: o.onEntered,
+    async onStranger(node, living, room) {
+      const look = {
+        node,
+        ask: (command: ApiCommand) => o.links.api(node.id, command),
+        now: storeClock.now(),
+      };
+      if (!living) return settleRoom(stranger, look, room);
+      for (const member of room.members) await settleMember(stranger, look, living, room, member);
+    },
+  };
+  const compare: DrainDeps = {
+    ...stranger,
+    memories: createChannelMemories(),
+    commandTimeoutMs: o.commandTimeoutMs,
+    redial: o.redial,
+    bringBackLate: o.bringBackLate,
+    signal: o.signal,
+    whereNow,
+  };
+  for (const listen of [hooks.onParticipantIn, hooks.onParticipantLeft]) {
+    listen((row) => weighSession(session, row.id));
+  }
+  return {
+    hooks,
+    entering,
+    open: (room, options) => openSession(session, room, options),
+    close: (living) => closeSession(session, living, 'closed'),
+    takeRoomEvent: (node, event) => takeRoomEvent(compare, node, event),
+    async takeChannelEvent(node, event) {
+      if (event.phase !== 'hangup') return;
+      const { legId, hangupCause, endedAtMs, atMs } = event;
+      await takeLeft(compare, node, { legId, hangupCause, atMs: endedAtMs ?? atMs });
+    },
+    compare: (node, connection, suspects) => compareRooms(compare, node, connection, storeClock.now(), suspects),
+    takeNodeGone: (nodeId) => moveSessionsOfNode(compare, nodeId, 'node_died'),
+    empty: (node) => drainOf(compare, node),
+    sweep: createRoomsSweep(compare),
+    markLeft: (participant, at, reason) => markLeft(compare, participant, at, reason),
+  };
+}

@@ -1,0 +1,125 @@
+/** GET /v1/rooms/{id}/live: who talks, who has the floor and how the network is, as it happens and without numbers. */
+import type { Response } from 'express';
+import { z } from 'zod';
+import { SwitchyardError } from '../../../errors';
+import { defineRoute, type Caller, type Route } from '../../../infra/route';
+import type { StreamPlaces } from '../../quotas/streams';
+import type { LiveMessage } from './live-state';
+import { roomParams } from '../participants/participants.routes';
+import { requireRoom, showRoom, type SteeringDeps } from '../control/participants';
+
+export interface LiveRouteDeps extends SteeringDeps {
+  /** Is the key of this Authorization header still good? */
+  authenticate: (bearer: string) => Promise<Caller | undefined>;
+  onKeyRevoked: (listener: (apiKeyId: string) => void) => () => void;
+  heartbeatMs?: number;
+  /** Says who may open one more stream. */
+  streams: Pick<StreamPlaces, 'take'>;
+}
+
+const HEARTBEAT_MS = 15_000;
+/** Several come and go at once: the picture is read once for all of them. */
+const PICTURE_PAUSE_MS = 200;
+
+export function liveRoutes(deps: LiveRouteDeps): Route[] {
+  return [
+    defineRoute({
+      method: 'get',
+      path: '/v1/rooms/{id}/live',
+      tag: 'Live rooms',
+      summary: 'Follow a room as it happens',
+      description: [
+        'Server-Sent Events: first `picture` (as GET participants), and again whenever somebody comes or goes; then',
+        '`participant.talking`, `participant.quality` and `floor` (twice a second at most). They carry no numbers and are',
+        'not kept: come back, and the picture says how it is. What must not be missed is at /v1/events.',
+      ].join(' '),
+      scope: 'domain',
+      params: roomParams,
+      answers: { 200: z.string() },
+      produces: 'text/event-stream',
+      errors: ['rate_limited', 'quota_exceeded'],
+      handle: async ({ params, caller, request, response }) => {
+        const room = await requireRoom(deps, caller, params.id);
+        const place = await deps.streams.take(caller);
+        const bearer = (request.get('authorization') ?? '').replace(/^Bearer /i, '');
+        try {
+          await follow(deps, response, room.id, caller, bearer);
+        } finally {
+          place.giveBack();
+        }
+        return undefined;
+      },
+    }),
+  ];
+}
+
+/** Runs until the reader is gone, its key is dead, or the room is deleted. */
+async function follow(
+  deps: LiveRouteDeps,
+  response: Response,
+  roomId: string,
+  caller: Caller,
+  bearer: string,
+): Promise<void> {
+  response.locals.streams = true;
+  response.status(200).set({
+    'Content-Type': 'text/event-stream; charset=utf-8',
+    'Cache-Control': 'no-store, no-transform',
+    'X-Accel-Buffering': 'no',
+  });
+  response.socket?.setNoDelay(true);
+  response.write('retry: 2000\n\n');
+  const end = (): void => void response.end();
+  // A reader that is behind is not sent more: what it misses is in the next picture.
+  let isBehind = false;
+  const send = (type: string, data: unknown): void => {
+    if (response.writableEnded || response.destroyed) return;
+    if (response.writableNeedDrain) {
+      isBehind = true;
+      return;
+    }
+    response.write(`event: ${type}\ndata: ${JSON.stringify(data)}\n\n`);
+  };
+  let timer: NodeJS.Timeout | undefined;
+  const sendPicture = async (): Promise<void> => {
+    timer = undefined;
+    try {
+      send('picture', await showRoom(deps, await requireRoom(deps, caller, roomId)));
+    } catch (error) {
+      if (error instanceof SwitchyardError && error.code === 'not_found') end();
+    }
+  };
+  const later = (): void => {
+    timer ??= setTimeout(() => void sendPicture(), PICTURE_PAUSE_MS);
+  };
+  const unlisten = deps.live.listen(roomId, (message: LiveMessage) => {
+    if (message.type === 'picture') later();
+    else send(message.type, message.data);
+  });
+  response.on('drain', () => {
+    if (isBehind) later();
+    isBehind = false;
+  });
+  const unhear = deps.onKeyRevoked((revoked) => revoked === caller.apiKeyId && end());
+  const beat = setInterval(() => {
+    if (!response.writableNeedDrain) response.write(': heartbeat\n\n');
+    deps.authenticate(bearer).then(
+      (known) => !known && end(),
+      () => undefined,
+    );
+  }, deps.heartbeatMs ?? HEARTBEAT_MS);
+  try {
+    await sendPicture();
+    await new Promise<void>((resolve) => {
+      if (response.destroyed || response.writableEnded) return resolve();
+      response.once('close', resolve);
+      response.once('finish', resolve);
+    });
+  } finally {
+    clearInterval(beat);
+    clearTimeout(timer);
+    unlisten();
+    unhear();
+    end();
+  }
+}
