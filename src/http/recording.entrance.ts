@@ -2,8 +2,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import { SwitchyardError } from '../errors';
-import { admitUpload, takeUpload } from '../domains/recordings/arrival';
-import type { RecordingDeps } from '../domains/recordings/change';
+import { admitUpload, takeUpload } from '../domains/recordings/upload/receive-upload';
+import type { RecordingDeps } from '../domains/recordings/control/transition';
 import { isNodeName, isSecretOf } from '../domains/nodes/entering/admission';
 import { findNodeByName } from '../domains/nodes/nodes.store';
 import { isUnreachable } from '../infra/db';

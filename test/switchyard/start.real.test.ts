@@ -8,7 +8,7 @@ import { join, resolve } from 'node:path';
 import { createApiClient, type ApiClient } from '../../scripts/api-client';
 import { findFreePort } from '../../scripts/ports';
 import type { RunFile } from '../../scripts/run-state';
-import { inspectMedia } from '../../src/domains/recordings/media-file';
+import { inspectMedia } from '../../src/domains/recordings/playback/media-file';
 import type { RecordingView } from '../../src/domains/recordings/view';
 import { openTelephone, type Telephone } from '../browser/dial-in';
 import { describeWithRealNode } from '../real-node';

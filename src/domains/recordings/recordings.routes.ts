@@ -3,8 +3,8 @@ import { z } from 'zod';
 import { makePage, pageOf, pageQuery, readCursor } from '../../infra/page';
 import { defineRoute, type Caller, type Route } from '../../infra/route';
 import { plainText } from '../../infra/text';
-import type { RecordingDeps } from './change';
-import { choosePieces, sendPieces } from './media';
+import type { RecordingDeps } from './control/transition';
+import { choosePieces, sendPieces } from './playback/playback';
 import { listParts } from './parts.store';
 import {
   actOnCallRecording,

@@ -9,7 +9,7 @@ import { requireFeature } from '../nodes/features/require-feature';
 import { mayUseDomain } from '../domains/domains';
 import { findRoom } from '../rooms/rooms.store';
 import { findLivingSession } from '../rooms/sessions/sessions.store';
-import { stepRecording } from './bring-about';
+import { stepRecording } from './control/reconcile';
 import {
   changeRecording,
   draftRecordingEvent,
@@ -17,8 +17,8 @@ import {
   finishRecording,
   openGap,
   type RecordingDeps,
-} from './change';
-import { retryPart } from './compare';
+} from './control/transition';
+import { retryPart } from './control/reconcile-node';
 import { isDamaged, isLiving, listParts, updatePart } from './parts.store';
 import {
   findRecording,

@@ -1,5 +1,5 @@
 /** Removes what is past its time, and files whose rows are gone: a deleted recording must not stay in a store. */
-import type { RecordingDeps } from './change';
+import type { RecordingDeps } from './control/transition';
 import { removeRecording } from './recordings';
 import { deleteLeftover, listExpired, takeLeftovers } from './recordings.store';
 

@@ -2,14 +2,19 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pauseBeforeUpload, uploadSeconds } from '../../../src/domains/recordings/collect';
+import { pauseBeforeUpload, uploadSeconds } from '../../../src/domains/recordings/upload/pull-from-node';
 import { drawLedger } from '../../../src/domains/recordings/ledger';
-import { cutPieces, readRange } from '../../../src/domains/recordings/media';
-import { inspectMedia } from '../../../src/domains/recordings/media-file';
+import { cutPieces, readRange } from '../../../src/domains/recordings/playback/playback';
+import { inspectMedia } from '../../../src/domains/recordings/playback/media-file';
 import type { PartRow } from '../../../src/domains/recordings/parts.store';
 import type { GapReason, RecordingState } from '../../../src/domains/recordings/recordings.store';
-import { decideAfterCheck, decideState, decideStep, type Target } from '../../../src/domains/recordings/states';
-import { decideGrowth } from '../../../src/domains/recordings/watch';
+import {
+  decideAfterCheck,
+  decideState,
+  decideStep,
+  type Target,
+} from '../../../src/domains/recordings/control/state-machine';
+import { decideGrowth } from '../../../src/domains/recordings/control/growth-monitor';
 import {
   listLegRecordings,
   parseFreeBytes,

@@ -12,7 +12,7 @@ import { promisify } from 'node:util';
 import { launchRealNode, type RealNode } from '../../../scripts/launch-node';
 import { findFreePort } from '../../../scripts/ports';
 import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
-import type { RecordingDeps } from '../../../src/domains/recordings/change';
+import type { RecordingDeps } from '../../../src/domains/recordings/control/transition';
 import { openConnection, SUBSCRIPTION, type NodeConnection } from '../../../src/freeswitch/esl';
 import { configurationXml, notFoundXml } from '../../../src/freeswitch/xml';
 import { createLogger } from '../../../src/infra/logger';

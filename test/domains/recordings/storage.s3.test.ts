@@ -6,8 +6,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { createS3Storage } from '../../../src/domains/recordings/storage.s3';
-import type { RecordingStorage } from '../../../src/domains/recordings/storage';
+import { createS3Storage } from '../../../src/domains/recordings/storage/s3';
+import type { RecordingStorage } from '../../../src/domains/recordings/storage/storage';
 
 const SECRET = 'a secret of the store';
 const files = new Map<string, Buffer>();

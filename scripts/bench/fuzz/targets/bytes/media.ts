@@ -5,11 +5,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import * as fc from 'fast-check';
-import { choosePieces, cutPieces, readRange, totalOf, type Piece } from '../../../../../src/domains/recordings/media';
-import { inspectMedia, wavHeader, type MediaFacts } from '../../../../../src/domains/recordings/media-file';
+import {
+  choosePieces,
+  cutPieces,
+  readRange,
+  totalOf,
+  type Piece,
+} from '../../../../../src/domains/recordings/playback/playback';
+import { inspectMedia, wavHeader, type MediaFacts } from '../../../../../src/domains/recordings/playback/media-file';
 import type { PartRow } from '../../../../../src/domains/recordings/parts.store';
 import type { RecordingFormat, RecordingRow } from '../../../../../src/domains/recordings/recordings.store';
-import type { ByteRange, RecordingStorage } from '../../../../../src/domains/recordings/storage';
+import type { ByteRange, RecordingStorage } from '../../../../../src/domains/recordings/storage/storage';
 import { SwitchyardError } from '../../../../../src/errors';
 import { mp4Plans, wavPlans, writeMp4, writeWav } from '../../grammar/media';
 import { damage, damages } from '../../grammar/text';

@@ -1,6 +1,6 @@
 /** What a node is asked about recordings: which files it writes, where it puts them, how large they are. */
 import { posix } from 'node:path';
-import { SwitchyardError } from '../../errors';
+import { SwitchyardError } from '../../../errors';
 import {
   askFreeSpace,
   listLegRecordings,
@@ -16,9 +16,9 @@ import {
   weighFiles,
   type ApiCommand,
   type Reply,
-} from '../../freeswitch/esl';
-import type { PartRow } from './parts.store';
-import type { RecordingFormat } from './recordings.store';
+} from '../../../freeswitch/esl';
+import type { PartRow } from '../parts.store';
+import type { RecordingFormat } from '../recordings.store';
 
 /** Sends one command to the node a file is on. */
 export type Ask = (command: ApiCommand) => Promise<Reply>;

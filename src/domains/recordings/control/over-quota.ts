@@ -1,7 +1,7 @@
 /** Stops recordings of domains whose bytes are used up: a recording that began within its quota may run for days. */
-import { stepRecording } from './bring-about';
-import { changeRecording, finishRecording, type RecordingDeps } from './change';
-import { listRecordingDomains, listRunningOfDomain } from './recordings.store';
+import { stepRecording } from './reconcile';
+import { changeRecording, finishRecording, type RecordingDeps } from './transition';
+import { listRecordingDomains, listRunningOfDomain } from '../recordings.store';
 
 /** Runs on every replica: a recording that is stopped twice is stopped once. */
 export async function stopOverQuota(deps: RecordingDeps): Promise<void> {

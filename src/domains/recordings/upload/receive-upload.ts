@@ -5,14 +5,14 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { SwitchyardError } from '../../errors';
-import { readToken } from '../../infra/secrets';
-import { changeRecording, draftPartEvent, type RecordingDeps } from './change';
-import { explainDamage, noteLength } from './endings/file-length';
-import { mendWav } from './endings/mend-wav';
-import { inspectMedia, type MediaFacts } from './media-file';
-import { findPart, updatePart, type PartRow } from './parts.store';
-import { CONTENT_TYPES } from './storage';
+import { SwitchyardError } from '../../../errors';
+import { readToken } from '../../../infra/secrets';
+import { changeRecording, draftPartEvent, type RecordingDeps } from '../control/transition';
+import { explainDamage, noteLength } from './file-length';
+import { mendWav } from './mend-wav';
+import { inspectMedia, type MediaFacts } from '../playback/media-file';
+import { findPart, updatePart, type PartRow } from '../parts.store';
+import { CONTENT_TYPES } from '../storage/storage';
 
 export interface Arrival {
   partId: string;

@@ -1,13 +1,13 @@
 /** Takes in what nodes and rooms report of recordings; what was missed is found by comparing and by the sweeps. */
-import type { NodeEvent } from '../../freeswitch/esl';
-import { violatedUnique } from '../../infra/db';
-import { createId } from '../../infra/ids';
-import { keepableText } from '../../infra/text';
-import { explainMissing } from '../nodes/features/require-feature';
-import type { NodeRow } from '../nodes/nodes.store';
-import { boundTime } from '../nodes/trust/bounded-time';
-import type { SessionRow } from '../rooms/sessions/sessions.store';
-import { reasonOfEnd, stepLater } from './bring-about';
+import type { NodeEvent } from '../../../freeswitch/esl';
+import { violatedUnique } from '../../../infra/db';
+import { createId } from '../../../infra/ids';
+import { keepableText } from '../../../infra/text';
+import { explainMissing } from '../../nodes/features/require-feature';
+import type { NodeRow } from '../../nodes/nodes.store';
+import { boundTime } from '../../nodes/trust/bounded-time';
+import type { SessionRow } from '../../rooms/sessions/sessions.store';
+import { reasonOfEnd, stepLater } from './reconcile';
 import {
   changeRecording,
   draftPartEvent,
@@ -17,17 +17,17 @@ import {
   markRecording,
   type Held,
   type RecordingDeps,
-} from './change';
-import { isHold, takeHold } from './endings/holds';
+} from './transition';
+import { isHold, takeHold } from './holds';
 import { partIdOf } from './node-files';
-import { findPart, isLiving, LIVING, listPartsOfDeadNodes, updatePart, type PartRow } from './parts.store';
+import { findPart, isLiving, LIVING, listPartsOfDeadNodes, updatePart, type PartRow } from '../parts.store';
 import {
   findRecording,
   findRunning,
   hasRecordingOfMeeting,
   insertRecording,
   updateRecording,
-} from './recordings.store';
+} from '../recordings.store';
 
 /** How long a node nobody can ask may come back before its files count as absent. */
 const SILENCE_LIMIT_MS = 30_000;

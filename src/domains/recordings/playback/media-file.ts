@@ -1,6 +1,6 @@
 /** Asks a recording's file itself how long it is: a node that was killed leaves files without an index or a length. */
 import { open, type FileHandle } from 'node:fs/promises';
-import type { RecordingFormat } from './recordings.store';
+import type { RecordingFormat } from '../recordings.store';
 
 export interface MediaFacts {
   /** False where no player could play it. */

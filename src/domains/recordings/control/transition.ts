@@ -1,14 +1,14 @@
 /** Changes a recording in one transaction: its holder changes parts and gaps, and the state and the events follow. */
-import { createId } from '../../infra/ids';
-import type { Db, Trx } from '../../infra/db';
-import type { Logger } from '../../infra/logger';
-import type { EventLog } from '../events/events';
-import type { EventDraft } from '../events/events.store';
-import type { NodeLinks } from '../nodes/connections/node-connections';
-import type { Quotas } from '../quotas/quotas';
-import type { RefuseReport } from '../nodes/trust/refused-reports';
-import { drawLedger } from './ledger';
-import { ENDED, isLiving, isUnexplained, listParts, updatePart, type PartRow } from './parts.store';
+import { createId } from '../../../infra/ids';
+import type { Db, Trx } from '../../../infra/db';
+import type { Logger } from '../../../infra/logger';
+import type { EventLog } from '../../events/events';
+import type { EventDraft } from '../../events/events.store';
+import type { NodeLinks } from '../../nodes/connections/node-connections';
+import type { Quotas } from '../../quotas/quotas';
+import type { RefuseReport } from '../../nodes/trust/refused-reports';
+import { drawLedger } from '../ledger';
+import { ENDED, isLiving, isUnexplained, listParts, updatePart, type PartRow } from '../parts.store';
 import {
   BREAKS,
   closeGaps,
@@ -20,9 +20,9 @@ import {
   type GapReason,
   type RecordingRow,
   type RecordingState,
-} from './recordings.store';
-import { decideState } from './states';
-import type { RecordingStorage } from './storage';
+} from '../recordings.store';
+import { decideState } from './state-machine';
+import type { RecordingStorage } from '../storage/storage';
 
 export interface RecordingDeps {
   db: Db;

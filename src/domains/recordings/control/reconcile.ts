@@ -1,11 +1,11 @@
 /** Brings a recording to what is wished for: tells the node, asks it where no event came, and gives up after some tries. */
-import { createId } from '../../infra/ids';
-import { keepableText } from '../../infra/text';
-import type { ApiCommand } from '../../freeswitch/esl';
-import { findCall, findLeg } from '../calls/calls.store';
-import { findNode } from '../nodes/nodes.store';
-import { isDeserted } from '../rooms/participants/participants.store';
-import { findLivingSession, listSessionRows } from '../rooms/sessions/sessions.store';
+import { createId } from '../../../infra/ids';
+import { keepableText } from '../../../infra/text';
+import type { ApiCommand } from '../../../freeswitch/esl';
+import { findCall, findLeg } from '../../calls/calls.store';
+import { findNode } from '../../nodes/nodes.store';
+import { isDeserted } from '../../rooms/participants/participants.store';
+import { findLivingSession, listSessionRows } from '../../rooms/sessions/sessions.store';
 import {
   changeRecording,
   draftRecordingEvent,
@@ -14,17 +14,17 @@ import {
   finishRecording,
   markRecording,
   type RecordingDeps,
-} from './change';
+} from './transition';
 import { choosePath, explainStandstill, isWritten, tellStart, tellStop, type Ask } from './node-files';
-import { insertPart, isLiving, listParts, updatePart, type PartRow } from './parts.store';
+import { insertPart, isLiving, listParts, updatePart, type PartRow } from '../parts.store';
 import {
   findRecording,
   takeDueRecordings,
   updateRecording,
   type GapReason,
   type RecordingRow,
-} from './recordings.store';
-import { decideAfterCheck, decideStep, EVENT_MS, pauseAfter, type Step, type Target } from './states';
+} from '../recordings.store';
+import { decideAfterCheck, decideStep, EVENT_MS, pauseAfter, type Step, type Target } from './state-machine';
 
 /** Somebody is awaited in a room whose node died for this long. */
 const MEETING_GRACE_MS = 60_000;

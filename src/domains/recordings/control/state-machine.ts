@@ -1,6 +1,6 @@
 /** Decides about recordings, and does nothing: which state the wish and the parts make, and what to do next. */
-import { isLiving, isUnexplained, type PartRow } from './parts.store';
-import type { GapReason, RecordingRow, RecordingState, RecordingWish } from './recordings.store';
+import { isLiving, isUnexplained, type PartRow } from '../parts.store';
+import type { GapReason, RecordingRow, RecordingState, RecordingWish } from '../recordings.store';
 
 /** What was told of it before, which is never taken back. */
 export interface Told {

@@ -2,7 +2,7 @@
 import { createReadStream, mkdirSync } from 'node:fs';
 import { chmod, mkdir, open, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { SwitchyardError } from '../../errors';
+import { SwitchyardError } from '../../../errors';
 import type { RecordingStorage } from './storage';
 
 const KEY = /^[0-9a-f-]{36}\/[0-9a-f-]{36}\.(mp4|wav)$/;

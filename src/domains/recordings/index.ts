@@ -5,18 +5,18 @@ import type { Route } from '../../infra/route';
 import type { NodeConnection, NodeEvent } from '../../freeswitch/esl';
 import type { NodeRow } from '../nodes/nodes.store';
 import type { RoomHooks } from '../rooms/sessions/listeners';
-import { stepDueRecordings } from './bring-about';
-import type { RecordingDeps } from './change';
-import { createCollector } from './collect';
-import { compareRecordings } from './compare';
-import { markDeadParts, onSessionEnded, onSessionLive, takeRecordingEvent } from './observe';
-import { stopOverQuota } from './over-quota';
+import { stepDueRecordings } from './control/reconcile';
+import type { RecordingDeps } from './control/transition';
+import { createCollector } from './upload/pull-from-node';
+import { compareRecordings } from './control/reconcile-node';
+import { markDeadParts, onSessionEnded, onSessionLive, takeRecordingEvent } from './control/node-events';
+import { stopOverQuota } from './control/over-quota';
 import { recordingRoutes, type RecordingRouteDeps } from './recordings.routes';
 import { expireRecordings } from './retention';
-import type { RecordingStorage } from './storage';
-import { createLocalStorage } from './storage.local';
-import { createS3Storage, type S3Settings } from './storage.s3';
-import { watchGrowth } from './watch';
+import type { RecordingStorage } from './storage/storage';
+import { createLocalStorage } from './storage/local';
+import { createS3Storage, type S3Settings } from './storage/s3';
+import { watchGrowth } from './control/growth-monitor';
 
 export interface RecordingSettings {
   /** Kept here, or on the way to S3. */

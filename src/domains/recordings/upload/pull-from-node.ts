@@ -1,6 +1,6 @@
 /** Brings finished files here: the node hashes its file, sends it by itself, and forgets it only when it has arrived. */
 import { randomUUID } from 'node:crypto';
-import { SwitchyardError } from '../../errors';
+import { SwitchyardError } from '../../../errors';
 import {
   askCurl,
   hashFile,
@@ -12,12 +12,12 @@ import {
   removeFile,
   type ApiCommand,
   type Reply,
-} from '../../freeswitch/esl';
-import { signToken } from '../../infra/secrets';
-import { askNode } from './bring-about';
-import { changeRecording, draftPartEvent, type RecordingDeps } from './change';
-import { isWritten, tellStop, weigh } from './node-files';
-import { findPart, isDamaged, takeDueParts, updatePart, type PartRow, type PartState } from './parts.store';
+} from '../../../freeswitch/esl';
+import { signToken } from '../../../infra/secrets';
+import { askNode } from '../control/reconcile';
+import { changeRecording, draftPartEvent, type RecordingDeps } from '../control/transition';
+import { isWritten, tellStop, weigh } from '../control/node-files';
+import { findPart, isDamaged, takeDueParts, updatePart, type PartRow, type PartState } from '../parts.store';
 
 const TRIES = 8;
 const FIRST_PAUSE_MS = 1000;

@@ -1,12 +1,12 @@
 /** Brings recordings and a node together again after a reconnect: what it writes, what it still has, what it must end. */
-import { SwitchyardError } from '../../errors';
-import { listRooms, parseRooms, recordRoom, type NodeConnection } from '../../freeswitch/esl';
-import type { NodeRow } from '../nodes/nodes.store';
-import { endUnseen, findTarget, stepLater } from './bring-about';
-import { changeRecording, draftPartEvent, markRecording, type RecordingDeps } from './change';
+import { SwitchyardError } from '../../../errors';
+import { listRooms, parseRooms, recordRoom, type NodeConnection } from '../../../freeswitch/esl';
+import type { NodeRow } from '../../nodes/nodes.store';
+import { endUnseen, findTarget, stepLater } from './reconcile';
+import { changeRecording, draftPartEvent, markRecording, type RecordingDeps } from './transition';
 import { isWritten, partIdOf, weigh, type Ask } from './node-files';
-import { findPart, isDamaged, isLiving, listPartsOfNode, updatePart, type PartRow } from './parts.store';
-import { dropOpenGaps, findRecording } from './recordings.store';
+import { findPart, isDamaged, isLiving, listPartsOfNode, updatePart, type PartRow } from '../parts.store';
+import { dropOpenGaps, findRecording } from '../recordings.store';
 
 /**
  * After every (re)connect: what the node writes is compared with what it should; files that were missing are looked

@@ -1,5 +1,5 @@
 /** What a file that has arrived says of its end, where nobody saw it: a node that was cut off may have written on. */
-import type { Held } from '../change';
+import type { Held } from '../control/transition';
 import { updatePart, type PartRow } from '../parts.store';
 import { shortenGaps, updateRecording } from '../recordings.store';
 

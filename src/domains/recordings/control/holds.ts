@@ -3,7 +3,7 @@ import type { NodeEvent } from '../../../freeswitch/esl';
 import { findLeg } from '../../calls/calls.store';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { boundTime } from '../../nodes/trust/bounded-time';
-import { changeRecording, openGap, type RecordingDeps } from '../change';
+import { changeRecording, openGap, type RecordingDeps } from './transition';
 import { updatePart } from '../parts.store';
 import { closeGaps, findRunning } from '../recordings.store';
 

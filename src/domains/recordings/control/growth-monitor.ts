@@ -1,10 +1,10 @@
 /** Looks every few seconds whether files that should grow do: a recording that stands still is said, not found out later. */
-import type { Trx } from '../../infra/db';
-import { askNode, endUnseen, stepRecording } from './bring-about';
-import { changeRecording, draftRecordingEvent, openGap, type RecordingDeps } from './change';
+import type { Trx } from '../../../infra/db';
+import { askNode, endUnseen, stepRecording } from './reconcile';
+import { changeRecording, draftRecordingEvent, openGap, type RecordingDeps } from './transition';
 import { explainStandstill, isWritten, weigh, type Ask } from './node-files';
-import { takePartsToWatch, updatePart, type PartRow } from './parts.store';
-import { closeGaps, listGaps } from './recordings.store';
+import { takePartsToWatch, updatePart, type PartRow } from '../parts.store';
+import { closeGaps, listGaps } from '../recordings.store';
 
 /** How often each file is looked at, by whichever replica comes first. */
 const LOOK_EVERY_MS = 4000;
