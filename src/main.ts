@@ -3,15 +3,15 @@ import { hostname } from 'node:os';
 import { readConfig, type Config } from './config';
 import type { DbPatience } from './infra/db';
 import { createLogger, type Logger } from './infra/logger';
-import { buildHouse } from './main/house';
+import { buildHouse } from './main/container';
 import { startOperating } from './main/listen';
 import { watchReadiness } from './main/readiness';
 import { startSecretRotation } from './main/secret-rotation';
-import { startServing } from './main/serve';
+import { startServing } from './main/role-api';
 import { showSettings } from './main/shown-settings';
 import { openStores, type Stops, type Stores } from './main/stores';
-import { startSupervisor } from './main/supervise';
-import { startOverdueWatch, startWorker } from './main/work';
+import { startSupervisor } from './main/role-supervisor';
+import { startOverdueWatch, startWorker } from './main/role-worker';
 
 export interface RunningSwitchyard {
   /** Where the API is; without the role `api` the same as `operationsUrl`. */

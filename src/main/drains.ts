@@ -4,7 +4,7 @@ import { listNodeRows, type NodeRow } from '../domains/nodes/nodes.store';
 import { reportLimitMs } from '../domains/nodes/limits';
 import { runEvery } from '../infra/schedule';
 import { storeClock } from '../infra/store-clock';
-import type { House } from './house';
+import type { House } from './container';
 
 const LOOK_MS = 1000;
 

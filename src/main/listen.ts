@@ -5,7 +5,7 @@ import { createOperationsApp } from '../http/operations';
 import { followAnswers } from '../http/lame-duck';
 import { createHttpServer } from '../http/server';
 import { hostAndPort } from '../address';
-import type { House } from './house';
+import type { House } from './container';
 import type { Watch } from './readiness';
 import type { Stops } from './stores';
 

@@ -7,7 +7,7 @@ import { registerChecks } from '../infra/metrics';
 import { findMissingRoles, sayPresence } from '../infra/presence';
 import { storeClock } from '../infra/store-clock';
 import { findEvictionFault, findRedisFault } from '../infra/store-faults';
-import type { House } from './house';
+import type { House } from './container';
 import type { Stops } from './stores';
 
 const DONE_BY = {

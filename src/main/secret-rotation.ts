@@ -2,7 +2,7 @@
 import { createRotation, ROTATION_STEP_MS } from '../domains/secrets/rotation';
 import { runEvery } from '../infra/schedule';
 import { createTurn } from '../infra/turn';
-import type { House } from './house';
+import type { House } from './container';
 import type { Stops } from './stores';
 
 /**

@@ -3,7 +3,7 @@ import type { Pool } from 'pg';
 import type { Config } from '../config';
 import { createKeyRing, type KeyRing } from '../domains/api-keys/key-ring';
 import { createEventLog, createSharedBell, type EventLog, type SharedBell } from '../domains/events/events';
-import { createEventHub, type EventHub } from '../domains/events/hub';
+import { createEventHub, type EventHub } from '../domains/events/broadcaster';
 import { checkSecrets } from '../domains/secrets/check';
 import { createDb, createLookupPool, type Db, type DbPatience } from '../infra/db';
 import type { Logger } from '../infra/logger';

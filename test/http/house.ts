@@ -7,7 +7,7 @@ import { apiKeysRoutes } from '../../src/domains/api-keys/api-keys.routes';
 import { domainsRoutes } from '../../src/domains/domains/domains.routes';
 import { createEventLog, type EventLog } from '../../src/domains/events/events';
 import { createEventsEntrance } from '../../src/domains/events/events.routes';
-import { createEventHub } from '../../src/domains/events/hub';
+import { createEventHub } from '../../src/domains/events/broadcaster';
 import { UNLIMITED } from '../../src/domains/quotas/quotas';
 import { UNCOUNTED_STREAMS } from '../../src/domains/quotas/streams';
 import { usersRoutes } from '../../src/domains/users/users.routes';

@@ -7,10 +7,10 @@ import type { Logger } from '../../infra/logger';
 import type { StreamPlace, StreamPlaces } from '../quotas/streams';
 import { defineRoute, type Caller, type Route } from '../../infra/route';
 import { readEventHead, readEvents } from './events.store';
-import { withGaps, type EventHub } from './hub';
-import { openSocket, openSse } from './outlets';
-import { eventSchema, eventsQuery, openReading, showEvent, type EventsQuery, type Reading } from './reading';
-import { streamEvents, type StreamDeps } from './stream';
+import { withGaps, type EventHub } from './broadcaster';
+import { openSocket, openSse } from './transports';
+import { eventSchema, eventsQuery, openReading, showEvent, type EventsQuery, type Reading } from './subscription';
+import { streamEvents, type StreamDeps } from './delivery';
 
 export interface EventsDeps {
   db: Db;

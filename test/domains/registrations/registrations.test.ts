@@ -1,5 +1,5 @@
 /** Phones of a node as they are told by it: a hostile phone, or a node that was broken into, ends nobody else's and keeps no node out. */
-import { compareRegistrations } from '../../../src/domains/registrations/compare';
+import { compareRegistrations } from '../../../src/domains/registrations/reconcile-node';
 import { createEventLog } from '../../../src/domains/events/events';
 import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
 import { takeRegistered, type RegistrationDeps } from '../../../src/domains/registrations/registrations';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { launchRealNode, type RealNode } from '../../../scripts/launch-node';
 import { UNLIMITED } from '../../../src/domains/quotas/quotas';
-import { createRelays, type Relays } from '../../../src/domains/relays/create-relays';
+import { createRelays, type Relays } from '../../../src/domains/relays';
 import { createRelayProcess, type RelayProcess } from '../../../src/domains/relays/process/relay-process';
 import { findRelay, insertRelay, type RelayRow } from '../../../src/domains/relays/relays.store';
 import { createEventLog } from '../../../src/domains/events/events';

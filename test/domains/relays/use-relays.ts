@@ -4,7 +4,7 @@ import { findFreePort } from '../../../scripts/ports';
 import { UNLIMITED } from '../../../src/domains/quotas/quotas';
 import { createEventLog } from '../../../src/domains/events/events';
 import { readEvents } from '../../../src/domains/events/events.store';
-import { createRelays, type Relays } from '../../../src/domains/relays/create-relays';
+import { createRelays, type Relays } from '../../../src/domains/relays';
 import { createRelayProcess, type RelayProcess } from '../../../src/domains/relays/process/relay-process';
 import type { presentRelay } from '../../../src/domains/relays/relays';
 import { createRoomHooks } from '../../../src/domains/rooms/sessions/listeners';

@@ -5,7 +5,7 @@ import type { Db } from '../../infra/db';
 import type { Caller, CallerGrant } from '../../infra/route';
 import { domainReference, requireDomain } from '../domains/domains';
 import { POOL_STREAM, readEventHead, type LoggedEvent } from './events.store';
-import type { Followed } from './hub';
+import type { Followed } from './broadcaster';
 
 const number = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 

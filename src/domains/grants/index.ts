@@ -9,7 +9,7 @@ import type { GrantDeps } from './grants';
 import { grantRoutes } from './grants.routes';
 import { authenticateGrants, createGrantFinder, type FindGrantOfUser } from './holder';
 import { createPhonePick, type PhonePickDeps } from './location';
-import { GRANT_SWEEP_MS, sweepGrants, type OverDeps } from './over';
+import { GRANT_SWEEP_MS, sweepGrants, type OverDeps } from './end-grants';
 
 export interface GrantsOptions
   extends Omit<GrantDeps, 'pickForPhone'>, Omit<OverDeps, 'onRevoked'>, Omit<PhonePickDeps, 'db'> {

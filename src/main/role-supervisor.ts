@@ -8,13 +8,13 @@ import { settleForgottenAttempts } from '../domains/calls/reconcile/forgotten-at
 import { compareChannels, settleCallsOfNode, SWEEP_INTERVAL_MS } from '../domains/calls/reconcile/reconcile-node';
 import { createCallSweep } from '../domains/calls/reconcile/sweep';
 import { endUnadmitted } from '../domains/calls/reconcile/unadmitted-channels';
-import { compareGrants } from '../domains/grants/over';
+import { compareGrants } from '../domains/grants/end-grants';
 import { createCalibrator } from '../domains/nodes/capacity/follow-capacity';
 import { watchNetworkLists } from '../domains/nodes/connections/acl-refresh';
 
 import { learnModules } from '../domains/nodes/features/ask-modules';
 import { createNodeStreams, type NodeStreams, type StreamHandlers } from '../domains/nodes/connections/event-intake';
-import { compareRegistrations } from '../domains/registrations/compare';
+import { compareRegistrations } from '../domains/registrations/reconcile-node';
 import {
   dropRegistrations,
   expireRegistrations,
@@ -28,9 +28,9 @@ import { compareEndedUsers } from '../domains/users/ended/end-user';
 import { runEvery } from '../infra/schedule';
 import { storeClock } from '../infra/store-clock';
 import { createTurn } from '../infra/turn';
-import { createNodeCare } from './care';
+import { createNodeCare } from './node-supervision';
 import { followDrains } from './drains';
-import type { House } from './house';
+import type { House } from './container';
 import type { Stops } from './stores';
 
 const MINUTE_MS = 60_000;

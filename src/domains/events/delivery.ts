@@ -1,7 +1,7 @@
 /** Sends a reader what it follows, no faster than it takes it: a slow reader costs one batch, never more. */
 import type { Logger } from '../../infra/logger';
-import type { EventHub } from './hub';
-import { isWanted, showEvent, type Reading } from './reading';
+import type { EventHub } from './broadcaster';
+import { isWanted, showEvent, type Reading } from './subscription';
 
 /** A way to a reader: Server-Sent Events or a WebSocket. */
 export interface Outlet {

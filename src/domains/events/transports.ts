@@ -1,7 +1,7 @@
 /** The two ways events reach a reader: Server-Sent Events, and a WebSocket with the same as JSON messages. */
 import type { Response } from 'express';
 import type { WebSocket } from 'ws';
-import type { Message, Outlet } from './stream';
+import type { Message, Outlet } from './delivery';
 
 function sseText(message: Message): string {
   return `id: ${message.number}\nevent: ${message.type}\ndata: ${JSON.stringify(message.data)}\n\n`;

@@ -5,7 +5,7 @@ import { OVERDUE_EVERY_MS, watchOverdue } from '../domains/calls/queue/overdue';
 import { createOriginates } from '../domains/calls/dialing/originate';
 import { createWorker } from '../infra/queues';
 import { createTurn } from '../infra/turn';
-import type { House } from './house';
+import type { House } from './container';
 import type { Stops } from './stores';
 
 export function startWorker(house: House, stops: Stops): void {

@@ -8,7 +8,7 @@ import type { NodeRow } from '../domains/nodes/nodes.store';
 import type { HeldStream } from '../domains/nodes/connections/event-intake';
 import { runEvery, type Schedule } from '../infra/schedule';
 import { storeClock } from '../infra/store-clock';
-import type { House } from './house';
+import type { House } from './container';
 
 /** How often a node is compared while all seems well: what no event told of is settled at the second look. */
 const COMPARE_MS = 5000;

@@ -4,7 +4,7 @@ import type { Logger } from '../../infra/logger';
 import type { Redis } from '../../infra/redis';
 import type { EventBell } from './events';
 import { readEventHead, readEventHeads, type LoggedEvent } from './events.store';
-import { createTail, type Tail } from './tail';
+import { createTail, type Tail } from './stream-cache';
 
 /** What a reader gets, in order: events, and gaps where numbers are no more. */
 export type Followed = { kind: 'event'; event: LoggedEvent } | { kind: 'gap'; from: number; to: number };

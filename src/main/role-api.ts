@@ -37,7 +37,7 @@ import { createTokenBinder } from '../infra/bound-tokens';
 import { createSharedMarks } from '../infra/marks';
 import { runEvery } from '../infra/schedule';
 import { storeClock } from '../infra/store-clock';
-import type { House } from './house';
+import type { House } from './container';
 import { listen } from './listen';
 import type { Stops } from './stores';
 
