@@ -1,7 +1,7 @@
 /** Starts everything in order and stops it in reverse; with src/main/, the only place that wires the house together. */
 import { hostname } from 'node:os';
 import { readConfig, type Config } from './config';
-import type { DbPatience } from './infra/db';
+import type { DbPatience } from './infra/stores/db';
 import { createLogger, type Logger } from './infra/logger';
 import { buildHouse } from './main/container';
 import { startOperating } from './main/listen';

@@ -4,7 +4,7 @@ import { readConfig } from '../src/config';
 import { phoneKeyOf } from '../src/domains/registrations/phone-key';
 import { judgeMedia } from '../src/domains/calls/dialplan/media-address';
 import { dialStringTo } from '../src/freeswitch/xml';
-import { readableUrl } from '../src/infra/db';
+import { readableUrl } from '../src/infra/stores/db';
 
 test.each([
   ['192.0.2.1', '192.0.2.1'],

@@ -59,8 +59,7 @@ test('src imports neither scripts nor tests', () => {
 test('freeswitch knows no database, queue or domain room', () => {
   const known = edges.filter(
     ({ file, to }) =>
-      file.startsWith('src/freeswitch/') &&
-      /^(knex|pg|bullmq|ioredis|express|src\/(infra\/(db|redis|queues)|domains))/.test(to),
+      file.startsWith('src/freeswitch/') && /^(knex|pg|bullmq|ioredis|express|src\/(infra\/stores|domains))/.test(to),
   );
   expect(show(known)).toEqual([]);
 });

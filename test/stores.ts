@@ -2,8 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { Client } from 'pg';
-import { createDb, type Db, type DbPatience } from '../src/infra/db';
-import { migrateDb } from '../src/infra/migrate';
+import { createDb, type Db, type DbPatience } from '../src/infra/stores/db';
+import { migrateDb } from '../src/infra/stores/migrate';
 
 /** A database is away for a test where it says so, and not because the machine is busy. */
 export const PATIENCE: DbPatience = { connectMs: 30_000, statementMs: 60_000, idleInTransactionMs: 60_000 };

@@ -2,9 +2,9 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { createDb, type Db } from '../../src/infra/db';
+import { createDb, type Db } from '../../src/infra/stores/db';
 import { createId } from '../../src/infra/ids';
-import { migrateDb } from '../../src/infra/migrate';
+import { migrateDb } from '../../src/infra/stores/migrate';
 import type { Stores } from '../stores';
 import { createStandIns, type Dialled, type NodesOrder } from './scale/nodes';
 import { createOwnSwitchyard } from './scale/process';

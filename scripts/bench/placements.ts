@@ -4,9 +4,9 @@ import { createClaims } from '../../src/domains/nodes/capacity/claims';
 import { holdNode } from '../../src/domains/nodes/selection/reserve-node';
 import { pickNode, type NodeView } from '../../src/domains/nodes/selection/select-node';
 import { createPoolPicture } from '../../src/domains/nodes/pool/pool-snapshot';
-import { createDb, type Db } from '../../src/infra/db';
+import { createDb, type Db } from '../../src/infra/stores/db';
 import { createId } from '../../src/infra/ids';
-import { migrateDb } from '../../src/infra/migrate';
+import { migrateDb } from '../../src/infra/stores/migrate';
 import { median, ownRole, quantile, round, serveRole, startRole, withStores, type Role } from './stage';
 
 const ROUNDS = Number(process.argv[2] ?? 5);

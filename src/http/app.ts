@@ -5,10 +5,10 @@ import helmet from 'helmet';
 import { pinoHttp } from 'pino-http';
 import type { Registry } from 'prom-client';
 import { SwitchyardError } from '../errors';
-import { createLocalBuckets } from '../infra/buckets';
+import { createLocalBuckets } from '../infra/stores/buckets';
 import type { Logger } from '../infra/logger';
 import type { Route } from '../infra/route';
-import { storeClock } from '../infra/store-clock';
+import { storeClock } from '../infra/stores/store-clock';
 import {
   createDoorkeeper,
   REQUEST_LIMITS,

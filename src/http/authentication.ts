@@ -1,7 +1,7 @@
 /** Who asks: reads the bearer key, and keeps those who guess away from the look-ups that others wait for. */
 import { SwitchyardError } from '../errors';
-import type { BucketLimit, TokenBuckets } from '../infra/buckets';
-import type { SharedMarks } from '../infra/marks';
+import type { BucketLimit, TokenBuckets } from '../infra/stores/buckets';
+import type { SharedMarks } from '../infra/stores/marks';
 import { isScopeEnough, type Caller, type Scope } from '../infra/route';
 import { hashSecret } from '../infra/secrets';
 import { limitedBy } from './client.address';

@@ -10,7 +10,7 @@ import {
 } from '../domains/nodes/drain/own-drain';
 import { findNodeByName } from '../domains/nodes/nodes.store';
 import { SwitchyardError } from '../errors';
-import { isUnreachable } from '../infra/db';
+import { isUnreachable } from '../infra/stores/db';
 import { equalSecrets, hashSecret } from '../infra/secrets';
 
 const PATH = /^\/freeswitch\/(state|drain|resume)(?:\?.*)?$/;

@@ -5,7 +5,7 @@ import { SwitchyardError } from '../errors';
 import type { NodeSettings } from '../freeswitch/xml';
 import type { NodeAddress } from '../domains/nodes/nodes';
 import { hostAndPort } from '../address';
-import { hostAddress } from '../infra/host-address';
+import { hostAddress } from '../infra/text/host-address';
 
 const port = z.coerce.number().int().min(1).max(65535);
 

@@ -3,8 +3,8 @@ import type { IncomingMessage } from 'node:http';
 import { SwitchyardError } from '../errors';
 import { admitNode, type AdmissionDeps as EnteringDeps } from '../domains/nodes/entering/admission';
 import type { NodeRow } from '../domains/nodes/nodes.store';
-import { isUnreachable } from '../infra/db';
-import { storeClock } from '../infra/store-clock';
+import { isUnreachable } from '../infra/stores/db';
+import { storeClock } from '../infra/stores/store-clock';
 import type { DoorGuard } from './door.guard';
 import { readNodeAddress } from './node.address';
 

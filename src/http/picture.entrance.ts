@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { SwitchyardError } from '../errors';
 import { admitPicture, type PictureDeps } from '../domains/rooms/images/images';
-import { isUnreachable } from '../infra/db';
+import { isUnreachable } from '../infra/stores/db';
 import { createLocalGuard, type DoorGuard } from './door.guard';
 import { retryAfterOf } from './problem';
 

@@ -2,7 +2,7 @@
 import type { ErrorRequestHandler, Response } from 'express';
 import { z } from 'zod';
 import { ERROR_CODES, SwitchyardError, type ErrorCode } from '../errors';
-import { nameDbFault } from '../infra/db';
+import { nameDbFault } from '../infra/stores/db';
 import type { Logger } from '../infra/logger';
 
 export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';

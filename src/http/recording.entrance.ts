@@ -6,7 +6,7 @@ import { admitUpload, takeUpload } from '../domains/recordings/upload/receive-up
 import type { RecordingDeps } from '../domains/recordings/control/transition';
 import { isNodeName, isSecretOf } from '../domains/nodes/entering/admission';
 import { findNodeByName } from '../domains/nodes/nodes.store';
-import { isUnreachable } from '../infra/db';
+import { isUnreachable } from '../infra/stores/db';
 import { createLocalGuard, type DoorGuard } from './door.guard';
 import { retryAfterOf } from './problem';
 

@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import type { EventsEntrance } from '../domains/events/events.routes';
 import { SwitchyardError } from '../errors';
-import { nameDbFault } from '../infra/db';
+import { nameDbFault } from '../infra/stores/db';
 import type { Logger } from '../infra/logger';
 import { shownBearer, type Doorkeeper } from './authentication';
 import { listNetworks } from '../address';

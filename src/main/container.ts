@@ -37,14 +37,14 @@ import { createPictures } from '../domains/rooms/images/images.routes';
 import { createSteering } from '../domains/rooms/control';
 import { createRunningRooms } from '../domains/rooms';
 import { createDirectory } from '../domains/users/directory';
-import { createSharedBuckets } from '../infra/buckets';
+import { createSharedBuckets } from '../infra/stores/buckets';
 import type { Logger } from '../infra/logger';
 import { createShownLogins } from '../domains/users/shown-logins';
 import type { Caller } from '../infra/route';
 import { createMetrics } from '../infra/metrics';
-import { createSignalQueue } from '../infra/queues';
-import { createBlockingRedis } from '../infra/redis';
-import { storeClock } from '../infra/store-clock';
+import { createSignalQueue } from '../infra/stores/queues';
+import { createBlockingRedis } from '../infra/stores/redis';
+import { storeClock } from '../infra/stores/store-clock';
 import type { Stops, Stores } from './stores';
 
 export type House = Awaited<ReturnType<typeof buildHouse>>;

@@ -3,8 +3,8 @@ import { runDialJob, type DialDeps } from '../domains/calls/dialing/dial.job';
 import { DIAL_QUEUE } from '../domains/calls/queue/fair-queue';
 import { OVERDUE_EVERY_MS, watchOverdue } from '../domains/calls/queue/overdue';
 import { createOriginates } from '../domains/calls/dialing/originate';
-import { createWorker } from '../infra/queues';
-import { createTurn } from '../infra/turn';
+import { createWorker } from '../infra/stores/queues';
+import { createTurn } from '../infra/stores/leader-lease';
 import type { House } from './container';
 import type { Stops } from './stores';
 

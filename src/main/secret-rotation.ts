@@ -1,7 +1,7 @@
 /** What every replica does for the secret it runs with, and a supervisor for what is sealed. */
 import { createRotation, ROTATION_STEP_MS } from '../domains/secrets/rotation';
-import { runEvery } from '../infra/schedule';
-import { createTurn } from '../infra/turn';
+import { runEvery } from '../infra/flow/interval';
+import { createTurn } from '../infra/stores/leader-lease';
 import type { House } from './container';
 import type { Stops } from './stores';
 

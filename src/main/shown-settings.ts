@@ -1,6 +1,6 @@
 /** The settings that are in force, in one line at the start: what an operator looks at first, and nothing that is a secret. */
 import type { Config } from '../config';
-import { addressOf } from '../infra/store-faults';
+import { addressOf } from '../infra/stores/store-faults';
 
 const SET = '[set]';
 const shown = (secret: string | undefined): string | undefined => (secret === undefined ? undefined : SET);

@@ -5,13 +5,13 @@ import { createKeyRing, type KeyRing } from '../domains/api-keys/key-ring';
 import { createEventLog, createSharedBell, type EventLog, type SharedBell } from '../domains/events/events';
 import { createEventHub, type EventHub } from '../domains/events/broadcaster';
 import { checkSecrets } from '../domains/secrets/check';
-import { createDb, createLookupPool, type Db, type DbPatience } from '../infra/db';
+import { createDb, createLookupPool, type Db, type DbPatience } from '../infra/stores/db';
 import type { Logger } from '../infra/logger';
-import { migrateDb } from '../infra/migrate';
-import { addressOf, connectRedis, findEvictionFault, nameStartFault } from '../infra/store-faults';
-import { createGate } from '../infra/gate';
-import { createBlockingRedis, createRedis, type Redis } from '../infra/redis';
-import { followStoreClock, setStoreClock } from '../infra/store-clock';
+import { migrateDb } from '../infra/stores/migrate';
+import { addressOf, connectRedis, findEvictionFault, nameStartFault } from '../infra/stores/store-faults';
+import { createGate } from '../infra/flow/concurrency-limit';
+import { createBlockingRedis, createRedis, type Redis } from '../infra/stores/redis';
+import { followStoreClock, setStoreClock } from '../infra/stores/store-clock';
 
 /** Of the pool's connections; the others are for those who read. */
 const SHARE_OF_CHANGES = 0.5;

@@ -1,7 +1,7 @@
 /** One room at a real pool and the people in it, as tests of rooms and of their moves need them. */
 import { waitFor } from '../../scripts/api-client';
 import type { BrowserHouse } from './browser';
-import type { Db } from '../../src/infra/db';
+import type { Db } from '../../src/infra/stores/db';
 import type { TestStores } from '../stores';
 import type { RealPool } from './real-pool';
 

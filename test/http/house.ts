@@ -16,10 +16,10 @@ import { createIdempotencyStore } from '../../src/http/idempotency.store';
 import { createHttpServer, type ServerLimits } from '../../src/http/server';
 import { createDoorkeeper, REQUEST_LIMITS } from '../../src/http/authentication';
 import { attachEventSockets } from '../../src/http/upgrade';
-import { createLocalBuckets } from '../../src/infra/buckets';
-import { createDb, type Db } from '../../src/infra/db';
+import { createLocalBuckets } from '../../src/infra/stores/buckets';
+import { createDb, type Db } from '../../src/infra/stores/db';
 import { createLogger } from '../../src/infra/logger';
-import { createBlockingRedis, createRedis } from '../../src/infra/redis';
+import { createBlockingRedis, createRedis } from '../../src/infra/stores/redis';
 import type { Route } from '../../src/infra/route';
 import { PATIENCE, type TestStores } from '../stores';
 

@@ -6,10 +6,10 @@ import { createDoorkeeper, REQUEST_LIMITS, type Doorkeeper } from '../../src/htt
 import { limitedBy, readClientAddress } from '../../src/http/client.address';
 import { listNetworks } from '../../src/address';
 import { createNodeEntrance, type EntranceDeps } from '../../src/http/node.entrance';
-import { createLocalBuckets, createSharedBuckets } from '../../src/infra/buckets';
+import { createLocalBuckets, createSharedBuckets } from '../../src/infra/stores/buckets';
 import { createLogger } from '../../src/infra/logger';
-import { createSharedMarks } from '../../src/infra/marks';
-import { createRedis, type Redis } from '../../src/infra/redis';
+import { createSharedMarks } from '../../src/infra/stores/marks';
+import { createRedis, type Redis } from '../../src/infra/stores/redis';
 import type { SwitchyardError } from '../../src/errors';
 import { useStores } from '../stores';
 import { ADMIN_KEY, openHouse, type House } from './house';

@@ -1,7 +1,7 @@
 /** Changes take turns at the database: a burst in one domain waits in line, and not with every connection in its hand. */
 import { createEventLog } from '../../src/domains/events/events';
-import { createDb, isUnreachable } from '../../src/infra/db';
-import { createGate, GateTimeout } from '../../src/infra/gate';
+import { createDb, isUnreachable } from '../../src/infra/stores/db';
+import { createGate, GateTimeout } from '../../src/infra/flow/concurrency-limit';
 import { createLogger } from '../../src/infra/logger';
 import { useStores } from '../stores';
 

@@ -1,7 +1,7 @@
 /** A fault is logged with what broke and where, and without what whoever broke was working with. */
-import { createDb } from '../../src/infra/db';
+import { createDb } from '../../src/infra/stores/db';
 import { createLogger } from '../../src/infra/logger';
-import { createRedis } from '../../src/infra/redis';
+import { createRedis } from '../../src/infra/stores/redis';
 import { PATIENCE, useStores } from '../stores';
 
 const stores = useStores();

@@ -1,6 +1,6 @@
 /** However people write a number, it is one inside; what is no number stays none. */
 import fc from 'fast-check';
-import { readNationalNumber, readTelephoneNumber } from '../../src/infra/telephone-number';
+import { readNationalNumber, readTelephoneNumber } from '../../src/infra/text/telephone-number';
 
 test.each([
   ['+493012345'],

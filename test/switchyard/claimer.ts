@@ -2,7 +2,7 @@
 import { CLAIM_TTL_MS, createClaims } from '../../src/domains/nodes/capacity/claims';
 import { createLogger } from '../../src/infra/logger';
 import { createSeededRandom } from '../../src/infra/random';
-import { createRedis } from '../../src/infra/redis';
+import { createRedis } from '../../src/infra/stores/redis';
 
 const CLAIMERS = 60;
 const ROUNDS = 8;

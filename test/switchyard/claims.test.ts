@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createLogger } from '../../src/infra/logger';
-import { createRedis, type Redis } from '../../src/infra/redis';
+import { createRedis, type Redis } from '../../src/infra/stores/redis';
 import { CLAIM_TTL_MS, createClaims } from '../../src/domains/nodes/capacity/claims';
 import { useStores } from '../stores';
 

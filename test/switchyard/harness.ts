@@ -7,7 +7,7 @@ import { enrolNode, makeNodeSecret } from '../../scripts/enrol';
 import { findFreePort } from '../../scripts/ports';
 import type { Config } from '../../src/config';
 import type { PresentedCall } from '../../src/domains/calls/calls';
-import { isUnreachable, type DbPatience } from '../../src/infra/db';
+import { isUnreachable, type DbPatience } from '../../src/infra/stores/db';
 import { createLogger, type Logger } from '../../src/infra/logger';
 import { startSwitchyard, type RunningSwitchyard } from '../../src/main';
 import {

@@ -2,7 +2,7 @@
 import { createClaims } from '../../src/domains/nodes/capacity/claims';
 import { createId, markUnwritten } from '../../src/infra/ids';
 import { createLogger } from '../../src/infra/logger';
-import { createRedis, type Redis } from '../../src/infra/redis';
+import { createRedis, type Redis } from '../../src/infra/stores/redis';
 import { connectRaw, type RawClient } from '../contract/raw-client';
 import { useStores } from '../stores';
 import { DOMAIN, openYard, until, type Node, type Yard } from './harness';

@@ -5,7 +5,7 @@ import { WebSocket } from 'ws';
 import { createClaims } from '../../src/domains/nodes/capacity/claims';
 import { createId } from '../../src/infra/ids';
 import { createLogger } from '../../src/infra/logger';
-import { createRedis, type Redis } from '../../src/infra/redis';
+import { createRedis, type Redis } from '../../src/infra/stores/redis';
 import { useStores } from '../stores';
 import { DOMAIN, openYard, passwordOf, PHONE_SECONDS, until, type Answer, type Node, type Yard } from './harness';
 import { loginQuestion } from './login-question';

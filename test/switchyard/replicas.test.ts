@@ -10,7 +10,7 @@ import { createRandom } from '../../scripts/bench/faults/random';
 import { startReader, type StreamReader } from '../../scripts/bench/faults/reader';
 import { openStage, REDIS_PREFIX, type Stage } from '../../scripts/bench/faults/stage';
 import { createLogger } from '../../src/infra/logger';
-import { createRedis } from '../../src/infra/redis';
+import { createRedis } from '../../src/infra/stores/redis';
 import { until } from './harness';
 
 const ALL = 'api,worker,supervisor';

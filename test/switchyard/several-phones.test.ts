@@ -1,7 +1,7 @@
 /** Somebody with several phones is called like anybody: all ring, whichever is picked up goes on, the others say nothing of it. */
 import { findLastAttempt, insertAttempt, insertCall, insertLeg } from '../../src/domains/calls/calls.store';
 import { isCarriedOn } from '../../src/domains/calls/dialing/forked-legs';
-import { createDb } from '../../src/infra/db';
+import { createDb } from '../../src/infra/stores/db';
 import { createId } from '../../src/infra/ids';
 import type { PhoneBehaviour } from '../../scripts/simulator/phones/registrar';
 import { useStores } from '../stores';

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { ensureDatabase, startPostgres, type PostgresOptions, type RunningPostgres } from '../../scripts/postgres';
 import { startRedis, type RunningRedis } from '../../scripts/redis';
-import { createRedis } from '../../src/infra/redis';
+import { createRedis } from '../../src/infra/stores/redis';
 import { createLogger } from '../../src/infra/logger';
 import { ADMIN_KEY, DOMAIN, openYard, until, type Node, type Yard } from './harness';
 import { loginQuestion } from './login-question';

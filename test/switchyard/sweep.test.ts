@@ -1,7 +1,7 @@
 /** The sweep keeps claims of live calls, makes forgotten ones anew, and gives back those of calls that ended meanwhile. */
 import { createClaims, type HeldClaim } from '../../src/domains/nodes/capacity/claims';
 import { createLogger } from '../../src/infra/logger';
-import { createRedis, type Redis } from '../../src/infra/redis';
+import { createRedis, type Redis } from '../../src/infra/stores/redis';
 import { useStores } from '../stores';
 
 let redis: Redis;

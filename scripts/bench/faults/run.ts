@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'pg';
 import { createLogger } from '../../../src/infra/logger';
-import { createRedis } from '../../../src/infra/redis';
+import { createRedis } from '../../../src/infra/stores/redis';
 import { countAnswered, talkAgain } from './afterwards';
 import { createApi } from './api';
 import { again, injectFaults, type Injected } from './inject';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { readConfig } from '../../../src/config';
 import { openNodePassword } from '../../../src/domains/nodes/entering/node-password';
 import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
-import { createDb } from '../../../src/infra/db';
+import { createDb } from '../../../src/infra/stores/db';
 import { createLogger } from '../../../src/infra/logger';
 import { startSwitchyard } from '../../../src/main';
 import { startSimulatedNode } from '../../simulator/node';

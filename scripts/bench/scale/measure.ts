@@ -4,9 +4,9 @@ import { createClaims } from '../../../src/domains/nodes/capacity/claims';
 import { holdNode } from '../../../src/domains/nodes/selection/reserve-node';
 import { pickNode } from '../../../src/domains/nodes/selection/select-node';
 import { createPoolPicture } from '../../../src/domains/nodes/pool/pool-snapshot';
-import type { Db } from '../../../src/infra/db';
+import type { Db } from '../../../src/infra/stores/db';
 import { createId } from '../../../src/infra/ids';
-import type { Redis } from '../../../src/infra/redis';
+import type { Redis } from '../../../src/infra/stores/redis';
 import { quantile, round } from '../stage';
 import { PREFIX } from './seed';
 

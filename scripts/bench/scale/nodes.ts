@@ -1,7 +1,7 @@
 /** A thousand stand-in nodes in one process: an Event Socket that lists standing calls and tells recorded events. */
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { randomUUID } from 'node:crypto';
-import { createDb } from '../../../src/infra/db';
+import { createDb } from '../../../src/infra/stores/db';
 import * as frames from './frames';
 import { passwordOf } from './seed';
 

@@ -1,10 +1,10 @@
 /** Fills a database with a standing load: nodes, domains, and answered calls with attempts, legs and claims. */
 import { createHash } from 'node:crypto';
 import { createClaims } from '../../../src/domains/nodes/capacity/claims';
-import type { Db } from '../../../src/infra/db';
+import type { Db } from '../../../src/infra/stores/db';
 import { createId } from '../../../src/infra/ids';
 import { encryptSecret } from '../../../src/infra/secrets';
-import type { Redis } from '../../../src/infra/redis';
+import type { Redis } from '../../../src/infra/stores/redis';
 
 /** Units of a node: what stands on it, and room for a third more. */
 export const CAPACITY_UNITS = 130;

@@ -1,10 +1,10 @@
 /** The REST of API keys; only admin keys manage keys. */
 import { z } from 'zod';
 import { SwitchyardError } from '../../errors';
-import { makePage, pageOf, pageQuery, readCursor } from '../../infra/page';
+import { makePage, pageOf, pageQuery, readCursor } from '../../infra/pagination';
 import { defineRoute, type Route } from '../../infra/route';
-import { storeClock } from '../../infra/store-clock';
-import { plainText } from '../../infra/text';
+import { storeClock } from '../../infra/stores/store-clock';
+import { plainText } from '../../infra/text/plain-text';
 import { domainReference, requireDomain } from '../domains/domains';
 import { apiKeySchema, changeApiKey, createApiKey, revokeApiKey, showApiKey, type ApiKeysDeps } from './api-keys';
 import { findApiKey, listApiKeys } from './api-keys.store';

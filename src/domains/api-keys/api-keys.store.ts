@@ -1,5 +1,5 @@
 /** The SQL of API keys. */
-import type { Queryable, Trx } from '../../infra/db';
+import type { Queryable, Trx } from '../../infra/stores/db';
 import type { Scope } from '../../infra/route';
 
 /** A key's own; `grant` is no key's. */

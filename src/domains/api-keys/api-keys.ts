@@ -1,7 +1,7 @@
 /** API keys: shown once, kept as a hash, and dead at once when revoked. */
 import { z } from 'zod';
 import { SwitchyardError } from '../../errors';
-import type { Db } from '../../infra/db';
+import type { Db } from '../../infra/stores/db';
 import { createId } from '../../infra/ids';
 import type { Caller } from '../../infra/route';
 import { createSecret, hashSecret } from '../../infra/secrets';

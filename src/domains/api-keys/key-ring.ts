@@ -1,10 +1,10 @@
 /** Finds the caller of a key, from memory where it can, and forgets a revoked key at once in every replica. */
-import type { Db } from '../../infra/db';
+import type { Db } from '../../infra/stores/db';
 import type { Logger } from '../../infra/logger';
-import type { Redis } from '../../infra/redis';
+import type { Redis } from '../../infra/stores/redis';
 import type { Caller } from '../../infra/route';
 import { hashSecret } from '../../infra/secrets';
-import { storeClock } from '../../infra/store-clock';
+import { storeClock } from '../../infra/stores/store-clock';
 import { findApiKeyByHash, touchApiKey } from './api-keys.store';
 
 export interface KeyRing {

@@ -1,9 +1,9 @@
 /** The REST of bans: who is refused, why and until when, and what a person says about it. */
 import { z } from 'zod';
 import { SwitchyardError } from '../../errors';
-import { makePage, pageOf, pageQuery, readCursor } from '../../infra/page';
+import { makePage, pageOf, pageQuery, readCursor } from '../../infra/pagination';
 import { defineRoute, type Route } from '../../infra/route';
-import { plainText } from '../../infra/text';
+import { plainText } from '../../infra/text/plain-text';
 import { countedAddress, NO_ADDRESS } from './addresses';
 import { banSchema, liftBan, showBan, startBan, type BansDeps } from './bans';
 import { findBan, listBans } from './bans.store';

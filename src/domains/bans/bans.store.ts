@@ -1,5 +1,5 @@
 /** The SQL of bans. */
-import type { Queryable } from '../../infra/db';
+import type { Queryable } from '../../infra/stores/db';
 import type { BanDoor } from './levels';
 
 export type BanKind = 'address' | 'login' | 'pin' | 'room_pin';

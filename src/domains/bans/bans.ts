@@ -1,8 +1,8 @@
 /** Begins, ends and shows bans: a row, an event and every replica's memory of it go together. */
 import { z } from 'zod';
 import { SwitchyardError } from '../../errors';
-import type { Db, Trx } from '../../infra/db';
-import { isUnreachable } from '../../infra/db';
+import type { Db, Trx } from '../../infra/stores/db';
+import { isUnreachable } from '../../infra/stores/db';
 import { createId } from '../../infra/ids';
 import type { Logger } from '../../infra/logger';
 import type { EventLog } from '../events/events';

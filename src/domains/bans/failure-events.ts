@@ -1,7 +1,7 @@
 /** Tells a domain that somebody tries to log in as its users: one event for each user and address in ten seconds. */
 import type { Logger } from '../../infra/logger';
-import type { Redis } from '../../infra/redis';
-import { runEvery, type Schedule } from '../../infra/schedule';
+import type { Redis } from '../../infra/stores/redis';
+import { runEvery, type Schedule } from '../../infra/flow/interval';
 import type { EventLog } from '../events/events';
 
 export interface LoginFailure {

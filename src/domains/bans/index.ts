@@ -1,10 +1,10 @@
 /** Puts together what stands against guessing: counting, refusing, telling, and the REST of bans. */
 import { randomUUID } from 'node:crypto';
 import { Gauge, type Registry } from 'prom-client';
-import { isUnreachable, type Db } from '../../infra/db';
+import { isUnreachable, type Db } from '../../infra/stores/db';
 import type { Logger } from '../../infra/logger';
 import type { FailureKind } from '../../infra/metrics';
-import type { Redis } from '../../infra/redis';
+import type { Redis } from '../../infra/stores/redis';
 import type { Route } from '../../infra/route';
 import type { EventLog } from '../events/events';
 import { listNetworks } from '../../address';

@@ -3,10 +3,10 @@
  * theirs over Redis; Postgres, which is looked at now and then, has the last word about bans.
  */
 import { z } from 'zod';
-import type { Db } from '../../infra/db';
+import type { Db } from '../../infra/stores/db';
 import type { Logger } from '../../infra/logger';
-import type { Redis } from '../../infra/redis';
-import { runEvery, type Schedule } from '../../infra/schedule';
+import type { Redis } from '../../infra/stores/redis';
+import { runEvery, type Schedule } from '../../infra/flow/interval';
 import { readHeldBans, type BanKind } from './bans.store';
 
 export interface Refusal {

@@ -1,5 +1,5 @@
 /** Counts failures over all replicas in Redis, each once; while Redis is away, each replica by itself. */
-import type { Redis } from '../../infra/redis';
+import type { Redis } from '../../infra/stores/redis';
 
 /** One thing to count in one place. */
 export interface Mark {

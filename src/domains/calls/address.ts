@@ -1,6 +1,6 @@
 /** How the ends of a call are kept; what people write is read by addressing/resolve-address.ts. */
 import { SwitchyardError } from '../../errors';
-import { DIALLED_NAME, ECHO_NUMBER } from '../../infra/dialled-name';
+import { DIALLED_NAME, ECHO_NUMBER } from '../../infra/text/dialled-name';
 
 export type Address =
   | { kind: 'user'; username: string }

@@ -1,7 +1,7 @@
 /** The REST of calls: schemas that validate and document, and nothing else. */
 import { z } from 'zod';
-import { makePage, pageOf, pageQuery, readCursor } from '../../infra/page';
-import { plainText } from '../../infra/text';
+import { makePage, pageOf, pageQuery, readCursor } from '../../infra/pagination';
+import { plainText } from '../../infra/text/plain-text';
 import { defineRoute, type Caller, type Route } from '../../infra/route';
 import {
   actOnCall,

@@ -1,5 +1,5 @@
 /** The SQL of calls, attempts and legs. Every change of a state names the states it may come from. */
-import type { Queryable } from '../../infra/db';
+import type { Queryable } from '../../infra/stores/db';
 import { shortenConsidered } from '../nodes/selection/placement-report';
 import type { Considered } from '../nodes/selection/select-node';
 import type { CallOutcome, CallState, HangupReason } from './events/outcome';

@@ -1,8 +1,8 @@
 /** The REST of domains. */
 import { z } from 'zod';
-import { makePage, pageOf, pageQuery, readCursor } from '../../infra/page';
+import { makePage, pageOf, pageQuery, readCursor } from '../../infra/pagination';
 import { defineRoute, type Route } from '../../infra/route';
-import { plainText } from '../../infra/text';
+import { plainText } from '../../infra/text/plain-text';
 import {
   changeDomain,
   createDomain,

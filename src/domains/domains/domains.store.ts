@@ -1,6 +1,6 @@
 /** The SQL of domains. */
 import { isId } from '../../infra/ids';
-import type { Db, Queryable } from '../../infra/db';
+import type { Db, Queryable } from '../../infra/stores/db';
 
 export interface DomainRecord {
   id: string;

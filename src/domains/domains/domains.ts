@@ -1,13 +1,13 @@
 /** Domains: tenants, each with a SIP domain of its own, and the walls between them. */
 import { z } from 'zod';
 import { nameTaken, SwitchyardError } from '../../errors';
-import { violatedUnique, type Db, type Queryable } from '../../infra/db';
+import { violatedUnique, type Db, type Queryable } from '../../infra/stores/db';
 import { createId } from '../../infra/ids';
 import type { Caller } from '../../infra/route';
-import { isCountry } from '../../infra/telephone-number';
-import { plainText } from '../../infra/text';
+import { isCountry } from '../../infra/text/telephone-number';
+import { plainText } from '../../infra/text/plain-text';
 import { flushRegistrationsOf, PHONE_PROFILE } from '../../freeswitch/esl';
-import { storeClock } from '../../infra/store-clock';
+import { storeClock } from '../../infra/stores/store-clock';
 import type { EventLog } from '../events/events';
 import { POOL_STREAM, type EventDraft } from '../events/events.store';
 import type { UserEndings } from '../users/ended/end-user';

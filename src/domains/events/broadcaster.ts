@@ -1,7 +1,7 @@
 /** Follows the numbered log for live readers: each stream is read once per replica, however many follow it. */
-import type { Db } from '../../infra/db';
+import type { Db } from '../../infra/stores/db';
 import type { Logger } from '../../infra/logger';
-import type { Redis } from '../../infra/redis';
+import type { Redis } from '../../infra/stores/redis';
 import type { EventBell } from './events';
 import { readEventHead, readEventHeads, type LoggedEvent } from './events.store';
 import { createTail, type Tail } from './stream-cache';

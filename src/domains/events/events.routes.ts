@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { WebSocket } from 'ws';
 import { SwitchyardError } from '../../errors';
-import type { Db } from '../../infra/db';
+import type { Db } from '../../infra/stores/db';
 import type { Logger } from '../../infra/logger';
 import type { StreamPlace, StreamPlaces } from '../quotas/streams';
 import { defineRoute, type Caller, type Route } from '../../infra/route';

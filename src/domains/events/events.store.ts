@@ -1,5 +1,5 @@
 /** The numbered log: an event gets its number in the transaction of its state change, and none is ever skipped. */
-import type { Queryable, Trx } from '../../infra/db';
+import type { Queryable, Trx } from '../../infra/stores/db';
 
 /** Events of the pool itself (nodes), which belong to no domain. */
 export const POOL_STREAM = 'pool';

@@ -1,6 +1,6 @@
 /** Writes a state change and its events in one transaction, then wakes the readers of every replica. */
-import { isDeadlock, type Db, type Trx } from '../../infra/db';
-import type { Gate } from '../../infra/gate';
+import { isDeadlock, type Db, type Trx } from '../../infra/stores/db';
+import type { Gate } from '../../infra/flow/concurrency-limit';
 import type { Logger } from '../../infra/logger';
 import { appendEvents, type EventDraft, type LoggedEvent } from './events.store';
 

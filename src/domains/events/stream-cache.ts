@@ -1,5 +1,5 @@
 /** The end of one stream, kept in memory: what many live readers want at once is read from the database once. */
-import type { Db } from '../../infra/db';
+import type { Db } from '../../infra/stores/db';
 import { readEvents, type LoggedEvent } from './events.store';
 
 export interface Tail {

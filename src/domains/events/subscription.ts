@@ -1,7 +1,7 @@
 /** What a reader of events asks for: which stream, from where, and which of its events. */
 import { z } from 'zod';
 import { SwitchyardError } from '../../errors';
-import type { Db } from '../../infra/db';
+import type { Db } from '../../infra/stores/db';
 import type { Caller, CallerGrant } from '../../infra/route';
 import { domainReference, requireDomain } from '../domains/domains';
 import { POOL_STREAM, readEventHead, type LoggedEvent } from './events.store';

@@ -11,7 +11,7 @@ import {
   type NodeConnection,
 } from '../../freeswitch/esl';
 import { GRANT_VARIABLE } from '../../freeswitch/xml';
-import type { Db } from '../../infra/db';
+import type { Db } from '../../infra/stores/db';
 import type { Logger } from '../../infra/logger';
 import type { Caller } from '../../infra/route';
 import type { EventLog } from '../events/events';

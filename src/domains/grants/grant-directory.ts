@@ -1,6 +1,6 @@
 /** Answers what a grant's SIP name may do, as fast and as long as the directory of users does, never past its end. */
 import type { Pool } from 'pg';
-import { createNameLookup } from '../../infra/lookup';
+import { createNameLookup } from '../../infra/flow/read-through-cache';
 import { readDigest, type Directory, type DirectoryUser } from '../users/directory';
 import { isGrantName } from './grant-name';
 import { GOOD_UNTIL } from './lasting/come-back';

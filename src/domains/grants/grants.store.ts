@@ -1,5 +1,5 @@
 /** The SQL of grants. */
-import type { Queryable } from '../../infra/db';
+import type { Queryable } from '../../infra/stores/db';
 import { GOOD_UNTIL } from './lasting/come-back';
 
 export type GrantKind = 'room' | 'user';

@@ -1,9 +1,9 @@
 /** Knows who shows a grant: a page by its token, a phone by the SIP name that a node has checked. */
-import type { Db } from '../../infra/db';
+import type { Db } from '../../infra/stores/db';
 import type { Logger } from '../../infra/logger';
 import type { Caller } from '../../infra/route';
 import { hashSecret } from '../../infra/secrets';
-import { storeClock } from '../../infra/store-clock';
+import { storeClock } from '../../infra/stores/store-clock';
 import type { EventLog } from '../events/events';
 import type { GrantDirectory, GrantView } from './grant-directory';
 import { draftGrantEvent } from './grants';

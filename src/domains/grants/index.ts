@@ -1,8 +1,8 @@
 /** Puts the parts of grants together for main.ts: logins for nodes, tokens for pages, routes, and their end. */
 import type { Pool } from 'pg';
 import type { Caller, Route } from '../../infra/route';
-import { runEvery } from '../../infra/schedule';
-import { storeClock } from '../../infra/store-clock';
+import { runEvery } from '../../infra/flow/interval';
+import { storeClock } from '../../infra/stores/store-clock';
 import type { Directory } from '../users/directory';
 import { createGrantDirectory, createLogins } from './grant-directory';
 import type { GrantDeps } from './grants';

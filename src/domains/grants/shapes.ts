@@ -1,6 +1,6 @@
 /** What a grant is asked with, and how it is shown: with its secrets once, without them ever after. */
 import { z } from 'zod';
-import { plainText } from '../../infra/text';
+import { plainText } from '../../infra/text/plain-text';
 import type { NamedGrant } from './grants.store';
 
 const iceServer = z.object({

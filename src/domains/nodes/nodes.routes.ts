@@ -1,7 +1,7 @@
 /** The REST of nodes and of the pool as a whole. */
 import { z } from 'zod';
 import { nameTaken, SwitchyardError } from '../../errors';
-import { hostAddress } from '../../infra/host-address';
+import { hostAddress } from '../../infra/text/host-address';
 import { createId } from '../../infra/ids';
 import { defineRoute, type Route } from '../../infra/route';
 import { createSecret, hashSecret } from '../../infra/secrets';

@@ -1,8 +1,8 @@
 /** What can be done with a node that is in: approve it, drain it, take it back, remove it. */
 import { SwitchyardError } from '../../errors';
-import type { Db } from '../../infra/db';
+import type { Db } from '../../infra/stores/db';
 import type { Logger } from '../../infra/logger';
-import { storeClock } from '../../infra/store-clock';
+import { storeClock } from '../../infra/stores/store-clock';
 import type { EventLog } from '../events/events';
 import { POOL_STREAM } from '../events/events.store';
 import { countNodeWork } from './drain/own-drain.store';

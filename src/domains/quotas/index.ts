@@ -1,8 +1,8 @@
 /** Puts quotas together: what other domains ask before they take something, the places of streams, and the routes. */
-import type { TokenBuckets } from '../../infra/buckets';
-import type { Db } from '../../infra/db';
+import type { TokenBuckets } from '../../infra/stores/buckets';
+import type { Db } from '../../infra/stores/db';
 import type { Logger } from '../../infra/logger';
-import type { Redis } from '../../infra/redis';
+import type { Redis } from '../../infra/stores/redis';
 import type { Route } from '../../infra/route';
 import type { EventLog } from '../events/events';
 import { readDefaults } from './catalogue';

@@ -1,8 +1,8 @@
 /** The REST of quotas: what a domain may have and has now, and an admin's change of it. */
 import { z } from 'zod';
-import type { Db } from '../../infra/db';
+import type { Db } from '../../infra/stores/db';
 import { defineRoute, type Route } from '../../infra/route';
-import type { TokenBuckets } from '../../infra/buckets';
+import type { TokenBuckets } from '../../infra/stores/buckets';
 import { domainReference, requireDomain } from '../domains/domains';
 import type { EventLog } from '../events/events';
 import { POOL_STREAM } from '../events/events.store';

@@ -1,5 +1,5 @@
 /** The SQL of quotas: the limits that were set, and the truth they are held against. */
-import type { Queryable, Trx } from '../../infra/db';
+import type { Queryable, Trx } from '../../infra/stores/db';
 import type { CountedQuota, QuotaName } from './catalogue';
 
 /** What is used of each, of the domain `:domain`; by the indexes of migration 013. */

@@ -1,6 +1,6 @@
 /** Holds domains to their quotas: whoever takes a place asks here first, and the last place is given once. */
-import type { Db, Queryable, Trx } from '../../infra/db';
-import type { BucketLimit, TokenBuckets } from '../../infra/buckets';
+import type { Db, Queryable, Trx } from '../../infra/stores/db';
+import type { BucketLimit, TokenBuckets } from '../../infra/stores/buckets';
 import { QUOTAS, windowMsOf, type CountedQuota, type QuotaDefaults, type QuotaName, type RateQuota } from './catalogue';
 import { lockQuotas, readLimits, readUsed } from './quotas.store';
 import { quotaExceeded, type Refusal, type Refusals } from './refusals';

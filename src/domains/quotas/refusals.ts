@@ -1,7 +1,7 @@
 /** Tells of refusals: each in a metric and a log line, and in the domain's events once a minute for each quota. */
 import { SwitchyardError, type QuotaFault } from '../../errors';
 import type { Logger } from '../../infra/logger';
-import type { Redis } from '../../infra/redis';
+import type { Redis } from '../../infra/stores/redis';
 import type { EventLog } from '../events/events';
 import { explainRefusal, type QuotaName } from './catalogue';
 

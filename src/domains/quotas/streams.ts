@@ -1,7 +1,7 @@
 /** Counts open event streams: of each domain and grant over all replicas, and of this process, which has only so many sockets. */
 import { SwitchyardError } from '../../errors';
 import { createId } from '../../infra/ids';
-import type { Redis } from '../../infra/redis';
+import type { Redis } from '../../infra/stores/redis';
 import type { Caller } from '../../infra/route';
 import type { Quotas } from './quotas';
 import { quotaExceeded, type Refusal } from './refusals';

@@ -1,7 +1,7 @@
 /** What an operator watches of recordings at night: how many are in which state, uploads that failed, and the room that is left. */
 import { statfs } from 'node:fs/promises';
 import { Counter, Gauge, type Registry } from 'prom-client';
-import type { Queryable } from '../../infra/db';
+import type { Queryable } from '../../infra/stores/db';
 import { countRecordings, type RecordingState } from './recordings.store';
 
 /** Several scrapers cost one reading. */

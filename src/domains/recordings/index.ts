@@ -1,6 +1,6 @@
 /** Puts the room of recordings together: what main wires is one value with routes, handlers, sweeps and an end. */
 import { join } from 'node:path';
-import { runEvery } from '../../infra/schedule';
+import { runEvery } from '../../infra/flow/interval';
 import type { Route } from '../../infra/route';
 import type { NodeConnection, NodeEvent } from '../../freeswitch/esl';
 import type { NodeRow } from '../nodes/nodes.store';

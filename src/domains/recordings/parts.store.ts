@@ -1,5 +1,5 @@
 /** The SQL of parts: each is one file that a node writes, and that then has to arrive here. */
-import type { Queryable } from '../../infra/db';
+import type { Queryable } from '../../infra/stores/db';
 import type { RecordingFormat } from './recordings.store';
 
 export type PartState =

@@ -1,8 +1,8 @@
 /** The REST of recordings: schemas that validate and document, and nothing else. */
 import { z } from 'zod';
-import { makePage, pageOf, pageQuery, readCursor } from '../../infra/page';
+import { makePage, pageOf, pageQuery, readCursor } from '../../infra/pagination';
 import { defineRoute, type Caller, type Route } from '../../infra/route';
-import { plainText } from '../../infra/text';
+import { plainText } from '../../infra/text/plain-text';
 import type { RecordingDeps } from './control/transition';
 import { choosePieces, sendPieces } from './playback/playback';
 import { listParts } from './parts.store';

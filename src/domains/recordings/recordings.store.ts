@@ -1,5 +1,5 @@
 /** The SQL of recordings and of their gaps: what was asked for, what is true of it, and when nothing was recorded. */
-import type { Queryable, Trx } from '../../infra/db';
+import type { Queryable, Trx } from '../../infra/stores/db';
 
 export type RecordingFormat = 'mp4' | 'wav';
 export type RecordingWish = 'recording' | 'paused' | 'stopped';

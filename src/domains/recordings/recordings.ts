@@ -1,6 +1,6 @@
 /** What can be done with a recording: begin it, hold it, go on, end it, look at it, try its files again, remove it. */
 import { SwitchyardError } from '../../errors';
-import { violatedUnique } from '../../infra/db';
+import { violatedUnique } from '../../infra/stores/db';
 import { createId } from '../../infra/ids';
 import type { Caller } from '../../infra/route';
 import { findCall, findLastAttempt } from '../calls/calls.store';

@@ -1,6 +1,6 @@
 /** A recording as the API shows it, with its ledger. */
 import { z } from 'zod';
-import type { Queryable } from '../../infra/db';
+import type { Queryable } from '../../infra/stores/db';
 import { drawLedger } from './ledger';
 import { listParts, type PartRow } from './parts.store';
 import { listGaps, type GapRow, type RecordingRow } from './recordings.store';

@@ -1,5 +1,5 @@
 /** Keeps what a phone or a node writes into a registration within bounds: it goes into an index, and into a command. */
-import type { Queryable } from '../../infra/db';
+import type { Queryable } from '../../infra/stores/db';
 import type { RegisteredEvent } from '../../freeswitch/esl';
 
 /** The one profile at which phones register. */

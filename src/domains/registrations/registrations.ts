@@ -1,8 +1,8 @@
 /** Knows where every user's phones are: from the nodes' events as they happen, and from a snapshot after a reconnect. */
-import { type Db, type Queryable, type Trx } from '../../infra/db';
+import { type Db, type Queryable, type Trx } from '../../infra/stores/db';
 import { createId } from '../../infra/ids';
 import type { Logger } from '../../infra/logger';
-import { storeClock } from '../../infra/store-clock';
+import { storeClock } from '../../infra/stores/store-clock';
 import { flushRegistration, type ApiCommand } from '../../freeswitch/esl';
 import type { RegisteredEvent, RegistrationRow } from '../../freeswitch/esl';
 import type { EventLog } from '../events/events';

@@ -1,6 +1,6 @@
 /** Asks a node whether it has a phone still, where what it told leaves that open. */
 import type { Logger } from '../../infra/logger';
-import type { Db } from '../../infra/db';
+import type { Db } from '../../infra/stores/db';
 import type { ProfileRegistration } from '../../freeswitch/esl';
 import { findSipName, type RegistrationRecord } from './registrations.store';
 

@@ -2,11 +2,11 @@
 import { randomUUID } from 'node:crypto';
 import { listRooms, parseRooms, recordRoom, type NodeConnection, type NodeEvent } from '../../freeswitch/esl';
 import { uriHost } from '../../address';
-import type { Db } from '../../infra/db';
+import type { Db } from '../../infra/stores/db';
 import type { Logger } from '../../infra/logger';
 import type { Route } from '../../infra/route';
-import { runEvery } from '../../infra/schedule';
-import { storeClock } from '../../infra/store-clock';
+import { runEvery } from '../../infra/flow/interval';
+import { storeClock } from '../../infra/stores/store-clock';
 import type { EventLog } from '../events/events';
 import type { NodeLinks } from '../nodes/connections/node-connections';
 import type { NodeRow } from '../nodes/nodes.store';

@@ -1,9 +1,9 @@
 /** The REST of relays: schemas that validate and document, and nothing else. */
 import { z } from 'zod';
-import { makePage, pageOf, pageQuery, readCursor } from '../../infra/page';
+import { makePage, pageOf, pageQuery, readCursor } from '../../infra/pagination';
 import { defineRoute, type Route } from '../../infra/route';
-import { storeClock } from '../../infra/store-clock';
-import { plainText } from '../../infra/text';
+import { storeClock } from '../../infra/stores/store-clock';
+import { plainText } from '../../infra/text/plain-text';
 import { createRelay, presentRelay, requireRelay, stopRelay, type RelayActions } from './relays';
 import { listRelayRows } from './relays.store';
 

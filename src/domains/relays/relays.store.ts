@@ -1,5 +1,5 @@
 /** The SQL of relays. Which replica sends a relay is decided here: by a lease on its row, taken and renewed by time. */
-import type { Queryable } from '../../infra/db';
+import type { Queryable } from '../../infra/stores/db';
 import type { Gap, RelayState } from './decide';
 
 export interface RelayRow {

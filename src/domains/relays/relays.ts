@@ -1,6 +1,6 @@
 /** What can be done with relays: ask for one, look at it, stop it. */
 import { SwitchyardError } from '../../errors';
-import type { Db } from '../../infra/db';
+import type { Db } from '../../infra/stores/db';
 import { createId } from '../../infra/ids';
 import type { Caller } from '../../infra/route';
 import { encryptSecret } from '../../infra/secrets';

@@ -1,7 +1,7 @@
 /** The REST of rooms as they should be, and of the sessions they had. */
 import { z } from 'zod';
-import { anyDialledName } from '../../infra/dialled-name';
-import { makePage, pageOf, pageQuery, readCursor } from '../../infra/page';
+import { anyDialledName } from '../../infra/text/dialled-name';
+import { makePage, pageOf, pageQuery, readCursor } from '../../infra/pagination';
 import { defineRoute, type Route } from '../../infra/route';
 import { domainReference, requireDomain } from '../domains/domains';
 import { listNodeRows } from '../nodes/nodes.store';

@@ -1,12 +1,12 @@
 /** Rooms: places to meet, as they should be. */
 import { z } from 'zod';
 import { nameTaken, SwitchyardError } from '../../errors';
-import type { Db } from '../../infra/db';
-import { newDialledName } from '../../infra/dialled-name';
+import type { Db } from '../../infra/stores/db';
+import { newDialledName } from '../../infra/text/dialled-name';
 import { createId } from '../../infra/ids';
 import type { Logger } from '../../infra/logger';
 import type { Caller } from '../../infra/route';
-import { isPlainText, plainText } from '../../infra/text';
+import { isPlainText, plainText } from '../../infra/text/plain-text';
 import { findSameName } from '../users/users.store';
 import { requireDomain } from '../domains/domains';
 import type { EventLog } from '../events/events';

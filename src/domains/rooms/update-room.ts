@@ -1,6 +1,6 @@
 /** Changes a room: what a running session can take over at once is sent to its node, the rest waits for the next one. */
 import { SwitchyardError } from '../../errors';
-import type { Trx } from '../../infra/db';
+import type { Trx } from '../../infra/stores/db';
 import { requireLayout } from './layouts/layouts';
 import { planLiveChanges, type LiveChange } from './control/apply-settings';
 import { sealPin } from './joining/pins';

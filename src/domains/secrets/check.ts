@@ -1,5 +1,5 @@
 /** Says at the start, and in one line, that SWITCHYARD_SECRET is not the database's: else it would only fail later, and at others. */
-import type { Db, Queryable } from '../../infra/db';
+import type { Db, Queryable } from '../../infra/stores/db';
 import type { Logger } from '../../infra/logger';
 import { decryptSecret, secretNames } from '../../infra/secrets';
 import {

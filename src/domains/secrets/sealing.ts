@@ -1,5 +1,5 @@
 /** Seals anew, in small batches and beside everything else, what a former secret has sealed or nobody yet. */
-import type { Db } from '../../infra/db';
+import type { Db } from '../../infra/stores/db';
 import type { Logger } from '../../infra/logger';
 import { decryptSecret, encryptSecret, isClearDigest, sealedPrefix, type Sealed } from '../../infra/secrets';
 import { readUnsealed, SEALED_COLUMNS, writeSealed, type SealedColumn } from './secrets.store';

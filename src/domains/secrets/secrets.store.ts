@@ -1,5 +1,5 @@
 /** The SQL of what is sealed: which secrets the database knows, and the columns that hold sealed texts. */
-import type { Db, Queryable, Trx } from '../../infra/db';
+import type { Db, Queryable, Trx } from '../../infra/stores/db';
 import type { SealPurpose } from '../../infra/secrets';
 
 export interface KnownSecret {

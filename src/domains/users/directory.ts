@@ -1,6 +1,6 @@
 /** Answers who a user is, thousands of times a second, and goes on answering for known users while Postgres is away. */
 import type { Pool } from 'pg';
-import { createNameLookup } from '../../infra/lookup';
+import { createNameLookup } from '../../infra/flow/read-through-cache';
 import { openDigest } from '../../infra/secrets';
 import { createNumberLookup } from './number-lookup';
 

@@ -1,7 +1,7 @@
 /** Finds whose number somebody dials: as it is written, or as people of the domain's country dial it. */
 import type { Pool } from 'pg';
-import { createNameLookup } from '../../infra/lookup';
-import { readNationalNumber, readTelephoneNumber, isCountry } from '../../infra/telephone-number';
+import { createNameLookup } from '../../infra/flow/read-through-cache';
+import { readNationalNumber, readTelephoneNumber, isCountry } from '../../infra/text/telephone-number';
 
 export interface NumberLookup {
   /**

@@ -1,9 +1,9 @@
 /** The numbers of users: read in one way, each leading to one user, and to nothing else that is dialled. */
 import { SwitchyardError } from '../../errors';
-import type { Trx } from '../../infra/db';
-import { ECHO_NUMBER } from '../../infra/dialled-name';
-import { isCountry, readNationalNumber, readTelephoneNumber } from '../../infra/telephone-number';
-import { plainText } from '../../infra/text';
+import type { Trx } from '../../infra/stores/db';
+import { ECHO_NUMBER } from '../../infra/text/dialled-name';
+import { isCountry, readNationalNumber, readTelephoneNumber } from '../../infra/text/telephone-number';
+import { plainText } from '../../infra/text/plain-text';
 import { findNumberHolder, findOtherDialled, listNumericNames } from './users.store';
 
 export const callerNumber = plainText({ max: 64 })

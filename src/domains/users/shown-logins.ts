@@ -2,7 +2,7 @@
  * Remembers at which node each login was shown lately. A node that was broken into says what it likes of registrations and
  * of who calls: it is believed only of those whose password somebody has just proved there (Switchyard checks it itself).
  */
-import type { Redis } from '../../infra/redis';
+import type { Redis } from '../../infra/stores/redis';
 
 /** A phone proves it anew with each REGISTER, which `sip-force-expires-max` asks for within the hour. */
 const KEPT_SECONDS = 3900;

@@ -1,9 +1,9 @@
 /** The REST of users. */
 import { z } from 'zod';
-import { anyDialledName } from '../../infra/dialled-name';
-import { makePage, pageOf, pageQuery, readCursor } from '../../infra/page';
+import { anyDialledName } from '../../infra/text/dialled-name';
+import { makePage, pageOf, pageQuery, readCursor } from '../../infra/pagination';
 import { defineRoute, type Route } from '../../infra/route';
-import { plainText } from '../../infra/text';
+import { plainText } from '../../infra/text/plain-text';
 import { domainReference, requireDomain } from '../domains/domains';
 import {
   changeUser,

@@ -1,5 +1,5 @@
 /** The SQL of users. */
-import type { Queryable } from '../../infra/db';
+import type { Queryable } from '../../infra/stores/db';
 
 export interface UserRecord {
   id: string;

@@ -1,12 +1,12 @@
 /** Users: who may register at any node of the pool. Passwords are kept only as the digest SIP needs, sealed. */
 import { z } from 'zod';
 import { nameTaken, SwitchyardError } from '../../errors';
-import { violatedUnique, type Db } from '../../infra/db';
-import { newDialledName } from '../../infra/dialled-name';
+import { violatedUnique, type Db } from '../../infra/stores/db';
+import { newDialledName } from '../../infra/text/dialled-name';
 import { createId } from '../../infra/ids';
 import type { Caller } from '../../infra/route';
 import { createSecret, hashSipPassword, sealDigest } from '../../infra/secrets';
-import { plainText } from '../../infra/text';
+import { plainText } from '../../infra/text/plain-text';
 import { requireDomain } from '../domains/domains';
 import type { EventLog } from '../events/events';
 import { isGrantName } from '../grants/grant-name';

@@ -1,6 +1,6 @@
 import { createTally, type Tally } from '../../../src/domains/bans/tally';
 import { createLogger } from '../../../src/infra/logger';
-import { createRedis, type Redis } from '../../../src/infra/redis';
+import { createRedis, type Redis } from '../../../src/infra/stores/redis';
 import { useStores } from '../../stores';
 import { until } from '../../until';
 

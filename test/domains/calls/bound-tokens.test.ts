@@ -1,6 +1,6 @@
 /** A token between nodes brings one channel, whichever replica is asked and however often that one asks. */
 import { Redis } from 'ioredis';
-import { createTokenBinder, createTokenId } from '../../../src/infra/bound-tokens';
+import { createTokenBinder, createTokenId } from '../../../src/infra/secrets/bound-tokens';
 import { useStores } from '../../stores';
 
 const stores = useStores();

@@ -1,7 +1,7 @@
 /** Many nodes report at once: each report counts, the older one of a node does not, and a write that fails says so to each. */
 import { randomUUID } from 'node:crypto';
 import { saveReports, type NodeReport } from '../../../src/domains/nodes/nodes.store';
-import { createBatch } from '../../../src/infra/batch';
+import { createBatch } from '../../../src/infra/flow/batch';
 import { useStores } from '../../stores';
 
 const stores = useStores();

@@ -4,7 +4,7 @@ import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
 import { QUOTAS } from '../../../src/domains/quotas/catalogue';
 import { createQuotas } from '../../../src/domains/quotas/quotas';
 import { takeRegistered, type RegistrationDeps } from '../../../src/domains/registrations/registrations';
-import { createDb, type Db } from '../../../src/infra/db';
+import { createDb, type Db } from '../../../src/infra/stores/db';
 import { createId } from '../../../src/infra/ids';
 import { createLogger } from '../../../src/infra/logger';
 import { useStores } from '../../stores';

@@ -14,7 +14,7 @@ import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
 import type { Reply } from '../../../src/freeswitch/esl';
 import { createNodeEntrance, type EntranceDeps } from '../../../src/http/node.entrance';
 import { createHttpServer } from '../../../src/http/server';
-import type { Db } from '../../../src/infra/db';
+import type { Db } from '../../../src/infra/stores/db';
 import { createId } from '../../../src/infra/ids';
 import { createLogger } from '../../../src/infra/logger';
 import { hashSecret } from '../../../src/infra/secrets';

@@ -11,7 +11,7 @@ import { insertParticipant, updateParticipant } from '../../../src/domains/rooms
 import { insertSession } from '../../../src/domains/rooms/sessions/sessions.store';
 import { createId } from '../../../src/infra/ids';
 import { createLogger } from '../../../src/infra/logger';
-import { createBlockingRedis, createRedis, type Redis } from '../../../src/infra/redis';
+import { createBlockingRedis, createRedis, type Redis } from '../../../src/infra/stores/redis';
 import { openHouse, type House } from '../../http/house';
 import { useStores, type TestStores } from '../../stores';
 import { scriptRoom, type ScriptedRoom } from './scripted-room';

@@ -1,6 +1,6 @@
 /** One row of everything that is sealed, as this version or the one before wrote it. */
 import { createCipheriv, randomBytes } from 'node:crypto';
-import type { Db } from '../../../src/infra/db';
+import type { Db } from '../../../src/infra/stores/db';
 import { createId } from '../../../src/infra/ids';
 import { decryptSecret, encryptSecret, openDigest, sealDigest } from '../../../src/infra/secrets';
 

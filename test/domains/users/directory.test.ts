@@ -2,7 +2,7 @@
 import crypto, { randomBytes } from 'node:crypto';
 import type { Pool } from 'pg';
 import { createDirectory } from '../../../src/domains/users/directory';
-import { createLookupPool } from '../../../src/infra/db';
+import { createLookupPool } from '../../../src/infra/stores/db';
 import { createId } from '../../../src/infra/ids';
 import { hashSipPassword, sealDigest } from '../../../src/infra/secrets';
 import { PATIENCE, useStores } from '../../stores';

@@ -1,5 +1,5 @@
 /** The SQL by which a call that is over comes to life again, and one whose row was lost is written anew. */
-import type { Queryable } from '../../../infra/db';
+import type { Queryable } from '../../../infra/stores/db';
 import type { NodeRow } from '../../nodes/nodes.store';
 
 export async function hasDomain(db: Queryable, id: string): Promise<boolean> {

@@ -1,5 +1,5 @@
 /** Knows which leg carries an attempt: all phones of the caller ring, and whichever answers first goes on. */
-import type { Db, Queryable } from '../../../infra/db';
+import type { Db, Queryable } from '../../../infra/stores/db';
 import { hangUpMatching, killChannel } from '../../../freeswitch/esl';
 import { ATTEMPT_VARIABLE } from '../../../freeswitch/xml';
 import type { NodeLinks } from '../../nodes/connections/node-connections';

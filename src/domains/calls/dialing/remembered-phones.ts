@@ -1,5 +1,5 @@
 /** Knows where users' phones were last seen, for the time in which Postgres is away. */
-import { isUnreachable, type Db } from '../../../infra/db';
+import { isUnreachable, type Db } from '../../../infra/stores/db';
 import { findRegistrationsOfUsers, type NamedRegistration } from '../../registrations/registrations.store';
 
 export interface RememberedPhones {

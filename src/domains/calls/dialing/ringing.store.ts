@@ -1,5 +1,5 @@
 /** The SQL of the limit of ringing calls of one domain; migration 017 has its index. */
-import type { Queryable, Trx } from '../../../infra/db';
+import type { Queryable, Trx } from '../../../infra/stores/db';
 
 const RINGING = ['placing', 'ringing'];
 

@@ -1,5 +1,5 @@
 /** Tells a phone's failure from a node's, where the hangup cause is the same: by who was rung, and through whom. */
-import type { Trx } from '../../../infra/db';
+import type { Trx } from '../../../infra/stores/db';
 import { findRegistrationsOfUsers, findUserIds } from '../../registrations/registrations.store';
 import { parseAddress } from '../address';
 import { listNodeIdsOfLegs, type AttemptRow, type CallRow } from '../calls.store';

@@ -1,9 +1,9 @@
 /** Finds the way to whoever is called: the contacts of a user all over the pool, or the echo. */
-import { createTokenId, type BindToken } from '../../../infra/bound-tokens';
-import { isUnreachable } from '../../../infra/db';
+import { createTokenId, type BindToken } from '../../../infra/secrets/bound-tokens';
+import { isUnreachable } from '../../../infra/stores/db';
 import { createId, isId, isUnwritten } from '../../../infra/ids';
 import { signToken } from '../../../infra/secrets';
-import { storeClock } from '../../../infra/store-clock';
+import { storeClock } from '../../../infra/stores/store-clock';
 import {
   bridgeToUserPlan,
   dialStringTo,

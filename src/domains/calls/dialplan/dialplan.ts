@@ -1,8 +1,8 @@
 /** Decides where a channel goes: a phone that dials, a leg that we placed, or a call that another node hands over. */
-import { sentName } from '../../../infra/dialled-name';
+import { sentName } from '../../../infra/text/dialled-name';
 import { isId } from '../../../infra/ids';
 import { readToken } from '../../../infra/secrets';
-import { storeClock } from '../../../infra/store-clock';
+import { storeClock } from '../../../infra/stores/store-clock';
 import {
   CANARY_CONTEXT,
   internodeDeliveryPlan,

@@ -1,9 +1,9 @@
 /** Answers a phone or a browser that dials: who they are, whom they may reach, and the call that is written down first. */
 import { SwitchyardError } from '../../../errors';
-import { isUnreachable, violatedUnique } from '../../../infra/db';
+import { isUnreachable, violatedUnique } from '../../../infra/stores/db';
 import { createId, markUnwritten } from '../../../infra/ids';
-import { storeClock } from '../../../infra/store-clock';
-import { keepableText } from '../../../infra/text';
+import { storeClock } from '../../../infra/stores/store-clock';
+import { keepableText } from '../../../infra/text/plain-text';
 import { refusePlan, type DialplanRequest } from '../../../freeswitch/xml';
 import type { GrantView } from '../../grants/grant-directory';
 import type { NodeRow } from '../../nodes/nodes.store';

@@ -1,8 +1,8 @@
 /** Turns what somebody wrote or dialled into who it means in a domain: the one border for REST, phones and transfers. */
 import { SwitchyardError } from '../../../errors';
-import type { Db } from '../../../infra/db';
-import { DIALLED_NAME, ECHO_NUMBER } from '../../../infra/dialled-name';
-import { readTelephoneNumber } from '../../../infra/telephone-number';
+import type { Db } from '../../../infra/stores/db';
+import { DIALLED_NAME, ECHO_NUMBER } from '../../../infra/text/dialled-name';
+import { readTelephoneNumber } from '../../../infra/text/telephone-number';
 import { findRoomByName, type RoomRow } from '../../rooms/rooms.store';
 import type { Directory, DirectoryUser } from '../../users/directory';
 import { INVALID_ADDRESS, parseAddress, type Address } from '../address';

@@ -1,9 +1,9 @@
 /** Ends attempts and calls, each once: whoever learns of an end first settles it, the others find it settled. */
-import type { Db, Trx } from '../../../infra/db';
+import type { Db, Trx } from '../../../infra/stores/db';
 import { showLegId } from '../../../infra/ids';
 import type { Logger } from '../../../infra/logger';
 import type { CountOrphan } from '../../../infra/metrics';
-import { storeClock } from '../../../infra/store-clock';
+import { storeClock } from '../../../infra/stores/store-clock';
 import type { EventLog } from '../../events/events';
 import type { EventDraft } from '../../events/events.store';
 import { killChannel } from '../../../freeswitch/esl';

@@ -16,7 +16,7 @@ import {
   weighFiles,
   type NodeConnection,
 } from '../../../freeswitch/esl';
-import { isUnreachable } from '../../../infra/db';
+import { isUnreachable } from '../../../infra/stores/db';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { takeCdr } from './cdr';
 import type { SettleDeps } from './call-end';

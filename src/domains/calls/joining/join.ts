@@ -2,8 +2,8 @@
  * Two calls become one where a node has bridged the far ends of both: those two talk, and whoever held the calls together
  * is out of them. The older call goes on, from its own beginning; the younger one ends into it.
  */
-import type { Trx } from '../../../infra/db';
-import { storeClock } from '../../../infra/store-clock';
+import type { Trx } from '../../../infra/stores/db';
+import { storeClock } from '../../../infra/stores/store-clock';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { boundTime } from '../../nodes/trust/bounded-time';
 import {

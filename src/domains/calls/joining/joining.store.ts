@@ -1,5 +1,5 @@
 /** The SQL by which legs go over to another call, and another leg comes to carry a call. */
-import type { Queryable } from '../../../infra/db';
+import type { Queryable } from '../../../infra/stores/db';
 import type { NodeRow } from '../../nodes/nodes.store';
 
 /** @param exceptLegId who stays behind */

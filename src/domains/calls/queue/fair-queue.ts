@@ -8,8 +8,8 @@
  */
 import { timeOfId } from '../../../infra/ids';
 import type { Logger } from '../../../infra/logger';
-import type { SignalQueue } from '../../../infra/queues';
-import type { Redis } from '../../../infra/redis';
+import type { SignalQueue } from '../../../infra/stores/queues';
+import type { Redis } from '../../../infra/stores/redis';
 import type { Claims } from '../../nodes/capacity/claims';
 import * as scripts from './fair-queue.scripts';
 

@@ -1,6 +1,6 @@
 /** Gives back claims that nothing needs: their release was lost with Redis, or their owner died before it wrote a row. */
 import { isId } from '../../../infra/ids';
-import type { Queryable } from '../../../infra/db';
+import type { Queryable } from '../../../infra/stores/db';
 import type { Claims } from '../../nodes/capacity/claims';
 import { listNodeRows } from '../../nodes/nodes.store';
 import type { SettleDeps } from '../events/call-end';

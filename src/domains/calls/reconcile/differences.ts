@@ -1,6 +1,6 @@
 /** Tells which channels of a node say something new: of a hundred calls that stand, a comparison should touch none. */
 import type { ChannelRow } from '../../../freeswitch/esl';
-import type { Queryable } from '../../../infra/db';
+import type { Queryable } from '../../../infra/stores/db';
 import { listLiveCallIds, type LegRow } from '../calls.store';
 import { movesLeg } from '../events/channel-events';
 

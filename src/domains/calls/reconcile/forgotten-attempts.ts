@@ -1,5 +1,5 @@
 /** Settles attempts whose leg is known to be over, and which nothing has settled: whoever learnt of the end died, or was too early. */
-import type { Queryable } from '../../../infra/db';
+import type { Queryable } from '../../../infra/stores/db';
 import { settleAttempt, type SettleDeps } from '../events/call-end';
 
 /** The end of a leg and that of its attempt are written one after the other. */

@@ -1,5 +1,5 @@
 /** Hangs up calls that were answered too long ago: nobody talks for a day, somebody forgot to hang up. */
-import type { Queryable } from '../../../infra/db';
+import type { Queryable } from '../../../infra/stores/db';
 import { findLastAttempt } from '../calls.store';
 import { hangUpTalk } from '../dialing/forked-legs';
 import type { SettleDeps } from '../events/call-end';

@@ -1,5 +1,5 @@
 /** The SQL of the sweep: only live calls, in the order of the indexes that hold nothing else. */
-import type { Queryable } from '../../../infra/db';
+import type { Queryable } from '../../../infra/stores/db';
 import type { CallRow } from '../calls.store';
 
 export async function countClaimants(db: Queryable): Promise<number> {

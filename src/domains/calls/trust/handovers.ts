@@ -1,5 +1,5 @@
 /** Remembers which calls crossed the pool while they could not be written down, so that their further nodes are believed later. */
-import type { Redis } from '../../../infra/redis';
+import type { Redis } from '../../../infra/stores/redis';
 
 /** Calls that crossed the pool while Postgres was away. */
 export interface Handovers {

@@ -1,5 +1,5 @@
 /** Says whether a channel that asks in our own context is one that we had placed there: no phone, and no other node, gets a call's plan. */
-import type { Queryable } from '../../../infra/db';
+import type { Queryable } from '../../../infra/stores/db';
 import { isId } from '../../../infra/ids';
 import { findLastAttempt, findLeg, type CallRow } from '../calls.store';
 

@@ -1,5 +1,5 @@
 /** The SQL of who has to do with a call: one look for each leg that is new to us. */
-import type { Queryable } from '../../../infra/db';
+import type { Queryable } from '../../../infra/stores/db';
 
 export interface Business {
   /** The node places the call, has placed it before, or has a leg of it. */

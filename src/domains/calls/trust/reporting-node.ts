@@ -1,5 +1,5 @@
 /** Says whether a node may speak of a leg: it has the leg, or was given a part of the call by us. */
-import type { Queryable } from '../../../infra/db';
+import type { Queryable } from '../../../infra/stores/db';
 import type { RefusedReport } from '../../../infra/metrics';
 import type { LegRow } from '../calls.store';
 import type { Handovers } from './handovers';

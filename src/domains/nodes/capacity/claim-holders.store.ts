@@ -1,5 +1,5 @@
 /** What must hold a claim by its row in Postgres: a live call and a living session are asked for alike. */
-import type { Queryable } from '../../../infra/db';
+import type { Queryable } from '../../../infra/stores/db';
 import type { HeldClaim, Recall } from './claims';
 
 /** Both have id, node_id, units, and a state that ends with `ended`; an index of each holds only the living. */

@@ -1,5 +1,5 @@
 /** Holds capacity for a call in Redis by one script, so that any number of replicas never fill a node past its limit. */
-import type { Redis } from '../../../infra/redis';
+import type { Redis } from '../../../infra/stores/redis';
 
 /**
  * A node's claims: a sorted set (call → expiry), a hash (call → units in thousandths) and their running total.

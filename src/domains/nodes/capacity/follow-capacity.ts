@@ -1,5 +1,5 @@
 /** Brings a node's effective capacity up to date with its reports; the replica that handles its events does it. */
-import type { Db } from '../../../infra/db';
+import type { Db } from '../../../infra/stores/db';
 import { calibrateCapacity } from './effective-capacity';
 import type { Claims } from './claims';
 import { findNode, saveEffectiveUnits } from '../nodes.store';

@@ -1,9 +1,9 @@
 /** Follows a node's clock for as long as its events are taken in: measures it, writes it down, says it once, and has it set. */
 import { randomUUID } from 'node:crypto';
-import type { Db } from '../../../infra/db';
+import type { Db } from '../../../infra/stores/db';
 import type { Logger } from '../../../infra/logger';
-import { runEvery } from '../../../infra/schedule';
-import { storeClock } from '../../../infra/store-clock';
+import { runEvery } from '../../../infra/flow/interval';
+import { storeClock } from '../../../infra/stores/store-clock';
 import { probe, syncClockWhenIdle, type EventClock, type NodeConnection } from '../../../freeswitch/esl';
 import type { EventLog } from '../../events/events';
 import { POOL_STREAM } from '../../events/events.store';

@@ -1,5 +1,5 @@
 /** The SQL of nodes' clocks. */
-import type { Queryable } from '../../../infra/db';
+import type { Queryable } from '../../../infra/stores/db';
 import type { ClockRecord } from './judge';
 
 export async function findNodeClock(db: Queryable, nodeId: string): Promise<ClockRecord | null> {

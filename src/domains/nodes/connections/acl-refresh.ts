@@ -1,10 +1,10 @@
 /** Keeps each node's network lists as they should be, and has them loaded again only where they are not, and can be. */
 import { checkAcl, locateConfiguration, reloadAcl, type NodeConnection } from '../../../freeswitch/esl';
 import { MARKED_ADDRESS, markLists } from '../../../freeswitch/xml';
-import type { Db } from '../../../infra/db';
+import type { Db } from '../../../infra/stores/db';
 import { createId } from '../../../infra/ids';
 import type { Logger } from '../../../infra/logger';
-import { runEvery } from '../../../infra/schedule';
+import { runEvery } from '../../../infra/flow/interval';
 import { listHosts } from '../nodes.store';
 import type { HeldStream } from './event-intake';
 

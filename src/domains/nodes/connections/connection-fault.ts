@@ -1,7 +1,7 @@
 /** Why a node can't be connected to: kept with the node, said once for each change, and in words that name the cure. */
 import { z } from 'zod';
 import { hostAndPort } from '../../../address';
-import type { Db } from '../../../infra/db';
+import type { Db } from '../../../infra/stores/db';
 import type { Logger } from '../../../infra/logger';
 import { saveConnectionFault, type NodeRow } from '../nodes.store';
 

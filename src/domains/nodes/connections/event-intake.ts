@@ -1,12 +1,12 @@
 /** One replica at a time takes in a node's events: it holds the lease, subscribes once, compares, then listens. */
 import { randomUUID } from 'node:crypto';
-import { createBatch, type Batch } from '../../../infra/batch';
-import { isUnreachable } from '../../../infra/db';
-import { createGate, type Gate } from '../../../infra/gate';
-import { isRefused } from '../../../infra/knock';
-import type { Redis } from '../../../infra/redis';
-import { storeClock } from '../../../infra/store-clock';
-import { createTurn } from '../../../infra/turn';
+import { createBatch, type Batch } from '../../../infra/flow/batch';
+import { isUnreachable } from '../../../infra/stores/db';
+import { createGate, type Gate } from '../../../infra/flow/concurrency-limit';
+import { isRefused } from '../../../infra/flow/port-probe';
+import type { Redis } from '../../../infra/stores/redis';
+import { storeClock } from '../../../infra/stores/store-clock';
+import { createTurn } from '../../../infra/stores/leader-lease';
 import {
   SUBSCRIPTION,
   type HeartbeatEvent,

@@ -1,9 +1,9 @@
 /** Every replica's own command connection to every node, kept up by itself as nodes come, move and go. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SwitchyardError } from '../../../errors';
-import type { Db } from '../../../infra/db';
+import type { Db } from '../../../infra/stores/db';
 import type { Logger } from '../../../infra/logger';
-import { storeClock } from '../../../infra/store-clock';
+import { storeClock } from '../../../infra/stores/store-clock';
 import {
   createNodeLink,
   type ApiCommand,

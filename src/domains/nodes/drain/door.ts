@@ -2,7 +2,7 @@
  * Opens the door of a draining node for the moment in which a phone there is rung: a SIP profile that turns phones away
  * (`profile-standby`) makes no call out either (sofia_outgoing_channel), and the phone has no other way to be reached.
  */
-import type { Db } from '../../../infra/db';
+import type { Db } from '../../../infra/stores/db';
 import { rescanProfile, type ApiCommand } from '../../../freeswitch/esl';
 import { findNode, type NodeRow } from '../nodes.store';
 import { markDoorOpen } from './phones.store';

@@ -1,5 +1,5 @@
 /** The SQL of what is still on a node. */
-import type { Queryable } from '../../../infra/db';
+import type { Queryable } from '../../../infra/stores/db';
 
 /** What has to be over, by the tables, before a node may be stopped. */
 export interface NodeWork {

@@ -1,7 +1,7 @@
 /** A node drains itself before it is stopped, with nothing but its own password: itself only, and no operator is overruled. */
 import { z } from 'zod';
 import { SwitchyardError } from '../../../errors';
-import type { Db } from '../../../infra/db';
+import type { Db } from '../../../infra/stores/db';
 import { changeNodeState, type NodeDeps } from '../nodes';
 import { findNode, type NodeRow } from '../nodes.store';
 import { DRAINING_EXPIRES_SECONDS } from './phones';

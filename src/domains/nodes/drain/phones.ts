@@ -1,6 +1,6 @@
 /** A node that drains gives its phones up: pages are asked to move at once, telephones are told 503 at their next request. */
 import { rescanProfile, type ApiCommand } from '../../../freeswitch/esl';
-import type { Db } from '../../../infra/db';
+import type { Db } from '../../../infra/stores/db';
 import type { Logger } from '../../../infra/logger';
 import type { EventLog } from '../../events/events';
 import { listNodeRows, type NodeRow } from '../nodes.store';

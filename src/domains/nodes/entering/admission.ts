@@ -1,9 +1,9 @@
 /** Lets a node in: by its own secret, once it was enrolled by a token for its name, and once an admin has said yes where that is asked for. */
 import { SwitchyardError } from '../../../errors';
-import type { Trx } from '../../../infra/db';
+import type { Trx } from '../../../infra/stores/db';
 import { createId } from '../../../infra/ids';
 import { equalSecrets, hashSecret } from '../../../infra/secrets';
-import { storeClock } from '../../../infra/store-clock';
+import { storeClock } from '../../../infra/stores/store-clock';
 import type { EventDraft } from '../../events/events.store';
 import { POOL_STREAM } from '../../events/events.store';
 import { makeNodePassword } from './node-password';

@@ -1,5 +1,5 @@
 /** Gives each process of a node an Event Socket password of its own, so that neither an old process nor an old machine has one that is good. */
-import { isUnreachable } from '../../../infra/db';
+import { isUnreachable } from '../../../infra/stores/db';
 import { createSecret } from '../../../infra/secrets';
 import { openNodePassword, sealNodePassword } from './node-password';
 import type { NodeDeps } from '../nodes';

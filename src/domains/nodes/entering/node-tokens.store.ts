@@ -1,5 +1,5 @@
 /** The SQL of tokens for nodes: each is used by one conditional update, and kept as a hash. */
-import type { Queryable, Trx } from '../../../infra/db';
+import type { Queryable, Trx } from '../../../infra/stores/db';
 
 export interface NodeTokenRow {
   id: string;

@@ -1,5 +1,5 @@
 /** Keeps a pool's nodes in one family of addresses, IPv4 or IPv6: a node has one address for SIP, and can't call the other's. */
-import type { Queryable } from '../../../infra/db';
+import type { Queryable } from '../../../infra/stores/db';
 import { familyOf } from '../../../address';
 import { findNodeOfOtherFamily } from '../nodes.store';
 

@@ -1,5 +1,5 @@
 /** The SQL of what a node has not loaded. */
-import type { Queryable } from '../../../infra/db';
+import type { Queryable } from '../../../infra/stores/db';
 import type { NodeState } from '../nodes.store';
 
 /** @returns false where that was written down already */

@@ -1,6 +1,6 @@
 /** Says at once, to whoever asks, that a node lacks what they want: else it would fail there later, and nobody knew why. */
 import { SwitchyardError } from '../../../errors';
-import type { Db } from '../../../infra/db';
+import type { Db } from '../../../infra/stores/db';
 import type { NodeLinks } from '../connections/node-connections';
 import { askMissingModules } from './ask-modules';
 import { explainLacks, FEATURES, findLacks, type Feature, type Lack } from './features';

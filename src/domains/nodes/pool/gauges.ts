@@ -1,6 +1,6 @@
 /** The state of the whole pool as gauges: read from the database when somebody asks, and not more often than it changes. */
 import { Gauge, type Registry } from 'prom-client';
-import type { Queryable } from '../../../infra/db';
+import type { Queryable } from '../../../infra/stores/db';
 import type { Claims } from '../capacity/claims';
 import { listNodeRows, NODE_STATES, type NodeRow } from '../nodes.store';
 import { countByState, readOldestQueuedSeconds } from './pool.store';

@@ -1,5 +1,5 @@
 /** Keeps a short-lived picture of the pool, since reading a thousand nodes for every call would be most of its cost. */
-import type { Db } from '../../../infra/db';
+import type { Db } from '../../../infra/stores/db';
 import type { Claims } from '../capacity/claims';
 import { listPoolRows, type PoolRow } from '../nodes.store';
 import { restNode, type NodeView, type Resting } from '../selection/policies';

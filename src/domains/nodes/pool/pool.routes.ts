@@ -1,7 +1,7 @@
 /** The REST of the pool as a whole: what is, what should be done about it, and what would be. */
 import { z } from 'zod';
 import { SwitchyardError } from '../../../errors';
-import type { Db } from '../../../infra/db';
+import type { Db } from '../../../infra/stores/db';
 import { createSeededRandom } from '../../../infra/random';
 import { defineRoute, type Route } from '../../../infra/route';
 import { connectionFaultSchema, presentConnectionFault } from '../connections/connection-fault';

@@ -1,5 +1,5 @@
 /** The SQL behind the watch on what nodes ask for: what a node really has. */
-import type { Queryable } from '../../../infra/db';
+import type { Queryable } from '../../../infra/stores/db';
 
 /** Registrations at the node now, and channels it was given since. */
 export async function countPhonesAndLegs(

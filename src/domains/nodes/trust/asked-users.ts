@@ -1,10 +1,10 @@
 /** Counts whose digest hashes each node was given: one that collects them asks for far more people than it has phones and calls. */
 import type { Logger } from '../../../infra/logger';
-import { runEvery, type Schedule } from '../../../infra/schedule';
+import { runEvery, type Schedule } from '../../../infra/flow/interval';
 import type { EventLog } from '../../events/events';
 import { POOL_STREAM } from '../../events/events.store';
-import type { Db } from '../../../infra/db';
-import { storeClock } from '../../../infra/store-clock';
+import type { Db } from '../../../infra/stores/db';
+import { storeClock } from '../../../infra/stores/store-clock';
 import { countPhonesAndLegs } from './asked-users.store';
 
 export interface AskedUsers extends Schedule {

@@ -1,5 +1,5 @@
 /** Looks every few seconds whether files that should grow do: a recording that stands still is said, not found out later. */
-import type { Trx } from '../../../infra/db';
+import type { Trx } from '../../../infra/stores/db';
 import { askNode, endUnseen, stepRecording } from './reconcile';
 import { changeRecording, draftRecordingEvent, openGap, type RecordingDeps } from './transition';
 import { explainStandstill, isWritten, weigh, type Ask } from './node-files';

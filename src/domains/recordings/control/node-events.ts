@@ -1,8 +1,8 @@
 /** Takes in what nodes and rooms report of recordings; what was missed is found by comparing and by the sweeps. */
 import type { NodeEvent } from '../../../freeswitch/esl';
-import { violatedUnique } from '../../../infra/db';
+import { violatedUnique } from '../../../infra/stores/db';
 import { createId } from '../../../infra/ids';
-import { keepableText } from '../../../infra/text';
+import { keepableText } from '../../../infra/text/plain-text';
 import { explainMissing } from '../../nodes/features/require-feature';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { boundTime } from '../../nodes/trust/bounded-time';

@@ -1,6 +1,6 @@
 /** Brings a recording to what is wished for: tells the node, asks it where no event came, and gives up after some tries. */
 import { createId } from '../../../infra/ids';
-import { keepableText } from '../../../infra/text';
+import { keepableText } from '../../../infra/text/plain-text';
 import type { ApiCommand } from '../../../freeswitch/esl';
 import { findCall, findLeg } from '../../calls/calls.store';
 import { findNode } from '../../nodes/nodes.store';

@@ -1,6 +1,6 @@
 /** Changes a recording in one transaction: its holder changes parts and gaps, and the state and the events follow. */
 import { createId } from '../../../infra/ids';
-import type { Db, Trx } from '../../../infra/db';
+import type { Db, Trx } from '../../../infra/stores/db';
 import type { Logger } from '../../../infra/logger';
 import type { EventLog } from '../../events/events';
 import type { EventDraft } from '../../events/events.store';

@@ -1,5 +1,5 @@
 /** The SQL by which a session that is over, or whose row was lost, comes to life again, and what forbids it. */
-import type { Queryable, Trx } from '../../../infra/db';
+import type { Queryable, Trx } from '../../../infra/stores/db';
 import type { ParticipantRow } from '../participants/participants.store';
 import type { SessionRow } from '../sessions/sessions.store';
 

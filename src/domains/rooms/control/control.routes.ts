@@ -1,6 +1,6 @@
 /** The REST of a room as a whole while people are in it. */
 import { z } from 'zod';
-import { plainText } from '../../../infra/text';
+import { plainText } from '../../../infra/text/plain-text';
 import { defineRoute, type Route } from '../../../infra/route';
 import { soundFile, tones } from '../../calls/playable';
 import { liveSessionSchema, participantSchema } from '../participants/view';

@@ -1,5 +1,5 @@
 /** The SQL of steering: what was seen is merged into a row only while it is still about the same channel. */
-import type { Queryable, Trx } from '../../../infra/db';
+import type { Queryable, Trx } from '../../../infra/stores/db';
 import type { ParticipantRow } from '../participants/participants.store';
 import type { SessionRow } from '../sessions/sessions.store';
 import type { SeenParticipant, SeenSession, WishName, WishValue } from './desired-state';

@@ -1,11 +1,11 @@
 /** Puts steering together: its routes, what it takes in from nodes, and what it does by itself until it is stopped. */
 import { setVolume, type RoomEvent } from '../../../freeswitch/esl';
-import type { Db } from '../../../infra/db';
+import type { Db } from '../../../infra/stores/db';
 import { createId } from '../../../infra/ids';
 import type { Logger } from '../../../infra/logger';
-import type { Redis } from '../../../infra/redis';
+import type { Redis } from '../../../infra/stores/redis';
 import type { Caller, Route } from '../../../infra/route';
-import { runEvery } from '../../../infra/schedule';
+import { runEvery } from '../../../infra/flow/interval';
 import type { EventLog } from '../../events/events';
 import type { NodeLinks } from '../../nodes/connections/node-connections';
 import type { NodeRow } from '../../nodes/nodes.store';

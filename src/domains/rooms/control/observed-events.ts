@@ -1,9 +1,9 @@
 /** Takes in what a node reports of those in a room: what was wished for and is done now, who talks, who has the floor. */
 import { isId } from '../../../infra/ids';
 import type { RoomEvent } from '../../../freeswitch/esl';
-import type { Db } from '../../../infra/db';
+import type { Db } from '../../../infra/stores/db';
 import type { Logger } from '../../../infra/logger';
-import { storeClock } from '../../../infra/store-clock';
+import { storeClock } from '../../../infra/stores/store-clock';
 import type { NodeRow } from '../../nodes/nodes.store';
 import type { LiveBoard } from '../live/live-state';
 import { findSession, type SessionRow } from '../sessions/sessions.store';

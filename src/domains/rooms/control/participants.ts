@@ -2,11 +2,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SwitchyardError } from '../../../errors';
 import { hangUpMember, killChannel, type ApiCommand } from '../../../freeswitch/esl';
-import type { Db } from '../../../infra/db';
+import type { Db } from '../../../infra/stores/db';
 import { isId } from '../../../infra/ids';
 import type { Logger } from '../../../infra/logger';
 import type { Caller } from '../../../infra/route';
-import { storeClock } from '../../../infra/store-clock';
+import { storeClock } from '../../../infra/stores/store-clock';
 import type { EventLog } from '../../events/events';
 import type { NodeLinks } from '../../nodes/connections/node-connections';
 import type { LiveBoard } from '../live/live-state';

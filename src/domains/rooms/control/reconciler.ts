@@ -12,11 +12,11 @@ import {
   type RoomMember,
   type RoomSnapshot,
 } from '../../../freeswitch/esl';
-import type { Db } from '../../../infra/db';
+import type { Db } from '../../../infra/stores/db';
 import type { Logger } from '../../../infra/logger';
-import type { Redis } from '../../../infra/redis';
-import { storeClock } from '../../../infra/store-clock';
-import { createTurn, type Turn } from '../../../infra/turn';
+import type { Redis } from '../../../infra/stores/redis';
+import { storeClock } from '../../../infra/stores/store-clock';
+import { createTurn, type Turn } from '../../../infra/stores/leader-lease';
 import type { EventLog } from '../../events/events';
 import type { NodeLinks } from '../../nodes/connections/node-connections';
 import type { LiveBoard } from '../live/live-state';

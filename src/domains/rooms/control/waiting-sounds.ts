@@ -4,7 +4,7 @@
  * 1.10.12), twenty files are twenty open files. So a room has a limit, counted in Redis for all replicas.
  */
 import { SwitchyardError } from '../../../errors';
-import type { Redis } from '../../../infra/redis';
+import type { Redis } from '../../../infra/stores/redis';
 
 /** Sounds of one room that play or wait, whoever they are for. */
 export const MOST_SOUNDS = 20;

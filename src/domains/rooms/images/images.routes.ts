@@ -1,10 +1,10 @@
 /** The REST of a room's pictures, and what keeps them on the nodes, as one part for main to wire. */
 import { z } from 'zod';
 import { SwitchyardError } from '../../../errors';
-import type { Redis } from '../../../infra/redis';
+import type { Redis } from '../../../infra/stores/redis';
 import { defineRoute, type Route } from '../../../infra/route';
-import { runEvery } from '../../../infra/schedule';
-import { createTurn } from '../../../infra/turn';
+import { runEvery } from '../../../infra/flow/interval';
+import { createTurn } from '../../../infra/stores/leader-lease';
 import type { RoomHooks } from '../sessions/listeners';
 import { createPictureKeeper, type PictureKeeper } from './image-sync';
 import { MAX_PICTURE_BYTES, pictureKind, PICTURE_TYPE, putPicture, removePicture, type PictureDeps } from './images';

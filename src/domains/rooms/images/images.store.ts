@@ -1,5 +1,5 @@
 /** The SQL of rooms' pictures: what was uploaded, and what lies of it on nodes. */
-import type { Queryable } from '../../../infra/db';
+import type { Queryable } from '../../../infra/stores/db';
 import type { SessionRow } from '../sessions/sessions.store';
 
 export const PICTURE_KINDS = ['background', 'welcome'] as const;

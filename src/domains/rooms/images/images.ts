@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { SwitchyardError } from '../../../errors';
-import type { Db } from '../../../infra/db';
+import type { Db } from '../../../infra/stores/db';
 import { createId } from '../../../infra/ids';
 import type { Logger } from '../../../infra/logger';
 import { readToken } from '../../../infra/secrets';

@@ -1,9 +1,9 @@
 /** Answers a channel that wants into a room: asks for a PIN, refuses, lets it in here, or sends it to the room's node. */
 import { SwitchyardError } from '../../../errors';
-import { createTokenId } from '../../../infra/bound-tokens';
+import { createTokenId } from '../../../infra/secrets/bound-tokens';
 import { isId } from '../../../infra/ids';
 import { equalSecrets, signToken } from '../../../infra/secrets';
-import { storeClock } from '../../../infra/store-clock';
+import { storeClock } from '../../../infra/stores/store-clock';
 import {
   askPinPlan,
   bridgeToRoomPlan,

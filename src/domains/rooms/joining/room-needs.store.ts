@@ -1,5 +1,5 @@
 /** The SQL of what is wanted of a room's node beside the room itself. */
-import type { Queryable } from '../../../infra/db';
+import type { Queryable } from '../../../infra/stores/db';
 
 /** Formats of recordings of the room that are to go on, and whether streams of it are to be sent. */
 export async function readRoomWishes(

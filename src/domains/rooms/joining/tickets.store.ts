@@ -1,5 +1,5 @@
 /** The SQL of tickets into rooms: taken by one conditional update, so that no two channels come in with one. */
-import type { Queryable } from '../../../infra/db';
+import type { Queryable } from '../../../infra/stores/db';
 
 export interface TicketRow {
   hash: string;

@@ -1,6 +1,6 @@
 /** The REST of layouts. */
 import { z } from 'zod';
-import { makePage, pageOf, pageQuery, readCursor } from '../../../infra/page';
+import { makePage, pageOf, pageQuery, readCursor } from '../../../infra/pagination';
 import { defineRoute, type Route } from '../../../infra/route';
 import { domainReference, requireDomain } from '../../domains/domains';
 import {

@@ -1,5 +1,5 @@
 /** The SQL of layouts that domains made for themselves. */
-import type { Queryable } from '../../../infra/db';
+import type { Queryable } from '../../../infra/stores/db';
 
 export interface LayoutRow {
   id: string;

@@ -1,7 +1,7 @@
 /** Layouts: how a room's picture is divided. Every room has FreeSWITCH's own; a domain adds some of its own making. */
 import { z } from 'zod';
 import { nameTaken, SwitchyardError } from '../../../errors';
-import { violatedUnique, type Db, type Queryable, type Trx } from '../../../infra/db';
+import { violatedUnique, type Db, type Queryable, type Trx } from '../../../infra/stores/db';
 import { createId } from '../../../infra/ids';
 import type { Caller } from '../../../infra/route';
 import { GROUPS, LAYOUTS, type CustomLayout, type LayoutPlace } from '../../../freeswitch/xml';

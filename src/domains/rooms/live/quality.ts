@@ -1,8 +1,8 @@
 /** How somebody's network is: taken from what arrives of their sound and picture, over the last seconds and not for ever. */
 import { copyMediaCounters, parseMediaCounters, readMediaCounters, type MediaCounters } from '../../../freeswitch/esl';
-import type { Db } from '../../../infra/db';
+import type { Db } from '../../../infra/stores/db';
 import type { Logger } from '../../../infra/logger';
-import { storeClock } from '../../../infra/store-clock';
+import { storeClock } from '../../../infra/stores/store-clock';
 import type { NodeLinks } from '../../nodes/connections/node-connections';
 import type { LiveBoard, QualityClass } from './live-state';
 import { listPeopleOfSessions, saveQuality } from '../control/control.store';

@@ -1,5 +1,5 @@
 /** Why somebody is about to be out of a room, written before their channel is ended: its end itself does not tell. */
-import type { Queryable } from '../../../infra/db';
+import type { Queryable } from '../../../infra/stores/db';
 import { SESSION_ENDS } from '../sessions/sessions.store';
 
 /** What `participant.left` and `leaveReason` say; where the room itself has ended, what its session says. */

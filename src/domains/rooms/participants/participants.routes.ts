@@ -1,6 +1,6 @@
 /** The REST of those in a room. */
 import { z } from 'zod';
-import { plainText } from '../../../infra/text';
+import { plainText } from '../../../infra/text/plain-text';
 import { defineRoute, type Route } from '../../../infra/route';
 import { liveSessionSchema, participantSchema } from './view';
 import { lowerHand, raiseHand } from '../control/room';

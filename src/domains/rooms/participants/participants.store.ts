@@ -1,5 +1,5 @@
 /** The SQL of participants: what is wished for each, and what its node was seen to do. */
-import type { Queryable } from '../../../infra/db';
+import type { Queryable } from '../../../infra/stores/db';
 
 export type ParticipantState = 'joining' | 'in' | 'away' | 'left';
 export type ParticipantRole = 'moderator' | 'participant';

@@ -1,5 +1,5 @@
 /** Gives a node a room's profile, if the room is its own: a node that was cut off can't run a twin of it. */
-import { isUnreachable, type Queryable } from '../../../infra/db';
+import { isUnreachable, type Queryable } from '../../../infra/stores/db';
 import type { RoomConfiguration } from '../../../freeswitch/xml';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { listCustomLayouts } from '../layouts/layouts';

@@ -1,5 +1,5 @@
 /** The SQL of sessions and leases: who owns a room now is decided here, by compare-and-set, and nowhere else. */
-import type { Queryable, Trx } from '../../../infra/db';
+import type { Queryable, Trx } from '../../../infra/stores/db';
 
 export type SessionState = 'opening' | 'live' | 'ended';
 export const SESSION_ENDS = [

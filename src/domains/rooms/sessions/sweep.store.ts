@@ -1,5 +1,5 @@
 /** The SQL of the rooms' sweep: a question for all rooms together, however many there are. */
-import type { Queryable } from '../../../infra/db';
+import type { Queryable } from '../../../infra/stores/db';
 import type { ParticipantRow } from '../participants/participants.store';
 import type { SessionRow } from './sessions.store';
 

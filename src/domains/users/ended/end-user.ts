@@ -10,10 +10,10 @@ import {
   type NodeConnection,
 } from '../../../freeswitch/esl';
 import { USER_VARIABLE } from '../../../freeswitch/xml';
-import type { Db, Trx } from '../../../infra/db';
+import type { Db, Trx } from '../../../infra/stores/db';
 import type { Logger } from '../../../infra/logger';
-import { runEvery, type Schedule } from '../../../infra/schedule';
-import { storeClock } from '../../../infra/store-clock';
+import { runEvery, type Schedule } from '../../../infra/flow/interval';
+import { storeClock } from '../../../infra/stores/store-clock';
 import type { EventDraft } from '../../events/events.store';
 import { isGrantName } from '../../grants/grant-name';
 import { dropRegistrationsOf } from '../../registrations/registrations';

@@ -1,5 +1,5 @@
 /** The SQL of users who are none any more: what nodes have still to be told of them. */
-import type { Queryable } from '../../../infra/db';
+import type { Queryable } from '../../../infra/stores/db';
 
 export type UserEnd = 'user_disabled' | 'user_deleted';
 

@@ -8,7 +8,7 @@ import {
 } from '../../../../src/domains/calls/queue/fair-queue';
 import { createId } from '../../../../src/infra/ids';
 import { createLogger } from '../../../../src/infra/logger';
-import { createRedis, type Redis } from '../../../../src/infra/redis';
+import { createRedis, type Redis } from '../../../../src/infra/stores/redis';
 import { useStores } from '../../../stores';
 
 let redis: Redis;

@@ -1,10 +1,10 @@
 /** Sends a canary into a node: one at a time, with its capacity claimed, on a schedule or because somebody asks. */
 import { SwitchyardError } from '../../../../errors';
 import { createId } from '../../../../infra/ids';
-import type { Redis } from '../../../../infra/redis';
-import type { Schedule } from '../../../../infra/schedule';
-import { storeClock } from '../../../../infra/store-clock';
-import { createTurn } from '../../../../infra/turn';
+import type { Redis } from '../../../../infra/stores/redis';
+import type { Schedule } from '../../../../infra/flow/interval';
+import { storeClock } from '../../../../infra/stores/store-clock';
+import { createTurn } from '../../../../infra/stores/leader-lease';
 import { nameCanary } from './token';
 import { makeCanaryCall } from './canary';
 import type { Claims } from '../../capacity/claims';

@@ -20,7 +20,7 @@ function listMigrations(folder: string): Knex.MigrationSource<string> {
 
 /** Brings the schema up to date; several replicas may call it at once (knex takes a lock, the others wait). */
 export async function migrateDb(db: Db): Promise<void> {
-  const folder = join(__dirname, '..', '..', 'migrations');
+  const folder = join(__dirname, '..', '..', '..', 'migrations');
   await db.transaction(async (trx) => {
     // Held by this connection until the end, also if we die; another replica waits here and finds nothing to do.
     await trx.raw('set local idle_in_transaction_session_timeout = 0'); // the work is done by another connection

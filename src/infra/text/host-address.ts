@@ -1,6 +1,6 @@
 /** The address of a machine as it comes in, by a body or a URL: in any spelling, and kept in one. */
 import { z } from 'zod';
-import { readAddress } from '../address';
+import { readAddress } from '../../address';
 
 export const hostAddress = z
   .string()

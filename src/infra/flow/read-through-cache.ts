@@ -1,7 +1,7 @@
 /** Looks names up thousands of times a second, in batches, and goes on answering for known ones while Postgres is away. */
 import type { Pool } from 'pg';
-import { SwitchyardError } from '../errors';
-import { isUnreachable } from './db';
+import { SwitchyardError } from '../../errors';
+import { isUnreachable } from '../stores/db';
 
 export interface NameLookup<T> {
   /**

@@ -1,6 +1,6 @@
 /** Binds a token to whoever shows it first: shown again by somebody else it opens nothing. */
 import { randomBytes } from 'node:crypto';
-import type { Redis } from './redis';
+import type { Redis } from '../stores/redis';
 
 /** More than are shown in the seconds for which one is good; past this the oldest is forgotten. */
 const REMEMBERED = 20_000;

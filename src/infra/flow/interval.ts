@@ -1,5 +1,5 @@
 /** Runs something again and again, never twice at once, until its owner stops it. */
-import type { Logger } from './logger';
+import type { Logger } from '../logger';
 
 export interface Schedule {
   stop(): Promise<void>;

@@ -1,9 +1,9 @@
 /** BullMQ as this house uses it: signals that some worker of some replica takes up, each once. What is to be done is read elsewhere. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Queue, Worker } from 'bullmq';
-import { SwitchyardError } from '../errors';
+import { SwitchyardError } from '../../errors';
 import { createBlockingRedis, type Redis } from './redis';
-import type { Logger } from './logger';
+import type { Logger } from '../logger';
 
 /** A worker that was killed is noticed after its lock is over: its signals are then taken up by another. */
 const LOCK_MS = 6000;

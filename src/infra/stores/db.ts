@@ -1,7 +1,7 @@
 /** Postgres through knex for what is written, and through pg's named statements for the one hot look-up. */
 import { knex, type Knex } from 'knex';
 import { Pool } from 'pg';
-import { SwitchyardError } from '../errors';
+import { SwitchyardError } from '../../errors';
 
 export type Db = Knex;
 export type Trx = Knex.Transaction;

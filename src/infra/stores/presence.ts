@@ -1,7 +1,7 @@
 /** Which roles somebody has: each replica says so in Redis while it lives, and the rest can tell that nobody dials or follows nodes. */
-import type { Logger } from './logger';
+import type { Logger } from '../logger';
 import type { Redis } from './redis';
-import { runEvery, type Schedule } from './schedule';
+import { runEvery, type Schedule } from '../flow/interval';
 
 const SAID_EVERY_MS = 2000;
 /** A busy machine is late. */

@@ -1,6 +1,6 @@
 /** Connections to Redis: one kind that fails fast, for answers; one that waits, for BullMQ and subscriptions. */
 import { Redis } from 'ioredis';
-import type { Logger } from './logger';
+import type { Logger } from '../logger';
 
 export type { Redis };
 
