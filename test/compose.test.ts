@@ -13,7 +13,7 @@ import { turnServerBinary } from './browser/turn-server';
 import { askPermissions } from './turn-client';
 import { until } from './until';
 import { refuseAddress, type AddressRules } from '../src/domains/nodes/entering/address-guard';
-import { readNodeAddress } from '../src/http/node.address';
+import { readNodeAddress } from '../src/http/nodes/node-address';
 
 interface ComposeService {
   image?: string;

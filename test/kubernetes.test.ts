@@ -7,7 +7,7 @@ import { parse } from 'yaml';
 import { readPod } from '../scripts/kubernetes/node-pod';
 import { findProgram } from '../scripts/redis';
 import { readConfig } from '../src/config';
-import { readNodeAddress } from '../src/http/node.address';
+import { readNodeAddress } from '../src/http/nodes/node-address';
 import { createOperationsApp } from '../src/http/operations';
 import {
   containersOf,

@@ -15,13 +15,13 @@ import {
   type Authenticate,
   type Doorkeeper,
   type RequestLimits,
-} from './authentication';
-import type { BodyLimits } from './body';
-import { allowGrantPages } from './cors';
-import { mountRoutes } from './dispatch';
-import { mountDocs } from './docs';
-import type { IdempotencyStore } from './idempotency.store';
-import { buildOpenApi } from './openapi';
+} from './request/authentication';
+import type { BodyLimits } from './request/body';
+import { allowGrantPages } from './request/cors';
+import { mountRoutes } from './route-handler';
+import { mountDocs } from './docs/docs';
+import type { IdempotencyStore } from './request/idempotency.store';
+import { buildOpenApi } from './docs/openapi';
 import { measureRequests, mountHealth, type Readiness } from './operations';
 import { problemHandler } from './problem';
 

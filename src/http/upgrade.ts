@@ -6,9 +6,9 @@ import type { EventsEntrance } from '../domains/events/events.routes';
 import { SwitchyardError } from '../errors';
 import { nameDbFault } from '../infra/stores/db';
 import type { Logger } from '../infra/logger';
-import { shownBearer, type Doorkeeper } from './authentication';
+import { shownBearer, type Doorkeeper } from './request/authentication';
 import { listNetworks } from '../address';
-import { readClientAddress } from './client.address';
+import { readClientAddress } from './request/client-address';
 import { refuseSocket } from './server';
 
 /** @returns how to close all sockets when the server stops */

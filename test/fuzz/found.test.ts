@@ -12,7 +12,7 @@ import * as esl from '../../src/freeswitch/esl';
 import { FrameReader } from '../../src/freeswitch/esl/framing';
 import { parseRawEvent, typedEvent } from '../../src/freeswitch/esl/parse-event';
 import { dialStringTo, NOT_REGISTERED, refusePlan } from '../../src/freeswitch/xml';
-import { readFormFile } from '../../src/http/recording.entrance';
+import { readFormFile } from '../../src/http/nodes/recording.endpoint';
 import { readDialString } from '../../scripts/bench/fuzz/oracles/dial';
 import { cutEvery } from '../../scripts/bench/fuzz/grammar/text';
 

@@ -1,5 +1,5 @@
 /** A body that is JSON is read, however a client writes its type; what it is not is refused before it is read. */
-import { isJsonType } from '../../src/http/content-type';
+import { isJsonType } from '../../src/http/request/content-type';
 import { useStores } from '../stores';
 import { openHouse, type House } from './house';
 

@@ -1,11 +1,11 @@
 /** Holds limits to their place: before look-ups, at every door, and over all replicas. */
 import { createServer, type Server } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
-import { createDoorGuard } from '../../src/http/door.guard';
-import { createDoorkeeper, REQUEST_LIMITS, type Doorkeeper } from '../../src/http/authentication';
-import { limitedBy, readClientAddress } from '../../src/http/client.address';
+import { createDoorGuard } from '../../src/http/nodes/credential-guard';
+import { createDoorkeeper, REQUEST_LIMITS, type Doorkeeper } from '../../src/http/request/authentication';
+import { limitedBy, readClientAddress } from '../../src/http/request/client-address';
 import { listNetworks } from '../../src/address';
-import { createNodeEntrance, type EntranceDeps } from '../../src/http/node.entrance';
+import { createNodeEntrance, type EntranceDeps } from '../../src/http/nodes/freeswitch.endpoints';
 import { createLocalBuckets, createSharedBuckets } from '../../src/infra/stores/buckets';
 import { createLogger } from '../../src/infra/logger';
 import { createSharedMarks } from '../../src/infra/stores/marks';

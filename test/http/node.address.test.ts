@@ -1,7 +1,7 @@
 /** Holds what a node's one URL and its proxy say of it to what is made of that. */
 import { hostAndPort } from '../../src/address';
 import { signalUrl } from '../../src/domains/nodes/nodes.store';
-import { readNodeAddress, readNodeBase, readNodeDoors } from '../../src/http/node.address';
+import { readNodeAddress, readNodeBase, readNodeDoors } from '../../src/http/nodes/node-address';
 
 const url = (more = ''): string => `/freeswitch/xml?host=10.0.0.1&esl=8021&sip=5060&internode=5080&ws=5066${more}`;
 

@@ -1,7 +1,7 @@
 /** Holds the quick reading of a node's form to what node:querystring reads, for all that a question is made of. */
 import { parse } from 'node:querystring';
 import { parseXmlRequest } from '../../src/freeswitch/xml';
-import { readNodeForm } from '../../src/http/node.form';
+import { readNodeForm } from '../../src/http/nodes/form';
 import { questionOf } from '../../scripts/bench/xml.load';
 
 const slow = (body: string) => parseXmlRequest(parse(body, '&', '=', { maxKeys: 2000 }) as Record<string, string>);

@@ -1,7 +1,7 @@
 /** What is wrong with a request is said in words that can be read aloud. */
 import { z } from 'zod';
 import type { SwitchyardError } from '../../src/errors';
-import { validate } from '../../src/http/validation';
+import { validate } from '../../src/http/request/validation';
 
 const schema = z.object({
   name: z.string().min(1).max(2),

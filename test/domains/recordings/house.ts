@@ -20,7 +20,7 @@ import {
 } from '../../../src/domains/rooms/sessions/sessions.store';
 import type { SessionEnd } from '../../../src/domains/rooms/sessions/sessions.store';
 import { createApp } from '../../../src/http/app';
-import { createRecordingEntrance } from '../../../src/http/recording.entrance';
+import { createRecordingEntrance } from '../../../src/http/nodes/recording.endpoint';
 import { createHttpServer } from '../../../src/http/server';
 import { createLogger } from '../../../src/infra/logger';
 import { makeNodePassword } from '../../../src/domains/nodes/entering/node-password';

@@ -12,7 +12,7 @@ import { createRoomConfiguration } from '../../../src/domains/rooms/sessions/con
 import { createNodeLinks, type NodeLinks } from '../../../src/domains/nodes/connections/node-connections';
 import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
 import type { Reply } from '../../../src/freeswitch/esl';
-import { createNodeEntrance, type EntranceDeps } from '../../../src/http/node.entrance';
+import { createNodeEntrance, type EntranceDeps } from '../../../src/http/nodes/freeswitch.endpoints';
 import { createHttpServer } from '../../../src/http/server';
 import type { Db } from '../../../src/infra/stores/db';
 import { createId } from '../../../src/infra/ids';

@@ -4,7 +4,7 @@ import { checkSecrets } from '../../../src/domains/secrets/check';
 import { createRotation } from '../../../src/domains/secrets/rotation';
 import { sealAnew } from '../../../src/domains/secrets/sealing';
 import { SEALED_COLUMNS, writeSealed } from '../../../src/domains/secrets/secrets.store';
-import { createIdempotencyStore } from '../../../src/http/idempotency.store';
+import { createIdempotencyStore } from '../../../src/http/request/idempotency.store';
 import { createId } from '../../../src/infra/ids';
 import { createLogger } from '../../../src/infra/logger';
 import { sealDigest, sealedPrefix, secretNames } from '../../../src/infra/secrets';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { proofMark, provesPassword } from '../../../src/freeswitch/xml';
-import { readNodeForm } from '../../../src/http/node.form';
+import { readNodeForm } from '../../../src/http/nodes/form';
 import { readLoginProof } from '../../../src/freeswitch/xml/login-proof';
 
 // RFC 2617, 3.5: the one example everybody has.

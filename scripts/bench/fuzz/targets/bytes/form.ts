@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream';
 import * as fc from 'fast-check';
 import { SwitchyardError } from '../../../../../src/errors';
-import { readFormFile } from '../../../../../src/http/recording.entrance';
+import { readFormFile } from '../../../../../src/http/nodes/recording.endpoint';
 import { anyText, cutBytes, cutEvery, cuts, damage, damages } from '../../grammar/text';
 import { mustBeQuickAsync } from '../../pace';
 import { defineAsyncTarget, must, mustEqual, type Target } from '../../target';

@@ -12,7 +12,7 @@ import {
   type XmlRequest,
 } from '../../../../../src/freeswitch/xml';
 import { askPinPlan, bridgeToRoomPlan, turnAwayPlan } from '../../../../../src/freeswitch/xml/room';
-import { readNodeForm } from '../../../../../src/http/node.form';
+import { readNodeForm } from '../../../../../src/http/nodes/form';
 import { anyText } from '../../grammar/text';
 import { formPlans, writeForm } from '../../grammar/node-form';
 import { expandText } from '../../oracles/expand';

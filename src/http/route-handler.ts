@@ -3,12 +3,12 @@ import type { Express, NextFunction, Request, Response } from 'express';
 import { z } from 'zod';
 import { SwitchyardError } from '../errors';
 import type { Caller, Route, RouteAnswer, RouteContext, Scope } from '../infra/route';
-import { shownBearer, type Doorkeeper } from './authentication';
-import { readFileBody, readJsonBody, type BodyLimits } from './body';
-import { answerOnce, readIdempotencyKey } from './idempotency';
-import type { IdempotencyStore, KeptAnswer } from './idempotency.store';
+import { shownBearer, type Doorkeeper } from './request/authentication';
+import { readFileBody, readJsonBody, type BodyLimits } from './request/body';
+import { answerOnce, readIdempotencyKey } from './request/idempotency';
+import type { IdempotencyStore, KeptAnswer } from './request/idempotency.store';
 import { requestIdOf } from './problem';
-import { refuseBadTexts, validate } from './validation';
+import { refuseBadTexts, validate } from './request/validation';
 
 export interface DispatchOptions {
   doorkeeper: Doorkeeper;

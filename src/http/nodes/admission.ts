@@ -1,12 +1,12 @@
 /** Says which node stands at a door: by its name and password, looked up every few seconds, and before its body is read. */
 import type { IncomingMessage } from 'node:http';
-import { SwitchyardError } from '../errors';
-import { admitNode, type AdmissionDeps as EnteringDeps } from '../domains/nodes/entering/admission';
-import type { NodeRow } from '../domains/nodes/nodes.store';
-import { isUnreachable } from '../infra/stores/db';
-import { storeClock } from '../infra/stores/store-clock';
-import type { DoorGuard } from './door.guard';
-import { readNodeAddress } from './node.address';
+import { SwitchyardError } from '../../errors';
+import { admitNode, type AdmissionDeps as EnteringDeps } from '../../domains/nodes/entering/admission';
+import type { NodeRow } from '../../domains/nodes/nodes.store';
+import { isUnreachable } from '../../infra/stores/db';
+import { storeClock } from '../../infra/stores/store-clock';
+import type { DoorGuard } from './credential-guard';
+import { readNodeAddress } from './node-address';
 
 export interface AdmissionDeps extends EnteringDeps {
   guard: DoorGuard;

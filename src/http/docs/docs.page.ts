@@ -1,5 +1,5 @@
 /** Writes the page of /docs from the OpenAPI document, so that page and document can't differ. */
-import { ERROR_CODES, type ErrorCode } from '../errors';
+import { ERROR_CODES, type ErrorCode } from '../../errors';
 import type { Json, JsonObject, OpenApiDocument } from './openapi';
 
 /** A whole HTML page without scripts. */

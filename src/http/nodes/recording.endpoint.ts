@@ -1,14 +1,14 @@
 /** The door for recordings: a node sends its file by PUT, or as a form by POST, and nothing of it is kept in memory. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
-import { SwitchyardError } from '../errors';
-import { admitUpload, takeUpload } from '../domains/recordings/upload/receive-upload';
-import type { RecordingDeps } from '../domains/recordings/control/transition';
-import { isNodeName, isSecretOf } from '../domains/nodes/entering/admission';
-import { findNodeByName } from '../domains/nodes/nodes.store';
-import { isUnreachable } from '../infra/stores/db';
-import { createLocalGuard, type DoorGuard } from './door.guard';
-import { retryAfterOf } from './problem';
+import { SwitchyardError } from '../../errors';
+import { admitUpload, takeUpload } from '../../domains/recordings/upload/receive-upload';
+import type { RecordingDeps } from '../../domains/recordings/control/transition';
+import { isNodeName, isSecretOf } from '../../domains/nodes/entering/admission';
+import { findNodeByName } from '../../domains/nodes/nodes.store';
+import { isUnreachable } from '../../infra/stores/db';
+import { createLocalGuard, type DoorGuard } from './credential-guard';
+import { retryAfterOf } from '../problem';
 
 const PATH = /^\/freeswitch\/recordings\/([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})(?:\?(.*))?$/;
 /** A node that sends nothing for this long is gone; it tries again. */

@@ -1,8 +1,8 @@
 /** Reads a request's JSON body under a size and a deadline, so that neither a huge nor a slow client holds us up. */
 import type { IncomingMessage } from 'node:http';
 import type { Request, Response } from 'express';
-import { SwitchyardError } from '../errors';
-import type { RouteFile } from '../infra/route';
+import { SwitchyardError } from '../../errors';
+import type { RouteFile } from '../../infra/route';
 import { isJsonType } from './content-type';
 
 export interface BodyLimits {

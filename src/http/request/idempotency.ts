@@ -1,5 +1,5 @@
 /** A POST that is sent again with the same Idempotency-Key is done once, and answered the same. */
-import { SwitchyardError } from '../errors';
+import { SwitchyardError } from '../../errors';
 import type { IdempotencyStore, KeptAnswer } from './idempotency.store';
 
 const UNKNOWN_AFTER_MS = 60_000;

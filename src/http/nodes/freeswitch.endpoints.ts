@@ -15,30 +15,30 @@ import {
   type RoomConfiguration,
   type UserRequest,
   type XmlRequest,
-} from '../freeswitch/xml';
-import { readAddress } from '../address';
-import { isUnreachable } from '../infra/stores/db';
-import { storeClock } from '../infra/stores/store-clock';
-import type { Gate, LoginGuard } from '../domains/bans/logins';
-import { takeCdr } from '../domains/calls/events/cdr';
-import { answerDialplan } from '../domains/calls/dialplan/dialplan';
-import { reachForCall, type DialplanDeps } from '../domains/calls/dialplan/contacts';
-import { answerCanaryRoom } from '../domains/nodes/health/canary/dialplan';
-import { looksLikeCanary } from '../domains/nodes/health/canary/token';
-import type { AdmissionDeps } from '../domains/nodes/entering/admission';
-import { giveEslPassword, takeCore } from '../domains/nodes/entering/esl-password';
-import { expiresSecondsAt, tellRefusesPhones } from '../domains/nodes/drain/phones';
-import { reportLimitMs } from '../domains/nodes/limits';
-import { findNode, listHosts, noteEslNetworks, type NodeRow } from '../domains/nodes/nodes.store';
-import type { Directory, DirectoryUser } from '../domains/users/directory';
-import { judgeLogin, LOGIN_REFUSALS } from '../domains/users/login-rule';
-import { discard } from './body';
-import { createLocalGuard, type DoorGuard } from './door.guard';
-import { readNodeBase, readNodeDoors } from './node.address';
-import { admit, findAdmitted, isFresh, readCredentials, type AdmittedNodes } from './node.admission';
-import { readNodeForm } from './node.form';
-import { retryAfterOf } from './problem';
-import { SwitchyardError } from '../errors';
+} from '../../freeswitch/xml';
+import { readAddress } from '../../address';
+import { isUnreachable } from '../../infra/stores/db';
+import { storeClock } from '../../infra/stores/store-clock';
+import type { Gate, LoginGuard } from '../../domains/bans/logins';
+import { takeCdr } from '../../domains/calls/events/cdr';
+import { answerDialplan } from '../../domains/calls/dialplan/dialplan';
+import { reachForCall, type DialplanDeps } from '../../domains/calls/dialplan/contacts';
+import { answerCanaryRoom } from '../../domains/nodes/health/canary/dialplan';
+import { looksLikeCanary } from '../../domains/nodes/health/canary/token';
+import type { AdmissionDeps } from '../../domains/nodes/entering/admission';
+import { giveEslPassword, takeCore } from '../../domains/nodes/entering/esl-password';
+import { expiresSecondsAt, tellRefusesPhones } from '../../domains/nodes/drain/phones';
+import { reportLimitMs } from '../../domains/nodes/limits';
+import { findNode, listHosts, noteEslNetworks, type NodeRow } from '../../domains/nodes/nodes.store';
+import type { Directory, DirectoryUser } from '../../domains/users/directory';
+import { judgeLogin, LOGIN_REFUSALS } from '../../domains/users/login-rule';
+import { discard } from '../request/body';
+import { createLocalGuard, type DoorGuard } from './credential-guard';
+import { readNodeBase, readNodeDoors } from './node-address';
+import { admit, findAdmitted, isFresh, readCredentials, type AdmittedNodes } from './admission';
+import { readNodeForm } from './form';
+import { retryAfterOf } from '../problem';
+import { SwitchyardError } from '../../errors';
 
 export interface EntranceDeps extends DialplanDeps, Pick<AdmissionDeps, 'joinToken' | 'approval' | 'rules'> {
   heartbeatSeconds: number;

@@ -1,7 +1,7 @@
 /** Input is what its schema says or it is refused: unknown fields are faults, and every fault is named at once. */
 import type { z } from 'zod';
-import { SwitchyardError, type FieldFault } from '../errors';
-import { findJsonFaults, MAX_JSON_DEPTH, type JsonFault } from '../infra/text/json-faults';
+import { SwitchyardError, type FieldFault } from '../../errors';
+import { findJsonFaults, MAX_JSON_DEPTH, type JsonFault } from '../../infra/text/json-faults';
 
 const MAX_FAULTS = 20;
 

@@ -1,8 +1,8 @@
 /** From which address a request comes, for limits: behind a proxy that we trust it is what that proxy says. */
 import type { IncomingMessage } from 'node:http';
 import type { BlockList } from 'node:net';
-import { countedAddress, NO_ADDRESS } from '../domains/bans/addresses';
-import { isInList, readAddress } from '../address';
+import { countedAddress, NO_ADDRESS } from '../../domains/bans/addresses';
+import { isInList, readAddress } from '../../address';
 
 /**
  * The nearest address of which no trusted proxy is the owner: X-Forwarded-For is believed from its end, for as long as

@@ -1,8 +1,8 @@
 /** Keeps what a POST was answered for a day, so that a client that did not hear the answer can ask again safely. */
 import { createHmac } from 'node:crypto';
-import type { Db } from '../infra/stores/db';
-import { decryptSecret, encryptSecret, purposeKeys, splitSecrets, type Sealed } from '../infra/secrets';
-import { storeClock } from '../infra/stores/store-clock';
+import type { Db } from '../../infra/stores/db';
+import { decryptSecret, encryptSecret, purposeKeys, splitSecrets, type Sealed } from '../../infra/secrets';
+import { storeClock } from '../../infra/stores/store-clock';
 
 export const IDEMPOTENCY_HOURS = 24;
 const KEPT_MS = IDEMPOTENCY_HOURS * 3600_000;

@@ -1,10 +1,10 @@
 /** The door through which a node fetches a room's picture; nothing but the token in the address opens it. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { SwitchyardError } from '../errors';
-import { admitPicture, type PictureDeps } from '../domains/rooms/images/images';
-import { isUnreachable } from '../infra/stores/db';
-import { createLocalGuard, type DoorGuard } from './door.guard';
-import { retryAfterOf } from './problem';
+import { SwitchyardError } from '../../errors';
+import { admitPicture, type PictureDeps } from '../../domains/rooms/images/images';
+import { isUnreachable } from '../../infra/stores/db';
+import { createLocalGuard, type DoorGuard } from './credential-guard';
+import { retryAfterOf } from '../problem';
 
 const PATH = /^\/freeswitch\/pictures\/([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})(?:\?(.*))?$/;
 

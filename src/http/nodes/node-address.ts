@@ -1,11 +1,11 @@
 /** Reads what a node says of itself in the query of its one URL: where it is, and what it can carry. */
 import type { IncomingHttpHeaders } from 'node:http';
 import { z } from 'zod';
-import { SwitchyardError } from '../errors';
-import type { NodeSettings } from '../freeswitch/xml';
-import type { NodeAddress } from '../domains/nodes/nodes';
-import { hostAndPort } from '../address';
-import { hostAddress } from '../infra/text/host-address';
+import { SwitchyardError } from '../../errors';
+import type { NodeSettings } from '../../freeswitch/xml';
+import type { NodeAddress } from '../../domains/nodes/nodes';
+import { hostAndPort } from '../../address';
+import { hostAddress } from '../../infra/text/host-address';
 
 const port = z.coerce.number().int().min(1).max(65535);
 

@@ -1,12 +1,12 @@
 /** The door by which a node's launcher enrols it before its FreeSWITCH starts: the only place where a token is shown. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { parse as parseForm } from 'node:querystring';
-import { SwitchyardError } from '../errors';
-import { enrolNode, type AdmissionDeps } from '../domains/nodes/entering/admission';
-import { readNodeAddress } from './node.address';
-import { readCredentials } from './node.admission';
-import { readBody, refuseNode } from './node.entrance';
-import { createLocalGuard, type DoorGuard } from './door.guard';
+import { SwitchyardError } from '../../errors';
+import { enrolNode, type AdmissionDeps } from '../../domains/nodes/entering/admission';
+import { readNodeAddress } from './node-address';
+import { readCredentials } from './admission';
+import { readBody, refuseNode } from './freeswitch.endpoints';
+import { createLocalGuard, type DoorGuard } from './credential-guard';
 
 const PATH = /^\/freeswitch\/enrol(?:\?|$)/;
 const BODY_LIMIT_BYTES = 4096;

@@ -1,10 +1,10 @@
 /** Who asks: reads the bearer key, and keeps those who guess away from the look-ups that others wait for. */
-import { SwitchyardError } from '../errors';
-import type { BucketLimit, TokenBuckets } from '../infra/stores/buckets';
-import type { SharedMarks } from '../infra/stores/marks';
-import { isScopeEnough, type Caller, type Scope } from '../infra/route';
-import { hashSecret } from '../infra/secrets';
-import { limitedBy } from './client.address';
+import { SwitchyardError } from '../../errors';
+import type { BucketLimit, TokenBuckets } from '../../infra/stores/buckets';
+import type { SharedMarks } from '../../infra/stores/marks';
+import { isScopeEnough, type Caller, type Scope } from '../../infra/route';
+import { hashSecret } from '../../infra/secrets';
+import { limitedBy } from './client-address';
 
 /** Finds the caller a key or a grant's token belongs to; undefined where it is unknown, revoked or expired. */
 export type Authenticate = (bearer: string) => Promise<Caller | undefined>;

@@ -1,8 +1,8 @@
 /** The OpenAPI document is made of the routes' own schemas, so that it can't say anything else than the code does. */
 import { z } from 'zod';
-import { ERROR_CODES, type ErrorCode } from '../errors';
-import type { Route } from '../infra/route';
-import { problemSchema } from './problem';
+import { ERROR_CODES, type ErrorCode } from '../../errors';
+import type { Route } from '../../infra/route';
+import { problemSchema } from '../problem';
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 export type JsonObject = { [key: string]: Json };

@@ -1,11 +1,11 @@
 /** Guards the nodes' doors: who shows wrong credentials there is soon not even looked up any more. */
 import type { IncomingMessage } from 'node:http';
-import { SwitchyardError } from '../errors';
-import { createLocalBuckets, type BucketLimit, type TokenBuckets } from '../infra/stores/buckets';
-import { hashSecret } from '../infra/secrets';
-import { storeClock } from '../infra/stores/store-clock';
-import { listNetworks } from '../address';
-import { limitedBy, readClientAddress } from './client.address';
+import { SwitchyardError } from '../../errors';
+import { createLocalBuckets, type BucketLimit, type TokenBuckets } from '../../infra/stores/buckets';
+import { hashSecret } from '../../infra/secrets';
+import { storeClock } from '../../infra/stores/store-clock';
+import { listNetworks } from '../../address';
+import { limitedBy, readClientAddress } from '../request/client-address';
 
 export interface DoorGuard {
   /**

@@ -7,11 +7,11 @@ import {
   resumeItself,
   type OwnDrainDeps,
   type OwnState,
-} from '../domains/nodes/drain/own-drain';
-import { findNodeByName } from '../domains/nodes/nodes.store';
-import { SwitchyardError } from '../errors';
-import { isUnreachable } from '../infra/stores/db';
-import { equalSecrets, hashSecret } from '../infra/secrets';
+} from '../../domains/nodes/drain/own-drain';
+import { findNodeByName } from '../../domains/nodes/nodes.store';
+import { SwitchyardError } from '../../errors';
+import { isUnreachable } from '../../infra/stores/db';
+import { equalSecrets, hashSecret } from '../../infra/secrets';
 
 const PATH = /^\/freeswitch\/(state|drain|resume)(?:\?.*)?$/;
 const BODY_LIMIT_BYTES = 1000;
