@@ -6,8 +6,8 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { conferenceList, originateCall, showChannels, showRegistrations, SUBSCRIPTION } from '../src/freeswitch/esl';
-import { FrameReader, type Frame } from '../src/freeswitch/esl/framing';
-import { openTransport, type Transport } from '../src/freeswitch/esl/transport';
+import { FrameReader, type Frame } from '../src/freeswitch/esl/connection/framing';
+import { openTransport, type Transport } from '../src/freeswitch/esl/connection/transport';
 
 const USAGE = `tsx scripts/record-fixtures.ts --host H --port P --password W [--dial EXTENSION]... [--then COMMAND]... [--context users] [--seconds 20]
 Dials each extension over loopback, sends each command (half a second apart: "conference NAME mute all"), listens for the given time (register phones meanwhile), writes test/fixtures/freeswitch/.`;

@@ -65,7 +65,7 @@ test('freeswitch knows no database, queue or domain room', () => {
 });
 
 test.each([
-  ['modesl', /^src\/freeswitch\/esl\/transport\.ts$/],
+  ['modesl', /^src\/freeswitch\/esl\/connection\/transport\.ts$/],
   ['xmlbuilder2', /^src\/freeswitch\/xml\/document\.ts$/],
   ['bullmq', /^src\/infra\//],
   ['knex', /^(src\/infra\/|migrations\/|src\/.*\.store\.ts$)/],

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseRooms } from '../../src/freeswitch/esl/room-snapshot';
+import { parseRooms } from '../../src/freeswitch/esl/listings/room-snapshot';
 import { DOMAIN, PASSWORD } from './answerer';
 import type { Contract } from './describe-node';
 import type { ContractPhone } from './harness';

@@ -1,5 +1,5 @@
 /** What Switchyard relies on of a room: who is let in, what is told of it, and the words of every answer. */
-import { parseRooms } from '../../src/freeswitch/esl/room-snapshot';
+import { parseRooms } from '../../src/freeswitch/esl/listings/room-snapshot';
 import { CAUSE_AFTER_ROOM } from './rooms-answerer';
 import { BASE_PROFILE } from './rooms-answerer';
 import type { Contract } from './describe-node';

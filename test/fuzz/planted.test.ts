@@ -1,6 +1,6 @@
 /** A fuzzer that finds nothing proves nothing: faults that were real once are put back, and each must be found. */
 import { dialStringTo, type DialStringOptions } from '../../src/freeswitch/xml';
-import { parseRawEvent, typedEvent } from '../../src/freeswitch/esl/parse-event';
+import { parseRawEvent, typedEvent } from '../../src/freeswitch/esl/events/parse-event';
 import type { RtmpMessage } from '../../src/domains/relays/rtmp/chunks';
 import { formTarget } from '../../scripts/bench/fuzz/targets/bytes/form';
 import { mediaTarget } from '../../scripts/bench/fuzz/targets/bytes/media';

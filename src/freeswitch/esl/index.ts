@@ -1,6 +1,6 @@
 /** What the rest of the house may use of the Event Socket. */
-export * from './commands';
-export { openConnection, type ConnectOptions, type NodeConnection } from './connection';
+export * from './commands/commands';
+export { openConnection, type ConnectOptions, type NodeConnection } from './connection/connection';
 export {
   assertEndpoint,
   assertHost,
@@ -10,18 +10,18 @@ export {
   escapeVariableValue,
   inertText,
 } from './escape';
-export { isPhoneLost } from './endings/phone-lost';
-export * from './events';
-export * from './file-commands';
-export { EslError, type ConnectionLost, type EslErrorKind } from './faults';
-export { createNodeLink, pauseBefore, type DownReport, type NodeLink, type NodeLinkOptions } from './link';
-export * from './media-stats';
-export { parseChannelDump, type ChannelDump } from './parse-event';
-export { parseReply, type Reply } from './replies';
-export * from './picture-commands';
-export * from './room-commands';
-export { parseRoomFlags, type MemberFlags, type RoomFlags } from './room-flags';
-export { parseRooms, type RoomMember, type RoomRecording, type RoomSnapshot } from './room-snapshot';
+export { isPhoneLost } from './events/phone-lost';
+export * from './events/events';
+export * from './commands/file-commands';
+export { EslError, type ConnectionLost, type EslErrorKind } from './connection/faults';
+export { createNodeLink, pauseBefore, type DownReport, type NodeLink, type NodeLinkOptions } from './connection/link';
+export * from './listings/media-stats';
+export { parseChannelDump, type ChannelDump } from './events/parse-event';
+export { parseReply, type Reply } from './connection/replies';
+export * from './commands/image-commands';
+export * from './commands/room-commands';
+export { parseRoomFlags, type MemberFlags, type RoomFlags } from './listings/room-flags';
+export { parseRooms, type RoomMember, type RoomRecording, type RoomSnapshot } from './listings/room-snapshot';
 export {
   parseBridges,
   parseChannels,
@@ -31,7 +31,7 @@ export {
   type ChannelRow,
   type ProfileRegistration,
   type RegistrationRow,
-} from './snapshots';
-export * from './time/node-status';
-export type { EventClock } from './time/event-clock';
-export * from './tones';
+} from './listings/snapshots';
+export * from './listings/node-status';
+export type { EventClock } from './events/event-clock';
+export * from './commands/tones';

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseChannels, parseRegistrations, type ChannelEvent } from '../../../src/freeswitch/esl';
-import { parseRawEvent, typedEvent, type RawEvent } from '../../../src/freeswitch/esl/parse-event';
+import { parseRawEvent, typedEvent, type RawEvent } from '../../../src/freeswitch/esl/events/parse-event';
 
 const directory = path.join(__dirname, '..', '..', 'fixtures', 'freeswitch');
 const recorded = (name: string): string => readFileSync(path.join(directory, `${name}.json`), 'utf8');

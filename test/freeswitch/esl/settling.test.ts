@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as esl from '../../../src/freeswitch/esl';
-import { SETTLED_MS, settlesInMs } from '../../../src/freeswitch/esl/bridges/settling';
+import { SETTLED_MS, settlesInMs } from '../../../src/freeswitch/esl/commands/settling';
 import { apiFrame, eventFrame, commandReply, ScriptedNode } from './scripted-node';
 
 const VIDEO = 'v=0\r\nm=audio 4000 RTP/AVP 0\r\nm=video 4002 RTP/AVP 96\r\n';
@@ -110,7 +110,7 @@ it('what takes a bridge apart is made in one file, and says so', () => {
   const WORDS =
     /\buuid_(?:transfer|bridge|media|park|hold|deflect|simplify|dual_transfer|media_reneg)\b|\bintercept\b|att_xfer/;
   const found = sources.filter(({ text }) => WORDS.test(text));
-  expect(found.map(({ path }) => path.slice(ROOT.length + 1))).toEqual(['src/freeswitch/esl/commands.ts']);
+  expect(found.map(({ path }) => path.slice(ROOT.length + 1))).toEqual(['src/freeswitch/esl/commands/commands.ts']);
   // Each of them inside reshaping(…), which is what makes it wait.
   const text = found[0]!.text;
   for (const { index } of text.matchAll(new RegExp(WORDS, 'g')))

@@ -1,9 +1,9 @@
 /** What nodes say: the byte stream of their Event Socket, its events, and their answers to commands. */
 import * as fc from 'fast-check';
 import * as esl from '../../../../../src/freeswitch/esl';
-import { EslError } from '../../../../../src/freeswitch/esl/faults';
-import { FrameReader } from '../../../../../src/freeswitch/esl/framing';
-import { parseRawEvent, typedEvent } from '../../../../../src/freeswitch/esl/parse-event';
+import { EslError } from '../../../../../src/freeswitch/esl/connection/faults';
+import { FrameReader } from '../../../../../src/freeswitch/esl/connection/framing';
+import { parseRawEvent, typedEvent } from '../../../../../src/freeswitch/esl/events/parse-event';
 import { eventTexts, framePlans, replyTexts, writeFrames } from '../../grammar/frames';
 import { anyText, cutBytes, cutEvery, cuts, damage, damages } from '../../grammar/text';
 import { GROWTH, mustBeLinear } from '../../pace';

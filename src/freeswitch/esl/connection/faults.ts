@@ -1,5 +1,5 @@
 /** Everything that can go wrong with a node's socket has a name, so that callers decide by kind and not by message. */
-import { SwitchyardError, type ErrorCode } from '../../errors';
+import { SwitchyardError, type ErrorCode } from '../../../errors';
 
 export type EslErrorKind =
   | 'refused' // nobody listens there

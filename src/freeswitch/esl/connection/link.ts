@@ -1,10 +1,10 @@
 /** Keeps one node connected: reconnects with growing, jittered pauses, and notices a peer that is frozen. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Logger } from '../../infra/logger';
-import { probe } from './commands';
+import type { Logger } from '../../../infra/logger';
+import { probe } from '../commands/commands';
 import { openConnection, type NodeConnection } from './connection';
 import { EslError, type ConnectionLost } from './faults';
-import type { EventClock } from './time/event-clock';
+import type { EventClock } from '../events/event-clock';
 
 /** What is known when a link is down. */
 export interface DownReport {

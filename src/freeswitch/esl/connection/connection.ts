@@ -1,20 +1,20 @@
 /** One authenticated connection to one node: typed commands in, typed events out, and a deadline on every wait. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SwitchyardError } from '../../errors';
-import { hostAndPort } from '../../address';
-import type { Logger } from '../../infra/logger';
-import { waitForBridges } from './bridges/settling';
-import type { ApiCommand } from './commands';
-import { assertSafe } from './escape';
-import { atMs, text, type RawEvent } from './event-fields';
-import type { NodeEvent } from './events';
+import { SwitchyardError } from '../../../errors';
+import { hostAndPort } from '../../../address';
+import type { Logger } from '../../../infra/logger';
+import { waitForBridges } from '../commands/settling';
+import type { ApiCommand } from '../commands/commands';
+import { assertSafe } from '../escape';
+import { atMs, text, type RawEvent } from '../events/event-fields';
+import type { NodeEvent } from '../events/events';
 import { EslError, type ConnectionLost } from './faults';
 import { FrameReader, type Frame } from './framing';
 import { Jobs } from './jobs';
-import { parseRawEvent, typedEvent } from './parse-event';
+import { parseRawEvent, typedEvent } from '../events/parse-event';
 import { parseReply, type Reply } from './replies';
 import { openTransport, type Transport } from './transport';
-import { asTold, type EventClock, type ReadTime } from './time/event-clock';
+import { asTold, type EventClock, type ReadTime } from '../events/event-clock';
 import { Waiters } from './waiters';
 
 export interface NodeConnection {

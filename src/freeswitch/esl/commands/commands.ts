@@ -1,7 +1,7 @@
 /** Commands are values: what goes over the wire can be read, compared and tested without a node. */
-import { SwitchyardError } from '../../errors';
-import { sentName } from '../../infra/text/dialled-name';
-import { assertEndpoint, assertHost, assertName, assertToken, escapeArgument, variableBlock } from './escape';
+import { SwitchyardError } from '../../../errors';
+import { sentName } from '../../../infra/text/dialled-name';
+import { assertEndpoint, assertHost, assertName, assertToken, escapeArgument, variableBlock } from '../escape';
 import { soundSource } from './sounds';
 
 /** A command's line, without `api ` or `bgapi ` in front. */

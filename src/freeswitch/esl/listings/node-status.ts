@@ -1,5 +1,5 @@
 /** What a node says of itself when it is asked, and how its clock is set. */
-import type { ApiCommand } from '../commands';
+import type { ApiCommand } from '../commands/commands';
 
 /** What a HEARTBEAT would say, as `status` tells it. */
 export interface NodeStatus {

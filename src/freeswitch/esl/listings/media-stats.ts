@@ -1,7 +1,7 @@
 /** Asks a node how a channel's sound and picture arrive: counters of its RTP, taken without noise on the event stream. */
-import { SwitchyardError } from '../../errors';
-import type { ApiCommand } from './commands';
-import { assertToken } from './escape';
+import { SwitchyardError } from '../../../errors';
+import type { ApiCommand } from '../commands/commands';
+import { assertToken } from '../escape';
 
 /** What arrived at the node since the channel began. What the far end receives, and how long it takes, is not told. */
 export interface StreamCounters {

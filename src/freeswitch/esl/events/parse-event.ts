@@ -21,8 +21,8 @@ import {
   type RawEvent,
 } from './event-fields';
 
-import { parseReply } from './replies';
-import { asTold, type ReadTime } from './time/event-clock';
+import { parseReply } from '../connection/replies';
+import { asTold, type ReadTime } from './event-clock';
 
 export type { RawEvent } from './event-fields';
 

@@ -1,5 +1,5 @@
 /** What nodes report, as typed values: nothing outside this folder reads an Event Socket header by name. */
-import type { Reply } from './replies';
+import type { Reply } from '../connection/replies';
 
 /** The life of a channel, in our words. */
 export type ChannelPhase =

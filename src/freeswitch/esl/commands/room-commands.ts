@@ -1,7 +1,7 @@
 /** Commands to a running room (mod_conference), as values. A room is named by its session's id, a member by its number. */
-import { SwitchyardError } from '../../errors';
+import { SwitchyardError } from '../../../errors';
 import type { ApiCommand } from './commands';
-import { assertToken, escapeArgument, inertText } from './escape';
+import { assertToken, escapeArgument, inertText } from '../escape';
 import { soundSource } from './sounds';
 
 /** Whom a command is for: a member's number, everybody, or everybody but the moderators. */

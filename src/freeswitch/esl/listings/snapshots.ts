@@ -1,6 +1,6 @@
 /** After a reconnect a node's own listings say what is true now; this reads them as rows. */
-import { EslError } from './faults';
-import { asTold, type ReadTime } from './time/event-clock';
+import { EslError } from '../connection/faults';
+import { asTold, type ReadTime } from '../events/event-clock';
 
 /** One live channel, from `show channels as json`. */
 export interface ChannelRow {

@@ -1,7 +1,7 @@
 /** Commands that show a picture in a room: fetched by the node itself, laid behind or over what it mixes. */
-import { SwitchyardError } from '../../errors';
+import { SwitchyardError } from '../../../errors';
 import type { ApiCommand } from './commands';
-import { assertToken } from './escape';
+import { assertToken } from '../escape';
 
 function ownPath(path: string): string {
   if (/^\/[A-Za-z0-9/_.-]{1,400}$/.test(path)) return path;

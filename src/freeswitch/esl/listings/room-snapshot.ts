@@ -1,5 +1,5 @@
 /** Reads a node's list of rooms (`conference json_list`): what is true of each room and its members right now. */
-import { EslError } from './faults';
+import { EslError } from '../connection/faults';
 
 /** One member as the node has it. */
 export interface RoomMember {

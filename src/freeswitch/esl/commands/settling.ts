@@ -4,9 +4,9 @@
  * uuid_transfer at CHANNEL_BRIDGE, in 0 of 13 half a second or less behind it. So every command that takes bridges apart says
  * which legs it does that to (`reshapes`), and the connection lets it wait here until their bridge has settled.
  */
-import type { ApiCommand } from '../commands';
-import type { Reply } from '../replies';
-import { readDump } from '../snapshots';
+import type { ApiCommand } from './commands';
+import type { Reply } from '../connection/replies';
+import { readDump } from '../listings/snapshots';
 
 /** How long a bridge with video is left alone. */
 export const SETTLED_MS = 500;

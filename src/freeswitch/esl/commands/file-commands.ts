@@ -1,7 +1,7 @@
 /** Commands about recordings as files of a node: written, weighed, hashed, sent and removed there, without a shell. */
-import { SwitchyardError } from '../../errors';
+import { SwitchyardError } from '../../../errors';
 import type { ApiCommand } from './commands';
-import { assertToken, escapeArgument } from './escape';
+import { assertToken, escapeArgument } from '../escape';
 
 const file = (path: string): string => escapeArgument(path, 'path');
 

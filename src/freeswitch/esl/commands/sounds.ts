@@ -1,6 +1,6 @@
 /** What may be played by a node for a person: a file below its sounds, or tones that were read. Nothing else it would open. */
-import { SwitchyardError } from '../../errors';
-import { escapeArgument } from './escape';
+import { SwitchyardError } from '../../../errors';
+import { escapeArgument } from '../escape';
 import { readTones, writeTones } from './tones';
 
 const TONES = 'tone_stream://';
