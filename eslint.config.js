@@ -15,9 +15,9 @@ module.exports = tseslint.config(
     },
   },
   {
-    // Other machines' clocks are not this one's: see src/infra/stores/store-clock.ts.
+    // Other machines' clocks are not this one's: see src/infra/store-clock.ts.
     files: ['src/**/*.ts'],
-    ignores: ['src/domains/relays/process/**', 'src/infra/stores/store-clock.ts'],
+    ignores: ['src/domains/relays/process/**', 'src/infra/store-clock.ts'],
     rules: {
       'no-restricted-syntax': [
         'error',

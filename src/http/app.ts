@@ -8,7 +8,7 @@ import { SwitchyardError } from '../errors';
 import { createLocalBuckets } from '../infra/stores/buckets';
 import type { Logger } from '../infra/logger';
 import type { Route } from '../infra/route';
-import { storeClock } from '../infra/stores/store-clock';
+import { storeClock } from '../infra/store-clock';
 import {
   createDoorkeeper,
   REQUEST_LIMITS,

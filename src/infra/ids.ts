@@ -1,6 +1,6 @@
 /** Makes ids that sort by time (UUID version 7, RFC 9562), so that a list's cursor is its last id. */
 import { createHash, randomBytes } from 'node:crypto';
-import { storeClock } from './stores/store-clock';
+import { storeClock } from './store-clock';
 
 /** @param nowMs milliseconds since 1970 @param random 10 random bytes */
 export function createId(nowMs: number = storeClock.nowMs(), random: Buffer = randomBytes(10)): string {

@@ -1,6 +1,6 @@
 /** The figures of one replica that others count in: made once, so that every part adds to the same registry. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import { storeClock } from './stores/store-clock';
+import { storeClock } from './store-clock';
 
 /** What reconciliation found on one side and missed on the other. */
 export const ORPHAN_KINDS = [

@@ -44,7 +44,7 @@ import type { Caller } from '../infra/route';
 import { createMetrics } from '../infra/metrics';
 import { createSignalQueue } from '../infra/stores/queues';
 import { createBlockingRedis } from '../infra/stores/redis';
-import { storeClock } from '../infra/stores/store-clock';
+import { storeClock } from '../infra/store-clock';
 import type { Stops, Stores } from './stores';
 
 export type House = Awaited<ReturnType<typeof buildHouse>>;

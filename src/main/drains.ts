@@ -3,7 +3,7 @@ import { movePhones } from '../domains/nodes/drain/phones';
 import { listNodeRows, type NodeRow } from '../domains/nodes/nodes.store';
 import { reportLimitMs } from '../domains/nodes/limits';
 import { runEvery } from '../infra/flow/interval';
-import { storeClock } from '../infra/stores/store-clock';
+import { storeClock } from '../infra/store-clock';
 import type { House } from './container';
 
 const LOOK_MS = 1000;

@@ -7,7 +7,7 @@ import { watchHealth } from '../domains/nodes/health/probe';
 import type { NodeRow } from '../domains/nodes/nodes.store';
 import type { HeldStream } from '../domains/nodes/connections/event-intake';
 import { runEvery, type Schedule } from '../infra/flow/interval';
-import { storeClock } from '../infra/stores/store-clock';
+import { storeClock } from '../infra/store-clock';
 import type { House } from './container';
 
 /** How often a node is compared while all seems well: what no event told of is settled at the second look. */

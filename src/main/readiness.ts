@@ -5,7 +5,7 @@ import { listPoolRows } from '../domains/nodes/nodes.store';
 import { createReadiness, type Checks, type Readiness } from '../http/operations';
 import { registerChecks } from '../infra/metrics';
 import { findMissingRoles, sayPresence } from '../infra/stores/presence';
-import { storeClock } from '../infra/stores/store-clock';
+import { storeClock } from '../infra/store-clock';
 import { findEvictionFault, findRedisFault } from '../infra/stores/store-faults';
 import type { House } from './container';
 import type { Stops } from './stores';

@@ -36,7 +36,7 @@ import { attachEventSockets } from '../http/upgrade';
 import { createTokenBinder } from '../infra/secrets/bound-tokens';
 import { createSharedMarks } from '../infra/stores/marks';
 import { runEvery } from '../infra/flow/interval';
-import { storeClock } from '../infra/stores/store-clock';
+import { storeClock } from '../infra/store-clock';
 import type { House } from './container';
 import { listen } from './listen';
 import type { Stops } from './stores';

@@ -26,7 +26,7 @@ import { createDoubts } from '../domains/registrations/still-there';
 import { noteLeaveReason } from '../domains/rooms/participants/leave-reasons';
 import { compareEndedUsers } from '../domains/users/ended/end-user';
 import { runEvery } from '../infra/flow/interval';
-import { storeClock } from '../infra/stores/store-clock';
+import { storeClock } from '../infra/store-clock';
 import { createTurn } from '../infra/stores/leader-lease';
 import { createNodeCare } from './node-supervision';
 import { followDrains } from './drains';

@@ -11,7 +11,7 @@ import { migrateDb } from '../infra/stores/migrate';
 import { addressOf, connectRedis, findEvictionFault, nameStartFault } from '../infra/stores/store-faults';
 import { createGate } from '../infra/flow/concurrency-limit';
 import { createBlockingRedis, createRedis, type Redis } from '../infra/stores/redis';
-import { followStoreClock, setStoreClock } from '../infra/stores/store-clock';
+import { followStoreClock, setStoreClock } from '../infra/store-clock';
 
 /** Of the pool's connections; the others are for those who read. */
 const SHARE_OF_CHANGES = 0.5;

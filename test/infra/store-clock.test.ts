@@ -1,4 +1,4 @@
-import { correctClock, describeOffset } from '../../src/infra/stores/store-clock';
+import { correctClock, describeOffset } from '../../src/infra/store-clock';
 
 const look = (askedMs: number, tookMs: number, storeMs: number) => ({ askedMs, answeredMs: askedMs + tookMs, storeMs });
 

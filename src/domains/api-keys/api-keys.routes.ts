@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { SwitchyardError } from '../../errors';
 import { makePage, pageOf, pageQuery, readCursor } from '../../infra/pagination';
 import { defineRoute, type Route } from '../../infra/route';
-import { storeClock } from '../../infra/stores/store-clock';
+import { storeClock } from '../../infra/store-clock';
 import { plainText } from '../../infra/text/plain-text';
 import { domainReference, requireDomain } from '../domains/domains';
 import { apiKeySchema, changeApiKey, createApiKey, revokeApiKey, showApiKey, type ApiKeysDeps } from './api-keys';

@@ -4,7 +4,7 @@ import type { Logger } from '../../infra/logger';
 import type { Redis } from '../../infra/stores/redis';
 import type { Caller } from '../../infra/route';
 import { hashSecret } from '../../infra/secrets';
-import { storeClock } from '../../infra/stores/store-clock';
+import { storeClock } from '../../infra/store-clock';
 import { findApiKeyByHash, touchApiKey } from './api-keys.store';
 
 export interface KeyRing {

@@ -1,7 +1,7 @@
 /** What can be done with a call: ask for it, look at it, and act on it while it lives. */
 import { SwitchyardError } from '../../errors';
 import { createId, showLegId } from '../../infra/ids';
-import { storeClock } from '../../infra/stores/store-clock';
+import { storeClock } from '../../infra/store-clock';
 import {
   holdChannel,
   playFile,

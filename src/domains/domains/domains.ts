@@ -7,7 +7,7 @@ import type { Caller } from '../../infra/route';
 import { isCountry } from '../../infra/text/telephone-number';
 import { plainText } from '../../infra/text/plain-text';
 import { flushRegistrationsOf, PHONE_PROFILE } from '../../freeswitch/esl';
-import { storeClock } from '../../infra/stores/store-clock';
+import { storeClock } from '../../infra/store-clock';
 import type { EventLog } from '../events/events';
 import { POOL_STREAM, type EventDraft } from '../events/events.store';
 import type { UserEndings } from '../users/ended/end-user';

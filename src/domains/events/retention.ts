@@ -1,7 +1,7 @@
 /** Old events are trimmed in small steps; readers that come too late are told of the gap. */
 import type { Db } from '../../infra/stores/db';
 import type { Logger } from '../../infra/logger';
-import { storeClock } from '../../infra/stores/store-clock';
+import { storeClock } from '../../infra/store-clock';
 import { trimEvents } from './events.store';
 
 const STEP = 5000;

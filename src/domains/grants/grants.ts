@@ -4,7 +4,7 @@ import { SwitchyardError } from '../../errors';
 import { createId } from '../../infra/ids';
 import type { Caller } from '../../infra/route';
 import { createSecret, hashSecret, hashSipPassword, sealDigest } from '../../infra/secrets';
-import { storeClock } from '../../infra/stores/store-clock';
+import { storeClock } from '../../infra/store-clock';
 import type { EventLog } from '../events/events';
 import { readEventHead, type EventDraft } from '../events/events.store';
 import type { Quotas } from '../quotas/quotas';

@@ -3,7 +3,7 @@ import type { Db } from '../../infra/stores/db';
 import type { Logger } from '../../infra/logger';
 import type { Caller } from '../../infra/route';
 import { hashSecret } from '../../infra/secrets';
-import { storeClock } from '../../infra/stores/store-clock';
+import { storeClock } from '../../infra/store-clock';
 import type { EventLog } from '../events/events';
 import type { GrantDirectory, GrantView } from './grant-directory';
 import { draftGrantEvent } from './grants';

@@ -2,7 +2,7 @@
 import type { Pool } from 'pg';
 import type { Caller, Route } from '../../infra/route';
 import { runEvery } from '../../infra/flow/interval';
-import { storeClock } from '../../infra/stores/store-clock';
+import { storeClock } from '../../infra/store-clock';
 import type { Directory } from '../users/directory';
 import { createGrantDirectory, createLogins } from './grant-directory';
 import type { GrantDeps } from './grants';

@@ -1,7 +1,7 @@
 /** Says where the holder of a grant has to go now: to the node of the room, or to the best one for a user's phone. */
 import { SwitchyardError } from '../../errors';
 import type { Db } from '../../infra/stores/db';
-import { storeClock } from '../../infra/stores/store-clock';
+import { storeClock } from '../../infra/store-clock';
 import { findNode, signalUrl, type NodeRow } from '../nodes/nodes.store';
 import { pickNode } from '../nodes/selection/select-node';
 import type { PoolPicture } from '../nodes/pool/pool-snapshot';

@@ -1,7 +1,7 @@
 /** The SQL of nodes. State changes are conditional: they name the state they expect. */
 import { familyOf, hostAndPort } from '../../address';
 import type { Queryable, Trx } from '../../infra/stores/db';
-import { storeClock } from '../../infra/stores/store-clock';
+import { storeClock } from '../../infra/store-clock';
 import type { ConnectionFault } from './connections/connection-fault';
 import type { ClockRecord } from './clock/judge';
 import type { CanaryResult, ProbeState } from './health/health';

@@ -2,7 +2,7 @@
 import { SwitchyardError } from '../../errors';
 import type { Db } from '../../infra/stores/db';
 import type { Logger } from '../../infra/logger';
-import { storeClock } from '../../infra/stores/store-clock';
+import { storeClock } from '../../infra/store-clock';
 import type { EventLog } from '../events/events';
 import { POOL_STREAM } from '../events/events.store';
 import { countNodeWork } from './drain/own-drain.store';

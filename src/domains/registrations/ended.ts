@@ -1,7 +1,7 @@
 /** Takes in what ends a registration: the phone says so, its time is over, its socket has closed, or a call finds nobody there. */
 import type { ChannelEvent, UnregisteredEvent } from '../../freeswitch/esl';
 import { isId } from '../../infra/ids';
-import { storeClock } from '../../infra/stores/store-clock';
+import { storeClock } from '../../infra/store-clock';
 import { isGrantName } from '../grants/grant-name';
 import type { NodeRow } from '../nodes/nodes.store';
 import { describe, draftOf, type RegistrationDeps } from './registrations';

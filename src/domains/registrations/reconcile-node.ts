@@ -1,6 +1,6 @@
 /** Compares what a node lists of phones with what is known of it, after every (re)connect. */
 import { isUnreachable } from '../../infra/stores/db';
-import { storeClock } from '../../infra/stores/store-clock';
+import { storeClock } from '../../infra/store-clock';
 import {
   parseRegistrations,
   readUptime,

@@ -1,6 +1,6 @@
 /** The SQL of registrations: which phone of which user can be reached through which node. */
 import type { Queryable, Trx } from '../../infra/stores/db';
-import { storeClock } from '../../infra/stores/store-clock';
+import { storeClock } from '../../infra/store-clock';
 
 export interface RegistrationRecord {
   id: string;

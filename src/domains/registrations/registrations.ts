@@ -2,7 +2,7 @@
 import { type Db, type Queryable, type Trx } from '../../infra/stores/db';
 import { createId } from '../../infra/ids';
 import type { Logger } from '../../infra/logger';
-import { storeClock } from '../../infra/stores/store-clock';
+import { storeClock } from '../../infra/store-clock';
 import { flushRegistration, type ApiCommand } from '../../freeswitch/esl';
 import type { RegisteredEvent, RegistrationRow } from '../../freeswitch/esl';
 import type { EventLog } from '../events/events';

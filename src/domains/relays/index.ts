@@ -6,7 +6,7 @@ import type { Db } from '../../infra/stores/db';
 import type { Logger } from '../../infra/logger';
 import type { Route } from '../../infra/route';
 import { runEvery } from '../../infra/flow/interval';
-import { storeClock } from '../../infra/stores/store-clock';
+import { storeClock } from '../../infra/store-clock';
 import type { EventLog } from '../events/events';
 import type { NodeLinks } from '../nodes/connections/node-connections';
 import type { NodeRow } from '../nodes/nodes.store';

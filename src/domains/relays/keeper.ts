@@ -4,7 +4,7 @@ import type { NodeLinks } from '../nodes/connections/node-connections';
 import { findLivingSession, type SessionRow } from '../rooms/sessions/sessions.store';
 import type { Logger } from '../../infra/logger';
 import { decryptSecret } from '../../infra/secrets';
-import { storeClock } from '../../infra/stores/store-clock';
+import { storeClock } from '../../infra/store-clock';
 import { giveUpRelays, holdRelays, updateRelay, type RelayRow } from './relays.store';
 import { sendRoom, type SendingDeps } from './sending';
 import { moveRelay, settleEnd, settleLive, settleStopped, settleWaiting, type SettleRelayDeps } from './settling';

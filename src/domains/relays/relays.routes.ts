@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { makePage, pageOf, pageQuery, readCursor } from '../../infra/pagination';
 import { defineRoute, type Route } from '../../infra/route';
-import { storeClock } from '../../infra/stores/store-clock';
+import { storeClock } from '../../infra/store-clock';
 import { plainText } from '../../infra/text/plain-text';
 import { createRelay, presentRelay, requireRelay, stopRelay, type RelayActions } from './relays';
 import { listRelayRows } from './relays.store';

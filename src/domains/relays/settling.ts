@@ -1,6 +1,6 @@
 /** Writes down what became of a relay, with its event: every change names the state it may come from. */
 import type { Db } from '../../infra/stores/db';
-import { storeClock } from '../../infra/stores/store-clock';
+import { storeClock } from '../../infra/store-clock';
 import type { EventLog } from '../events/events';
 import { findSession, type SessionRow } from '../rooms/sessions/sessions.store';
 import { closeGap, decideAfterFailure, endGapWithRoom, openGap } from './decide';

@@ -15,7 +15,7 @@ import { readSettings } from './settings';
 import { createRoomsSweep } from './sessions/sweep';
 import { weighSession } from './sessions/claim-size';
 import { signalUrl, type NodeRow } from '../nodes/nodes.store';
-import { storeClock } from '../../infra/stores/store-clock';
+import { storeClock } from '../../infra/store-clock';
 
 export interface RunningRoomsOptions extends Omit<SessionDeps, 'hooks' | 'lockedFromStart'> {
   secretKey: Buffer;

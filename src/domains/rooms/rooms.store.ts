@@ -1,6 +1,6 @@
 /** The SQL of rooms: what each should be, whether anybody is in it or not. */
 import type { Queryable, Trx } from '../../infra/stores/db';
-import { storeClock } from '../../infra/stores/store-clock';
+import { storeClock } from '../../infra/store-clock';
 
 export interface RoomRow {
   id: string;

@@ -4,7 +4,7 @@ import { SwitchyardError } from '../../errors';
 import { admitNode, type AdmissionDeps as EnteringDeps } from '../../domains/nodes/entering/admission';
 import type { NodeRow } from '../../domains/nodes/nodes.store';
 import { isUnreachable } from '../../infra/stores/db';
-import { storeClock } from '../../infra/stores/store-clock';
+import { storeClock } from '../../infra/store-clock';
 import type { DoorGuard } from './credential-guard';
 import { readNodeAddress } from './node-address';
 

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { SwitchyardError } from '../../errors';
 import { createLocalBuckets, type BucketLimit, type TokenBuckets } from '../../infra/stores/buckets';
 import { hashSecret } from '../../infra/secrets';
-import { storeClock } from '../../infra/stores/store-clock';
+import { storeClock } from '../../infra/store-clock';
 import { listNetworks } from '../../address';
 import { limitedBy, readClientAddress } from '../request/client-address';
 

@@ -18,7 +18,7 @@ import {
 } from '../../freeswitch/xml';
 import { readAddress } from '../../address';
 import { isUnreachable } from '../../infra/stores/db';
-import { storeClock } from '../../infra/stores/store-clock';
+import { storeClock } from '../../infra/store-clock';
 import type { Gate, LoginGuard } from '../../domains/bans/logins';
 import { takeCdr } from '../../domains/calls/events/cdr';
 import { answerDialplan } from '../../domains/calls/dialplan/dialplan';

@@ -1,6 +1,6 @@
 /** Makes a call's rows follow a conversation that goes on: the row that was over lives again, or is written anew. */
 import type { ChannelDump } from '../../../freeswitch/esl';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { boundTime } from '../../nodes/trust/bounded-time';
 import { hasCdr, insertCall, insertLeg, lockCall, type CallRow } from '../calls.store';

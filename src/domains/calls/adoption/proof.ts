@@ -7,7 +7,7 @@ import { readToken, signToken } from '../../../infra/secrets';
 import { readCallOfPlan, withProof } from '../../../freeswitch/xml';
 import type { Queryable } from '../../../infra/stores/db';
 import { isUnreachable } from '../../../infra/stores/db';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { findCall, type CallRow } from '../calls.store';
 

@@ -11,7 +11,7 @@ import {
 } from '../../../freeswitch/esl';
 import { CANARY_CONTEXT, PROOF_VARIABLE } from '../../../freeswitch/xml';
 import { isId, isUnwritten, showLegId } from '../../../infra/ids';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import { POOL_STREAM } from '../../events/events.store';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { findCall, findLeg, type CallRow, type LegRow } from '../calls.store';

@@ -11,7 +11,7 @@ import {
 } from '../../../freeswitch/esl';
 import { ATTEMPT_VARIABLE, CALL_HEADER_VARIABLE } from '../../../freeswitch/xml';
 import { isId } from '../../../infra/ids';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import { findNode } from '../../nodes/nodes.store';
 import { findUserIds, listNodeIdsOfUsers } from '../../registrations/registrations.store';
 import { parseAddress } from '../address';

@@ -10,7 +10,7 @@ import { decideQueued, isTooLate } from './decisions';
 import type { FairQueue, TakenCall } from '../queue/fair-queue';
 import type { Originates } from './originate';
 import { countRinging } from './ringing.store';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 
 export interface DialDeps extends PlaceDeps {
   queue: FairQueue;

@@ -8,7 +8,7 @@ import type { NodeLinks } from '../../nodes/connections/node-connections';
 import { findLastAttempt, noteAttemptCore, type AttemptRow, type CallRow } from '../calls.store';
 import { settleAttempt, type SettleDeps } from '../events/call-end';
 import { dialCommand } from './dial-command';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 
 export interface OriginateDeps extends SettleDeps {
   links: Pick<NodeLinks, 'api' | 'reach' | 'coreOf'>;

@@ -6,7 +6,7 @@ import type { Quotas } from '../../quotas/quotas';
 import type { Refusal } from '../../quotas/refusals';
 import { findRegistrationsOfUsers, findUserIds } from '../../registrations/registrations.store';
 import type { Db } from '../../../infra/stores/db';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import { parseAddress } from '../address';
 import { fitsRinging } from './ringing.store';
 import {

@@ -3,7 +3,7 @@ import { createTokenId, type BindToken } from '../../../infra/secrets/bound-toke
 import { isUnreachable } from '../../../infra/stores/db';
 import { createId, isId, isUnwritten } from '../../../infra/ids';
 import { signToken } from '../../../infra/secrets';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import {
   bridgeToUserPlan,
   dialStringTo,

@@ -2,7 +2,7 @@
 import { sentName } from '../../../infra/text/dialled-name';
 import { isId } from '../../../infra/ids';
 import { readToken } from '../../../infra/secrets';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import {
   CANARY_CONTEXT,
   internodeDeliveryPlan,

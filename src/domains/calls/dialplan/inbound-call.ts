@@ -2,7 +2,7 @@
 import { SwitchyardError } from '../../../errors';
 import { isUnreachable, violatedUnique } from '../../../infra/stores/db';
 import { createId, markUnwritten } from '../../../infra/ids';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import { keepableText } from '../../../infra/text/plain-text';
 import { refusePlan, type DialplanRequest } from '../../../freeswitch/xml';
 import type { GrantView } from '../../grants/grant-directory';

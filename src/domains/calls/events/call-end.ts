@@ -3,7 +3,7 @@ import type { Db, Trx } from '../../../infra/stores/db';
 import { showLegId } from '../../../infra/ids';
 import type { Logger } from '../../../infra/logger';
 import type { CountOrphan } from '../../../infra/metrics';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import type { EventLog } from '../../events/events';
 import type { EventDraft } from '../../events/events.store';
 import { killChannel } from '../../../freeswitch/esl';

@@ -1,7 +1,7 @@
 /** Takes in a node's call detail records: they settle times and causes, also of what no event has told. Each counts once. */
 import { z } from 'zod';
 import { findJsonFaults } from '../../../infra/text/json-faults';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { readTime, type NodeClock } from '../../nodes/clock/node-clock';
 import { findNodeClock } from '../../nodes/clock/node-clocks.store';

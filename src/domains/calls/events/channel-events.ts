@@ -1,7 +1,7 @@
 /** Takes in what nodes report of channels and moves legs and calls on; the same report twice changes nothing. */
 import { isId } from '../../../infra/ids';
 import type { Trx } from '../../../infra/stores/db';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import type { ChannelEvent } from '../../../freeswitch/esl';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { boundTime, putInOrder } from '../../nodes/trust/bounded-time';

@@ -3,7 +3,7 @@
  * is out of them. The older call goes on, from its own beginning; the younger one ends into it.
  */
 import type { Trx } from '../../../infra/stores/db';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { boundTime } from '../../nodes/trust/bounded-time';
 import {

@@ -1,5 +1,5 @@
 /** Settles a call whose carrying leg is over once nobody of it is left at its node: until then they may talk on. */
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import { findLastAttempt, findLeg, listLegs, type LegRow } from '../calls.store';
 import { hasOthersInTalk } from '../dialing/forked-legs';
 import { settleAttempt, type SettleDeps } from '../events/call-end';

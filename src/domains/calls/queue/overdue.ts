@@ -1,6 +1,6 @@
 /** Ends calls whose time to wait is over, at whatever replica lives: no worker or supervisor is needed for that. */
 import { runEvery, type Schedule } from '../../../infra/flow/interval';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import type { Turn } from '../../../infra/stores/leader-lease';
 import { listOverdue } from '../reconcile/sweep.store';
 import type { SettleDeps } from '../events/call-end';

@@ -2,7 +2,7 @@
 import { parseChannels, showChannels, type ChannelRow, type NodeConnection } from '../../../freeswitch/esl';
 import type { Queryable } from '../../../infra/stores/db';
 import { isId } from '../../../infra/ids';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import { CLAIM_TTL_MS } from '../../nodes/capacity/claims';
 import type { NodeRow } from '../../nodes/nodes.store';
 import type { ChannelMemories } from '../adoption/channel-memory';

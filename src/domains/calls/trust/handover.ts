@@ -1,7 +1,7 @@
 /** A call crosses the pool: the token that brings it is bound to one channel, which is written down as the node's part of it. */
 import { isUnreachable } from '../../../infra/stores/db';
 import { isId } from '../../../infra/ids';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import type { DialplanRequest } from '../../../freeswitch/xml';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { findLeg, insertLeg, lockCall } from '../calls.store';

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Db } from '../../../infra/stores/db';
 import type { Logger } from '../../../infra/logger';
 import { runEvery } from '../../../infra/flow/interval';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import { probe, syncClockWhenIdle, type EventClock, type NodeConnection } from '../../../freeswitch/esl';
 import type { EventLog } from '../../events/events';
 import { POOL_STREAM } from '../../events/events.store';

@@ -1,5 +1,5 @@
 /** Judges a node's clock, and says whether it can be set now and who has to: pure, with the limits in limits.ts. */
-import { describeOffset } from '../../../infra/stores/store-clock';
+import { describeOffset } from '../../../infra/store-clock';
 import { CLOCK } from '../limits';
 import type { NodeClock } from './node-clock';
 

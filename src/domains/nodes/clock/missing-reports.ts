@@ -1,7 +1,7 @@
 /** Asks a node for its report while a clock that was set back keeps it from sending any: it lives, and takes calls. */
 import type { Logger } from '../../../infra/logger';
 import { runEvery, type Schedule } from '../../../infra/flow/interval';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import { askStatus, parseStatus, type HeartbeatEvent, type NodeConnection } from '../../../freeswitch/esl';
 
 export interface MissingReports extends Schedule {

@@ -5,7 +5,7 @@ import { isUnreachable } from '../../../infra/stores/db';
 import { createGate, type Gate } from '../../../infra/flow/concurrency-limit';
 import { isRefused } from '../../../infra/flow/port-probe';
 import type { Redis } from '../../../infra/stores/redis';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import { createTurn } from '../../../infra/stores/leader-lease';
 import {
   SUBSCRIPTION,

@@ -1,6 +1,6 @@
 /** The SQL of phones at a node that drains. */
 import type { Queryable } from '../../../infra/stores/db';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 
 export interface PhoneToMove {
   domain_id: string;

@@ -3,7 +3,7 @@ import { SwitchyardError } from '../../../errors';
 import type { Trx } from '../../../infra/stores/db';
 import { createId } from '../../../infra/ids';
 import { equalSecrets, hashSecret } from '../../../infra/secrets';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import type { EventDraft } from '../../events/events.store';
 import { POOL_STREAM } from '../../events/events.store';
 import { makeNodePassword } from './node-password';

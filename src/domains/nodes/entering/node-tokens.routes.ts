@@ -4,7 +4,7 @@ import { SwitchyardError } from '../../../errors';
 import { createId } from '../../../infra/ids';
 import { defineRoute, type Route } from '../../../infra/route';
 import { createSecret, hashSecret } from '../../../infra/secrets';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import { approveNode, type NodeDeps } from '../nodes';
 import { NODE_NAME } from './admission';
 import { deleteOldTokens, deleteOpenToken, insertToken, listOpenTokens, type NodeTokenRow } from './node-tokens.store';

@@ -1,7 +1,7 @@
 /** Judges a node by more than its heartbeat: pure rules with hysteresis, and the one place where the verdict is written. */
 import type { Db } from '../../../infra/stores/db';
 import type { Logger } from '../../../infra/logger';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import type { EventLog } from '../../events/events';
 import { POOL_STREAM } from '../../events/events.store';
 import { HEALTH } from '../limits';

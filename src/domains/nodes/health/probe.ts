@@ -5,7 +5,7 @@ import { listRooms } from '../../../freeswitch/esl';
 import { hostAndPort } from '../../../address';
 import { createId } from '../../../infra/ids';
 import type { Schedule } from '../../../infra/flow/interval';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import { judgeProbe, recordHealth, type HealthDeps, type Probe, type ProbeState } from './health';
 import { HEALTH } from '../limits';
 import type { NodeLinks } from '../connections/node-connections';

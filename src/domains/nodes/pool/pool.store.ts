@@ -1,6 +1,6 @@
 /** The SQL behind the picture of the pool: what is on each node now, counted in one read each. */
 import type { Queryable } from '../../../infra/stores/db';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 
 export interface NodeBusiness {
   liveCalls: number;

@@ -1,6 +1,6 @@
 /** Holds a node for a call: picks by the pure rule from the pool's picture, claims by the script, and looks once more. */
 import type { Db } from '../../../infra/stores/db';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import type { Claims } from '../capacity/claims';
 import { findLacks, type Feature } from '../features/features';
 import { findNode, type NodeRow } from '../nodes.store';

@@ -4,7 +4,7 @@ import { runEvery, type Schedule } from '../../../infra/flow/interval';
 import type { EventLog } from '../../events/events';
 import { POOL_STREAM } from '../../events/events.store';
 import type { Db } from '../../../infra/stores/db';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import { countPhonesAndLegs } from './asked-users.store';
 
 export interface AskedUsers extends Schedule {

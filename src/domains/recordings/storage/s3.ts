@@ -6,7 +6,7 @@ import { request as requestHttps } from 'node:https';
 import { pipeline } from 'node:stream/promises';
 import { AwsV4Signer } from 'aws4fetch';
 import { SwitchyardError } from '../../../errors';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import type { RecordingStorage } from './storage';
 
 export interface S3Settings {

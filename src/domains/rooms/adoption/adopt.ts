@@ -1,6 +1,6 @@
 /** Makes a room's rows follow a room that goes on: its session lives again, or is written anew, with those who are in it. */
 import { createId } from '../../../infra/ids';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { markIn, type ParticipantDeps, type StrangeRoom } from '../participants/member-events';
 import {

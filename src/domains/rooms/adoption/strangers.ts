@@ -9,7 +9,7 @@ import {
 } from '../../../freeswitch/esl';
 import { ROOM_PROOF_VARIABLE } from '../../../freeswitch/xml';
 import { isId, showLegId } from '../../../infra/ids';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import type { ChannelMemory } from '../../calls/adoption/channel-memory';
 import { endUnadmitted, isUnadmitted } from '../../calls/reconcile/unadmitted-channels';
 import { POOL_STREAM } from '../../events/events.store';

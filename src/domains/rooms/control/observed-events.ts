@@ -3,7 +3,7 @@ import { isId } from '../../../infra/ids';
 import type { RoomEvent } from '../../../freeswitch/esl';
 import type { Db } from '../../../infra/stores/db';
 import type { Logger } from '../../../infra/logger';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import type { NodeRow } from '../../nodes/nodes.store';
 import type { LiveBoard } from '../live/live-state';
 import { findSession, type SessionRow } from '../sessions/sessions.store';

@@ -6,7 +6,7 @@ import type { Db } from '../../../infra/stores/db';
 import { isId } from '../../../infra/ids';
 import type { Logger } from '../../../infra/logger';
 import type { Caller } from '../../../infra/route';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import type { EventLog } from '../../events/events';
 import type { NodeLinks } from '../../nodes/connections/node-connections';
 import type { LiveBoard } from '../live/live-state';

@@ -15,7 +15,7 @@ import {
 import type { Db } from '../../../infra/stores/db';
 import type { Logger } from '../../../infra/logger';
 import type { Redis } from '../../../infra/stores/redis';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import { createTurn, type Turn } from '../../../infra/stores/leader-lease';
 import type { EventLog } from '../../events/events';
 import type { NodeLinks } from '../../nodes/connections/node-connections';

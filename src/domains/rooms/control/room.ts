@@ -34,7 +34,7 @@ import {
 import { forgetGivenUp, listPresent, moveHand } from './control.store';
 import { CHARACTER_MS, FILE_MS } from './waiting-sounds';
 import { moveFloor, moveVideoFloor, type RoomWish } from './desired-state';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 
 async function showLiveSession(deps: SteeringDeps, room: RoomRow): Promise<LiveSessionView> {
   const { session } = await showRoom(deps, room);

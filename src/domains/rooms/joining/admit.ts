@@ -1,7 +1,7 @@
 /** Lets somebody into a session: claims what the room takes with them in it, and writes them down as on the way in. */
 import { createId } from '../../../infra/ids';
 import type { Trx } from '../../../infra/stores/db';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import { killChannel } from '../../../freeswitch/esl';
 import type { NodeRow } from '../../nodes/nodes.store';
 import type { AtTheDoor, EnteringDeps, RoomCaller } from './join.dialplan';

@@ -3,7 +3,7 @@ import { SwitchyardError } from '../../../errors';
 import { createTokenId } from '../../../infra/secrets/bound-tokens';
 import { isId } from '../../../infra/ids';
 import { equalSecrets, signToken } from '../../../infra/secrets';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import {
   askPinPlan,
   bridgeToRoomPlan,

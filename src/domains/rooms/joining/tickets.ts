@@ -4,7 +4,7 @@ import { transferChannel, type ApiCommand } from '../../../freeswitch/esl';
 import type { Queryable } from '../../../infra/stores/db';
 import { isId } from '../../../infra/ids';
 import { hashSecret } from '../../../infra/secrets';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import { insertTicket, takeTicketRow } from './tickets.store';
 
 /** The context of those we send into a room; no profile leads into it, and only a ticket opens it. */

@@ -1,7 +1,7 @@
 /** The fast side of a room: who talks, who has the floor, how the network is. Kept in Redis, told to live listeners only. */
 import type { Logger } from '../../../infra/logger';
 import type { Redis } from '../../../infra/stores/redis';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import type { SeenFloor } from '../control/desired-state';
 
 export type QualityClass = 'good' | 'fair' | 'poor';

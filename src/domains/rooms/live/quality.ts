@@ -2,7 +2,7 @@
 import { copyMediaCounters, parseMediaCounters, readMediaCounters, type MediaCounters } from '../../../freeswitch/esl';
 import type { Db } from '../../../infra/stores/db';
 import type { Logger } from '../../../infra/logger';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import type { NodeLinks } from '../../nodes/connections/node-connections';
 import type { LiveBoard, QualityClass } from './live-state';
 import { listPeopleOfSessions, saveQuality } from '../control/control.store';

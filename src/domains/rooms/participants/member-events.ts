@@ -1,7 +1,7 @@
 /** Takes in what a node reports of who is in a room; the same report twice changes nothing. */
 import { isId } from '../../../infra/ids';
 import type { Trx } from '../../../infra/stores/db';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import type { RoomEvent, RoomMember } from '../../../freeswitch/esl';
 import { isPhoneLost } from '../../../freeswitch/esl';
 import type { NodeRow } from '../../nodes/nodes.store';

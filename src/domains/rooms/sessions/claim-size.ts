@@ -3,7 +3,7 @@ import { listParticipants } from '../participants/participants.store';
 import { weigh } from './session-units';
 import type { SessionDeps } from './sessions';
 import { findSession, lockSession, updateSession } from './sessions.store';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 
 /**
  * Whoever is let in is let in, so a node may come to be past its capacity. Under the session's lock, as those who enter:

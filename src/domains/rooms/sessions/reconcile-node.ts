@@ -1,6 +1,6 @@
 /** Brings rooms and nodes together again: after a reconnect, after a node's death or drain, and by a sweep. */
 import { isId } from '../../../infra/ids';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import { listRooms, parseRooms, type NodeConnection, type RoomMember } from '../../../freeswitch/esl';
 import type { EventDraft } from '../../events/events.store';
 import type { NodeRow } from '../../nodes/nodes.store';

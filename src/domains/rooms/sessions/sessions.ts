@@ -4,7 +4,7 @@ import { createId } from '../../../infra/ids';
 import type { Logger } from '../../../infra/logger';
 import type { CountOrphan } from '../../../infra/metrics';
 import type { Trx } from '../../../infra/stores/db';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import { hangUpMember } from '../../../freeswitch/esl';
 import type { EventLog } from '../../events/events';
 import type { EventDraft } from '../../events/events.store';

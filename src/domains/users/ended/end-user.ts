@@ -13,7 +13,7 @@ import { USER_VARIABLE } from '../../../freeswitch/xml';
 import type { Db, Trx } from '../../../infra/stores/db';
 import type { Logger } from '../../../infra/logger';
 import { runEvery, type Schedule } from '../../../infra/flow/interval';
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import type { EventDraft } from '../../events/events.store';
 import { isGrantName } from '../../grants/grant-name';
 import { dropRegistrationsOf } from '../../registrations/registrations';

@@ -1,5 +1,5 @@
 /** Background jobs carry an id of our own, so their results may come in any order and at any time. */
-import { storeClock } from '../../../infra/stores/store-clock';
+import { storeClock } from '../../../infra/store-clock';
 import { EslError } from './faults';
 import type { Reply } from './replies';
 

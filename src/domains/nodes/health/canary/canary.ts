@@ -22,7 +22,7 @@ import {
 } from '../../../../freeswitch/esl';
 import { CANARY_CONTEXT, CANARY_VARIABLE } from '../../../../freeswitch/xml';
 import { createId } from '../../../../infra/ids';
-import { storeClock } from '../../../../infra/stores/store-clock';
+import { storeClock } from '../../../../infra/store-clock';
 import type { CanaryResult } from '../health';
 import { CANARY } from '../../limits';
 import { findTone, readWav, type HeardTone } from './tone-detector';

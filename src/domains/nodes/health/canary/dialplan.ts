@@ -9,7 +9,7 @@ import {
   type RoomConfiguration,
 } from '../../../../freeswitch/xml';
 import type { Logger } from '../../../../infra/logger';
-import { storeClock } from '../../../../infra/stores/store-clock';
+import { storeClock } from '../../../../infra/store-clock';
 import { readCanaryName } from './token';
 import type { NodeRow } from '../../nodes.store';
 

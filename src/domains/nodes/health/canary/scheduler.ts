@@ -3,7 +3,7 @@ import { SwitchyardError } from '../../../../errors';
 import { createId } from '../../../../infra/ids';
 import type { Redis } from '../../../../infra/stores/redis';
 import type { Schedule } from '../../../../infra/flow/interval';
-import { storeClock } from '../../../../infra/stores/store-clock';
+import { storeClock } from '../../../../infra/store-clock';
 import { createTurn } from '../../../../infra/stores/leader-lease';
 import { nameCanary } from './token';
 import { makeCanaryCall } from './canary';

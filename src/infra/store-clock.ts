@@ -1,7 +1,7 @@
 /** One clock for all replicas, the database's: what a replica compares was written by others, and its machine's clock may be wrong. */
-import type { Db } from './db';
-import type { Logger } from '../logger';
-import { runEvery, type Schedule } from '../flow/interval';
+import type { Db } from './stores/db';
+import type { Logger } from './logger';
+import { runEvery, type Schedule } from './flow/interval';
 
 /** Past this the machine's clock is said to be wrong; what is decided here is right all the same. */
 export const REPLICA_CLOCK_LIMIT_MS = 2000;
