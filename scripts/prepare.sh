@@ -20,7 +20,7 @@ require_node() {
 }
 
 # npm ci where package-lock.json is another than the one installed last. Install scripts are not needed: the links the
-# embedded Postgres wants are made by scripts/postgres.ts.
+# embedded Postgres wants are made by scripts/stores/postgres.ts.
 install_packages() {
   local mark=node_modules/.switchyard-installed
   if [ -e "$mark" ] && cmp -s package-lock.json "$mark"; then return; fi

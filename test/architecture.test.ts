@@ -86,6 +86,17 @@ test('no file is longer than 400 lines, and each begins by saying why it exists'
   expect(faults).toEqual([]);
 });
 
+/** Above this a folder needs chapters; migrations are one list in order, and fixtures are recorded, not written. */
+const MOST_SIBLINGS = 12;
+
+test('no folder has more than a dozen files beside each other', () => {
+  const siblings = new Map<string, number>();
+  for (const file of files.filter((name) => /^(src|scripts|test)\//.test(name) && !name.startsWith('test/fixtures/')))
+    siblings.set(dirname(file), (siblings.get(dirname(file)) ?? 0) + 1);
+  const crowded = [...siblings].filter(([, count]) => count > MOST_SIBLINGS);
+  expect(crowded.map(([folder, count]) => `${folder}: ${count}`)).toEqual([]);
+});
+
 test('nothing is exported without a name, but for what jest wants so', () => {
   const allowed = ['test/global-setup.ts', 'test/global-teardown.ts'];
   const faults = sources.filter((file) => /^export default /m.test(read(file)) && !allowed.includes(file));

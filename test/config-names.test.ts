@@ -1,6 +1,6 @@
 /** Settings that are misspelt are refused with the right name: what has no effect must not be silent. */
 import { readPoolOptions } from '../scripts/operate/options';
-import { readStartOptions } from '../scripts/start-options';
+import { readStartOptions } from '../scripts/startup/options';
 import { readConfig } from '../src/config';
 import { findMisspelt, lettersBetween } from '../src/config-names';
 import { showSettings } from '../src/main/shown-settings';

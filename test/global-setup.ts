@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startStores, type Stores } from '../scripts/stores';
+import { startStores, type Stores } from '../scripts/stores/stores';
 
 /** What the teardown finds again: jest runs both in one process. */
 export interface SharedStores {

@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { createDb, type Db } from '../../src/infra/stores/db';
 import { createId } from '../../src/infra/ids';
 import { migrateDb } from '../../src/infra/stores/migrate';
-import type { Stores } from '../stores';
+import type { Stores } from '../stores/stores';
 import { createStandIns, type Dialled, type NodesOrder } from './scale/nodes';
 import { createOwnSwitchyard } from './scale/process';
 import * as seed from './scale/seed';

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startStores, type Stores } from '../stores';
+import { startStores, type Stores } from '../stores/stores';
 
 /** Runs `work` with a fresh Postgres and Redis, and removes both with their data afterwards, whatever happens. */
 export async function withStores(work: (stores: Stores) => Promise<void>): Promise<void> {

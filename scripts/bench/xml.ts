@@ -9,8 +9,8 @@ import { createLogger } from '../../src/infra/logger';
 import { migrateDb } from '../../src/infra/stores/migrate';
 import { hashSipPassword, sealDigest } from '../../src/infra/secrets';
 import { startSwitchyard } from '../../src/main';
-import { enrolNode, makeNodeSecret } from '../enrol';
-import { findFreePort } from '../ports';
+import { enrolNode, makeNodeSecret } from '../nodes/enrol';
+import { findFreePort } from '../stores/ports';
 import { median, ownRole, round, serveRole, startRole, withStores, type Role } from './stage';
 import { DOMAIN, passwordOf, questionOf, runRound, userName, type Round, type RoundResult } from './xml.load';
 

@@ -2,7 +2,7 @@
 import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { enrolPatiently, makeNodeSecret } from '../enrol';
+import { enrolPatiently, makeNodeSecret } from '../nodes/enrol';
 import { StartFault } from '../project';
 import { createNodeDoor, DoorFault, type NodeDoor } from './node-door';
 

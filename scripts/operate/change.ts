@@ -1,6 +1,6 @@
 /** Changes the pool: adds nodes, and takes nodes away by drain, nothing left on them, removal, and only then the stop. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { waitFor, ApiFault } from '../api-client';
+import { waitFor, ApiFault } from '../api/client';
 import { StartFault } from '../project';
 import { orderByEmptiness } from '../../src/domains/nodes/pool/scaling-advice';
 import type { KeptNode } from './kept';

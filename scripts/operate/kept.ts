@@ -2,7 +2,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { StartFault } from '../project';
-import { holdFile, writePrivately } from '../run-state';
+import { holdFile, writePrivately } from '../startup/run-state';
 
 /** A node that this command started, and how it is stopped. */
 export interface KeptNode {

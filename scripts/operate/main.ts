@@ -1,7 +1,7 @@
 /** `./scripts/pool`: the one command for the pool. Reads what was asked, does it over the public API, and says it plainly. */
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { approveNode, enrolAsAdmin, type NodeToEnrol } from '../enrol';
+import { approveNode, enrolAsAdmin, type NodeToEnrol } from '../nodes/enrol';
 import { projectRoot, StartFault } from '../project';
 import { autoscale } from './autoscale';
 import { addNodes, drainNode, removeNode, resumeNode, scaleTo, untilEmpty, type Operator } from './change';

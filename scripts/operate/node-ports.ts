@@ -1,7 +1,7 @@
 /** Gives each new node a name and ports that nothing else has: not start's nodes, not ours, not another program. */
-import { isPortFree } from '../ports';
+import { isPortFree } from '../stores/ports';
 import { StartFault } from '../project';
-import type { NodePlan } from '../media-nodes';
+import type { NodePlan } from '../nodes/media-nodes';
 import type { KeptNode } from './kept';
 
 const PORTS_PER_NODE = 20;

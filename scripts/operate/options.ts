@@ -1,6 +1,6 @@
 /** Reads what a person asked of `scripts/pool`, and says what can be asked. */
 import { parseArgs } from 'node:util';
-import { refuseMisspelt } from '../misspelt';
+import { refuseMisspelt } from '../startup/misspelt';
 import { StartFault } from '../project';
 
 export const POOL_HELP = `Usage: ./scripts/pool COMMAND [options]

@@ -1,10 +1,10 @@
 /** What `scripts/pool` asks of Switchyard: its public API only, found by the environment or by a running start. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createApiClient, type ApiClient } from '../api-client';
+import { createApiClient, type ApiClient } from '../api/client';
 import { StartFault } from '../project';
 import { PHONES_GRACE_MS } from '../../src/domains/nodes/drain/own-drain';
-import type { RunFile } from '../run-state';
+import type { RunFile } from '../startup/run-state';
 
 export interface PoolNode {
   id: string;

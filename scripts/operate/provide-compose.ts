@@ -2,9 +2,9 @@
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeNodeSecret } from '../enrol';
+import { makeNodeSecret } from '../nodes/enrol';
 import { projectRoot, StartFault } from '../project';
-import { writePrivately } from '../run-state';
+import { writePrivately } from '../startup/run-state';
 import type { Kept, KeptNode } from './kept';
 import { planOf } from './node-ports';
 import type { Provider, ProviderContext } from './providers';

@@ -1,6 +1,6 @@
 /** Nodes from anywhere: a command of the operator's makes them and takes them away, whatever its cloud is. */
 import { spawn } from 'node:child_process';
-import { makeNodeSecret } from '../enrol';
+import { makeNodeSecret } from '../nodes/enrol';
 import { StartFault } from '../project';
 import type { KeptNode } from './kept';
 import type { Provider, ProviderContext } from './providers';

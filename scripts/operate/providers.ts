@@ -1,5 +1,5 @@
 /** Where nodes come from: what a provider has to do, and which there are. */
-import type { NodeToEnrol } from '../enrol';
+import type { NodeToEnrol } from '../nodes/enrol';
 import type { Kept, KeptNode } from './kept';
 import type { PoolOptions } from './options';
 import { composeProvider } from './provide-compose';

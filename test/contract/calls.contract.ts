@@ -1,11 +1,11 @@
 /** What Switchyard relies on of a call: replies, causes, and the order in which a channel's life is told. */
 import { originateCall, userEndpoint, killChannel, channelExists } from '../../src/freeswitch/esl';
 import { callerNameText } from '../../src/freeswitch/xml/escape';
-import { DOMAIN, NOBODY_ANSWERS, PASSWORD, ringSeconds } from './answerer';
+import { DOMAIN, NOBODY_ANSWERS, PASSWORD, ringSeconds } from './peers/answerer';
 import type { Contract } from './describe-node';
 import type { ContractPhone, PhoneBehaviour } from './harness';
 import { until } from '../until';
-import type { RawEvent } from './raw-client';
+import type { RawEvent } from './peers/raw-client';
 
 interface ListedChannel {
   uuid: string;

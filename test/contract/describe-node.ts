@@ -1,9 +1,9 @@
 /** Brings up one node with its answerer for a set of contract tests, and takes both down again. */
 import { connect } from 'node:net';
-import { findFreePort } from '../../scripts/ports';
-import { openAnswerer, ESL_PASSWORD, type Answerer } from './answerer';
+import { findFreePort } from '../../scripts/stores/ports';
+import { openAnswerer, ESL_PASSWORD, type Answerer } from './peers/answerer';
 import type { MediaNode, NodePorts, StartMediaNode } from './harness';
-import { connectRaw, type RawClient } from './raw-client';
+import { connectRaw, type RawClient } from './peers/raw-client';
 
 export interface Stage {
   node: MediaNode;

@@ -1,9 +1,9 @@
 /** What a node asks and tells when somebody logs in: by its question Switchyard knows by itself which password was wrong. */
 import { provesPassword, type UserRequest } from '../../src/freeswitch/xml';
 import { hashSipPassword } from '../../src/infra/secrets';
-import { DOMAIN, ESL_PASSWORD, PASSWORD } from './answerer';
+import { DOMAIN, ESL_PASSWORD, PASSWORD } from './peers/answerer';
 import type { Contract } from './describe-node';
-import { connectRaw, type RawClient, type RawEvent } from './raw-client';
+import { connectRaw, type RawClient, type RawEvent } from './peers/raw-client';
 
 const TOLD = ['sofia::pre_register', 'sofia::register_attempt', 'sofia::register_failure'];
 

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { launchRealNode } from '../../scripts/launch-node';
+import { launchRealNode } from '../../scripts/nodes/launch-node';
 import { describeWithRealNode, freeswitchBinary } from '../real-node';
 import { callContract } from './calls.contract';
 import { describeNode, waitForPort } from './describe-node';
@@ -10,7 +10,7 @@ import type { StartMediaNode } from './harness';
 import { loginContract } from './logins.contract';
 import { roomContract } from './rooms.contract';
 import { roomMediaContract } from './room-media.contract';
-import { openSipPhone } from './sip-phone';
+import { openSipPhone } from './peers/sip-phone';
 import { socketContract } from './socket.contract';
 
 const binary = freeswitchBinary();

@@ -3,13 +3,13 @@ import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseRooms } from '../../src/freeswitch/esl/listings/room-snapshot';
-import { DOMAIN, PASSWORD } from './answerer';
+import { DOMAIN, PASSWORD } from './peers/answerer';
 import type { Contract } from './describe-node';
 import type { ContractPhone } from './harness';
-import type { RawEvent } from './raw-client';
-import { BASE_PROFILE, MIXED_PROFILE } from './rooms-answerer';
+import type { RawEvent } from './peers/raw-client';
+import { BASE_PROFILE, MIXED_PROFILE } from './peers/rooms-answerer';
 import { until } from '../until';
-import { closeRoom, enter, isRoomEvent, tell } from './room-guests';
+import { closeRoom, enter, isRoomEvent, tell } from './peers/room-guests';
 
 const TONE = 'tone_stream://%(300,0,440)';
 const LONG_TONE = 'tone_stream://%(60000,0,440)';

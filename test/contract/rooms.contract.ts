@@ -1,10 +1,10 @@
 /** What Switchyard relies on of a room: who is let in, what is told of it, and the words of every answer. */
 import { parseRooms } from '../../src/freeswitch/esl/listings/room-snapshot';
-import { CAUSE_AFTER_ROOM } from './rooms-answerer';
-import { BASE_PROFILE } from './rooms-answerer';
+import { CAUSE_AFTER_ROOM } from './peers/rooms-answerer';
+import { BASE_PROFILE } from './peers/rooms-answerer';
 import type { Contract } from './describe-node';
-import type { RawEvent } from './raw-client';
-import { closeRoom, enter, isRoomEvent, tell, tryToEnter } from './room-guests';
+import type { RawEvent } from './peers/raw-client';
+import { closeRoom, enter, isRoomEvent, tell, tryToEnter } from './peers/room-guests';
 
 export const roomContract: Contract = (stage) => {
   const open = (name: string, profile: Record<string, string> = {}): void =>

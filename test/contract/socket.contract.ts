@@ -1,8 +1,8 @@
 /** What Switchyard relies on of the Event Socket and of a registration, byte for byte where bytes count. */
 import { until } from '../until';
-import { DOMAIN, ESL_PASSWORD, PASSWORD } from './answerer';
+import { DOMAIN, ESL_PASSWORD, PASSWORD } from './peers/answerer';
 import type { Contract } from './describe-node';
-import { connectRaw } from './raw-client';
+import { connectRaw } from './peers/raw-client';
 
 const JSON_EMPTY = '{"row_count": 0}\n';
 

@@ -2,7 +2,7 @@
 import { describeWithRealNode } from '../real-node';
 import { useStores } from '../stores';
 import { until } from '../until';
-import { headerOf } from '../../scripts/sip-message';
+import { headerOf } from '../../scripts/demo/sip-message';
 import { BETA, openHostileStage, type Call, type HostileStage } from './hostile-stage';
 import type { RawRequest, RawSip } from './raw-sip';
 

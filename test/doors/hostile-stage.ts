@@ -4,7 +4,7 @@ import { openConnection, type NodeConnection } from '../../src/freeswitch/esl';
 import { openNodePassword } from '../../src/domains/nodes/entering/node-password';
 import type { NodeRow } from '../../src/domains/nodes/nodes.store';
 import { createLogger } from '../../src/infra/logger';
-import { startRealPool, type RealPool } from '../browser/real-pool';
+import { startRealPool, type RealPool } from '../browser/pool/real-pool';
 import type { TestStores } from '../stores';
 import { until } from '../until';
 import { openRawSip, sdpOf, type Dialog, type Login, type RawAnswer, type RawRequest, type RawSip } from './raw-sip';

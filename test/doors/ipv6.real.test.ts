@@ -1,5 +1,5 @@
 /** Nodes and phones that have no address but one of IPv6: they join, register, are rung, and calls go from node to node. */
-import { startRealPool, type PoolNode, type RealPool } from '../browser/real-pool';
+import { startRealPool, type PoolNode, type RealPool } from '../browser/pool/real-pool';
 import { describeWithRealNode } from '../real-node';
 import { useStores } from '../stores';
 import { until } from '../until';

@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import WebSocket from 'ws';
 import type { PresentedCall } from '../../src/domains/calls/calls';
-import { startRealPool, type RealPool } from '../browser/real-pool';
+import { startRealPool, type RealPool } from '../browser/pool/real-pool';
 import { describeWithRealNode } from '../real-node';
 import { useStores } from '../stores';
 import { until } from '../until';

@@ -8,7 +8,7 @@ import {
   parseChallenge,
   parseSip,
   type SipMessage,
-} from '../../scripts/sip-message';
+} from '../../scripts/demo/sip-message';
 
 const ANSWER_TIMEOUT_MS = 10_000;
 

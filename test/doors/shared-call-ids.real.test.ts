@@ -1,5 +1,5 @@
 /** Phones of two tenants that have one Call-ID, by chance or by spite: what happens to the one is nothing to the other. */
-import { startRealPool, type RealPool } from '../browser/real-pool';
+import { startRealPool, type RealPool } from '../browser/pool/real-pool';
 import { describeWithRealNode } from '../real-node';
 import { useStores } from '../stores';
 import { until } from '../until';

@@ -2,8 +2,8 @@
 import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { launchRealNode, type RealNode } from '../../scripts/launch-node';
-import { nodeUser } from '../../scripts/ordinary-user';
+import { launchRealNode, type RealNode } from '../../scripts/nodes/launch-node';
+import { nodeUser } from '../../scripts/nodes/ordinary-user';
 import { openConnection, type NodeConnection } from '../../src/freeswitch/esl';
 import { createLogger } from '../../src/infra/logger';
 import { describeWithRealNode } from '../real-node';

@@ -3,8 +3,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { launchRealNode, type RealNode } from '../../scripts/launch-node';
-import { headerOf } from '../../scripts/sip-message';
+import { launchRealNode, type RealNode } from '../../scripts/nodes/launch-node';
+import { headerOf } from '../../scripts/demo/sip-message';
 import { openConnection, parseChannels, type NodeConnection } from '../../src/freeswitch/esl';
 import {
   bridgeToUserPlan,

@@ -9,7 +9,7 @@ import {
   parseChallenge,
   parseSip,
   type SipMessage,
-} from '../../scripts/sip-message';
+} from '../../scripts/demo/sip-message';
 
 const TIMEOUT_MS = 10_000;
 

@@ -1,7 +1,7 @@
 /** Somebody at one address who tries to log in, with SIP written by hand: right, wrong, stale, by any method. */
 import { createHash, randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
-import { formatRequest, headerOf, parseChallenge, parseSip, type SipMessage } from '../../scripts/sip-message';
+import { formatRequest, headerOf, parseChallenge, parseSip, type SipMessage } from '../../scripts/demo/sip-message';
 
 export interface Try {
   username: string;

@@ -1,7 +1,7 @@
 /** The least that can answer a node: our own documents over HTTP, without database or pool, and a memory of what was asked. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { findFreePort } from '../../scripts/ports';
+import { findFreePort } from '../../scripts/stores/ports';
 import {
   configurationXml,
   notFoundXml,

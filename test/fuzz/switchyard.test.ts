@@ -3,7 +3,7 @@ import { OVER_HTTP, openTargets } from '../../scripts/bench/fuzz/list';
 import type { Surroundings } from '../../scripts/bench/fuzz/stage';
 import { freeswitchBinary } from '../real-node';
 import { useStores } from '../stores';
-import { ADMIN_KEY, openYard, type Yard } from '../switchyard/harness';
+import { ADMIN_KEY, openYard, type Yard } from '../e2e/harness';
 import { FIXED_SEED, randomSeed } from './seeds';
 
 const stores = useStores();

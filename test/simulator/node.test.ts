@@ -1,10 +1,10 @@
 /** Simulated nodes fail on demand, call each other, and are many in one process. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { findFreePort } from '../../scripts/ports';
+import { findFreePort } from '../../scripts/stores/ports';
 import { createLogger } from '../../src/infra/logger';
 import { startSimulatedNode, type SimulatedNode } from '../../scripts/simulator/node';
-import { connectRaw } from '../contract/raw-client';
+import { connectRaw } from '../contract/peers/raw-client';
 import { until } from '../until';
 import { heapAfterCollection } from './heap';
 

@@ -5,7 +5,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createLogger } from '../../src/infra/logger';
 import { startSimulatedNode, type SimulatedNode } from '../../scripts/simulator/node';
-import { connectRaw, type RawClient, type RawEvent } from '../contract/raw-client';
+import { connectRaw, type RawClient, type RawEvent } from '../contract/peers/raw-client';
 import { until } from '../until';
 import { heapAfterCollection } from './heap';
 

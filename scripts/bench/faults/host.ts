@@ -1,11 +1,11 @@
 /** The process of some simulated nodes: each with phones, a gate for each of its two ways, a tap, and faults on order. */
 import { createLogger } from '../../../src/infra/logger';
 import { startSimulatedNode, type PhoneBehaviour, type SimulatedNode, type SimulatedPhone } from '../../simulator/node';
-import { enrolNode } from '../../enrol';
-import { openGate, type Gate } from './gate';
+import { enrolNode } from '../../nodes/enrol';
+import { openGate, type Gate } from './injecting/gate';
 import { serveOrders } from './orders';
 import { createRandom, type Random } from './random';
-import { openTap, type Tap } from './taps';
+import { openTap, type Tap } from './injecting/taps';
 
 export interface NodePlan {
   name: string;

@@ -1,7 +1,7 @@
 /** Holds the numbered log against its readers, and the calls against their attempts. */
 import type { Pool } from 'pg';
-import type { Violation } from './invariants';
-import type { StreamReader } from './reader';
+import type { Violation } from './judging/invariants';
+import type { StreamReader } from './judging/reader';
 
 export interface LogFigures {
   streams: { name: string; events: number; reconnects: number }[];

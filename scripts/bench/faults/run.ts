@@ -3,18 +3,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'pg';
 import { createLogger } from '../../../src/infra/logger';
 import { createRedis } from '../../../src/infra/stores/redis';
-import { countAnswered, talkAgain } from './afterwards';
+import { countAnswered, talkAgain } from './judging/afterwards';
 import { createApi } from './api';
-import { again, injectFaults, type Injected } from './inject';
-import { findViolations, type Violation } from './invariants';
+import { again, injectFaults, type Injected } from './injecting/inject';
+import { findViolations, type Violation } from './judging/invariants';
 import { bringPeople, startLoad } from './load';
-import { openLooker, type Looker } from './look';
+import { openLooker, type Looker } from './judging/look';
 import { checkLog, type LogFigures } from './log';
-import { startReader } from './reader';
-import { createAims, createRecoveries } from './recovery';
+import { startReader } from './judging/reader';
+import { createAims, createRecoveries } from './judging/recovery';
 import { createRandom } from './random';
 import { openStage, type Stage, type StageOptions } from './stage';
-import { findDoubleRings, type Ring } from './taps';
+import { findDoubleRings, type Ring } from './injecting/taps';
 
 export interface FaultRunOptions extends Omit<StageOptions, 'logLevel' | 'heartbeatSeconds'> {
   faults: number;

@@ -10,11 +10,11 @@ import { createDb } from '../../../src/infra/stores/db';
 import { createLogger } from '../../../src/infra/logger';
 import { startSwitchyard } from '../../../src/main';
 import { startSimulatedNode } from '../../simulator/node';
-import { createApiClient } from '../../api-client';
-import { enrolAsAdmin, makeNodeSecret } from '../../enrol';
-import { launchRealNode } from '../../launch-node';
-import { findFreePort } from '../../ports';
-import { startStores } from '../../stores';
+import { createApiClient } from '../../api/client';
+import { enrolAsAdmin, makeNodeSecret } from '../../nodes/enrol';
+import { launchRealNode } from '../../nodes/launch-node';
+import { findFreePort } from '../../stores/ports';
+import { startStores } from '../../stores/stores';
 
 /** What a target needs to know of the Switchyard it is pointed at. */
 export interface Surroundings {

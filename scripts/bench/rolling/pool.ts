@@ -2,11 +2,11 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { createApiClient, waitFor, type ApiClient } from '../../api-client';
+import { createApiClient, waitFor, type ApiClient } from '../../api/client';
 import { startChild, type Child } from '../../child';
-import { enrolAsAdmin, makeNodeSecret } from '../../enrol';
-import { launchRealNode, type RealNode } from '../../launch-node';
-import { findFreePort } from '../../ports';
+import { enrolAsAdmin, makeNodeSecret } from '../../nodes/enrol';
+import { launchRealNode, type RealNode } from '../../nodes/launch-node';
+import { findFreePort } from '../../stores/ports';
 import { projectRoot } from '../../project';
 import { startProxy } from './proxy';
 

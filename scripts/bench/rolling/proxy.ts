@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startChild, type Child } from '../../child';
 import { projectRoot } from '../../project';
-import { findProgram } from '../../redis';
+import { findProgram } from '../../stores/redis';
 
 export interface ProxyPorts {
   api: number;

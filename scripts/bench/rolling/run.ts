@@ -1,7 +1,7 @@
 /** Restarts replicas one after the other under standing and new calls, and counts what was lost on the way. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { waitFor, type ApiClient } from '../../api-client';
-import { startPhone, type Phone } from '../../demo-phone';
+import { waitFor, type ApiClient } from '../../api/client';
+import { startPhone, type Phone } from '../../demo/sip-phone';
 import type { RollingPool } from './pool';
 
 const DOMAIN = 'rolling.test';

@@ -12,7 +12,7 @@ import { openConnection } from '../../../src/freeswitch/esl';
 import { createDb, type Db } from '../../../src/infra/stores/db';
 import { createLogger } from '../../../src/infra/logger';
 import { migrateDb } from '../../../src/infra/stores/migrate';
-import type { Stores } from '../../stores';
+import type { Stores } from '../../stores/stores';
 import { quantile, round, startRole, type Role } from '../stage';
 import { countStatements, measureBareTransactions, measurePlacing, time, type Placing } from './measure';
 import type { NodesOrder } from './nodes';

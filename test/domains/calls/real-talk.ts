@@ -4,7 +4,7 @@ import { openNodePassword } from '../../../src/domains/nodes/entering/node-passw
 import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
 import { openConnection, type NodeConnection } from '../../../src/freeswitch/esl';
 import { createLogger } from '../../../src/infra/logger';
-import { startRealPool, type RealPool, type StartedReplica } from '../../browser/real-pool';
+import { startRealPool, type RealPool, type StartedReplica } from '../../browser/pool/real-pool';
 import { openRawSip, type RawSip } from '../../doors/raw-sip';
 import type { TestStores } from '../../stores';
 import { until } from '../../until';

@@ -1,8 +1,8 @@
 /** Switchyard as a process of its own, that a test can kill as a machine would, and start again at the same address. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
-import { waitFor } from '../../../scripts/api-client';
-import { findFreePort } from '../../../scripts/ports';
+import { waitFor } from '../../../scripts/api/client';
+import { findFreePort } from '../../../scripts/stores/ports';
 
 export interface ReplicaProcess {
   readonly url: string;

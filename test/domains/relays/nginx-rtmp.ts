@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { startChild } from '../../../scripts/child';
-import { findFreePort, isPortFree } from '../../../scripts/ports';
+import { findFreePort, isPortFree } from '../../../scripts/stores/ports';
 import { until } from '../../until';
 
 const run = promisify(execFile);

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { launchRealNode, type RealNode } from '../../../scripts/launch-node';
+import { launchRealNode, type RealNode } from '../../../scripts/nodes/launch-node';
 import { UNLIMITED } from '../../../src/domains/quotas/quotas';
 import { createRelays, type Relays } from '../../../src/domains/relays';
 import { createRelayProcess, type RelayProcess } from '../../../src/domains/relays/process/relay-process';

@@ -1,4 +1,4 @@
-import { findFreePort } from '../../../scripts/ports';
+import { findFreePort } from '../../../scripts/stores/ports';
 import { until } from '../../until';
 import { openRtmpTarget } from './rtmp-target';
 import { useRelays, type Relay } from './use-relays';

@@ -1,6 +1,6 @@
 /** Relays with a scripted node, a target and a real relay process, for the tests that look at them over REST. */
 import { randomBytes } from 'node:crypto';
-import { findFreePort } from '../../../scripts/ports';
+import { findFreePort } from '../../../scripts/stores/ports';
 import { UNLIMITED } from '../../../src/domains/quotas/quotas';
 import { createEventLog } from '../../../src/domains/events/events';
 import { readEvents } from '../../../src/domains/events/events.store';

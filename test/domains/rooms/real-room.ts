@@ -4,9 +4,9 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { makeNodeSecret } from '../../../scripts/enrol';
-import { launchRealNode } from '../../../scripts/launch-node';
-import { findFreePort } from '../../../scripts/ports';
+import { makeNodeSecret } from '../../../scripts/nodes/enrol';
+import { launchRealNode } from '../../../scripts/nodes/launch-node';
+import { findFreePort } from '../../../scripts/stores/ports';
 import { enrolNode } from '../../../src/domains/nodes/entering/admission';
 import { createRoomConfiguration } from '../../../src/domains/rooms/sessions/conference-profile';
 import { createNodeLinks, type NodeLinks } from '../../../src/domains/nodes/connections/node-connections';
@@ -19,7 +19,7 @@ import { createId } from '../../../src/infra/ids';
 import { createLogger } from '../../../src/infra/logger';
 import { hashSecret } from '../../../src/infra/secrets';
 import { createEventLog } from '../../../src/domains/events/events';
-import { until } from '../../switchyard/harness';
+import { until } from '../../e2e/harness';
 
 export const SECRET_KEY = Buffer.alloc(32, 9);
 

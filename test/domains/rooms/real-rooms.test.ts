@@ -10,7 +10,7 @@ import { createLogger } from '../../../src/infra/logger';
 import { openHouse, type House } from '../../http/house';
 import { describeWithRealNode } from '../../real-node';
 import { useStores } from '../../stores';
-import { until } from '../../switchyard/harness';
+import { until } from '../../e2e/harness';
 import { SECRET_KEY, startRealRoomNode, type RealRoomNode } from './real-room';
 
 describeWithRealNode('a room at a real node', (binary) => {
