@@ -90,7 +90,7 @@ export async function openControl(nodes: SimulatedNode[], port: number): Promise
     }
     if (verb !== 'dial' || request.method !== 'POST') return { status: 404, body: {} };
     const asked = dial.parse(body);
-    return { status: 201, body: { legId: found.dial(asked.number, asked).legId } };
+    return { status: 201, body: { channelId: found.dial(asked.number, asked).channelId } };
   }
 
   async function addPhone(body: unknown, at: SimulatedNode | undefined): Promise<Answer> {

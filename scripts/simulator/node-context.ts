@@ -3,10 +3,10 @@ import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Logger } from '../../src/infra/logger';
 import type { Element } from '../../src/freeswitch/xml/document';
-import type { TakeIn } from './channels/calls';
+import type { AcceptCall } from './channels/calls';
 import { floorLists, readNetworkLists, type NetworkLists } from './acl';
 import { createDisk, type Disk } from './disk';
-import type { Leg } from './channels/channel';
+import type { Channel } from './channels/channel';
 import { post, readAnswer } from './xml-client';
 
 export type EventBody = Record<string, string>;
@@ -56,8 +56,8 @@ const configurationQuestion = (name: string): Record<string, string> => ({
   key_value: name,
 });
 
-export class NodeCore {
-  readonly legs = new Map<string, Leg>();
+export class NodeContext {
+  readonly channels = new Map<string, Channel>();
   readonly listeners = new Set<Listener>();
   readonly faults: FaultState = {
     frozen: false,
@@ -97,8 +97,8 @@ export class NodeCore {
   /** Where its records go; from json_cdr.conf. */
   cdr?: { url: string; credentials: string; encode: boolean };
   /** How another node of this process hands a call in, and takes it back. Set by the calls of this node. */
-  takeIn?: (o: TakeIn) => Leg | undefined;
-  hangup?: (leg: Leg, cause: string) => void;
+  acceptCall?: (o: AcceptCall) => Channel | undefined;
+  hangup?: (channel: Channel, cause: string) => void;
   #sequence = 0;
   readonly #timers = new Set<NodeJS.Timeout>();
   #whenThawed: (() => void)[] = [];
@@ -119,9 +119,9 @@ export class NodeCore {
     this.startedMs = clock();
   }
 
-  removeLeg(uuid: string): void {
-    this.legs.delete(uuid);
-    if (this.legs.size > 0 || !this.readsClockWhenIdle) return;
+  removeChannel(uuid: string): void {
+    this.channels.delete(uuid);
+    if (this.channels.size > 0 || !this.readsClockWhenIdle) return;
     this.readsClockWhenIdle = false;
     this.readMachineClock();
   }
@@ -226,11 +226,11 @@ export class NodeCore {
     }
   }
 
-  emitLeg(name: string, leg: Leg, extra: EventBody = {}): void {
+  emitChannel(name: string, channel: Channel, extra: EventBody = {}): void {
     this.emit(name, 'switch_channel.c', 'switch_channel_perform', () => ({
       ...extra,
-      ...(leg.cause === undefined ? {} : { 'Hangup-Cause': leg.cause }),
-      ...leg.headers(),
+      ...(channel.cause === undefined ? {} : { 'Hangup-Cause': channel.cause }),
+      ...channel.headers(),
     }));
   }
 
@@ -268,12 +268,12 @@ export class NodeCore {
    * The phone of this channel sends nothing more. After the time that the channel says, its node gives it up.
    * @returns what stops that
    */
-  fallSilent(leg: Leg): () => void {
-    const isHeld = leg.callState === 'HELD';
-    const ms = Number(leg.variables.get(isHeld ? 'media_hold_timeout_audio' : 'media_timeout_audio') ?? '0');
+  fallSilent(channel: Channel): () => void {
+    const isHeld = channel.callState === 'HELD';
+    const ms = Number(channel.variables.get(isHeld ? 'media_hold_timeout_audio' : 'media_timeout_audio') ?? '0');
     if (!(ms > 0)) return () => undefined;
-    const stop = this.later(ms, () => this.hangup?.(leg, 'MEDIA_TIMEOUT'));
-    leg.onEnd.push(stop);
+    const stop = this.later(ms, () => this.hangup?.(channel, 'MEDIA_TIMEOUT'));
+    channel.onEnd.push(stop);
     return stop;
   }
 

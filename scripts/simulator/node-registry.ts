@@ -3,19 +3,19 @@
  * processes don't reach each other: such a call fails as one to a host that is away does.
  */
 import { hostAndPort } from '../../src/address';
-import type { NodeCore } from './node-context';
+import type { NodeContext } from './node-context';
 
-const nodes = new Map<string, NodeCore>();
+const nodes = new Map<string, NodeContext>();
 
-export function enterYard(node: NodeCore): void {
+export function registerNode(node: NodeContext): void {
   nodes.set(hostAndPort(node.host, node.internodePort), node);
 }
 
-export function leaveYard(node: NodeCore): void {
+export function unregisterNode(node: NodeContext): void {
   const key = hostAndPort(node.host, node.internodePort);
   if (nodes.get(key) === node) nodes.delete(key);
 }
 
-export function findInYard(hostAndPort: string): NodeCore | undefined {
+export function findRegisteredNode(hostAndPort: string): NodeContext | undefined {
   return nodes.get(hostAndPort);
 }

@@ -2,7 +2,7 @@
 import type { Logger } from '../../src/infra/logger';
 import { createApi, heartbeat } from './event-socket/api-commands';
 import { createCalls } from './channels/calls';
-import { NodeCore } from './node-context';
+import { NodeContext } from './node-context';
 import { openEventSocket, type EventSocket } from './event-socket/event-socket';
 import { createDisk, type Disk } from './disk';
 import {
@@ -17,10 +17,10 @@ import {
 import { createPlans } from './channels/plan';
 import { createRegistrar, type PhoneBehaviour, type PhoneOptions, type Registration } from './phones/registrar';
 import { createRooms } from './conference/rooms';
-import { takePhoneProfile } from './phones/sip-profile';
+import { loadPhoneProfile } from './phones/sip-profile';
 import { openWebSocketPort, type WebSocketPort } from './phones/web-socket';
 import { child, pairs } from './xml-client';
-import { enterYard, leaveYard } from './node-registry';
+import { registerNode, unregisterNode } from './node-registry';
 
 export type { DialExtras, DialledCall, GuestOptions, SimulatedGuest } from './channels/dialling';
 export type { PhoneBehaviour, PhoneOptions } from './phones/registrar';
@@ -106,7 +106,7 @@ export interface SimulatedNode {
   addGuest(o: GuestOptions): SimulatedGuest;
   phones(): { id: string; username: string; domain: string }[];
   /** Its rooms: names and who is in them. */
-  rooms(): { name: string; legIds: string[] }[];
+  rooms(): { name: string; channelIds: string[] }[];
   /** Its own folder; what it recorded is there also after kill(). */
   readonly folder: string;
   /** Ports closed, calls gone, no event told: kill -9. */
@@ -124,7 +124,7 @@ interface Machine {
 
 /** What is alive between a start and a kill. */
 interface Life {
-  core: NodeCore;
+  node: NodeContext;
   socket: EventSocket;
   password: string;
   registrar: ReturnType<typeof createRegistrar>;
@@ -152,13 +152,13 @@ export async function startSimulatedNode(o: SimulatedNodeOptions): Promise<Simul
     if (!ending) return;
     kept = ending.registrar.all();
     clearInterval(ending.beat);
-    ending.core.end();
-    leaveYard(ending.core);
+    ending.node.end();
+    unregisterNode(ending.node);
     await Promise.all([ending.socket.close(), ending.webSocket?.close()]);
   };
   const watchCrash = (): void => {
-    const { core } = alive();
-    core.crash = (why) => {
+    const { node } = alive();
+    node.crash = (why) => {
       o.logger.warn({ node: o.name, why }, 'a simulated node crashed, as a real one does');
       void kill();
     };
@@ -177,10 +177,10 @@ export async function startSimulatedNode(o: SimulatedNodeOptions): Promise<Simul
       return alive().password;
     },
     get coreUuid() {
-      return alive().core.coreUuid;
+      return alive().node.coreUuid;
     },
     get channelCount() {
-      return life?.core.legs.size ?? 0;
+      return life?.node.channels.size ?? 0;
     },
     get isRunning() {
       return life !== undefined;
@@ -188,7 +188,10 @@ export async function startSimulatedNode(o: SimulatedNodeOptions): Promise<Simul
     faults: createFaults(alive, machine),
     addGuest: (options) => createGuest(alive, options),
     rooms: () =>
-      [...alive().rooms.byName.values()].map((r) => ({ name: r.name, legIds: r.members.map((m) => m.leg.uuid) })),
+      [...alive().rooms.byName.values()].map((r) => ({
+        name: r.name,
+        channelIds: r.members.map((m) => m.channel.uuid),
+      })),
     get folder() {
       return disk.folder;
     },
@@ -223,55 +226,65 @@ async function boot(
   const rightClock = o.clock ?? Date.now;
   let offsetMs = machine.clockOffsetMs;
   const clock = (): number => rightClock() + offsetMs;
-  const core = new NodeCore(o.name, host, port('sip'), port('internode'), o.xmlUrl, o.password, clock, o.logger, disk);
-  core.readMachineClock = () => void (offsetMs = machine.clockOffsetMs);
-  core.faults.missingModules = new Set(o.withoutModules);
-  core.questionTimeoutMs = o.questionTimeoutMs ?? core.questionTimeoutMs;
-  const settings = await askUntil(core, o.bootTimeoutMs ?? BOOT_TIMEOUT_MS);
-  await core.loadNetworkLists();
-  await takeCdrSettings(core);
-  const registrar = createRegistrar(core, kept);
-  const calls = createCalls(core, registrar);
-  const rooms = createRooms(core, calls);
-  const api = createApi({ core, calls, registrar, rooms, plans: () => plans });
-  const plans = createPlans(core, calls, rooms, api.runNow);
+  const node = new NodeContext(
+    o.name,
+    host,
+    port('sip'),
+    port('internode'),
+    o.xmlUrl,
+    o.password,
+    clock,
+    o.logger,
+    disk,
+  );
+  node.readMachineClock = () => void (offsetMs = machine.clockOffsetMs);
+  node.faults.missingModules = new Set(o.withoutModules);
+  node.questionTimeoutMs = o.questionTimeoutMs ?? node.questionTimeoutMs;
+  const settings = await askUntil(node, o.bootTimeoutMs ?? BOOT_TIMEOUT_MS);
+  await node.loadNetworkLists();
+  await readCdrSettings(node);
+  const registrar = createRegistrar(node, kept);
+  const calls = createCalls(node, registrar);
+  const rooms = createRooms(node, calls);
+  const api = createApi({ node, calls, registrar, rooms, plans: () => plans });
+  const plans = createPlans(node, calls, rooms, api.runNow);
   const eslPort = o.eslPort ?? (Number(settings['listen-port']) || 8021);
   const password = settings.password ?? 'ClueCon';
   const acl = settings['apply-inbound-acl'] ?? '127.0.0.0/8';
-  const socket = await openEventSocket(core, api, host, eslPort, { password, acl });
+  const socket = await openEventSocket(node, api, host, eslPort, { password, acl });
   const wsPort = port('ws');
-  const webSocket = wsPort > 0 && wsPort !== eslPort ? await openWebSocketPort(core, host, wsPort) : undefined;
-  enterYard(core);
+  const webSocket = wsPort > 0 && wsPort !== eslPort ? await openWebSocketPort(node, host, wsPort) : undefined;
+  registerNode(node);
   // Planned by its time of day: where the clock is set back, none comes until it is as late again.
-  let dueMs = core.clock();
+  let dueMs = node.clock();
   const beat = setInterval(() => {
-    if (core.clock() < dueMs) return;
-    dueMs = core.clock() + o.heartbeatMs / 2;
-    heartbeat(core);
+    if (node.clock() < dueMs) return;
+    dueMs = node.clock() + o.heartbeatMs / 2;
+    heartbeat(node);
   }, o.heartbeatMs);
-  return { core, socket, password, registrar, calls, rooms, beat, wsPort, webSocket };
+  return { node, socket, password, registrar, calls, rooms, beat, wsPort, webSocket };
 }
 
 /** In the order in which a real node's modules load: the Event Socket's comes last. */
-async function askUntil(core: NodeCore, timeoutMs: number): Promise<Record<string, string>> {
+async function askUntil(node: NodeContext, timeoutMs: number): Promise<Record<string, string>> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
-    await core.configuration('conference.conf', { presence: 'true' });
-    takePhoneProfile(core, await core.configuration('sofia.conf'));
+    await node.configuration('conference.conf', { presence: 'true' });
+    loadPhoneProfile(node, await node.configuration('sofia.conf'));
     for (const profile of ['internal', 'internode'])
-      await core.directory('', 'config_sofia', { purpose: 'gateways', profile });
-    const section = await core.configuration('event_socket.conf');
+      await node.directory('', 'config_sofia', { purpose: 'gateways', profile });
+    const section = await node.configuration('event_socket.conf');
     const settings = pairs(child(child(section, 'configuration'), 'settings'), 'param');
     if (settings.password) return settings;
-    if (Date.now() > deadline) throw new Error(`${core.name} was given no event_socket.conf`);
+    if (Date.now() > deadline) throw new Error(`${node.name} was given no event_socket.conf`);
     await new Promise((done) => setTimeout(done, BOOT_PAUSE_MS));
   }
 }
 
-async function takeCdrSettings(core: NodeCore): Promise<void> {
-  const section = await core.configuration('json_cdr.conf');
+async function readCdrSettings(node: NodeContext): Promise<void> {
+  const section = await node.configuration('json_cdr.conf');
   const s = pairs(child(child(section, 'configuration'), 'settings'), 'param');
-  if (s.url) core.cdr = { url: s.url, credentials: s.cred ?? '', encode: s.encode === 'true' };
+  if (s.url) node.cdr = { url: s.url, credentials: s.cred ?? '', encode: s.encode === 'true' };
 }
 
 /** What a phone always does it does also in a call it dials; only how it takes calls is left out. */
@@ -283,34 +296,34 @@ function createFaults(alive: () => Life, machine: Machine): Faults {
   return {
     setMachineClock: (offsetMs) => void (machine.clockOffsetMs = offsetMs),
     freeze() {
-      alive().core.faults.frozen = true;
+      alive().node.faults.frozen = true;
       alive().socket.freeze();
     },
     thaw() {
-      alive().core.thaw();
+      alive().node.thaw();
       alive().socket.thaw();
     },
     drop: () => alive().socket.drop(),
     // What a node says of itself: NORMAL_TEMPORARY_FAILURE is only made of a SIP answer.
     refuse(count, cause = 'SWITCH_CONGESTION') {
-      Object.assign(alive().core.faults, { refusals: count, refusalCause: cause });
+      Object.assign(alive().node.faults, { refusals: count, refusalCause: cause });
     },
-    delayReplies: (ms) => void (alive().core.faults.replyDelayMs = ms),
-    silenceHeartbeats: (silent = true) => void (alive().core.faults.heartbeatsSilent = silent),
+    delayReplies: (ms) => void (alive().node.faults.replyDelayMs = ms),
+    silenceHeartbeats: (silent = true) => void (alive().node.faults.heartbeatsSilent = silent),
     loseCommands(count, matching = /^/) {
-      Object.assign(alive().core.faults, { lostCommands: count, lostPattern: matching });
+      Object.assign(alive().node.faults, { lostCommands: count, lostPattern: matching });
     },
-    fillDisk: (full = true) => void (alive().core.faults.diskFull = full),
-    removeCurl: (removed = true) => void (alive().core.faults.withoutCurl = removed),
-    unloadModules: (names) => void (alive().core.faults.missingModules = new Set(names)),
-    muteAudio: (muted = true) => void (alive().core.faults.audioMuted = muted),
-    stickConferences: (stuck = true) => void (alive().core.faults.conferencesStuck = stuck),
+    fillDisk: (full = true) => void (alive().node.faults.diskFull = full),
+    removeCurl: (removed = true) => void (alive().node.faults.withoutCurl = removed),
+    unloadModules: (names) => void (alive().node.faults.missingModules = new Set(names)),
+    muteAudio: (muted = true) => void (alive().node.faults.audioMuted = muted),
+    stickConferences: (stuck = true) => void (alive().node.faults.conferencesStuck = stuck),
     async closeWebSocket(closed = true) {
       const life = alive();
       await life.webSocket?.close();
-      life.webSocket = closed ? undefined : await openWebSocketPort(life.core, life.core.host, life.wsPort);
+      life.webSocket = closed ? undefined : await openWebSocketPort(life.node, life.node.host, life.wsPort);
     },
-    stallRecordings: (stalled = true) => void (alive().core.faults.recordingsStalled = stalled),
+    stallRecordings: (stalled = true) => void (alive().node.faults.recordingsStalled = stalled),
   };
 }
 

@@ -88,14 +88,14 @@ test('a guest dials without having registered, and is refused with another hash'
   const [node, client] = await start('guests');
   const call = await guestOf(node).dial('a', { talks: true, video: true });
   expect(await client.waitFor(action('add-member'))).toMatchObject({
-    'Unique-ID': call.legId,
+    'Unique-ID': call.channelId,
     'Caller-Caller-ID-Name': 'Zoë',
     Video: 'true',
   });
-  expect(await client.waitFor(action('start-talking'))).toMatchObject({ 'Unique-ID': call.legId });
+  expect(await client.waitFor(action('start-talking'))).toMatchObject({ 'Unique-ID': call.channelId });
   call.talk(false);
   expect(await client.waitFor(action('stop-talking'))).toMatchObject({ Talking: 'false' });
-  expect(node.rooms()).toEqual([{ name: 'a', legIds: [call.legId] }]);
+  expect(node.rooms()).toEqual([{ name: 'a', channelIds: [call.channelId] }]);
   call.hangup();
   await client.waitFor(action('conference-destroy'));
   expect(node.rooms()).toEqual([]);
@@ -109,7 +109,7 @@ test('somebody at one node stands in the room of another, and leaves it when the
   const [two, client] = await start('two', 31_101);
   const call = await guestOf(one).dial('far-b', { talks: true });
   await client.waitFor(action('start-talking'));
-  expect(two.rooms()[0]?.legIds).toHaveLength(1);
+  expect(two.rooms()[0]?.channelIds).toHaveLength(1);
   expect(one.rooms()).toEqual([]);
   call.hangup();
   await client.waitFor(action('conference-destroy'));
@@ -205,8 +205,8 @@ test('two hundred rooms with twenty members each stay cheap', async () => {
     await Promise.all(round);
   }
   await client.waitFor((e) => e.Action === 'add-member' && Number(e['Conference-Size']) === 20);
-  const members = (): number => node.rooms().reduce((sum, r) => sum + r.legIds.length, 0);
+  const members = (): number => node.rooms().reduce((sum, r) => sum + r.channelIds.length, 0);
   await until('all are in', () => members() === 4000);
-  expect(node.rooms().map((r) => r.legIds.length)).toEqual(Array<number>(200).fill(20));
+  expect(node.rooms().map((r) => r.channelIds.length)).toEqual(Array<number>(200).fill(20));
   expect((heapAfterCollection() - before) / 4000).toBeLessThan(60 * 1024);
 }, 400_000);

@@ -199,7 +199,7 @@ serveOrders({
     const phone = phones.get(o.username)?.phone;
     const node = phone && places.get(phones.get(o.username)!.node)!;
     if (!phone || !node?.node.isRunning || node.frozen) return undefined;
-    return phone.dial(o.number, { hangupAfterMs: o.hangupAfterMs }).legId;
+    return phone.dial(o.number, { hangupAfterMs: o.hangupAfterMs }).channelId;
   },
   registered: () => [...phones.values()].filter((p) => p.phone).map((p) => p.username),
   describe: () =>

@@ -1,150 +1,150 @@
 /** Dials, connects and ends simulated channels, with the causes and the order of events a real node has. */
 import { randomUUID } from 'node:crypto';
-import type { NodeCore } from '../node-context';
+import type { NodeContext } from '../node-context';
 import { parseDialString, type Branch } from './dial-string';
 import { finishVariables } from './hangup-variables';
-import { Leg } from './channel';
+import { Channel } from './channel';
 import { findUser, ringPhone, type Registrar } from '../phones/registrar';
 import { postCdr } from './cdr';
 import { ringOtherNode, startLoopback } from './internode-calls';
 
-export type Dialled = { leg: Leg } | { cause: string };
+export type Dialled = { channel: Channel } | { cause: string };
 
 export interface DialOptions {
   dialString: string;
   variables: Record<string, string>;
   timeoutSeconds: number;
   /** The channel that bridges. */
-  by?: Leg;
+  by?: Channel;
   callerName: string;
   callerNumber: string;
 }
 
 export interface Calls {
   dial(o: DialOptions): Promise<Dialled>;
-  hangup(leg: Leg, cause: string): void;
-  answer(leg: Leg): void;
-  progress(leg: Leg): void;
-  bridge(a: Leg, b: Leg): void;
-  open(leg: Leg): boolean;
+  hangup(channel: Channel, cause: string): void;
+  answer(channel: Channel): void;
+  progress(channel: Channel): void;
+  bridge(a: Channel, b: Channel): void;
+  open(channel: Channel): boolean;
   /** Takes a call in from a phone or another node: its channel, ready to run a plan. */
-  takeIn(o: TakeIn): Leg | undefined;
+  acceptCall(o: AcceptCall): Channel | undefined;
   /** Set by the plan runner: what to do with a channel that came in. */
-  route: (leg: Leg) => void;
+  route: (channel: Channel) => void;
   /** Set by the plan runner: fills `${…}` in a dial string. */
-  expand: (text: string, leg?: Leg) => string;
+  expand: (text: string, channel?: Channel) => string;
 }
 
-export interface TakeIn {
+export interface AcceptCall {
   profile: 'internal' | 'internode' | 'loopback';
   /** Left out: that of a SIP channel. */
   channelName?: string;
   /** Who is at the other end, however many nodes away. */
-  person?: Leg['person'];
+  person?: Channel['person'];
   context: string;
   destination: string;
   callerName: string;
   callerNumber: string;
   variables: Record<string, string>;
-  far: Leg['far'];
+  far: Channel['far'];
 }
 
-export function createCalls(core: NodeCore, registrar: Registrar): Calls {
-  function open(leg: Leg): boolean {
-    if (core.legs.has(leg.uuid)) return false;
-    core.legs.set(leg.uuid, leg);
-    core.sessionsSinceStart += 1;
-    core.sessionPeak = Math.max(core.sessionPeak, core.legs.size);
-    const own = { direction: leg.direction, uuid: leg.uuid, session_id: String(core.sessionsSinceStart) };
-    for (const [k, v] of Object.entries(own)) if (!leg.variables.has(k)) leg.variables.set(k, v);
-    leg.variables.set('call_uuid', leg.variables.get('call_uuid') ?? leg.uuid);
-    leg.variables.set('channel_name', leg.channelName);
-    leg.variables.set('sip_profile_name', leg.profile);
-    leg.variables.set('sofia_profile_name', leg.profile);
-    core.emitLeg('CHANNEL_CREATE', leg);
+export function createCalls(node: NodeContext, registrar: Registrar): Calls {
+  function open(channel: Channel): boolean {
+    if (node.channels.has(channel.uuid)) return false;
+    node.channels.set(channel.uuid, channel);
+    node.sessionsSinceStart += 1;
+    node.sessionPeak = Math.max(node.sessionPeak, node.channels.size);
+    const own = { direction: channel.direction, uuid: channel.uuid, session_id: String(node.sessionsSinceStart) };
+    for (const [k, v] of Object.entries(own)) if (!channel.variables.has(k)) channel.variables.set(k, v);
+    channel.variables.set('call_uuid', channel.variables.get('call_uuid') ?? channel.uuid);
+    channel.variables.set('channel_name', channel.channelName);
+    channel.variables.set('sip_profile_name', channel.profile);
+    channel.variables.set('sofia_profile_name', channel.profile);
+    node.emitChannel('CHANNEL_CREATE', channel);
     return true;
   }
 
-  function progress(leg: Leg): void {
-    if (leg.isOver || leg.progressUs > 0) return;
-    leg.progressUs = core.nowUs();
-    if (leg.direction === 'inbound') leg.callState = 'RINGING';
-    else leg.state = 'CS_CONSUME_MEDIA';
-    core.emitLeg('CHANNEL_PROGRESS', leg);
-    leg.callState = 'RINGING';
-    leg.far?.ringing?.();
+  function progress(channel: Channel): void {
+    if (channel.isOver || channel.progressUs > 0) return;
+    channel.progressUs = node.nowUs();
+    if (channel.direction === 'inbound') channel.callState = 'RINGING';
+    else channel.state = 'CS_CONSUME_MEDIA';
+    node.emitChannel('CHANNEL_PROGRESS', channel);
+    channel.callState = 'RINGING';
+    channel.far?.ringing?.();
   }
 
-  function answer(leg: Leg): void {
-    if (leg.isOver || leg.answeredUs > 0) return;
-    leg.answeredUs = core.nowUs();
-    leg.answerState = 'answered';
-    leg.networkAddress = '127.0.0.1';
-    leg.variables.set('endpoint_disposition', 'ANSWER');
-    core.emitLeg('CHANNEL_ANSWER', leg);
-    leg.callState = 'ACTIVE';
-    leg.far?.answered?.();
+  function answer(channel: Channel): void {
+    if (channel.isOver || channel.answeredUs > 0) return;
+    channel.answeredUs = node.nowUs();
+    channel.answerState = 'answered';
+    channel.networkAddress = '127.0.0.1';
+    channel.variables.set('endpoint_disposition', 'ANSWER');
+    node.emitChannel('CHANNEL_ANSWER', channel);
+    channel.callState = 'ACTIVE';
+    channel.far?.answered?.();
     // What the directory gave a login, and no plan has taken back.
-    const guard = /^hangup (\w+)$/.exec(leg.variables.get('execute_on_answer') ?? '')?.[1];
-    if (guard !== undefined) hangup(leg, guard);
+    const guard = /^hangup (\w+)$/.exec(channel.variables.get('execute_on_answer') ?? '')?.[1];
+    if (guard !== undefined) hangup(channel, guard);
   }
 
-  function hangup(leg: Leg, cause: string): void {
-    if (leg.isOver) return;
-    leg.cause = cause;
-    leg.hangupUs = core.nowUs();
-    leg.answerState = 'hangup';
-    leg.run += 1;
-    core.emitLeg('CHANNEL_HANGUP', leg);
-    leg.far?.ended(cause);
-    leg.leaveRoom?.();
-    leg.state = 'CS_REPORTING';
-    leg.callState = 'HANGUP';
-    finishVariables(leg);
-    core.emitLeg('CHANNEL_HANGUP_COMPLETE', leg);
-    const peer = leg.peer;
-    if (peer) unbridge(leg, peer, cause);
-    for (const run of leg.onEnd.splice(0)) run(cause);
-    core.emitLeg('CHANNEL_DESTROY', leg);
-    core.removeLeg(leg.uuid);
-    postCdr(core, leg);
+  function hangup(channel: Channel, cause: string): void {
+    if (channel.isOver) return;
+    channel.cause = cause;
+    channel.hangupUs = node.nowUs();
+    channel.answerState = 'hangup';
+    channel.run += 1;
+    node.emitChannel('CHANNEL_HANGUP', channel);
+    channel.far?.ended(cause);
+    channel.leaveRoom?.();
+    channel.state = 'CS_REPORTING';
+    channel.callState = 'HANGUP';
+    finishVariables(channel);
+    node.emitChannel('CHANNEL_HANGUP_COMPLETE', channel);
+    const peer = channel.peer;
+    if (peer) unbridge(channel, peer, cause);
+    for (const run of channel.onEnd.splice(0)) run(cause);
+    node.emitChannel('CHANNEL_DESTROY', channel);
+    node.removeChannel(channel.uuid);
+    postCdr(node, channel);
   }
 
   /** The channel that bridged tells; its own end follows unless its plan goes on. */
-  function unbridge(ending: Leg, peer: Leg, cause: string): void {
+  function unbridge(ending: Channel, peer: Channel, cause: string): void {
     ending.peer = undefined;
     peer.peer = undefined;
     const a = ending.other?.type === 'originator' ? peer : ending;
     const extra = { 'Bridge-A-Unique-ID': a.uuid, 'Bridge-B-Unique-ID': a === peer ? ending.uuid : peer.uuid };
     peer.variables.set('bridge_hangup_cause', cause);
     peer.variables.set('last_bridge_hangup_cause', cause);
-    core.emitLeg('CHANNEL_UNBRIDGE', a, extra);
+    node.emitChannel('CHANNEL_UNBRIDGE', a, extra);
     const endsToo = a === ending || peer.endsWithPeer || peer.variables.get('hangup_after_bridge') === 'true';
     if (endsToo) hangup(peer, cause);
   }
 
-  function bridge(a: Leg, b: Leg): void {
+  function bridge(a: Channel, b: Channel): void {
     answer(a);
     a.peer = b;
     b.peer = a;
-    a.bridgedUs = b.bridgedUs = core.nowUs();
-    a.other = { leg: b, type: 'originatee' };
+    a.bridgedUs = b.bridgedUs = node.nowUs();
+    a.other = { channel: b, type: 'originatee' };
     b.state = 'CS_EXCHANGE_MEDIA';
     a.callState = b.callState = 'ACTIVE';
     a.variables.set('bridge_uuid', b.uuid);
     a.variables.set('signal_bond', b.uuid);
     b.variables.set('signal_bond', a.uuid);
     a.variables.set('last_bridge_to', b.uuid);
-    core.emitLeg('CHANNEL_BRIDGE', a, { 'Bridge-A-Unique-ID': a.uuid, 'Bridge-B-Unique-ID': b.uuid });
+    node.emitChannel('CHANNEL_BRIDGE', a, { 'Bridge-A-Unique-ID': a.uuid, 'Bridge-B-Unique-ID': b.uuid });
   }
 
-  function takeIn(o: TakeIn): Leg | undefined {
-    if (core.isStandby && o.profile === 'internal') {
+  function acceptCall(o: AcceptCall): Channel | undefined {
+    if (node.isStandby && o.profile === 'internal') {
       o.far?.ended?.('NORMAL_TEMPORARY_FAILURE'); // 503
       return undefined;
     }
-    const name = o.channelName ?? `sofia/${o.profile}/${o.callerNumber}@${core.host}`;
-    const leg = new Leg(
+    const name = o.channelName ?? `sofia/${o.profile}/${o.callerNumber}@${node.host}`;
+    const channel = new Channel(
       randomUUID(),
       'inbound',
       name,
@@ -153,21 +153,21 @@ export function createCalls(core: NodeCore, registrar: Registrar): Calls {
       o.callerNumber,
       o.destination,
       o.context,
-      core.nowUs(),
+      node.nowUs(),
     );
-    leg.calleeName = '';
-    leg.dialplan = 'XML';
-    leg.networkAddress = '127.0.0.1';
-    leg.far = o.far;
-    leg.person = o.person;
-    leg.hasVideo = o.person?.().video === true;
-    for (const [k, v] of Object.entries(o.variables)) leg.variables.set(k, v);
-    leg.variables.set('sip_network_ip', '127.0.0.1');
-    leg.variables.set('sip_req_user', o.destination);
-    leg.variables.set('sip_to_user', o.destination);
-    if (!open(leg)) return undefined;
-    core.later(1, () => calls.route(leg));
-    return leg;
+    channel.calleeName = '';
+    channel.dialplan = 'XML';
+    channel.networkAddress = '127.0.0.1';
+    channel.far = o.far;
+    channel.person = o.person;
+    channel.hasVideo = o.person?.().video === true;
+    for (const [k, v] of Object.entries(o.variables)) channel.variables.set(k, v);
+    channel.variables.set('sip_network_ip', '127.0.0.1');
+    channel.variables.set('sip_req_user', o.destination);
+    channel.variables.set('sip_to_user', o.destination);
+    if (!open(channel)) return undefined;
+    node.later(1, () => calls.route(channel));
+    return channel;
   }
 
   /** One end to be rung: a channel to make, or the cause why there is none. */
@@ -179,8 +179,8 @@ export function createCalls(core: NodeCore, registrar: Registrar): Calls {
     if (!user) return [{ target: b.endpoint, variables: b.variables }];
     const [, username = '', domain = ''] = user;
     const found = findUser(
-      await core.directory(domain, 'user_outgoing_channel', {
-        // What the new leg will carry, and nothing of the channel that dials: user_outgoing_channel() sends no more.
+      await node.directory(domain, 'user_outgoing_channel', {
+        // What the new channel will carry, and nothing of the channel that dials: user_outgoing_channel() sends no more.
         ...o.variables,
         ...b.variables,
         as_channel: 'true',
@@ -214,9 +214,9 @@ export function createCalls(core: NodeCore, registrar: Registrar): Calls {
     let cause = 'DESTINATION_OUT_OF_ORDER';
     for (const group of parsed.sequence) {
       const targets = (await Promise.all(group.map((b) => resolve(b, merged)))).flat();
-      if (core.isOver || o.by?.isOver) return { cause: 'ORIGINATOR_CANCEL' };
+      if (node.isOver || o.by?.isOver) return { cause: 'ORIGINATOR_CANCEL' };
       const result = await ringAll(targets, merged);
-      if ('leg' in result) return result;
+      if ('channel' in result) return result;
       cause = result.cause;
       if (cause === 'ORIGINATOR_CANCEL') break;
     }
@@ -228,11 +228,11 @@ export function createCalls(core: NodeCore, registrar: Registrar): Calls {
     o: DialOptions,
   ): Promise<Dialled> {
     return new Promise((done) => {
-      const ringing = new Set<Leg>();
+      const ringing = new Set<Channel>();
       let settled = false;
       let cause = 'DESTINATION_OUT_OF_ORDER';
       let starting = true;
-      const stopTimer = core.later(o.timeoutSeconds * 1000, () => giveUp('NO_ANSWER'));
+      const stopTimer = node.later(o.timeoutSeconds * 1000, () => giveUp('NO_ANSWER'));
       const finish = (result: Dialled): void => {
         if (settled) return;
         settled = true;
@@ -242,25 +242,25 @@ export function createCalls(core: NodeCore, registrar: Registrar): Calls {
       const giveUp = (why: string, result = why): void => {
         if (settled) return;
         cause = result;
-        for (const leg of [...ringing]) hangup(leg, why);
+        for (const channel of [...ringing]) hangup(channel, why);
         finish({ cause: result });
       };
       o.by?.onEnd.push(() => giveUp('ORIGINATOR_CANCEL'));
-      const won = (leg: Leg): void => {
-        ringing.delete(leg);
-        if (settled) return hangup(leg, 'LOSE_RACE');
-        finish({ leg });
+      const won = (channel: Channel): void => {
+        ringing.delete(channel);
+        if (settled) return hangup(channel, 'LOSE_RACE');
+        finish({ channel });
         for (const other of [...ringing]) hangup(other, 'LOSE_RACE');
       };
       for (const t of targets) {
         if ('cause' in t) cause = t.cause;
         else {
-          const started = startLeg(t.target, { ...o, variables: { ...o.variables, ...t.variables } }, won);
+          const started = startChannel(t.target, { ...o, variables: { ...o.variables, ...t.variables } }, won);
           if ('cause' in started) cause = started.cause;
           else {
-            ringing.add(started.leg);
-            started.leg.onEnd.push((why) => {
-              if (!ringing.delete(started.leg)) return;
+            ringing.add(started.channel);
+            started.channel.onEnd.push((why) => {
+              if (!ringing.delete(started.channel)) return;
               cause = why;
               if (ringing.size === 0 && !starting) finish({ cause });
             });
@@ -272,21 +272,25 @@ export function createCalls(core: NodeCore, registrar: Registrar): Calls {
     });
   }
 
-  function startLeg(target: string, o: DialOptions, won: (leg: Leg) => void): { leg: Leg } | { cause: string } {
+  function startChannel(
+    target: string,
+    o: DialOptions,
+    won: (channel: Channel) => void,
+  ): { channel: Channel } | { cause: string } {
     if (target.startsWith('error/')) return { cause: target.slice(6).toUpperCase() };
-    if (target.startsWith('loopback/')) return startLoopback({ core, calls }, target, o, won);
+    if (target.startsWith('loopback/')) return startLoopback({ node, calls }, target, o, won);
     const sofia = /^sofia\/([^/]+)\/(.+)$/s.exec(target);
     if (!sofia) return { cause: 'CHAN_NOT_IMPLEMENTED' };
     const [, profile = '', address = ''] = sofia;
     if (profile !== 'internal' && profile !== 'internode') return { cause: 'INVALID_PROFILE' };
-    if (core.isStandby && profile === 'internal') return { cause: 'SYSTEM_SHUTDOWN' };
+    if (node.isStandby && profile === 'internal') return { cause: 'SYSTEM_SHUTDOWN' };
     const uri = address.replace(/^sips?:/, '');
     const v = o.variables;
     const uuid = v.origination_uuid ?? randomUUID();
     const callerName = v.origination_caller_id_name ?? o.callerName;
     const callerNumber = v.origination_caller_id_number ?? o.callerNumber;
     const destination = v.dialed_user ?? uri.split('@')[0] ?? '';
-    const leg = new Leg(
+    const channel = new Channel(
       uuid,
       'outbound',
       `sofia/${profile}/${uri}`,
@@ -295,42 +299,42 @@ export function createCalls(core: NodeCore, registrar: Registrar): Calls {
       callerNumber,
       destination,
       o.by?.context ?? 'default',
-      core.nowUs(),
+      node.nowUs(),
     );
-    leg.calleeNumber = destination;
-    leg.variables.set('is_outbound', 'true');
-    leg.variables.set('sip_destination_url', `sip:${uri}`);
-    for (const [k, value] of Object.entries(v)) if (k !== 'origination_caller_id_name') leg.variables.set(k, value);
+    channel.calleeNumber = destination;
+    channel.variables.set('is_outbound', 'true');
+    channel.variables.set('sip_destination_url', `sip:${uri}`);
+    for (const [k, value] of Object.entries(v)) if (k !== 'origination_caller_id_name') channel.variables.set(k, value);
     if (o.by) {
-      leg.other = { leg: o.by, type: 'originator' };
-      leg.variables.set('call_uuid', o.by.variables.get('call_uuid') ?? o.by.uuid);
-      leg.variables.set('originator', o.by.uuid);
-      leg.variables.set('originating_leg_uuid', o.by.uuid);
+      channel.other = { channel: o.by, type: 'originator' };
+      channel.variables.set('call_uuid', o.by.variables.get('call_uuid') ?? o.by.uuid);
+      channel.variables.set('originator', o.by.uuid);
+      channel.variables.set('originating_leg_uuid', o.by.uuid);
     }
-    if (!open(leg)) return { cause: 'DESTINATION_OUT_OF_ORDER' };
-    leg.state = 'CS_CONSUME_MEDIA';
+    if (!open(channel)) return { cause: 'DESTINATION_OUT_OF_ORDER' };
+    channel.state = 'CS_CONSUME_MEDIA';
     const answers = {
       progress: (): void => {
-        progress(leg);
+        progress(channel);
         if (o.by && o.by.direction === 'inbound') progress(o.by);
       },
       answer: (): void => {
-        if (leg.isOver) return;
-        answer(leg);
-        won(leg);
+        if (channel.isOver) return;
+        answer(channel);
+        won(channel);
       },
-      fail: (why: string): void => hangup(leg, why),
+      fail: (why: string): void => hangup(channel, why),
     };
-    const stopLegTimeout = v.leg_timeout
-      ? core.later(Number(v.leg_timeout) * 1000, () => leg.answeredUs || hangup(leg, 'NO_ANSWER'))
+    const stopChannelTimeout = v.leg_timeout
+      ? node.later(Number(v.leg_timeout) * 1000, () => channel.answeredUs || hangup(channel, 'NO_ANSWER'))
       : undefined;
-    if (stopLegTimeout) leg.onEnd.push(stopLegTimeout);
+    if (stopChannelTimeout) channel.onEnd.push(stopChannelTimeout);
     const phone = profile === 'internal' ? registrar.at(`sip:${uri}`) : undefined;
-    leg.person = phone ? () => phone.behaviour : o.by?.person;
-    leg.hasVideo = leg.person?.().video === true;
-    if (phone) leg.far = ringPhone(core, phone, leg, answers);
-    else ringOtherNode(core, leg, uri, answers);
-    return { leg };
+    channel.person = phone ? () => phone.behaviour : o.by?.person;
+    channel.hasVideo = channel.person?.().video === true;
+    if (phone) channel.far = ringPhone(node, phone, channel, answers);
+    else ringOtherNode(node, channel, uri, answers);
+    return { channel };
   }
 
   const calls: Calls = {
@@ -340,11 +344,11 @@ export function createCalls(core: NodeCore, registrar: Registrar): Calls {
     progress,
     bridge,
     open,
-    takeIn,
+    acceptCall,
     route: () => undefined,
     expand: (t) => t,
   };
-  core.takeIn = takeIn;
-  core.hangup = hangup;
+  node.acceptCall = acceptCall;
+  node.hangup = hangup;
   return calls;
 }

@@ -1,8 +1,8 @@
 /** Sends a record of every ended channel, in mod_json_cdr's form and with its retries. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { NodeCore } from '../node-context';
-import type { Leg } from './channel';
+import type { NodeContext } from '../node-context';
+import type { Channel } from './channel';
 import { post } from '../xml-client';
 
 /** As the node is told in json_cdr.conf. */
@@ -16,42 +16,44 @@ export function urlEncode(text: string): string {
   );
 }
 
-export function cdrOf(core: NodeCore, leg: Leg): Record<string, unknown> {
+export function cdrOf(node: NodeContext, channel: Channel): Record<string, unknown> {
   const variables: Record<string, string> = {};
-  for (const [name, value] of leg.variables) variables[name] = urlEncode(value);
+  for (const [name, value] of channel.variables) variables[name] = urlEncode(value);
   return {
-    'core-uuid': core.coreUuid,
-    switchname: core.name,
-    channel_data: { state: leg.state, direction: leg.direction, state_number: '11', flags: '', caps: '' },
+    'core-uuid': node.coreUuid,
+    switchname: node.name,
+    channel_data: { state: channel.state, direction: channel.direction, state_number: '11', flags: '', caps: '' },
     variables,
-    app_log: { applications: leg.application ? [{ app_name: leg.application, app_data: leg.applicationData }] : [] },
+    app_log: {
+      applications: channel.application ? [{ app_name: channel.application, app_data: channel.applicationData }] : [],
+    },
     callflow: [
       {
-        dialplan: leg.dialplan,
-        profile_index: String(leg.profileIndex),
+        dialplan: channel.dialplan,
+        profile_index: String(channel.profileIndex),
         caller_profile: {
-          username: leg.variables.get('user_name') ?? '',
-          dialplan: leg.dialplan,
-          caller_id_name: leg.callerName,
-          caller_id_number: leg.callerNumber,
-          callee_id_name: leg.calleeName,
-          callee_id_number: leg.calleeNumber,
-          ani: leg.origNumber,
-          network_addr: leg.networkAddress,
-          destination_number: leg.destination,
-          uuid: leg.uuid,
+          username: channel.variables.get('user_name') ?? '',
+          dialplan: channel.dialplan,
+          caller_id_name: channel.callerName,
+          caller_id_number: channel.callerNumber,
+          callee_id_name: channel.calleeName,
+          callee_id_number: channel.calleeNumber,
+          ani: channel.origNumber,
+          network_addr: channel.networkAddress,
+          destination_number: channel.destination,
+          uuid: channel.uuid,
           source: 'mod_sofia',
-          context: leg.context,
-          chan_name: leg.channelName,
+          context: channel.context,
+          chan_name: channel.channelName,
         },
         times: {
-          created_time: String(leg.createdUs),
-          profile_created_time: String(leg.createdUs),
-          progress_time: String(leg.progressUs),
+          created_time: String(channel.createdUs),
+          profile_created_time: String(channel.createdUs),
+          progress_time: String(channel.progressUs),
           progress_media_time: '0',
-          answered_time: String(leg.answeredUs),
-          bridged_time: String(leg.bridgedUs),
-          hangup_time: String(leg.hangupUs),
+          answered_time: String(channel.answeredUs),
+          bridged_time: String(channel.bridgedUs),
+          hangup_time: String(channel.hangupUs),
           transfer_time: '0',
         },
       },
@@ -59,15 +61,15 @@ export function cdrOf(core: NodeCore, leg: Leg): Record<string, unknown> {
   };
 }
 
-export function postCdr(core: NodeCore, leg: Leg): void {
-  const target = core.cdr;
-  if (!target || core.isOver || leg.variables.get('process_cdr') === 'false') return;
-  const json = JSON.stringify(cdrOf(core, leg));
+export function postCdr(node: NodeContext, channel: Channel): void {
+  const target = node.cdr;
+  if (!target || node.isOver || channel.variables.get('process_cdr') === 'false') return;
+  const json = JSON.stringify(cdrOf(node, channel));
   const separator = target.url.includes('?') ? '&' : '?';
   const at = target.credentials.indexOf(':');
   const attempt = async (left: number): Promise<void> => {
     const { status } = await post({
-      url: `${target.url}${separator}uuid=${leg.uuid}`,
+      url: `${target.url}${separator}uuid=${channel.uuid}`,
       name: target.credentials.slice(0, at),
       password: target.credentials.slice(at + 1),
       body: target.encode ? `cdr=${urlEncode(json)}` : json,
@@ -76,10 +78,10 @@ export function postCdr(core: NodeCore, leg: Leg): void {
       timeoutMs: 10_000,
     });
     if (status >= 200 && status < 300) return;
-    if (left > 1) return void core.later(PAUSE_MS, () => void attempt(left - 1));
+    if (left > 1) return void node.later(PAUSE_MS, () => void attempt(left - 1));
     // Left on its disk, as mod_json_cdr does, and not thought of again.
-    core.logger.debug({ node: core.name, status }, 'a record could not be delivered');
-    writeFileSync(join(core.disk.leftRecords, `${leg.uuid}.cdr.json`), `${json}\n`);
+    node.logger.debug({ node: node.name, status }, 'a record could not be delivered');
+    writeFileSync(join(node.disk.leftRecords, `${channel.uuid}.cdr.json`), `${json}\n`);
   };
   void attempt(TRIES);
 }

@@ -26,7 +26,7 @@ const STATE_NUMBERS: Record<string, number> = {
   CS_REPORTING: 11,
 };
 
-export class Leg {
+export class Channel {
   state = 'CS_INIT';
   callState = 'DOWN';
   answerState: AnswerState = 'ringing';
@@ -44,9 +44,9 @@ export class Leg {
   bridgedUs = 0;
   hangupUs = 0;
   /** Whose data the Other-Leg headers show, and what that one is to this. */
-  other?: { leg: Leg; type: 'originator' | 'originatee' };
+  other?: { channel: Channel; type: 'originator' | 'originatee' };
   /** Bridged with at this moment. */
-  peer?: Leg;
+  peer?: Channel;
   /** It was joined to its peer by a command: with either the other ends. */
   endsWithPeer = false;
   far?: FarEnd;
@@ -121,7 +121,7 @@ export class Leg {
     this.writeProfile(h, 'Caller');
     if (this.other) {
       h['Other-Type'] = this.other.type;
-      this.other.leg.writeProfile(h, 'Other-Leg');
+      this.other.channel.writeProfile(h, 'Other-Leg');
     }
     if (variables) for (const [name, value] of this.variables) h[`variable_${name}`] = value;
     return h;

@@ -14,7 +14,7 @@ export interface DialString {
 const CLOSING: Record<string, string> = { '{': '}', '[': ']', '<': '>' };
 
 /** Reads `{a=b,c='d e'}rest`: the block's variables and what stands behind it. */
-function takeBlock(text: string): { variables: Record<string, string>; rest: string } | undefined {
+function readBlock(text: string): { variables: Record<string, string>; rest: string } | undefined {
   const close = CLOSING[text[0] ?? ''];
   if (!close) return undefined;
   let depth = 0; // FreeSWITCH counts brackets without regard to quotes and escapes
@@ -88,7 +88,7 @@ export function parseDialString(text: string): DialString | undefined {
   let rest = text.trim();
   const variables: Record<string, string> = {};
   while (rest.startsWith('{')) {
-    const block = takeBlock(rest);
+    const block = readBlock(rest);
     if (!block) return undefined;
     Object.assign(variables, block.variables);
     rest = block.rest.trimStart();
@@ -101,7 +101,7 @@ function parseBranch(text: string): Branch {
   let rest = text.trim();
   const variables: Record<string, string> = {};
   while (rest.startsWith('[') || rest.startsWith('{')) {
-    const block = takeBlock(rest);
+    const block = readBlock(rest);
     if (!block) break;
     Object.assign(variables, block.variables);
     rest = block.rest.trimStart();

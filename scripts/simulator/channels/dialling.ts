@@ -1,9 +1,9 @@
 /** Calls that people make into a simulated node: from a phone that registered, or as a guest who only dials. */
 import { randomUUID } from 'node:crypto';
 import type { Calls } from './calls';
-import type { NodeCore } from '../node-context';
+import type { NodeContext } from '../node-context';
 import { press } from './digits';
-import type { Leg } from './channel';
+import type { Channel } from './channel';
 import { checkLogin } from '../phones/logins';
 import type { PhoneBehaviour, Registration } from '../phones/registrar';
 
@@ -16,7 +16,7 @@ export interface DialExtras extends Pick<PhoneBehaviour, 'talks' | 'video' | 'di
 
 export interface DialledCall {
   /** The channel's uuid; undefined where the node is gone, or let nobody in. */
-  readonly legId: string | undefined;
+  readonly channelId: string | undefined;
   readonly answered: Promise<boolean>;
   readonly ended: Promise<string>;
   hangup(): void;
@@ -57,14 +57,14 @@ export interface SimulatedGuest {
   dial(number: string, extra?: DialExtras): Promise<DialledCall>;
 }
 
-/** What a page offers, as far as anybody here reads it: ICE and DTLS, sound, and a picture where it has a camera. */
+/** What a page offers, as far as anybody here reads it: ICE and DTLS, sound, and video where it has a camera. */
 function pageOffer(hasVideo: boolean): string {
   const media = [`m=audio 9 UDP/TLS/RTP/SAVPF 111`, ...(hasVideo ? ['m=video 9 UDP/TLS/RTP/SAVPF 96'] : [])];
   return ['v=0', 'c=IN IP4 0.0.0.0', 'a=ice-ufrag:sim', 'a=fingerprint:sha-256 00', ...media].join('\r\n');
 }
 
 interface Place {
-  core: NodeCore;
+  node: NodeContext;
   calls: Calls;
 }
 
@@ -74,8 +74,8 @@ export function createGuest(alive: () => Place, o: GuestOptions): SimulatedGuest
     username: o.username,
     async dial(number, extra = {}) {
       const place = alive();
-      if (place.core.isStandby) throw new Error(`INVITE of ${o.username}@${o.realm} got 503`);
-      const user = await checkLogin(place.core, {
+      if (place.node.isStandby) throw new Error(`INVITE of ${o.username}@${o.realm} got 503`);
+      const user = await checkLogin(place.node, {
         method: 'INVITE',
         username: o.username,
         domain: o.realm,
@@ -99,7 +99,7 @@ export const identityOf = (r: Registration): Identity => ({
   variables: r.variables,
 });
 
-export function dialFrom({ core, calls }: Place, who: Identity, number: string, extra: DialExtras): DialledCall {
+export function dialFrom({ node, calls }: Place, who: Identity, number: string, extra: DialExtras): DialledCall {
   let settleAnswer: (answered: boolean) => void = () => undefined;
   let settleEnd: (cause: string) => void = () => undefined;
   const answered = new Promise<boolean>((done) => (settleAnswer = done));
@@ -109,7 +109,7 @@ export function dialFrom({ core, calls }: Place, who: Identity, number: string, 
     extra.hides === 'from'
       ? { user: 'anonymous', host: 'anonymous.invalid', name: 'Anonymous' }
       : { user: who.username, host: who.domain, name: extra.callerName ?? who.username };
-  const leg: Leg | undefined = calls.takeIn({
+  const channel: Channel | undefined = calls.acceptCall({
     profile: 'internal',
     context: 'users',
     destination: number,
@@ -133,7 +133,7 @@ export function dialFrom({ core, calls }: Place, who: Identity, number: string, 
       answered() {
         settleAnswer(true);
         if (extra.hangupAfterMs !== undefined)
-          core.later(extra.hangupAfterMs, () => leg && calls.hangup(leg, 'NORMAL_CLEARING'));
+          node.later(extra.hangupAfterMs, () => channel && calls.hangup(channel, 'NORMAL_CLEARING'));
       },
       ended(cause) {
         settleAnswer(false);
@@ -142,23 +142,23 @@ export function dialFrom({ core, calls }: Place, who: Identity, number: string, 
     },
   });
   return {
-    legId: leg?.uuid,
+    channelId: channel?.uuid,
     answered,
     ended,
     hangup: () => {
-      if (leg) calls.hangup(leg, leg.answeredUs > 0 ? 'NORMAL_CLEARING' : 'ORIGINATOR_CANCEL');
+      if (channel) calls.hangup(channel, channel.answeredUs > 0 ? 'NORMAL_CLEARING' : 'ORIGINATOR_CANCEL');
     },
-    die: () => leg && core.fallSilent(leg),
+    die: () => channel && node.fallSilent(channel),
     hold(on) {
-      if (!leg || leg.isOver || (leg.callState === 'HELD') === on) return;
-      leg.callState = on ? 'HELD' : 'ACTIVE';
-      core.emitLeg(on ? 'CHANNEL_HOLD' : 'CHANNEL_UNHOLD', leg);
+      if (!channel || channel.isOver || (channel.callState === 'HELD') === on) return;
+      channel.callState = on ? 'HELD' : 'ACTIVE';
+      node.emitChannel(on ? 'CHANNEL_HOLD' : 'CHANNEL_UNHOLD', channel);
     },
-    press: (digits) => leg && press(leg, digits),
+    press: (digits) => channel && press(channel, digits),
     talk(talking) {
-      if (!leg) return;
-      leg.isSounding = talking;
-      leg.onTalk?.(talking);
+      if (!channel) return;
+      channel.isSounding = talking;
+      channel.onTalk?.(talking);
     },
   };
 }

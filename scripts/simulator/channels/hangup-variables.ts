@@ -1,5 +1,5 @@
 /** What FreeSWITCH adds to a channel's variables when it ends: Switchyard settles calls by them. */
-import type { Leg } from './channel';
+import type { Channel } from './channel';
 
 const Q850: Record<string, string> = {
   NORMAL_CLEARING: '16',
@@ -17,25 +17,25 @@ const Q850: Record<string, string> = {
 };
 
 /** Writes the cause and the times that a channel's last events and its record carry. */
-export function finishVariables(leg: Leg): void {
-  const put = (name: string, value: string): void => void leg.variables.set(name, value);
-  const seconds = (from: number): string => (from > 0 ? String(Math.round((leg.hangupUs - from) / 1e6)) : '0');
-  put('hangup_cause', leg.cause!);
-  put('hangup_cause_q850', Q850[leg.cause!] ?? '16');
+export function finishVariables(channel: Channel): void {
+  const put = (name: string, value: string): void => void channel.variables.set(name, value);
+  const seconds = (from: number): string => (from > 0 ? String(Math.round((channel.hangupUs - from) / 1e6)) : '0');
+  put('hangup_cause', channel.cause!);
+  put('hangup_cause_q850', Q850[channel.cause!] ?? '16');
   const times: [string, number][] = [
-    ['start', leg.createdUs],
-    ['answer', leg.answeredUs],
-    ['bridge', leg.bridgedUs],
-    ['progress', leg.progressUs],
-    ['end', leg.hangupUs],
+    ['start', channel.createdUs],
+    ['answer', channel.answeredUs],
+    ['bridge', channel.bridgedUs],
+    ['progress', channel.progressUs],
+    ['end', channel.hangupUs],
   ];
   for (const [name, us] of times) {
     if (us > 0) put(`${name}_stamp`, new Date(us / 1000).toISOString().slice(0, 19).replace('T', ' '));
     put(`${name}_epoch`, String(Math.floor(us / 1e6)));
     put(`${name}_uepoch`, String(us));
   }
-  put('duration', seconds(leg.createdUs));
-  put('billsec', seconds(leg.answeredUs));
-  put('mduration', String(Math.round((leg.hangupUs - leg.createdUs) / 1000)));
-  put('billmsec', leg.answeredUs > 0 ? String(Math.round((leg.hangupUs - leg.answeredUs) / 1000)) : '0');
+  put('duration', seconds(channel.createdUs));
+  put('billsec', seconds(channel.answeredUs));
+  put('mduration', String(Math.round((channel.hangupUs - channel.createdUs) / 1000)));
+  put('billmsec', channel.answeredUs > 0 ? String(Math.round((channel.hangupUs - channel.answeredUs) / 1000)) : '0');
 }

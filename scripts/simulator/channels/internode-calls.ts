@@ -1,22 +1,22 @@
 /** Ends of a call that are no phone of this node: the node itself, and other nodes. */
 import { randomUUID } from 'node:crypto';
 import type { Calls, DialOptions } from './calls';
-import type { NodeCore } from '../node-context';
+import type { NodeContext } from '../node-context';
 import { press } from './digits';
-import { Leg } from './channel';
+import { Channel } from './channel';
 import { failBy } from '../phones/registrar';
-import { findInYard } from '../node-registry';
+import { findRegisteredNode } from '../node-registry';
 
 /** A call of the node to itself: two channels, and the second runs the plan. */
 export function startLoopback(
-  { core, calls }: { core: NodeCore; calls: Calls },
+  { node, calls }: { node: NodeContext; calls: Calls },
   target: string,
   o: DialOptions,
-  won: (leg: Leg) => void,
-): { leg: Leg } | { cause: string } {
+  won: (channel: Channel) => void,
+): { channel: Channel } | { cause: string } {
   const [, extension = '', context = 'default'] = target.split('/');
   const uuid = o.variables.origination_uuid ?? randomUUID();
-  const leg = new Leg(
+  const channel = new Channel(
     uuid,
     'outbound',
     `loopback/${extension}-a`,
@@ -25,37 +25,37 @@ export function startLoopback(
     o.variables.origination_caller_id_number ?? o.callerNumber,
     extension,
     context,
-    core.nowUs(),
+    node.nowUs(),
   );
   for (const [k, value] of Object.entries(o.variables))
-    if (k !== 'origination_caller_id_name') leg.variables.set(k, value);
-  if (!calls.open(leg)) return { cause: 'DESTINATION_OUT_OF_ORDER' };
-  leg.state = 'CS_CONSUME_MEDIA';
-  const other = calls.takeIn({
+    if (k !== 'origination_caller_id_name') channel.variables.set(k, value);
+  if (!calls.open(channel)) return { cause: 'DESTINATION_OUT_OF_ORDER' };
+  channel.state = 'CS_CONSUME_MEDIA';
+  const other = calls.acceptCall({
     profile: 'loopback',
     channelName: `loopback/${extension}-b`,
     context,
     destination: extension,
-    callerName: leg.callerName,
-    callerNumber: leg.callerNumber,
+    callerName: channel.callerName,
+    callerNumber: channel.callerNumber,
     variables: {},
     person: o.by?.person,
     far: {
-      ringing: () => calls.progress(leg),
+      ringing: () => calls.progress(channel),
       answered: () => {
-        if (leg.isOver) return;
-        calls.answer(leg);
-        won(leg);
+        if (channel.isOver) return;
+        calls.answer(channel);
+        won(channel);
       },
-      ended: (cause) => calls.hangup(leg, cause),
+      ended: (cause) => calls.hangup(channel, cause),
       heard(sounding, toneHz) {
-        leg.tone = toneHz;
-        leg.isSounding = sounding;
-        leg.onTalk?.(sounding);
+        channel.tone = toneHz;
+        channel.isSounding = sounding;
+        channel.onTalk?.(sounding);
       },
     },
   });
-  leg.far = {
+  channel.far = {
     ended: (cause) => void (other && calls.hangup(other, cause)),
     pressed: (digits) => other && press(other, digits),
     heard(sounding, toneHz) {
@@ -65,43 +65,43 @@ export function startLoopback(
       other.onTalk?.(sounding);
     },
   };
-  return { leg };
+  return { channel };
 }
 
 /** Another node of this process, by the address of its door for nodes. */
 export function ringOtherNode(
-  core: NodeCore,
-  leg: Leg,
+  node: NodeContext,
+  channel: Channel,
   uri: string,
   answers: { progress(): void; answer(): void; fail(cause: string): void },
 ): void {
   const [username = '', address = ''] = uri.split('@');
-  const other = leg.profile === 'internode' ? findInYard(address) : undefined;
+  const other = channel.profile === 'internode' ? findRegisteredNode(address) : undefined;
   if (!other || other.isOver) {
-    leg.far = { ended: core.later(5, () => failBy(leg, 503, answers)) };
+    channel.far = { ended: node.later(5, () => failBy(channel, 503, answers)) };
     return;
   }
-  const headers = [...leg.variables].filter(([k]) => k.startsWith('sip_h_'));
-  let there: Leg | undefined;
-  leg.far = {
+  const headers = [...channel.variables].filter(([k]) => k.startsWith('sip_h_'));
+  let there: Channel | undefined;
+  channel.far = {
     ended: (cause) =>
       other.whenAwake(() => there && other.hangup?.(there, there.answeredUs ? cause : 'ORIGINATOR_CANCEL')),
   };
   other.whenAwake(() => {
-    there = other.takeIn?.({
+    there = other.acceptCall?.({
       profile: 'internode',
       context: 'internode',
       destination: username,
-      callerName: leg.callerName,
-      callerNumber: leg.callerNumber,
+      callerName: channel.callerName,
+      callerNumber: channel.callerNumber,
       variables: Object.fromEntries(headers),
-      person: leg.person,
+      person: channel.person,
       far: {
-        ringing: () => core.whenAwake(answers.progress),
-        answered: () => core.whenAwake(answers.answer),
-        ended: (cause) => core.whenAwake(() => answers.fail(cause)),
+        ringing: () => node.whenAwake(answers.progress),
+        answered: () => node.whenAwake(answers.answer),
+        ended: (cause) => node.whenAwake(() => answers.fail(cause)),
       },
     });
-    if (!there) core.whenAwake(() => answers.fail('DESTINATION_OUT_OF_ORDER'));
+    if (!there) node.whenAwake(() => answers.fail('DESTINATION_OUT_OF_ORDER'));
   });
 }

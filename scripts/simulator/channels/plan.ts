@@ -1,9 +1,9 @@
 /** Runs a channel through the plan it was answered with: the applications Switchyard uses, as FreeSWITCH runs them. */
 import type { Calls } from './calls';
 import { collectDigits } from './digits';
-import type { NodeCore } from '../node-context';
+import type { NodeContext } from '../node-context';
 import type { Element } from '../../../src/freeswitch/xml/document';
-import type { Leg } from './channel';
+import type { Channel } from './channel';
 import { soundLengthMs } from '../conference/sounds';
 import type { Rooms } from '../conference/rooms';
 import { toneOf } from '../media/tones';
@@ -16,11 +16,11 @@ export interface Step {
 
 export interface Plans {
   /** Asks for a plan and runs it. */
-  route(leg: Leg): Promise<void>;
+  route(channel: Channel): Promise<void>;
   /** Sends a channel to another extension. */
-  transfer(leg: Leg, extension: string, context: string): void;
-  run(leg: Leg, steps: Step[]): Promise<void>;
-  expand(text: string, leg?: Leg): string;
+  transfer(channel: Channel, extension: string, context: string): void;
+  run(channel: Channel, steps: Step[]): Promise<void>;
+  expand(text: string, channel?: Channel): string;
 }
 
 const SIP_CAUSES: Record<string, string> = {
@@ -37,134 +37,134 @@ const SIP_CAUSES: Record<string, string> = {
 const GOES_ON = new Set(['NO_ANSWER', 'NO_USER_RESPONSE', 'ORIGINATOR_CANCEL']);
 const NEVER = new Promise<void>(() => undefined);
 
-export function createPlans(core: NodeCore, calls: Calls, rooms: Rooms, api: (line: string) => string): Plans {
+export function createPlans(node: NodeContext, calls: Calls, rooms: Rooms, api: (line: string) => string): Plans {
   /** `${name}` is a variable, `${name(args)}` runs a command: on a simulated node as on a real one. */
-  const expand = (text: string, leg?: Leg): string =>
+  const expand = (text: string, channel?: Channel): string =>
     text.replace(/\$\{([^{}]*)\}/g, (_, inside: string) => {
       const command = /^(\w+)\((.*)\)$/s.exec(inside);
       if (command) return api(`${command[1]!} ${command[2]!}`);
-      return leg?.variables.get(inside) ?? leg?.variables.get(inside.replace(/^variable_/, '')) ?? '';
+      return channel?.variables.get(inside) ?? channel?.variables.get(inside.replace(/^variable_/, '')) ?? '';
     });
 
-  async function route(leg: Leg): Promise<void> {
-    const run = ++leg.run;
-    leg.state = 'CS_ROUTING';
-    leg.dialplan = 'XML';
+  async function route(channel: Channel): Promise<void> {
+    const run = ++channel.run;
+    channel.state = 'CS_ROUTING';
+    channel.dialplan = 'XML';
     const hunt: Record<string, string> = {};
-    leg.writeProfile(hunt, 'Hunt');
-    const section = await core.ask({
+    channel.writeProfile(hunt, 'Hunt');
+    const section = await node.ask({
       section: 'dialplan',
       tag_name: '',
       key_name: '',
       key_value: '',
-      ...core.stamp('REQUEST_PARAMS', 'mod_dialplan_xml.c', 'dialplan_xml_locate'),
-      ...leg.headers(),
+      ...node.stamp('REQUEST_PARAMS', 'mod_dialplan_xml.c', 'dialplan_xml_locate'),
+      ...channel.headers(),
       ...hunt,
     });
-    if (leg.isOver || leg.run !== run || core.isOver) return;
-    flipCallerId(leg);
-    const steps = stepsFor(section, leg.context, leg.destination);
-    if (!steps) return calls.hangup(leg, 'NO_ROUTE_DESTINATION');
-    await runSteps(leg, steps, run);
+    if (channel.isOver || channel.run !== run || node.isOver) return;
+    flipCallerId(channel);
+    const steps = stepsFor(section, channel.context, channel.destination);
+    if (!steps) return calls.hangup(channel, 'NO_ROUTE_DESTINATION');
+    await runSteps(channel, steps, run);
   }
 
-  async function runSteps(leg: Leg, steps: Step[], run: number): Promise<void> {
-    leg.state = 'CS_EXECUTE';
+  async function runSteps(channel: Channel, steps: Step[], run: number): Promise<void> {
+    channel.state = 'CS_EXECUTE';
     for (const step of steps) {
-      if (leg.isOver || leg.run !== run) return;
-      leg.application = step.app;
-      leg.applicationData = expand(step.data, leg);
-      leg.variables.set('current_application', step.app);
-      leg.variables.set('current_application_data', leg.applicationData);
-      await execute(leg, step.app, leg.applicationData);
+      if (channel.isOver || channel.run !== run) return;
+      channel.application = step.app;
+      channel.applicationData = expand(step.data, channel);
+      channel.variables.set('current_application', step.app);
+      channel.variables.set('current_application_data', channel.applicationData);
+      await execute(channel, step.app, channel.applicationData);
     }
-    if (!leg.isOver && leg.run === run) calls.hangup(leg, 'NORMAL_CLEARING');
+    if (!channel.isOver && channel.run === run) calls.hangup(channel, 'NORMAL_CLEARING');
   }
 
-  async function execute(leg: Leg, app: string, data: string): Promise<void> {
+  async function execute(channel: Channel, app: string, data: string): Promise<void> {
     switch (app) {
       case 'set':
       case 'export':
-        return setVariable(leg, data, app === 'export');
+        return setVariable(channel, data, app === 'export');
       case 'unset':
-        leg.variables.delete(data);
+        channel.variables.delete(data);
         return;
       case 'answer':
-        return calls.answer(leg);
+        return calls.answer(channel);
       case 'ring_ready':
-        return calls.progress(leg);
+        return calls.progress(channel);
       case 'pre_answer':
-        leg.answerState = 'early';
-        return core.emitLeg('CHANNEL_PROGRESS_MEDIA', leg);
+        channel.answerState = 'early';
+        return node.emitChannel('CHANNEL_PROGRESS_MEDIA', channel);
       case 'hangup':
-        return calls.hangup(leg, causeNamed(data));
+        return calls.hangup(channel, causeNamed(data));
       case 'respond':
-        return calls.hangup(leg, SIP_CAUSES[data.split(' ')[0]!] ?? 'NORMAL_CLEARING');
+        return calls.hangup(channel, SIP_CAUSES[data.split(' ')[0]!] ?? 'NORMAL_CLEARING');
       case 'sleep':
         return pause(Number(data) || 0);
       case 'playback':
-        calls.answer(leg);
-        return playback(leg, data);
+        calls.answer(channel);
+        return playback(channel, data);
       case 'play_and_get_digits':
-        calls.answer(leg);
-        return collectDigits(core, leg, data);
+        calls.answer(channel);
+        return collectDigits(node, channel, data);
       case 'set_profile_var':
-        return setProfileVariable(leg, data);
+        return setProfileVariable(channel, data);
       case 'transfer': {
         const [extension = '', , context] = data.split(' ');
-        plans.transfer(leg, extension, context ?? leg.context);
+        plans.transfer(channel, extension, context ?? channel.context);
         return;
       }
       case 'conference':
-        return rooms.enter(leg, data);
+        return rooms.enter(channel, data);
       case 'echo':
-        calls.answer(leg);
+        calls.answer(channel);
         return NEVER;
       case 'park':
-        calls.answer(leg);
+        calls.answer(channel);
         return NEVER;
       case 'bridge':
-        return bridge(leg, data);
+        return bridge(channel, data);
       default:
         return; // log, info and the like leave no trace on the wire
     }
   }
 
-  const pause = (ms: number): Promise<void> => new Promise((done) => void core.later(ms, done));
+  const pause = (ms: number): Promise<void> => new Promise((done) => void node.later(ms, done));
 
-  async function playback(leg: Leg, file: string): Promise<void> {
+  async function playback(channel: Channel, file: string): Promise<void> {
     const ms = soundLengthMs(file);
     if (ms === undefined) {
-      leg.variables.set('playback_terminator_used', '');
+      channel.variables.set('playback_terminator_used', '');
       return;
     }
-    leg.far?.heard?.(true, toneOf(file));
+    channel.far?.heard?.(true, toneOf(file));
     await pause(ms);
-    leg.far?.heard?.(false);
+    channel.far?.heard?.(false);
   }
 
-  function setProfileVariable(leg: Leg, data: string): void {
+  function setProfileVariable(channel: Channel, data: string): void {
     const at = data.indexOf('=');
     const [name, value] = [data.slice(0, at), data.slice(at + 1)];
-    if (name === 'caller_id_name') leg.callerName = value;
-    if (name === 'caller_id_number') leg.callerNumber = value;
+    if (name === 'caller_id_name') channel.callerName = value;
+    if (name === 'caller_id_number') channel.callerNumber = value;
   }
 
-  function setVariable(leg: Leg, data: string, exported: boolean): void {
+  function setVariable(channel: Channel, data: string, exported: boolean): void {
     const nolocal = exported && data.startsWith('nolocal:');
     const text = nolocal ? data.slice(8) : data;
     const at = text.indexOf('=');
     const [name, value] = [text.slice(0, at), text.slice(at + 1)];
     if (at < 1) return;
-    leg.variables.set(nolocal ? `nolocal:${name}` : name, value);
+    channel.variables.set(nolocal ? `nolocal:${name}` : name, value);
     if (exported) {
-      const list = leg.variables.get('export_vars');
+      const list = channel.variables.get('export_vars');
       const entry = nolocal ? `nolocal:${name}` : name;
-      leg.variables.set('export_vars', list ? `${list},${entry}` : entry);
+      channel.variables.set('export_vars', list ? `${list},${entry}` : entry);
     }
   }
 
-  async function bridge(a: Leg, dialString: string): Promise<void> {
+  async function bridge(a: Channel, dialString: string): Promise<void> {
     const variables: Record<string, string> = {};
     for (const entry of (a.variables.get('export_vars') ?? '').split(',').filter(Boolean)) {
       const value = a.variables.get(entry);
@@ -183,15 +183,15 @@ export function createPlans(core: NodeCore, calls: Calls, rooms: Rooms, api: (li
       callerNumber: a.variables.get('effective_caller_id_number') ?? a.callerNumber,
     });
     if (a.isOver || a.run !== run) {
-      if ('leg' in result) calls.hangup(result.leg, 'ORIGINATOR_CANCEL');
+      if ('channel' in result) calls.hangup(result.channel, 'ORIGINATOR_CANCEL');
       return;
     }
     if (a.callState === 'RING_WAIT') a.callState = 'ACTIVE';
-    if ('leg' in result) {
+    if ('channel' in result) {
       a.variables.set('originate_disposition', 'SUCCESS');
       a.variables.set('DIALSTATUS', 'SUCCESS');
-      calls.bridge(a, result.leg);
-      await new Promise<void>((done) => result.leg.onEnd.push(() => done()));
+      calls.bridge(a, result.channel);
+      await new Promise<void>((done) => result.channel.onEnd.push(() => done()));
       return;
     }
     a.variables.set('originate_disposition', result.cause);
@@ -204,33 +204,33 @@ export function createPlans(core: NodeCore, calls: Calls, rooms: Rooms, api: (li
   const plans: Plans = {
     route,
     expand,
-    run(leg, steps) {
-      leg.run += 1;
-      leg.leaveRoom?.();
-      return runSteps(leg, steps, leg.run);
+    run(channel, steps) {
+      channel.run += 1;
+      channel.leaveRoom?.();
+      return runSteps(channel, steps, channel.run);
     },
-    transfer(leg, extension, context) {
-      leg.run += 1;
-      leg.leaveRoom?.();
-      leg.rdnis = leg.destination;
-      leg.destination = extension;
-      leg.context = context;
-      leg.profileIndex += 1;
-      void route(leg);
+    transfer(channel, extension, context) {
+      channel.run += 1;
+      channel.leaveRoom?.();
+      channel.rdnis = channel.destination;
+      channel.destination = extension;
+      channel.context = context;
+      channel.profileIndex += 1;
+      void route(channel);
     },
   };
-  calls.route = (leg) => void route(leg);
+  calls.route = (channel) => void route(channel);
   calls.expand = expand;
   return plans;
 }
 
 /** A channel we made that then runs a plan becomes the caller: FreeSWITCH swaps its two names. */
-function flipCallerId(leg: Leg): void {
-  if (leg.direction !== 'outbound' || leg.variables.get('channel_cid_flipped')) return;
-  leg.variables.set('channel_cid_flipped', 'yes');
-  leg.variables.set('pre_transfer_caller_id_number', leg.callerNumber);
-  [leg.callerName, leg.calleeName] = [leg.calleeName, leg.callerName];
-  [leg.callerNumber, leg.calleeNumber] = [leg.calleeNumber, leg.callerNumber];
+function flipCallerId(channel: Channel): void {
+  if (channel.direction !== 'outbound' || channel.variables.get('channel_cid_flipped')) return;
+  channel.variables.set('channel_cid_flipped', 'yes');
+  channel.variables.set('pre_transfer_caller_id_number', channel.callerNumber);
+  [channel.callerName, channel.calleeName] = [channel.calleeName, channel.callerName];
+  [channel.callerNumber, channel.calleeNumber] = [channel.calleeNumber, channel.callerNumber];
 }
 
 function causeNamed(text: string): string {

@@ -1,4 +1,4 @@
-/** The mixed picture of a room: its size and layouts, and a small real PNG of it. */
+/** The mixed video of a room: its size and layouts, and a small real PNG of it. */
 import { deflateSync, crc32 } from 'node:zlib';
 import type { Element } from '../../../src/freeswitch/xml/document';
 import type { Canvas } from './room';
@@ -44,8 +44,8 @@ function chunk(type: string, data: Buffer): Buffer {
   return Buffer.concat([head, body, tail]);
 }
 
-/** One tile for each picture, side by side; the shade tells which layout it is. */
-export function drawPicture(canvas: Canvas, tiles: number): Buffer {
+/** One tile for each member with video, side by side; the shade tells which layout it is. */
+export function drawImage(canvas: Canvas, tiles: number): Buffer {
   const { width, height } = canvas;
   const shade =
     [...(canvas.layout || canvas.group || '')].reduce((sum, c) => (sum * 31 + c.charCodeAt(0)) % 200, 7) + 40;

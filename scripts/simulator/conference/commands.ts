@@ -1,5 +1,5 @@
 /** `conference …` on a simulated node: which room, which member, and the words mod_conference answers with. */
-import type { NodeCore } from '../node-context';
+import type { NodeContext } from '../node-context';
 import { splitWords } from '../channels/dial-string';
 import { MEMBER_COMMANDS } from './member-commands';
 import { ROOM_COMMANDS } from './room-wide-commands';
@@ -9,7 +9,7 @@ import type { Rooms } from './rooms';
 
 /** What a command on a room may use. */
 export interface RoomDesk {
-  core: NodeCore;
+  node: NodeContext;
   rooms: Rooms;
   /** Sends a channel that is in a room into another. */
   transfer: (m: Member, application: string) => void;
@@ -31,7 +31,7 @@ export function createRoomCommands(desk: RoomDesk): (rest: string) => string {
 }
 
 function run(desk: RoomDesk, rest: string): string {
-  const { core, rooms } = desk;
+  const { node, rooms } = desk;
   const words = splitWords(rest);
   const [first, command] = words;
   const all = [...rooms.byName.values()].filter((room) => !room.ending);
@@ -40,7 +40,7 @@ function run(desk: RoomDesk, rest: string): string {
   if (!room) {
     switch (first) {
       case 'json_list':
-        return JSON.stringify(all.map((r) => roomRow(core, r)));
+        return JSON.stringify(all.map((r) => roomRow(node, r)));
       case 'list':
         return all.length === 0 ? '+OK No active conferences.\n' : all.map(roomLines).join('');
       case 'count':
@@ -54,7 +54,7 @@ function run(desk: RoomDesk, rest: string): string {
 }
 
 function onRoom(desk: RoomDesk, room: Room, command: string, words: string[], rest: string): string {
-  if (command === 'json_list') return JSON.stringify([roomRow(desk.core, room)]);
+  if (command === 'json_list') return JSON.stringify([roomRow(desk.node, room)]);
   if (command === 'count') return String(sizeOf(room));
   if (command === 'list') {
     if (words[2] === 'count') return String(sizeOf(room));

@@ -1,6 +1,6 @@
 /** Tells what happens in a room, with the headers mod_conference writes and in its order. */
-import type { EventBody, NodeCore } from '../node-context';
-import type { Leg } from '../channels/channel';
+import type { EventBody, NodeContext } from '../node-context';
+import type { Channel } from '../channels/channel';
 import { ghostsOf, hasVideo, sizeOf, type Member, type Room } from './room';
 
 const SUBCLASS = 'conference::maintenance';
@@ -21,9 +21,9 @@ function memberData(room: Room, m: Member): EventBody {
   return {
     ...roomData(room),
     Floor: String(room.floor === m.id),
-    ...m.leg.headers(room.profile['verbose-events'] === 'true'),
-    ...(m.leg.cause === undefined ? {} : { 'Hangup-Cause': m.leg.cause }),
-    Video: String(hasVideo(m.leg)),
+    ...m.channel.headers(room.profile['verbose-events'] === 'true'),
+    ...(m.channel.cause === undefined ? {} : { 'Hangup-Cause': m.channel.cause }),
+    Video: String(hasVideo(m.channel)),
     Hear: String(m.canHear),
     See: String(m.canBeSeen),
     Speak: String(m.canSpeak),
@@ -39,8 +39,8 @@ function memberData(room: Room, m: Member): EventBody {
 }
 
 /** Something of the whole room. */
-export function tellRoom(core: NodeCore, room: Room, action: string, extra: EventBody = {}): void {
-  core.emit(
+export function sendRoomEvent(node: NodeContext, room: Room, action: string, extra: EventBody = {}): void {
+  node.emit(
     'CUSTOM',
     'mod_conference.c',
     'conference_event',
@@ -50,8 +50,8 @@ export function tellRoom(core: NodeCore, room: Room, action: string, extra: Even
 }
 
 /** Something of one who is in it. */
-export function tellMember(core: NodeCore, room: Room, m: Member, action: string, extra: EventBody = {}): void {
-  core.emit(
+export function sendMemberEvent(node: NodeContext, room: Room, m: Member, action: string, extra: EventBody = {}): void {
+  node.emit(
     'CUSTOM',
     'conference_member.c',
     'conference_member_event',
@@ -61,14 +61,14 @@ export function tellMember(core: NodeCore, room: Room, m: Member, action: string
 }
 
 /** The end of a sound: its length stands before its name, and the member between them. */
-export function tellSound(
-  core: NodeCore,
+export function sendSoundEvent(
+  node: NodeContext,
   room: Room,
   m: Member | undefined,
   before: EventBody,
   after: EventBody,
 ): void {
-  core.emit(
+  node.emit(
     'CUSTOM',
     'conference_file.c',
     'conference_file_close',
@@ -78,13 +78,13 @@ export function tellSound(
 }
 
 /** A refusal is told by the channel alone: there is no room. */
-export function tellJoinOnly(core: NodeCore, leg: Leg, name: string, profile: string): void {
-  core.emit(
+export function sendJoinEvent(node: NodeContext, channel: Channel, name: string, profile: string): void {
+  node.emit(
     'CUSTOM',
     'mod_conference.c',
     'conference_function',
     () => ({
-      ...leg.headers(false),
+      ...channel.headers(false),
       'Conference-Name': name,
       'Conference-Profile-Name': profile,
       Action: 'rejected-join-only',
@@ -93,9 +93,9 @@ export function tellJoinOnly(core: NodeCore, leg: Leg, name: string, profile: st
   );
 }
 
-export function tellFloor(core: NodeCore, room: Room, oldId: number, holder: Member | undefined): void {
+export function sendFloorEvent(node: NodeContext, room: Room, oldId: number, holder: Member | undefined): void {
   const id = (n: number): string => (n > 0 ? String(n) : 'none');
-  core.emit(
+  node.emit(
     'CUSTOM',
     'conference_member.c',
     'conference_member_set_floor_holder',
@@ -110,8 +110,8 @@ export function tellFloor(core: NodeCore, room: Room, oldId: number, holder: Mem
   );
 }
 
-export function tellVideoFloor(core: NodeCore, room: Room, oldId: number): void {
-  tellRoom(core, room, 'video-floor-change', {
+export function sendVideoFloorEvent(node: NodeContext, room: Room, oldId: number): void {
+  sendRoomEvent(node, room, 'video-floor-change', {
     'Old-ID': oldId > 0 ? String(oldId) : 'none',
     'New-ID': room.videoFloor > 0 ? String(room.videoFloor) : 'none',
   });

@@ -1,5 +1,5 @@
 /** How a node lists its rooms: in lines, and in JSON. */
-import type { NodeCore } from '../node-context';
+import type { NodeContext } from '../node-context';
 import { ghostsOf, hasVideo, sizeOf, type Member, type Room } from './room';
 
 /** What only one stream of sound is told; the rest of mod_conference's flags in its order. */
@@ -39,7 +39,7 @@ function memberLine(room: Room, m: Member, delimiter: string): string {
     ['speak', !m.onHold && m.canSpeak],
     ['talking', !m.onHold && m.talking],
     ['hold', m.onHold],
-    ['video', hasVideo(m.leg)],
+    ['video', hasVideo(m.channel)],
     ['floor', room.floor === m.id],
     ['vid-floor', room.videoFloor === m.id],
     ['moderator', m.moderator],
@@ -49,10 +49,10 @@ function memberLine(room: Room, m: Member, delimiter: string): string {
   const set = flags.filter(([, on]) => on).map(([name]) => name);
   return [
     m.id,
-    m.leg.channelName,
-    m.leg.uuid,
-    m.leg.callerName,
-    m.leg.callerNumber,
+    m.channel.channelName,
+    m.channel.uuid,
+    m.channel.callerName,
+    m.channel.callerNumber,
     set.join('|'),
     m.volumeIn,
     m.volumeOut,
@@ -70,16 +70,17 @@ export function roomLines(room: Room): string {
   return `+OK Conference ${room.name} (${size} member${size === 1 ? '' : 's'} rate: ${rate} flags: ${flagsOf(room)})\n${memberLines(room)}`;
 }
 
-const seconds = (core: NodeCore, sinceMs: number): number => Math.max(0, Math.floor((core.clock() - sinceMs) / 1000));
+const seconds = (node: NodeContext, sinceMs: number): number =>
+  Math.max(0, Math.floor((node.clock() - sinceMs) / 1000));
 
 /** One room as `json_list` tells it. `vmute` is not in it. */
-export function roomRow(core: NodeCore, room: Room): Record<string, unknown> {
+export function roomRow(node: NodeContext, room: Room): Record<string, unknown> {
   return {
     conference_name: room.name,
     member_count: sizeOf(room),
     ghost_count: ghostsOf(room),
     rate: Number(room.profile.rate) || 8000,
-    run_time: seconds(core, room.startedMs),
+    run_time: seconds(node, room.startedMs),
     conference_uuid: room.uuid,
     canvas_count: room.canvas ? 1 : 0,
     max_bw_in: 0,
@@ -111,12 +112,12 @@ export function roomRow(core: NodeCore, room: Room): Record<string, unknown> {
           ...(r.paused ? { status: 'paused' } : {}),
           join_time: Math.floor(r.startedMs / 1000),
         })),
-      ...room.members.map((m) => memberRow(core, room, m)),
+      ...room.members.map((m) => memberRow(node, room, m)),
     ],
   };
 }
 
-function memberRow(core: NodeCore, room: Room, m: Member): Record<string, unknown> {
+function memberRow(node: NodeContext, room: Room, m: Member): Record<string, unknown> {
   return {
     type: 'caller',
     id: m.id,
@@ -127,7 +128,7 @@ function memberRow(core: NodeCore, room: Room, m: Member): Record<string, unknow
       hold: m.onHold,
       mute_detect: m.flags.has('mute-detect'),
       talking: m.talking,
-      has_video: hasVideo(m.leg),
+      has_video: hasVideo(m.channel),
       video_bridge: m.flags.has('video-bridge'),
       has_floor: room.floor === m.id,
       is_moderator: m.moderator,
@@ -135,11 +136,11 @@ function memberRow(core: NodeCore, room: Room, m: Member): Record<string, unknow
       mandatory_member_end_conference: m.mandatory,
       pass_digits: m.flags.has('dist-dtmf'),
     },
-    uuid: m.leg.uuid,
-    caller_id_name: m.leg.callerName,
-    caller_id_number: m.leg.callerNumber,
-    join_time: seconds(core, m.joinedMs),
-    last_talking: m.lastTalkedMs > 0 ? seconds(core, m.lastTalkedMs) : 0,
+    uuid: m.channel.uuid,
+    caller_id_name: m.channel.callerName,
+    caller_id_number: m.channel.callerNumber,
+    join_time: seconds(node, m.joinedMs),
+    last_talking: m.lastTalkedMs > 0 ? seconds(node, m.lastTalkedMs) : 0,
     energy: m.energyLevel,
     volume_in: m.volumeIn,
     volume_out: m.volumeOut,

@@ -1,6 +1,6 @@
 /** Commands on single members of a room, in mod_conference's words. */
 import type { RoomDesk } from './commands';
-import { tellMember } from './events';
+import { sendMemberEvent } from './events';
 import { setFloor, setVideoFloor } from './floor';
 import { memberOf, hasVideo, type Member, type Room } from './room';
 
@@ -17,7 +17,7 @@ function switching(word: string, change: (m: Member) => void, after?: MemberComm
     usage: SWITCH_USAGE,
     run(desk, room, m, rest) {
       change(m);
-      tellMember(desk.core, room, m, `${word}-member`);
+      sendMemberEvent(desk.node, room, m, `${word}-member`);
       after?.(desk, room, m, rest);
       return `+OK ${word} ${m.id}\n`;
     },
@@ -52,7 +52,7 @@ function level(what: 'in' | 'out'): MemberCommand {
     run(desk, room, m, [value]) {
       if (value !== undefined) {
         m[field] = Math.max(-4, Math.min(4, Number.parseInt(value, 10) || 0));
-        tellMember(desk.core, room, m, `volume-${what}-member`, { 'Volume-Level': String(m[field]) });
+        sendMemberEvent(desk.node, room, m, `volume-${what}-member`, { 'Volume-Level': String(m[field]) });
       }
       return `+OK Volume ${what.toUpperCase()} ${m.id} = ${m[field]}\n`;
     },
@@ -62,30 +62,30 @@ function level(what: 'in' | 'out'): MemberCommand {
 /** FreeSWITCH takes the floor away from who has it: only a floor nobody has can be given. */
 const floor: MemberCommand = {
   usage: '<member_id|last>',
-  run({ core }, room, m) {
+  run({ node }, room, m) {
     if (room.floor === m.id) {
-      setFloor(core, room, undefined);
+      setFloor(node, room, undefined);
       return '+OK floor none\n';
     }
     if (room.floor > 0 && memberOf(room, room.floor)) return `-ERR floor is held by ${room.floor}\n`;
-    setFloor(core, room, m);
+    setFloor(node, room, m);
     return `+OK floor ${m.id}\n`;
   },
 };
 
-/** Said twice it is taken back: the picture follows who speaks again. */
+/** Said twice it is taken back: the video follows who speaks again. */
 const videoFloor: MemberCommand = {
   usage: '<member_id|last> [force]',
-  run({ core }, room, m, [how]) {
-    if (!hasVideo(m.leg)) return '';
+  run({ node }, room, m, [how]) {
+    if (!hasVideo(m.channel)) return '';
     if (room.videoFloor === m.id && room.videoFloorLocked) {
       room.videoFloorLocked = false;
-      setFloor(core, room, m);
+      setFloor(node, room, m);
       return '+OK floor none\n';
     }
     if (how !== 'force' && room.videoFloor > 0) return `-ERR floor is held by ${room.videoFloor}\n`;
     room.videoFloorLocked = true;
-    setVideoFloor(core, room, m, true);
+    setVideoFloor(node, room, m, true);
     return `+OK floor ${m.id}\n`;
   },
 };
@@ -93,22 +93,22 @@ const videoFloor: MemberCommand = {
 /** Both only end the stay: the channel goes on with its plan. */
 const ending = (word: string, said: string, usage: string): MemberCommand => ({
   usage,
-  run({ core }, room, m) {
-    tellMember(core, room, m, `${word}-member`);
-    core.later(5, m.leave);
+  run({ node }, room, m) {
+    sendMemberEvent(node, room, m, `${word}-member`);
+    node.later(5, m.leave);
     return `+OK ${said} ${m.id}\n`;
   },
 });
 
 const layer: MemberCommand = {
-  run({ core }, room, m, [value]) {
+  run({ node }, room, m, [value]) {
     if (value === undefined) return '-ERR Invalid DATA\n';
     if (!room.canvas) {
       // FreeSWITCH 1.10.12 reads a canvas that is not there, and the whole node ends.
-      core.crash(`vid-layer in ${room.name}, which has no picture`);
+      node.crash(`vid-layer in ${room.name}, which has no video`);
       return '';
     }
-    if (!hasVideo(m.leg)) return '+OK layer 0\n';
+    if (!hasVideo(m.channel)) return '+OK layer 0\n';
     const wanted = Math.max(1, Number.parseInt(value, 10) || 1);
     m.layer = wanted > (room.canvas.layouts.get(room.canvas.layout) ?? room.members.length) ? 1 : wanted;
     return `+OK layer ${m.layer}\n`;
@@ -147,10 +147,10 @@ export const MEMBER_COMMANDS: Readonly<Record<string, MemberCommand>> = {
   volume_in: level('in'),
   volume_out: level('out'),
   energy: {
-    run({ core }, room, m, [value]) {
+    run({ node }, room, m, [value]) {
       if (value !== undefined) {
         m.energyLevel = Number.parseInt(value, 10) || 0;
-        tellMember(core, room, m, 'energy-level-member');
+        sendMemberEvent(node, room, m, 'energy-level-member');
       }
       return `Energy ${m.id} = ${m.energyLevel}\n`;
     },
@@ -166,17 +166,17 @@ export const MEMBER_COMMANDS: Readonly<Record<string, MemberCommand>> = {
   'vid-codec-group': {
     usage: '<member_id|last> [<group>|clear]',
     run(_desk, _room, m, [group]) {
-      if (!hasVideo(m.leg)) return '';
+      if (!hasVideo(m.channel)) return '';
       if (group !== undefined) m.codecGroup = group === 'clear' ? undefined : group;
       else return `+OK Video codec group is ${m.codecGroup ?? '(null)'}\n`;
       return `+OK Video codec group ${m.codecGroup ? 'set' : 'cleared'} ${m.codecGroup ?? ''}\n`;
     },
   },
-  'get-uuid': { usage: '<member_id|last>', run: (_desk, _room, m) => m.leg.uuid },
+  'get-uuid': { usage: '<member_id|last>', run: (_desk, _room, m) => m.channel.uuid },
   dtmf: {
     usage: '<[member_id|all|last|non_moderator]> <digits>',
-    run({ core }, room, m, [digits = '']) {
-      tellMember(core, room, m, 'dtmf-member', { Digits: digits });
+    run({ node }, room, m, [digits = '']) {
+      sendMemberEvent(node, room, m, 'dtmf-member', { Digits: digits });
       return `+OK sent ${digits} to ${m.id}\n`;
     },
   },

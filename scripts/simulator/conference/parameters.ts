@@ -1,9 +1,9 @@
 /** What `conference NAME get` and `set` know. */
-import type { NodeCore } from '../node-context';
+import type { NodeContext } from '../node-context';
 import { ghostsOf, sizeOf, type Room } from './room';
 
-export const GET: Readonly<Record<string, (core: NodeCore, room: Room) => string>> = {
-  run_time: (core, room) => String(Math.floor((core.clock() - room.startedMs) / 1000)),
+export const GET: Readonly<Record<string, (node: NodeContext, room: Room) => string>> = {
+  run_time: (node, room) => String(Math.floor((node.clock() - room.startedMs) / 1000)),
   count: (_core, room) => String(sizeOf(room)),
   count_ghosts: (_core, room) => String(ghostsOf(room)),
   max_members: (_core, room) => String(room.maxMembers),

@@ -1,9 +1,9 @@
 /** Commands on a whole room, in mod_conference's words. */
 import { existsSync, writeFileSync } from 'node:fs';
 import { startRecording } from '../media/recordings';
-import { drawPicture, fpsAsKept, parseSize } from './canvas';
+import { drawImage, fpsAsKept, parseSize } from './canvas';
 import type { CommandAnswer, RoomDesk } from './commands';
-import { tellMember, tellRoom } from './events';
+import { sendMemberEvent, sendRoomEvent } from './events';
 import { playInRoom, stopSounds } from './sounds';
 import { hasVideo, memberOf, type Room } from './room';
 import { GET, SET } from './parameters';
@@ -22,9 +22,9 @@ const wrong = (text = ''): CommandAnswer => ({ text, usage: true });
 function locking(word: 'lock' | 'unlock'): RoomCommand {
   return {
     usage: '',
-    run({ core }, room) {
+    run({ node }, room) {
       room.locked = word === 'lock';
-      tellRoom(core, room, word);
+      sendRoomEvent(node, room, word);
       return said(`+OK ${room.name} ${word}ed\n`);
     },
   };
@@ -32,68 +32,68 @@ function locking(word: 'lock' | 'unlock'): RoomCommand {
 
 const play: RoomCommand = {
   usage: '<file_path> [async|<member_id> [nomux]]',
-  run({ core }, room, [file, target]) {
+  run({ node }, room, [file, target]) {
     if (file === undefined) return wrong();
     const notFound = said(`-ERR (play) File: ${file} not found.\n`);
     if (target === undefined || target === 'async') {
       const async = target === 'async';
       const told = { File: file, Async: String(async) };
-      if (!playInRoom(core, room, file, { async })) {
-        tellRoom(core, room, 'play-file', { ...told, Error: 'File could not be played' });
+      if (!playInRoom(node, room, file, { async })) {
+        sendRoomEvent(node, room, 'play-file', { ...told, Error: 'File could not be played' });
         return notFound;
       }
-      tellRoom(core, room, 'play-file', told);
+      sendRoomEvent(node, room, 'play-file', told);
       return said(`+OK (play) Playing file ${file}\n`);
     }
     const m = memberOf(room, Number(target));
     if (!m) return wrong(`-ERR Member: ${target} not found.\n`);
     if (/^say:/i.test(file) && !room.profile['tts-engine']) {
-      core.crash(`say: to a member of ${room.name}, which has no voice`); // it reads a file it never opened
+      node.crash(`say: to a member of ${room.name}, which has no voice`); // it reads a file it never opened
       return said('');
     }
-    if (!playInRoom(core, room, file, { member: m })) return notFound;
-    tellMember(core, room, m, 'play-file-member', { File: file });
+    if (!playInRoom(node, room, file, { member: m })) return notFound;
+    sendMemberEvent(node, room, m, 'play-file-member', { File: file });
     return said(`+OK (play) Playing file ${file} to member ${m.id}\n`);
   },
 };
 
 const stop: RoomCommand = {
   usage: '<[current|all|async|last]> [<member_id>]',
-  run({ core }, room, [which = 'all', id]) {
+  run({ node }, room, [which = 'all', id]) {
     if (which !== 'all' && which !== 'async' && which !== 'current') return wrong();
     const m = id === undefined ? undefined : memberOf(room, Number(id));
     if (id !== undefined && !m) return said(`-ERR Member: ${id} not found.\n`);
-    return said(`+OK Stopped ${stopSounds(core, room, which, m)} files.\n`);
+    return said(`+OK Stopped ${stopSounds(node, room, which, m)} files.\n`);
   },
 };
 
 /** Needs a voice of the room's profile; to one member FreeSWITCH says +OK without one. */
 const say: RoomCommand = {
   usage: '<text>',
-  run({ core }, room, _words, text) {
+  run({ node }, room, _words, text) {
     if (text === '') return wrong('-ERR (say) Error! No text.\n');
     if (!room.profile['tts-engine']) return wrong('-ERR (say) Error!\n');
-    playInRoom(core, room, text, { speech: true });
-    tellRoom(core, room, 'speak-text', { Text: text });
+    playInRoom(node, room, text, { speech: true });
+    sendRoomEvent(node, room, 'speak-text', { Text: text });
     return said('+OK (say) OK\n');
   },
 };
 
 const sayToOne: RoomCommand = {
   usage: '<member_id> <text>',
-  run({ core }, room, _words, text) {
+  run({ node }, room, _words, text) {
     const [, id, words] = /^(\S*)\s*(.*)$/s.exec(text) ?? [];
     if (!id) return wrong('-ERR (saymember) No Text!\n');
     const m = memberOf(room, Number(id));
     if (!m) return wrong(`-ERR (saymember) Unknown Member ${id}!\n`);
-    tellMember(core, room, m, 'speak-text-member', { Text: words || id });
+    sendMemberEvent(node, room, m, 'speak-text-member', { Text: words || id });
     return said('+OK (saymember) OK\n');
   },
 };
 
 const recording: RoomCommand = {
   usage: '[start|stop|check|pause|resume] [<filename>|all]',
-  run({ core, rooms }, room, [step, path]) {
+  run({ node, rooms }, room, [step, path]) {
     if (step === undefined) return wrong();
     if (step === 'check') return said(checked(room, path ?? 'all'));
     if (step === 'stop') return said(stopped(room, path ?? 'all'));
@@ -103,7 +103,7 @@ const recording: RoomCommand = {
       const found = room.recordings.find((r) => r.running && r.asked === path);
       if (!found) return said(`+OK ${word} recording file ${path}\n-ERR non-existant recording '${path}'\n`);
       found.pause(step === 'pause');
-      tellRoom(core, room, `${step}-recording`, { Path: path, 'Other-Recordings': 'true' });
+      sendRoomEvent(node, room, `${step}-recording`, { Path: path, 'Other-Recordings': 'true' });
       return said(`+OK ${word} recording file ${path}\n`);
     }
     return wrong();
@@ -112,7 +112,7 @@ const recording: RoomCommand = {
       const target = path ?? step!;
       const used = room.recordings.find((r) => r.listed && r.asked === target);
       if (used) return `-ERR file [${used.path}] is already being used for recording.\n`;
-      startRecording(core, room, target, rooms.nextId);
+      startRecording(node, room, target, rooms.nextId);
       return `+OK Record file ${target}${room.canvas ? ' canvas 1' : ''}\n`;
     }
   },
@@ -153,14 +153,14 @@ const layout: RoomCommand = {
   },
 };
 
-/** A picture behind or over the tiles: it is read at once, and `clear` says -ERR whatever it did. */
-function picture(what: string): RoomCommand {
+/** A image behind or over the tiles: it is read at once, and `clear` says -ERR whatever it did. */
+function image(what: string): RoomCommand {
   return {
     usage: '<file> | clear [<canvas-id>]',
-    run({ core }, room, [path]) {
+    run({ node }, room, [path]) {
       if (path === undefined) return said('-ERR Invalid input\n');
       if (!room.canvas) return said('-ERR Invalid canvas\n');
-      const isThere = path !== 'clear' && core.disk.owns(path) && existsSync(path);
+      const isThere = path !== 'clear' && node.disk.owns(path) && existsSync(path);
       return said(isThere ? `+OK Set ${what} ${path}\n` : `-ERR Error Setting ${what} ${path}\n`);
     },
   };
@@ -169,18 +169,18 @@ function picture(what: string): RoomCommand {
 const MIN_SIDE = 16;
 const MAX_SIDE = 8192;
 
-const PICTURE_COMMANDS: Record<string, RoomCommand> = {
+const IMAGE_COMMANDS: Record<string, RoomCommand> = {
   'vid-layout': layout,
   'vid-write-png': {
     usage: '<path>',
-    run({ core }, room, [path]) {
+    run({ node }, room, [path]) {
       if (path === undefined) return said('-ERR Invalid input\n');
       if (!room.canvas) return NOT_MIXING;
-      if (!core.disk.owns(path) || core.faults.diskFull) return said('-ERR\n');
+      if (!node.disk.owns(path) || node.faults.diskFull) return said('-ERR\n');
       try {
         writeFileSync(
           path,
-          drawPicture(room.canvas, room.members.filter((m) => hasVideo(m.leg) && m.canBeSeen).length),
+          drawImage(room.canvas, room.members.filter((m) => hasVideo(m.channel) && m.canBeSeen).length),
         );
       } catch {
         return said('-ERR\n');
@@ -188,8 +188,8 @@ const PICTURE_COMMANDS: Record<string, RoomCommand> = {
       return said('+OK\n');
     },
   },
-  'vid-bgimg': picture('Bgimg'),
-  'vid-fgimg': picture('FGimg'),
+  'vid-bgimg': image('Bgimg'),
+  'vid-fgimg': image('FGimg'),
   'vid-fps': {
     usage: '<fps>',
     run(_desk, room, [value]) {
@@ -220,8 +220,8 @@ const PICTURE_COMMANDS: Record<string, RoomCommand> = {
       if (value === undefined) return said('-ERR Invalid input\n');
       const kbps = kilobits(value);
       const lines = room.members
-        .filter((m) => hasVideo(m.leg))
-        .map((m) => `+OK Set Bandwidth ${kbps} kps for member ${m.leg.channelName}\n`);
+        .filter((m) => hasVideo(m.channel))
+        .map((m) => `+OK Set Bandwidth ${kbps} kps for member ${m.channel.channelName}\n`);
       return said(`${lines.join('')}-ERR Bandwidth not set\n`); // of the canvas, where none is named
     },
   },
@@ -260,12 +260,12 @@ export const ROOM_COMMANDS: Readonly<Record<string, RoomCommand>> = {
   say,
   saymember: sayToOne,
   recording,
-  ...PICTURE_COMMANDS,
+  ...IMAGE_COMMANDS,
   get: {
     usage: '<parameter-name>',
-    run({ core }, room, [name = '', ...more]) {
+    run({ node }, room, [name = '', ...more]) {
       const read = GET[name.toLowerCase()];
-      return read && more.length === 0 ? said(read(core, room)) : wrong();
+      return read && more.length === 0 ? said(read(node, room)) : wrong();
     },
   },
   set: {
@@ -292,7 +292,10 @@ export const ROOM_COMMANDS: Readonly<Record<string, RoomCommand>> = {
       const lines = ids.map((id) => {
         const m = memberOf(room, Number(id));
         if (!m) return `-ERR No Member ${id} in conference ${room.name}.\n`;
-        tellMember(desk.core, room, m, 'transfer', { 'Old-Conference-Name': room.name, 'New-Conference-Name': to });
+        sendMemberEvent(desk.node, room, m, 'transfer', {
+          'Old-Conference-Name': room.name,
+          'New-Conference-Name': to,
+        });
         desk.transfer(m, to.includes('@') ? to : `${to}@default`);
         return `+OK Member '${m.id}' sent to conference ${to}.\n`;
       });

@@ -1,10 +1,10 @@
 /** What a simulated node keeps of one room (FreeSWITCH: conference) and of those who are in it. */
-import type { Leg } from '../channels/channel';
+import type { Channel } from '../channels/channel';
 
 /** One channel in a room, as mod_conference's member flags have it. */
 export interface Member {
   id: number;
-  leg: Leg;
+  channel: Channel;
   joinedMs: number;
   canSpeak: boolean;
   canHear: boolean;
@@ -23,7 +23,7 @@ export interface Member {
   volumeOut: number;
   layer: number;
   reservation?: string;
-  /** Members of one group are sent the same picture by an encoder of their own. */
+  /** Members of one group are sent the same video by an encoder of their own. */
   codecGroup?: string;
   banner?: string;
   lastTalkedMs: number;
@@ -37,7 +37,7 @@ export interface Member {
 export interface Recording {
   /** As it was asked for. */
   asked: string;
-  /** With the parameters FreeSWITCH puts before it where the room has a picture. */
+  /** With the parameters FreeSWITCH puts before it where the room has video. */
   path: string;
   startedMs: number;
   paused: boolean;
@@ -142,10 +142,10 @@ export const splitFlags = (text: string): string[] =>
     .map((flag) => flag.trim().toLowerCase())
     .filter(Boolean);
 
-export function newMember(id: number, leg: Leg, flags: ReadonlySet<string>, profile: Room['profile']): Member {
+export function newMember(id: number, channel: Channel, flags: ReadonlySet<string>, profile: Room['profile']): Member {
   return {
     id,
-    leg,
+    channel,
     joinedMs: 0,
     canSpeak: !flags.has('mute') && !flags.has('second-screen'),
     canHear: !flags.has('deaf'),
@@ -159,23 +159,23 @@ export function newMember(id: number, leg: Leg, flags: ReadonlySet<string>, prof
     mandatory: flags.has('mandatory_member_endconf'),
     flags,
     energyLevel: Number(profile['energy-level']) || 0,
-    volumeIn: levelOf(leg, 'conference_join_volume_in'),
-    volumeOut: levelOf(leg, 'conference_join_volume_out'),
+    volumeIn: levelOf(channel, 'conference_join_volume_in'),
+    volumeOut: levelOf(channel, 'conference_join_volume_out'),
     layer: 0,
-    reservation: leg.variables.get('video_reservation_id'),
+    reservation: channel.variables.get('video_reservation_id'),
     lastTalkedMs: 0,
     leave: () => undefined,
     onLeave: [],
   };
 }
 
-function levelOf(leg: Leg, variable: string): number {
-  const level = Number(leg.variables.get(variable) ?? 0);
+function levelOf(channel: Channel, variable: string): number {
+  const level = Number(channel.variables.get(variable) ?? 0);
   return level > -5 && level < 5 ? level : 0;
 }
 
-/** Whether the channel has a picture: the phone has one, and the plan did not take it away. */
-export function hasVideo(leg: Leg): boolean {
-  const codecs = leg.variables.get('absolute_codec_string');
-  return leg.hasVideo && (codecs === undefined || /VP8|VP9|H264/i.test(codecs));
+/** Whether the channel has video: the phone has it, and the plan did not take it away. */
+export function hasVideo(channel: Channel): boolean {
+  const codecs = channel.variables.get('absolute_codec_string');
+  return channel.hasVideo && (codecs === undefined || /VP8|VP9|H264/i.test(codecs));
 }

@@ -1,11 +1,11 @@
 /** Rooms of one simulated node: who enters, who is refused, who leaves, and when a room ends — as mod_conference does it. */
 import { randomUUID } from 'node:crypto';
 import type { Calls } from '../channels/calls';
-import type { NodeCore } from '../node-context';
-import type { Leg } from '../channels/channel';
+import type { NodeContext } from '../node-context';
+import type { Channel } from '../channels/channel';
 import { canvasOf } from './canvas';
-import { tellJoinOnly, tellMember, tellRoom } from './events';
-import { fillFloor, findVideoFloor, setFloor, setVideoFloor, takeFloorBySpeaking } from './floor';
+import { sendJoinEvent, sendMemberEvent, sendRoomEvent } from './events';
+import { fillFloor, findVideoFloor, setFloor, setVideoFloor, claimFloorBySpeaking } from './floor';
 import { playInRoom, soundLengthMs, stopSounds } from './sounds';
 import { newMember, parseEnterData, sizeOf, splitFlags, type Member, type Room } from './room';
 import { toneIn } from '../media/tones';
@@ -20,7 +20,7 @@ const TALK_AFTER_MS = 60;
 export interface Rooms {
   readonly byName: ReadonlyMap<string, Room>;
   /** The application: settles when the channel is out of the room again, or was not let in. */
-  enter(leg: Leg, data: string): Promise<void>;
+  enter(channel: Channel, data: string): Promise<void>;
   find(name: string): Room | undefined;
   /** A number no member or recording of this node had before. */
   nextId(): number;
@@ -32,44 +32,44 @@ export interface Rooms {
   resumeTalking(room: Room, m: Member): void;
 }
 
-export function createRooms(core: NodeCore, calls: Calls): Rooms {
+export function createRooms(node: NodeContext, calls: Calls): Rooms {
   const byName = new Map<string, Room>();
   let lastId = 0;
   const find = (name: string): Room | undefined => byName.get(name);
   const nextId = (): number => ++lastId;
 
-  async function enter(leg: Leg, data: string): Promise<void> {
-    const run = leg.run;
-    const asked = parseEnterData(data, leg.variables.get('conference_member_flags') ?? '');
-    const section = await core.configuration('conference.conf', {
+  async function enter(channel: Channel, data: string): Promise<void> {
+    const run = channel.run;
+    const asked = parseEnterData(data, channel.variables.get('conference_member_flags') ?? '');
+    const section = await node.configuration('conference.conf', {
       conference_name: asked.name,
       profile_name: asked.profile,
-      'Fetch-Call-UUID': leg.uuid,
+      'Fetch-Call-UUID': channel.uuid,
     });
-    if (!section || leg.isOver || leg.run !== run || core.isOver) return;
+    if (!section || channel.isOver || channel.run !== run || node.isOver) return;
     const flags = new Set(asked.flags);
     const known = find(asked.name);
     if (!known && flags.has('join-only')) {
-      tellJoinOnly(core, leg, asked.name, asked.profile);
-      if (leg.variables.get('hangup_after_conference') !== 'false') calls.hangup(leg, 'NORMAL_CLEARING');
+      sendJoinEvent(node, channel, asked.name, asked.profile);
+      if (channel.variables.get('hangup_after_conference') !== 'false') calls.hangup(channel, 'NORMAL_CLEARING');
       return;
     }
-    const room = known ?? (await openRoom(asked.name, profileIn(section, asked.profile), leg, flags));
-    if (leg.isOver || leg.run !== run || core.isOver) return closeEmpty(room);
-    leg.variables.set('conference_name', room.name);
-    calls.answer(leg);
-    const secured = leg.variables.get('conference_enforce_security');
-    const enforced = secured === undefined ? leg.direction === 'inbound' : secured === 'true';
+    const room = known ?? (await openRoom(asked.name, profileIn(section, asked.profile), channel, flags));
+    if (channel.isOver || channel.run !== run || node.isOver) return closeEmpty(room);
+    channel.variables.set('conference_name', room.name);
+    calls.answer(channel);
+    const secured = channel.variables.get('conference_enforce_security');
+    const enforced = secured === undefined ? channel.direction === 'inbound' : secured === 'true';
     const pin = asked.pin || room.pin;
-    if (enforced && pin && leg.variables.get('supplied_pin') !== pin) return closeEmpty(room);
+    if (enforced && pin && channel.variables.get('supplied_pin') !== pin) return closeEmpty(room);
     if (room.locked && enforced) return playAlone(room.profile['locked-sound']);
     if (room.maxMembers > 0 && sizeOf(room) >= room.maxMembers) return playAlone(room.profile['max-members-sound']);
-    return stay(room, leg, flags);
+    return stay(room, channel, flags);
   }
 
   /** What somebody hears who is not let in. */
   const playAlone = (sound: string | undefined): Promise<void> =>
-    new Promise((done) => void core.later(sound ? (soundLengthMs(sound) ?? 1) : 0, done));
+    new Promise((done) => void node.later(sound ? (soundLengthMs(sound) ?? 1) : 0, done));
 
   function profileIn(section: Element, name: string): { name: string; params: Record<string, string> } {
     const profiles = child(child(section, 'configuration'), 'profiles');
@@ -81,12 +81,12 @@ export function createRooms(core: NodeCore, calls: Calls): Rooms {
   async function openRoom(
     name: string,
     profile: { name: string; params: Record<string, string> },
-    leg: Leg,
+    channel: Channel,
     memberFlags: ReadonlySet<string>,
   ): Promise<Room> {
     const flags = new Set([
       ...splitFlags(profile.params['conference-flags'] ?? ''),
-      ...splitFlags(leg.variables.get('conference_flags') ?? ''),
+      ...splitFlags(channel.variables.get('conference_flags') ?? ''),
       ...memberFlags,
     ]);
     const room: Room = {
@@ -95,14 +95,14 @@ export function createRooms(core: NodeCore, calls: Calls): Rooms {
       profileName: profile.name,
       profile: profile.params,
       flags,
-      domain: profile.params.domain ?? leg.variables.get('domain_name') ?? core.host,
-      startedMs: core.clock(),
+      domain: profile.params.domain ?? channel.variables.get('domain_name') ?? node.host,
+      startedMs: node.clock(),
       members: [],
       recordings: [],
       locked: false,
       waitsForModerator: flags.has('wait-mod'),
       ending: false,
-      maxMembers: Number(leg.variables.get('conference_max_members') ?? profile.params['max-members']) || 0,
+      maxMembers: Number(channel.variables.get('conference_max_members') ?? profile.params['max-members']) || 0,
       endGraceSeconds: Number(profile.params['endconf-grace-time']) || 0,
       floor: 0,
       videoFloor: 0,
@@ -125,40 +125,40 @@ export function createRooms(core: NodeCore, calls: Calls): Rooms {
     if (profile.params['video-mode'] === 'mux')
       room.canvas = canvasOf(
         profile.params,
-        await core.configuration(profile.params['video-layout-conf'] ?? 'conference_layouts.conf'),
+        await node.configuration(profile.params['video-layout-conf'] ?? 'conference_layouts.conf'),
       );
-    tellRoom(core, room, 'conference-create');
+    sendRoomEvent(node, room, 'conference-create');
     return room;
   }
 
-  function stay(room: Room, leg: Leg, given: ReadonlySet<string>): Promise<void> {
-    leg.memberId ??= nextId();
+  function stay(room: Room, channel: Channel, given: ReadonlySet<string>): Promise<void> {
+    channel.memberId ??= nextId();
     const flags = new Set([...splitFlags(room.profile['member-flags'] ?? ''), ...given]);
-    const m = newMember(leg.memberId, leg, flags, room.profile);
-    m.joinedMs = core.clock();
-    leg.variables.set('conference_member_id', String(m.id));
-    leg.variables.set('conference_moderator', String(m.moderator));
-    leg.variables.set('conference_ghost', String(m.ghost));
-    leg.variables.set('conference_uuid', room.uuid);
+    const m = newMember(channel.memberId, channel, flags, room.profile);
+    m.joinedMs = node.clock();
+    channel.variables.set('conference_member_id', String(m.id));
+    channel.variables.set('conference_moderator', String(m.moderator));
+    channel.variables.set('conference_ghost', String(m.ghost));
+    channel.variables.set('conference_uuid', room.uuid);
     if (m.moderator) room.waitsForModerator = false;
     room.members.unshift(m);
-    tellMember(core, room, m, 'add-member');
+    sendMemberEvent(node, room, m, 'add-member');
     if (sizeOf(room) > 1) {
-      if (!room.waitsForModerator) stopSounds(core, room, 'async');
+      if (!room.waitsForModerator) stopSounds(node, room, 'async');
       playEntry(room, 'enter');
     }
     askControls(room, m);
-    if (flags.has('join-vid-floor')) setVideoFloor(core, room, m, (room.videoFloorLocked = true));
-    else if (room.canvas) findVideoFloor(core, room);
-    core.later(FRAME_MS, () => fillFloor(core, room));
+    if (flags.has('join-vid-floor')) setVideoFloor(node, room, m, (room.videoFloorLocked = true));
+    else if (room.canvas) findVideoFloor(node, room);
+    node.later(FRAME_MS, () => fillFloor(node, room));
     playToTheWaiting(room);
-    leg.hears = () => toneIn(core, room, leg);
+    channel.hears = () => toneIn(node, room, channel);
     return new Promise((done) => {
       let left = false;
-      m.leave = leg.leaveRoom = () => {
+      m.leave = channel.leaveRoom = () => {
         if (left) return;
         left = true;
-        leg.leaveRoom = leg.hears = undefined;
+        channel.leaveRoom = channel.hears = undefined;
         remove(room, m);
         done();
       };
@@ -168,42 +168,42 @@ export function createRooms(core: NodeCore, calls: Calls): Rooms {
 
   /** Every member's keys are asked for, by the name of their group. */
   function askControls(room: Room, m: Member): void {
-    const own = m.leg.variables.get('conference_controls');
+    const own = m.channel.variables.get('conference_controls');
     const named =
       own ?? (m.moderator ? room.profile['moderator-controls'] : undefined) ?? room.profile['caller-controls'];
     const controls = named ?? 'default';
     if (controls === 'none') return;
-    void core.configuration('conference.conf', {
+    void node.configuration('conference.conf', {
       'Conf-Name': room.name,
       'Conf-Profile': room.profileName,
       Action: 'request-controls',
       Controls: controls,
-      'Fetch-Call-UUID': m.leg.uuid,
+      'Fetch-Call-UUID': m.channel.uuid,
     });
   }
 
   function remove(room: Room, m: Member): void {
     for (const stop of m.onLeave.splice(0)) stop();
-    stopSounds(core, room, 'all', m);
+    stopSounds(node, room, 'all', m);
     room.members = room.members.filter((other) => other !== m);
     room.leaving += m.ghost ? 0 : 1; // the floor is told before they are no longer counted
-    if (room.floor === m.id) setFloor(core, room, undefined);
+    if (room.floor === m.id) setFloor(node, room, undefined);
     room.leaving -= m.ghost ? 0 : 1;
     if (m.endsRoom || room.members.length === 0) room.ending = true;
     if (m.mandatory && !room.members.some((other) => other.mandatory)) endAfterGrace(room);
     if (!room.ending) playEntry(room, 'exit');
-    tellMember(core, room, m, 'del-member');
+    sendMemberEvent(node, room, m, 'del-member');
     if (room.videoFloor === m.id) {
       room.videoFloorLocked = false;
       room.videoFloor = 0;
-      findVideoFloor(core, room);
+      findVideoFloor(node, room);
     }
-    if (room.ending) core.later(FRAME_MS, () => destroy(room));
+    if (room.ending) node.later(FRAME_MS, () => destroy(room));
     else playToTheWaiting(room);
   }
 
   function endAfterGrace(room: Room): void {
-    core.later(room.endGraceSeconds * 1000 + FRAME_MS, () => {
+    node.later(room.endGraceSeconds * 1000 + FRAME_MS, () => {
       if (!room.members.some((m) => m.mandatory)) destroy(room);
     });
   }
@@ -211,52 +211,52 @@ export function createRooms(core: NodeCore, calls: Calls): Rooms {
   function closeEmpty(room: Room): void {
     if (room.members.length === 0 && !room.ending) {
       room.ending = true;
-      core.later(FRAME_MS, () => destroy(room));
+      node.later(FRAME_MS, () => destroy(room));
     }
   }
 
   function destroy(room: Room): void {
     if (byName.get(room.name) === room) byName.delete(room.name);
     room.ending = true;
-    stopSounds(core, room, 'all');
+    stopSounds(node, room, 'all');
     for (const m of [...room.members]) {
-      if (m.leg.variables.get('hangup_after_conference') === 'false') m.leave();
-      else calls.hangup(m.leg, 'NORMAL_CLEARING');
+      if (m.channel.variables.get('hangup_after_conference') === 'false') m.leave();
+      else calls.hangup(m.channel, 'NORMAL_CLEARING');
     }
     for (const recording of [...room.recordings]) recording.stop();
-    if (room.startedMs >= 0) tellRoom(core, room, 'conference-destroy');
+    if (room.startedMs >= 0) sendRoomEvent(node, room, 'conference-destroy');
     room.startedMs = -1;
   }
 
   function playEntry(room: Room, which: 'enter' | 'exit'): void {
     const { file, on } = room.entrySounds[which];
-    if (on && file) playInRoom(core, room, file);
+    if (on && file) playInRoom(node, room, file);
   }
 
   /** Music for one who is alone, or waits for a moderator. */
   function playToTheWaiting(room: Room): void {
     const music = room.music ?? room.profile['moh-sound'];
     if (!music || room.background || room.ending) return;
-    if (sizeOf(room) === 1 || room.waitsForModerator) playInRoom(core, room, music, { async: true, silent: true });
+    if (sizeOf(room) === 1 || room.waitsForModerator) playInRoom(node, room, music, { async: true, silent: true });
   }
 
   function setTalking(room: Room, m: Member, talking: boolean): void {
     if (m.talking === talking || (talking && (!m.canSpeak || m.onHold)) || room.ending) return;
     m.talking = talking;
-    if (!talking) m.lastTalkedMs = core.clock();
-    tellMember(core, room, m, talking ? 'start-talking' : 'stop-talking');
-    if (talking) takeFloorBySpeaking(core, room, m);
+    if (!talking) m.lastTalkedMs = node.clock();
+    sendMemberEvent(node, room, m, talking ? 'start-talking' : 'stop-talking');
+    if (talking) claimFloorBySpeaking(node, room, m);
   }
 
   function talkAsThePhoneDoes(room: Room, m: Member): void {
-    m.leg.onTalk = (talking) => setTalking(room, m, talking);
-    m.onLeave.push(() => (m.leg.onTalk = undefined));
+    m.channel.onTalk = (talking) => setTalking(room, m, talking);
+    m.onLeave.push(() => (m.channel.onTalk = undefined));
     resumeTalking(room, m);
-    const talks = m.leg.person?.().talks;
+    const talks = m.channel.person?.().talks;
     if (!talks || talks === true) return;
     const turn = (talking: boolean, ms: number): void =>
       void m.onLeave.push(
-        core.later(ms, () => {
+        node.later(ms, () => {
           setTalking(room, m, talking);
           turn(!talking, talking ? talks.forMs : talks.pauseMs);
         }),
@@ -265,8 +265,8 @@ export function createRooms(core: NodeCore, calls: Calls): Rooms {
   }
 
   function resumeTalking(room: Room, m: Member): void {
-    const sounds = (): boolean => m.leg.isSounding || m.leg.person?.().talks === true;
-    if (sounds()) m.onLeave.push(core.later(TALK_AFTER_MS, () => setTalking(room, m, sounds())));
+    const sounds = (): boolean => m.channel.isSounding || m.channel.person?.().talks === true;
+    if (sounds()) m.onLeave.push(node.later(TALK_AFTER_MS, () => setTalking(room, m, sounds())));
   }
 
   return {

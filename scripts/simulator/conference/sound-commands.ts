@@ -1,6 +1,6 @@
 /** What a room plays by itself, and how its PIN is changed while it runs, in mod_conference's words. */
 import type { CommandAnswer } from './commands';
-import { tellRoom } from './events';
+import { sendRoomEvent } from './events';
 import { playInRoom, stopSounds } from './sounds';
 import { sizeOf, type Room } from './room';
 import type { RoomCommand } from './room-wide-commands';
@@ -12,20 +12,20 @@ const wrong = (text: string): CommandAnswer => ({ text, usage: true });
 function entrySound(which: 'enter' | 'exit'): RoomCommand {
   return {
     usage: 'on|off|none|file <filename>',
-    run({ core }, room, [how, file]) {
+    run({ node }, room, [how, file]) {
       const sounds = room.entrySounds[which];
       if (how === undefined) return wrong('-ERR Not enough args\n');
       if (how === 'on' || how === 'off' || how === 'none') {
         sounds.on = how === 'on';
         const word = sounds.on ? 'on' : 'off';
-        tellRoom(core, room, `${which}-sounds-${word}`);
+        sendRoomEvent(node, room, `${which}-sounds-${word}`);
         return said(`+OK ${room.name} ${which} sounds ${word} (${sounds.file})\n`);
       }
       if (how !== 'file') return wrong('-ERR Bad args\n');
       if (file === undefined) return said('-ERR No filename specified\n');
       sounds.file = file;
       const told = which === 'exit' ? '+OK Old exit sound: [' + file + ']\n' : '';
-      tellRoom(core, room, `${which}-sound-file-changed`);
+      sendRoomEvent(node, room, `${which}-sound-file-changed`);
       return said(`${told}+OK ${room.name} ${which} sound file set to ${file}\n`);
     },
   };
@@ -45,14 +45,14 @@ export const SOUND_SETTINGS: Readonly<Record<string, RoomCommand>> = {
   exit_sound: entrySound('exit'),
   moh: {
     usage: '<file_path>|toggle|[on|off]',
-    run({ core }, room, [what]) {
+    run({ node }, room, [what]) {
       if (what === undefined) return said('-ERR invalid moh param\n');
       if (what === 'reset') room.music = undefined;
       else if (!/^(on|off|toggle)$/.test(what)) {
         room.music = what;
-        stopSounds(core, room, 'async');
-        if (sizeOf(room) === 1) playInRoom(core, room, what, { async: true });
-      } else if (what !== 'on') stopSounds(core, room, 'async');
+        stopSounds(node, room, 'async');
+        if (sizeOf(room) === 1) playInRoom(node, room, what, { async: true });
+      } else if (what !== 'on') stopSounds(node, room, 'async');
       return said('+OK moh\n');
     },
   },

@@ -1,7 +1,7 @@
 /** What plays in a room: files and tones one after the other, one more beside them, and to single members. */
 import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
-import type { NodeCore } from '../node-context';
-import { tellSound } from './events';
+import type { NodeContext } from '../node-context';
+import { sendSoundEvent } from './events';
 import type { Member, Room, Sound } from './room';
 
 /** What a file plays whose length nobody can tell from its head. */
@@ -65,7 +65,7 @@ export interface PlayOptions {
 }
 
 /** @returns false where there is no such file */
-export function playInRoom(core: NodeCore, room: Room, file: string, o: PlayOptions = {}): boolean {
+export function playInRoom(node: NodeContext, room: Room, file: string, o: PlayOptions = {}): boolean {
   const durationMs = o.speech ? file.length * MS_A_CHARACTER : soundLengthMs(file);
   if (durationMs === undefined) return false;
   const sound: Sound = {
@@ -81,13 +81,13 @@ export function playInRoom(core: NodeCore, room: Room, file: string, o: PlayOpti
   if (sound.async) {
     const before = room.background;
     room.background = sound;
-    if (before) finish(core, room, before, o.member);
-    start(core, room, sound, undefined);
+    if (before) finish(node, room, before, o.member);
+    start(node, room, sound, undefined);
     return true;
   }
   const queue = queueOf(room, o.member);
   queue.push(sound);
-  if (queue.length === 1) start(core, room, sound, o.member);
+  if (queue.length === 1) start(node, room, sound, o.member);
   return true;
 }
 
@@ -98,33 +98,33 @@ function queueOf(room: Room, m: Member | undefined): Sound[] {
   return queue;
 }
 
-function start(core: NodeCore, room: Room, sound: Sound, m: Member | undefined): void {
-  sound.startedMs = core.clock();
-  sound.stopTimer = core.later(sound.durationMs, () => over(core, room, sound, m));
+function start(node: NodeContext, room: Room, sound: Sound, m: Member | undefined): void {
+  sound.startedMs = node.clock();
+  sound.stopTimer = node.later(sound.durationMs, () => over(node, room, sound, m));
 }
 
-function over(core: NodeCore, room: Room, sound: Sound, m: Member | undefined): void {
+function over(node: NodeContext, room: Room, sound: Sound, m: Member | undefined): void {
   if (room.background === sound) {
     room.background = undefined;
-    return finish(core, room, sound, m);
+    return finish(node, room, sound, m);
   }
   const queue = queueOf(room, m);
   const at = queue.indexOf(sound);
   if (at < 0) return;
   queue.splice(at, 1);
-  finish(core, room, sound, m);
+  finish(node, room, sound, m);
   const next = queue[0];
   if (m && !next) room.playingTo.delete(m.id);
-  if (at === 0 && next) start(core, room, next, m);
+  if (at === 0 && next) start(node, room, next, m);
 }
 
-function finish(core: NodeCore, room: Room, sound: Sound, m: Member | undefined): void {
+function finish(node: NodeContext, room: Room, sound: Sound, m: Member | undefined): void {
   sound.stopTimer();
   if (sound.speech) return;
-  const ms = sound.startedMs < 0 ? 0 : Math.min(sound.durationMs, core.clock() - sound.startedMs);
+  const ms = sound.startedMs < 0 ? 0 : Math.min(sound.durationMs, node.clock() - sound.startedMs);
   const rate = Number(room.profile.rate) || 8000;
-  tellSound(
-    core,
+  sendSoundEvent(
+    node,
     room,
     sound.memberId > 0 ? m : undefined,
     {
@@ -138,20 +138,20 @@ function finish(core: NodeCore, room: Room, sound: Sound, m: Member | undefined)
 }
 
 /** @returns how many it stopped; their ends are told a frame later, as on a real node */
-export function stopSounds(core: NodeCore, room: Room, which: 'all' | 'async' | 'current', m?: Member): number {
+export function stopSounds(node: NodeContext, room: Room, which: 'all' | 'async' | 'current', m?: Member): number {
   const queue = m ? (room.playingTo.get(m.id) ?? []) : room.playing;
   const stopped = which === 'all' ? [...queue] : which === 'current' ? queue.slice(0, 1) : [];
   const background = !m && which !== 'current' ? room.background : undefined;
   for (const sound of stopped) {
     queue.splice(queue.indexOf(sound), 1);
-    finish(core, room, sound, m);
+    finish(node, room, sound, m);
   }
   if (background) {
     room.background = undefined;
-    finish(core, room, background, undefined);
+    finish(node, room, background, undefined);
   }
   const next = queue[0];
-  if (stopped.length > 0 && next) start(core, room, next, m);
+  if (stopped.length > 0 && next) start(node, room, next, m);
   if (m && queue.length === 0) room.playingTo.delete(m.id);
   return stopped.length + (background ? 1 : 0);
 }

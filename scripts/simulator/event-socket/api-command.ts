@@ -1,8 +1,8 @@
 /** What a command of a simulated node is made of, so that each kind can stand in a file of its own. */
 import type { Calls } from '../channels/calls';
-import type { NodeCore } from '../node-context';
+import type { NodeContext } from '../node-context';
 import { splitWords } from '../channels/dial-string';
-import type { Leg } from '../channels/channel';
+import type { Channel } from '../channels/channel';
 import type { Plans } from '../channels/plan';
 import type { Registrar } from '../phones/registrar';
 import type { Rooms } from '../conference/rooms';
@@ -10,7 +10,7 @@ import type { Rooms } from '../conference/rooms';
 export const NO_CHANNEL = '-ERR No such channel!\n';
 
 export interface NodeParts {
-  core: NodeCore;
+  node: NodeContext;
   calls: Calls;
   registrar: Registrar;
   rooms: Rooms;
@@ -20,15 +20,15 @@ export interface NodeParts {
 export type Command = (parts: NodeParts, rest: string) => string;
 
 /** A command on one channel; the first word is its uuid. */
-export const onLeg =
+export const onChannel =
   (
-    act: (parts: NodeParts, leg: Leg, words: string[]) => string,
+    act: (parts: NodeParts, channel: Channel, words: string[]) => string,
     missing = NO_CHANNEL,
     usage = '-USAGE: <uuid>\n',
   ): Command =>
   (parts, rest) => {
     const [uuid, ...words] = splitWords(rest);
     if (!uuid) return usage;
-    const leg = parts.core.legs.get(uuid);
-    return leg ? act(parts, leg, words) : missing;
+    const channel = parts.node.channels.get(uuid);
+    return channel ? act(parts, channel, words) : missing;
   };

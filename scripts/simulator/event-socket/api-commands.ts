@@ -2,14 +2,14 @@
 import { randomUUID } from 'node:crypto';
 import { hostAndPort } from '../../../src/address';
 import { isAllowed } from '../acl';
-import { NO_CHANNEL, onLeg, type Command, type NodeParts } from './api-command';
-import type { NodeCore } from '../node-context';
+import { NO_CHANNEL, onChannel, type Command, type NodeParts } from './api-command';
+import type { NodeContext } from '../node-context';
 import { splitWords } from '../channels/dial-string';
-import type { Leg } from '../channels/channel';
+import type { Channel } from '../channels/channel';
 import { MEDIA_COMMANDS } from '../media/media-commands';
 import { profileXml } from '../phones/profile-list';
 import { createRoomCommands } from '../conference/commands';
-import { runInShell, SHELL_COMMANDS } from './spawn-stream';
+import { spawnStream, SPAWN_STREAM_COMMANDS } from './spawn-stream';
 import { rescanPhoneProfile } from '../phones/sip-profile';
 
 const VERSION = '1.10.12-release+git~20240802T210227Z~a88d069d6f~64bit';
@@ -30,12 +30,12 @@ const ASKS =
   /^(show|status|version|echo|eval|global_getvar|uuid_(exists|dump|getvar)|conference( \S+)? (json_)?(list|count|get)\b)/;
 
 export function createApi(parts: NodeParts): Api {
-  const { core } = parts;
+  const { node } = parts;
   const conference = createRoomCommands({
-    core,
+    node,
     rooms: parts.rooms,
     transfer: (m, application) =>
-      core.later(1, () => void parts.plans().run(m.leg, [{ app: 'conference', data: application }])),
+      node.later(1, () => void parts.plans().run(m.channel, [{ app: 'conference', data: application }])),
     dial: (_room, name, [target = '', callerNumber, callerName]) =>
       void originate(
         parts,
@@ -44,7 +44,7 @@ export function createApi(parts: NodeParts): Api {
   });
   function runNow(line: string): string {
     const { name, rest } = named(line);
-    const { faults } = core;
+    const { faults } = node;
     if (faults.lostCommands > 0 && !ASKS.test(line) && faults.lostPattern.test(line)) {
       faults.lostCommands -= 1;
       return '+OK\n';
@@ -57,20 +57,20 @@ export function createApi(parts: NodeParts): Api {
     runNow,
     async run(line) {
       if (named(line).name === 'originate') return originate(parts, named(line).rest);
-      if (core.faults.replyDelayMs > 0)
-        await new Promise<void>((done) => void core.later(core.faults.replyDelayMs, done));
+      if (node.faults.replyDelayMs > 0)
+        await new Promise<void>((done) => void node.later(node.faults.replyDelayMs, done));
       const { name, rest } = named(line);
-      if (name === 'conference' && core.faults.conferencesStuck) return new Promise<string>(() => undefined);
-      if (SHELL_COMMANDS.has(name)) return runInShell(core, name, rest);
-      if (name === 'xml_locate') return locate(core, rest);
+      if (name === 'conference' && node.faults.conferencesStuck) return new Promise<string>(() => undefined);
+      if (SPAWN_STREAM_COMMANDS.has(name)) return spawnStream(node, name, rest);
+      if (name === 'xml_locate') return locate(node, rest);
       if (name === 'reloadacl') {
-        await core.loadNetworkLists();
+        await node.loadNetworkLists();
         return '+OK acl reloaded\n';
       }
       // It says so when it has read them.
       const rescanned = name === 'sofia' ? /^profile (\S+) rescan/.exec(rest)?.[1] : undefined;
-      if (rescanned) await rescanPhoneProfile(core, rescanned);
-      return core.answerFirst(() => runNow(line));
+      if (rescanned) await rescanPhoneProfile(node, rescanned);
+      return node.answerFirst(() => runNow(line));
     },
   };
 }
@@ -81,20 +81,20 @@ function named(line: string): { name: string; rest: string } {
 }
 
 /** What the node would be configured with, as it comes from Switchyard; what is on disk otherwise holds nothing of ours. */
-async function locate(core: NodeCore, rest: string): Promise<string> {
+async function locate(node: NodeContext, rest: string): Promise<string> {
   const [section, tag, attribute, name] = splitWords(rest);
   if (section !== 'configuration' || tag !== 'configuration' || attribute !== 'name' || !name) return '-ERR bad args\n';
-  return (await core.locate(name)) ?? "can't find anything\n";
+  return (await node.locate(name)) ?? "can't find anything\n";
 }
 
 async function originate(parts: NodeParts, rest: string): Promise<string> {
-  const { core, calls } = parts;
+  const { node, calls } = parts;
   const [dialString, destination, dialplan, context, callerName, callerNumber, seconds] = splitWords(rest);
   if (!dialString || !destination) return ORIGINATE_USAGE;
-  if (core.faults.replyDelayMs > 0) await new Promise<void>((done) => void core.later(core.faults.replyDelayMs, done));
-  if (core.faults.refusals > 0) {
-    core.faults.refusals -= 1;
-    return `-ERR ${core.faults.refusalCause}\n`;
+  if (node.faults.replyDelayMs > 0) await new Promise<void>((done) => void node.later(node.faults.replyDelayMs, done));
+  if (node.faults.refusals > 0) {
+    node.faults.refusals -= 1;
+    return `-ERR ${node.faults.refusalCause}\n`;
   }
   const timeout = /(?:^|[{,])originate_timeout='?(\d+)/.exec(dialString)?.[1] ?? seconds;
   const result = await calls.dial({
@@ -106,9 +106,9 @@ async function originate(parts: NodeParts, rest: string): Promise<string> {
   });
   if ('cause' in result) return `-ERR ${result.cause}\n`;
   const app = /^&(\w+)(?:\((.*)\))?$/s.exec(destination);
-  if (app) core.later(1, () => void parts.plans().run(result.leg, [{ app: app[1]!, data: app[2] ?? '' }]));
-  else core.later(1, () => parts.plans().transfer(result.leg, destination, (dialplan && context) || 'default'));
-  return `+OK ${result.leg.uuid}\n`;
+  if (app) node.later(1, () => void parts.plans().run(result.channel, [{ app: app[1]!, data: app[2] ?? '' }]));
+  else node.later(1, () => parts.plans().transfer(result.channel, destination, (dialplan && context) || 'default'));
+  return `+OK ${result.channel.uuid}\n`;
 }
 
 const listing = (rows: unknown[]): string =>
@@ -116,40 +116,40 @@ const listing = (rows: unknown[]): string =>
 
 /** Afterwards, so that the answer goes out before the events it causes. */
 const soon = (parts: NodeParts, run: () => void): string => {
-  parts.core.later(0, run);
+  parts.node.later(0, run);
   return '+OK\n';
 };
 
 const hold: Command = (parts, rest) => {
   const words = splitWords(rest);
   const off = words[0] === 'off';
-  const leg = parts.core.legs.get(words[off || words[0] === 'toggle' ? 1 : 0] ?? '');
-  if (leg && words[0] !== 'toggle' && off !== (leg.callState === 'HELD')) return '-ERR Operation failed\n'; // it is so already
-  if (leg && leg.answeredUs > 0) {
-    leg.callState = off ? 'UNHELD' : 'HELD';
-    parts.core.emitLeg(off ? 'CHANNEL_UNHOLD' : 'CHANNEL_HOLD', leg);
-    if (off) leg.callState = 'ACTIVE';
+  const channel = parts.node.channels.get(words[off || words[0] === 'toggle' ? 1 : 0] ?? '');
+  if (channel && words[0] !== 'toggle' && off !== (channel.callState === 'HELD')) return '-ERR Operation failed\n'; // it is so already
+  if (channel && channel.answeredUs > 0) {
+    channel.callState = off ? 'UNHELD' : 'HELD';
+    parts.node.emitChannel(off ? 'CHANNEL_UNHOLD' : 'CHANNEL_HOLD', channel);
+    if (off) channel.callState = 'ACTIVE';
   }
   return '+OK Success\n'; // said for a channel that is not there as well
 };
 
-function syncClock(core: NodeCore, how: 'sync_clock' | 'sync_clock_when_idle'): string {
-  if (how === 'sync_clock_when_idle' && core.legs.size > 0) {
-    core.readsClockWhenIdle = true;
+function syncClock(node: NodeContext, how: 'sync_clock' | 'sync_clock_when_idle'): string {
+  if (how === 'sync_clock_when_idle' && node.channels.size > 0) {
+    node.readsClockWhenIdle = true;
     return '+OK clock will synchronize when there are no more calls\n';
   }
-  core.readMachineClock();
+  node.readMachineClock();
   return '+OK clock synchronized\n';
 }
 
 const COMMANDS: Record<string, Command> = {
-  status: ({ core }) => {
-    const ms = core.clock() - core.startedMs;
-    const legs = core.legs.size;
+  status: ({ node }) => {
+    const ms = node.clock() - node.startedMs;
+    const channels = node.channels.size;
     return (
       `UP ${upTime(ms)}\nFreeSWITCH (Version 1.10.12-release git a88d069 2024-08-02 21:02:27Z 64bit) is ready\n` +
-      `${core.sessionsSinceStart} session(s) since startup\n${legs} session(s) - peak ${core.sessionPeak}, last 5min ${core.sessionPeak} \n` +
-      `0 session(s) per Sec out of max ${core.sessionsPerSecond}, peak 0, last 5min 0 \n${core.maxSessions} session(s) max\n` +
+      `${node.sessionsSinceStart} session(s) since startup\n${channels} session(s) - peak ${node.sessionPeak}, last 5min ${node.sessionPeak} \n` +
+      `0 session(s) per Sec out of max ${node.sessionsPerSecond}, peak 0, last 5min 0 \n${node.maxSessions} session(s) max\n` +
       `min idle cpu 0.00/95.00\nCurrent Stack Size/Max 240K/8192K\n`
     );
   },
@@ -157,29 +157,29 @@ const COMMANDS: Record<string, Command> = {
   echo: (_, rest) => rest,
   eval(parts, rest) {
     const [, uuid, text] = /^uuid:(\S+)\s+(.*)$/s.exec(rest) ?? [];
-    return parts.plans().expand(text ?? rest, parts.core.legs.get(uuid ?? ''));
+    return parts.plans().expand(text ?? rest, parts.node.channels.get(uuid ?? ''));
   },
-  hostname: ({ core }) => core.name,
-  switchname: ({ core }) => core.name,
-  uptime: ({ core }, rest) => `${Math.floor((core.clock() - core.startedMs) / (rest === 'ms' ? 1 : 1000))}\n`,
+  hostname: ({ node }) => node.name,
+  switchname: ({ node }) => node.name,
+  uptime: ({ node }, rest) => `${Math.floor((node.clock() - node.startedMs) / (rest === 'ms' ? 1 : 1000))}\n`,
   create_uuid: () => randomUUID(),
-  global_getvar: ({ core }, rest) => {
-    if (rest === 'core_uuid') return core.coreUuid;
-    if (rest === 'switchyard_xml_url') return core.xmlUrl;
-    if (rest === 'recordings_dir') return core.disk.recordings;
-    if (rest === 'log_dir') return core.disk.logs;
-    return /^(base|temp|storage)_dir$/.test(rest) ? core.disk.folder : '';
+  global_getvar: ({ node }, rest) => {
+    if (rest === 'core_uuid') return node.coreUuid;
+    if (rest === 'switchyard_xml_url') return node.xmlUrl;
+    if (rest === 'recordings_dir') return node.disk.recordings;
+    if (rest === 'log_dir') return node.disk.logs;
+    return /^(base|temp|storage)_dir$/.test(rest) ? node.disk.folder : '';
   },
-  module_exists: ({ core }, rest) =>
-    rest === '' ? '-ERR no reply\n' : String(/^mod_\w+$/.test(rest) && !core.faults.missingModules.has(rest)),
-  show: ({ core, registrar }, rest) => {
-    if (/^channels\b/.test(rest)) return listing([...core.legs.values()].map((l) => l.row(core.name)));
+  module_exists: ({ node }, rest) =>
+    rest === '' ? '-ERR no reply\n' : String(/^mod_\w+$/.test(rest) && !node.faults.missingModules.has(rest)),
+  show: ({ node, registrar }, rest) => {
+    if (/^channels\b/.test(rest)) return listing([...node.channels.values()].map((l) => l.row(node.name)));
     if (/^registrations\b/.test(rest)) return listing(registrar.rows());
-    if (/^bridged_calls\b/.test(rest)) return listing(bridgedPairs(core));
+    if (/^bridged_calls\b/.test(rest)) return listing(bridgedPairs(node));
     if (/^(calls|detailed_calls)\b/.test(rest)) return listing([]);
     return SHOW_USAGE;
   },
-  sofia: ({ core, registrar }, rest) => {
+  sofia: ({ node, registrar }, rest) => {
     if (/^profile \S+ rescan/.test(rest)) return 'Reload XML [Success]\n+OK scan complete\n';
     const flushed = /^profile \S+ flush_inbound_reg (\S+)/.exec(rest)?.[1];
     if (flushed) {
@@ -192,9 +192,9 @@ const COMMANDS: Record<string, Command> = {
     if (/^status profile internal/.test(rest))
       return `${'='.repeat(97)}\nName             \tinternal\nContext          \tusers\nREGISTRATIONS    \t${registrar.all().length}\n`;
     const row = (name: string, port: number): string =>
-      `${name.padStart(25)}\tprofile\t${`sip:mod_sofia@${hostAndPort(core.host, port)}`.padStart(42)}\tRUNNING (0)\n`;
+      `${name.padStart(25)}\tprofile\t${`sip:mod_sofia@${hostAndPort(node.host, port)}`.padStart(42)}\tRUNNING (0)\n`;
     const rule = `${'='.repeat(97)}\n`;
-    return `${'Name'.padStart(25)}\t   Type\t${'Data'.padStart(42)}\tState\n${rule}${row('internode', core.internodePort)}${row('internal', core.sipPort)}${rule}2 profiles 0 aliases\n`;
+    return `${'Name'.padStart(25)}\t   Type\t${'Data'.padStart(42)}\tState\n${rule}${row('internode', node.internodePort)}${row('internal', node.sipPort)}${rule}2 profiles 0 aliases\n`;
   },
   sofia_contact: ({ registrar }, rest) => {
     const asked = /^(?:([^/]+)\/)?([^@]+)@(.+)$/.exec(rest);
@@ -203,107 +203,117 @@ const COMMANDS: Record<string, Command> = {
   },
   reloadxml: () => '+OK [Success]\n',
   xml_flush_cache: () => '+OK cleared 0 entries\n',
-  fsctl: ({ core }, rest) => {
-    if (rest === 'sync_clock' || rest === 'sync_clock_when_idle') return syncClock(core, rest);
-    return rest.startsWith('sps') ? `+OK sessions per second: ${core.sessionsPerSecond}\n` : '+OK\n';
+  fsctl: ({ node }, rest) => {
+    if (rest === 'sync_clock' || rest === 'sync_clock_when_idle') return syncClock(node, rest);
+    return rest.startsWith('sps') ? `+OK sessions per second: ${node.sessionsPerSecond}\n` : '+OK\n';
   },
-  acl: ({ core }, rest) => {
+  acl: ({ node }, rest) => {
     const [address = '', list = ''] = splitWords(rest);
-    return String(isAllowed(core.networkLists, address, list));
+    return String(isAllowed(node.networkLists, address, list));
   },
   load: () => '+OK Reloading XML\n+OK\n',
   hupall: (parts, rest) => {
     const [cause = 'MANAGER_REQUEST', name, value] = splitWords(rest);
-    const isMeant = (leg: Leg): boolean => !name || !value || leg.variables.get(name) === value;
-    soon(parts, () => [...parts.core.legs.values()].filter(isMeant).forEach((leg) => parts.calls.hangup(leg, cause)));
+    const isMeant = (channel: Channel): boolean => !name || !value || channel.variables.get(name) === value;
+    soon(parts, () =>
+      [...parts.node.channels.values()].filter(isMeant).forEach((channel) => parts.calls.hangup(channel, cause)),
+    );
     if (name && value) return `+OK hangup all channels matching [${name}]=[${value}] with cause: ${cause}\n`;
     return `+OK hangup all channels with cause ${cause}\n`;
   },
   originate: () => '-ERR NORMAL_TEMPORARY_FAILURE\n',
-  uuid_exists: ({ core }, rest) => String(core.legs.has(rest.trim())),
-  uuid_kill: onLeg(
-    (parts, leg, [cause]) => soon(parts, () => parts.calls.hangup(leg, cause ?? 'NORMAL_CLEARING')),
+  uuid_exists: ({ node }, rest) => String(node.channels.has(rest.trim())),
+  uuid_kill: onChannel(
+    (parts, channel, [cause]) => soon(parts, () => parts.calls.hangup(channel, cause ?? 'NORMAL_CLEARING')),
     NO_CHANNEL,
     '-USAGE: <uuid> [cause]\n',
   ),
-  uuid_dump: onLeg(({ core }, leg) =>
-    JSON.stringify({ ...core.stamp('CHANNEL_DATA', 'mod_commands.c', 'uuid_dump_function'), ...leg.headers() }),
+  uuid_dump: onChannel(({ node }, channel) =>
+    JSON.stringify({ ...node.stamp('CHANNEL_DATA', 'mod_commands.c', 'uuid_dump_function'), ...channel.headers() }),
   ),
-  uuid_getvar: onLeg((_, leg, [name]) => leg.variables.get(name ?? '') ?? '_undef_'),
-  uuid_setvar: onLeg((_, leg, [name, ...value]) => {
-    if (name) leg.variables.set(name, value.join(' '));
+  uuid_getvar: onChannel((_, channel, [name]) => channel.variables.get(name ?? '') ?? '_undef_'),
+  uuid_setvar: onChannel((_, channel, [name, ...value]) => {
+    if (name) channel.variables.set(name, value.join(' '));
     return '+OK\n';
   }),
   uuid_hold: hold,
-  uuid_transfer: onLeg((parts, leg, words) => {
+  uuid_transfer: onChannel((parts, channel, words) => {
     const flag = words[0]?.startsWith('-') ? words.shift() : undefined;
     const [extension, , context] = words;
     if (!extension) return '-USAGE: <uuid> [-bleg|-both] <dest-exten> [<dialplan>] [<context>]\n';
-    const moved = flag === '-both' ? [leg, leg.peer] : flag === '-bleg' ? [leg.peer] : [leg];
+    const moved = flag === '-both' ? [channel, channel.peer] : flag === '-bleg' ? [channel.peer] : [channel];
     return soon(parts, () => transferAway(parts, moved, extension, context));
   }),
-  uuid_park: onLeg((parts, leg) =>
+  uuid_park: onChannel((parts, channel) =>
     soon(parts, () => {
-      part(parts, leg);
-      void parts.plans().run(leg, [{ app: 'park', data: '' }]);
+      part(parts, channel);
+      void parts.plans().run(channel, [{ app: 'park', data: '' }]);
     }),
   ),
   uuid_bridge: (parts, rest) => {
-    const [a, b] = splitWords(rest).map((uuid) => parts.core.legs.get(uuid));
+    const [a, b] = splitWords(rest).map((uuid) => parts.node.channels.get(uuid));
     if (!a || !b) return '-ERR Invalid uuid\n';
     soon(parts, () => rejoin(parts, a, b));
     return `+OK ${b.uuid}\n`;
   },
-  uuid_broadcast: onLeg(() => '+OK Message sent\n', '-ERR invalid uuid\n'),
-  uuid_break: onLeg(() => '+OK\n'),
-  uuid_send_dtmf: onLeg((parts, leg, [digits = '']) => {
-    parts.core.later(1, () => leg.far?.pressed?.(digits.replace(/@\d+$/, '').replace(/w/gi, '')));
-    return `+OK ${leg.uuid} sent DTMF ${digits}.\n`;
+  uuid_broadcast: onChannel(() => '+OK Message sent\n', '-ERR invalid uuid\n'),
+  uuid_break: onChannel(() => '+OK\n'),
+  uuid_send_dtmf: onChannel((parts, channel, [digits = '']) => {
+    parts.node.later(1, () => channel.far?.pressed?.(digits.replace(/@\d+$/, '').replace(/w/gi, '')));
+    return `+OK ${channel.uuid} sent DTMF ${digits}.\n`;
   }, '-ERR Cannot locate session!\n'),
 };
 
 /** Of each pair that hears each other one row, with the other's uuid in it. */
-function bridgedPairs(core: NodeParts['core']): Record<string, string>[] {
-  const own = [...core.legs.values()].filter((leg) => leg.peer && leg.other?.type !== 'originator');
-  return own.map((leg) => ({ ...leg.row(core.name), b_uuid: leg.peer!.uuid }));
+function bridgedPairs(node: NodeContext): Record<string, string>[] {
+  const own = [...node.channels.values()].filter((channel) => channel.peer && channel.other?.type !== 'originator');
+  return own.map((channel) => ({ ...channel.row(node.name), b_uuid: channel.peer!.uuid }));
 }
 
 /** Two channels leave whom they talked with, who then end as their plans say, and hear each other. */
-function rejoin(parts: NodeParts, a: Leg, b: Leg): void {
+function rejoin(parts: NodeParts, a: Channel, b: Channel): void {
   if (a.isOver || b.isOver || a.peer === b) return;
-  const left = [a, b].flatMap((leg) => {
-    const peer = leg.peer;
-    leg.run += 1;
+  const left = [a, b].flatMap((channel) => {
+    const peer = channel.peer;
+    channel.run += 1;
     if (!peer) return [];
-    leg.peer = peer.peer = undefined;
-    const [from, to] = leg.other?.type === 'originator' ? [peer, leg] : [leg, peer];
-    parts.core.emitLeg('CHANNEL_UNBRIDGE', from, { 'Bridge-A-Unique-ID': from.uuid, 'Bridge-B-Unique-ID': to.uuid });
+    channel.peer = peer.peer = undefined;
+    const [from, to] = channel.other?.type === 'originator' ? [peer, channel] : [channel, peer];
+    parts.node.emitChannel('CHANNEL_UNBRIDGE', from, {
+      'Bridge-A-Unique-ID': from.uuid,
+      'Bridge-B-Unique-ID': to.uuid,
+    });
     return [peer];
   });
-  b.other = { leg: a, type: 'originator' };
+  b.other = { channel: a, type: 'originator' };
   a.endsWithPeer = b.endsWithPeer = true;
   parts.calls.bridge(a, b);
-  for (const leg of left)
-    if (leg.variables.get('hangup_after_bridge') !== 'false') parts.calls.hangup(leg, 'NORMAL_CLEARING');
+  for (const channel of left)
+    if (channel.variables.get('hangup_after_bridge') !== 'false') parts.calls.hangup(channel, 'NORMAL_CLEARING');
 }
 
 /** Takes a channel out of its bridge; the one left behind ends unless it was moved as well. */
-function part(parts: NodeParts, leg: Leg, alsoMoved: (Leg | undefined)[] = []): void {
-  const peer = leg.peer;
-  leg.run += 1;
+function part(parts: NodeParts, channel: Channel, alsoMoved: (Channel | undefined)[] = []): void {
+  const peer = channel.peer;
+  channel.run += 1;
   if (!peer) return;
-  leg.peer = peer.peer = undefined;
-  const a = leg.other?.type === 'originator' ? peer : leg;
-  const b = a === leg ? peer : leg;
-  parts.core.emitLeg('CHANNEL_UNBRIDGE', a, { 'Bridge-A-Unique-ID': a.uuid, 'Bridge-B-Unique-ID': b.uuid });
+  channel.peer = peer.peer = undefined;
+  const a = channel.other?.type === 'originator' ? peer : channel;
+  const b = a === channel ? peer : channel;
+  parts.node.emitChannel('CHANNEL_UNBRIDGE', a, { 'Bridge-A-Unique-ID': a.uuid, 'Bridge-B-Unique-ID': b.uuid });
   if (!alsoMoved.includes(peer)) parts.calls.hangup(peer, 'NORMAL_CLEARING');
 }
 
-function transferAway(parts: NodeParts, legs: (Leg | undefined)[], extension: string, context = 'default'): void {
-  for (const leg of legs) {
-    if (!leg || leg.isOver) continue;
-    part(parts, leg, legs);
-    parts.plans().transfer(leg, extension, context);
+function transferAway(
+  parts: NodeParts,
+  channels: (Channel | undefined)[],
+  extension: string,
+  context = 'default',
+): void {
+  for (const channel of channels) {
+    if (!channel || channel.isOver) continue;
+    part(parts, channel, channels);
+    parts.plans().transfer(channel, extension, context);
   }
 }
 
@@ -313,26 +323,26 @@ export function upTime(ms: number): string {
   return `${Math.floor(s / 31536000)} years, ${days} days, ${hours} hours, ${minutes} minutes, ${s % 60} seconds, ${Math.floor(ms % 1000)} milliseconds, 0 microseconds`;
 }
 
-export function heartbeat(core: NodeCore): void {
-  if (core.faults.heartbeatsSilent) return;
-  core.emit('HEARTBEAT', 'switch_core.c', 'send_heartbeat', () => {
-    const ms = Math.floor(core.clock() - core.startedMs);
-    const legs = core.legs.size;
+export function heartbeat(node: NodeContext): void {
+  if (node.faults.heartbeatsSilent) return;
+  node.emit('HEARTBEAT', 'switch_core.c', 'send_heartbeat', () => {
+    const ms = Math.floor(node.clock() - node.startedMs);
+    const channels = node.channels.size;
     return {
       'Event-Info': 'System Ready',
       'Up-Time': upTime(ms),
       'FreeSWITCH-Version': VERSION,
       'Uptime-msec': String(ms),
-      'Session-Count': String(legs),
-      'Max-Sessions': String(core.maxSessions),
-      'Session-Per-Sec': String(core.sessionsPerSecond),
+      'Session-Count': String(channels),
+      'Max-Sessions': String(node.maxSessions),
+      'Session-Per-Sec': String(node.sessionsPerSecond),
       'Session-Per-Sec-Last': '0',
       'Session-Per-Sec-Max': '0',
       'Session-Per-Sec-FiveMin': '0',
-      'Session-Since-Startup': String(core.sessionsSinceStart),
-      'Session-Peak-Max': String(core.sessionPeak),
-      'Session-Peak-FiveMin': String(core.sessionPeak),
-      'Idle-CPU': Math.max(0, 95 - legs * 0.5).toFixed(6),
+      'Session-Since-Startup': String(node.sessionsSinceStart),
+      'Session-Peak-Max': String(node.sessionPeak),
+      'Session-Peak-FiveMin': String(node.sessionPeak),
+      'Idle-CPU': Math.max(0, 95 - channels * 0.5).toFixed(6),
     };
   });
 }

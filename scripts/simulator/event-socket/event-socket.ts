@@ -4,7 +4,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { readAddress } from '../../../src/address';
 import { isAllowed } from '../acl';
 import type { Api } from './api-commands';
-import type { Listener, NodeCore } from '../node-context';
+import type { Listener, NodeContext } from '../node-context';
 
 const MAX_FRAME_BYTES = 1024 * 1024;
 const REJECTION = 'Access Denied, go away.\n';
@@ -20,7 +20,7 @@ export interface EventSocket {
 }
 
 export async function openEventSocket(
-  core: NodeCore,
+  node: NodeContext,
   api: Api,
   host: string,
   port: number,
@@ -30,9 +30,9 @@ export async function openEventSocket(
   const server: Server = createServer((socket) => {
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
-    if (core.faults.frozen) socket.pause();
-    if (!isAllowed(core.networkLists, addressOf(socket), lock.acl)) return turnAway(socket);
-    serve(core, api, socket, lock.password);
+    if (node.faults.frozen) socket.pause();
+    if (!isAllowed(node.networkLists, addressOf(socket), lock.acl)) return rejectConnection(socket);
+    serve(node, api, socket, lock.password);
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -54,12 +54,12 @@ export async function openEventSocket(
 
 const addressOf = (socket: Socket): string => readAddress(socket.remoteAddress ?? '') ?? '';
 
-function turnAway(socket: Socket): void {
+function rejectConnection(socket: Socket): void {
   socket.on('error', () => socket.destroy());
   socket.end(`Content-Type: text/rude-rejection\nContent-Length: ${REJECTION.length}\n\n${REJECTION}`);
 }
 
-function serve(core: NodeCore, api: Api, socket: Socket, password: string): void {
+function serve(node: NodeContext, api: Api, socket: Socket, password: string): void {
   socket.setNoDelay(true);
   let authenticated = false;
   let buffer = '';
@@ -80,7 +80,7 @@ function serve(core: NodeCore, api: Api, socket: Socket, password: string): void
       listening && (names.has('ALL') || (names.has(name) && (subclass === undefined || subclasses.has(subclass)))),
     deliver: (json) => write(`Content-Length: ${Buffer.byteLength(json)}\nContent-Type: text/event-json\n\n${json}`),
   };
-  core.listeners.add(listener);
+  node.listeners.add(listener);
   const goodbye = (): void => {
     frame('text/disconnect-notice', GOODBYE);
     socket.end();
@@ -89,17 +89,17 @@ function serve(core: NodeCore, api: Api, socket: Socket, password: string): void
   function background(line: string, jobId: string): void {
     const at = line.indexOf(' ');
     void api.run(line).then((body) =>
-      core.whenAwake(() => {
+      node.whenAwake(() => {
         if (!listener.wants('BACKGROUND_JOB', undefined)) return;
         const json = JSON.stringify({
-          ...core.stamp('BACKGROUND_JOB', 'mod_event_socket.c', 'api_exec'),
+          ...node.stamp('BACKGROUND_JOB', 'mod_event_socket.c', 'api_exec'),
           'Job-UUID': jobId,
           'Job-Command': at < 0 ? line : line.slice(0, at),
           ...(at < 0 ? {} : { 'Job-Command-Arg': line.slice(at + 1) }),
           'Content-Length': String(Buffer.byteLength(body)),
           _body: body,
         });
-        core.tell(() => listener.deliver(json));
+        node.tell(() => listener.deliver(json));
       }),
     );
   }
@@ -169,10 +169,10 @@ function serve(core: NodeCore, api: Api, socket: Socket, password: string): void
       const text = buffer.slice(0, end.index);
       buffer = buffer.slice(end.index + end[0].length);
       if (text.trim() === '') continue;
-      queue = queue.then(() => new Promise<void>((done) => core.whenAwake(() => void command(text).finally(done))));
+      queue = queue.then(() => new Promise<void>((done) => node.whenAwake(() => void command(text).finally(done))));
     }
   });
   socket.on('error', () => socket.destroy());
-  socket.on('close', () => core.listeners.delete(listener));
+  socket.on('close', () => node.listeners.delete(listener));
   write('Content-Type: auth/request\n\n');
 }

@@ -9,10 +9,10 @@ import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { basename } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import type { NodeCore } from '../node-context';
+import type { NodeContext } from '../node-context';
 import { readUpload, type Upload } from './curl-arguments';
 
-export const SHELL_COMMANDS: ReadonlySet<string> = new Set([
+export const SPAWN_STREAM_COMMANDS: ReadonlySet<string> = new Set([
   'curl_sendfile',
   'system',
   'spawn_stream',
@@ -32,25 +32,25 @@ const ok = (out = ''): Ran => ({ code: 0, out });
 const failed = (code = 1, out = ''): Ran => ({ code, out });
 
 /** @returns what the node answers: the program's output, or "no reply" where it printed nothing */
-export async function runInShell(core: NodeCore, command: string, line: string): Promise<string> {
+export async function spawnStream(node: NodeContext, command: string, line: string): Promise<string> {
   if (line.trim() === '') return '-USAGE: <command>\n';
-  if (command === 'curl_sendfile') return sendForm(core, line);
+  if (command === 'curl_sendfile') return sendForm(node, line);
   if (command.startsWith('bg') || command === 'spawn') {
-    void runLine(core, line);
+    void runLine(node, line);
     return '+OK\n';
   }
-  return (await runLine(core, line)).out || NO_REPLY;
+  return (await runLine(node, line)).out || NO_REPLY;
 }
 
 /** `a && b`, `a || b`, `a; b`: as much of a shell as is asked for. */
-async function runLine(core: NodeCore, line: string): Promise<Ran> {
+async function runLine(node: NodeContext, line: string): Promise<Ran> {
   const parts = line.split(/\s*(&&|\|\||;)\s*/);
   let last = ok();
   let out = '';
   for (let i = 0; i < parts.length; i += 2) {
     const operator = parts[i - 1];
     if ((operator === '&&' && last.code !== 0) || (operator === '||' && last.code === 0)) continue;
-    last = await runOne(core, wordsOf(parts[i] ?? ''), last.code);
+    last = await runOne(node, wordsOf(parts[i] ?? ''), last.code);
     out += last.out;
   }
   return { code: last.code, out };
@@ -71,10 +71,10 @@ export function wordsOf(text: string): string[] {
   return found.filter((w) => !/^[12]?>(&[12]|\/dev\/null)$/.test(w));
 }
 
-async function runOne(core: NodeCore, [path = '', ...args]: string[], lastCode: number): Promise<Ran> {
+async function runOne(node: NodeContext, [path = '', ...args]: string[], lastCode: number): Promise<Ran> {
   const program = basename(path);
   const files = args.filter((a) => a.startsWith('/') && a !== '/dev/null');
-  if (files.some((f) => !core.disk.owns(f) && f !== core.disk.folder)) return failed(1);
+  if (files.some((f) => !node.disk.owns(f) && f !== node.disk.folder)) return failed(1);
   try {
     switch (program) {
       case 'echo':
@@ -100,15 +100,15 @@ async function runOne(core: NodeCore, [path = '', ...args]: string[], lastCode: 
         await rename(files[0] ?? '', files[1] ?? '');
         return ok();
       case 'ls':
-        return ok((await readdir(files[0] ?? core.disk.folder)).map((f) => `${f}\n`).join(''));
+        return ok((await readdir(files[0] ?? node.disk.folder)).map((f) => `${f}\n`).join(''));
       case 'test':
       case '[':
         return (await stat(files[0] ?? '')).size > 0 || !args.includes('-s') ? ok() : failed();
       case 'df':
-        return ok(await freeSpace(core));
+        return ok(await freeSpace(node));
       case 'curl':
-        if (core.faults.withoutCurl) return failed(127);
-        return args.includes('--version') ? ok('curl 7.88.1 (simulated)\n') : await upload(core, readUpload(args));
+        if (node.faults.withoutCurl) return failed(127);
+        return args.includes('--version') ? ok('curl 7.88.1 (simulated)\n') : await upload(node, readUpload(args));
       default:
         return failed(127);
     }
@@ -137,15 +137,15 @@ async function sumOf(file: string): Promise<string> {
   return hash.digest('hex');
 }
 
-async function freeSpace(core: NodeCore): Promise<string> {
-  const { blocks, bavail, bsize } = await statfs(core.disk.folder);
-  const free = core.faults.diskFull ? 0 : bavail;
+async function freeSpace(node: NodeContext): Promise<string> {
+  const { blocks, bavail, bsize } = await statfs(node.disk.folder);
+  const free = node.faults.diskFull ? 0 : bavail;
   const kb = (n: number): number => Math.floor((n * bsize) / 1024);
   return `Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/disk ${kb(blocks)} ${kb(blocks - free)} ${kb(free)} ${Math.round((1 - free / blocks) * 100)}% /\n`;
 }
 
 /** curl's own exit codes: 22 for a refusal with -f, 7 where nobody answers, 28 for too late. */
-function upload(core: NodeCore, o: Upload): Promise<Ran> {
+function upload(node: NodeContext, o: Upload): Promise<Ran> {
   return new Promise((resolve) => {
     const url = new URL(o.url);
     const send = url.protocol === 'https:' ? requestHttps : requestHttp;
@@ -160,7 +160,7 @@ function upload(core: NodeCore, o: Upload): Promise<Ran> {
         const body = bytes.toString('utf8');
         if (o.failsOnError && status >= 400) return resolve(failed(22, o.told(status, '')));
         if (o.output === undefined) return resolve(ok(o.told(status, body)));
-        if (!core.disk.owns(o.output)) return resolve(o.output === '/dev/null' ? ok(o.told(status, '')) : failed(23));
+        if (!node.disk.owns(o.output)) return resolve(o.output === '/dev/null' ? ok(o.told(status, '')) : failed(23));
         createWriteStream(o.output).end(bytes, () => resolve(ok(o.told(status, ''))));
       });
     });
@@ -176,11 +176,11 @@ function upload(core: NodeCore, o: Upload): Promise<Ran> {
 }
 
 /** mod_curl's own way: the file as a form, by POST. `URL file=PATH nopost none` */
-async function sendForm(core: NodeCore, line: string): Promise<string> {
+async function sendForm(node: NodeContext, line: string): Promise<string> {
   const [url = '', named = ''] = line.split(' ');
   const at = named.indexOf('=');
   const [field, path] = [named.slice(0, at), named.slice(at + 1)];
-  if (at < 1 || !core.disk.owns(path)) return '-ERR\n';
+  if (at < 1 || !node.disk.owns(path)) return '-ERR\n';
   const boundary = `------------------------${randomBytes(8).toString('hex')}`;
   try {
     const head = `--${boundary}\r\nContent-Disposition: form-data; name="${field}"; filename="${basename(path)}"\r\nContent-Type: application/octet-stream\r\n\r\n`;
@@ -190,7 +190,7 @@ async function sendForm(core: NodeCore, line: string): Promise<string> {
       'Content-Length': String(data.length),
     };
     const told = (status: number, body: string): string => `${status} ${body}`;
-    const ran = await upload(core, { url, method: 'POST', headers, data, failsOnError: false, told });
+    const ran = await upload(node, { url, method: 'POST', headers, data, failsOnError: false, told });
     const status = Number(ran.out.split(' ')[0]);
     return status >= 200 && status < 300 ? `+${ran.out}\n` : `-${status || '0'} ${ran.out.slice(4)}\n`;
   } catch {

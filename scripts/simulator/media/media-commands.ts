@@ -1,10 +1,10 @@
-/** Commands on a channel's sound and picture: recording of a call, figures of its quality, its bandwidth. */
+/** Commands on a channel's sound and video: recording of a call, figures of its quality, its bandwidth. */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { onLeg, type Command } from '../event-socket/api-command';
-import type { NodeCore } from '../node-context';
+import { onChannel, type Command } from '../event-socket/api-command';
+import type { NodeContext } from '../node-context';
 import { splitWords } from '../channels/dial-string';
-import type { Leg } from '../channels/channel';
+import type { Channel } from '../channels/channel';
 import { openSink, type Sink } from './recordings';
 
 const NO_SESSION = '-ERR Cannot locate session!\n';
@@ -16,19 +16,19 @@ interface CallRecording {
   stop: () => void;
   pause: (paused: boolean) => void;
 }
-const recordings = new WeakMap<Leg, Map<string, CallRecording>>();
+const recordings = new WeakMap<Channel, Map<string, CallRecording>>();
 
-function record(core: NodeCore, leg: Leg, [action, path]: string[]): string {
-  const running = recordings.get(leg) ?? new Map<string, CallRecording>();
-  recordings.set(leg, running);
+function record(node: NodeContext, channel: Channel, [action, path]: string[]): string {
+  const running = recordings.get(channel) ?? new Map<string, CallRecording>();
+  recordings.set(channel, running);
   if (!action || !path) return '-USAGE: <uuid> [start|stop|mask|unmask] <path> [<limit>] [<recording_vars>]\n';
   const found = running.get(path);
   switch (action) {
     case 'start':
       if (found) return '+OK Success\n'; // said, and nothing done
-      if (core.faults.diskFull || !core.disk.owns(path) || !core.hasFormatOf(path))
+      if (node.faults.diskFull || !node.disk.owns(path) || !node.hasFormatOf(path))
         return '-ERR Cannot record session!\n';
-      startCallRecording(core, leg, path, running);
+      startCallRecording(node, channel, path, running);
       return '+OK Success\n';
     case 'stop':
       if (path === 'all') {
@@ -53,7 +53,12 @@ function record(core: NodeCore, leg: Leg, [action, path]: string[]): string {
   }
 }
 
-function startCallRecording(core: NodeCore, leg: Leg, path: string, running: Map<string, CallRecording>): void {
+function startCallRecording(
+  node: NodeContext,
+  channel: Channel,
+  path: string,
+  running: Map<string, CallRecording>,
+): void {
   let sink: Sink | undefined;
   let over = false;
   const stop = (): void => {
@@ -61,29 +66,30 @@ function startCallRecording(core: NodeCore, leg: Leg, path: string, running: Map
     over = true;
     running.delete(path);
     giveUp();
-    const startedMs = core.clock() - (sink?.elapsedMs ?? 0);
+    const startedMs = node.clock() - (sink?.elapsedMs ?? 0);
     sink?.close();
-    leg.variables.set('record_ms', String(Math.floor(sink?.elapsedMs ?? 0)));
-    leg.variables.set('record_seconds', String(Math.floor((sink?.elapsedMs ?? 0) / 1000)));
-    if (sink) core.emitLeg('RECORD_STOP', leg, { 'Record-File-Path': path, 'Record-Started-Ms': String(startedMs) });
+    channel.variables.set('record_ms', String(Math.floor(sink?.elapsedMs ?? 0)));
+    channel.variables.set('record_seconds', String(Math.floor((sink?.elapsedMs ?? 0) / 1000)));
+    if (sink)
+      node.emitChannel('RECORD_STOP', channel, { 'Record-File-Path': path, 'Record-Started-Ms': String(startedMs) });
   };
   running.set(path, { paused: false, stop, pause: (paused) => sink?.pause(paused) });
-  leg.onEnd.push(stop);
-  const giveUp = openSink(core, path, 8000, leg.hasVideo, () => leg.hears?.())((opened) => {
+  channel.onEnd.push(stop);
+  const giveUp = openSink(node, path, 8000, channel.hasVideo, () => channel.hears?.())((opened) => {
     if (over) return opened?.close();
     sink = opened;
-    if (opened) core.emitLeg('RECORD_START', leg, { 'Record-File-Path': path });
+    if (opened) node.emitChannel('RECORD_START', channel, { 'Record-File-Path': path });
     else stop();
   }, stop);
 }
 
 /** What a node writes into a channel's variables when it is asked for the figures. */
-function writeStats(core: NodeCore, leg: Leg): void {
-  const seconds = leg.answeredUs > 0 ? Math.max(0, (core.nowUs() - leg.answeredUs) / 1e6) : 0;
-  const q = leg.person?.().quality ?? {};
+function writeStats(node: NodeContext, channel: Channel): void {
+  const seconds = channel.answeredUs > 0 ? Math.max(0, (node.nowUs() - channel.answeredUs) / 1e6) : 0;
+  const q = channel.person?.().quality ?? {};
   const lost = (q.lossPercent ?? 0) / 100;
-  for (const kind of leg.hasVideo ? ['audio', 'video'] : ['audio']) {
-    const put = (name: string, value: string): void => void leg.variables.set(`rtp_${kind}_${name}`, value);
+  for (const kind of channel.hasVideo ? ['audio', 'video'] : ['audio']) {
+    const put = (name: string, value: string): void => void channel.variables.set(`rtp_${kind}_${name}`, value);
     const sent = Math.floor(seconds * PACKETS_A_SECOND);
     const got = Math.floor(sent * (1 - lost));
     put('in_raw_bytes', String(got * BYTES_A_PACKET));
@@ -110,35 +116,35 @@ function writeStats(core: NodeCore, leg: Leg): void {
 }
 
 export const MEDIA_COMMANDS: Readonly<Record<string, Command>> = {
-  uuid_record: onLeg(({ core }, leg, words) => record(core, leg, words), NO_SESSION),
-  uuid_buglist: onLeg((_, leg) => {
-    const bugs = [...(recordings.get(leg)?.keys() ?? [])].map(
+  uuid_record: onChannel(({ node }, channel, words) => record(node, channel, words), NO_SESSION),
+  uuid_buglist: onChannel((_, channel) => {
+    const bugs = [...(recordings.get(channel)?.keys() ?? [])].map(
       (path) =>
         ` <media-bug>\n  <function>session_record</function>\n  <target>${path}</target>\n  <thread-locked>0</thread-locked>\n </media-bug>\n`,
     );
     return `<media-bugs>\n${bugs.join('')}</media-bugs>\n`;
   }),
   uuid_set_media_stats: (parts, rest) => {
-    const leg = parts.core.legs.get(rest.trim());
-    if (!leg) return `-ERR No such channel ${rest.trim()}!\n`;
-    writeStats(parts.core, leg);
+    const channel = parts.node.channels.get(rest.trim());
+    if (!channel) return `-ERR No such channel ${rest.trim()}!\n`;
+    writeStats(parts.node, channel);
     return '+OK:\n';
   },
   uuid_video_bandwidth: (parts, rest) => {
     const [uuid, kbps] = splitWords(rest);
-    const leg = parts.core.legs.get(uuid ?? '');
+    const channel = parts.node.channels.get(uuid ?? '');
     if (!kbps) return '-USAGE: <uuid> [auto|manual]\n-ERR Operation Failed\n';
-    if (!leg) return '-ERR Operation Failed\n';
-    leg.variables.set('video_bandwidth', kbps);
+    if (!channel) return '-ERR Operation Failed\n';
+    channel.variables.set('video_bandwidth', kbps);
     return '+OK Success\n';
   },
-  uuid_video_refresh: onLeg(() => '+OK Success\n', '-ERR Operation Failed\n'),
-  uuid_video_bitrate: onLeg(() => '+OK Success\n', '-ERR Operation Failed\n'),
+  uuid_video_refresh: onChannel(() => '+OK Success\n', '-ERR Operation Failed\n'),
+  uuid_video_bitrate: onChannel(() => '+OK Success\n', '-ERR Operation Failed\n'),
   sched_hangup: (parts, rest) => {
     const [when = '', uuid = '', cause = 'NORMAL_CLEARING'] = splitWords(rest);
-    const leg = parts.core.legs.get(uuid);
-    if (!leg) return '-ERR No such channel!\n';
-    parts.core.later(seconds(when, parts.core) * 1000, () => parts.calls.hangup(leg, cause));
+    const channel = parts.node.channels.get(uuid);
+    if (!channel) return '-ERR No such channel!\n';
+    parts.node.later(seconds(when, parts.node) * 1000, () => parts.calls.hangup(channel, cause));
     return '+OK\n';
   },
   file_exists: (_, rest) => String(existsSync(rest.trim())),
@@ -146,7 +152,7 @@ export const MEDIA_COMMANDS: Readonly<Record<string, Command>> = {
 };
 
 /** `+N` from now, or a time since 1970. */
-function seconds(when: string, core: NodeCore): number {
+function seconds(when: string, node: NodeContext): number {
   const n = Number(when.replace('+', '')) || 0;
-  return when.startsWith('+') ? n : Math.max(0, n - core.clock() / 1000);
+  return when.startsWith('+') ? n : Math.max(0, n - node.clock() / 1000);
 }

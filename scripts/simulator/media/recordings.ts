@@ -1,18 +1,18 @@
 /** Writes rooms and calls into files that really grow, or to an address that is really connected to — and fails as a node does. */
 import { appendFileSync, closeSync, existsSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { NodeCore } from '../node-context';
+import type { NodeContext } from '../node-context';
 import { mp4Head, mp4Index } from './mp4-file';
-import { tellRoom } from '../conference/events';
+import { sendRoomEvent } from '../conference/events';
 import { openConnection } from './rtmp-send';
 import type { Recording, Room } from '../conference/room';
 import { soundBlock, toneIn } from './tones';
 
 const OPEN_AFTER_MS = 10;
 const GROW_EVERY_MS = 200;
-/** A mixed picture with sound; FreeSWITCH's own figure depends on what is seen. */
-const PICTURE_BYTES_A_SECOND = 40_000;
-/** Where sound or picture goes while it is recorded. */
+/** A mixed video with sound; FreeSWITCH's own figure depends on what is seen. */
+const VIDEO_BYTES_A_SECOND = 40_000;
+/** Where sound or video goes while it is recorded. */
 export interface Sink {
   readonly bytes: number;
   readonly elapsedMs: number;
@@ -25,27 +25,27 @@ export type OpenSink = (opened: (sink: Sink | undefined) => void, failed: () => 
 
 /** @param tone what is heard there, at the moment it is asked @returns what to call to give up before it is open */
 export function openSink(
-  core: NodeCore,
+  node: NodeContext,
   target: string,
   rate: number,
-  picture: boolean,
+  video: boolean,
   tone: () => number | undefined = () => undefined,
 ): OpenSink {
   return (opened, failed) => {
-    if (/^rtmps?:\/\//.test(target)) return openConnection(core, target, opened, failed);
-    return core.later(OPEN_AFTER_MS, () => opened(openFile(core, target, rate, picture, failed, tone)));
+    if (/^rtmps?:\/\//.test(target)) return openConnection(node, target, opened, failed);
+    return node.later(OPEN_AFTER_MS, () => opened(openFile(node, target, rate, video, failed, tone)));
   };
 }
 
 function openFile(
-  core: NodeCore,
+  node: NodeContext,
   path: string,
   rate: number,
-  picture: boolean,
+  video: boolean,
   failed: () => void,
   tone: () => number | undefined,
 ): Sink | undefined {
-  if (core.faults.diskFull || !core.disk.owns(path) || !core.hasFormatOf(path)) return undefined;
+  if (node.faults.diskFull || !node.disk.owns(path) || !node.hasFormatOf(path)) return undefined;
   const wav = path.endsWith('.wav');
   try {
     mkdirSync(dirname(path), { recursive: true });
@@ -53,20 +53,20 @@ function openFile(
   } catch {
     return undefined;
   }
-  const aSecond = picture && !wav ? PICTURE_BYTES_A_SECOND : rate * 2;
+  const aSecond = video && !wav ? VIDEO_BYTES_A_SECOND : rate * 2;
   let bytes = wav ? 44 : 48;
   let runMs = 0;
-  let lastMs = core.clock();
+  let lastMs = node.clock();
   let paused = false;
   let open = true;
   let stopTimer = (): void => undefined;
   const grow = (): void => {
-    const now = core.clock();
+    const now = node.clock();
     const passed = now - lastMs;
     lastMs = now;
     if (paused) return;
     runMs += passed;
-    if (core.faults.recordingsStalled) return;
+    if (node.faults.recordingsStalled) return;
     const size = Math.floor((passed * aSecond) / 2000) * 2;
     const block = wav ? soundBlock(size, rate, tone(), (bytes - 44) / 2) : Buffer.alloc(size, 0x11);
     try {
@@ -77,9 +77,9 @@ function openFile(
     }
   };
   const tick = (): void => {
-    stopTimer = core.later(GROW_EVERY_MS, () => {
+    stopTimer = node.later(GROW_EVERY_MS, () => {
       if (!open) return;
-      if (core.faults.diskFull) return failed();
+      if (node.faults.diskFull) return failed();
       grow();
       if (open) tick();
     });
@@ -98,12 +98,12 @@ function openFile(
     },
     close() {
       if (!open) return;
-      if (!core.faults.diskFull) grow();
+      if (!node.faults.diskFull) grow();
       open = false;
       stopTimer();
       if (wav) return rewriteHead(path, wavHead(rate, bytes - 44));
       // On a full disk there is no place for the index.
-      if (core.faults.diskFull || !existsSync(path)) return;
+      if (node.faults.diskFull || !existsSync(path)) return;
       rewriteHead(path, mp4Head(bytes - 48));
       const index = mp4Index(runMs, Math.ceil(runMs / 20));
       appendFileSync(path, index);
@@ -140,7 +140,7 @@ function wavHead(rate: number, bytes: number): Buffer {
 }
 
 /** Starts a thread, as FreeSWITCH does: whether it works is told later, by an event. */
-export function startRecording(core: NodeCore, room: Room, asked: string, nextId: () => number): void {
+export function startRecording(node: NodeContext, room: Room, asked: string, nextId: () => number): void {
   const rate = Number(room.profile.rate) || 8000;
   const c = room.canvas;
   const parameters = c
@@ -149,7 +149,7 @@ export function startRecording(core: NodeCore, room: Room, asked: string, nextId
   const recording: Recording = {
     asked,
     path: parameters + asked,
-    startedMs: core.clock(),
+    startedMs: node.clock(),
     paused: false,
     running: false,
     listed: true,
@@ -168,7 +168,7 @@ export function startRecording(core: NodeCore, room: Room, asked: string, nextId
     // FreeSWITCH 1.10.12 takes those begun after it from its own list as well: `check` no longer knows them.
     for (const later of room.recordings.slice(0, room.recordings.indexOf(recording))) later.listed = false;
     room.recordings = room.recordings.filter((r) => r !== recording);
-    tellRoom(core, room, 'stop-recording', {
+    sendRoomEvent(node, room, 'stop-recording', {
       Path: recording.path,
       'Other-Recordings': String(room.recordings.length > 0),
       'Samples-Out': String(Math.floor(((sink?.elapsedMs ?? 0) * rate) / 1000)),
@@ -182,12 +182,12 @@ export function startRecording(core: NodeCore, room: Room, asked: string, nextId
     recording.paused = paused;
     sink?.pause(paused);
   };
-  const giveUp = openSink(core, asked.replace(/^(\{[^}]*\}\s*)+/, ''), rate, c !== undefined, () => toneIn(core, room))(
+  const giveUp = openSink(node, asked.replace(/^(\{[^}]*\}\s*)+/, ''), rate, c !== undefined, () => toneIn(node, room))(
     (opened) => {
       if (over) return opened?.close();
       sink = opened;
       recording.running = opened !== undefined;
-      tellRoom(core, room, 'start-recording', {
+      sendRoomEvent(node, room, 'start-recording', {
         Path: recording.path,
         ...(opened ? {} : { Error: 'File could not be opened for recording' }),
       });

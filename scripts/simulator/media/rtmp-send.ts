@@ -1,33 +1,33 @@
 /** Publishes to an RTMP server as a node's recorder does: the whole greeting, then pictures and sound that mean nothing. */
 import { connect } from 'node:net';
-import type { NodeCore } from '../node-context';
+import type { NodeContext } from '../node-context';
 import type { Sink } from './recordings';
 
 const RTMP_PORT = 1935;
 const HANDSHAKE_BYTES = 1536;
 const CHUNK_BYTES = 65_536;
 const SEND_EVERY_MS = 100;
-const PICTURE_BYTES = 4000;
+const VIDEO_BYTES = 4000;
 const SOUND_BYTES = 400;
 /** What a slow server has not taken yet; a real node's recorder blocks here. */
 const MAX_WAITING_BYTES = 1024 * 1024;
 const ANSWER_TIMEOUT_MS = 10_000;
-const [SOUND, PICTURE, COMMAND, SET_CHUNK_SIZE] = [8, 9, 20, 1];
+const [SOUND, VIDEO, COMMAND, SET_CHUNK_SIZE] = [8, 9, 20, 1];
 
 /** @returns gives up, or ends the stream */
 export function openConnection(
-  core: NodeCore,
+  node: NodeContext,
   target: string,
   opened: (sink: Sink | undefined) => void,
   failed: () => void,
 ): () => void {
   const { host, port, app, stream } = addressOf(target);
   const socket = connect({ host, port });
-  core.sockets.add(socket);
-  const startedMs = core.clock();
+  node.sockets.add(socket);
+  const startedMs = node.clock();
   let said = Buffer.alloc(0);
   let step: 'greeting' | 'connecting' | 'creating' | 'publishing' | 'live' | 'over' = 'greeting';
-  let stopTimer = core.later(ANSWER_TIMEOUT_MS, () => socket.destroy());
+  let stopTimer = node.later(ANSWER_TIMEOUT_MS, () => socket.destroy());
   const heard = (text: string): boolean => said.includes(text, 0, 'latin1');
   const forget = (): void => void (said = Buffer.alloc(0));
 
@@ -60,7 +60,7 @@ export function openConnection(
           return socket.bytesWritten;
         },
         get elapsedMs() {
-          return core.clock() - startedMs;
+          return node.clock() - startedMs;
         },
         pause: () => undefined,
         close: () => end(),
@@ -70,15 +70,15 @@ export function openConnection(
   }
 
   function send(): void {
-    const at = Math.floor(core.clock() - startedMs);
-    if (socket.writableLength < MAX_WAITING_BYTES && !core.faults.recordingsStalled) {
-      const picture = Buffer.alloc(PICTURE_BYTES, 0x33);
-      picture.set([0x17, 1, 0, 0, 0]);
+    const at = Math.floor(node.clock() - startedMs);
+    if (socket.writableLength < MAX_WAITING_BYTES && !node.faults.recordingsStalled) {
+      const video = Buffer.alloc(VIDEO_BYTES, 0x33);
+      video.set([0x17, 1, 0, 0, 0]);
       const sound = Buffer.alloc(SOUND_BYTES, 0x44);
       sound.set([0xaf, 1]);
-      socket.write(Buffer.concat([message(6, PICTURE, at, 1, picture), message(4, SOUND, at, 1, sound)]));
+      socket.write(Buffer.concat([message(6, VIDEO, at, 1, video), message(4, SOUND, at, 1, sound)]));
     }
-    stopTimer = core.later(SEND_EVERY_MS, send);
+    stopTimer = node.later(SEND_EVERY_MS, send);
   }
 
   function end(): void {
@@ -87,21 +87,21 @@ export function openConnection(
     step = 'over';
     stopTimer();
     socket.end();
-    core.later(SEND_EVERY_MS, () => socket.destroy());
+    node.later(SEND_EVERY_MS, () => socket.destroy());
   }
 
   socket.once('connect', () => socket.write(Buffer.concat([Buffer.from([3]), Buffer.alloc(HANDSHAKE_BYTES)])));
   socket.on('data', (bytes) => {
     said = Buffer.concat([said, bytes]);
-    core.whenAwake(go);
+    node.whenAwake(go);
   });
   socket.on('error', () => undefined);
   socket.once('close', () => {
-    core.sockets.delete(socket);
+    node.sockets.delete(socket);
     stopTimer();
     const was = step;
     step = 'over';
-    core.whenAwake(() => {
+    node.whenAwake(() => {
       if (was === 'live') failed();
       else if (was !== 'over') opened(undefined);
     });

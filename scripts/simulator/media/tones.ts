@@ -1,6 +1,6 @@
 /** The only sound a simulated node really makes: tones, so that who records a room or a channel can look for them. */
-import type { NodeCore } from '../node-context';
-import type { Leg } from '../channels/channel';
+import type { NodeContext } from '../node-context';
+import type { Channel } from '../channels/channel';
 import type { Room } from '../conference/room';
 
 /** Of full scale; what tone_stream plays without `v=` is about as loud. */
@@ -13,9 +13,9 @@ export function toneOf(source: string): number | undefined {
 }
 
 /** What a member hears of the others, or, without one, what the room's recording holds. */
-export function toneIn(core: NodeCore, room: Room, listener?: Leg): number | undefined {
-  if (core.faults.audioMuted) return 0;
-  return room.members.find((m) => m.leg !== listener && m.canSpeak && m.leg.tone !== undefined)?.leg.tone;
+export function toneIn(node: NodeContext, room: Room, listener?: Channel): number | undefined {
+  if (node.faults.audioMuted) return 0;
+  return room.members.find((m) => m.channel !== listener && m.canSpeak && m.channel.tone !== undefined)?.channel.tone;
 }
 
 /**

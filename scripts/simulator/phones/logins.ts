@@ -1,6 +1,6 @@
 /** How a simulated node checks a password: it challenges, asks the directory with what the phone shows, and tells each step. */
 import { randomBytes, randomUUID } from 'node:crypto';
-import type { NodeCore } from '../node-context';
+import type { NodeContext } from '../node-context';
 import { findUser, md5, type FoundUser } from './registrar';
 
 export interface Login {
@@ -21,11 +21,11 @@ export interface Login {
 }
 
 /** @returns the user, or undefined where the node says 403 */
-export async function checkLogin(core: NodeCore, o: Login): Promise<FoundUser | undefined> {
-  tell(core, 'sofia::pre_register', o);
+export async function checkLogin(node: NodeContext, o: Login): Promise<FoundUser | undefined> {
+  tell(node, 'sofia::pre_register', o);
   const proof = o.ha1 === undefined ? {} : proofOf(o, o.ha1);
   const user = findUser(
-    await core.directory(o.domain, 'sofia_reg_parse_auth', {
+    await node.directory(o.domain, 'sofia_reg_parse_auth', {
       action: 'sip_auth',
       sip_profile: 'internal',
       sip_user_agent: 'Switchyard simulator',
@@ -48,13 +48,13 @@ export async function checkLogin(core: NodeCore, o: Login): Promise<FoundUser | 
   );
   const expected = user && (user.params['a1-hash'] ?? md5(`${o.username}:${o.domain}:${user.params.password ?? ''}`));
   const isRight = user !== undefined && (o.ha1 ?? expected) === expected;
-  tell(core, 'sofia::register_attempt', o, {
+  tell(node, 'sofia::register_attempt', o, {
     username: o.username,
     realm: o.domain,
     'auth-result': isRight ? 'RENEWED' : 'FORBIDDEN',
   });
   if (isRight) return user;
-  core.emit(
+  node.emit(
     'CUSTOM',
     'sofia_reg.c',
     'sofia_reg_handle_register_token',
@@ -87,8 +87,8 @@ function proofOf(o: Login, ha1: string): Record<string, string> {
   };
 }
 
-function tell(core: NodeCore, subclass: string, o: Login, more: Record<string, string> = {}): void {
-  core.emit(
+function tell(node: NodeContext, subclass: string, o: Login, more: Record<string, string> = {}): void {
+  node.emit(
     'CUSTOM',
     'sofia_reg.c',
     'sofia_reg_handle_register_token',

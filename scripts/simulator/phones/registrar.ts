@@ -1,7 +1,7 @@
 /** Phones of one simulated node: they log in against the directory, are listed, and take calls in a set way. */
 import { createHash, randomUUID } from 'node:crypto';
-import type { NodeCore } from '../node-context';
-import type { FarEnd, Leg } from '../channels/channel';
+import type { NodeContext } from '../node-context';
+import type { FarEnd, Channel } from '../channels/channel';
 import { checkLogin } from './logins';
 import { child, pairs } from '../xml-client';
 
@@ -97,7 +97,7 @@ function nextSocket(): { host: string; port: number } {
 }
 
 /** @param kept what the node's own database holds from before it was started anew */
-export function createRegistrar(core: NodeCore, kept: readonly Registration[] = []): Registrar {
+export function createRegistrar(node: NodeContext, kept: readonly Registration[] = []): Registrar {
   const registrations = new Map<string, Registration>();
   const expiries = new Map<string, () => void>();
 
@@ -127,14 +127,14 @@ export function createRegistrar(core: NodeCore, kept: readonly Registration[] = 
     ...r.variables,
   });
   const tell = (subclass: string, r: Registration, expires: number): void =>
-    core.emit('CUSTOM', 'sofia_reg.c', 'sofia_reg_handle_register_token', () => eventFields(r, expires), subclass);
+    node.emit('CUSTOM', 'sofia_reg.c', 'sofia_reg_handle_register_token', () => eventFields(r, expires), subclass);
 
   async function register(
     o: PhoneOptions,
     existing?: Registration,
     socket: 'the same' | 'another' = 'the same',
   ): Promise<Registration | number> {
-    if (core.isStandby) return 503;
+    if (node.isStandby) return 503;
     const isSame = socket === 'the same';
     const had = existing && { host: existing.address, port: existing.port };
     const made = (isSame ? (had ?? o.socket) : undefined) ?? nextSocket();
@@ -143,7 +143,7 @@ export function createRegistrar(core: NodeCore, kept: readonly Registration[] = 
     const address = o.address ?? made.host;
     const { username, domain } = o;
     const ha1 = o.ha1 ?? (o.password === undefined ? undefined : md5(`${username}:${domain}:${o.password}`));
-    const user = await checkLogin(core, {
+    const user = await checkLogin(node, {
       ...{ method: 'REGISTER', username, domain, ha1, ip: address, port, sipCallId },
       ...{ from: o.from, to: o.to },
     });
@@ -161,7 +161,7 @@ export function createRegistrar(core: NodeCore, kept: readonly Registration[] = 
       address,
       port,
       transport,
-      expiresAtMs: core.clock() + seconds * 1000,
+      expiresAtMs: node.clock() + seconds * 1000,
       behaviour: o.behaviour ?? {},
       variables: user.variables,
       isListed: true,
@@ -171,7 +171,7 @@ export function createRegistrar(core: NodeCore, kept: readonly Registration[] = 
       if (r.id !== registration.id && isSameContact(r, registration)) forget(r);
     registrations.set(registration.id, registration);
     expiries.get(registration.id)?.();
-    const cancel = core.later(seconds * 1000, () => unregister(registration, 'expire'));
+    const cancel = node.later(seconds * 1000, () => unregister(registration, 'expire'));
     expiries.set(registration.id, cancel);
     tell('sofia::register', registration, seconds);
     return registration;
@@ -186,7 +186,7 @@ export function createRegistrar(core: NodeCore, kept: readonly Registration[] = 
   function unregister(r: Registration, reason: 'unregister' | 'expire'): void {
     if (!forget(r)) return;
     if (reason === 'unregister') return tell('sofia::unregister', r, 0);
-    core.emit(
+    node.emit(
       'CUSTOM',
       'sofia_reg.c',
       'sofia_reg_del_callback',
@@ -214,7 +214,7 @@ export function createRegistrar(core: NodeCore, kept: readonly Registration[] = 
     for (const other of registrations.values()) if (other.sipCallId === r.sipCallId) other.isListed = false;
     const { username, domain, sipCallId } = r;
     const fields = { 'profile-name': 'internal', 'from-user': username, 'from-host': domain, 'call-id': sipCallId };
-    core.emit(
+    node.emit(
       'CUSTOM',
       'sofia.c',
       'our_sofia_event_callback',
@@ -224,12 +224,12 @@ export function createRegistrar(core: NodeCore, kept: readonly Registration[] = 
   }
 
   for (const r of kept) {
-    const leftMs = r.expiresAtMs - core.clock();
+    const leftMs = r.expiresAtMs - node.clock();
     if (leftMs <= 0) continue;
     registrations.set(r.id, r);
     expiries.set(
       r.id,
-      core.later(leftMs, () => unregister(r, 'expire')),
+      node.later(leftMs, () => unregister(r, 'expire')),
     );
   }
 
@@ -258,7 +258,7 @@ export function createRegistrar(core: NodeCore, kept: readonly Registration[] = 
           network_ip: r.address,
           network_port: String(r.port),
           network_proto: r.transport,
-          hostname: core.name,
+          hostname: node.name,
           metadata: '',
         })),
     clear: () => registrations.clear(),
@@ -271,7 +271,7 @@ export interface FoundUser {
 }
 
 /** Reads a directory answer; undefined where the user is not in it. */
-export function findUser(section: Awaited<ReturnType<NodeCore['directory']>>): FoundUser | undefined {
+export function findUser(section: Awaited<ReturnType<NodeContext['directory']>>): FoundUser | undefined {
   const user =
     child(child(section, 'domain'), 'user') ??
     child(child(child(child(section, 'domain'), 'groups'), 'group'), 'users');
@@ -302,26 +302,26 @@ const CAUSES: Readonly<Record<number, string>> = {
 const SILENT_MS = 16_000;
 
 /** An INVITE fails by a status: the phone's, or the node's own where its transport refuses. */
-export function failBy(leg: Leg, status: number, answers: Pick<RingAnswers, 'fail'>): void {
-  leg.variables.set('sip_invite_failure_status', String(status));
+export function failBy(channel: Channel, status: number, answers: Pick<RingAnswers, 'fail'>): void {
+  channel.variables.set('sip_invite_failure_status', String(status));
   answers.fail(CAUSES[status] ?? 'NORMAL_UNSPECIFIED');
 }
 
 /** Lets a phone ring; the far end it returns stops it. */
-export function ringPhone(core: NodeCore, phone: Registration, leg: Leg, answers: RingAnswers): FarEnd {
+export function ringPhone(node: NodeContext, phone: Registration, channel: Channel, answers: RingAnswers): FarEnd {
   const stops: (() => void)[] = [];
   const b = phone.behaviour;
-  const after = (ms: number, run: () => void): void => void stops.push(core.later(ms, run));
-  if (b.gone === 'silent') after(SILENT_MS, () => failBy(leg, 408, answers));
+  const after = (ms: number, run: () => void): void => void stops.push(node.later(ms, run));
+  if (b.gone === 'silent') after(SILENT_MS, () => failBy(channel, 408, answers));
   if (b.gone === 'refused') {
-    after(1, () => failBy(leg, 503, answers));
+    after(1, () => failBy(channel, 503, answers));
   }
   if (b.gone) {
     return { ended: () => stops.forEach((stop) => stop()) };
   }
-  leg.variables.set('sip_reply_host', phone.address); // each makes the node hear something, and be it a 100
-  leg.variables.set('sip_reply_port', String(phone.port));
-  if (b.status !== undefined) after(1, () => failBy(leg, b.status!, answers));
+  channel.variables.set('sip_reply_host', phone.address); // each makes the node hear something, and be it a 100
+  channel.variables.set('sip_reply_port', String(phone.port));
+  if (b.status !== undefined) after(1, () => failBy(channel, b.status!, answers));
   else if (b.busy) after(1, () => answers.fail('USER_BUSY'));
   else if (b.reject) after(1, () => answers.fail('CALL_REJECTED'));
   else {
@@ -330,8 +330,10 @@ export function ringPhone(core: NodeCore, phone: Registration, leg: Leg, answers
       if (b.ringOnly) return;
       after(b.answerAfterMs ?? 100, () => {
         answers.answer();
-        if (b.diesAfterMs !== undefined && !leg.isOver) after(b.diesAfterMs, () => stops.push(core.fallSilent(leg)));
-        if (b.hangupAfterMs !== undefined && !leg.isOver) after(b.hangupAfterMs, () => answers.fail('NORMAL_CLEARING'));
+        if (b.diesAfterMs !== undefined && !channel.isOver)
+          after(b.diesAfterMs, () => stops.push(node.fallSilent(channel)));
+        if (b.hangupAfterMs !== undefined && !channel.isOver)
+          after(b.hangupAfterMs, () => answers.fail('NORMAL_CLEARING'));
       });
     });
   }

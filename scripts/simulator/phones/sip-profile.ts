@@ -1,16 +1,16 @@
 /** What a simulated node reads from its SIP profiles: whether phones and browsers are turned away (`profile-standby`). */
 import type { Element } from '../../../src/freeswitch/xml/document';
-import type { NodeCore } from '../node-context';
+import type { NodeContext } from '../node-context';
 import { child, childrenOf, pairs } from '../xml-client';
 
 /** As a rescan does it; an answer that is none changes nothing. */
-export async function rescanPhoneProfile(core: NodeCore, name = 'internal'): Promise<void> {
+export async function rescanPhoneProfile(node: NodeContext, name = 'internal'): Promise<void> {
   if (name !== 'internal') return;
-  takePhoneProfile(core, await core.configuration('sofia.conf', { profile: name, reconfig: 'true' }));
+  loadPhoneProfile(node, await node.configuration('sofia.conf', { profile: name, reconfig: 'true' }));
 }
 
-export function takePhoneProfile(core: NodeCore, section: Element | undefined): void {
+export function loadPhoneProfile(node: NodeContext, section: Element | undefined): void {
   const profiles = childrenOf(child(child(section, 'configuration'), 'profiles'), 'profile');
   const phones = profiles.find((profile) => profile.attributes?.name === 'internal');
-  if (phones) core.isStandby = pairs(child(phones, 'settings'), 'param')['profile-standby'] === 'true';
+  if (phones) node.isStandby = pairs(child(phones, 'settings'), 'param')['profile-standby'] === 'true';
 }

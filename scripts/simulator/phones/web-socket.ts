@@ -1,7 +1,7 @@
 /** The port for browsers of a simulated node: it takes a WebSocket for SIP, and says no more. */
 import { createHash } from 'node:crypto';
 import { createServer, type Socket } from 'node:net';
-import type { NodeCore } from '../node-context';
+import type { NodeContext } from '../node-context';
 
 const MAGIC = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
@@ -10,7 +10,7 @@ export interface WebSocketPort {
 }
 
 /** Where the port is taken the node runs without it, as a SIP profile does whose ws-binding fails. */
-export async function openWebSocketPort(core: NodeCore, host: string, port: number): Promise<WebSocketPort> {
+export async function openWebSocketPort(node: NodeContext, host: string, port: number): Promise<WebSocketPort> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
@@ -24,7 +24,7 @@ export async function openWebSocketPort(core: NodeCore, host: string, port: numb
       const accept = createHash('sha1')
         .update(key + MAGIC)
         .digest('base64');
-      core.whenAwake(() =>
+      node.whenAwake(() =>
         socket.write(
           'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
             `Sec-WebSocket-Accept: ${accept}\r\nSec-WebSocket-Protocol: sip\r\n\r\n`,
@@ -36,7 +36,7 @@ export async function openWebSocketPort(core: NodeCore, host: string, port: numb
     server.once('error', () => resolve(false));
     server.listen(port, host, () => resolve(true));
   });
-  if (!opened) core.logger.warn({ node: core.name, port }, 'a simulated node has no port for browsers: it is taken');
+  if (!opened) node.logger.warn({ node: node.name, port }, 'a simulated node has no port for browsers: it is taken');
   return {
     close: () =>
       new Promise((resolve) => {

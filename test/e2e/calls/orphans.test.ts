@@ -191,7 +191,7 @@ test('somebody nobody knows is left alone with whom they talk, told once, and en
   const leg = createId();
   await ear.send(`bgapi originate {origination_uuid=${leg}}user/ann@${DOMAIN} &conference(${sessionId}@room)`);
   const isThere = async () => (await ear.send(`api uuid_exists ${leg}`)).body.includes('true');
-  const isIn = () => node.rooms().some((room) => room.name === sessionId && room.legIds.includes(leg));
+  const isIn = () => node.rooms().some((room) => room.name === sessionId && room.channelIds.includes(leg));
   await until('they are in the room', isIn);
   await counted('unexplained');
   expect(await isThere()).toBe(true);
@@ -239,7 +239,7 @@ test('a room in which people talk goes on although its session was said to be ov
   await session().update({ state: 'ended', ended_at: new Date(), end_reason: 'lost' });
   await until('it goes on', async () => (await session().first('state')).state === 'live', FOUND_MS);
   await until('both are in again', async () => (await people()).length === 2, FOUND_MS);
-  expect(node.rooms().find((room) => room.name === sessionId)?.legIds).toHaveLength(2);
+  expect(node.rooms().find((room) => room.name === sessionId)?.channelIds).toHaveLength(2);
   const lease = await stores.db('leases').where({ room_id: roomId }).first('session_id');
   expect(lease).toEqual({ session_id: sessionId });
   for (const id of [callId, other]) await yard.hangUp(id);

@@ -168,7 +168,7 @@ test(
     const onNodes = () => nodes.flatMap((node) => node.rooms());
     await until('the nodes have the same rooms and no others', () => {
       const held = onNodes();
-      const members = held.reduce((sum, room) => sum + room.legIds.length, 0);
+      const members = held.reduce((sum, room) => sum + room.channelIds.length, 0);
       return members === expected && held.length === rooms.filter((room) => inside(room).length > 0).length;
     });
     expect(new Set(onNodes().map((room) => room.name)).size).toBe(onNodes().length);
