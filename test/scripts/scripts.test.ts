@@ -206,7 +206,9 @@ test('every test that the README names as the proof of what stops somebody is th
   const readme = readFileSync(join(root, 'README.md'), 'utf8');
   const from = readme.indexOf('## Who wants in');
   const page = readme.slice(from, readme.indexOf('\n## ', from + 4));
-  const named = [...page.matchAll(/\(((?:`[a-z0-9-/.]+`(?:, )?)+)\)/g)].flatMap(([, list]) => list!.match(/[a-z0-9-/.]+/g)!);
+  const named = [...page.matchAll(/\(((?:`[a-z0-9-/.]+`(?:, )?)+)\)/g)].flatMap(([, list]) =>
+    list!.match(/[a-z0-9-/.]+/g)!,
+  );
   expect(named.length).toBeGreaterThan(20);
   const places = (name: string): string[] =>
     ['', '.test.ts', '.real.test.ts'].map((end) => join(root, 'test', name + end));
