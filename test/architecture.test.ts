@@ -1,4 +1,4 @@
-/** Holds the shape of the house: who may import whom, what has one owner, and what no file may contain. */
+/** Holds the shape of the code: who may import whom, what has one owner, and what no file may contain. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
@@ -43,7 +43,7 @@ test('imports run downward only', () => {
   expect(show(upward)).toEqual([]);
 });
 
-test('the simulator stands apart: it reads the wire, and of the house only what every program needs', () => {
+test('the simulator stands apart: it reads the wire, and of Switchyard only what every program needs', () => {
   const allowed = /^src\/(infra\/logger|address|freeswitch\/xml\/document)(\.ts)?$/;
   const intoTheHouse = edges.filter(
     ({ file, to }) => file.startsWith('scripts/simulator/') && to.startsWith('src/') && !allowed.test(to),

@@ -16,7 +16,7 @@ import { xmlUrlOf, type NodePlan } from '../nodes/media-nodes';
 import { findFreePort } from '../stores/ports';
 import type { Stores } from '../stores/stores';
 import { createOwnSwitchyard } from './scale/process';
-import { ownRole, quantile, round, serveRole, startRole, withStores } from './stage';
+import { ownRole, quantile, round, serveRole, startRole, withStores } from './roles';
 
 const API_KEY = 'sk_bench_admin_key_of_switchyard';
 const DOMAIN = 'bench.test';
@@ -177,7 +177,7 @@ async function measure(api: ApiClient, nodes: readonly BenchNode[], o: Options):
 
 async function run(stores: Stores, o: Options): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'dead-phones-'));
-  const yard = startRole(__filename, 'switchyard', {
+  const switchyard = startRole(__filename, 'switchyard', {
     ...{ DATABASE_URL: stores.databaseUrl, REDIS_URL: stores.redisUrl, HTTP_PORT: '0', HTTP_HOST: '127.0.0.1' },
     ...{ OPERATIONS_PORT: '0', SWITCHYARD_SECRET: randomBytes(32).toString('base64'), BOOTSTRAP_API_KEY: API_KEY },
     ...{ NODE_ALLOWED_NETWORKS: '127.0.0.0/8', HEARTBEAT_SECONDS: '1', HEALTH_SECONDS: '0', CANARY_SECONDS: '0' },
@@ -185,7 +185,7 @@ async function run(stores: Stores, o: Options): Promise<void> {
   });
   const nodes: BenchNode[] = [];
   try {
-    const { url } = await yard.ask<{ url: string }>({ kind: 'start' }, STEP_MS);
+    const { url } = await switchyard.ask<{ url: string }>({ kind: 'start' }, STEP_MS);
     const api = createApiClient(url, API_KEY);
     for (let index = 0; index < NODES; index += 1) nodes.push(await startNode(api, url, dir, index, o));
     await waitFor(
@@ -197,7 +197,7 @@ async function run(stores: Stores, o: Options): Promise<void> {
     await measure(api, nodes, o);
   } finally {
     await Promise.all(nodes.map((node) => node.stop()));
-    yard.stop();
+    switchyard.stop();
     rmSync(dir, { recursive: true, force: true });
   }
 }

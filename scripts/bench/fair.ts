@@ -9,7 +9,7 @@ import type { Stores } from '../stores/stores';
 import { createStandIns, type Dialled, type NodesOrder } from './scale/nodes';
 import { createOwnSwitchyard } from './scale/process';
 import * as seed from './scale/seed';
-import { ownRole, quantile, round, serveRole, startRole, withStores, type Role } from './stage';
+import { ownRole, quantile, round, serveRole, startRole, withStores, type Role } from './roles';
 
 const API_KEY = 'sk_bench_admin_key_of_switchyard';
 const STEP_MS = 120_000;
@@ -178,7 +178,7 @@ async function run(stores: Stores, rates: readonly number[]): Promise<void> {
     await migrateDb(db);
     const { domainIds } = await seed.seedNodes(db, { nodes: NODES, port, secretKey });
     await tell({ kind: 'load' });
-    const yard = startRole(__filename, 'switchyard', {
+    const switchyard = startRole(__filename, 'switchyard', {
       ...env,
       HTTP_PORT: '0',
       HTTP_HOST: '127.0.0.1',
@@ -190,8 +190,8 @@ async function run(stores: Stores, rates: readonly number[]): Promise<void> {
       HEALTH_SECONDS: '0',
       CANARY_SECONDS: '0',
     });
-    roles.push(yard);
-    const { url } = await yard.ask<{ url: string }>({ kind: 'start' }, STEP_MS);
+    roles.push(switchyard);
+    const { url } = await switchyard.ask<{ url: string }>({ kind: 'start' }, STEP_MS);
     const untilMs = Date.now() + STEP_MS;
     while ((await db('nodes').whereNot('state', 'serving').first('id')) !== undefined) {
       if (Date.now() > untilMs) throw new Error('the nodes do not serve');

@@ -1,7 +1,7 @@
 /** Breaks nodes, replicas, Redis and Postgres by chance under load, and says what did not come right: `--seed N`. */
 import { parseArgs } from 'node:util';
 import { runFaults, type FaultReport } from './faults/run';
-import { quantile, round } from './stage';
+import { quantile, round } from './roles';
 
 const USAGE = `tsx scripts/bench/faults.ts [--seed 1] [--faults 1000] [--minutes 60] [--every 700] [--at-once 3]
                               [--load 160] [--phones 4] [--quiet 150000] [--mixed]

@@ -7,7 +7,7 @@ import { createPoolPicture } from '../../src/domains/nodes/pool/pool-snapshot';
 import { createDb, type Db } from '../../src/infra/stores/db';
 import { createId } from '../../src/infra/ids';
 import { migrateDb } from '../../src/infra/stores/migrate';
-import { median, ownRole, quantile, round, serveRole, startRole, withStores, type Role } from './stage';
+import { median, ownRole, quantile, round, serveRole, startRole, withStores, type Role } from './roles';
 
 const ROUNDS = Number(process.argv[2] ?? 5);
 const NODES = 1000;

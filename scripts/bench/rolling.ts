@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startRollingPool } from './rolling/pool';
 import { runRolling, type RollingReport } from './rolling/run';
-import { quantile, round, withStores } from './stage';
+import { quantile, round, withStores } from './roles';
 
 const USAGE = `tsx scripts/bench/rolling.ts [--restarts 10] [--nodes 3] [--standing 20] [--rate 5] [--pause 3]
 --rate    new calls a second; --pause  seconds between two restarts

@@ -1,9 +1,9 @@
 /** What one Switchyard costs with a hundred, three hundred and a thousand nodes and a hundred calls on each, and how it grows. */
-import { withStores, ownRole, serveRole } from './stage';
+import { withStores, ownRole, serveRole } from './roles';
 import { createStandIns } from './scale/nodes';
 import { createOwnSwitchyard } from './scale/process';
 import { printTable } from './scale/table';
-import { runSize, type Figures, type Size } from './scale/yard';
+import { runSize, type Figures, type Size } from './scale/run-size';
 
 const SIZES: Size[] = [100, 300, 1000].map((nodes) => ({ nodes, burstCalls: 300, realCalls: 60, realPerSecond: 10 }));
 const QUICK: Size[] = [30, 100].map((nodes) => ({ nodes, burstCalls: 200, realCalls: 50, realPerSecond: 10 }));

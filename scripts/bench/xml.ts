@@ -11,7 +11,7 @@ import { hashSipPassword, sealDigest } from '../../src/infra/secrets';
 import { startSwitchyard } from '../../src/main';
 import { enrolNode, makeNodeSecret } from '../nodes/enrol';
 import { findFreePort } from '../stores/ports';
-import { median, ownRole, round, serveRole, startRole, withStores, type Role } from './stage';
+import { median, ownRole, round, serveRole, startRole, withStores, type Role } from './roles';
 import { DOMAIN, passwordOf, questionOf, runRound, userName, type Round, type RoundResult } from './xml.load';
 
 const COUNT = Number(process.argv[2] ?? 40_000);

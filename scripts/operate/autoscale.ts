@@ -78,7 +78,7 @@ export async function autoscale(o: Operator, once: boolean): Promise<void> {
   let state: ScalingState = { changedAtMs: null, quietLooks: 0 };
   while (!o.interrupted.aborted) {
     try {
-      const pool = await readPool(o.yard, query);
+      const pool = await readPool(o.switchyard, query);
       const ours = kept.list();
       const view: ScalingView = {
         pool,

@@ -15,7 +15,7 @@ const LOOK_MS = 500;
 const EMPTY_LOOKS = 2;
 
 export interface Operator {
-  yard: Switchyard;
+  switchyard: Switchyard;
   context: ProviderContext;
   say: (line: string) => void;
   /** Aborted by Ctrl-C. */
@@ -28,7 +28,7 @@ const isStaying = (node: PoolNode): boolean => (node.state === 'serving' && !nod
 export async function addNodes(o: Operator, count: number): Promise<string[]> {
   const { kept, options, env } = o.context;
   const names: string[] = [];
-  const { nodes } = await readPool(o.yard);
+  const { nodes } = await readPool(o.switchyard);
   const known = new Set(nodes.map((node) => node.name));
   if (options.name && count > 1) throw new StartFault('--name is for one node.');
   for (let i = 0; i < count && !o.interrupted.aborted; i += 1) {
@@ -40,7 +40,11 @@ export async function addNodes(o: Operator, count: number): Promise<string[]> {
     if (!/^[A-Za-z0-9._-]{0,64}$/.test(options.zone)) throw new StartFault(`"${options.zone}" can't be a zone.`);
     const provider = providerOf(options);
     const kind = options.provider === 'process' ? chooseKind(o.context, nodes) : 'real';
-    const where = { portBase: options.portBase, startedNodes: o.yard.startedNodes, host: env.NODE_HOST || '127.0.0.1' };
+    const where = {
+      portBase: options.portBase,
+      startedNodes: o.switchyard.startedNodes,
+      host: env.NODE_HOST || '127.0.0.1',
+    };
     const ports = provider.needsPorts ? await findPorts(all, where) : { portBase: null, rtpFrom: null };
     const { zone, capacity } = options;
     const planned: KeptNode = { name, provider: options.provider, kind, ...ports, zone, capacity };
@@ -60,7 +64,7 @@ async function untilServing(o: Operator, name: string): Promise<void> {
     const look = async (): Promise<PoolNode | undefined> => {
       if (o.interrupted.aborted) throw new StartFault(`${name} was started, and not waited for.`);
       if (!provider.isRunning(node)) throw new StartFault(`${name} ended by itself.`);
-      return (await readPool(o.yard)).nodes.find((n) => n.name === name);
+      return (await readPool(o.switchyard)).nodes.find((n) => n.name === name);
     };
     await waitFor(`${name} to serve`, look, (found) => found?.state === 'serving', SERVING_TIMEOUT_MS);
     o.say(`${name}: serves`);
@@ -76,13 +80,13 @@ async function untilServing(o: Operator, name: string): Promise<void> {
 }
 
 async function removeFromPool(o: Operator, name: string): Promise<void> {
-  const node = (await readPool(o.yard)).nodes.find((n) => n.name === name);
-  if (node) await o.yard.api.delete(`/v1/nodes/${node.id}`);
+  const node = (await readPool(o.switchyard)).nodes.find((n) => n.name === name);
+  if (node) await o.switchyard.api.delete(`/v1/nodes/${node.id}`);
 }
 
 export async function drainNode(o: Operator, node: PoolNode, deadlineSeconds: number, leaving = false): Promise<void> {
   const phones = o.context.options.keepPhones ? { phones: 'keep' } : {};
-  await o.yard.api.post(`/v1/nodes/${node.id}/drain`, { deadlineSeconds, ...phones });
+  await o.switchyard.api.post(`/v1/nodes/${node.id}/drain`, { deadlineSeconds, ...phones });
   const known = o.context.kept.find(node.name);
   if (known && leaving) o.context.kept.save({ ...known, leaving: true });
   const on = [counted(node.liveCalls, 'call'), counted(node.rooms, 'room'), counted(node.registrations, 'phone')].join(
@@ -92,7 +96,7 @@ export async function drainNode(o: Operator, node: PoolNode, deadlineSeconds: nu
 }
 
 export async function resumeNode(o: Operator, node: PoolNode): Promise<void> {
-  await o.yard.api.post(`/v1/nodes/${node.id}/resume`);
+  await o.switchyard.api.post(`/v1/nodes/${node.id}/resume`);
   const known = o.context.kept.find(node.name);
   if (known?.leaving) o.context.kept.save({ ...known, leaving: false });
   o.say(`${node.name}: takes calls again`);
@@ -103,7 +107,7 @@ export async function resumeNode(o: Operator, node: PoolNode): Promise<void> {
  * @param force also with phones that have not moved @throws StartFault while it is in use
  */
 export async function removeNode(o: Operator, name: string, force: boolean): Promise<void> {
-  const pool = await readPool(o.yard);
+  const pool = await readPool(o.switchyard);
   const node = pool.nodes.find((n) => n.name === name || n.id === name);
   const known = o.context.kept.find(node?.name ?? name);
   if (!node && !known) requireNode(pool, name);
@@ -120,7 +124,7 @@ export async function removeNode(o: Operator, name: string, force: boolean): Pro
 
 async function deleteNode(o: Operator, node: PoolNode, force: boolean): Promise<void> {
   try {
-    await o.yard.api.delete(`/v1/nodes/${node.id}${force ? '?force=true' : ''}`);
+    await o.switchyard.api.delete(`/v1/nodes/${node.id}${force ? '?force=true' : ''}`);
   } catch (fault) {
     if (!(fault instanceof ApiFault) || fault.status !== 404) throw fault;
   }
@@ -162,7 +166,7 @@ export async function untilEmpty(
   let left = [...names];
   let said = '';
   for (;;) {
-    const pool = await readPool(o.yard);
+    const pool = await readPool(o.switchyard);
     for (const name of [...left]) {
       const node = pool.nodes.find((n) => n.name === name);
       const seen = !node || isEmpty(node, Date.now()) ? (looks.get(name) ?? 0) + 1 : 0;
@@ -193,7 +197,7 @@ async function settled(work: Promise<void>): Promise<boolean> {
 /** Brings the pool to so many nodes. @returns false where some are still in use when the time is over. */
 export async function scaleTo(o: Operator, wanted: number): Promise<boolean> {
   const { kept, options } = o.context;
-  const pool = await readPool(o.yard);
+  const pool = await readPool(o.switchyard);
   const staying = pool.nodes.filter(isStaying);
   const leaving = kept
     .list()

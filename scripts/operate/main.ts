@@ -42,25 +42,25 @@ async function main(): Promise<number> {
 }
 
 async function run(options: PoolOptions, interrupted: AbortSignal): Promise<number> {
-  const yard = findSwitchyard(options.stateDir, process.env);
+  const switchyard = findSwitchyard(options.stateDir, process.env);
   const kept = openKept(options.stateDir);
   const context = {
     kept,
     options,
-    switchyardUrl: yard.url,
-    nodesUrl: yard.nodesUrl,
-    enrol: (asked: NodeToEnrol) => enrolAsAdmin(yard.api, asked),
+    switchyardUrl: switchyard.url,
+    nodesUrl: switchyard.nodesUrl,
+    enrol: (asked: NodeToEnrol) => enrolAsAdmin(switchyard.api, asked),
     env: process.env,
   };
-  const o: Operator = { yard, context, say, interrupted };
-  const node = async () => requireNode(await readPool(yard), options.subject);
+  const o: Operator = { switchyard, context, say, interrupted };
+  const node = async () => requireNode(await readPool(switchyard), options.subject);
   switch (options.command) {
     case 'status':
-      return showStatus(yard, kept, options, interrupted);
+      return showStatus(switchyard, kept, options, interrupted);
     case 'explain':
-      return explainCall(yard, options);
+      return explainCall(switchyard, options);
     case 'simulate':
-      return playOut(yard, options);
+      return playOut(switchyard, options);
     case 'drain': {
       const { name } = await node();
       await drainNode(o, await node(), options.deadlineSeconds);
@@ -75,12 +75,12 @@ async function run(options: PoolOptions, interrupted: AbortSignal): Promise<numb
     case 'approve': {
       const { name, state } = await node();
       if (state !== 'pending') throw new StartFault(`${name} is ${state}: it does not wait to be approved.`);
-      await approveNode(yard.api, name);
+      await approveNode(switchyard.api, name);
       say(`${name}: approved`);
       return 0;
     }
     case 'remove':
-      if (options.subject === undefined) requireNode(await readPool(yard), undefined);
+      if (options.subject === undefined) requireNode(await readPool(switchyard), undefined);
       return locked(kept, async () => (await removeNode(o, options.subject!, options.force), 0));
     case 'add':
       return locked(kept, async () => (await addNodes(o, countOf(options, 1, 1)), 0));
@@ -107,11 +107,16 @@ function countOf(options: PoolOptions, fallback: number | undefined, least: numb
   return count;
 }
 
-async function showStatus(yard: Switchyard, kept: Kept, options: PoolOptions, stop: AbortSignal): Promise<number> {
+async function showStatus(
+  switchyard: Switchyard,
+  kept: Kept,
+  options: PoolOptions,
+  stop: AbortSignal,
+): Promise<number> {
   for (;;) {
     let text: string;
     try {
-      const pool = await readPool(yard);
+      const pool = await readPool(switchyard);
       text = options.json
         ? JSON.stringify({ ...pool, managed: kept.list().map(({ secret: _secret, ...node }) => node) })
         : poolTable(pool, kept.list(), Date.now(), process.stdout.columns);
@@ -128,10 +133,10 @@ async function showStatus(yard: Switchyard, kept: Kept, options: PoolOptions, st
   }
 }
 
-async function explainCall(yard: Switchyard, options: PoolOptions): Promise<number> {
+async function explainCall(switchyard: Switchyard, options: PoolOptions): Promise<number> {
   const id = options.subject;
   if (!id || !/^[0-9a-f-]{36}$/i.test(id)) throw new StartFault('Which call? Its id, as POST /v1/calls answered it.');
-  const placement = await yard.api.get<PlacementAnswer>(`/v1/calls/${id}/placement`);
+  const placement = await switchyard.api.get<PlacementAnswer>(`/v1/calls/${id}/placement`);
   if (options.json) say(JSON.stringify(placement));
   else if (placement.decisions.length === 0)
     say('No node was chosen for this call (yet): a phone dialled it, or it waits.');
@@ -143,10 +148,10 @@ async function explainCall(yard: Switchyard, options: PoolOptions): Promise<numb
   return 0;
 }
 
-async function playOut(yard: Switchyard, options: PoolOptions): Promise<number> {
+async function playOut(switchyard: Switchyard, options: PoolOptions): Promise<number> {
   const { remove, add, calls, rooms, capacity } = options;
   const asked = { remove, add, addedUnits: capacity, calls, rooms };
-  const answer = await yard.api.post<SimulateAnswer>('/v1/pool/simulate', asked);
+  const answer = await switchyard.api.post<SimulateAnswer>('/v1/pool/simulate', asked);
   say(options.json ? JSON.stringify(answer) : simulateTable(answer));
   return 0;
 }

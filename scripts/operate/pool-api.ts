@@ -114,7 +114,8 @@ function readJson<T>(file: string): T | undefined {
   }
 }
 
-export const readPool = (yard: Switchyard, query = ''): Promise<PoolAnswer> => yard.api.get(`/v1/pool${query}`);
+export const readPool = (switchyard: Switchyard, query = ''): Promise<PoolAnswer> =>
+  switchyard.api.get(`/v1/pool${query}`);
 
 /** @throws StartFault where the pool has no node of that name or id */
 export function requireNode(pool: PoolAnswer, wanted: string | undefined): PoolNode {

@@ -38,26 +38,26 @@ function originate(legId: string, to: string, extension: string, extra: Record<s
   }).line;
 }
 
-export const callContract: Contract = (stage) => {
+export const callContract: Contract = (nodeUnderTest) => {
   const phones: ContractPhone[] = [];
   beforeAll(async () => {
     for (const [username, behaviour] of Object.entries(PHONES)) {
-      const phone = await stage().node.openPhone({ username, domain: DOMAIN, password: PASSWORD, behaviour });
+      const phone = await nodeUnderTest().node.openPhone({ username, domain: DOMAIN, password: PASSWORD, behaviour });
       if ((await phone.register()) !== 200) throw new Error(`${username} did not register`);
       phones.push(phone);
     }
   });
   afterAll(() => phones.forEach((p) => p.close()));
 
-  const told = (legId: string): RawEvent[] => stage().client.events.filter((e) => e['Unique-ID'] === legId);
+  const told = (legId: string): RawEvent[] => nodeUnderTest().client.events.filter((e) => e['Unique-ID'] === legId);
   const names = (legId: string): string[] => told(legId).map((e) => e['Event-Name']!.replace('CHANNEL_', ''));
   const gone = (legId: string): Promise<RawEvent> =>
-    stage().client.waitFor((e) => e['Event-Name'] === 'CHANNEL_DESTROY' && e['Unique-ID'] === legId);
+    nodeUnderTest().client.waitFor((e) => e['Event-Name'] === 'CHANNEL_DESTROY' && e['Unique-ID'] === legId);
   const dialled = (legId: string): Record<string, string>[] =>
-    stage().answerer.forms.filter((f) => f['Unique-ID'] === legId && f.section === 'dialplan');
+    nodeUnderTest().answerer.forms.filter((f) => f['Unique-ID'] === legId && f.section === 'dialplan');
 
   test('a question that is cut off is asked once more, and the call goes on', async () => {
-    const { client, answerer } = stage();
+    const { client, answerer } = nodeUnderTest();
     Object.assign(answerer.cut, { destination: 'echo', times: 1 });
     expect(await client.job(originate('leg-cut', '1001', 'echo'), 'job-cut')).toBe('+OK leg-cut\n');
     await client.waitFor((e) => e['Event-Name'] === 'CHANNEL_ANSWER' && e['Unique-ID'] === 'leg-cut');
@@ -70,7 +70,7 @@ export const callContract: Contract = (stage) => {
   });
 
   test('a channel that is on hold is refused another hold, and one that is not the end of it', async () => {
-    const { client } = stage();
+    const { client } = nodeUnderTest();
     await client.job(originate('leg-hold', '1001', 'echo'), 'job-hold');
     await client.waitFor((e) => e['Event-Name'] === 'CHANNEL_ANSWER' && e['Unique-ID'] === 'leg-hold');
     const say = async (line: string): Promise<string> => (await client.send(`api ${line}`)).body;
@@ -83,7 +83,7 @@ export const callContract: Contract = (stage) => {
   });
 
   test('answered, connected, ended: both legs are told in order', async () => {
-    const { client } = stage();
+    const { client } = nodeUnderTest();
     expect(await client.job(originate('leg-ok', '1001', '1002'), 'job-ok')).toBe('+OK leg-ok\n');
     await gone('leg-ok');
     expect(names('leg-ok')).toEqual([
@@ -146,7 +146,7 @@ export const callContract: Contract = (stage) => {
       variable_dialed_user: '1001',
       variable_dialed_domain: DOMAIN,
     });
-    const asked = stage().answerer.forms.find(
+    const asked = nodeUnderTest().answerer.forms.find(
       (f) => f.action === 'user_call' && f.switchyard_call_id === 'call-leg-ok',
     );
     expect(asked).toMatchObject({ user: '1001', domain: DOMAIN, switchyard_leg: 'from', as_channel: 'true' });
@@ -158,7 +158,7 @@ export const callContract: Contract = (stage) => {
     ['not answered', '1005', 'NO_ANSWER', ['CREATE', 'PROGRESS', 'HANGUP', 'HANGUP_COMPLETE', 'DESTROY']],
   ])('originate %s', async (_, to, cause, order) => {
     const legId = `leg-${to}`;
-    expect(await stage().client.job(originate(legId, to, '1002'), `job-${to}`)).toBe(`-ERR ${cause}\n`);
+    expect(await nodeUnderTest().client.job(originate(legId, to, '1002'), `job-${to}`)).toBe(`-ERR ${cause}\n`);
     expect(await gone(legId)).toMatchObject({ 'Hangup-Cause': cause });
     expect(names(legId)).toEqual(order);
     expect(dialled(legId)).toEqual([]);
@@ -168,7 +168,7 @@ export const callContract: Contract = (stage) => {
     ['not registered', '1006', 'USER_NOT_REGISTERED'],
     ['unknown', '9999', 'SUBSCRIBER_ABSENT'],
   ])('originate to a user who is %s makes no channel', async (_, to, cause) => {
-    expect(await stage().client.job(originate(`leg-${to}`, to, '1002'), `job-${to}`)).toBe(`-ERR ${cause}\n`);
+    expect(await nodeUnderTest().client.job(originate(`leg-${to}`, to, '1002'), `job-${to}`)).toBe(`-ERR ${cause}\n`);
     expect(told(`leg-${to}`)).toEqual([]);
   });
 
@@ -181,13 +181,13 @@ export const callContract: Contract = (stage) => {
     ['refused number', 'refuse', 'UNALLOCATED_NUMBER'],
   ])('the second side is %s: the first leg ends with its cause', async (_, to, cause) => {
     const legId = `leg-to-${to}`;
-    expect(await stage().client.job(originate(legId, '1001', to), `job-to-${to}`)).toBe(`+OK ${legId}\n`);
+    expect(await nodeUnderTest().client.job(originate(legId, '1001', to), `job-to-${to}`)).toBe(`+OK ${legId}\n`);
     expect(await gone(legId)).toMatchObject({ 'Hangup-Cause': cause });
     expect(names(legId)).toEqual(['CREATE', 'PROGRESS', 'ANSWER', 'HANGUP', 'HANGUP_COMPLETE', 'DESTROY']);
   });
 
   test('a channel exists under the uuid it was given, is listed, and is killed with its cause', async () => {
-    const { client } = stage();
+    const { client } = nodeUnderTest();
     await client.job(originate('leg-echo', '1001', 'echo'), 'job-echo');
     expect((await client.send(`api ${channelExists('leg-echo').line}`)).body).toBe('true');
     const rows = await until('it is in its application', async () => {
@@ -218,7 +218,7 @@ export const callContract: Contract = (stage) => {
   });
 
   test('killed while it rings: originate ends with the cause it was killed with', async () => {
-    const { client } = stage();
+    const { client } = nodeUnderTest();
     const result = client.job(originate('leg-kill', '1009', '1002'), 'job-kill');
     await client.waitFor((e) => e['Event-Name'] === 'CHANNEL_PROGRESS' && e['Unique-ID'] === 'leg-kill');
     await client.send('api uuid_kill leg-kill ORIGINATOR_CANCEL');
@@ -227,7 +227,7 @@ export const callContract: Contract = (stage) => {
   });
 
   test('the first leg is killed while the second rings: that one is cancelled', async () => {
-    const { client } = stage();
+    const { client } = nodeUnderTest();
     await client.job(originate('leg-a', '1001', '1009'), 'job-a');
     const ringing = await client.waitFor(
       (e) => e['Event-Name'] === 'CHANNEL_PROGRESS' && e.variable_originating_leg_uuid === 'leg-a',
@@ -238,7 +238,7 @@ export const callContract: Contract = (stage) => {
   });
 
   test('a uuid that is in use makes no second channel', async () => {
-    const { client } = stage();
+    const { client } = nodeUnderTest();
     await client.job(originate('leg-twice', '1001', 'echo'), 'job-first');
     expect(await client.job(originate('leg-twice', '1001', 'echo'), 'job-second')).toBe(
       '-ERR DESTINATION_OUT_OF_ORDER\n',
@@ -255,7 +255,7 @@ export const callContract: Contract = (stage) => {
     ['quotes', `it's "me", {a=b} [c]`],
     ['emoji', '😀 Zoë'],
   ])('a caller named %s arrives as text', async (key, name) => {
-    const { client } = stage();
+    const { client } = nodeUnderTest();
     const legId = `leg-name-${key}`;
     const written = callerNameText(name);
     const line = originate(legId, '1001', 'echo', { origination_caller_id_name: written });
@@ -270,7 +270,7 @@ export const callContract: Contract = (stage) => {
   });
 
   test('every channel that ended was recorded over HTTP', async () => {
-    const { cdrs } = stage().answerer;
+    const { cdrs } = nodeUnderTest().answerer;
     await until('the record came', () => cdrs.some((c) => c.body.includes('leg-ok')));
   });
 };

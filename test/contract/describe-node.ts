@@ -5,14 +5,14 @@ import { openAnswerer, ESL_PASSWORD, type Answerer } from './peers/answerer';
 import type { MediaNode, NodePorts, StartMediaNode } from './harness';
 import { connectRaw, type RawClient } from './peers/raw-client';
 
-export interface Stage {
+export interface NodeUnderTest {
   node: MediaNode;
   answerer: Answerer;
   /** Authenticated, subscribed to everything Switchyard hears. */
   client: RawClient;
 }
 
-export type Contract = (stage: () => Stage) => void;
+export type Contract = (nodeUnderTest: () => NodeUnderTest) => void;
 
 const NAME = 'contract-node';
 const NODE_PASSWORD = 'join-token.node-secret';
@@ -23,7 +23,7 @@ export const SUBSCRIBE =
 
 export function describeNode(title: string, start: StartMediaNode, contracts: Contract[]): void {
   describe(title, () => {
-    let stage: Stage | undefined;
+    let nodeUnderTest: NodeUnderTest | undefined;
     beforeAll(async () => {
       const ports = await freePorts();
       const answerer = await openAnswerer(NAME, NODE_PASSWORD, ports);
@@ -31,17 +31,17 @@ export function describeNode(title: string, start: StartMediaNode, contracts: Co
       const client = await connectRaw(node.eslPort);
       await client.send(`auth ${ESL_PASSWORD}`);
       await client.send(SUBSCRIBE);
-      stage = { node, answerer, client };
+      nodeUnderTest = { node, answerer, client };
     });
     afterAll(async () => {
-      stage?.client.close();
-      await stage?.node.stop();
-      await stage?.answerer.close();
+      nodeUnderTest?.client.close();
+      await nodeUnderTest?.node.stop();
+      await nodeUnderTest?.answerer.close();
     });
     for (const contract of contracts)
       contract(() => {
-        if (!stage) throw new Error('the node is not up');
-        return stage;
+        if (!nodeUnderTest) throw new Error('the node is not up');
+        return nodeUnderTest;
       });
   });
 }

@@ -7,10 +7,10 @@ import { connectRaw, type RawClient, type RawEvent } from './peers/raw-client';
 
 const TOLD = ['sofia::pre_register', 'sofia::register_attempt', 'sofia::register_failure'];
 
-export const loginContract: Contract = (stage) => {
+export const loginContract: Contract = (nodeUnderTest) => {
   let client: RawClient;
   beforeAll(async () => {
-    client = await connectRaw(stage().node.eslPort);
+    client = await connectRaw(nodeUnderTest().node.eslPort);
     await client.send(`auth ${ESL_PASSWORD}`);
     await client.send(`event json CUSTOM ${TOLD.join(' ')}`);
   });
@@ -18,7 +18,7 @@ export const loginContract: Contract = (stage) => {
 
   /** One login, and what was asked and told of it. */
   async function login(username: string, password: string, last: string) {
-    const { node, answerer } = stage();
+    const { node, answerer } = nodeUnderTest();
     const asked = answerer.requests.length;
     const before = new Set(client.events);
     const phone = await node.openPhone({ username, domain: DOMAIN, password, behaviour: {} });

@@ -6,20 +6,20 @@ import type { Contract } from './describe-node';
 import type { RawEvent } from './peers/raw-client';
 import { closeRoom, enter, isRoomEvent, tell, tryToEnter } from './peers/room-guests';
 
-export const roomContract: Contract = (stage) => {
+export const roomContract: Contract = (nodeUnderTest) => {
   const open = (name: string, profile: Record<string, string> = {}): void =>
-    void stage().answerer.rooms.set(name, { ...BASE_PROFILE, ...profile });
+    void nodeUnderTest().answerer.rooms.set(name, { ...BASE_PROFILE, ...profile });
   const told = (room: string, action: string): RawEvent[] =>
-    stage().client.events.filter((e) => isRoomEvent(e, room, action));
+    nodeUnderTest().client.events.filter((e) => isRoomEvent(e, room, action));
   const next = (room: string, action: string, also: (e: RawEvent) => boolean = () => true): Promise<RawEvent> =>
-    stage().client.waitFor((e) => isRoomEvent(e, room, action) && also(e));
-  const snapshot = async (room: string) => parseRooms(await tell(stage(), `${room} json_list`))[0]!;
+    nodeUnderTest().client.waitFor((e) => isRoomEvent(e, room, action) && also(e));
+  const snapshot = async (room: string) => parseRooms(await tell(nodeUnderTest(), `${room} json_list`))[0]!;
   const questions = (room: string): Record<string, string>[] =>
-    stage().answerer.forms.filter((f) => f.key_value === 'conference.conf' && f.conference_name === room);
+    nodeUnderTest().answerer.forms.filter((f) => f.key_value === 'conference.conf' && f.conference_name === room);
 
   test('somebody enters: the profile is asked for, and the room, its member and its floor are told', async () => {
     open('enter');
-    const { legId, entered } = await enter(stage(), 'enter');
+    const { legId, entered } = await enter(nodeUnderTest(), 'enter');
     expect(questions('enter')).toEqual([
       expect.objectContaining({ profile_name: 'room', 'Fetch-Call-UUID': legId, hostname: 'contract-node' }),
     ]);
@@ -52,21 +52,21 @@ export const roomContract: Contract = (stage) => {
     expect(room.members).toEqual([
       expect.objectContaining({ memberId: Number(entered['Member-ID']), legId, muted: false, hasFloor: true }),
     ]);
-    expect(parseRooms(await tell(stage(), 'json_list')).map((r) => r.name)).toContain('enter');
-    await closeRoom(stage(), 'enter');
-    expect(await tell(stage(), 'enter json_list')).toBe('-ERR Conference enter not found\n');
+    expect(parseRooms(await tell(nodeUnderTest(), 'json_list')).map((r) => r.name)).toContain('enter');
+    await closeRoom(nodeUnderTest(), 'enter');
+    expect(await tell(nodeUnderTest(), 'enter json_list')).toBe('-ERR Conference enter not found\n');
   });
 
   test('the profile is asked for by everybody who enters, and its answer can refuse: their plan goes on', async () => {
     open('asked');
-    await enter(stage(), 'asked');
-    await enter(stage(), 'asked');
+    await enter(nodeUnderTest(), 'asked');
+    await enter(nodeUnderTest(), 'asked');
     expect(questions('asked')).toHaveLength(2);
-    stage().answerer.rooms.delete('asked');
-    expect(await tryToEnter(stage(), 'asked')).toMatchObject({ 'Hangup-Cause': CAUSE_AFTER_ROOM });
+    nodeUnderTest().answerer.rooms.delete('asked');
+    expect(await tryToEnter(nodeUnderTest(), 'asked')).toMatchObject({ 'Hangup-Cause': CAUSE_AFTER_ROOM });
     expect((await snapshot('asked')).members).toHaveLength(2);
-    await closeRoom(stage(), 'asked');
-    expect(await tryToEnter(stage(), 'never')).toMatchObject({ 'Hangup-Cause': CAUSE_AFTER_ROOM });
+    await closeRoom(nodeUnderTest(), 'asked');
+    expect(await tryToEnter(nodeUnderTest(), 'never')).toMatchObject({ 'Hangup-Cause': CAUSE_AFTER_ROOM });
     expect(told('never', 'conference-create')).toEqual([]);
   });
 
@@ -76,28 +76,28 @@ export const roomContract: Contract = (stage) => {
     ['deaf', 'undeaf', 'Hear'],
   ])('%s and %s: said, told, and seen', async (off, on, header) => {
     open(off);
-    const { memberId } = await enter(stage(), off);
+    const { memberId } = await enter(nodeUnderTest(), off);
     for (const [word, value] of [
       [off, 'false'],
       [on, 'true'],
     ] as const) {
-      expect(await tell(stage(), `${off} ${word} ${memberId}`)).toBe(`+OK ${word} ${memberId}\n`);
+      expect(await tell(nodeUnderTest(), `${off} ${word} ${memberId}`)).toBe(`+OK ${word} ${memberId}\n`);
       expect(await next(off, `${word}-member`)).toMatchObject({ [header]: value, 'Member-ID': String(memberId) });
       const [member] = (await snapshot(off)).members;
       if (header === 'Speak') expect(member!.muted).toBe(value === 'false');
       if (header === 'Hear') expect(member!.deaf).toBe(value === 'false');
     }
-    await closeRoom(stage(), off);
+    await closeRoom(nodeUnderTest(), off);
   });
 
   test('flags are there from the first event, and moderators are left out of "non_moderator"', async () => {
     open('flags');
-    const muted = await enter(stage(), 'flags', '.mute.deaf.vmute');
+    const muted = await enter(nodeUnderTest(), 'flags', '.mute.deaf.vmute');
     expect(muted.entered).toMatchObject({ Speak: 'false', Hear: 'false', See: 'false' });
-    const moderator = await enter(stage(), 'flags', '.moderator');
+    const moderator = await enter(nodeUnderTest(), 'flags', '.moderator');
     expect(moderator.entered).toMatchObject({ 'Member-Type': 'moderator' });
-    const third = await enter(stage(), 'flags');
-    expect(await tell(stage(), 'flags mute non_moderator')).toBe(
+    const third = await enter(nodeUnderTest(), 'flags');
+    expect(await tell(nodeUnderTest(), 'flags mute non_moderator')).toBe(
       `+OK mute ${third.memberId}\nSkipping moderator (member id ${moderator.memberId}).\n+OK mute ${muted.memberId}\n`,
     );
     expect((await snapshot('flags')).members.map((m) => [m.memberId, m.muted, m.moderator])).toEqual([
@@ -105,7 +105,7 @@ export const roomContract: Contract = (stage) => {
       [moderator.memberId, false, true],
       [muted.memberId, true, false],
     ]);
-    await closeRoom(stage(), 'flags');
+    await closeRoom(nodeUnderTest(), 'flags');
   });
 
   test.each([
@@ -142,51 +142,51 @@ export const roomContract: Contract = (stage) => {
     ['words getvar nothing', '-ERR no reply\n'],
   ])('conference %s', async (line, answer) => {
     open('words');
-    if ((await tell(stage(), 'words count')).startsWith('-ERR')) await enter(stage(), 'words');
-    expect(await tell(stage(), line)).toBe(answer);
+    if ((await tell(nodeUnderTest(), 'words count')).startsWith('-ERR')) await enter(nodeUnderTest(), 'words');
+    expect(await tell(nodeUnderTest(), line)).toBe(answer);
   });
 
   test('volume is kept within its limits, and told', async () => {
     open('volume');
-    const { memberId } = await enter(stage(), 'volume');
-    expect(await tell(stage(), `volume volume_in ${memberId} 9`)).toBe(`+OK Volume IN ${memberId} = 4\n`);
+    const { memberId } = await enter(nodeUnderTest(), 'volume');
+    expect(await tell(nodeUnderTest(), `volume volume_in ${memberId} 9`)).toBe(`+OK Volume IN ${memberId} = 4\n`);
     expect(await next('volume', 'volume-in-member')).toMatchObject({ 'Volume-Level': '4' });
-    expect(await tell(stage(), `volume volume_out ${memberId} -3`)).toBe(`+OK Volume OUT ${memberId} = -3\n`);
+    expect(await tell(nodeUnderTest(), `volume volume_out ${memberId} -3`)).toBe(`+OK Volume OUT ${memberId} = -3\n`);
     expect((await snapshot('volume')).members[0]).toMatchObject({ volumeIn: 4, volumeOut: -3 });
-    await closeRoom(stage(), 'volume');
+    await closeRoom(nodeUnderTest(), 'volume');
   });
 
   test('a locked room refuses who comes from outside, unless the plan says that it was checked before', async () => {
     open('lock');
-    await enter(stage(), 'lock');
-    expect(await tell(stage(), 'lock lock')).toBe('+OK lock locked\n');
+    await enter(nodeUnderTest(), 'lock');
+    expect(await tell(nodeUnderTest(), 'lock lock')).toBe('+OK lock locked\n');
     expect(await next('lock', 'lock')).toMatchObject({ 'Conference-Size': '1' });
     expect((await snapshot('lock')).locked).toBe(true);
-    expect(await tryToEnter(stage(), 'lock')).toMatchObject({ 'Hangup-Cause': CAUSE_AFTER_ROOM });
-    expect(await tell(stage(), 'lock unlock')).toBe('+OK lock unlocked\n');
+    expect(await tryToEnter(nodeUnderTest(), 'lock')).toMatchObject({ 'Hangup-Cause': CAUSE_AFTER_ROOM });
+    expect(await tell(nodeUnderTest(), 'lock unlock')).toBe('+OK lock unlocked\n');
     await next('lock', 'unlock');
-    await enter(stage(), 'lock');
+    await enter(nodeUnderTest(), 'lock');
     expect((await snapshot('lock')).members).toHaveLength(2);
-    await closeRoom(stage(), 'lock');
+    await closeRoom(nodeUnderTest(), 'lock');
   });
 
   test('a full room refuses, whether the profile or a command set the limit', async () => {
     open('full', { 'max-members': '2' });
-    await enter(stage(), 'full');
-    await enter(stage(), 'full');
-    expect(await tryToEnter(stage(), 'full')).toMatchObject({ 'Hangup-Cause': CAUSE_AFTER_ROOM });
-    expect(await tell(stage(), 'full set max_members 3')).toBe('2');
-    await enter(stage(), 'full');
-    expect(await tell(stage(), 'full get max_members')).toBe('3');
+    await enter(nodeUnderTest(), 'full');
+    await enter(nodeUnderTest(), 'full');
+    expect(await tryToEnter(nodeUnderTest(), 'full')).toMatchObject({ 'Hangup-Cause': CAUSE_AFTER_ROOM });
+    expect(await tell(nodeUnderTest(), 'full set max_members 3')).toBe('2');
+    await enter(nodeUnderTest(), 'full');
+    expect(await tell(nodeUnderTest(), 'full get max_members')).toBe('3');
     expect((await snapshot('full')).members).toHaveLength(3);
-    await closeRoom(stage(), 'full');
+    await closeRoom(nodeUnderTest(), 'full');
   });
 
   test('the floor goes to who speaks, is refused while somebody has it, and is given to the newest when it is free', async () => {
     open('floor');
-    const silent = await enter(stage(), 'floor');
+    const silent = await enter(nodeUnderTest(), 'floor');
     await next('floor', 'floor-change', (e) => e['New-ID'] === String(silent.memberId));
-    const speaker = await enter(stage(), 'floor', '', true);
+    const speaker = await enter(nodeUnderTest(), 'floor', '', true);
     expect(await next('floor', 'start-talking')).toMatchObject({
       'Member-ID': String(speaker.memberId),
       Talking: 'true',
@@ -200,9 +200,11 @@ export const roomContract: Contract = (stage) => {
       legId: speaker.legId,
       talking: true,
     });
-    expect(await tell(stage(), `floor floor ${silent.memberId}`)).toBe(`-ERR floor is held by ${speaker.memberId}\n`);
-    expect(await tell(stage(), `floor vid-floor ${silent.memberId} force`)).toBe('-ERR no reply\n');
-    await stage().client.send(`api uuid_kill ${speaker.outside}`);
+    expect(await tell(nodeUnderTest(), `floor floor ${silent.memberId}`)).toBe(
+      `-ERR floor is held by ${speaker.memberId}\n`,
+    );
+    expect(await tell(nodeUnderTest(), `floor vid-floor ${silent.memberId} force`)).toBe('-ERR no reply\n');
+    await nodeUnderTest().client.send(`api uuid_kill ${speaker.outside}`);
     await next('floor', 'floor-change', (e) => e['New-ID'] === 'none');
     expect(await next('floor', 'del-member')).toMatchObject({ 'Conference-Size': '1', 'Unique-ID': speaker.legId });
     await next(
@@ -211,38 +213,38 @@ export const roomContract: Contract = (stage) => {
       (e) =>
         e['Old-ID'] === 'none' && e['New-ID'] === String(silent.memberId) && e !== told('floor', 'floor-change')[0],
     );
-    expect(await tell(stage(), `floor floor ${silent.memberId}`)).toBe('+OK floor none\n');
-    await closeRoom(stage(), 'floor');
+    expect(await tell(nodeUnderTest(), `floor floor ${silent.memberId}`)).toBe('+OK floor none\n');
+    await closeRoom(nodeUnderTest(), 'floor');
   });
 
   test.each(['kick', 'hup'])('%s ends the stay, and the channel goes on with its plan', async (word) => {
     open(word);
-    const stays = await enter(stage(), word);
-    const goes = await enter(stage(), word);
-    expect(await tell(stage(), `${word} ${word} ${goes.memberId}`)).toBe(
+    const stays = await enter(nodeUnderTest(), word);
+    const goes = await enter(nodeUnderTest(), word);
+    expect(await tell(nodeUnderTest(), `${word} ${word} ${goes.memberId}`)).toBe(
       `+OK ${word === 'kick' ? 'kicked' : 'hup'} ${goes.memberId}\n`,
     );
     expect(await next(word, `${word}-member`)).toMatchObject({ 'Conference-Size': '2', 'Unique-ID': goes.legId });
     expect(await next(word, 'del-member')).toMatchObject({ 'Conference-Size': '1', 'Unique-ID': goes.legId });
-    const end = await stage().client.waitFor(
+    const end = await nodeUnderTest().client.waitFor(
       (e) => e['Event-Name'] === 'CHANNEL_HANGUP_COMPLETE' && e['Unique-ID'] === goes.legId,
     );
     expect(end).toMatchObject({ 'Hangup-Cause': CAUSE_AFTER_ROOM, variable_after_room: 'yes' });
     expect((await snapshot(word)).members.map((m) => m.legId)).toEqual([stays.legId]);
-    await closeRoom(stage(), word);
+    await closeRoom(nodeUnderTest(), word);
   });
 
   test('when who holds the room together leaves, it ends and everybody is hung up', async () => {
     open('ends');
-    const guest = await enter(stage(), 'ends');
-    const host = await enter(stage(), 'ends', '.moderator.endconf');
-    await stage().client.send(`api uuid_kill ${host.outside}`);
-    const end = await stage().client.waitFor(
+    const guest = await enter(nodeUnderTest(), 'ends');
+    const host = await enter(nodeUnderTest(), 'ends', '.moderator.endconf');
+    await nodeUnderTest().client.send(`api uuid_kill ${host.outside}`);
+    const end = await nodeUnderTest().client.waitFor(
       (e) => e['Event-Name'] === 'CHANNEL_HANGUP_COMPLETE' && e['Unique-ID'] === guest.legId,
     );
     expect(end['Hangup-Cause']).toBe('NORMAL_CLEARING');
     await next('ends', 'conference-destroy');
-    const order = stage()
+    const order = nodeUnderTest()
       .client.events.filter((e) => e['Conference-Name'] === 'ends')
       .map((e) => e.Action);
     expect(order.slice(-1)).toEqual(['conference-destroy']);
@@ -251,18 +253,18 @@ export const roomContract: Contract = (stage) => {
 
   test('a room waits for its moderator, and says so', async () => {
     open('waits', { 'conference-flags': 'wait-mod' });
-    await enter(stage(), 'waits');
-    expect(await tell(stage(), 'waits get wait_mod')).toBe('true');
-    await enter(stage(), 'waits', '.moderator');
-    expect(await tell(stage(), 'waits get wait_mod')).toBe('-ERR no reply\n');
-    await closeRoom(stage(), 'waits');
+    await enter(nodeUnderTest(), 'waits');
+    expect(await tell(nodeUnderTest(), 'waits get wait_mod')).toBe('true');
+    await enter(nodeUnderTest(), 'waits', '.moderator');
+    expect(await tell(nodeUnderTest(), 'waits get wait_mod')).toBe('-ERR no reply\n');
+    await closeRoom(nodeUnderTest(), 'waits');
   });
 
   test('one who may only join makes no room', async () => {
     open('join');
-    await stage().client.send('bgapi originate loopback/room.join.join-only/users &park()');
-    const refused = await stage().client.waitFor((e) => isRoomEvent(e, 'join', 'rejected-join-only'));
-    const end = await stage().client.waitFor(
+    await nodeUnderTest().client.send('bgapi originate loopback/room.join.join-only/users &park()');
+    const refused = await nodeUnderTest().client.waitFor((e) => isRoomEvent(e, 'join', 'rejected-join-only'));
+    const end = await nodeUnderTest().client.waitFor(
       (e) => e['Event-Name'] === 'CHANNEL_HANGUP_COMPLETE' && e['Unique-ID'] === refused['Unique-ID'],
     );
     expect(end['Hangup-Cause']).toBe('NORMAL_CLEARING');
@@ -272,9 +274,9 @@ export const roomContract: Contract = (stage) => {
   test('somebody is moved to another room, and keeps their number', async () => {
     open('from');
     open('into');
-    const stays = await enter(stage(), 'from');
-    const goes = await enter(stage(), 'from');
-    expect(await tell(stage(), `from transfer into@room ${goes.memberId}`)).toBe(
+    const stays = await enter(nodeUnderTest(), 'from');
+    const goes = await enter(nodeUnderTest(), 'from');
+    expect(await tell(nodeUnderTest(), `from transfer into@room ${goes.memberId}`)).toBe(
       `+OK Member '${goes.memberId}' sent to conference into@room.\n`,
     );
     expect(await next('from', 'transfer')).toMatchObject({
@@ -286,25 +288,25 @@ export const roomContract: Contract = (stage) => {
       'Member-ID': String(goes.memberId),
     });
     expect((await snapshot('from')).members.map((m) => m.legId)).toEqual([stays.legId]);
-    await closeRoom(stage(), 'from');
-    await closeRoom(stage(), 'into');
+    await closeRoom(nodeUnderTest(), 'from');
+    await closeRoom(nodeUnderTest(), 'into');
   });
 
   test('a channel that is sent into its plan again leaves and comes back', async () => {
     open('again');
-    const { legId, memberId } = await enter(stage(), 'again');
-    await stage().client.send(`api uuid_transfer ${legId} room.again.moderator XML users`);
+    const { legId, memberId } = await enter(nodeUnderTest(), 'again');
+    await nodeUnderTest().client.send(`api uuid_transfer ${legId} room.again.moderator XML users`);
     await next('again', 'del-member');
     const back = await next('again', 'add-member', (e) => e['Member-Type'] === 'moderator');
     expect(back).toMatchObject({ 'Unique-ID': legId, 'Member-ID': String(memberId) });
-    await closeRoom(stage(), 'again');
+    await closeRoom(nodeUnderTest(), 'again');
   });
 
   test('keys are taken into a variable, up to the terminator', async () => {
-    await stage().client.send('bgapi originate {origination_uuid=keys}loopback/pin.1/users &park()');
-    await stage().client.waitFor((e) => e['Event-Name'] === 'CHANNEL_ANSWER' && e['Unique-ID'] === 'keys');
-    await stage().client.send('api uuid_send_dtmf keys 1234#');
-    const end = await stage().client.waitFor(
+    await nodeUnderTest().client.send('bgapi originate {origination_uuid=keys}loopback/pin.1/users &park()');
+    await nodeUnderTest().client.waitFor((e) => e['Event-Name'] === 'CHANNEL_ANSWER' && e['Unique-ID'] === 'keys');
+    await nodeUnderTest().client.send('api uuid_send_dtmf keys 1234#');
+    const end = await nodeUnderTest().client.waitFor(
       (e) => e['Event-Name'] === 'CHANNEL_HANGUP_COMPLETE' && e['Channel-Name'] === 'loopback/pin.1-b',
     );
     expect(end).toMatchObject({ variable_pressed: '1234', variable_read_result: 'success' });

@@ -6,9 +6,9 @@ import { connectRaw } from './peers/raw-client';
 
 const JSON_EMPTY = '{"row_count": 0}\n';
 
-export const socketContract: Contract = (stage) => {
+export const socketContract: Contract = (nodeUnderTest) => {
   test('it asked for its Event Socket with its own credentials and name', () => {
-    const { requests, authorizations } = stage().answerer;
+    const { requests, authorizations } = nodeUnderTest().answerer;
     expect(requests).toContainEqual(
       expect.objectContaining({ kind: 'configuration', name: 'event_socket.conf', nodeName: 'contract-node' }),
     );
@@ -18,9 +18,9 @@ export const socketContract: Contract = (stage) => {
   });
 
   test('which process asks is said with sofia.conf and conference.conf, and not with the Event Socket’s own question', () => {
-    const of = (name: string) => stage().answerer.forms.find((form) => form.key_value === name);
+    const of = (name: string) => nodeUnderTest().answerer.forms.find((form) => form.key_value === name);
     const asked = ['conference.conf', 'sofia.conf', 'event_socket.conf'].map((name) =>
-      stage().answerer.forms.indexOf(of(name)!),
+      nodeUnderTest().answerer.forms.indexOf(of(name)!),
     );
     expect(asked[0]).toBeGreaterThanOrEqual(0);
     expect(asked).toEqual([...asked].sort((a, b) => a - b)); // so that it is known by then
@@ -31,20 +31,20 @@ export const socketContract: Contract = (stage) => {
   });
 
   test('the right password is accepted', async () => {
-    const client = await connectRaw(stage().node.eslPort);
+    const client = await connectRaw(nodeUnderTest().node.eslPort);
     expect((await client.send(`auth ${ESL_PASSWORD}`)).headers['reply-text']).toBe('+OK accepted');
     client.close();
   });
 
   test('a wrong password is refused, and the connection ended', async () => {
-    const client = await connectRaw(stage().node.eslPort);
+    const client = await connectRaw(nodeUnderTest().node.eslPort);
     expect((await client.send('auth wrong')).headers['reply-text']).toBe('-ERR invalid');
     await client.closed;
     expect(client.notices.map((n) => n.headers['content-type'])).toEqual(['text/disconnect-notice']);
   });
 
   test('commands before the password are denied, without an end', async () => {
-    const client = await connectRaw(stage().node.eslPort);
+    const client = await connectRaw(nodeUnderTest().node.eslPort);
     expect((await client.send('api status')).headers['reply-text']).toBe('-ERR command not found');
     expect((await client.send('bgapi status')).headers['reply-text']).toBe('-ERR command not found');
     expect((await client.send(`auth ${ESL_PASSWORD}`)).headers['reply-text']).toBe('+OK accepted');
@@ -73,13 +73,13 @@ export const socketContract: Contract = (stage) => {
     [`sofia_contact internal/nobody@${DOMAIN}`, 'error/user_not_registered'],
     ['originate error/user_busy 1 XML users', '-ERR USER_BUSY\n'],
   ])('api %s', async (line, expected) => {
-    const answer = await stage().client.send(`api ${line}`);
+    const answer = await nodeUnderTest().client.send(`api ${line}`);
     expect(answer.headers['content-type']).toBe('api/response');
     expect(answer.body).toBe(expected);
   });
 
   test('reloadacl lets in a host that the list has had only since', async () => {
-    const { client, answerer } = stage();
+    const { client, answerer } = nodeUnderTest();
     const isIn = async (address: string) => (await client.send(`api acl ${address} pool`)).body.trim() === 'true';
     expect([await isIn('127.0.0.1'), await isIn('192.0.2.9'), await isIn('no address')]).toEqual([true, false, false]);
     answerer.poolHosts.push('192.0.2.9');
@@ -89,7 +89,7 @@ export const socketContract: Contract = (stage) => {
   });
 
   test('status and version read as a FreeSWITCH', async () => {
-    const { client } = stage();
+    const { client } = nodeUnderTest();
     expect((await client.send('api status')).body).toMatch(
       /^UP \d+ years, .*\nFreeSWITCH \(Version .*\) is ready\n\d+ session\(s\) since startup\n/,
     );
@@ -98,11 +98,11 @@ export const socketContract: Contract = (stage) => {
   });
 
   test.each(['foo', 'api', 'bgapi'])('the line %s is no command', async (line) => {
-    expect((await stage().client.send(line)).headers['reply-text']).toBe('-ERR command not found');
+    expect((await nodeUnderTest().client.send(line)).headers['reply-text']).toBe('-ERR command not found');
   });
 
   test('bgapi keeps the job id it is given, and the result comes as an event', async () => {
-    const { client } = stage();
+    const { client } = nodeUnderTest();
     const event = client.waitFor((e) => e['Job-UUID'] === 'job-of-ours');
     const reply = await client.send('bgapi echo Zoë\nJob-UUID: job-of-ours');
     expect(reply.headers).toMatchObject({ 'reply-text': '+OK Job-UUID: job-of-ours', 'job-uuid': 'job-of-ours' });
@@ -115,13 +115,13 @@ export const socketContract: Contract = (stage) => {
   });
 
   test('answers come in the order of their commands', async () => {
-    const { client } = stage();
+    const { client } = nodeUnderTest();
     const answers = await Promise.all(['a', 'b', 'c', 'd'].map((word) => client.send(`api echo ${word}`)));
     expect(answers.map((a) => a.body)).toEqual(['a', 'b', 'c', 'd']);
   });
 
   test('a heartbeat tells what placement needs', async () => {
-    const beat = await stage().client.waitFor((e) => e['Event-Name'] === 'HEARTBEAT');
+    const beat = await nodeUnderTest().client.waitFor((e) => e['Event-Name'] === 'HEARTBEAT');
     expect(beat).toMatchObject({
       'Event-Info': 'System Ready',
       'FreeSWITCH-Switchname': 'contract-node',
@@ -134,7 +134,7 @@ export const socketContract: Contract = (stage) => {
   });
 
   test('noevents ends the events, and exit the connection', async () => {
-    const client = await connectRaw(stage().node.eslPort);
+    const client = await connectRaw(nodeUnderTest().node.eslPort);
     await client.send(`auth ${ESL_PASSWORD}`);
     expect((await client.send('event json')).headers['reply-text']).toBe('-ERR no keywords supplied');
     expect((await client.send('event json HEARTBEAT')).headers['reply-text']).toBe('+OK event listener enabled json');
@@ -146,7 +146,7 @@ export const socketContract: Contract = (stage) => {
   });
 
   test('a phone registers: asked for, told and listed; then its end is told', async () => {
-    const { client, node, answerer } = stage();
+    const { client, node, answerer } = nodeUnderTest();
     const phone = await node.openPhone({ username: '1006', domain: DOMAIN, password: PASSWORD, behaviour: {} });
     const told = client.waitFor((e) => e['Event-Subclass'] === 'sofia::register' && e['from-user'] === '1006');
     expect(await phone.register(300)).toBe(200);
@@ -185,7 +185,7 @@ export const socketContract: Contract = (stage) => {
       ['1005', 'wrong'],
       ['9999', PASSWORD],
     ] as const) {
-      const phone = await stage().node.openPhone({ username, domain: DOMAIN, password, behaviour: {} });
+      const phone = await nodeUnderTest().node.openPhone({ username, domain: DOMAIN, password, behaviour: {} });
       expect(await phone.register()).toBe(403);
       phone.close();
     }

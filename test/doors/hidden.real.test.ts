@@ -3,7 +3,7 @@ import { describeWithRealNode } from '../real-node';
 import { useStores } from '../stores';
 import { until } from '../until';
 import { headerOf } from '../../scripts/demo/sip-message';
-import { BETA, openHostileStage, type Call, type HostileStage } from './hostile-stage';
+import { BETA, startHostileApp, type Call, type HostileApp } from './hostile-app';
 import type { RawRequest, RawSip } from './raw-sip';
 
 const NOBODY = 'sip:anonymous@anonymous.invalid';
@@ -11,19 +11,19 @@ const SELF = `sip:1002@${BETA}`;
 
 describeWithRealNode('a hidden number at a real node', (freeswitch) => {
   const stores = useStores();
-  let stage: HostileStage;
+  let app: HostileApp;
   let callee: RawSip;
   let caller: RawSip;
   beforeAll(async () => {
-    stage = await openHostileStage(freeswitch, stores);
-    [callee, caller] = stage.victims;
+    app = await startHostileApp(freeswitch, stores);
+    [callee, caller] = app.victims;
     await stores.db('users').where({ username: '1002' }).update({ display_name: 'Greta', caller_number: '+494077' });
   }, 300_000);
-  afterAll(() => stage?.close());
+  afterAll(() => app?.close());
 
   const lastInvite = () => callee.got.filter(({ start }) => start.startsWith('INVITE')).at(-1)!;
   const lastCall = async () =>
-    (await stage.pool.api.get<{ items: (Call & { from: string; to: string })[] }>('/v1/calls?limit=1')).items[0]!;
+    (await app.pool.api.get<{ items: (Call & { from: string; to: string })[] }>('/v1/calls?limit=1')).items[0]!;
 
   test.each([
     ['From is nobody', { from: NOBODY }],
@@ -37,42 +37,42 @@ describeWithRealNode('a hidden number at a real node', (freeswitch) => {
     ['From is anonymous in its own domain', { from: `sip:anonymous@${BETA}` }],
     ['Remote-Party-ID says so', { from: SELF, headers: [`Remote-Party-ID: <${SELF}>;party=calling;privacy=full`] }],
   ] as [string, Partial<RawRequest>][])('goes on, and the callee sees no name and no number: %s', async (_how, o) => {
-    const said = await stage.call(caller, '1002', BETA, '1001', o);
+    const said = await app.call(caller, '1002', BETA, '1001', o);
     expect(said.status).toBe(200);
     const invite = lastInvite();
     expect(headerOf(invite, 'from')).toMatch(/^"Anonymous" <sip:anonymous@/);
     const text = JSON.stringify([invite.start, invite.headers]);
     for (const secret of ['1002', 'Greta', '494077']) expect(text).not.toContain(secret);
     expect(await lastCall()).toMatchObject({ from: 'user:1002', to: 'user:1001' });
-    await stage.inDialog(caller, said.dialog!, 'BYE');
-    await stage.noChannels();
+    await app.inDialog(caller, said.dialog!, 'BYE');
+    await app.noChannels();
   });
 
   test.each([
     ['nothing of it is said', { from: SELF }],
     ['Privacy is none', { from: SELF, headers: ['Privacy: none'] }],
   ] as [string, Partial<RawRequest>][])('who does not hide is shown: %s', async (_how, o) => {
-    const said = await stage.call(caller, '1002', BETA, '1001', o);
+    const said = await app.call(caller, '1002', BETA, '1001', o);
     expect(headerOf(lastInvite(), 'from')).toMatch(/^"Greta" <sip:\+494077@/);
-    await stage.inDialog(caller, said.dialog!, 'BYE');
-    await stage.noChannels();
+    await app.inDialog(caller, said.dialog!, 'BYE');
+    await app.noChannels();
   });
 
   test('in a room they are somebody anonymous, for the people and for the events that guests read', async () => {
-    const { id } = await stage.pool.api.post<{ id: string }>('/v1/rooms', { domain: BETA, name: 'weekly' });
-    const said = await stage.call(caller, '1002', BETA, 'weekly', { from: NOBODY, headers: ['Privacy: id'] });
+    const { id } = await app.pool.api.post<{ id: string }>('/v1/rooms', { domain: BETA, name: 'weekly' });
+    const said = await app.call(caller, '1002', BETA, 'weekly', { from: NOBODY, headers: ['Privacy: id'] });
     expect(said.status).toBe(200);
     const inside = await until('they are in', async () => {
       const path = `/v1/rooms/${id}/participants`;
-      const { items } = await stage.pool.api.get<{ items: { state: string; name: string; identity: string }[] }>(path);
+      const { items } = await app.pool.api.get<{ items: { state: string; name: string; identity: string }[] }>(path);
       return items.find(({ state }) => state === 'in');
     });
     const call = await lastCall();
     expect(inside).toMatchObject({ name: 'Anonymous', identity: `anonymous:${call.id}` });
     expect(call).toMatchObject({ from: 'user:1002', to: 'room:weekly' });
-    await stage.inDialog(caller, said.dialog!, 'BYE');
-    await stage.noChannels();
-    const { items } = await stage.pool.api.get<{ items: { type: string; userId: string | null; data: object }[] }>(
+    await app.inDialog(caller, said.dialog!, 'BYE');
+    await app.noChannels();
+    const { items } = await app.pool.api.get<{ items: { type: string; userId: string | null; data: object }[] }>(
       `/v1/events?format=json&limit=1000&domain=${BETA}&roomId=${id}`,
     );
     const ofPeople = items.filter(({ type }) => type.startsWith('participant.'));
@@ -89,17 +89,17 @@ describeWithRealNode('a hidden number at a real node', (freeswitch) => {
     ],
     ['no login at all', { from: NOBODY, login: undefined }],
   ] as [string, Partial<RawRequest>][])('hiding opens nothing: %s', async (_how, o) => {
-    const said = await stage.call(await stage.socket(), '1002', BETA, '1001', { ...o, headers: ['Privacy: id'] });
+    const said = await app.call(await app.socket(), '1002', BETA, '1001', { ...o, headers: ['Privacy: id'] });
     expect([403, 407]).toContain(said.status);
-    await stage.noChannels();
+    await app.noChannels();
   });
 
   test('nobody registers hidden', async () => {
-    const phone = await stage.socket();
+    const phone = await app.socket();
     for (const from of [NOBODY, `sip:anonymous@${BETA}`]) {
-      expect(
-        (await stage.register(phone, '1002', BETA, { from, headers: ['Privacy: id', 'Expires: 300'] })).status,
-      ).toBe(403);
+      expect((await app.register(phone, '1002', BETA, { from, headers: ['Privacy: id', 'Expires: 300'] })).status).toBe(
+        403,
+      );
     }
   });
 
@@ -111,10 +111,10 @@ describeWithRealNode('a hidden number at a real node', (freeswitch) => {
   ] as [string, Partial<RawRequest>, number][])(
     'the domain that To names is the one to log in at: %s',
     async (_how, o, status) => {
-      const said = await stage.call(caller, '1002', BETA, '1001', o);
+      const said = await app.call(caller, '1002', BETA, '1001', o);
       expect(said.status).toBe(status);
-      if (said.dialog) await stage.inDialog(caller, said.dialog, 'BYE');
-      await stage.noChannels();
+      if (said.dialog) await app.inDialog(caller, said.dialog, 'BYE');
+      await app.noChannels();
     },
   );
 });

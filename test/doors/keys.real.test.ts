@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describeWithRealNode } from '../real-node';
 import { useStores } from '../stores';
 import { until } from '../until';
-import { ALPHA, openHostileStage, type HostileStage } from './hostile-stage';
+import { ALPHA, startHostileApp, type HostileApp } from './hostile-app';
 import type { Dialog, RawRequest, RawSip } from './raw-sip';
 
 const PIN = '4711';
@@ -15,34 +15,34 @@ const PLAIN = 'application/dtmf';
 
 describeWithRealNode('keys by SIP INFO at a real node', (freeswitch) => {
   const stores = useStores();
-  let stage: HostileStage;
+  let app: HostileApp;
   let roomId: string;
   let phone: RawSip;
   beforeAll(async () => {
-    stage = await openHostileStage(freeswitch, stores);
+    app = await startHostileApp(freeswitch, stores);
     const room = { domain: ALPHA, name: 'secret', pin: PIN, musicWhileAlone: false };
-    roomId = (await stage.pool.api.post<{ id: string }>('/v1/rooms', room)).id;
-    phone = await stage.socket();
-    await stage.register(phone, 'ann', ALPHA);
+    roomId = (await app.pool.api.post<{ id: string }>('/v1/rooms', room)).id;
+    phone = await app.socket();
+    await app.register(phone, 'ann', ALPHA);
   }, 300_000);
-  afterAll(() => stage?.close());
+  afterAll(() => app?.close());
 
-  const info = (dialog: Dialog, o: Partial<RawRequest>) => stage.inDialog(phone, dialog, 'INFO', o);
+  const info = (dialog: Dialog, o: Partial<RawRequest>) => app.inDialog(phone, dialog, 'INFO', o);
   const press = async (dialog: Dialog, bodies: readonly string[], bodyType: string): Promise<void> => {
     for (const body of bodies) expect((await info(dialog, { body, bodyType })).status).toBe(200);
   };
   const callRoom = async (): Promise<Dialog> => {
-    const { status, dialog } = await stage.call(phone, 'ann', ALPHA, 'secret');
+    const { status, dialog } = await app.call(phone, 'ann', ALPHA, 'secret');
     expect(status).toBe(200);
     return dialog!;
   };
   const peopleInside = async (): Promise<number> => {
-    const { items } = await stage.pool.api.get<{ items: { state: string }[] }>(`/v1/rooms/${roomId}/participants`);
+    const { items } = await app.pool.api.get<{ items: { state: string }[] }>(`/v1/rooms/${roomId}/participants`);
     return items.filter(({ state }) => state === 'in').length;
   };
   const hangUp = async (dialog: Dialog): Promise<void> => {
-    await stage.inDialog(phone, dialog, 'BYE');
-    await stage.noChannels();
+    await app.inDialog(phone, dialog, 'BYE');
+    await app.noChannels();
   };
 
   const relayed = (end: string) => (key: string) => `Signal=${key}\r\nDuration=160${end}`;
@@ -70,7 +70,7 @@ describeWithRealNode('keys by SIP INFO at a real node', (freeswitch) => {
     }
     await until('it is hung up on', () => phone.countOf('BYE') > 0);
     expect(await peopleInside()).toBe(0);
-    await stage.noChannels();
+    await app.noChannels();
   });
 
   test('what else an INFO may hold runs nothing, records nothing and presses nothing', async () => {
@@ -100,22 +100,22 @@ describeWithRealNode('keys by SIP INFO at a real node', (freeswitch) => {
     expect((await info(dialog, { headers: ['Record: on'] })).status).toBe(488);
     expect(await peopleInside()).toBe(0);
     expect(existsSync(file)).toBe(false);
-    expect(readdirSync(stage.node.process.logFile.replace(/log\/[^/]*$/, 'recordings'))).toEqual([]);
-    expect(await stage.ask('show channels as json')).not.toContain('House');
+    expect(readdirSync(app.node.process.logFile.replace(/log\/[^/]*$/, 'recordings'))).toEqual([]);
+    expect(await app.ask('show channels as json')).not.toContain('House');
     await hangUp(dialog);
   });
 
   test('keys in the name of another call, or outside of any, are nobody\u2019s', async () => {
     const dialog = await callRoom();
-    const thief = await stage.socket();
+    const thief = await app.socket();
     const body = 'Signal=4\r\nDuration=160';
     for (const stolen of [
       { ...dialog, fromTag: 'other' },
       { ...dialog, toTag: 'other' },
     ]) {
-      await stage.inDialog(thief, { ...stolen }, 'INFO', { body, bodyType: RELAY });
+      await app.inDialog(thief, { ...stolen }, 'INFO', { body, bodyType: RELAY });
     }
-    await stage.say(thief, 'mallory', ALPHA, { method: 'INFO', body, bodyType: RELAY });
+    await app.say(thief, 'mallory', ALPHA, { method: 'INFO', body, bodyType: RELAY });
     // One key of theirs, and the PIN would be another.
     await press(dialog, [...`${PIN}#`].map(relayed('')), RELAY);
     await until('only the own keys were heard', async () => (await peopleInside()) === 1);
@@ -124,16 +124,16 @@ describeWithRealNode('keys by SIP INFO at a real node', (freeswitch) => {
 
   test('a phone that floods a node with keys keeps nobody else waiting, and its call ends as any other', async () => {
     const dialog = await callRoom();
-    const calm = await timeOf(() => stage.say(stage.mallory, 'mallory', ALPHA, { method: 'OPTIONS' }));
+    const calm = await timeOf(() => app.say(app.mallory, 'mallory', ALPHA, { method: 'OPTIONS' }));
     const flood = Array.from({ length: 500 }, () => info(dialog, { body: 'Signal=5\r\nDuration=1', bodyType: RELAY }));
-    const during = await timeOf(() => stage.say(stage.mallory, 'mallory', ALPHA, { method: 'OPTIONS' }));
+    const during = await timeOf(() => app.say(app.mallory, 'mallory', ALPHA, { method: 'OPTIONS' }));
     const said = await Promise.allSettled(flood);
     const answered = said.filter((one) => one.status === 'fulfilled').length;
     process.stdout.write(`OPTIONS ${calm} ms, in a flood of INFO ${during} ms; ${answered} of 500 answered\n`);
     expect(during).toBeLessThan(5000);
-    await stage.inDialog(phone, dialog, 'BYE').catch(() => undefined);
-    await stage.noChannels();
-    expect((await stage.say(stage.mallory, 'mallory', ALPHA, { method: 'OPTIONS' })).status).toBe(200);
+    await app.inDialog(phone, dialog, 'BYE').catch(() => undefined);
+    await app.noChannels();
+    expect((await app.say(app.mallory, 'mallory', ALPHA, { method: 'OPTIONS' })).status).toBe(200);
   });
 });
 

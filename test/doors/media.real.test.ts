@@ -4,7 +4,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { describeWithRealNode } from '../real-node';
 import { useStores } from '../stores';
 import { until } from '../until';
-import { ALPHA, openHostileStage, type Call, type HostileStage } from './hostile-stage';
+import { ALPHA, startHostileApp, type Call, type HostileApp } from './hostile-app';
 import { sdpOf, type RawAnswer } from './raw-sip';
 
 const PHONE = '127.0.0.1';
@@ -42,7 +42,7 @@ const portOf = (answer: RawAnswer): number => Number(/m=audio (\d+)/.exec(answer
 
 describeWithRealNode('media of a plain phone at a real node', (freeswitch) => {
   const stores = useStores();
-  let stage: HostileStage;
+  let app: HostileApp;
   const open: Media[] = [];
   const media = async (address: string): Promise<Awaited<ReturnType<typeof openMedia>>> => {
     const opened = await openMedia(address);
@@ -50,16 +50,16 @@ describeWithRealNode('media of a plain phone at a real node', (freeswitch) => {
     return opened;
   };
   beforeAll(async () => {
-    stage = await openHostileStage(freeswitch, stores);
+    app = await startHostileApp(freeswitch, stores);
   }, 300_000);
   afterAll(async () => {
     for (const each of open) each.close();
-    await stage?.close();
+    await app?.close();
   });
 
   test('a stranger who sends before the phone hears nothing, and the phone is heard when it speaks', async () => {
     const [phone, stranger] = [await media(PHONE), await media(STRANGER)];
-    const answer = await stage.call(stage.mallory, 'mallory', ALPHA, '9196', { body: sdpOf(PHONE, phone.port) });
+    const answer = await app.call(app.mallory, 'mallory', ALPHA, '9196', { body: sdpOf(PHONE, phone.port) });
     expect(answer.status).toBe(200);
     await sendSound(stranger, portOf(answer), 0x55, 60);
     const strangers = sendSound(stranger, portOf(answer), 0x55, 100);
@@ -68,8 +68,8 @@ describeWithRealNode('media of a plain phone at a real node', (freeswitch) => {
     await strangers;
     expect(stranger.got).toEqual([]);
     expect(phone.got).not.toContain(0x55);
-    await stage.inDialog(stage.mallory, answer.dialog!, 'BYE');
-    await stage.noChannels();
+    await app.inDialog(app.mallory, answer.dialog!, 'BYE');
+    await app.noChannels();
   });
 
   test.each(['9196', 'daily'])(
@@ -77,14 +77,14 @@ describeWithRealNode('media of a plain phone at a real node', (freeswitch) => {
     async (to) => {
       const victim = await media('127.0.0.9');
       const countCalls = async (): Promise<number> =>
-        (await stage.pool.api.get<{ items: Call[] }>('/v1/calls?limit=100')).items.length;
+        (await app.pool.api.get<{ items: Call[] }>('/v1/calls?limit=100')).items.length;
       const before = await countCalls();
       const body = sdpOf('127.0.0.9', victim.port);
-      expect((await stage.call(stage.mallory, 'mallory', ALPHA, to, { body })).status).toBe(488);
-      const { guest } = stage;
-      const asGuest = await stage.call(stage.mallory, guest.username, ALPHA, to, { body, login: guest });
+      expect((await app.call(app.mallory, 'mallory', ALPHA, to, { body })).status).toBe(488);
+      const { guest } = app;
+      const asGuest = await app.call(app.mallory, guest.username, ALPHA, to, { body, login: guest });
       expect(asGuest.status).toBe(488);
-      await stage.noChannels();
+      await app.noChannels();
       expect(victim.got).toEqual([]);
       expect(await countCalls()).toBe(before);
     },
@@ -92,13 +92,13 @@ describeWithRealNode('media of a plain phone at a real node', (freeswitch) => {
 
   test('a phone behind NAT, which names its inner address, is followed to where it sends from', async () => {
     const phone = await media(PHONE);
-    const answer = await stage.call(stage.mallory, 'mallory', ALPHA, '9196', {
+    const answer = await app.call(app.mallory, 'mallory', ALPHA, '9196', {
       body: sdpOf('10.255.255.1', phone.port),
     });
     expect(answer.status).toBe(200);
     await sendSound(phone, portOf(answer), 0x22, 60);
     await until('the phone hears its echo', () => phone.got.filter((byte) => byte === 0x22).length > 20);
-    await stage.inDialog(stage.mallory, answer.dialog!, 'BYE');
-    await stage.noChannels();
+    await app.inDialog(app.mallory, answer.dialog!, 'BYE');
+    await app.noChannels();
   });
 });

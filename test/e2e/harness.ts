@@ -1,4 +1,4 @@
-/** A whole Switchyard for a test file: real stores, the house as it starts for users, simulated nodes, and a client. */
+/** A whole Switchyard for a test file: real stores, Switchyard as it starts for users, simulated nodes, and a client. */
 import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -42,7 +42,7 @@ interface NodeAnswer {
   text: string;
 }
 
-export interface Yard {
+export interface App {
   url: string;
   /** Where nodes ask: the same, but with `nodesPort`. */
   nodesUrl: string;
@@ -105,11 +105,11 @@ function start(config: Config, logger: Logger, patience: DbPatience | undefined)
   );
 }
 
-export async function openYard(
+export async function startApp(
   stores: Pick<TestStores, 'databaseUrl' | 'redisUrl' | 'redisPrefix'>,
   o: Partial<Config> = {},
   database: DbPatience | 'as everybody' = PATIENCE,
-): Promise<Yard> {
+): Promise<App> {
   const patience = database === 'as everybody' ? undefined : database;
   const lines: string[] = [];
   const logger = createLogger('debug', { write: (line: string) => void lines.push(line) });
@@ -187,13 +187,13 @@ export async function openYard(
     const text = await response.text();
     return { status: response.status, body: text ? JSON.parse(text) : undefined };
   }
-  const api: Yard['api'] = (method, path, body, url) =>
+  const api: App['api'] = (method, path, body, url) =>
     until(`${method} ${path} is answered`, async () => {
       const said = await apiOnce(method, path, body, url);
       // Nothing was changed by it, so it can be asked again. A fast machine asks more often than one key may.
       return ['unavailable', 'rate_limited'].includes(said.body?.code) ? undefined : said;
     });
-  const must: Yard['must'] = async (status, method, path, body) => {
+  const must: App['must'] = async (status, method, path, body) => {
     const answer = await api(method, path, body);
     if (answer.status !== status) throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
     return answer.body;
@@ -204,7 +204,7 @@ export async function openYard(
     const response = await fetch(url, { method: 'POST', headers, body, signal: AbortSignal.timeout(60_000) });
     return { status: response.status, text: await response.text() };
   };
-  const askXmlOnce: Yard['askXmlOnce'] = (node, form) =>
+  const askXmlOnce: App['askXmlOnce'] = (node, form) =>
     post(node.xmlUrl, node, new URLSearchParams(form).toString(), 'application/x-www-form-urlencoded');
 
   /** A node that is not answered in time lets nobody in: the phone then tries again, as phones do. */
@@ -231,7 +231,7 @@ export async function openYard(
     await first.stop();
     throw error;
   });
-  const yard: Yard = {
+  const app: App = {
     url: first.url,
     nodesUrl: first.nodesUrl,
     operationsUrl: first.operationsUrl,
@@ -279,7 +279,7 @@ export async function openYard(
         password: { value: password },
       }) as Node;
       nodes.push(node);
-      await yard.nodeIs(node, 'serving');
+      await app.nodeIs(node, 'serving');
       return node;
     },
     async addUser(username, { displayName = '', domain = DOMAIN } = {}) {
@@ -288,7 +288,7 @@ export async function openYard(
     },
     async addPhone(node, username, behaviour = {}) {
       const known = (await must(200, 'GET', `/v1/users?username=${username}&domain=${DOMAIN}`)).items;
-      if (known.length === 0) await yard.addUser(username);
+      if (known.length === 0) await app.addUser(username);
       const before = known[0]?.registrations.length ?? 0;
       const phone = await register(node, username, behaviour);
       await until(`${username} is registered`, async () => {
@@ -304,7 +304,7 @@ export async function openYard(
       return until(
         () => `the call is ${state}: ${JSON.stringify(call)}`,
         async () => {
-          call = await yard.readCall(id);
+          call = await app.readCall(id);
           if (call.state === 'ended' && state !== 'ended') throw new Error(`it has ended: ${JSON.stringify(call)}`);
           return call.state === state ? call : undefined;
         },
@@ -347,5 +347,5 @@ export async function openYard(
       await rm(config.recordingsDir, { recursive: true, force: true });
     },
   };
-  return yard;
+  return app;
 }

@@ -1,28 +1,28 @@
 import { describeFinding } from '../../scripts/bench/fuzz/campaign';
 import { OVER_HTTP, openTargets } from '../../scripts/bench/fuzz/list';
-import type { Surroundings } from '../../scripts/bench/fuzz/stage';
+import type { Surroundings } from '../../scripts/bench/fuzz/cluster';
 import { freeswitchBinary } from '../real-node';
 import { useStores } from '../stores';
-import { ADMIN_KEY, openYard, type Yard } from '../e2e/harness';
+import { ADMIN_KEY, startApp, type App } from '../e2e/harness';
 import { FIXED_SEED, randomSeed } from './seeds';
 
 const stores = useStores();
-let yard: Yard;
+let app: App;
 let at: Surroundings;
 
 beforeAll(async () => {
-  yard = await openYard(stores);
-  const { name, password, xmlUrl } = await yard.addNode('fuzzed');
+  app = await startApp(stores);
+  const { name, password, xmlUrl } = await app.addNode('fuzzed');
   at = {
-    url: yard.url,
+    url: app.url,
     adminKey: ADMIN_KEY,
     node: { name, password, xmlUrl },
     get errors() {
-      return yard.lines.filter((line) => (JSON.parse(line) as { level: number }).level >= 50);
+      return app.lines.filter((line) => (JSON.parse(line) as { level: number }).level >= 50);
     },
   };
 });
-afterAll(() => yard?.close());
+afterAll(() => app?.close());
 
 const RUNS = 60;
 

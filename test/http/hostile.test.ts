@@ -3,12 +3,12 @@ import { z } from 'zod';
 import { SwitchyardError } from '../../src/errors';
 import { defineRoute } from '../../src/infra/route';
 import { useStores } from '../stores';
-import { ADMIN_KEY, openHouse, type House } from './house';
+import { ADMIN_KEY, startApi, type TestApi } from './start-api';
 
 const stores = useStores();
-let house: House;
+let api: TestApi;
 /** Gives a client little time. */
-let hurried: House;
+let hurried: TestApi;
 
 beforeAll(async () => {
   const fails = defineRoute({
@@ -20,14 +20,14 @@ beforeAll(async () => {
     answers: { 200: z.object({}) },
     handle: () => Promise.reject(new Error('the password is hunter2')),
   });
-  house = await openHouse(stores, { extra: [fails], bodyLimits: { maxBytes: 100_000, deadlineMs: 60_000 } });
-  hurried = await openHouse(stores, {
+  api = await startApi(stores, { extra: [fails], bodyLimits: { maxBytes: 100_000, deadlineMs: 60_000 } });
+  hurried = await startApi(stores, {
     bodyLimits: { maxBytes: 100_000, deadlineMs: 2000 },
     serverLimits: { headersMs: 1000, requestMs: 5000, checkMs: 100 },
   });
 });
 afterAll(async () => {
-  await house.close();
+  await api.close();
   await hurried.close();
 });
 
@@ -35,7 +35,7 @@ afterAll(async () => {
 const HANGS_MS = 60_000;
 
 /** Writes raw bytes and reads until a code is told or the server closes. */
-function raw(parts: string[], at = house): Promise<string> {
+function raw(parts: string[], at = api): Promise<string> {
   return new Promise((resolve) => {
     let said = '';
     const socket = connect(at.port, '127.0.0.1', () => parts.forEach((part) => socket.write(part)));
@@ -84,22 +84,22 @@ describe('What can not be read is refused with a code, and changes nothing', () 
     ['a bad Idempotency-Key', { name: 'hostile.test' }, { 'idempotency-key': 'x'.repeat(300) }, 400, 'invalid_request'],
   ];
   test.each(cases)('%s', async (_name, body, headers, status, code) => {
-    const answer = await house.call('POST', '/v1/domains', body, headers);
+    const answer = await api.call('POST', '/v1/domains', body, headers);
     expect(answer.status).toBe(status);
     expect(answer.headers.get('content-type')).toMatch('application/problem+json');
     expect(answer.body).toMatchObject({ status, code, requestId: answer.headers.get('x-request-id') });
     expect(answer.body.fix.length).toBeGreaterThan(5);
-    expect((await house.call('GET', '/v1/domains/hostile.test')).status).toBe(404);
+    expect((await api.call('GET', '/v1/domains/hostile.test')).status).toBe(404);
   });
 
   test('every fault of a body is named at once, with its path', async () => {
-    const { body } = await house.call('POST', '/v1/domains', { name: 'ok.test', displayName: 5, extra: 1 });
+    const { body } = await api.call('POST', '/v1/domains', { name: 'ok.test', displayName: 5, extra: 1 });
     expect(body.errors.map((e: { path: string }) => e.path).sort()).toEqual(['displayName', 'extra']);
   });
 
   test('unknown query fields, bad cursors, repeated and out-of-range fields', async () => {
     for (const query of ['surprise=1', 'limit=0', 'limit=x', 'limit=1&limit=2', 'cursor=%00', 'cursor=abc']) {
-      const answer = await house.call('GET', `/v1/domains?${query}`);
+      const answer = await api.call('GET', `/v1/domains?${query}`);
       expect([query, answer.status]).toEqual([query, 400]);
     }
   });
@@ -113,7 +113,7 @@ describe('What can not be read is refused with a code, and changes nothing', () 
       '/v1/domains/%00',
       '/nothing',
     ]) {
-      const answer = await house.call('GET', path);
+      const answer = await api.call('GET', path);
       expect([path, answer.status >= 400 && answer.status < 500]).toEqual([path, true]);
       expect(answer.body.code).toBeDefined();
     }
@@ -148,35 +148,35 @@ describe('A slow client', () => {
 
 describe('The rest of the manners', () => {
   test('a wrong method is answered with the right ones', async () => {
-    const answer = await house.call('PUT', '/v1/domains', {});
+    const answer = await api.call('PUT', '/v1/domains', {});
     expect(answer.status).toBe(405);
     expect(answer.headers.get('allow')).toBe('POST, GET, HEAD, OPTIONS');
     expect(answer.body.code).toBe('method_not_allowed');
   });
 
   test('a fault of ours is told as internal, and nothing of it is shown', async () => {
-    const answer = await house.call('GET', '/v1/test/fails');
+    const answer = await api.call('GET', '/v1/test/fails');
     expect([answer.status, answer.body.code]).toEqual([500, 'internal']);
     expect(JSON.stringify(answer.body)).not.toMatch('hunter2');
   });
 
   test('neither keys nor passwords nor queries reach the log', async () => {
-    await house.call('POST', '/v1/domains', { name: 'logged.test' });
-    const made = await house.call('POST', '/v1/users', {
+    await api.call('POST', '/v1/domains', { name: 'logged.test' });
+    const made = await api.call('POST', '/v1/users', {
       domain: 'logged.test',
       username: '1001',
       password: 'very-secret-password',
     });
     expect(made.status).toBe(201);
-    await house.call('GET', '/v1/users?username=query-secret');
-    const log = house.lines.join('');
+    await api.call('GET', '/v1/users?username=query-secret');
+    const log = api.lines.join('');
     expect(log).toMatch('/v1/users');
     for (const secret of [ADMIN_KEY, 'very-secret-password', 'query-secret']) expect(log).not.toMatch(secret);
   });
 
   test('a key that asks too often is told when to come back', async () => {
     // Its clock stands still: however long the five take, none of the second's tokens comes back.
-    const strict = await openHouse(stores, { requestLimits: { keys: { perSecond: 1, burst: 3 } }, now: () => 0 });
+    const strict = await startApi(stores, { requestLimits: { keys: { perSecond: 1, burst: 3 } }, now: () => 0 });
     const answers = [];
     for (let i = 0; i < 5; i += 1) answers.push(await strict.call('GET', '/v1/domains'));
     await strict.close();
@@ -186,13 +186,13 @@ describe('The rest of the manners', () => {
   });
 
   test('who guesses keys behind a trusted proxy uses up their own tries, and nobody believes a proxy that is not named', async () => {
-    const guess = (at: House, who: string) =>
+    const guess = (at: TestApi, who: string) =>
       at.call('GET', '/v1/domains', undefined, { authorization: 'Bearer sk_wrong', 'x-forwarded-for': who });
     for (const [trustedProxies, statusOfOther] of [
       [['127.0.0.0/8', '::1'], 401],
       [[], 429],
     ] as const) {
-      const behind = await openHouse(stores, { trustedProxies, now: () => 0 });
+      const behind = await startApi(stores, { trustedProxies, now: () => 0 });
       for (let i = 0; i < 50; i += 1) expect((await guess(behind, '192.0.2.1')).status).toBe(401);
       expect((await guess(behind, '192.0.2.1')).status).toBe(429);
       expect((await guess(behind, '192.0.2.2')).status).toBe(statusOfOther);
@@ -202,18 +202,18 @@ describe('The rest of the manners', () => {
 
   test('health and readiness need no key, and tell a stranger nothing else; metrics are not there', async () => {
     const open = { authorization: '' };
-    expect((await house.call('GET', '/healthz', undefined, open)).body).toEqual({ status: 'ok' });
-    expect((await house.call('GET', '/readyz', undefined, open)).body).toEqual({ status: 'ready' });
+    expect((await api.call('GET', '/healthz', undefined, open)).body).toEqual({ status: 'ok' });
+    expect((await api.call('GET', '/readyz', undefined, open)).body).toEqual({ status: 'ready' });
     for (const headers of [open, {}]) {
-      expect((await house.call('GET', '/metrics', undefined, headers)).body.code).toBe('not_found');
+      expect((await api.call('GET', '/metrics', undefined, headers)).body.code).toBe('not_found');
     }
-    const sick = await openHouse(stores, { ready: () => Promise.reject(new SwitchyardError('unavailable')) });
+    const sick = await startApi(stores, { ready: () => Promise.reject(new SwitchyardError('unavailable')) });
     expect((await sick.call('GET', '/readyz')).status).toBe(503);
     await sick.close();
   });
 
   test('with Postgres away, every route answers 503 and nothing is told not found', async () => {
-    const away = await openHouse(
+    const away = await startApi(
       { databaseUrl: 'postgres://x:x@127.0.0.1:1/none', redisUrl: stores.redisUrl, redisPrefix: stores.redisPrefix },
       { authenticate: () => Promise.resolve({ apiKeyId: '0', scopes: ['admin'], domainId: null }) },
     );

@@ -12,17 +12,17 @@ import { createSharedMarks } from '../../src/infra/stores/marks';
 import { createRedis, type Redis } from '../../src/infra/stores/redis';
 import type { SwitchyardError } from '../../src/errors';
 import { useStores } from '../stores';
-import { ADMIN_KEY, openHouse, type House } from './house';
+import { ADMIN_KEY, startApi, type TestApi } from './start-api';
 
 const stores = useStores();
 const logger = createLogger('silent', { write: () => undefined });
-let house: House;
+let api: TestApi;
 let redis: Redis;
 let lookUps = 0;
 
 beforeAll(async () => {
-  house = await openHouse(stores, { now: () => 0 });
-  house.db.on('query', ({ sql }: { sql: string }) => {
+  api = await startApi(stores, { now: () => 0 });
+  api.db.on('query', ({ sql }: { sql: string }) => {
     if (/from "api_keys"/.test(sql)) lookUps += 1;
   });
   redis = createRedis(stores.redisUrl, logger);
@@ -30,28 +30,28 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   redis?.disconnect();
-  await house?.close();
+  await api?.close();
 });
 
 const bogus = (i: number) => ({ authorization: `Bearer sk_bogus_key_number_${i}` });
 
 test('280 keys that are none make 50 look-ups, and a key that was good a moment ago is not locked out with them', async () => {
-  expect((await house.call('GET', '/v1/domains')).status).toBe(200);
+  expect((await api.call('GET', '/v1/domains')).status).toBe(200);
   lookUps = 0;
   const answers = await Promise.all(
-    Array.from({ length: 280 }, (_, i) => house.call('GET', '/v1/domains', undefined, bogus(i))),
+    Array.from({ length: 280 }, (_, i) => api.call('GET', '/v1/domains', undefined, bogus(i))),
   );
   const statuses = answers.map(({ status }) => status);
   expect(statuses.filter((s) => s === 401)).toHaveLength(50);
   expect(statuses.filter((s) => s === 429)).toHaveLength(230);
   expect(lookUps).toBe(50);
-  expect((await house.call('GET', '/v1/domains')).status).toBe(200);
+  expect((await api.call('GET', '/v1/domains')).status).toBe(200);
 });
 
 /** The status line of what a bare upgrade is answered with. */
 function upgrade(key: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    const socket = connect(house.port, '127.0.0.1');
+    const socket = connect(api.port, '127.0.0.1');
     let text = '';
     socket.on('data', (chunk) => (text += chunk.toString()));
     socket.on('error', reject);
@@ -148,7 +148,7 @@ describe('at the doors of nodes', () => {
   let admissions = 0;
 
   beforeAll(async () => {
-    const spied = house.db;
+    const spied = api.db;
     spied.on('query', ({ sql }: { sql: string }) => {
       if (/from "nodes"/.test(sql)) admissions += 1;
     });
@@ -237,8 +237,6 @@ describe('an address', () => {
   });
 });
 
-test('the key of the house is still good after all that', async () => {
-  expect((await house.call('GET', '/v1/domains', undefined, { authorization: `Bearer ${ADMIN_KEY}` })).status).toBe(
-    200,
-  );
+test('the admin key is still good after all that', async () => {
+  expect((await api.call('GET', '/v1/domains', undefined, { authorization: `Bearer ${ADMIN_KEY}` })).status).toBe(200);
 });

@@ -19,7 +19,7 @@ import { findProgram } from '../../scripts/stores/redis';
 import { dataOf, environmentOf, layOut, podsOf, render, type Resource } from './render';
 import { describeUnless, describeWithRealNode } from '../real-node';
 import { useStores } from '../stores';
-import { JOIN_TOKEN, openYard, until, type Yard } from '../e2e/harness';
+import { JOIN_TOKEN, startApp, until, type App } from '../e2e/harness';
 
 const kubectl = findProgram('kubectl');
 const NAME = 'switchyard-node-1';
@@ -31,7 +31,7 @@ if (kubectl) describeWithRealNode(WHAT, (freeswitch) => theNode(kubectl, freeswi
 else describeUnless('no kubectl found (PATH)', WHAT, () => undefined);
 
 function theNode(program: string, freeswitch: string): void {
-  let yard: Yard;
+  let app: App;
   let all: Resource[];
   let node: Child | undefined;
   const dir = mkdtempSync(join(tmpdir(), 'switchyard-kubernetes-node-'));
@@ -39,12 +39,12 @@ function theNode(program: string, freeswitch: string): void {
   const query: Record<string, string> = { host: '127.0.0.1', wsUrl: '' };
   afterAll(async () => {
     await node?.stop();
-    await yard?.close();
+    await app?.close();
     rmSync(dir, { recursive: true, force: true });
   });
   const stores = useStores();
   beforeAll(async () => {
-    yard = await openYard(stores);
+    app = await startApp(stores);
     const laid = layOut();
     all = render(program, join(laid.dir, 'scripts', 'kubernetes', 'example'));
     laid.remove();
@@ -78,7 +78,7 @@ function theNode(program: string, freeswitch: string): void {
       return String(url);
     };
     env.SWITCHYARD_XML_URL = urlAt(env.SWITCHYARD_XML_URL!, first);
-    env.SWITCHYARD_XML_URL_2 = urlAt(env.SWITCHYARD_XML_URL_2!, yard.url);
+    env.SWITCHYARD_XML_URL_2 = urlAt(env.SWITCHYARD_XML_URL_2!, app.url);
     const script = container
       .args![0]!.replaceAll('/kept', kept)
       .replaceAll('/state', join(dir, 'state'))
@@ -94,7 +94,7 @@ function theNode(program: string, freeswitch: string): void {
     });
   }
   const look = async (): Promise<{ state: string; host: string } | undefined> =>
-    (await yard.api('GET', '/v1/nodes')).body.items.find((each: { name: string }) => each.name === NAME);
+    (await app.api('GET', '/v1/nodes')).body.items.find((each: { name: string }) => each.name === NAME);
   const serves = (): Promise<unknown> =>
     until(
       () => `it serves:\n${node!.lastLines()}`,
@@ -105,7 +105,7 @@ function theNode(program: string, freeswitch: string): void {
   /** The init container of that name, which has ended when FreeSWITCH starts. */
   const enrol = (): Promise<boolean> => {
     const env = {
-      SWITCHYARD_NODES_URL: yard.nodesUrl,
+      SWITCHYARD_NODES_URL: app.nodesUrl,
       POD_NAME: NAME,
       NODE_JOIN_TOKEN: JOIN_TOKEN,
       NODE_SECRET_FILE: join(kept, 'secret'),
@@ -121,13 +121,13 @@ function theNode(program: string, freeswitch: string): void {
     const secret = readFileSync(join(kept, 'secret'), 'utf8');
     expect(secret).toMatch(/^[A-Za-z0-9_-]{32}$/);
     expect(statSync(join(kept, 'secret')).mode & 0o777).toBe(0o600);
-    expect(yard.lines.join('')).not.toContain(secret);
+    expect(app.lines.join('')).not.toContain(secret);
   }, 60_000);
 
   it('is drained and ended by its pod, and comes back under its name with the secret it has', async () => {
     const secret = readFileSync(join(kept, 'secret'), 'utf8');
     const own = { NODE_SECRET_FILE: join(kept, 'secret'), POD_NAME: NAME, DRAIN_DIR: dir };
-    const env = { SWITCHYARD_NODES_URL: yard.nodesUrl, ...own };
+    const env = { SWITCHYARD_NODES_URL: app.nodesUrl, ...own };
     const patience = { say: () => undefined, stopped: AbortSignal.timeout(80_000), lookMs: 200 };
     const pod = readPod({ ...env, DRAIN_DEADLINE_SECONDS: '60' }, patience);
     await leavePool(pod);
@@ -137,7 +137,7 @@ function theNode(program: string, freeswitch: string): void {
     process.stdout.write(`FreeSWITCH ended ${Date.now() - began} ms after it was told to\n`);
     expect((await node!.ended).signal).toBeNull();
     await until('it is gone', async () => (await look())?.state === 'down');
-    node = start(yard.url);
+    node = start(app.url);
     await settleIn(pod);
     await serves();
     expect(readFileSync(join(kept, 'secret'), 'utf8')).toBe(secret);

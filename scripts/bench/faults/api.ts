@@ -1,5 +1,5 @@
 /** REST as a patient client uses it: any replica that answers, a deadline, and a note of answers that are no answers. */
-import { ADMIN_KEY, type Replica } from './stage';
+import { ADMIN_KEY, type Replica } from './cluster';
 import type { Random } from './random';
 
 export interface ApiAnswer {

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Api } from './api';
 import type { PhonePlan } from './host';
 import type { Random } from './random';
-import type { Stage } from './stage';
+import type { Cluster } from './cluster';
 
 export interface People {
   domains: readonly string[];
@@ -31,7 +31,7 @@ const REGISTER_MS = 60_000;
 const REGISTER_LOOK_MS = 200;
 
 /** Makes users, rooms and phones: a domain for each host, since nodes of two hosts don't reach each other. */
-export async function bringPeople(stage: Stage, api: Api, phonesPerNode: number, steady = false): Promise<People> {
+export async function bringPeople(cluster: Cluster, api: Api, phonesPerNode: number, steady = false): Promise<People> {
   const domains: string[] = [];
   const phones: PhonePlan[] = [];
   const rooms: People['rooms'][number][] = [];
@@ -45,7 +45,7 @@ export async function bringPeople(stage: Stage, api: Api, phonesPerNode: number,
       await sleep(1000);
     }
   };
-  for (let host = 0; host < stage.hosts.length; host += 1) {
+  for (let host = 0; host < cluster.hosts.length; host += 1) {
     const domain = `yard${host + 1}.test`;
     domains.push(domain);
     await must('/v1/domains', { name: domain });
@@ -55,7 +55,7 @@ export async function bringPeople(stage: Stage, api: Api, phonesPerNode: number,
       rooms.push({ id, domain, name });
     }
     const own: PhonePlan[] = [];
-    for (const node of stage.nodes.filter((n) => n.host === host)) {
+    for (const node of cluster.nodes.filter((n) => n.host === host)) {
       for (let i = 1; i <= phonesPerNode; i += 1) {
         const username = `p${node.name.replaceAll('-', '')}x${i}`;
         const password = `password-of-${username}`;
@@ -63,9 +63,9 @@ export async function bringPeople(stage: Stage, api: Api, phonesPerNode: number,
         own.push({ node: node.name, username, domain, password, steady });
       }
     }
-    await stage.hosts[host]!.ask('addPhones', own, 60_000);
+    await cluster.hosts[host]!.ask('addPhones', own, 60_000);
     for (let waited = 0; ; waited += REGISTER_LOOK_MS) {
-      const registered = await stage.hosts[host]!.ask<string[]>('registered', {}, 30_000);
+      const registered = await cluster.hosts[host]!.ask<string[]>('registered', {}, 30_000);
       if (registered.length >= own.length) break;
       if (waited > REGISTER_MS) throw new Error(`only ${registered.length} of ${own.length} phones are registered`);
       await sleep(REGISTER_LOOK_MS);
@@ -81,13 +81,13 @@ export interface Load {
 }
 
 /** Does something every `everyMs`, on the average; what comes of it is looked at in the end. */
-export function startLoad(o: { stage: Stage; api: Api; people: People; random: Random; everyMs: number }): Load {
-  const { stage, api, people, random } = o;
+export function startLoad(o: { cluster: Cluster; api: Api; people: People; random: Random; everyMs: number }): Load {
+  const { cluster, api, people, random } = o;
   const counts: Record<string, number> = {};
   const recent: string[] = [];
   const running = new Set<Promise<void>>();
   const stopping = new AbortController();
-  const hostOf = (phone: PhonePlan): number => stage.nodes.find((n) => n.name === phone.node)!.host;
+  const hostOf = (phone: PhonePlan): number => cluster.nodes.find((n) => n.name === phone.node)!.host;
   const fellow = (phone: PhonePlan): PhonePlan =>
     random.pick(people.phones.filter((p) => p.domain === phone.domain && p !== phone));
   const roomOf = (phone: PhonePlan) => random.pick(people.rooms.filter((r) => r.domain === phone.domain));
@@ -101,7 +101,7 @@ export function startLoad(o: { stage: Stage; api: Api; people: People; random: R
     if (recent.length > 40) recent.shift();
   }
   const dial = (from: PhonePlan, number: string): Promise<unknown> =>
-    stage.hosts[hostOf(from)]!.ask('dial', { username: from.username, number, hangupAfterMs: patience() }, 10_000);
+    cluster.hosts[hostOf(from)]!.ask('dial', { username: from.username, number, hangupAfterMs: patience() }, 10_000);
 
   async function mute(roomId: string): Promise<void> {
     const { status, body } = await api.ask('GET', `/v1/rooms/${roomId}/participants`);

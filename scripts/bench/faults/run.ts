@@ -13,10 +13,10 @@ import { checkLog, type LogFigures } from './log';
 import { startReader } from './judging/reader';
 import { createAims, createRecoveries } from './judging/recovery';
 import { createRandom } from './random';
-import { openStage, type Stage, type StageOptions } from './stage';
+import { startCluster, type Cluster, type ClusterOptions } from './cluster';
 import { findDoubleRings, type Ring } from './injecting/taps';
 
-export interface FaultRunOptions extends Omit<StageOptions, 'logLevel' | 'heartbeatSeconds'> {
+export interface FaultRunOptions extends Omit<ClusterOptions, 'logLevel' | 'heartbeatSeconds'> {
   faults: number;
   minutes: number;
   faultEveryMs: number;
@@ -60,19 +60,19 @@ const LOOKS = 4;
 const RING_TOLERANCE_MS = 50;
 
 export async function runFaults(o: FaultRunOptions): Promise<FaultReport> {
-  const stage = await openStage({ ...o, logLevel: o.logLevel ?? 'warn', heartbeatSeconds: HEARTBEAT_SECONDS });
+  const cluster = await startCluster({ ...o, logLevel: o.logLevel ?? 'warn', heartbeatSeconds: HEARTBEAT_SECONDS });
   const db = new Pool({
-    connectionString: stage.databaseUrl,
+    connectionString: cluster.databaseUrl,
     max: 4,
     connectionTimeoutMillis: 10_000,
     query_timeout: 30_000,
   });
   db.on('error', () => undefined);
-  const redis = createRedis(stage.redisUrl, createLogger('silent'));
-  const closing: (() => Promise<unknown> | void)[] = [() => stage.stop(), () => db.end(), () => redis.disconnect()];
+  const redis = createRedis(cluster.redisUrl, createLogger('silent'));
+  const closing: (() => Promise<unknown> | void)[] = [() => cluster.stop(), () => db.end(), () => redis.disconnect()];
   try {
     await redis.connect();
-    return await play(o, stage, db, redis, closing);
+    return await play(o, cluster, db, redis, closing);
   } finally {
     for (const close of closing.reverse()) await close();
   }
@@ -80,28 +80,28 @@ export async function runFaults(o: FaultRunOptions): Promise<FaultReport> {
 
 async function play(
   o: FaultRunOptions,
-  stage: Stage,
+  cluster: Cluster,
   db: Pool,
   redis: ReturnType<typeof createRedis>,
   closing: (() => Promise<unknown> | void)[],
 ): Promise<FaultReport> {
   const { report } = o;
-  const api = createApi(stage.replicas, createRandom(o.seed + 1000));
-  const people = await bringPeople(stage, api, o.phonesPerNode);
+  const api = createApi(cluster.replicas, createRandom(o.seed + 1000));
+  const people = await bringPeople(cluster, api, o.phonesPerNode);
   report(
-    `${stage.replicas.length} replicas, ${stage.nodes.length} nodes, ${people.phones.length} phones; ${stage.dir}`,
+    `${cluster.replicas.length} replicas, ${cluster.nodes.length} nodes, ${people.phones.length} phones; ${cluster.dir}`,
   );
   const readers = [...people.domains, undefined].map((domain, i) =>
-    startReader(domain, stage.replicas, createRandom(o.seed + 2000 + i)),
+    startReader(domain, cluster.replicas, createRandom(o.seed + 2000 + i)),
   );
   closing.push(() => Promise.all(readers.map((reader) => reader.stop())));
   const recoveries = createRecoveries();
   closing.push(() => recoveries.stop());
-  const load = startLoad({ stage, api, people, random: createRandom(o.seed + 3000), everyMs: o.loadEveryMs });
+  const load = startLoad({ cluster, api, people, random: createRandom(o.seed + 3000), everyMs: o.loadEveryMs });
   closing.push(() => load.stop());
 
   const injected = await injectFaults({
-    stage,
+    cluster,
     redis,
     random: createRandom(o.seed),
     recoveries,
@@ -117,9 +117,9 @@ async function play(
 
   report('healing everything');
   await load.stop();
-  await heal(stage);
-  const passwords = await readPasswords(stage);
-  const looker = await openLooker(stage, db, redis, passwords);
+  await heal(cluster);
+  const passwords = await readPasswords(cluster);
+  const looker = await openLooker(cluster, db, redis, passwords);
   closing.push(() => looker.close());
   const settled = await waitForQuiet(looker, false, o.quietLimitMs);
   report(`both truths ${settled.violations.length === 0 ? 'agree' : 'do not agree'} after ${settled.tookMs} ms`);
@@ -133,7 +133,7 @@ async function play(
   report(`everything ${over.violations.length === 0 ? 'is over' : 'is not over'} after ${over.tookMs} ms`);
   await recoveries.stop();
 
-  const rings = (await Promise.all(stage.hosts.map((host) => host.ask<Ring[]>('rings', {}, 20_000)))).flat();
+  const rings = (await Promise.all(cluster.hosts.map((host) => host.ask<Ring[]>('rings', {}, 20_000)))).flat();
   const log = await checkLog(db, readers);
   const violations = merge([
     ...settled.violations,
@@ -162,26 +162,26 @@ async function play(
     rings: rings.length,
     quietMs: settled.tookMs,
     endMs: over.tookMs,
-    dir: stage.dir,
+    dir: cluster.dir,
   };
 }
 
 /** Whatever was mended already is left as it is. */
-async function heal(stage: Stage): Promise<void> {
-  for (const replica of stage.replicas) {
+async function heal(cluster: Cluster): Promise<void> {
+  for (const replica of cluster.replicas) {
     replica.signal('SIGCONT');
     if (!replica.isRunning) await again(() => replica.start());
   }
-  for (const node of stage.nodes) {
-    await again(() => stage.harm(node, 'restart'));
-    for (const fault of ['thaw', 'heal', 'fast'] as const) await stage.harm(node, fault);
-    await stage.harm(node, 'refuse', { count: 0 });
-    await stage.harm(node, 'lose', { count: 0 });
+  for (const node of cluster.nodes) {
+    await again(() => cluster.harm(node, 'restart'));
+    for (const fault of ['thaw', 'heal', 'fast'] as const) await cluster.harm(node, fault);
+    await cluster.harm(node, 'refuse', { count: 0 });
+    await cluster.harm(node, 'lose', { count: 0 });
   }
 }
 
-async function readPasswords(stage: Stage): Promise<Map<string, string>> {
-  const all = stage.hosts.map((host) => host.ask<{ name: string; eslPassword: string }[]>('describe', {}, 20_000));
+async function readPasswords(cluster: Cluster): Promise<Map<string, string>> {
+  const all = cluster.hosts.map((host) => host.ask<{ name: string; eslPassword: string }[]>('describe', {}, 20_000));
   return new Map((await Promise.all(all)).flat().map((node) => [node.name, node.eslPassword]));
 }
 

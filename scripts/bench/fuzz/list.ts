@@ -1,6 +1,6 @@
 /** All targets by name; those that need stores or a node open them once, and close them at the end. */
 import { existsSync } from 'node:fs';
-import { openRealStage, openStage, type Stage, type Surroundings } from './stage';
+import { startRealCluster, startCluster, type Cluster, type Surroundings } from './cluster';
 import type { Target } from './target';
 import { formTarget } from './targets/bytes/form';
 import { joinTarget, mediaTarget } from './targets/bytes/media';
@@ -54,19 +54,19 @@ export interface OpenedTargets {
 
 /** @throws where there is no target of that name, or its surroundings do not start */
 export async function openTargets(names: readonly string[]): Promise<OpenedTargets> {
-  let stage: Stage | undefined;
+  let cluster: Cluster | undefined;
   const closes: (() => Promise<void> | void)[] = [];
   const close = async (): Promise<void> => {
     for (const step of closes.splice(0).reverse()) await step();
   };
   const targets: Target[] = [];
   const skipped: OpenedTargets['skipped'] = [];
-  const shared = async (): Promise<Stage> => {
-    if (!stage) {
-      stage = await openStage();
-      closes.push(stage.close);
+  const shared = async (): Promise<Cluster> => {
+    if (!cluster) {
+      cluster = await startCluster();
+      closes.push(cluster.close);
     }
-    return stage;
+    return cluster;
   };
   try {
     for (const name of names) {
@@ -76,7 +76,7 @@ export async function openTargets(names: readonly string[]): Promise<OpenedTarge
           skipped.push({ name, why: 'FREESWITCH_BIN names no freeswitch' });
           continue;
         }
-        const real = await openRealStage(binary);
+        const real = await startRealCluster(binary);
         closes.push(real.close);
         const sip = await openSipTarget(real);
         closes.push(sip.close);

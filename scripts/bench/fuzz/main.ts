@@ -1,6 +1,6 @@
 /** Fuzzes one target or all of them for a time, and says what was tried and found: `--help`. */
 import { parseArgs } from 'node:util';
-import { ownRole } from '../stage';
+import { ownRole } from '../roles';
 import type { CampaignResult } from './campaign';
 import { TARGET_NAMES } from './list';
 import { serveTarget, watchTarget } from './watch';

@@ -7,7 +7,7 @@ import { createPoolPicture } from '../../../src/domains/nodes/pool/pool-snapshot
 import type { Db } from '../../../src/infra/stores/db';
 import { createId } from '../../../src/infra/ids';
 import type { Redis } from '../../../src/infra/stores/redis';
-import { quantile, round } from '../stage';
+import { quantile, round } from '../roles';
 import { PREFIX } from './seed';
 
 export interface Timing {

@@ -1,6 +1,6 @@
 /** Prints what was measured at each size side by side, with how it grows from the first size to the last. */
-import { round } from '../stage';
-import type { Figures } from './yard';
+import { round } from '../roles';
+import type { Figures } from './run-size';
 
 type Row = [name: string, read: (f: Figures) => number];
 

@@ -6,8 +6,8 @@ import { startPhone, type Phone, type PhoneOptions } from '../../../scripts/demo
 import { useStores } from '../../stores';
 import {
   describeWithBrowser,
-  openBrowserHouse,
-  type BrowserHouse,
+  startBrowserApp,
+  type BrowserApp,
   type BrowserPhone,
   type BrowserPhoneOptions,
   type Received,
@@ -43,19 +43,19 @@ interface Placement {
 describeWithBrowser('calls of browsers at real nodes', (freeswitch, chromium) => {
   const passwords = new Map<string, string>();
   let pool: RealPool;
-  let house: BrowserHouse;
+  let app: BrowserApp;
   let open: { close(): Promise<void> }[] = [];
 
   // Before useStores(), whose own afterAll takes the database away: jest runs them in this order.
   afterAll(async () => {
-    await house?.close();
+    await app?.close();
     await pool?.stop();
   }, 30_000);
 
   const stores = useStores();
 
   beforeAll(async () => {
-    [pool, house] = await Promise.all([startRealPool(freeswitch, stores, 3), openBrowserHouse(chromium)]);
+    [pool, app] = await Promise.all([startRealPool(freeswitch, stores, 3), startBrowserApp(chromium)]);
     await pool.api.post('/v1/domains', { name: DOMAIN, displayName: 'Browsers' });
     for (const username of ['alice', 'bob']) {
       const password = randomBytes(12).toString('base64url');
@@ -78,7 +78,7 @@ describeWithBrowser('calls of browsers at real nodes', (freeswitch, chromium) =>
     o: Partial<BrowserPhoneOptions> = {},
   ): Promise<BrowserPhone> {
     const password = passwords.get(username)!;
-    const phone = await house.openPhone({ wsUrl: node.wsUrl, username, domain: DOMAIN, password, ...o });
+    const phone = await app.openPhone({ wsUrl: node.wsUrl, username, domain: DOMAIN, password, ...o });
     open.push(phone);
     return phone;
   }

@@ -10,7 +10,7 @@ import { findFreePort } from '../../../scripts/stores/ports';
 import { describeUnless } from '../../real-node';
 import { useStores } from '../../stores';
 import { createWrongClock, fakeTimeLibrary } from '../../wrong-clock';
-import { describeWithBrowser, openBrowserHouse, type BrowserHouse } from '../pages/browser';
+import { describeWithBrowser, startBrowserApp, type BrowserApp } from '../pages/browser';
 import { startRealPool, type PoolNode, type RealPool } from '../pool/real-pool';
 
 const DOMAIN = 'clocks.test';
@@ -75,11 +75,11 @@ describeUnless(missing, 'two real nodes whose clocks are 30 s apart', () => {
     const passwords = new Map<string, string>();
     const programs: ChildProcess[] = [];
     let pool: RealPool;
-    let house: BrowserHouse;
+    let app: BrowserApp;
 
     afterAll(async () => {
       for (const program of programs) program.kill('SIGKILL');
-      await house?.close();
+      await app?.close();
       await pool?.stop();
       for (const clock of clocks) clock.remove();
       rmSync(folder, { recursive: true, force: true });
@@ -121,9 +121,9 @@ describeUnless(missing, 'two real nodes whose clocks are 30 s apart', () => {
     }
 
     beforeAll(async () => {
-      [pool, house] = await Promise.all([
+      [pool, app] = await Promise.all([
         startRealPool(freeswitch, stores, 2, {}, undefined, undefined, (index) => clocks[index]!.environment),
-        openBrowserHouse(chromium),
+        startBrowserApp(chromium),
       ]);
       await pool.api.post('/v1/domains', { name: DOMAIN, displayName: 'Clocks' });
       for (const username of ['alice', 'bob', 'carl']) {
@@ -136,7 +136,7 @@ describeUnless(missing, 'two real nodes whose clocks are 30 s apart', () => {
         ['bob', 1],
       ] as const) {
         const { wsUrl } = nodeAt(index);
-        const phone = await house.openPhone({
+        const phone = await app.openPhone({
           ...{ wsUrl, username, domain: DOMAIN, password: passwords.get(username)! },
           ...{ video: true, answerAfterMs: 300 },
         });

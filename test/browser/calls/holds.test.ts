@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor } from '../../../scripts/api/client';
 import { useStores } from '../../stores';
-import { describeWithBrowser, openBrowserHouse, type BrowserHouse, type BrowserPhone } from '../pages/browser';
+import { describeWithBrowser, startBrowserApp, type BrowserApp, type BrowserPhone } from '../pages/browser';
 import { startRealPool, type RealPool } from '../pool/real-pool';
 import { waitUntilEmpty } from '../pool/room-pool';
 
@@ -14,22 +14,22 @@ const STEP_MS = 15_000;
 
 describeWithBrowser('browsers that hold each other', (freeswitch, chromium) => {
   let pool: RealPool;
-  let house: BrowserHouse;
+  let app: BrowserApp;
   afterAll(async () => {
-    await house?.close();
+    await app?.close();
     await pool?.stop();
   }, 30_000);
   const stores = useStores();
 
   beforeAll(async () => {
-    [pool, house] = await Promise.all([startRealPool(freeswitch, stores, 1), openBrowserHouse(chromium)]);
+    [pool, app] = await Promise.all([startRealPool(freeswitch, stores, 1), startBrowserApp(chromium)]);
     await pool.api.post('/v1/domains', { name: DOMAIN, displayName: 'Holds' });
   }, 90_000);
 
   async function openPhone(username: string): Promise<BrowserPhone> {
     const password = randomBytes(12).toString('base64url');
     await pool.api.post('/v1/users', { domain: DOMAIN, username, password, displayName: username });
-    const phone = await house.openPhone({
+    const phone = await app.openPhone({
       wsUrl: pool.nodes[0]!.wsUrl,
       username,
       domain: DOMAIN,

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { useStores } from '../../stores';
 import { until } from '../../until';
-import { describeWithBrowser, openBrowserHouse, type BrowserHouse, type BrowserPhone } from '../pages/browser';
+import { describeWithBrowser, startBrowserApp, type BrowserApp, type BrowserPhone } from '../pages/browser';
 import { startRealPool, type RealPool } from '../pool/real-pool';
 
 const DOMAIN = 'habits.test';
@@ -10,9 +10,9 @@ const PIN = '4711';
 
 describeWithBrowser("JsSIP's own habits at a real node", (freeswitch, chromium) => {
   let pool: RealPool;
-  let house: BrowserHouse;
+  let app: BrowserApp;
   afterAll(async () => {
-    await house?.close();
+    await app?.close();
     await pool?.stop();
   }, 30_000);
   const stores = useStores();
@@ -21,12 +21,12 @@ describeWithBrowser("JsSIP's own habits at a real node", (freeswitch, chromium) 
   let roomId: string;
 
   beforeAll(async () => {
-    [pool, house] = await Promise.all([startRealPool(freeswitch, stores, 1), openBrowserHouse(chromium)]);
+    [pool, app] = await Promise.all([startRealPool(freeswitch, stores, 1), startBrowserApp(chromium)]);
     await pool.api.post('/v1/domains', { name: DOMAIN });
     const open = async (username: string, more: object): Promise<BrowserPhone> => {
       const password = randomBytes(12).toString('base64url');
       await pool.api.post('/v1/users', { domain: DOMAIN, username, password, ...more });
-      return house.openPhone({ wsUrl: pool.nodes[0]!.wsUrl, username, domain: DOMAIN, password });
+      return app.openPhone({ wsUrl: pool.nodes[0]!.wsUrl, username, domain: DOMAIN, password });
     };
     ann = await open('ann', { displayName: 'Ann', callerNumber: '+49 40 55555' });
     bert = await open('bert', { displayName: 'Bert', callerNumber: '+49 30 12345' });

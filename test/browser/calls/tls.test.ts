@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { launchRealNode, type RealNode } from '../../../scripts/nodes/launch-node';
 import { describeUnless } from '../../real-node';
 import { useStores } from '../../stores';
-import { describeWithBrowser, openBrowserHouse, type BrowserHouse } from '../pages/browser';
+import { describeWithBrowser, startBrowserApp, type BrowserApp } from '../pages/browser';
 import { startRealPool, type RealPool } from '../pool/real-pool';
-import { isIn, openRoomHouse, say, waitUntilEmpty, watchUntil, type Guest, type RoomHouse } from '../pool/room-pool';
+import { isIn, startRoomApp, say, waitUntilEmpty, watchUntil, type Guest, type RoomApp } from '../pool/room-pool';
 import { makeCertificates, openTlsFront, opensslBinary, type Certificates, type TlsFront } from '../programs/tls-front';
 
 const DOMAIN = 'tls.test';
@@ -25,8 +25,8 @@ describeWithTls('a pool behind TLS at a real node', (freeswitch, chromium, opens
   let certificates: Certificates;
   let front: TlsFront;
   let pool: RealPool;
-  let browsers: BrowserHouse;
-  let room: RoomHouse;
+  let browsers: BrowserApp;
+  let room: RoomApp;
   const guests: Guest[] = [];
 
   afterAll(async () => {
@@ -56,11 +56,11 @@ describeWithTls('a pool behind TLS at a real node', (freeswitch, chromium, opens
     const pin = createHash('sha256').update(spki).digest('base64');
     [pool, browsers] = await Promise.all([
       startRealPool(freeswitch, stores, 1, {}, tls),
-      openBrowserHouse(chromium, { cert: certificate, key, pin }),
+      startBrowserApp(chromium, { cert: certificate, key, pin }),
     ]);
     await pool.api.post('/v1/domains', { name: DOMAIN });
     const video = { width: 640, height: 360, fps: 10, maxKbps: 500 };
-    room = await openRoomHouse(pool, browsers, DOMAIN, { name: 'safe', video, musicWhileAlone: false });
+    room = await startRoomApp(pool, browsers, DOMAIN, { name: 'safe', video, musicWhileAlone: false });
   }, 90_000);
 
   it('brings guests of an https page into a room by wss, with sound, picture and events', async () => {

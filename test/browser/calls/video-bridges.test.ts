@@ -7,7 +7,7 @@ import { openNodePassword } from '../../../src/domains/nodes/entering/node-passw
 import { openConnection, transferChannel, type NodeConnection } from '../../../src/freeswitch/esl';
 import { createLogger } from '../../../src/infra/logger';
 import { useStores } from '../../stores';
-import { describeWithBrowser, openBrowserHouse, type BrowserHouse, type BrowserPhone } from '../pages/browser';
+import { describeWithBrowser, startBrowserApp, type BrowserApp, type BrowserPhone } from '../pages/browser';
 import { startRealPool, type RealPool } from '../pool/real-pool';
 
 const DOMAIN = 'bridges.test';
@@ -17,25 +17,25 @@ const ROUNDS = process.env.SWITCHYARD_CRASH ? 12 : 4;
 
 describeWithBrowser('bridges with video', (freeswitch, chromium) => {
   let pool: RealPool;
-  let house: BrowserHouse;
+  let app: BrowserApp;
   let connection: NodeConnection;
   afterAll(async () => {
     connection?.close();
-    await house?.close();
+    await app?.close();
     await pool?.stop();
   }, 30_000);
   const stores = useStores();
 
   it('a node survives a transfer that is asked for at the moment of the bridge', async () => {
     const settings = { SWITCHYARD_SECRET: SECRET.toString('base64') };
-    [pool, house] = await Promise.all([startRealPool(freeswitch, stores, 1, settings), openBrowserHouse(chromium)]);
+    [pool, app] = await Promise.all([startRealPool(freeswitch, stores, 1, settings), startBrowserApp(chromium)]);
     await pool.api.post('/v1/domains', { name: DOMAIN, displayName: 'Bridges' });
     const phones: BrowserPhone[] = [];
     for (const username of ['alice', 'bob']) {
       const password = randomBytes(12).toString('base64url');
       await pool.api.post('/v1/users', { domain: DOMAIN, username, password, displayName: username });
       const { wsUrl } = pool.nodes[0]!;
-      phones.push(await house.openPhone({ wsUrl, username, domain: DOMAIN, password, video: true, answerAfterMs: 50 }));
+      phones.push(await app.openPhone({ wsUrl, username, domain: DOMAIN, password, video: true, answerAfterMs: 50 }));
     }
     const row = (await stores.db('nodes').first()) as { id: string };
     const node = (await findNode(stores.db, row.id))!;

@@ -72,7 +72,7 @@ export interface OpenPage {
   close(): Promise<void>;
 }
 
-export interface BrowserHouse {
+export interface BrowserApp {
   openPhone(o: BrowserPhoneOptions): Promise<BrowserPhone>;
   /** @param script `guest` for guest.page.js: `window.guest` is what it answers with */
   openPage(script: PageScript): Promise<OpenPage>;
@@ -126,7 +126,7 @@ export interface PageTls {
 }
 
 /** @throws where Chromium does not start. */
-export async function openBrowserHouse(executablePath: string, tls?: PageTls): Promise<BrowserHouse> {
+export async function startBrowserApp(executablePath: string, tls?: PageTls): Promise<BrowserApp> {
   const server = await servePages(tls);
   const url = `${tls ? 'https' : 'http'}://127.0.0.1:${(server.address() as AddressInfo).port}/`;
   const args = tls ? [...FLAGS, `--ignore-certificate-errors-spki-list=${tls.pin}`] : FLAGS;

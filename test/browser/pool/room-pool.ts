@@ -1,6 +1,6 @@
 /** One room at a real pool and the people in it, as tests of rooms and of their moves need them. */
 import { waitFor } from '../../../scripts/api/client';
-import type { BrowserHouse } from '../pages/browser';
+import type { BrowserApp } from '../pages/browser';
 import type { Db } from '../../../src/infra/stores/db';
 import type { TestStores } from '../../stores';
 import type { RealPool } from './real-pool';
@@ -85,11 +85,11 @@ export interface GuestOptions {
   grant?: Record<string, unknown>;
 }
 
-export interface RoomHouse {
+export interface RoomApp {
   roomId: string;
   openGuest(name: string, o?: GuestOptions): Promise<Guest>;
   /** The same room, with its guests in another browser. */
-  over(browsers: BrowserHouse): RoomHouse;
+  over(browsers: BrowserApp): RoomApp;
   put<T>(path: string, body: object): Promise<T>;
   look(): Promise<Picture>;
   /** Waits until it is so. @returns the picture and how long that took, in milliseconds */
@@ -122,17 +122,17 @@ export async function watchUntil<T>(what: string, ask: () => Promise<T>, test: (
 }
 
 /** Makes the room. @param settings as POST /v1/rooms takes them */
-export async function openRoomHouse(
+export async function startRoomApp(
   pool: RealPool,
-  browsers: BrowserHouse,
+  browsers: BrowserApp,
   domain: string,
   settings: Record<string, unknown>,
-): Promise<RoomHouse> {
+): Promise<RoomApp> {
   const { id: roomId } = await pool.api.post<{ id: string }>('/v1/rooms', { domain, ...settings });
-  return houseOf(pool, browsers, domain, roomId);
+  return appOf(pool, browsers, domain, roomId);
 }
 
-function houseOf(pool: RealPool, browsers: BrowserHouse, domain: string, roomId: string): RoomHouse {
+function appOf(pool: RealPool, browsers: BrowserApp, domain: string, roomId: string): RoomApp {
   const { api } = pool;
   const room = `/v1/rooms/${roomId}`;
   const headers = { authorization: `Bearer ${pool.apiKey}`, 'content-type': 'application/json' };
@@ -140,7 +140,7 @@ function houseOf(pool: RealPool, browsers: BrowserHouse, domain: string, roomId:
   return {
     roomId,
     look,
-    over: (others) => houseOf(pool, others, domain, roomId),
+    over: (others) => appOf(pool, others, domain, roomId),
     async openGuest(name, o = {}) {
       const page = await browsers.openPage('guest');
       const grant = await api.post<RoomGrant>(`${room}/grants`, { name, ...o.grant });

@@ -3,9 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor } from '../../../scripts/api/client';
 import { useStores } from '../../stores';
-import { describeWithBrowser, openBrowserHouse, type BrowserHouse, type BrowserPhone } from '../pages/browser';
+import { describeWithBrowser, startBrowserApp, type BrowserApp, type BrowserPhone } from '../pages/browser';
 import { startRealPool, type RealPool } from '../pool/real-pool';
-import { isIn, openRoomHouse, say, waitUntilEmpty, type Guest, type RoomHouse } from '../pool/room-pool';
+import { isIn, startRoomApp, say, waitUntilEmpty, type Guest, type RoomApp } from '../pool/room-pool';
 
 const DOMAIN = 'dead.test';
 /** A dead one is gone by then; what a busy machine takes longer is added. */
@@ -26,26 +26,26 @@ describeWithBrowser('browsers that die', (freeswitch, chromium) => {
   const passwords = new Map<string, string>();
   let pool: RealPool;
   /** Lives through all of it. */
-  let house: BrowserHouse;
-  let rooms: RoomHouse;
+  let app: BrowserApp;
+  let rooms: RoomApp;
   const open: { close(): Promise<unknown> }[] = [];
 
   afterAll(async () => {
-    await house?.close();
+    await app?.close();
     await pool?.stop();
   }, 30_000);
 
   const stores = useStores();
 
   beforeAll(async () => {
-    [pool, house] = await Promise.all([startRealPool(freeswitch, stores, 1), openBrowserHouse(chromium)]);
+    [pool, app] = await Promise.all([startRealPool(freeswitch, stores, 1), startBrowserApp(chromium)]);
     await pool.api.post('/v1/domains', { name: DOMAIN, displayName: 'Dead' });
     for (const username of ['alice', 'bob']) {
       const password = randomBytes(12).toString('base64url');
       passwords.set(username, password);
       await pool.api.post('/v1/users', { domain: DOMAIN, username, password, displayName: username });
     }
-    rooms = await openRoomHouse(pool, house, DOMAIN, { name: 'dead', musicWhileAlone: false });
+    rooms = await startRoomApp(pool, app, DOMAIN, { name: 'dead', musicWhileAlone: false });
   }, 90_000);
 
   afterEach(async () => {
@@ -54,8 +54,8 @@ describeWithBrowser('browsers that die', (freeswitch, chromium) => {
   }, 60_000);
 
   /** A browser of its own, so that it can be killed by itself. */
-  async function openMortal(): Promise<BrowserHouse> {
-    const mortal = await openBrowserHouse(chromium);
+  async function openMortal(): Promise<BrowserApp> {
+    const mortal = await startBrowserApp(chromium);
     open.push({
       close: () => {
         try {
@@ -69,11 +69,11 @@ describeWithBrowser('browsers that die', (freeswitch, chromium) => {
     return mortal;
   }
 
-  async function openPhone(at: BrowserHouse, username: string, more = {}): Promise<BrowserPhone> {
+  async function openPhone(at: BrowserApp, username: string, more = {}): Promise<BrowserPhone> {
     const { wsUrl } = pool.nodes[0]!;
     const password = passwords.get(username)!;
     const phone = await at.openPhone({ wsUrl, username, domain: DOMAIN, password, ...more });
-    if (at === house) open.unshift(phone);
+    if (at === app) open.unshift(phone);
     expect(phone.registration).toBe('registered');
     return phone;
   }
@@ -101,8 +101,8 @@ describeWithBrowser('browsers that die', (freeswitch, chromium) => {
     async (who) => {
       const mortal = await openMortal();
       const [alice] = await Promise.all([
-        openPhone(who === 'caller' ? mortal : house, 'alice', { video: true }),
-        openPhone(who === 'callee' ? mortal : house, 'bob', { video: true }),
+        openPhone(who === 'caller' ? mortal : app, 'alice', { video: true }),
+        openPhone(who === 'callee' ? mortal : app, 'bob', { video: true }),
       ]);
       await talk(alice);
       await sleep(3000);
@@ -120,7 +120,7 @@ describeWithBrowser('browsers that die', (freeswitch, chromium) => {
   it('a browser that is frozen, and closes nothing, is given up as well', async () => {
     const mortal = await openMortal();
     const alice = await openPhone(mortal, 'alice');
-    await openPhone(house, 'bob');
+    await openPhone(app, 'bob');
     await talk(alice);
     await sleep(2000);
     mortal.signal('SIGSTOP');
@@ -130,7 +130,7 @@ describeWithBrowser('browsers that die', (freeswitch, chromium) => {
   it('a browser is killed while it holds the call', async () => {
     const mortal = await openMortal();
     const alice = await openPhone(mortal, 'alice');
-    await openPhone(house, 'bob');
+    await openPhone(app, 'bob');
     await talk(alice);
     await alice.hold();
     await sleep(2000);
@@ -141,7 +141,7 @@ describeWithBrowser('browsers that die', (freeswitch, chromium) => {
   it('a browser that only listens is killed', async () => {
     const mortal = await openMortal();
     const alice = await openPhone(mortal, 'alice', { listens: true });
-    await openPhone(house, 'bob');
+    await openPhone(app, 'bob');
     await talk(alice);
     await sleep(2000);
     mortal.signal('SIGKILL');
@@ -149,8 +149,8 @@ describeWithBrowser('browsers that die', (freeswitch, chromium) => {
   });
 
   it('browsers that hold, are held, and send nothing at all stay', async () => {
-    const alice = await openPhone(house, 'alice', { video: true });
-    const bob = await openPhone(house, 'bob', { video: true });
+    const alice = await openPhone(app, 'alice', { video: true });
+    const bob = await openPhone(app, 'bob', { video: true });
     await talk(alice);
     await alice.hold();
     await sleep(LIVES_MS);
@@ -167,7 +167,7 @@ describeWithBrowser('browsers that die', (freeswitch, chromium) => {
     expect(await callIs('ended')).toMatchObject({ outcome: 'answered' });
   }, 240_000);
 
-  const openGuest = async (at: BrowserHouse, name: string): Promise<Guest> => {
+  const openGuest = async (at: BrowserApp, name: string): Promise<Guest> => {
     const guest = await rooms.over(at).openGuest(name, { paint: 'red' });
     await guest.enter();
     return guest;
@@ -200,7 +200,7 @@ describeWithBrowser('browsers that die', (freeswitch, chromium) => {
   });
 
   it('guests who are muted, and send nothing, stay in the room', async () => {
-    const [ada, ben] = [await openGuest(house, 'ada'), await openGuest(house, 'ben')];
+    const [ada, ben] = [await openGuest(app, 'ada'), await openGuest(app, 'ben')];
     open.push(ada, ben);
     await rooms.see('both in', (p) => isIn(p, 2));
     await ada.mute();

@@ -9,7 +9,7 @@ import { describeUnless } from '../../real-node';
 import { useStores } from '../../stores';
 import { followEvents } from '../../e2e/follow-events';
 import { baresipBinary, startBaresip } from '../programs/baresip';
-import { describeWithBrowser, openBrowserHouse, type BrowserHouse } from '../pages/browser';
+import { describeWithBrowser, startBrowserApp, type BrowserApp } from '../pages/browser';
 import { startNameServer, type NameServer } from '../programs/dns-server';
 import { startRealPool, type PoolNode, type RealPool } from '../pool/real-pool';
 
@@ -39,7 +39,7 @@ function describeWithPhones(
 
 describeWithPhones('phones of a draining real node', (freeswitch, chromium, baresip) => {
   let pool: RealPool;
-  let house: BrowserHouse;
+  let app: BrowserApp;
   let names: NameServer;
   let dir: string;
   const userIds = new Map<string, string>();
@@ -47,7 +47,7 @@ describeWithPhones('phones of a draining real node', (freeswitch, chromium, bare
 
   afterAll(async () => {
     for (const one of open) await one.close();
-    await house?.close();
+    await app?.close();
     await pool?.stop();
     names?.close();
     if (dir) await rm(dir, { recursive: true, force: true });
@@ -57,7 +57,7 @@ describeWithPhones('phones of a draining real node', (freeswitch, chromium, bare
 
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'drain-'));
-    [pool, house] = await Promise.all([startRealPool(freeswitch, stores, 2), openBrowserHouse(chromium)]);
+    [pool, app] = await Promise.all([startRealPool(freeswitch, stores, 2), startBrowserApp(chromium)]);
     await pool.api.post('/v1/domains', { name: DOMAIN });
     for (const username of ['page', 'desk', 'old', 'caller']) {
       const user = { domain: DOMAIN, username, password: `password-of-${username}` };
@@ -83,7 +83,7 @@ describeWithPhones('phones of a draining real node', (freeswitch, chromium, bare
     )!;
   async function openGrantPage(grant: Grant) {
     const { username, ha1, realm } = grant;
-    const phone = await house.openPhone({ wsUrl: grant.wssUrl, username, ha1, realm, domain: realm });
+    const phone = await app.openPhone({ wsUrl: grant.wssUrl, username, ha1, realm, domain: realm });
     open.push(phone);
     return phone;
   }

@@ -2,19 +2,19 @@
 import { randomBytes } from 'node:crypto';
 import { waitFor } from '../../../scripts/api/client';
 import { useStores } from '../../stores';
-import { describeWithBrowser, openBrowserHouse, type BrowserHouse } from '../pages/browser';
+import { describeWithBrowser, startBrowserApp, type BrowserApp } from '../pages/browser';
 import { openTelephone, type DialIn } from '../pool/dial-in';
 import { startRealPool, type PoolNode, type RealPool } from '../pool/real-pool';
 import {
   isIn,
-  openRoomHouse,
+  startRoomApp,
   say,
   STEP_MS,
   waitUntilEmpty,
   watchUntil,
   type Guest,
   type Picture,
-  type RoomHouse,
+  type RoomApp,
 } from '../pool/room-pool';
 
 const DOMAIN = 'failover.test';
@@ -27,8 +27,8 @@ const DRAINED_BACK_MS = 1000 + BACK_MS;
 
 describeWithBrowser('rooms whose real node dies, drains or freezes', (freeswitch, chromium) => {
   let pool: RealPool;
-  let browsers: BrowserHouse;
-  let room: RoomHouse;
+  let browsers: BrowserApp;
+  let room: RoomApp;
   let guests: Guest[] = [];
 
   // Before useStores(), whose own afterAll takes the database away: jest runs them in this order.
@@ -40,11 +40,11 @@ describeWithBrowser('rooms whose real node dies, drains or freezes', (freeswitch
   const stores = useStores();
 
   beforeAll(async () => {
-    [pool, browsers] = await Promise.all([startRealPool(freeswitch, stores, 2), openBrowserHouse(chromium)]);
+    [pool, browsers] = await Promise.all([startRealPool(freeswitch, stores, 2), startBrowserApp(chromium)]);
     await pool.api.post('/v1/domains', { name: DOMAIN });
     await pool.api.post('/v1/users', { domain: DOMAIN, username: '1001', password, displayName: 'Telephone' });
     const video = { width: 640, height: 360, fps: 10, maxKbps: 500 };
-    room = await openRoomHouse(pool, browsers, DOMAIN, { name: 'daily', video, musicWhileAlone: false });
+    room = await startRoomApp(pool, browsers, DOMAIN, { name: 'daily', video, musicWhileAlone: false });
     const people = [{ role: 'moderator' }, { identity: 'ben' }, {}];
     guests = await Promise.all(people.map((grant, i) => room.openGuest(['Ann', 'Ben', 'Cid'][i]!, { grant })));
     await Promise.all(guests.map((guest) => guest.enter()));

@@ -7,8 +7,8 @@ import { describeUnless } from '../../real-node';
 import { useStores } from '../../stores';
 import {
   describeWithBrowser,
-  openBrowserHouse,
-  type BrowserHouse,
+  startBrowserApp,
+  type BrowserApp,
   type BrowserPhone,
   type BrowserPhoneOptions,
   type Received,
@@ -45,7 +45,7 @@ function describeWithTurn(name: string, tests: (freeswitch: string, chromium: st
 
 describeWithTurn('grants of browsers at real nodes', (freeswitch, chromium, turnBinary) => {
   let pool: RealPool;
-  let house: BrowserHouse;
+  let app: BrowserApp;
   let turn: TurnServer;
   let dir: string;
   let roomId: string;
@@ -53,7 +53,7 @@ describeWithTurn('grants of browsers at real nodes', (freeswitch, chromium, turn
   let open: BrowserPhone[] = [];
 
   afterAll(async () => {
-    await house?.close();
+    await app?.close();
     await pool?.stop();
     await turn?.stop();
     if (dir) await rm(dir, { recursive: true, force: true });
@@ -65,7 +65,7 @@ describeWithTurn('grants of browsers at real nodes', (freeswitch, chromium, turn
     dir = await mkdtemp(join(tmpdir(), 'grants-'));
     turn = await startTurnServer(turnBinary, dir);
     const environment = { TURN_URLS: turn.url, TURN_SECRET: turn.secret };
-    [pool, house] = await Promise.all([startRealPool(freeswitch, stores, 2, environment), openBrowserHouse(chromium)]);
+    [pool, app] = await Promise.all([startRealPool(freeswitch, stores, 2, environment), startBrowserApp(chromium)]);
     await pool.api.post('/v1/domains', { name: DOMAIN });
     for (const username of ['alice', 'bob']) {
       const user = { domain: DOMAIN, username, password: `password of ${username}`, displayName: username };
@@ -85,7 +85,7 @@ describeWithTurn('grants of browsers at real nodes', (freeswitch, chromium, turn
 
   async function openByGrant(grant: Grant, o: Partial<BrowserPhoneOptions> = {}): Promise<BrowserPhone> {
     const { wssUrl: wsUrl, username, ha1, realm, iceServers } = grant;
-    const phone = await house.openPhone({ wsUrl, username, ha1, realm, domain: realm, iceServers, ...o });
+    const phone = await app.openPhone({ wsUrl, username, ha1, realm, domain: realm, iceServers, ...o });
     open.push(phone);
     return phone;
   }
@@ -127,7 +127,7 @@ describeWithTurn('grants of browsers at real nodes', (freeswitch, chromium, turn
 
   async function openUser(username: string, index: number): Promise<BrowserPhone> {
     const { wsUrl } = pool.nodes[index]!;
-    const phone = await house.openPhone({ wsUrl, username, domain: DOMAIN, password: `password of ${username}` });
+    const phone = await app.openPhone({ wsUrl, username, domain: DOMAIN, password: `password of ${username}` });
     open.push(phone);
     return phone;
   }

@@ -3,9 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor } from '../../../scripts/api/client';
 import { useStores } from '../../stores';
-import { describeWithBrowser, openBrowserHouse, type BrowserHouse } from '../pages/browser';
+import { describeWithBrowser, startBrowserApp, type BrowserApp } from '../pages/browser';
 import { startRealPool, type RealPool } from '../pool/real-pool';
-import { isIn, openRoomHouse, say, waitUntilEmpty, type RoomHouse } from '../pool/room-pool';
+import { isIn, startRoomApp, say, waitUntilEmpty, type RoomApp } from '../pool/room-pool';
 
 const DOMAIN = 'out.test';
 /** A second; what a busy machine takes longer is added. */
@@ -13,19 +13,19 @@ const SOON_MS = 5000;
 
 describeWithBrowser('people who are put out, and people who come back', (freeswitch, chromium) => {
   let pool: RealPool;
-  let house: BrowserHouse;
-  let rooms: RoomHouse;
+  let app: BrowserApp;
+  let rooms: RoomApp;
   const open: { close(): Promise<unknown> }[] = [];
   afterAll(async () => {
-    await house?.close();
+    await app?.close();
     await pool?.stop();
   }, 30_000);
   const stores = useStores();
 
   beforeAll(async () => {
-    [pool, house] = await Promise.all([startRealPool(freeswitch, stores, 2), openBrowserHouse(chromium)]);
+    [pool, app] = await Promise.all([startRealPool(freeswitch, stores, 2), startBrowserApp(chromium)]);
     await pool.api.post('/v1/domains', { name: DOMAIN, displayName: 'Out' });
-    rooms = await openRoomHouse(pool, house, DOMAIN, { name: 'out', musicWhileAlone: false });
+    rooms = await startRoomApp(pool, app, DOMAIN, { name: 'out', musicWhileAlone: false });
   }, 90_000);
 
   afterEach(async () => {
@@ -52,7 +52,7 @@ describeWithBrowser('people who are put out, and people who come back', (freeswi
     const [ann, ben] = [await makeUser('ann'), await makeUser('ben')];
     const openPhone = async (username: string, password: string, at: number) => {
       const { wsUrl } = pool.nodes[at]!;
-      const phone = await house.openPhone({ wsUrl, username, domain: DOMAIN, password });
+      const phone = await app.openPhone({ wsUrl, username, domain: DOMAIN, password });
       open.push(phone);
       return phone;
     };

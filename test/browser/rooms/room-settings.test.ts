@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { crc32, deflateSync } from 'node:zlib';
 import { useStores } from '../../stores';
-import { describeWithBrowser, openBrowserHouse, type BrowserHouse } from '../pages/browser';
+import { describeWithBrowser, startBrowserApp, type BrowserApp } from '../pages/browser';
 import { readPng, type Colour } from '../pages/png';
 import { startRealPool, type RealPool } from '../pool/real-pool';
-import { isIn, openRoomHouse, say, waitUntilEmpty, watchUntil, type Guest, type RoomHouse } from '../pool/room-pool';
+import { isIn, startRoomApp, say, waitUntilEmpty, watchUntil, type Guest, type RoomApp } from '../pool/room-pool';
 
 const DOMAIN = 'settings.test';
 const WIDTH = 640;
@@ -52,7 +52,7 @@ function paint({ red, green, blue }: Colour): Buffer {
 
 describeWithBrowser("a room's settings at real nodes", (freeswitch, chromium) => {
   let pool: RealPool;
-  let browsers: BrowserHouse;
+  let browsers: BrowserApp;
   let guests: Guest[] = [];
 
   // Before useStores(), whose own afterAll takes the database away: jest runs them in this order.
@@ -64,7 +64,7 @@ describeWithBrowser("a room's settings at real nodes", (freeswitch, chromium) =>
   const stores = useStores();
 
   beforeAll(async () => {
-    [pool, browsers] = await Promise.all([startRealPool(freeswitch, stores, 2), openBrowserHouse(chromium)]);
+    [pool, browsers] = await Promise.all([startRealPool(freeswitch, stores, 2), startBrowserApp(chromium)]);
     await pool.api.post('/v1/domains', { name: DOMAIN });
   }, 90_000);
 
@@ -74,20 +74,20 @@ describeWithBrowser("a room's settings at real nodes", (freeswitch, chromium) =>
     await waitUntilEmpty(pool, stores);
   }, 40_000);
 
-  const openRoom = (name: string, settings: object = {}): Promise<RoomHouse> =>
-    openRoomHouse(pool, browsers, DOMAIN, { name, video: VIDEO, musicWhileAlone: false, ...settings });
+  const openRoom = (name: string, settings: object = {}): Promise<RoomApp> =>
+    startRoomApp(pool, browsers, DOMAIN, { name, video: VIDEO, musicWhileAlone: false, ...settings });
 
   /** They come in one after the other. */
-  async function enter(room: RoomHouse, name: string, o: Parameters<RoomHouse['openGuest']>[1] = {}): Promise<Guest> {
+  async function enter(room: RoomApp, name: string, o: Parameters<RoomApp['openGuest']>[1] = {}): Promise<Guest> {
     const guest = await room.openGuest(name, o);
     guests.push(guest);
     await guest.enter();
     return guest;
   }
 
-  const inside = (room: RoomHouse, count: number) => room.see(`${count} in`, (seen) => isIn(seen, count));
+  const inside = (room: RoomApp, count: number) => room.see(`${count} in`, (seen) => isIn(seen, count));
 
-  async function upload(room: RoomHouse, kind: string, body: Buffer, type = 'image/png') {
+  async function upload(room: RoomApp, kind: string, body: Buffer, type = 'image/png') {
     const answer = await fetch(`${pool.url}/v1/rooms/${room.roomId}/pictures/${kind}`, {
       method: 'PUT',
       headers: { authorization: `Bearer ${pool.apiKey}`, 'content-type': type },
@@ -98,13 +98,13 @@ describeWithBrowser("a room's settings at real nodes", (freeswitch, chromium) =>
   }
 
   /** The strip above the tiles of the layout 2x1, and the middle of the left one. */
-  async function colours(room: RoomHouse, label: string): Promise<{ edge: Colour; left: Colour }> {
+  async function colours(room: RoomApp, label: string): Promise<{ edge: Colour; left: Colour }> {
     const png = await room.snapshot();
     if (KEPT) await writeFile(join(tmpdir(), `room-settings-${label}.png`), png);
     const pixels = readPng(png);
     return { edge: pixels.meanOf(20, 20, 600, 30), left: pixels.meanOf(100, 150, 60, 60) };
   }
-  const sees = (room: RoomHouse, label: string, test: (seen: { edge: Colour; left: Colour }) => boolean) =>
+  const sees = (room: RoomApp, label: string, test: (seen: { edge: Colour; left: Colour }) => boolean) =>
     watchUntil(label, () => colours(room, label), test);
 
   it('shows the welcome to who is alone and the background to all, also when the room has moved', async () => {

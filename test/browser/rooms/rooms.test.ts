@@ -8,13 +8,13 @@ import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { useStores } from '../../stores';
-import { describeWithBrowser, openBrowserHouse, type BrowserHouse } from '../pages/browser';
+import { describeWithBrowser, startBrowserApp, type BrowserApp } from '../pages/browser';
 import { openTelephone, type DialIn, type Telephone } from '../pool/dial-in';
 import { readPng } from '../pages/png';
 import { startRealPool, type RealPool } from '../pool/real-pool';
 import {
   isIn,
-  openRoomHouse,
+  startRoomApp,
   say,
   STEP_MS,
   waitUntilEmpty,
@@ -22,7 +22,7 @@ import {
   type Guest,
   type Person,
   type Picture,
-  type RoomHouse,
+  type RoomApp,
 } from '../pool/room-pool';
 import { areBothThere, PLACES, tileAt, type Place, type Tile } from '../pages/tiles';
 
@@ -40,8 +40,8 @@ const run = promisify(execFile);
 
 describeWithBrowser('rooms of browsers and telephones at real nodes', (freeswitch, chromium) => {
   let pool: RealPool;
-  let browsers: BrowserHouse;
-  let room: RoomHouse;
+  let browsers: BrowserApp;
+  let room: RoomApp;
   let telephone: Telephone;
   let line: DialIn;
   let ann: Guest;
@@ -61,13 +61,13 @@ describeWithBrowser('rooms of browsers and telephones at real nodes', (freeswitc
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'rooms-'));
-    [pool, browsers] = await Promise.all([startRealPool(freeswitch, stores, 2), openBrowserHouse(chromium)]);
+    [pool, browsers] = await Promise.all([startRealPool(freeswitch, stores, 2), startBrowserApp(chromium)]);
     await pool.api.post('/v1/domains', { name: DOMAIN });
     const password = randomBytes(12).toString('base64url');
     await pool.api.post('/v1/users', { domain: DOMAIN, username: '1001', password, displayName: 'Telephone' });
     const video = { width: WIDTH, height: HEIGHT, fps: 10, maxKbps: 500 };
     const settings = { name: 'daily', pin: PIN, video, layout: '2x2', musicWhileAlone: false };
-    room = await openRoomHouse(pool, browsers, DOMAIN, settings);
+    room = await startRoomApp(pool, browsers, DOMAIN, settings);
     ann = await openGuest('Ann', { grant: { role: 'moderator' } });
     ben = await openGuest('Ben', { paint: '#0000c0', grant: { identity: 'ben' } });
     // At the other node than the room's, so that it is bridged between them.
@@ -75,7 +75,7 @@ describeWithBrowser('rooms of browsers and telephones at real nodes', (freeswitc
     telephone = await openTelephone({ username: '1001', password, domain: DOMAIN, nodePort: sipPort });
   }, 90_000);
 
-  async function openGuest(...asked: Parameters<RoomHouse['openGuest']>): Promise<Guest> {
+  async function openGuest(...asked: Parameters<RoomApp['openGuest']>): Promise<Guest> {
     const guest = await room.openGuest(...asked);
     open.push(guest);
     return guest;

@@ -1,60 +1,58 @@
 import { takeBootstrapKey } from '../../../src/domains/api-keys/bootstrap';
 import { createLogger } from '../../../src/infra/logger';
-import { ADMIN_KEY, openHouse, type House } from '../../http/house';
+import { ADMIN_KEY, startApi, type TestApi } from '../../http/start-api';
 import { useStores } from '../../stores';
 
 const stores = useStores();
-let house: House;
+let api: TestApi;
 /** Added to the clock by which keys expire. */
 let laterMs = 0;
 beforeAll(async () => {
-  house = await openHouse(stores, { keyClock: () => Date.now() + laterMs });
+  api = await startApi(stores, { keyClock: () => Date.now() + laterMs });
 });
-afterAll(() => house.close());
+afterAll(() => api.close());
 
 test('A key is shown once and kept only as a hash', async () => {
-  const made = await house.call('POST', '/v1/api-keys', { name: 'robot', scope: 'admin' });
+  const made = await api.call('POST', '/v1/api-keys', { name: 'robot', scope: 'admin' });
   expect(made.body.key).toMatch(/^sk_[\w-]{32}$/);
-  const read = await house.call('GET', `/v1/api-keys/${made.body.id}`);
+  const read = await api.call('GET', `/v1/api-keys/${made.body.id}`);
   expect(read.body.key).toBeUndefined();
   expect(read.body.hint).toBe(`${made.body.key.slice(0, 6)}…${made.body.key.slice(-4)}`);
-  expect(JSON.stringify(await house.db('api_keys'))).not.toMatch(made.body.key);
+  expect(JSON.stringify(await api.db('api_keys'))).not.toMatch(made.body.key);
 });
 
 test('A key that expired is refused', async () => {
   const expiresAt = new Date(Date.now() + 3_600_000).toISOString();
-  const made = await house.call('POST', '/v1/api-keys', { name: 'short', scope: 'admin', expiresAt });
+  const made = await api.call('POST', '/v1/api-keys', { name: 'short', scope: 'admin', expiresAt });
   const bearer = { authorization: `Bearer ${made.body.key}` };
-  expect((await house.call('GET', '/v1/domains', undefined, bearer)).status).toBe(200);
+  expect((await api.call('GET', '/v1/domains', undefined, bearer)).status).toBe(200);
   laterMs = 3_600_000;
-  expect((await house.call('GET', '/v1/domains', undefined, bearer)).status).toBe(401);
+  expect((await api.call('GET', '/v1/domains', undefined, bearer)).status).toBe(401);
   laterMs = 0;
 });
 
 test('A revoked key is listed only where revoked keys are asked for, and is not revoked twice', async () => {
-  const made = await house.call('POST', '/v1/api-keys', { name: 'gone', scope: 'admin' });
+  const made = await api.call('POST', '/v1/api-keys', { name: 'gone', scope: 'admin' });
   const path = `/v1/api-keys/${made.body.id}`;
-  expect((await house.call('DELETE', path)).status).toBe(204);
-  expect((await house.call('DELETE', path)).status).toBe(404);
+  expect((await api.call('DELETE', path)).status).toBe(204);
+  expect((await api.call('DELETE', path)).status).toBe(404);
   const ids = async (query: string) =>
-    (await house.call('GET', `/v1/api-keys${query}`)).body.items.map((k: { id: string }) => k.id);
+    (await api.call('GET', `/v1/api-keys${query}`)).body.items.map((k: { id: string }) => k.id);
   expect(await ids('')).not.toContain(made.body.id);
   expect(await ids('?revoked=true')).toContain(made.body.id);
 });
 
 test('The last admin key can not be revoked', async () => {
-  const { body } = await house.call('GET', '/v1/api-keys?limit=200');
+  const { body } = await api.call('GET', '/v1/api-keys?limit=200');
   const mine = body.items.find((k: { name: string }) => k.name === 'bootstrap');
-  for (const key of body.items) if (key.id !== mine.id) await house.call('DELETE', `/v1/api-keys/${key.id}`);
-  expect((await house.call('DELETE', `/v1/api-keys/${mine.id}`)).body.code).toBe('conflict');
-  expect((await house.call('GET', '/v1/domains', undefined, { authorization: `Bearer ${ADMIN_KEY}` })).status).toBe(
-    200,
-  );
+  for (const key of body.items) if (key.id !== mine.id) await api.call('DELETE', `/v1/api-keys/${key.id}`);
+  expect((await api.call('DELETE', `/v1/api-keys/${mine.id}`)).body.code).toBe('conflict');
+  expect((await api.call('GET', '/v1/domains', undefined, { authorization: `Bearer ${ADMIN_KEY}` })).status).toBe(200);
 });
 
 test('A domain key needs a domain, and an admin key has none', async () => {
-  expect((await house.call('POST', '/v1/api-keys', { name: 'x', scope: 'domain' })).body.code).toBe('invalid_request');
-  const both = await house.call('POST', '/v1/api-keys', { name: 'x', scope: 'admin', domain: 'a.test' });
+  expect((await api.call('POST', '/v1/api-keys', { name: 'x', scope: 'domain' })).body.code).toBe('invalid_request');
+  const both = await api.call('POST', '/v1/api-keys', { name: 'x', scope: 'admin', domain: 'a.test' });
   expect(both.body.code).toBe('invalid_request');
 });
 
@@ -62,13 +60,9 @@ describe('BOOTSTRAP_API_KEY', () => {
   const lines: string[] = [];
   const logger = createLogger('debug', { write: (line: string) => void lines.push(line) });
   const start = (key: string) =>
-    takeBootstrapKey(
-      { db: house.db, events: house.events, onKeysRevoked: house.ring.revoked, logger },
-      key,
-      new Date(),
-    );
+    takeBootstrapKey({ db: api.db, events: api.events, onKeysRevoked: api.ring.revoked, logger }, key, new Date());
   const statusOf = async (key: string) =>
-    (await house.call('GET', '/v1/domains', undefined, { authorization: `Bearer ${key}` })).status;
+    (await api.call('GET', '/v1/domains', undefined, { authorization: `Bearer ${key}` })).status;
   const [next, third] = ['the-next-bootstrap-key-0123', 'the-third-bootstrap-key-0123'];
   beforeEach(() => void (lines.length = 0));
 
@@ -81,7 +75,7 @@ describe('BOOTSTRAP_API_KEY', () => {
     expect(lines.join('')).toMatch(/the key it was before is revoked/);
     const bearer = { authorization: `Bearer ${next}` };
     const path = '/v1/events?format=json&types=api_key.revoked&limit=1000';
-    const { items } = (await house.call('GET', path, undefined, bearer)).body;
+    const { items } = (await api.call('GET', path, undefined, bearer)).body;
     expect(items.at(-1).data.apiKey).toMatchObject({ name: 'bootstrap', hint: expect.stringMatching(/^sk_tes/) });
   });
 
@@ -93,7 +87,7 @@ describe('BOOTSTRAP_API_KEY', () => {
 
   test('a key that only has the name is named, and not revoked', async () => {
     const bearer = { authorization: `Bearer ${next}` };
-    const made = await house.call('POST', '/v1/api-keys', { name: 'bootstrap', scope: 'admin' }, bearer);
+    const made = await api.call('POST', '/v1/api-keys', { name: 'bootstrap', scope: 'admin' }, bearer);
     await start(third);
     expect([await statusOf(third), await statusOf(next), await statusOf(made.body.key)]).toEqual([200, 401, 200]);
     expect(lines.join('')).toContain(`"apiKeyId":"${made.body.id}"`);
@@ -102,8 +96,8 @@ describe('BOOTSTRAP_API_KEY', () => {
 
   test('a key of a domain is no admin key, and says so; no line holds a key', async () => {
     const bearer = { authorization: `Bearer ${third}` };
-    await house.call('POST', '/v1/domains', { name: 'a.test' }, bearer);
-    const made = await house.call('POST', '/v1/api-keys', { name: 'd', scope: 'domain', domain: 'a.test' }, bearer);
+    await api.call('POST', '/v1/domains', { name: 'a.test' }, bearer);
+    const made = await api.call('POST', '/v1/api-keys', { name: 'd', scope: 'domain', domain: 'a.test' }, bearer);
     await start(made.body.key);
     expect(lines.join('')).toMatch(/is the key of a domain, and no admin key/);
     expect(await statusOf(third)).toBe(200);

@@ -3,19 +3,19 @@ import { trimOldEvents } from '../../../src/domains/events/retention';
 import { createId } from '../../../src/infra/ids';
 import { useStores } from '../../stores';
 import { until } from '../../until';
-import { ADMIN_KEY, openHouse, type House } from '../../http/house';
+import { ADMIN_KEY, startApi, type TestApi } from '../../http/start-api';
 
 const stores = useStores();
-let house: House;
-let other: House;
+let api: TestApi;
+let other: TestApi;
 
 beforeAll(async () => {
-  house = await openHouse(stores, { heartbeatMs: 200 });
+  api = await startApi(stores, { heartbeatMs: 200 });
   // Its memory of a key never ends by itself, and no stream of its is looked after: only by being told.
-  other = await openHouse(stores, { keyClock: () => 0, heartbeatMs: 3_600_000 });
+  other = await startApi(stores, { keyClock: () => 0, heartbeatMs: 3_600_000 });
 });
 afterAll(async () => {
-  await house.close();
+  await api.close();
   await other.close();
 });
 
@@ -26,7 +26,7 @@ interface Told {
 }
 
 /** Opens a stream and gathers what it tells until `done` says so. */
-async function listen(at: House, path: string, headers: Record<string, string> = {}) {
+async function listen(at: TestApi, path: string, headers: Record<string, string> = {}) {
   const gone = new AbortController();
   const told: Told[] = [];
   const response = await fetch(at.url + path, {
@@ -71,18 +71,18 @@ async function listen(at: House, path: string, headers: Record<string, string> =
   };
 }
 
-const write = (at: House, stream: string, type = 'test.written', data: Record<string, unknown> = {}) =>
+const write = (at: TestApi, stream: string, type = 'test.written', data: Record<string, unknown> = {}) =>
   at.events.record(async (_trx, emit) => emit({ stream, type, data }));
 
 /** A domain of its own for each test. */
 async function makeDomain(): Promise<{ id: string; name: string }> {
   const name = `d${createId().slice(-12)}.test`;
-  return (await house.call('POST', '/v1/domains', { name })).body as { id: string; name: string };
+  return (await api.call('POST', '/v1/domains', { name })).body as { id: string; name: string };
 }
 
 test('An event reader that was away for 1,000 events gets each once, in order, with 20 writers at work', async () => {
   const domain = await makeDomain();
-  const first = await listen(house, `/v1/events?domain=${domain.name}&since=0`);
+  const first = await listen(api, `/v1/events?domain=${domain.name}&since=0`);
   await first.until((told) => told.length === 1);
   await first.close();
   const since = first.told.at(-1)!.id;
@@ -92,7 +92,7 @@ test('An event reader that was away for 1,000 events gets each once, in order, w
   const writer = async (w: number, end: number) => {
     while (next < end) {
       const value = next++;
-      const at = w % 2 ? house : other;
+      const at = w % 2 ? api : other;
       await at.events
         .record(async (trx, emit) => {
           emit({ stream: domain.id, type: 'test.written', data: { value } });
@@ -109,7 +109,7 @@ test('An event reader that was away for 1,000 events gets each once, in order, w
   const writers = (end: number) => Promise.all(Array.from({ length: 20 }, (_, w) => writer(w, end)));
   await writers(1020);
   const more = writers(1520); // they go on while the reader catches up
-  const back = await listen(house, `/v1/events?domain=${domain.name}`, { 'last-event-id': String(since) });
+  const back = await listen(api, `/v1/events?domain=${domain.name}`, { 'last-event-id': String(since) });
   await more;
   const expected = written.length;
   expect(expected).toBeGreaterThan(1000);
@@ -125,12 +125,12 @@ test('An event reader that was away for 1,000 events gets each once, in order, w
 
 test('A transaction that began first and commits last takes the later number: nothing is skipped', async () => {
   const domain = await makeDomain();
-  const stream = await listen(house, `/v1/events?domain=${domain.name}`);
+  const stream = await listen(api, `/v1/events?domain=${domain.name}`);
   let begun = (): void => undefined;
   const hasBegun = new Promise<void>((resolve) => (begun = resolve));
   let goOn = (): void => undefined;
   const mayGoOn = new Promise<void>((resolve) => (goOn = resolve));
-  const slow = house.events.record(async (trx, emit) => {
+  const slow = api.events.record(async (trx, emit) => {
     emit({ stream: domain.id, type: 'test.slow', data: {} });
     await trx.raw('select 1');
     begun();
@@ -148,7 +148,7 @@ test('A transaction that began first and commits last takes the later number: no
 test('An event written at another replica is told by that one, and not found by looking', async () => {
   const domain = await makeDomain();
   // How soon depends on the machine; by looking alone it would come after an hour.
-  const patient = await openHouse(stores, { pollMs: 3_600_000 });
+  const patient = await startApi(stores, { pollMs: 3_600_000 });
   const stream = await listen(patient, `/v1/events?domain=${domain.name}`);
   for (let i = 1; i <= 12; i += 1) {
     await write(other, domain.id);
@@ -160,19 +160,19 @@ test('An event written at another replica is told by that one, and not found by 
 
 test('Numbers that were trimmed are told as a gap, before what is left', async () => {
   const domain = await makeDomain();
-  for (let i = 0; i < 5; i += 1) await write(house, domain.id);
+  for (let i = 0; i < 5; i += 1) await write(api, domain.id);
   await new Promise((resolve) => setTimeout(resolve, 20));
-  expect(await trimOldEvents(house.db, new Date())).toBeGreaterThanOrEqual(6);
-  await write(house, domain.id, 'test.left');
-  const stream = await listen(house, `/v1/events?domain=${domain.name}&since=2&types=test.*`);
+  expect(await trimOldEvents(api.db, new Date())).toBeGreaterThanOrEqual(6);
+  await write(api, domain.id, 'test.left');
+  const stream = await listen(api, `/v1/events?domain=${domain.name}&since=2&types=test.*`);
   await stream.until((told) => told.length === 2);
   await stream.close();
   expect(stream.told[0]).toMatchObject({ id: 6, event: 'gap', data: { from: 3, to: 6 } });
   expect(stream.told[1]).toMatchObject({ id: 7, event: 'test.left' });
-  const page = await house.call('GET', `/v1/events?format=json&domain=${domain.name}&since=2`);
+  const page = await api.call('GET', `/v1/events?format=json&domain=${domain.name}&since=2`);
   expect(page.body).toMatchObject({ gap: { from: 3, to: 6 }, nextSince: 7 });
-  await trimOldEvents(house.db, new Date(Date.now() + 1000));
-  const empty = await listen(house, `/v1/events?domain=${domain.name}&since=2`);
+  await trimOldEvents(api.db, new Date(Date.now() + 1000));
+  const empty = await listen(api, `/v1/events?domain=${domain.name}&since=2`);
   await empty.until((told) => told.length === 1);
   await empty.close();
   expect(empty.told[0]).toMatchObject({ event: 'gap', data: { from: 3, to: 7 } });
@@ -182,28 +182,28 @@ test('Filters choose by type, call and user; a page is followed by the next', as
   const domain = await makeDomain();
   const callId = createId();
   const userId = createId();
-  await house.events.record(async (_trx, emit) => {
+  await api.events.record(async (_trx, emit) => {
     emit({ stream: domain.id, type: 'call.ringing', callId, data: {} });
     emit({ stream: domain.id, type: 'call.ended', callId, userId, data: {} });
     emit({ stream: domain.id, type: 'registration.started', userId, data: {} });
   });
   const types = async (query: string) =>
-    (await house.call('GET', `/v1/events?format=json&domain=${domain.id}&${query}`)).body.items.map(
+    (await api.call('GET', `/v1/events?format=json&domain=${domain.id}&${query}`)).body.items.map(
       (e: { type: string }) => e.type,
     );
   expect(await types('types=call.*')).toEqual(['call.ringing', 'call.ended']);
   expect(await types('types=call.ended,registration.*')).toEqual(['call.ended', 'registration.started']);
   expect(await types(`callId=${callId}`)).toEqual(['call.ringing', 'call.ended']);
   expect(await types(`userId=${userId}&types=call.*`)).toEqual(['call.ended']);
-  const page = await house.call('GET', `/v1/events?format=json&domain=${domain.id}&limit=2`);
+  const page = await api.call('GET', `/v1/events?format=json&domain=${domain.id}&limit=2`);
   expect(page.body.nextSince).toBe(2);
   expect(await types(`since=2`)).toEqual(['call.ended', 'registration.started']);
-  expect((await house.call('GET', `/v1/events?domain=${domain.id}&since=99`)).body.code).toBe('invalid_request');
+  expect((await api.call('GET', `/v1/events?domain=${domain.id}&since=99`)).body.code).toBe('invalid_request');
 });
 
 test('A WebSocket gets the same as JSON messages; without a key it is refused', async () => {
   const domain = await makeDomain();
-  const url = `${house.url.replace('http', 'ws')}/v1/events?domain=${domain.name}&since=0`;
+  const url = `${api.url.replace('http', 'ws')}/v1/events?domain=${domain.name}&since=0`;
   const socket = new WebSocket(url, { headers: { authorization: `Bearer ${ADMIN_KEY}` } });
   const heard: { number: number; type: string }[] = [];
   socket.on('message', (data: Buffer) => heard.push(JSON.parse(data.toString())));
@@ -222,9 +222,9 @@ test('A WebSocket gets the same as JSON messages; without a key it is refused', 
 
 test('With Redis away, events still come, by looking', async () => {
   const domain = await makeDomain();
-  const lonely = await openHouse({ ...pick(), redisUrl: 'redis://127.0.0.1:1' });
+  const lonely = await startApi({ ...pick(), redisUrl: 'redis://127.0.0.1:1' });
   const stream = await listen(lonely, `/v1/events?domain=${domain.name}`);
-  await write(house, domain.id);
+  await write(api, domain.id);
   await write(lonely, domain.id);
   await stream.until((told) => told.length === 2);
   await stream.close();
@@ -236,16 +236,16 @@ const pick = () => ({ databaseUrl: stores.databaseUrl, redisUrl: stores.redisUrl
 test('A domain key reads its own domain only; a revoked key is dead at once in every replica, its streams too', async () => {
   const domain = await makeDomain();
   const foreign = await makeDomain();
-  const key = (await house.call('POST', '/v1/api-keys', { name: 'reader', scope: 'domain', domain: domain.name })).body;
+  const key = (await api.call('POST', '/v1/api-keys', { name: 'reader', scope: 'domain', domain: domain.name })).body;
   const bearer = { authorization: `Bearer ${key.key}` };
   expect((await other.call('GET', `/v1/events?domain=${foreign.name}`, undefined, bearer)).status).toBe(404);
   const stream = await listen(other, '/v1/events', bearer);
-  await write(house, foreign.id);
-  await write(house, domain.id);
+  await write(api, foreign.id);
+  await write(api, domain.id);
   await stream.until((told) => told.length === 1);
   expect(stream.told[0]!.event).toBe('test.written');
   expect((await other.call('GET', '/v1/domains', undefined, bearer)).status).toBe(200);
-  expect((await house.call('DELETE', `/v1/api-keys/${key.id}`)).status).toBe(204);
+  expect((await api.call('DELETE', `/v1/api-keys/${key.id}`)).status).toBe(204);
   const isRefused = async () => (await other.call('GET', '/v1/domains', undefined, bearer)).status === 401;
   await until('the other replica was told', isRefused);
   await stream.until(() => stream.ended());
@@ -253,7 +253,7 @@ test('A domain key reads its own domain only; a revoked key is dead at once in e
 
 test('A quiet stream says that it is there, and where to come back', async () => {
   const domain = await makeDomain();
-  const stream = await listen(house, `/v1/events?domain=${domain.name}`);
+  const stream = await listen(api, `/v1/events?domain=${domain.name}`);
   await stream.until(() => stream.raw().includes(': heartbeat\nid: 1'));
   expect(stream.response.headers.get('content-type')).toMatch('text/event-stream');
   expect(stream.raw()).toMatch(/^retry: 2000\nid: 1\n\n/);

@@ -5,20 +5,20 @@ import type { RecordingView } from '../../../src/domains/recordings/view';
 import { describeWithRealNode } from '../../real-node';
 import { useStores } from '../../stores';
 import { until } from '../../until';
-import { KEY, type RecordingHouse } from './house';
+import { KEY, type RecordingApi } from './start-api';
 import { hasFfprobe, openRealRecorder, type RealRecorder } from './real-recorder';
 
 const RECORDED_MS = 5000;
 
 describeWithRealNode('recordings that end with their node', (binary) => {
   let recorder: RealRecorder;
-  let house: RecordingHouse;
+  let api: RecordingApi;
   const stores = useStores();
   afterAll(() => recorder?.close());
 
   beforeAll(async () => {
     recorder = await openRealRecorder(stores, binary, { rtpFrom: 29_700 });
-    ({ house } = recorder);
+    ({ api } = recorder);
     await recorder.start();
   });
 
@@ -28,19 +28,19 @@ describeWithRealNode('recordings that end with their node', (binary) => {
   }
 
   async function recordRoom(name: string): Promise<Running> {
-    const roomId = await house.addRoom(name);
-    const session = await house.openSession(roomId, recorder.node);
+    const roomId = await api.addRoom(name);
+    const session = await api.openSession(roomId, recorder.node);
     await recorder.enter(session.id);
-    const { id } = (await house.api('POST', `/v1/rooms/${roomId}/recordings`, { format: 'mp4' })).body as RecordingView;
-    await house.stateIs(id, 'recording');
-    return { id, end: () => house.endSession(session, 'node_died') };
+    const { id } = (await api.call('POST', `/v1/rooms/${roomId}/recordings`, { format: 'mp4' })).body as RecordingView;
+    await api.stateIs(id, 'recording');
+    return { id, end: () => api.endSession(session, 'node_died') };
   }
 
   async function recordCall(): Promise<Running> {
-    const { callId, legId } = await house.addCall(recorder.node, randomUUID());
+    const { callId, legId } = await api.addCall(recorder.node, randomUUID());
     await recorder.tell(`originate {origination_uuid=${legId}}loopback/tone/default bridged XML default`);
-    const { id } = (await house.api('POST', `/v1/calls/${callId}/record`, {})).body as RecordingView;
-    await house.stateIs(id, 'recording');
+    const { id } = (await api.call('POST', `/v1/calls/${callId}/record`, {})).body as RecordingView;
+    await api.stateIs(id, 'recording');
     return { id, end: () => stores.db('calls').where({ id: callId }).update({ state: 'ended', outcome: 'lost' }) };
   }
 
@@ -52,21 +52,21 @@ describeWithRealNode('recordings that end with their node', (binary) => {
     await recorder.process().ended;
     await nodeIs('down', 'refused');
     for (const { end } of running) await end();
-    for (const { id } of running) await house.api('POST', `/v1/recordings/${id}/stop`, {});
+    for (const { id } of running) await api.call('POST', `/v1/recordings/${id}/stop`, {});
     await recorder.start();
     await nodeIs('serving', null);
-    await house.recordings.compareRecordings(recorder.node, recorder.connection());
+    await api.recordings.compareRecordings(recorder.node, recorder.connection());
     let view: RecordingView | undefined;
     return Promise.all(
       running.map(({ id }) =>
         until(
           () =>
-            `it is over: ${JSON.stringify(view)}\n${house.lines
+            `it is over: ${JSON.stringify(view)}\n${api.lines
               .filter((line) => !line.includes('request completed'))
               .slice(-12)
               .join('')}`,
           async () => {
-            view = await house.read(id);
+            view = await api.read(id);
             return ['completed', 'failed'].includes(view.state) ? view : undefined;
           },
         ),
@@ -75,7 +75,7 @@ describeWithRealNode('recordings that end with their node', (binary) => {
   }
 
   const ask = async (id: string, query = ''): Promise<Response> =>
-    fetch(`${house.url}/v1/recordings/${id}/media${query}`, { headers: { authorization: `Bearer ${KEY}` } });
+    fetch(`${api.url}/v1/recordings/${id}/media${query}`, { headers: { authorization: `Bearer ${KEY}` } });
 
   async function expectWhole(view: RecordingView): Promise<void> {
     expect(view).toMatchObject({ state: 'completed' });
@@ -128,18 +128,18 @@ describeWithRealNode('recordings that end with their node', (binary) => {
   });
 
   it('a Switchyard that is away while the call ends: the whole call is there, and its end is the end of its file', async () => {
-    const { callId, legId } = await house.addCall(recorder.node, randomUUID());
+    const { callId, legId } = await api.addCall(recorder.node, randomUUID());
     await recorder.tell(`originate {origination_uuid=${legId}}loopback/tone/default bridged XML default`);
-    const { id } = (await house.api('POST', `/v1/calls/${callId}/record`, {})).body as RecordingView;
-    await house.stateIs(id, 'recording');
+    const { id } = (await api.call('POST', `/v1/calls/${callId}/record`, {})).body as RecordingView;
+    await api.stateIs(id, 'recording');
     await sleep(2000);
     const deaf = recorder.mute();
     await sleep(RECORDED_MS - 2000);
     await recorder.tell(`uuid_kill ${legId}`);
     await stores.db('calls').where({ id: callId }).update({ state: 'ended', outcome: 'answered' });
     deaf();
-    await house.recordings.compareRecordings(recorder.node, recorder.connection());
-    const view = await house.stateIs(id, 'completed');
+    await api.recordings.compareRecordings(recorder.node, recorder.connection());
+    const view = await api.stateIs(id, 'completed');
     expect(view).toMatchObject({ reason: 'call_ended', gaps: [], parts: [{ endReason: 'call_ended' }] });
     await expectWhole(view);
   });

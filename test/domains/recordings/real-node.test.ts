@@ -5,38 +5,38 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describeWithRealNode } from '../../real-node';
 import { useStores } from '../../stores';
 import { until } from '../../until';
-import type { RecordingHouse } from './house';
+import type { RecordingApi } from './start-api';
 import { hasFfprobe, openRealRecorder, type RealRecorder } from './real-recorder';
 
 describeWithRealNode('recordings of a real node', (binary) => {
   let recorder: RealRecorder;
-  let house: RecordingHouse;
+  let api: RecordingApi;
   afterAll(() => recorder?.close(), 30_000);
   const stores = useStores();
 
   beforeAll(async () => {
     recorder = await openRealRecorder(stores, binary, { rtpFrom: 29_500 });
-    ({ house } = recorder);
+    ({ api } = recorder);
     await recorder.start();
   }, 60_000);
 
   it('records a room in two parts with picture and sound, and the node forgets what has arrived', async () => {
-    const roomId = await house.addRoom('two-parts');
-    const session = await house.openSession(roomId, recorder.node);
+    const roomId = await api.addRoom('two-parts');
+    const session = await api.openSession(roomId, recorder.node);
     await recorder.enter(session.id);
-    const asked = await house.api('POST', `/v1/rooms/${roomId}/recordings`, { format: 'mp4' });
+    const asked = await api.call('POST', `/v1/rooms/${roomId}/recordings`, { format: 'mp4' });
     expect(asked.status).toBe(201);
     const { id } = asked.body as { id: string };
-    await house.stateIs(id, 'recording');
+    await api.stateIs(id, 'recording');
     await sleep(4000);
-    await house.api('POST', `/v1/recordings/${id}/pause`, {});
-    await house.stateIs(id, 'paused');
+    await api.call('POST', `/v1/recordings/${id}/pause`, {});
+    await api.stateIs(id, 'paused');
     await sleep(2000);
-    await house.api('POST', `/v1/recordings/${id}/resume`, {});
-    await house.stateIs(id, 'recording');
+    await api.call('POST', `/v1/recordings/${id}/resume`, {});
+    await api.stateIs(id, 'recording');
     await sleep(3000);
-    await house.api('POST', `/v1/recordings/${id}/stop`, {});
-    const view = await house.stateIs(id, 'completed');
+    await api.call('POST', `/v1/recordings/${id}/stop`, {});
+    const view = await api.stateIs(id, 'completed');
     expect(view.parts.map((p) => p.state)).toEqual(['stored', 'stored']);
     expect(view.gaps.map((gap) => gap.reason)).toEqual(['paused']);
     expect(view.recordedSeconds).toBeGreaterThan(6);
@@ -50,25 +50,25 @@ describeWithRealNode('recordings of a real node', (binary) => {
       expect(Math.abs(seconds - wroteSeconds)).toBeLessThan(0.7);
     }
     await until('the node has forgotten them', async () => (await readdir(recorder.folder)).length === 0);
-    expect(house.lines.filter((line) => line.includes('token='))).toEqual([]);
+    expect(api.lines.filter((line) => line.includes('token='))).toEqual([]);
     await recorder.tell(`conference ${session.id} hup all`);
   }, 60_000);
 
   it('records a call in stereo, and joins what a pause has cut', async () => {
-    const { callId, legId } = await house.addCall(recorder.node, randomUUID());
+    const { callId, legId } = await api.addCall(recorder.node, randomUUID());
     await recorder.tell(`originate {origination_uuid=${legId}}loopback/tone/default bridged XML default`);
-    const record = (action: string) => house.api('POST', `/v1/calls/${callId}/record`, { action, format: 'wav' });
+    const record = (action: string) => api.call('POST', `/v1/calls/${callId}/record`, { action, format: 'wav' });
     const { id } = (await record('start')).body as { id: string };
-    await house.stateIs(id, 'recording');
+    await api.stateIs(id, 'recording');
     await sleep(2000);
     expect((await record('pause')).status).toBe(200);
-    await house.stateIs(id, 'paused');
+    await api.stateIs(id, 'paused');
     await record('resume');
-    await house.stateIs(id, 'recording');
+    await api.stateIs(id, 'recording');
     await sleep(2000);
     await recorder.tell(`uuid_kill ${legId}`);
     await stores.db('calls').where({ id: callId }).update({ state: 'ended', outcome: 'answered' });
-    const view = await house.stateIs(id, 'completed');
+    const view = await api.stateIs(id, 'completed');
     expect(view).toMatchObject({ reason: 'call_ended', desired: 'stopped' });
     const { streams, seconds } = await recorder.probe(id, undefined);
     if (hasFfprobe) {

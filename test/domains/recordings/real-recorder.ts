@@ -17,7 +17,7 @@ import { openConnection, SUBSCRIPTION, type NodeConnection } from '../../../src/
 import { configurationXml, notFoundXml } from '../../../src/freeswitch/xml';
 import { createLogger } from '../../../src/infra/logger';
 import type { TestStores } from '../../stores';
-import { KEY, openHouse, type RecordingHouse } from './house';
+import { KEY, startApi, type RecordingApi } from './start-api';
 
 const run = promisify(execFile);
 export const hasFfprobe = (process.env.PATH ?? '').split(delimiter).some((dir) => existsSync(join(dir, 'ffprobe')));
@@ -29,7 +29,7 @@ export interface Stream {
 }
 
 export interface RealRecorder {
-  house: RecordingHouse;
+  api: RecordingApi;
   node: NodeRow;
   dir: string;
   /** Where the node writes. */
@@ -79,7 +79,7 @@ export async function openRealRecorder(
     return connection;
   }
 
-  const house = await openHouse(
+  const api = await startApi(
     stores,
     {
       api: async (_id, command) => use().api(command, { timeoutMs: 4000 }),
@@ -88,7 +88,7 @@ export async function openRealRecorder(
     },
     o.deps,
   );
-  const node = await house.addNode('real');
+  const node = await api.addNode('real');
 
   function answerNode(form: URLSearchParams): string | undefined {
     if (form.get('section') === 'dialplan') return planOf(form.get('Caller-Destination-Number') ?? '');
@@ -124,7 +124,7 @@ export async function openRealRecorder(
   }
 
   const recorder: RealRecorder = {
-    house,
+    api,
     node,
     dir,
     folder: join(dir, 'node', 'recordings'),
@@ -141,7 +141,7 @@ export async function openRealRecorder(
       });
       connection = await connect();
       connection.onEvent((event) => {
-        if (!isMute) void house.recordings.takeRecordingEvent(node, event).catch(() => undefined);
+        if (!isMute) void api.recordings.takeRecordingEvent(node, event).catch(() => undefined);
       });
       await connection.subscribe(SUBSCRIPTION.events, SUBSCRIPTION.subclasses);
     },
@@ -157,7 +157,7 @@ export async function openRealRecorder(
     async probe(id, part) {
       const query = part === undefined ? '' : `?part=${part}`;
       const headers = { authorization: `Bearer ${KEY}` };
-      const answer = await fetch(`${house.url}/v1/recordings/${id}/media${query}`, { headers });
+      const answer = await fetch(`${api.url}/v1/recordings/${id}/media${query}`, { headers });
       const body = Buffer.from(await answer.arrayBuffer());
       if (answer.status !== 200 || !hasFfprobe) return { status: answer.status, streams: [], seconds: NaN };
       const file = join(dir, `${id}-${part ?? 'all'}`);
@@ -170,7 +170,7 @@ export async function openRealRecorder(
       return { status: 200, streams: said.streams, seconds: Number(said.format.duration) };
     },
     async close() {
-      await house.close();
+      await api.close();
       connection?.close();
       await real?.stop();
       asker.close();

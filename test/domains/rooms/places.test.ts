@@ -1,9 +1,9 @@
 /** Holds who has which place in the picture to what was said last. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ScriptedRoom } from './scripted-room';
-import { useSteeringHouse } from './steering-house';
+import { useControlApi } from './control-api';
 
-const steered = useSteeringHouse();
+const steered = useControlApi();
 const { enter, call, events } = steered;
 let room: ScriptedRoom;
 

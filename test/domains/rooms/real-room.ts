@@ -1,4 +1,4 @@
-/** One real node whose questions about rooms the house answers itself, with the rooms' rows written by the test. */
+/** One real node whose questions about rooms the test answers itself, with the rooms' rows written by the test. */
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';

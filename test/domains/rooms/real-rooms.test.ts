@@ -7,20 +7,20 @@ import { roomsRoutes } from '../../../src/domains/rooms/rooms.routes';
 import { playInRoom } from '../../../src/freeswitch/esl';
 import { createId } from '../../../src/infra/ids';
 import { createLogger } from '../../../src/infra/logger';
-import { openHouse, type House } from '../../http/house';
+import { startApi, type TestApi } from '../../http/start-api';
 import { describeWithRealNode } from '../../real-node';
 import { useStores } from '../../stores';
 import { until } from '../../e2e/harness';
 import { SECRET_KEY, startRealRoomNode, type RealRoomNode } from './real-room';
 
 describeWithRealNode('a room at a real node', (binary) => {
-  let house: House;
+  let api: TestApi;
   let real: RealRoomNode;
 
   // Before useStores(), whose own afterAll takes the database away: jest runs them in this order.
   afterAll(async () => {
     await real?.close();
-    await house?.close();
+    await api?.close();
   }, 30_000);
 
   const stores = useStores();
@@ -32,16 +32,16 @@ describeWithRealNode('a room at a real node', (binary) => {
     const deps = { db: stores.db, events, quotas: UNLIMITED, logger, secretKey: SECRET_KEY, links: real.links };
     const hooks = createRoomHooks(logger);
     const closeSession = (): Promise<void> => Promise.resolve();
-    house = await openHouse(stores, {
+    api = await startApi(stores, {
       extra: [...roomsRoutes({ ...deps, hooks, closeSession }), ...layoutsRoutes(deps)],
     });
-    await house.call('POST', '/v1/domains', { name: 'clinic.test' });
+    await api.call('POST', '/v1/domains', { name: 'clinic.test' });
   }, 90_000);
 
   /** A room and a session of it that the node owns. */
   async function openRoom(settings: object): Promise<{ roomId: string; sessionId: string }> {
     const name = `r${Math.random().toString(36).slice(2)}`;
-    const made = await house.call('POST', '/v1/rooms', { domain: 'clinic.test', name, ...settings });
+    const made = await api.call('POST', '/v1/rooms', { domain: 'clinic.test', name, ...settings });
     expect(made).toMatchObject({ status: 201 });
     const roomId = made.body.id as string;
     const row = await stores.db('rooms').where({ id: roomId }).first();
@@ -74,7 +74,7 @@ describeWithRealNode('a room at a real node', (binary) => {
   }
 
   it('has a canvas, a frame rate and a layout of its own', async () => {
-    const made = await house.call('POST', '/v1/layouts', {
+    const made = await api.call('POST', '/v1/layouts', {
       domain: 'clinic.test',
       name: 'doctor-left',
       images: [
@@ -120,7 +120,7 @@ describeWithRealNode('a room at a real node', (binary) => {
     });
     await real.enter(sessionId);
     await waitForRoom(sessionId);
-    const changed = await house.call('PATCH', `/v1/rooms/${roomId}`, {
+    const changed = await api.call('PATCH', `/v1/rooms/${roomId}`, {
       layout: '3x3',
       video: { width: 320, height: 180, fps: 15, mode: 'mixed' },
       sounds: { entry: 'none', exit: 'beep' },
@@ -181,7 +181,7 @@ describeWithRealNode('a room at a real node', (binary) => {
     await real.enter(sessionId);
     await waitForRoom(sessionId);
     expect((await real.ask(`conference ${sessionId} vid-fps`)).text).toContain('not in mixing mode');
-    const changed = await house.call('PATCH', `/v1/rooms/${roomId}`, { video: { fps: 20 } });
+    const changed = await api.call('PATCH', `/v1/rooms/${roomId}`, { video: { fps: 20 } });
     expect(changed.body.pending).toEqual(['video.fps']);
     await real.ask(`conference ${sessionId} hup all`);
   });

@@ -9,7 +9,7 @@ import { SwitchyardError } from '../../../src/errors';
 import { parseReply, type ApiCommand } from '../../../src/freeswitch/esl';
 import { createId } from '../../../src/infra/ids';
 import { createLogger } from '../../../src/infra/logger';
-import { openHouse, type House } from '../../http/house';
+import { startApi, type TestApi } from '../../http/start-api';
 import { useStores } from '../../stores';
 
 const stores = useStores();
@@ -19,7 +19,7 @@ const sent: string[] = [];
 const closed: string[] = [];
 /** What the node says to each command. */
 let reply: (line: string) => string;
-let house: House;
+let api: TestApi;
 let domainKey: { authorization: string };
 let nodeId: string;
 
@@ -43,17 +43,17 @@ beforeAll(async () => {
     await clearLease(db, session.id);
   };
   const deps = { db, events, quotas: UNLIMITED, logger, secretKey: Buffer.alloc(32, 3), hooks, links, closeSession };
-  house = await openHouse(stores, { extra: [...roomsRoutes(deps), ...layoutsRoutes(deps)] });
-  await house.call('POST', '/v1/domains', { name: 'clinic.test' });
-  await house.call('POST', '/v1/domains', { name: 'school.test' });
-  const key = await house.call('POST', '/v1/api-keys', { name: 'clinic', scope: 'domain', domain: 'clinic.test' });
+  api = await startApi(stores, { extra: [...roomsRoutes(deps), ...layoutsRoutes(deps)] });
+  await api.call('POST', '/v1/domains', { name: 'clinic.test' });
+  await api.call('POST', '/v1/domains', { name: 'school.test' });
+  const key = await api.call('POST', '/v1/api-keys', { name: 'clinic', scope: 'domain', domain: 'clinic.test' });
   domainKey = { authorization: `Bearer ${key.body.key}` };
   nodeId = createId();
   const ports = { esl_port: 1, sip_port: 2, internode_port: 3, ws_port: 4 };
   const secrets = { secret_hash: createHash('sha256').digest('hex'), esl_password_sealed: 'x' };
   await db('nodes').insert({ id: nodeId, name: 'n1', host: '127.0.0.1', state: 'serving', ...ports, ...secrets });
 });
-afterAll(() => house.close());
+afterAll(() => api.close());
 beforeEach(() => {
   reply = () => '+OK';
   for (const list of [told, sent, closed]) list.length = 0;
@@ -62,9 +62,9 @@ beforeEach(() => {
 let count = 0;
 const make = (more: object = {}, headers = {}) => {
   count += 1;
-  return house.call('POST', '/v1/rooms', { domain: 'clinic.test', name: `room${count}`, ...more }, headers);
+  return api.call('POST', '/v1/rooms', { domain: 'clinic.test', name: `room${count}`, ...more }, headers);
 };
-const change = (id: string, patch: object) => house.call('PATCH', `/v1/rooms/${id}`, patch);
+const change = (id: string, patch: object) => api.call('PATCH', `/v1/rooms/${id}`, patch);
 
 async function startSession(roomId: string, state: 'opening' | 'live' = 'live'): Promise<string> {
   const room = await stores.db('rooms').where({ id: roomId }).first();
@@ -94,13 +94,13 @@ test('A room has every setting from the start, and each change is an event', asy
     background: { color: '#1b2430' },
   });
   const path = made.headers.get('location')!;
-  expect((await house.call('GET', path)).body).toEqual(made.body);
+  expect((await api.call('GET', path)).body).toEqual(made.body);
   const changed = await change(made.body.id, { video: { width: 640 }, mutedOnEntry: true });
   expect(changed.body).toMatchObject({ mutedOnEntry: true, video: { width: 640, fps: 15 }, pending: [] });
   expect(told).toEqual([['video.width', 'mutedOnEntry']]);
-  expect((await house.call('GET', `/v1/rooms?name=${made.body.name}`)).body.items).toHaveLength(1);
-  expect((await house.call('DELETE', path)).status).toBe(204);
-  expect((await house.call('GET', path)).body.code).toBe('not_found');
+  expect((await api.call('GET', `/v1/rooms?name=${made.body.name}`)).body.items).toHaveLength(1);
+  expect((await api.call('DELETE', path)).status).toBe(204);
+  expect((await api.call('GET', path)).body.code).toBe('not_found');
   const types = (await eventsOf(made.body.id)).map(({ type }) => type);
   expect(types).toEqual(['room.created', 'room.updated', 'room.deleted']);
 });
@@ -158,7 +158,7 @@ test('A PIN is shown to who holds the key, and is nowhere else', async () => {
   expect((await change(made.body.id, { moderatorPin: '70465135' })).body.code).toBe('invalid_request');
   expect(told).toEqual([['pin']]);
   expect((await change(made.body.id, { pin: null })).body.pin).toBeNull();
-  const kept = JSON.stringify([await stores.db('rooms'), await stores.db('events'), lines, house.lines]);
+  const kept = JSON.stringify([await stores.db('rooms'), await stores.db('events'), lines, api.lines]);
   expect(kept).not.toMatch(/[789]0465135/);
 });
 
@@ -171,10 +171,10 @@ test('A domain key sees its own rooms, and of the others not that they exist', a
     ['PATCH', path, { locked: true }],
     ['DELETE', path],
   ] as const) {
-    expect((await house.call(method, at, body, domainKey)).status).toBe(404);
+    expect((await api.call(method, at, body, domainKey)).status).toBe(404);
   }
   expect((await make({ domain: 'school.test' }, domainKey)).status).toBe(404);
-  const { body } = await house.call('GET', '/v1/rooms?limit=200', undefined, domainKey);
+  const { body } = await api.call('GET', '/v1/rooms?limit=200', undefined, domainKey);
   expect(new Set(body.items.map((r: { domain: string }) => r.domain))).toEqual(new Set(['clinic.test']));
 });
 
@@ -213,11 +213,11 @@ test('Where nobody has entered yet, everything counts at once', async () => {
 test('A room with people in it is deleted only by force, and its sessions are listed', async () => {
   const { id } = (await make()).body;
   const sessionId = await startSession(id);
-  const listed = await house.call('GET', `/v1/rooms/${id}/sessions`);
+  const listed = await api.call('GET', `/v1/rooms/${id}/sessions`);
   expect(listed.body.items).toMatchObject([{ id: sessionId, node: 'n1', state: 'live', epoch: 1, endReason: null }]);
-  expect((await house.call('DELETE', `/v1/rooms/${id}`)).body.code).toBe('conflict');
+  expect((await api.call('DELETE', `/v1/rooms/${id}`)).body.code).toBe('conflict');
   expect(closed).toEqual([]);
-  expect((await house.call('DELETE', `/v1/rooms/${id}?force=true`)).status).toBe(204);
+  expect((await api.call('DELETE', `/v1/rooms/${id}?force=true`)).status).toBe(204);
   expect(closed).toEqual([sessionId]);
 });
 
@@ -227,7 +227,7 @@ describe('Layouts of a domain', () => {
     { x: 240, y: 0, scale: 120, reservationId: 'patient' },
   ];
   const makeLayout = (name: string, more: object = {}) =>
-    house.call('POST', '/v1/layouts', { domain: 'clinic.test', name, images, ...more });
+    api.call('POST', '/v1/layouts', { domain: 'clinic.test', name, images, ...more });
 
   test('are used by its rooms, changed, and deleted when no room uses them', async () => {
     const made = await makeLayout('doctor');
@@ -238,25 +238,25 @@ describe('Layouts of a domain', () => {
     expect((await make({ layout: 'doctor', domain: 'school.test' })).status).toBe(422);
     const path = `/v1/layouts/${made.body.id}`;
     const moved = [{ x: 0, y: 0, scale: 360 }];
-    expect((await house.call('PATCH', path, { images: moved })).body.images).toEqual(moved);
-    const refused = await house.call('DELETE', path);
+    expect((await api.call('PATCH', path, { images: moved })).body.images).toEqual(moved);
+    const refused = await api.call('DELETE', path);
     expect([refused.status, refused.body.code]).toEqual([409, 'conflict']);
     expect(refused.body.detail).toContain(room.body.name);
     await change(room.body.id, { layout: '1x1' });
-    expect((await house.call('DELETE', path)).status).toBe(204);
-    expect((await house.call('GET', path)).status).toBe(404);
+    expect((await api.call('DELETE', path)).status).toBe(204);
+    expect((await api.call('GET', path)).status).toBe(404);
   });
 
   test('stand beside the stock ones in the list', async () => {
     await makeLayout('beside');
-    const { body } = await house.call('GET', '/v1/layouts?domain=clinic.test');
+    const { body } = await api.call('GET', '/v1/layouts?domain=clinic.test');
     expect(body.items.map((l: { name: string }) => l.name)).toContain('beside');
     expect(body.stock).toContainEqual({ name: '3x3', images: 9 });
     expect(body.groups.map((g: { name: string }) => g.name)).toContain('group:grid');
     expect((await makeLayout('beside')).body.code).toBe('conflict');
     expect((await makeLayout('2x2')).body.code).toBe('conflict');
     expect((await makeLayout('beside', { domain: 'school.test' })).status).toBe(201);
-    expect((await house.call('GET', '/v1/layouts', undefined, domainKey)).body.items).toHaveLength(1);
+    expect((await api.call('GET', '/v1/layouts', undefined, domainKey)).body.items).toHaveLength(1);
   });
 
   test.each([

@@ -2,13 +2,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectRaw, type RawClient } from '../../contract/peers/raw-client';
 import { useStores } from '../../stores';
-import { openYard, until, type Node, type Yard } from '../harness';
+import { startApp, until, type Node, type App } from '../harness';
 
-let yard: Yard;
+let app: App;
 let ear: RawClient;
 afterAll(async () => {
   ear?.close();
-  await yard?.close();
+  await app?.close();
 });
 const stores = useStores();
 let one: Node;
@@ -16,13 +16,13 @@ let two: Node;
 jest.setTimeout(400_000);
 
 beforeAll(async () => {
-  yard = await openYard(stores);
-  one = await yard.addNode('one');
-  two = await yard.addNode('two');
+  app = await startApp(stores);
+  one = await app.addNode('one');
+  two = await app.addNode('two');
   ear = await connectRaw(one.eslPort);
   await ear.send(`auth ${one.eslPassword}`);
-  for (const name of ['ann', 'bert', 'carl', 'dora']) await yard.addPhone(one, name, { answerAfterMs: 20 });
-  await yard.addPhone(two, 'faye', { answerAfterMs: 20 });
+  for (const name of ['ann', 'bert', 'carl', 'dora']) await app.addPhone(one, name, { answerAfterMs: 20 });
+  await app.addPhone(two, 'faye', { answerAfterMs: 20 });
 });
 
 /** More than the looks after which such people were cut off before. */
@@ -41,8 +41,8 @@ const legOf = async (callId: string, role: string, node = one): Promise<string> 
 const isThere = async (leg: string): Promise<boolean> =>
   (await ear.send(`api uuid_exists ${leg}`)).body.includes('true');
 async function talk(from: string, to: string): Promise<string> {
-  const { id } = await yard.call(`user:${from}`, `user:${to}`);
-  await yard.callIs(id, 'answered');
+  const { id } = await app.call(`user:${from}`, `user:${to}`);
+  await app.callIs(id, 'answered');
   return id;
 }
 
@@ -63,32 +63,32 @@ test.each([
     await ear.send(`api uuid_bridge ${bert} ${far}`);
     await ear.send(`api uuid_kill ${ann1}`);
     await ear.send(`api uuid_kill ${ann2}`);
-    const gone = await yard.callIs(second, 'ended');
+    const gone = await app.callIs(second, 'ended');
     expect(gone).toMatchObject({ outcome: 'answered', joinedInto: first });
-    const goesOn = await yard.readCall(first);
+    const goesOn = await app.readCall(first);
     expect(goesOn).toMatchObject({
       state: 'answered',
       joined: [{ id: second, from: 'user:ann', to: `user:${other}` }],
     });
     await sleep(LOOKS_MS);
     expect([await isThere(bert), await isThere(far)]).toEqual([true, true]);
-    expect(await yard.readCall(first)).toMatchObject({ state: 'answered' });
-    await yard.hangUp(first);
-    const ended = await yard.callIs(first, 'ended');
+    expect(await app.readCall(first)).toMatchObject({ state: 'answered' });
+    await app.hangUp(first);
+    const ended = await app.callIs(first, 'ended');
     expect(ended).toMatchObject({ outcome: 'answered', hangupCause: 'NORMAL_CLEARING' });
     expect(ended.talkSeconds! * 1000).toBeGreaterThan(
       Date.parse(gone.endedAt!) - Date.parse(ended.answeredAt!) + 11_000,
     );
-    const types = await yard.eventsOf(first);
+    const types = await app.eventsOf(first);
     expect(types.filter((type) => type === 'call.joined')).toHaveLength(1);
     expect(types.filter((type) => type === 'call.ended')).toHaveLength(1);
     await until('all records came', async () => {
       const rows = (await stores.db('cdrs').whereIn('leg_id', [ann1, bert, ann2, far])) as unknown[];
       return rows.length === 4;
     });
-    const settled = await yard.readCall(first);
+    const settled = await app.readCall(first);
     expect(Math.abs(settled.talkSeconds! - ended.talkSeconds!)).toBeLessThan(1);
     await until('no channel is left', () => one.channelCount + two.channelCount === 0);
-    expect(await yard.readCall(second)).toMatchObject({ outcome: 'answered', joinedInto: first });
+    expect(await app.readCall(second)).toMatchObject({ outcome: 'answered', joinedInto: first });
   },
 );

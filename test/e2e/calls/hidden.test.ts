@@ -2,23 +2,23 @@
 import type { SimulatedPhone } from '../../../scripts/simulator/node';
 import { connectRaw } from '../../contract/peers/raw-client';
 import { useStores } from '../../stores';
-import { DOMAIN, openYard, until, type Answer, type Node, type Yard } from '../harness';
+import { DOMAIN, startApp, until, type Answer, type Node, type App } from '../harness';
 
 const stores = useStores();
-let yard: Yard;
+let app: App;
 let nodes: [Node, Node];
 let greta: SimulatedPhone;
 beforeAll(async () => {
-  yard = await openYard(stores);
-  nodes = [await yard.addNode('one'), await yard.addNode('two')];
-  await yard.addUser('greta', { displayName: 'Greta' });
-  greta = await yard.addPhone(nodes[0], 'greta');
-  await yard.addPhone(nodes[0], 'here');
-  await yard.addPhone(nodes[1], 'there');
+  app = await startApp(stores);
+  nodes = [await app.addNode('one'), await app.addNode('two')];
+  await app.addUser('greta', { displayName: 'Greta' });
+  greta = await app.addPhone(nodes[0], 'greta');
+  await app.addPhone(nodes[0], 'here');
+  await app.addPhone(nodes[1], 'there');
 });
-afterAll(() => yard.close());
+afterAll(() => app.close());
 
-const lastCall = async (): Promise<Answer['body']> => (await yard.must(200, 'GET', '/v1/calls?limit=1')).items[0];
+const lastCall = async (): Promise<Answer['body']> => (await app.must(200, 'GET', '/v1/calls?limit=1')).items[0];
 /** Names and numbers of the legs that ring somebody, as their phones get them. */
 async function shownAt(node: Node): Promise<string> {
   const ear = await connectRaw(node.eslPort);
@@ -44,12 +44,12 @@ test.each(['from', 'privacy'] as const)('a callee at the same or another node is
 });
 
 test('a room is shown somebody anonymous, another one each time, and its events name nobody', async () => {
-  const room = await yard.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name: 'open-house' });
+  const room = await app.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name: 'open-house' });
   const identities: string[] = [];
   for (let time = 0; time < 2; time += 1) {
     const call = greta.dial('open-house', { hides: 'from' });
     const inside = await until('she is in', async () => {
-      const { items } = await yard.must(200, 'GET', `/v1/rooms/${room.id}/participants`);
+      const { items } = await app.must(200, 'GET', `/v1/rooms/${room.id}/participants`);
       return items.find(({ state }: { state: string }) => state === 'in');
     });
     expect(inside.name).toBe('Anonymous');
@@ -57,22 +57,22 @@ test('a room is shown somebody anonymous, another one each time, and its events 
     call.hangup();
     await call.ended;
     await until('the room is empty', async () => {
-      const { items } = await yard.must(200, 'GET', `/v1/rooms/${room.id}/participants`);
+      const { items } = await app.must(200, 'GET', `/v1/rooms/${room.id}/participants`);
       return items.length === 0;
     });
   }
   expect(new Set(identities).size).toBe(2);
-  const { items } = await yard.must(200, 'GET', `/v1/events?format=json&limit=1000&domain=${DOMAIN}&roomId=${room.id}`);
+  const { items } = await app.must(200, 'GET', `/v1/events?format=json&limit=1000&domain=${DOMAIN}&roomId=${room.id}`);
   const ofPeople = items.filter(({ type }: { type: string }) => type.startsWith('participant.'));
   expect(JSON.stringify(ofPeople)).not.toMatch(/greta/i);
   expect(ofPeople.every(({ userId }: { userId: string | null }) => userId === null)).toBe(true);
 });
 
 test('wrong PINs of who hides are counted as theirs: hiding buys no tries', async () => {
-  const room = await yard.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name: 'guarded', pin: '4711' });
+  const room = await app.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name: 'guarded', pin: '4711' });
   for (const hides of ['from', 'privacy'] as const)
     await greta.dial(room.name, { hides, digits: ['1#', '22#', '333#'] }).ended;
-  const { items } = await yard.must(200, 'GET', '/v1/bans?kind=pin');
+  const { items } = await app.must(200, 'GET', '/v1/bans?kind=pin');
   expect(items).toMatchObject([{ identity: 'user:greta', failures: 6 }]);
   const late = greta.dial(room.name, { digits: ['4711#'] });
   expect(await late.ended).toBe('OUTGOING_CALL_BARRED');

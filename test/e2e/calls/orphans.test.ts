@@ -5,15 +5,15 @@ import { createLogger } from '../../../src/infra/logger';
 import { createRedis, type Redis } from '../../../src/infra/stores/redis';
 import { connectRaw, type RawClient } from '../../contract/peers/raw-client';
 import { useStores } from '../../stores';
-import { DOMAIN, openYard, until, type Node, type Yard } from '../harness';
+import { DOMAIN, startApp, until, type Node, type App } from '../harness';
 
-let yard: Yard;
+let app: App;
 let redis: Redis;
 let ear: RawClient;
 afterAll(async () => {
   ear?.close();
   redis?.disconnect();
-  await yard?.close();
+  await app?.close();
 });
 const stores = useStores();
 let node: Node;
@@ -22,27 +22,27 @@ const FOUND_MS = 90_000;
 jest.setTimeout(400_000);
 
 beforeAll(async () => {
-  yard = await openYard(stores, { maxCallHours: 24 });
-  node = await yard.addNode('one');
+  app = await startApp(stores, { maxCallHours: 24 });
+  node = await app.addNode('one');
   redis = createRedis(stores.redisUrl, createLogger('silent'));
   await redis.connect();
   ear = await connectRaw(node.eslPort);
   await ear.send(`auth ${node.eslPassword}`);
   await ear.send('event json CHANNEL_CREATE');
-  for (const name of ['ann', 'bob', 'cara']) await yard.addPhone(node, name, { answerAfterMs: 20 });
-  await yard.addPhone(node, 'rings', { ringOnly: true });
+  for (const name of ['ann', 'bob', 'cara']) await app.addPhone(node, name, { answerAfterMs: 20 });
+  await app.addPhone(node, 'rings', { ringOnly: true });
 });
 
 async function orphans(kind: string): Promise<number> {
-  const text = await (await fetch(`${yard.operationsUrl}/metrics`)).text();
+  const text = await (await fetch(`${app.operationsUrl}/metrics`)).text();
   return Number(new RegExp(`^switchyard_orphans_total\\{kind="${kind}"\\} (\\d+)$`, 'm').exec(text)?.[1]);
 }
 const counted = (kind: string) => until(`one of "${kind}" is counted`, async () => (await orphans(kind)) > 0, FOUND_MS);
 
 async function openRoom(name: string, who: string): Promise<{ roomId: string; sessionId: string; callId: string }> {
-  const made = await yard.api('POST', '/v1/rooms', { domain: DOMAIN, name });
+  const made = await app.api('POST', '/v1/rooms', { domain: DOMAIN, name });
   expect(made.status).toBe(201);
-  const { id: callId } = await yard.call(`user:${who}`, `room:${name}`);
+  const { id: callId } = await app.call(`user:${who}`, `room:${name}`);
   const sessionId = await until('somebody is in the room', async () => {
     const row = (await stores.db('participants').where({ room_id: made.body.id, state: 'in' }).first('session_id')) as
       { session_id: string } | undefined;
@@ -61,13 +61,13 @@ test('at first nothing is counted, and every kind is shown', async () => {
 });
 
 test('a call that was answered a day ago is hung up, and stays answered with its whole length', async () => {
-  const { id } = await yard.call('user:ann', '9196');
-  await yard.callIs(id, 'answered');
+  const { id } = await app.call('user:ann', '9196');
+  await app.callIs(id, 'answered');
   await stores
     .db('calls')
     .where({ id })
     .update({ answered_at: new Date(Date.now() - 25 * 3_600_000) });
-  expect(await yard.callIs(id, 'ended')).toMatchObject({ outcome: 'answered', hangupCause: 'ALLOTTED_TIMEOUT' });
+  expect(await app.callIs(id, 'ended')).toMatchObject({ outcome: 'answered', hangupCause: 'ALLOTTED_TIMEOUT' });
   await until('it is counted once', async () => (await orphans('zombie')) === 1);
 });
 
@@ -93,7 +93,7 @@ test('a leg whose channel is gone although nothing was told ends, and its call i
   await stores
     .db('legs')
     .insert({ id: leg, call_id: id, node_id: node.id, role: 'from', state: 'answered', created_at: at });
-  expect(await yard.callIs(id, 'ended', FOUND_MS)).toMatchObject({ outcome: 'lost' });
+  expect(await app.callIs(id, 'ended', FOUND_MS)).toMatchObject({ outcome: 'lost' });
   await counted('row');
 });
 
@@ -128,15 +128,15 @@ test('a call that was let through while the database was away goes on, where one
 test('capacity held for nothing is given back', async () => {
   const claims = createClaims(redis, stores.redisPrefix);
   await claims.claim(node.id, createId(), 7, null, Date.now());
-  const held = async () => (await yard.api('GET', `/v1/nodes/${node.id}`)).body.claimedUnits;
+  const held = async () => (await app.api('GET', `/v1/nodes/${node.id}`)).body.claimedUnits;
   expect(await held()).toBeGreaterThanOrEqual(7);
   await until('it is given back', async () => (await held()) < 7, FOUND_MS);
   await counted('claim');
 });
 
 test('somebody who was let in and never came is out after a minute, and a session nobody entered ends', async () => {
-  const { body: room } = await yard.api('POST', '/v1/rooms', { domain: DOMAIN, name: 'waiting' });
-  const { status } = await yard.api('POST', `/v1/rooms/${room.id}/grants`, { name: 'Zoë', role: 'participant' });
+  const { body: room } = await app.api('POST', '/v1/rooms', { domain: DOMAIN, name: 'waiting' });
+  const { status } = await app.api('POST', `/v1/rooms/${room.id}/grants`, { name: 'Zoë', role: 'participant' });
   expect(status).toBe(201);
   const sessions = () => stores.db('sessions').where({ room_id: room.id });
   const session = (await sessions().first()) as { id: string; node_id: string; domain_id: string };
@@ -182,8 +182,8 @@ test('a member whose row is lost is written down again, as what it was let in fo
   await until('it is there again', async () => (await row())?.state === 'in', FOUND_MS);
   expect(await row()).toEqual(before);
   await counted('adopted');
-  await yard.hangUp(callId);
-  await yard.callIs(callId, 'ended');
+  await app.hangUp(callId);
+  await app.callIs(callId, 'ended');
 });
 
 test('somebody nobody knows is left alone with whom they talk, told once, and ended when they are alone', async () => {
@@ -195,7 +195,7 @@ test('somebody nobody knows is left alone with whom they talk, told once, and en
   await until('they are in the room', isIn);
   await counted('unexplained');
   expect(await isThere()).toBe(true);
-  await yard.hangUp(callId);
+  await app.hangUp(callId);
   await until('they are gone', async () => !(await isThere()), FOUND_MS);
   expect(await orphans('unexplained')).toBe(1);
   await counted('member');
@@ -206,7 +206,7 @@ test('somebody who was removed while their row was not believed is not adopted',
   const change = { state: 'left', leave_reason: 'removed', left_at: new Date(), leg_id: null, member_id: null };
   await stores.db('participants').where({ session_id: sessionId }).update(change);
   await until('nobody is in it', () => !node.rooms().some((room) => room.name === sessionId), FOUND_MS);
-  await yard.callIs(callId, 'ended');
+  await app.callIs(callId, 'ended');
 });
 
 test('a room that was deleted while its node could not be told is ended, and not written down again', async () => {
@@ -223,12 +223,12 @@ test('a session that lost its lease gets it back, and who talks in it goes on', 
   await stores.db('leases').where({ room_id: roomId }).update({ session_id: null, node_id: null });
   await until('it is held again', async () => (await lease()).session_id === sessionId, FOUND_MS);
   expect(node.rooms().some((room) => room.name === sessionId)).toBe(true);
-  await yard.hangUp(callId);
+  await app.hangUp(callId);
 });
 
 test('a room in which people talk goes on although its session was said to be over', async () => {
   const { roomId, sessionId, callId } = await openRoom('talk', 'bob');
-  const { id: other } = await yard.call('user:ann', 'room:talk');
+  const { id: other } = await app.call('user:ann', 'room:talk');
   const people = () => stores.db('participants').where({ session_id: sessionId, state: 'in' }).pluck('identity');
   await until('both are in', async () => (await people()).length === 2);
   const session = () => stores.db('sessions').where({ id: sessionId });
@@ -242,7 +242,7 @@ test('a room in which people talk goes on although its session was said to be ov
   expect(node.rooms().find((room) => room.name === sessionId)?.channelIds).toHaveLength(2);
   const lease = await stores.db('leases').where({ room_id: roomId }).first('session_id');
   expect(lease).toEqual({ session_id: sessionId });
-  for (const id of [callId, other]) await yard.hangUp(id);
+  for (const id of [callId, other]) await app.hangUp(id);
 });
 
 test('a room that goes on with one alone after its session is over is ended there, and its lease is given back', async () => {
@@ -260,7 +260,7 @@ test('a room that goes on with one alone after its session is over is ended ther
 });
 
 test('the pool is shown as gauges, and work as counters', async () => {
-  const text = await (await fetch(`${yard.operationsUrl}/metrics`)).text();
+  const text = await (await fetch(`${app.operationsUrl}/metrics`)).text();
   expect(text).toContain('switchyard_nodes{state="serving"} 1');
   expect(text).toMatch(/^switchyard_calls\{state="answered"\} \d+$/m);
   expect(text).toMatch(/^switchyard_rooms_live\{state="live"\} \d+$/m);

@@ -1,27 +1,27 @@
 /** A leg that is sent elsewhere at its node dials as the person it belongs to, and not as the call was meant. */
 import { connectRaw, type RawClient } from '../../contract/peers/raw-client';
 import { useStores } from '../../stores';
-import { openYard, until, type Node, type Yard } from '../harness';
+import { startApp, until, type Node, type App } from '../harness';
 
-let yard: Yard;
+let app: App;
 let ear: RawClient;
 afterAll(async () => {
   ear?.close();
-  await yard?.close();
+  await app?.close();
 });
 const stores = useStores();
 let one: Node;
 let two: Node;
 
 beforeAll(async () => {
-  yard = await openYard(stores);
-  one = await yard.addNode('one');
-  two = await yard.addNode('two');
+  app = await startApp(stores);
+  one = await app.addNode('one');
+  two = await app.addNode('two');
   ear = await connectRaw(one.eslPort);
   await ear.send(`auth ${one.eslPassword}`);
-  for (const name of ['ann', 'bert', 'carl']) await yard.addPhone(one, name, { answerAfterMs: 20 });
-  await yard.addPhone(two, 'faye', { answerAfterMs: 20 });
-  await yard.must(201, 'POST', '/v1/rooms', { domain: 'clinic.test', name: 'daily' });
+  for (const name of ['ann', 'bert', 'carl']) await app.addPhone(one, name, { answerAfterMs: 20 });
+  await app.addPhone(two, 'faye', { answerAfterMs: 20 });
+  await app.must(201, 'POST', '/v1/rooms', { domain: 'clinic.test', name: 'daily' });
 });
 
 const legOf = async (callId: string, role: string): Promise<string> =>
@@ -30,19 +30,19 @@ const legOf = async (callId: string, role: string): Promise<string> =>
     return ((await stores.db('legs').where(where).first('id')) as { id: string } | undefined)?.id;
   });
 async function talk(): Promise<string> {
-  const { id } = await yard.call('user:ann', 'user:bert');
-  await yard.callIs(id, 'answered');
+  const { id } = await app.call('user:ann', 'user:bert');
+  await app.callIs(id, 'answered');
   return id;
 }
 /** Who is in the call now. */
 const reaches = (callId: string, address: string): Promise<unknown> =>
   until(`${address} is in the call`, async () => {
-    const { legs } = await yard.readCall(callId);
+    const { legs } = await app.readCall(callId);
     return legs.some((leg) => leg.role === 'to' && leg.address === address && leg.state === 'answered');
   });
 async function end(callId: string): Promise<void> {
-  await yard.hangUp(callId);
-  expect(await yard.callIs(callId, 'ended')).toMatchObject({ outcome: 'answered' });
+  await app.hangUp(callId);
+  expect(await app.callIs(callId, 'ended')).toMatchObject({ outcome: 'answered' });
   await until('no channel is left', () => one.channelCount + two.channelCount === 0);
 }
 
@@ -50,8 +50,8 @@ test.each(['carl', 'faye'])('the caller’s leg that is sent to %s rings there, 
   const id = await talk();
   await ear.send(`api uuid_transfer ${await legOf(id, 'from')} ${to} XML calls`);
   await reaches(id, `user:${to}`);
-  expect((await yard.readCall(id)).to).toBe(`user:${to}`);
-  expect((await yard.eventsOf(id)).filter((type) => type === 'call.transferred')).toHaveLength(1);
+  expect((await app.readCall(id)).to).toBe(`user:${to}`);
+  expect((await app.eventsOf(id)).filter((type) => type === 'call.transferred')).toHaveLength(1);
   await end(id);
 });
 
@@ -87,13 +87,13 @@ test.each([
 ])('a leg that is sent to %s ends as any phone that dials it', async (to, cause) => {
   const id = await talk();
   await ear.send(`api uuid_transfer ${await legOf(id, 'from')} ${to} XML calls`);
-  expect(await yard.callIs(id, 'ended')).toMatchObject({ outcome: 'answered', hangupCause: cause });
+  expect(await app.callIs(id, 'ended')).toMatchObject({ outcome: 'answered', hangupCause: cause });
   await until('no channel is left', () => one.channelCount + two.channelCount === 0);
 });
 
 test('one who is disabled meanwhile dials nobody', async () => {
   const id = await talk();
-  const [user] = (await yard.must(200, 'GET', '/v1/users?username=bert&domain=clinic.test')).items;
+  const [user] = (await app.must(200, 'GET', '/v1/users?username=bert&domain=clinic.test')).items;
   const bert = await legOf(id, 'to');
   await stores.db('users').where({ id: user.id }).update({ enabled: false });
   await until('that is known', async () => {
@@ -112,5 +112,5 @@ test('a channel that no row knows gets no way out of the context of those we let
     'Caller-Context': 'users',
     'Caller-Destination-Number': 'carl',
   };
-  expect((await yard.askXml(one, form)).text).toContain('Not authenticated');
+  expect((await app.askXml(one, form)).text).toContain('Not authenticated');
 });

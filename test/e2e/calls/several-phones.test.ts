@@ -5,21 +5,21 @@ import { createDb } from '../../../src/infra/stores/db';
 import { createId } from '../../../src/infra/ids';
 import type { PhoneBehaviour } from '../../../scripts/simulator/phones/registrar';
 import { useStores } from '../../stores';
-import { DOMAIN, openYard, until, type Node, type Yard } from '../harness';
+import { DOMAIN, startApp, until, type Node, type App } from '../harness';
 
-let yard: Yard;
-afterAll(() => yard?.close());
+let app: App;
+afterAll(() => app?.close());
 const stores = useStores();
 let one: Node;
 let two: Node;
 let names = 0;
 
 beforeAll(async () => {
-  yard = await openYard(stores);
-  one = await yard.addNode('one');
-  two = await yard.addNode('two');
-  await yard.addPhone(two, 'bob', { answerAfterMs: 30 });
-  await yard.addPhone(two, 'silent', { ringOnly: true });
+  app = await startApp(stores);
+  one = await app.addNode('one');
+  two = await app.addNode('two');
+  await app.addPhone(two, 'bob', { answerAfterMs: 30 });
+  await app.addPhone(two, 'silent', { ringOnly: true });
 });
 
 const nothingIsLeft = (): Promise<boolean> =>
@@ -28,7 +28,7 @@ const nothingIsLeft = (): Promise<boolean> =>
 /** @returns the address of somebody with a phone for each behaviour, on these nodes */
 async function withPhones(...phones: [() => Node, PhoneBehaviour][]): Promise<string> {
   const name = `ann-${(names += 1)}`;
-  for (const [node, behaviour] of phones) await yard.addPhone(node(), name, behaviour);
+  for (const [node, behaviour] of phones) await app.addPhone(node(), name, behaviour);
   return `user:${name}`;
 }
 
@@ -47,30 +47,30 @@ describe.each([
     ['the first is busy', { busy: true }, picksUp],
     ['the second is busy', picksUp, { busy: true }],
   ])('a call from them is connected when %s', async (_how, a, b) => {
-    const { id } = await yard.call(await withPhones([first, a], [second, b]), 'user:bob');
-    const answered = await yard.callIs(id, 'answered');
+    const { id } = await app.call(await withPhones([first, a], [second, b]), 'user:bob');
+    const answered = await app.callIs(id, 'answered');
     expect(answered.attempts).toHaveLength(1);
     const carrier = answered.legs.find((leg) => leg.id === answered.attempts[0]!.leg);
     expect(carrier).toMatchObject({ state: 'answered', endedAt: null });
-    await yard.must(200, 'POST', `/v1/calls/${id}/dtmf`, { digits: '1' }); // to the phone that was picked up
-    await yard.hangUp(id);
-    expect(await yard.callIs(id, 'ended')).toMatchObject({ outcome: 'answered', hangupCause: 'NORMAL_CLEARING' });
+    await app.must(200, 'POST', `/v1/calls/${id}/dtmf`, { digits: '1' }); // to the phone that was picked up
+    await app.hangUp(id);
+    expect(await app.callIs(id, 'ended')).toMatchObject({ outcome: 'answered', hangupCause: 'NORMAL_CLEARING' });
     await nothingIsLeft();
   });
 
   test('a call that is hung up while they ring stops ringing at both', async () => {
-    const { id } = await yard.call(await withPhones([first, ringsOnly], [second, ringsOnly]), 'user:bob');
+    const { id } = await app.call(await withPhones([first, ringsOnly], [second, ringsOnly]), 'user:bob');
     await until('both ring', () => one.channelCount + two.channelCount >= 2);
-    await yard.callIs(id, 'ringing');
-    await yard.hangUp(id);
-    expect(await yard.callIs(id, 'ended')).toMatchObject({ outcome: 'cancelled', hangupCause: 'ORIGINATOR_CANCEL' });
+    await app.callIs(id, 'ringing');
+    await app.hangUp(id);
+    expect(await app.callIs(id, 'ended')).toMatchObject({ outcome: 'cancelled', hangupCause: 'ORIGINATOR_CANCEL' });
     await nothingIsLeft();
   });
 
   test('a call whose caller hangs up while the other rings ends as cancelled', async () => {
     const gives = { answerAfterMs: 100, hangupAfterMs: 700 };
-    const { id } = await yard.call(await withPhones([first, ringsOnly], [second, gives]), 'user:silent');
-    expect(await yard.callIs(id, 'ended')).toMatchObject({ outcome: 'cancelled', talkSeconds: null });
+    const { id } = await app.call(await withPhones([first, ringsOnly], [second, gives]), 'user:silent');
+    expect(await app.callIs(id, 'ended')).toMatchObject({ outcome: 'cancelled', talkSeconds: null });
     await nothingIsLeft();
   });
 });
@@ -78,11 +78,11 @@ describe.each([
 test('a phone that is busy at once does not end the call before the others are known to ring', async () => {
   const quick = { answerAfterMs: 20 };
   const from = await withPhones([() => one, { busy: true }], [() => one, quick], [() => one, { busy: true }]);
-  const asked = await Promise.all(Array.from({ length: 20 }, () => yard.call(from, '9196')));
-  const answered = await Promise.all(asked.map(({ id }) => yard.callIs(id, 'answered')));
+  const asked = await Promise.all(Array.from({ length: 20 }, () => app.call(from, '9196')));
+  const answered = await Promise.all(asked.map(({ id }) => app.callIs(id, 'answered')));
   expect(answered).toHaveLength(20);
-  await Promise.all(asked.map(({ id }) => yard.hangUp(id)));
-  for (const { id } of asked) expect((await yard.callIs(id, 'ended')).outcome).toBe('answered');
+  await Promise.all(asked.map(({ id }) => app.hangUp(id)));
+  for (const { id } of asked) expect((await app.callIs(id, 'ended')).outcome).toBe('answered');
   await nothingIsLeft();
 });
 
@@ -95,7 +95,7 @@ test.each([
     const from = await withPhones(
       ...Array.from({ length: phones }, (): [() => Node, PhoneBehaviour] => [() => one, {}]),
     );
-    const domain = await yard.must(200, 'GET', `/v1/domains/${DOMAIN}`);
+    const domain = await app.must(200, 'GET', `/v1/domains/${DOMAIN}`);
     const db = createDb(stores.databaseUrl, 2);
     try {
       const [id, leg, at] = [createId(), createId(), new Date()];
@@ -128,7 +128,7 @@ test.each([
 
 test('when none of them is free the call ends with what they said', async () => {
   const from = await withPhones([() => one, { busy: true }], [() => one, { busy: true }]);
-  const { id } = await yard.call(from, 'user:bob');
-  expect(await yard.callIs(id, 'ended')).toMatchObject({ outcome: 'busy', hangupCause: 'USER_BUSY' });
+  const { id } = await app.call(from, 'user:bob');
+  expect(await app.callIs(id, 'ended')).toMatchObject({ outcome: 'busy', hangupCause: 'USER_BUSY' });
   await nothingIsLeft();
 });

@@ -2,14 +2,14 @@
 import { createId } from '../../../src/infra/ids';
 import { QUOTAS } from '../../../src/domains/quotas/catalogue';
 import { useStores } from '../../stores';
-import { openYard, passwordOf, PHONE_SECONDS, until, type Node, type Yard } from '../harness';
+import { startApp, passwordOf, PHONE_SECONDS, until, type Node, type App } from '../harness';
 
 jest.setTimeout(400_000);
 const GREEDY = 'greedy.test';
 const PATIENT = { ringTimeoutSeconds: 300, queueTimeoutSeconds: 600 };
-let yard: Yard;
+let app: App;
 afterEach(async () => {
-  await yard.close();
+  await app.close();
   await stores.db('calls').delete(); // the next test's nodes are others
 });
 const stores = useStores();
@@ -19,19 +19,19 @@ let node: Node;
 async function open(capacity: number): Promise<void> {
   round += 1;
   const { databaseUrl, redisUrl } = stores;
-  yard = await openYard({ databaseUrl, redisUrl, redisPrefix: `${stores.redisPrefix}-${round}` }, { callWorkers: 50 });
-  node = await yard.addNode(`node-${round}`, { capacity });
-  expect([201, 409]).toContain((await yard.api('POST', '/v1/domains', { name: GREEDY })).status);
+  app = await startApp({ databaseUrl, redisUrl, redisPrefix: `${stores.redisPrefix}-${round}` }, { callWorkers: 50 });
+  node = await app.addNode(`node-${round}`, { capacity });
+  expect([201, 409]).toContain((await app.api('POST', '/v1/domains', { name: GREEDY })).status);
 }
 
 /** A user of the greedy tenant whose phone does as it is told. */
 async function addGreedy(username: string, ringOnly: boolean): Promise<void> {
-  await yard.addUser(username, { domain: GREEDY });
+  await app.addUser(username, { domain: GREEDY });
   const behaviour = ringOnly ? { ringOnly } : { answerAfterMs: 20 };
   const who = { username, domain: GREEDY, password: passwordOf(username), expiresSeconds: PHONE_SECONDS };
   await node.registerPhone({ ...who, behaviour });
   await until(`${username} is registered`, async () => {
-    const [user] = (await yard.must(200, 'GET', `/v1/users?username=${username}&domain=${GREEDY}`)).items;
+    const [user] = (await app.must(200, 'GET', `/v1/users?username=${username}&domain=${GREEDY}`)).items;
     return user.registrations.length > 0;
   });
 }
@@ -41,7 +41,7 @@ async function callAll(count: number, asked: Record<string, unknown>): Promise<s
   const work = async (): Promise<void> => {
     while (ids.length < count) {
       const at = ids.push('') - 1;
-      ids[at] = (await yard.must(201, 'POST', '/v1/calls', { domain: GREEDY, ...PATIENT, ...asked })).id;
+      ids[at] = (await app.must(201, 'POST', '/v1/calls', { domain: GREEDY, ...PATIENT, ...asked })).id;
     }
   };
   await Promise.all(Array.from({ length: 10 }, work));
@@ -77,14 +77,14 @@ async function queueMany(many: number, from: string): Promise<void> {
 
 /** Milliseconds from the request until its node was chosen. */
 async function timeToDial(): Promise<number> {
-  const { id, queuedAt } = await yard.call('user:ann', '9196', PATIENT);
+  const { id, queuedAt } = await app.call('user:ann', '9196', PATIENT);
   const [attempt] = await until('it is dialled', async () => {
-    const { attempts } = await yard.readCall(id);
+    const { attempts } = await app.readCall(id);
     return attempts.length > 0 ? attempts : undefined;
   });
-  await yard.callIs(id, 'answered');
-  await yard.hangUp(id);
-  await yard.callIs(id, 'ended');
+  await app.callIs(id, 'answered');
+  await app.hangUp(id);
+  await app.callIs(id, 'ended');
   return Date.parse(attempt!.placedAt!) - Date.parse(queuedAt!);
 }
 
@@ -92,7 +92,7 @@ const median = (times: number[]): number => [...times].sort((a, b) => a - b)[Mat
 
 test("500 ringing and 1,000 queued calls of one tenant do not keep another's from being dialled", async () => {
   await open(5000);
-  await yard.addPhone(node, 'ann', { answerAfterMs: 20 });
+  await app.addPhone(node, 'ann', { answerAfterMs: 20 });
   await addGreedy('gus', true);
   const alone: number[] = [];
   for (let i = 0; i < 5; i += 1) alone.push(await timeToDial());
@@ -111,7 +111,7 @@ test("500 ringing and 1,000 queued calls of one tenant do not keep another's fro
   // No more than may ring do, however many wait; and whoever ends makes room for one.
   expect((await count('placing')) + (await count('ringing'))).toBe(QUOTAS.ringingCalls.default);
   expect(await count('queued')).toBe(1000);
-  await yard.hangUp(ids[0]!);
+  await app.hangUp(ids[0]!);
   await until('the next one rings', async () => (await count('queued')) === 999);
   await until('it rings', async () => (await count('ringing')) === QUOTAS.ringingCalls.default);
   expect((await count('placing')) + (await count('ringing'))).toBe(QUOTAS.ringingCalls.default);
@@ -119,30 +119,30 @@ test("500 ringing and 1,000 queued calls of one tenant do not keep another's fro
 
 test('in a full pool whoever gets the next free place is decided by turns, not by how many wait', async () => {
   await open(3);
-  await yard.addPhone(node, 'ann', { answerAfterMs: 20 });
+  await app.addPhone(node, 'ann', { answerAfterMs: 20 });
   await addGreedy('gil', false);
   const talking = await callAll(3, { from: 'user:gil', to: '9196' });
-  for (const id of talking) await yard.callIs(id, 'answered');
+  for (const id of talking) await app.callIs(id, 'answered');
   await callAll(30, { from: 'user:gil', to: '9196' });
-  const mine = await yard.call('user:ann', '9196', PATIENT);
+  const mine = await app.call('user:ann', '9196', PATIENT);
   await until('no place is found for it', async () => {
-    return (await yard.api('GET', `/v1/calls/${mine.id}/placement`)).body.decisions.length > 0;
+    return (await app.api('GET', `/v1/calls/${mine.id}/placement`)).body.decisions.length > 0;
   });
   for (const id of talking.slice(0, 2)) {
-    await yard.hangUp(id);
-    await yard.callIs(id, 'ended');
+    await app.hangUp(id);
+    await app.callIs(id, 'ended');
   }
-  await yard.callIs(mine.id, 'answered'); // by the second place at the latest, with 30 that came before
+  await app.callIs(mine.id, 'answered'); // by the second place at the latest, with 30 that came before
   await until('the other place is taken as well', async () => (await count('answered')) === 2);
   expect(await count('queued')).toBe(29);
 });
 
 test('a call whose turn never comes ends when its time is over', async () => {
   await open(1);
-  await yard.addPhone(node, 'ann', { answerAfterMs: 20 });
+  await app.addPhone(node, 'ann', { answerAfterMs: 20 });
   await addGreedy('gwen', false);
   const [talking] = await callAll(1, { from: 'user:gwen', to: '9196' });
-  await yard.callIs(talking!, 'answered');
-  const { id } = await yard.call('user:ann', '9196', { queueTimeoutSeconds: 2 });
-  expect(await yard.callIs(id, 'ended')).toMatchObject({ outcome: 'no_capacity', attempts: [] });
+  await app.callIs(talking!, 'answered');
+  const { id } = await app.call('user:ann', '9196', { queueTimeoutSeconds: 2 });
+  expect(await app.callIs(id, 'ended')).toMatchObject({ outcome: 'no_capacity', attempts: [] });
 });

@@ -1,19 +1,19 @@
 /** Canaries go out by themselves: a node that lost its sound is found without anybody asking, and taken back. */
 import { useStores } from '../../stores';
-import { openYard, until, type Node, type Yard } from '../harness';
+import { startApp, until, type Node, type App } from '../harness';
 
-let yard: Yard;
-afterAll(() => yard?.close());
+let app: App;
+afterAll(() => app?.close());
 const stores = useStores();
 let node: Node;
 
 beforeAll(async () => {
-  yard = await openYard(stores, { canarySeconds: 0.5 });
-  node = await yard.addNode('one');
-  await yard.addReplica();
+  app = await startApp(stores, { canarySeconds: 0.5 });
+  node = await app.addNode('one');
+  await app.addReplica();
 });
 
-const healthOf = async () => (await yard.api('GET', `/v1/nodes/${node.id}`)).body.health;
+const healthOf = async () => (await app.api('GET', `/v1/nodes/${node.id}`)).body.health;
 
 test('a node that loses its sound is found by the schedule, and taken back', async () => {
   await until('a first canary was heard', async () => (await healthOf()).canary?.ok === true, 90_000);
@@ -21,6 +21,6 @@ test('a node that loses its sound is found by the schedule, and taken back', asy
   await until('it is found out', async () => (await healthOf()).healthy === false, 90_000);
   node.faults.muteAudio(false);
   await until('it is taken back', async () => (await healthOf()).healthy === true, 90_000);
-  await yard.close();
+  await app.close();
   expect(node.isRunning).toBe(false);
 }, 400_000);

@@ -1,24 +1,24 @@
 /** A node is judged by more than its heartbeat: by its rooms, its port for browsers, and a call that must be heard. */
 import { useStores } from '../../stores';
-import { openYard, until, type Node, type Yard } from '../harness';
+import { startApp, until, type Node, type App } from '../harness';
 
-let yard: Yard;
-afterAll(() => yard?.close());
+let app: App;
+afterAll(() => app?.close());
 const stores = useStores();
 let node: Node;
 let other: Node;
 
 beforeAll(async () => {
   // The schedule's first one comes at a twentieth of its time at the earliest: not while this file runs, on any machine.
-  yard = await openYard(stores, { healthSeconds: 0.1, canarySeconds: 86_400 });
-  [node, other] = [await yard.addNode('one', { webSocket: true }), await yard.addNode('two', { webSocket: true })];
-  await yard.addPhone(node, 'ann', { answerAfterMs: 20 });
+  app = await startApp(stores, { healthSeconds: 0.1, canarySeconds: 86_400 });
+  [node, other] = [await app.addNode('one', { webSocket: true }), await app.addNode('two', { webSocket: true })];
+  await app.addPhone(node, 'ann', { answerAfterMs: 20 });
 });
 
-const healthOf = async (of: Node) => (await yard.api('GET', `/v1/nodes/${of.id}`)).body.health;
+const healthOf = async (of: Node) => (await app.api('GET', `/v1/nodes/${of.id}`)).body.health;
 const isHealthy = (of: Node, healthy: boolean) =>
   until(`${of.name} is ${healthy ? 'well' : 'not well'}`, async () => (await healthOf(of)).healthy === healthy);
-const send = (to: Node) => yard.api('POST', `/v1/nodes/${to.id}/canary`);
+const send = (to: Node) => app.api('POST', `/v1/nodes/${to.id}/canary`);
 const poolEvents = async (of: Node): Promise<{ type: string; data: Record<string, unknown> }[]> =>
   await stores
     .db('events')
@@ -30,7 +30,7 @@ const poolEvents = async (of: Node): Promise<{ type: string; data: Record<string
 async function expectNothingLeft(of: Node): Promise<void> {
   await until('its channels are gone', () => of.channelCount === 0);
   await until('nothing is claimed', async () => {
-    return (await yard.api('GET', `/v1/nodes/${of.id}`)).body.claimedUnits === 0;
+    return (await app.api('GET', `/v1/nodes/${of.id}`)).body.claimedUnits === 0;
   });
   expect(await stores.db('calls').count('* as n').first()).toEqual({ n: '0' });
   expect(await stores.db('cdrs').whereRaw("record::text like '%canary%'")).toEqual([]);
@@ -56,14 +56,14 @@ test('a node that mixes silence fails it, gets no new calls, says why, and is ta
   const health = await healthOf(node);
   expect(health).toMatchObject({ healthy: false, reason: expect.stringContaining('the canary call failed') });
   expect(Date.parse(health.since)).toBeGreaterThanOrEqual(askedAt);
-  const { id } = await yard.call('user:ann', '9196');
-  await yard.callIs(id, 'answered');
-  const placement = (await yard.api('GET', `/v1/calls/${id}/placement`)).body;
+  const { id } = await app.call('user:ann', '9196');
+  await app.callIs(id, 'answered');
+  const placement = (await app.api('GET', `/v1/calls/${id}/placement`)).body;
   expect(JSON.stringify(placement)).toContain('one: not possible, because it is not well (the canary call failed');
-  expect((await yard.readCall(id)).node).toBe('two');
-  await yard.hangUp(id);
-  await yard.callIs(id, 'ended');
-  const pool = (await yard.api('GET', '/v1/pool')).body;
+  expect((await app.readCall(id)).node).toBe('two');
+  await app.hangUp(id);
+  await app.callIs(id, 'ended');
+  const pool = (await app.api('GET', '/v1/pool')).body;
   expect(pool.nodes.find((n: { name: string }) => n.name === 'one').health.healthy).toBe(false);
   expect(pool.total.serving).toBe(1);
 
@@ -94,7 +94,7 @@ test.each([
 });
 
 test('a nearly full node is left alone, and only one canary is under way', async () => {
-  const small = await yard.addNode('small', { capacity: 2 });
+  const small = await app.addNode('small', { capacity: 2 });
   expect((await send(small)).body).toMatchObject({ code: 'conflict', detail: expect.stringContaining('nearly full') });
   // Two that are asked for at once may come one after the other on a machine that stands still between them.
   await until('one of two is refused', async () => {
@@ -108,7 +108,7 @@ test('a nearly full node is left alone, and only one canary is under way', async
 test('a name nobody made is no way into the room or the plan of a canary', async () => {
   const name = 'canary-eyJjIjoiYSJ9.forged';
   const base = { hostname: node.name, 'Core-UUID': node.coreUuid };
-  const plan = await yard.askXml(node, {
+  const plan = await app.askXml(node, {
     ...base,
     section: 'dialplan',
     'Unique-ID': '01a1ff28-6ff5-7bde-a858-ed555e998394',
@@ -118,7 +118,7 @@ test('a name nobody made is no way into the room or the plan of a canary', async
   expect(plan.text).toContain('OUTGOING_CALL_BARRED');
   expect(plan.text).not.toContain('conference');
   const asked = { section: 'configuration', key_name: 'name', key_value: 'conference.conf', conference_name: name };
-  expect((await yard.askXml(node, { ...base, ...asked })).text).toContain('not found');
+  expect((await app.askXml(node, { ...base, ...asked })).text).toContain('not found');
 });
 
 test('a mixer that hangs makes its node get no calls after three looks, and takes nothing else along', async () => {
@@ -126,7 +126,7 @@ test('a mixer that hangs makes its node get no calls after three looks, and take
   await isHealthy(node, false);
   expect((await healthOf(node)).reason).toContain('a conference command failed');
   // Its list of rooms is asked for as well, and that connection is then made anew: it serves on.
-  await yard.nodeIs(node, 'serving');
+  await app.nodeIs(node, 'serving');
   node.faults.stickConferences(false);
   await isHealthy(node, true);
 });

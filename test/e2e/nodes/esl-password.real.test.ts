@@ -9,17 +9,17 @@ import { connectRaw } from '../../contract/peers/raw-client';
 import { describeWithRealNode } from '../../real-node';
 import { useStores } from '../../stores';
 import { openNodePassword } from '../../../src/domains/nodes/entering/node-password';
-import { JOIN_TOKEN, openYard, until, type Yard } from '../harness';
+import { JOIN_TOKEN, startApp, until, type App } from '../harness';
 
 const SERVES_MS = 60_000;
 
 describeWithRealNode('the Event Socket of a real node', (binary) => {
-  let yard: Yard;
+  let app: App;
   let node: RealNode | undefined;
   const dir = mkdtempSync(join(tmpdir(), 'switchyard-esl-'));
   afterAll(async () => {
     await node?.stop();
-    await yard?.close();
+    await app?.close();
     rmSync(dir, { recursive: true, force: true });
   });
   const stores = useStores();
@@ -32,7 +32,7 @@ describeWithRealNode('the Event Socket of a real node', (binary) => {
     esl_password_sealed: string;
   }
   const row = async (): Promise<Row> => (await stores.db('nodes').where({ name: 'real' }).first()) as Row;
-  const password = async (): Promise<string> => openNodePassword(yard.config.secretKey, await row());
+  const password = async (): Promise<string> => openNodePassword(app.config.secretKey, await row());
   const serves = (other?: string): Promise<unknown> =>
     until(
       () => `it serves:\n${node!.lastLines()}`,
@@ -44,14 +44,14 @@ describeWithRealNode('the Event Socket of a real node', (binary) => {
     );
 
   it('opens with a password of its own for each process, and what starts it holds no token', async () => {
-    yard = await openYard(stores, { heartbeatSeconds: 2 });
+    app = await startApp(stores, { heartbeatSeconds: 2 });
     const [esl, sip, internode, ws] = [
       await findFreePort(),
       await findFreePort(),
       await findFreePort(),
       await findFreePort(),
     ];
-    const xmlUrl = `${yard.url}/freeswitch/xml?host=127.0.0.1&esl=${esl}&sip=${sip}&internode=${internode}&ws=${ws}&rtp=43000-43400`;
+    const xmlUrl = `${app.url}/freeswitch/xml?host=127.0.0.1&esl=${esl}&sip=${sip}&internode=${internode}&ws=${ws}&rtp=43000-43400`;
     const secret = makeNodeSecret();
     expect(await enrolNode({ name: 'real', xmlUrl, secret }, JOIN_TOKEN)).toBe('in');
     const launch = (): Promise<RealNode> => {

@@ -1,9 +1,9 @@
 /** What a node can't do for want of a module: known when it joins, shown, and heeded by whoever places or asks. */
 import { useStores } from '../../stores';
-import { DOMAIN, openYard, until, type Node, type Yard } from '../harness';
+import { DOMAIN, startApp, until, type Node, type App } from '../harness';
 
-let yard: Yard;
-afterAll(() => yard?.close());
+let app: App;
+afterAll(() => app?.close());
 const stores = useStores();
 let bare: Node;
 let whole: Node | undefined;
@@ -11,17 +11,17 @@ const video = { width: 320, height: 180, fps: 10 };
 const NOTE = "without mod_av it can't record mp4 or send relays";
 
 beforeAll(async () => {
-  yard = await openYard(stores);
-  bare = await yard.addNode('bare', { withoutModules: ['mod_av'] });
+  app = await startApp(stores);
+  bare = await app.addNode('bare', { withoutModules: ['mod_av'] });
 });
 
 const recordingsOf = async (roomId: string) =>
-  (await yard.must(200, 'GET', `/v1/recordings?domain=${DOMAIN}&roomId=${roomId}`)).items;
+  (await app.must(200, 'GET', `/v1/recordings?domain=${DOMAIN}&roomId=${roomId}`)).items;
 
 /** Somebody at the node that lacks mod_av is in a new room. */
 async function enterRoom(name: string, who: string, settings: object = {}) {
-  const room = await yard.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name, video, ...settings });
-  const phone = await yard.addPhone(bare, who);
+  const room = await app.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name, video, ...settings });
+  const phone = await app.addPhone(bare, who);
   const call = phone.dial(name);
   const session = await until(`${who} is in ${name}`, async () => {
     const row = await stores.db('sessions').where({ room_id: room.id, state: 'live' }).first();
@@ -31,30 +31,30 @@ async function enterRoom(name: string, who: string, settings: object = {}) {
 }
 
 test('A node that lacks mod_av says so in the list of nodes, in the pool and in an event', async () => {
-  const shown = (await yard.must(200, 'GET', `/v1/nodes/${bare.id}`)).lacks;
+  const shown = (await app.must(200, 'GET', `/v1/nodes/${bare.id}`)).lacks;
   expect(shown).toEqual({ modules: ['mod_av'], features: ['mp4_recordings', 'relays'], note: NOTE });
-  const [member] = (await yard.must(200, 'GET', '/v1/pool')).nodes;
+  const [member] = (await app.must(200, 'GET', '/v1/pool')).nodes;
   expect(member.lacks).toEqual(shown);
   const event = await stores.db('events').where({ type: 'node.modules' }).first();
   expect(event.data).toEqual({ name: 'bare', missing: ['mod_av'], note: NOTE });
-  expect(yard.lines.some((line) => line.includes('a node lacks modules'))).toBe(true);
+  expect(app.lines.some((line) => line.includes('a node lacks modules'))).toBe(true);
 });
 
 test('A recording that the node can not write is refused at once, with the module named, and none is made', async () => {
   const { room, call } = await enterRoom('unrecorded', 'ann');
-  const refused = await yard.api('POST', `/v1/rooms/${room.id}/recordings`, {});
+  const refused = await app.api('POST', `/v1/rooms/${room.id}/recordings`, {});
   expect(refused).toMatchObject({ status: 409, body: { code: 'feature_missing' } });
   expect(refused.body.detail).toContain("The node bare: without mod_av it can't record mp4. So load mod_av there");
   expect(await recordingsOf(room.id)).toEqual([]);
-  const sound = await yard.api('POST', `/v1/rooms/${room.id}/recordings`, { format: 'wav' });
+  const sound = await app.api('POST', `/v1/rooms/${room.id}/recordings`, { format: 'wav' });
   expect(sound.status).toBe(201);
   call.hangup();
 });
 
 test('A relay is refused at once where no node can send it, also for a room that nobody is in', async () => {
-  const room = await yard.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name: 'unsent', video });
+  const room = await app.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name: 'unsent', video });
   const relay = { url: 'rtmp://127.0.0.1:1935/live', streamKey: 'key' };
-  const refused = await yard.api('POST', `/v1/rooms/${room.id}/relays`, relay);
+  const refused = await app.api('POST', `/v1/rooms/${room.id}/relays`, relay);
   expect(refused).toMatchObject({ status: 409, body: { code: 'feature_missing' } });
   expect(refused.body.detail).toMatch(
     /^No node that serves now can do this\. bare: without mod_av it can't send relays\./,
@@ -73,8 +73,8 @@ test('Where no node can record, people meet all the same, and the recording says
 });
 
 test('A room that is recorded from the start goes to the node that can, although its phone is at the other', async () => {
-  whole = await yard.addNode('whole', { capacity: 100 });
-  expect((await yard.must(200, 'GET', `/v1/nodes/${whole.id}`)).lacks).toBeNull();
+  whole = await app.addNode('whole', { capacity: 100 });
+  expect((await app.must(200, 'GET', `/v1/nodes/${whole.id}`)).lacks).toBeNull();
   const { room, call, session } = await enterRoom('recorded', 'cleo', { record: true });
   expect(session.node_id).toBe(whole.id);
   await until('it is recorded', async () => (await recordingsOf(room.id))[0]?.state === 'recording');
@@ -86,9 +86,9 @@ test('A room that is recorded from the start goes to the node that can, although
 
 test('A module that was loaded meanwhile counts at once for whoever asks, and soon for all', async () => {
   const { room, call } = await enterRoom('later', 'emil');
-  expect((await yard.api('POST', `/v1/rooms/${room.id}/recordings`, {})).status).toBe(409);
+  expect((await app.api('POST', `/v1/rooms/${room.id}/recordings`, {})).status).toBe(409);
   bare.faults.unloadModules([]);
-  expect((await yard.api('POST', `/v1/rooms/${room.id}/recordings`, {})).status).toBe(201);
-  await until('it is shown', async () => (await yard.must(200, 'GET', `/v1/nodes/${bare.id}`)).lacks === null, 90_000);
+  expect((await app.api('POST', `/v1/rooms/${room.id}/recordings`, {})).status).toBe(201);
+  await until('it is shown', async () => (await app.must(200, 'GET', `/v1/nodes/${bare.id}`)).lacks === null, 90_000);
   call.hangup();
 });

@@ -10,14 +10,14 @@ import { connectRaw, type RawClient } from '../../contract/peers/raw-client';
 import { describeWithRealNode } from '../../real-node';
 import { useStores } from '../../stores';
 import { BREAKAGES, openBrokenDoor, type BrokenDoor } from '../security/broken-door';
-import { JOIN_TOKEN, openYard, until, type Yard } from '../harness';
+import { JOIN_TOKEN, startApp, until, type App } from '../harness';
 
 const SERVES_MS = 60_000;
 /** Of each kind of breakage. A node waits 5 s for each of two answers that do not come. */
 const TIMES = { '502': 20, silent: 1, cut: 20, closed: 20 };
 
 describeWithRealNode('the network lists of a real node', (binary) => {
-  let yard: Yard;
+  let app: App;
   let door: BrokenDoor;
   let node: RealNode | undefined;
   let esl: number;
@@ -26,7 +26,7 @@ describeWithRealNode('the network lists of a real node', (binary) => {
   afterAll(async () => {
     await node?.stop();
     await door?.close();
-    await yard?.close();
+    await app?.close();
     rmSync(dir, { recursive: true, force: true });
   });
 
@@ -39,15 +39,15 @@ describeWithRealNode('the network lists of a real node', (binary) => {
   const row = async (): Promise<Row> => (await stores.db('nodes').where({ name: 'real' }).first()) as Row;
   const connect = async (): Promise<RawClient> => {
     const ear = await connectRaw(esl, HOST);
-    await ear.send(`auth ${openNodePassword(yard.config.secretKey, await row())}`);
+    await ear.send(`auth ${openNodePassword(app.config.secretKey, await row())}`);
     return ear;
   };
   /** Not the loopback: the list on a node's disk would let that in. */
   const HOST = '127.77.0.3';
 
   beforeAll(async () => {
-    yard = await openYard(stores, { heartbeatSeconds: 2, controlNetworks: ['192.0.2.0/24'] });
-    door = await openBrokenDoor(yard.url);
+    app = await startApp(stores, { heartbeatSeconds: 2, controlNetworks: ['192.0.2.0/24'] });
+    door = await openBrokenDoor(app.url);
     const [sip, internode, ws] = [await findFreePort(), await findFreePort(), await findFreePort()];
     esl = await findFreePort();
     const xmlUrl = `${door.url}/freeswitch/xml?host=${HOST}&esl=${esl}&sip=${sip}&internode=${internode}&ws=${ws}&rtp=43500-43600`;
@@ -91,14 +91,14 @@ describeWithRealNode('the network lists of a real node', (binary) => {
         async () => (await ear.send('api acl 127.77.0.3 pool')).body === 'true',
       );
       const before = reloads();
-      const replica = await yard.addReplica();
+      const replica = await app.addReplica();
       await replica.stop();
       expect(reloads()).toBe(before);
 
       door.breakFor('acl.conf', '502');
       const asked = door.countOf('acl.conf');
       const late = { name: 'late', secret: makeNodeSecret() };
-      const xmlUrl = `${yard.url}/freeswitch/xml?host=127.77.0.4&esl=1&sip=2&internode=3&ws=4`;
+      const xmlUrl = `${app.url}/freeswitch/xml?host=127.77.0.4&esl=1&sip=2&internode=3&ws=4`;
       expect(await enrolNode({ ...late, xmlUrl }, JOIN_TOKEN)).toBe('in');
       await until('it was asked for three times', () => door.countOf('acl.conf') >= asked + 6);
       expect(reloads()).toBe(before);

@@ -4,17 +4,17 @@ import type { NodeConnection } from '../../../src/freeswitch/esl';
 import { connectRaw, type RawClient } from '../../contract/peers/raw-client';
 import { useStores } from '../../stores';
 import { openBrokenDoor, type BrokenDoor } from '../security/broken-door';
-import { openYard, until, type Node, type Yard } from '../harness';
+import { startApp, until, type Node, type App } from '../harness';
 
 describe('a node whose lists can not be answered', () => {
-  let yard: Yard;
+  let app: App;
   let door: BrokenDoor;
   let node: Node;
   let ear: RawClient;
   afterAll(async () => {
     ear?.close();
     await door?.close();
-    await yard?.close();
+    await app?.close();
   });
   const stores = useStores();
   const isIn = async (address: string, list: string): Promise<boolean> =>
@@ -23,9 +23,9 @@ describe('a node whose lists can not be answered', () => {
     ((await stores.db('nodes').where({ name: 'one' }).first()) as { esl_networks: string }).esl_networks;
 
   beforeAll(async () => {
-    yard = await openYard(stores, { controlNetworks: ['192.0.2.0/24'] });
-    door = await openBrokenDoor(yard.url);
-    node = await yard.addNode('one', { door: door.url });
+    app = await startApp(stores, { controlNetworks: ['192.0.2.0/24'] });
+    door = await openBrokenDoor(app.url);
+    node = await app.addNode('one', { door: door.url });
     ear = await connectRaw(node.eslPort);
     await ear.send(`auth ${node.eslPassword}`);
   });
@@ -37,20 +37,20 @@ describe('a node whose lists can not be answered', () => {
     expect(await isIn('192.0.2.9', await told())).toBe(true);
     expect(await isIn('192.0.2.9', 'esl')).toBe(false); // what is on its disk knows of the loopback only
     node.faults.drop();
-    await yard.nodeIs(node, 'serving');
+    await app.nodeIs(node, 'serving');
     ear = await connectRaw(node.eslPort);
     expect((await ear.send(`auth ${node.eslPassword}`)).headers['reply-text']).toBe('+OK accepted');
     await until('it was told so twice', () =>
-      yard.lines.some((line) => line.includes('does not get its network lists')),
+      app.lines.some((line) => line.includes('does not get its network lists')),
     );
     door.breakFor('acl.conf', undefined);
     await until('its lists are whole again', () => isIn('127.0.0.1', 'pool'));
   });
 
   it('lets in who is named later, without a restart, and takes nothing from who could come in', async () => {
-    const other = await yard.addReplica({ controlNetworks: ['198.51.100.0/24'], roles: ['supervisor', 'api'] });
+    const other = await app.addReplica({ controlNetworks: ['198.51.100.0/24'], roles: ['supervisor', 'api'] });
     const asked = { section: 'configuration', tag_name: 'configuration', key_name: 'name', key_value: 'acl.conf' };
-    const { text } = await yard.askXml(
+    const { text } = await app.askXml(
       { ...node, name: node.name, password: node.password, xmlUrl: node.xmlUrl.replace(door.url, other.url) },
       asked,
     );

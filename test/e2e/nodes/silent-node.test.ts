@@ -1,10 +1,10 @@
 /** A node falls silent for so long that its calls are given up; when it speaks again, they go on. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { useStores } from '../../stores';
-import { openYard, until, type Yard } from '../harness';
+import { startApp, until, type App } from '../harness';
 
-let yard: Yard;
-afterAll(() => yard?.close());
+let app: App;
+afterAll(() => app?.close());
 const stores = useStores();
 jest.setTimeout(300_000);
 
@@ -14,26 +14,26 @@ const GIVEN_UP_MS = 90_000;
 const ALONE_MS = 20_000;
 
 test('who hears the echo, and two who talk, are cut off neither while their node is silent nor when it is back', async () => {
-  yard = await openYard(stores);
-  const node = await yard.addNode('one');
-  for (const name of ['ann', 'bert', 'carl']) await yard.addPhone(node, name, { answerAfterMs: 20 });
-  const alone = await yard.call('user:ann', '9196');
-  const both = await yard.call('user:bert', 'user:carl');
-  for (const { id } of [alone, both]) await yard.callIs(id, 'answered');
+  app = await startApp(stores);
+  const node = await app.addNode('one');
+  for (const name of ['ann', 'bert', 'carl']) await app.addPhone(node, name, { answerAfterMs: 20 });
+  const alone = await app.call('user:ann', '9196');
+  const both = await app.call('user:bert', 'user:carl');
+  for (const { id } of [alone, both]) await app.callIs(id, 'answered');
   const before = node.channelCount;
 
   node.faults.freeze();
   for (const { id } of [alone, both])
-    expect(await yard.callIs(id, 'ended', GIVEN_UP_MS)).toMatchObject({ outcome: 'lost' });
+    expect(await app.callIs(id, 'ended', GIVEN_UP_MS)).toMatchObject({ outcome: 'lost' });
   node.faults.thaw();
 
   for (const { id } of [alone, both])
-    await until('the call goes on', async () => (await yard.readCall(id)).state === 'answered', GIVEN_UP_MS);
+    await until('the call goes on', async () => (await app.readCall(id)).state === 'answered', GIVEN_UP_MS);
   await sleep(ALONE_MS);
   expect(node.channelCount).toBe(before);
   for (const { id } of [alone, both]) {
-    expect(await yard.readCall(id)).toMatchObject({ state: 'answered' });
-    await yard.hangUp(id);
-    expect(await yard.callIs(id, 'ended')).toMatchObject({ outcome: 'answered' });
+    expect(await app.readCall(id)).toMatchObject({ state: 'answered' });
+    await app.hangUp(id);
+    expect(await app.callIs(id, 'ended')).toMatchObject({ outcome: 'answered' });
   }
 });

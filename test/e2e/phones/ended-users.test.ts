@@ -1,29 +1,29 @@
 /** Whoever is disabled or deleted is out of rooms and calls within a second, and reached by nobody, wherever they are. */
 import { useStores } from '../../stores';
-import { DOMAIN, openYard, passwordOf, until, type Node, type Yard } from '../harness';
+import { DOMAIN, startApp, passwordOf, until, type Node, type App } from '../harness';
 
 const stores = useStores();
 /** A second; what a busy machine takes longer is added. */
 const SOON_MS = 4000;
-let yard: Yard;
+let app: App;
 let one: Node;
 let two: Node;
 
 beforeAll(async () => {
-  yard = await openYard(stores);
-  one = await yard.addNode('one');
-  two = await yard.addNode('two');
+  app = await startApp(stores);
+  one = await app.addNode('one');
+  two = await app.addNode('two');
 });
-afterAll(() => yard?.close());
+afterAll(() => app?.close());
 
 let count = 0;
 const newName = (): string => `ended${(count += 1)}`;
 const idOf = async (username: string): Promise<string> =>
-  (await yard.must(200, 'GET', `/v1/users?domain=${DOMAIN}&username=${username}`)).items[0].id;
+  (await app.must(200, 'GET', `/v1/users?domain=${DOMAIN}&username=${username}`)).items[0].id;
 const phonesOf = (username: string): string[] =>
   [one, two].flatMap((node) => node.phones().flatMap((phone) => (phone.username === username ? [username] : [])));
 const eventsOf = async (query: string) =>
-  (await yard.must(200, 'GET', `/v1/events?format=json&limit=1000&domain=${DOMAIN}&${query}`)).items;
+  (await app.must(200, 'GET', `/v1/events?format=json&limit=1000&domain=${DOMAIN}&${query}`)).items;
 
 /** By the API, and how long it took until `test` was so. */
 async function soon(what: string, test: () => Promise<unknown> | unknown): Promise<void> {
@@ -32,8 +32,8 @@ async function soon(what: string, test: () => Promise<unknown> | unknown): Promi
   expect(Date.now() - fromMs).toBeLessThan(SOON_MS);
 }
 
-const disable = (id: string) => yard.must(200, 'PATCH', `/v1/users/${id}`, { enabled: false });
-const remove = (id: string) => yard.must(204, 'DELETE', `/v1/users/${id}`);
+const disable = (id: string) => app.must(200, 'PATCH', `/v1/users/${id}`, { enabled: false });
+const remove = (id: string) => app.must(204, 'DELETE', `/v1/users/${id}`);
 
 test.each([
   ['disabled', disable, 'user_disabled'],
@@ -43,15 +43,15 @@ test.each([
   async (_, end, reason) => {
     const username = newName();
     const other = newName();
-    const phone = await yard.addPhone(one, username, {});
-    const stays = await yard.addPhone(two, other, {});
+    const phone = await app.addPhone(one, username, {});
+    const stays = await app.addPhone(two, other, {});
     const userId = await idOf(username);
-    const room = await yard.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name: newName() });
-    const grant = await yard.must(201, 'POST', `/v1/rooms/${room.id}/grants`, { userId });
+    const room = await app.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name: newName() });
+    const grant = await app.must(201, 'POST', `/v1/rooms/${room.id}/grants`, { userId });
     const page = two.addGuest({ username: grant.username, realm: grant.realm, ha1: grant.ha1 });
     const calls = [phone.dial(room.name), await page.dial('room'), stays.dial(room.name)];
     for (const call of calls) expect(await call.answered).toBe(true);
-    const people = async () => (await yard.must(200, 'GET', `/v1/rooms/${room.id}/participants`)).items;
+    const people = async () => (await app.must(200, 'GET', `/v1/rooms/${room.id}/participants`)).items;
     await until(
       'all are in',
       async () => (await people()).filter((p: { state: string }) => p.state === 'in').length === 3,
@@ -65,7 +65,7 @@ test.each([
     expect(left.map((e: { data: { reason: string } }) => e.data.reason)).toEqual([reason, reason]);
     await soon('the node has let the phone go', () => phonesOf(username).length === 0);
     await expect(page.dial('room')).rejects.toThrow('403');
-    const self = await fetch(`${yard.url}/v1/grants/self`, { headers: { authorization: `Bearer ${grant.token}` } });
+    const self = await fetch(`${app.url}/v1/grants/self`, { headers: { authorization: `Bearer ${grant.token}` } });
     expect(self.status).toBe(401);
     calls[2]!.hangup();
   },
@@ -75,45 +75,45 @@ test.each(['from', 'to'] as const)(
   'the call of who is disabled ends, and whoever they talked to hangs free (%s)',
   async (who) => {
     const [ann, ben] = [newName(), newName()];
-    await yard.addPhone(one, ann, { answerAfterMs: 10 });
-    await yard.addPhone(two, ben, { answerAfterMs: 10 });
-    const { id } = await yard.call(`user:${ann}`, `user:${ben}`);
-    await yard.callIs(id, 'answered');
+    await app.addPhone(one, ann, { answerAfterMs: 10 });
+    await app.addPhone(two, ben, { answerAfterMs: 10 });
+    const { id } = await app.call(`user:${ann}`, `user:${ben}`);
+    await app.callIs(id, 'answered');
     await disable(await idOf(who === 'from' ? ann : ben));
-    await soon('the call has ended', async () => (await yard.readCall(id)).state === 'ended');
+    await soon('the call has ended', async () => (await app.readCall(id)).state === 'ended');
     await soon('no channel is left', () => one.channelCount + two.channelCount === 0);
   },
 );
 
 test('who rings for somebody who is disabled at that moment rings no more', async () => {
   const [ann, ben] = [newName(), newName()];
-  await yard.addPhone(one, ann, { answerAfterMs: 10 });
-  await yard.addPhone(two, ben, { ringOnly: true });
-  const { id } = await yard.call(`user:${ann}`, `user:${ben}`);
+  await app.addPhone(one, ann, { answerAfterMs: 10 });
+  await app.addPhone(two, ben, { ringOnly: true });
+  const { id } = await app.call(`user:${ann}`, `user:${ben}`);
   await until('it rings', async () =>
-    (await yard.readCall(id)).legs.some((l) => l.role === 'to' && l.state === 'ringing'),
+    (await app.readCall(id)).legs.some((l) => l.role === 'to' && l.state === 'ringing'),
   );
   await disable(await idOf(ben));
-  await soon('the call has ended', async () => (await yard.readCall(id)).state === 'ended');
-  expect(['rejected', 'unreachable', 'failed']).toContain((await yard.readCall(id)).outcome);
+  await soon('the call has ended', async () => (await app.readCall(id)).state === 'ended');
+  expect(['rejected', 'unreachable', 'failed']).toContain((await app.readCall(id)).outcome);
 });
 
 test('somebody of the same name in another domain is left alone', async () => {
   const name = newName();
-  await yard.must(201, 'POST', '/v1/domains', { name: 'namesake.test' });
-  const namesake = await yard.addUser(name, { domain: 'namesake.test' });
+  await app.must(201, 'POST', '/v1/domains', { name: 'namesake.test' });
+  const namesake = await app.addUser(name, { domain: 'namesake.test' });
   const phone = await one.registerPhone({
     username: name,
     domain: 'namesake.test',
     password: passwordOf(name),
     behaviour: {},
   });
-  await yard.addPhone(one, name, {});
+  await app.addPhone(one, name, {});
   const talk = phone.dial('9196');
   expect(await talk.answered).toBe(true);
   await disable(await idOf(name));
   await until('the one that is meant is let go', () => phonesOf(name).length === 1);
-  const shown = await yard.must(200, 'GET', `/v1/users/${namesake}`);
+  const shown = await app.must(200, 'GET', `/v1/users/${namesake}`);
   expect(shown.registrations).toHaveLength(1);
   expect(one.channelCount).toBe(1);
   talk.hangup();
@@ -122,18 +122,18 @@ test('somebody of the same name in another domain is left alone', async () => {
 
 test('a node that was away is told when it is back, and who was enabled again goes on', async () => {
   const [gone, back] = [newName(), newName()];
-  const [first, second] = [await yard.addPhone(two, gone, {}), await yard.addPhone(two, back, {})];
+  const [first, second] = [await app.addPhone(two, gone, {}), await app.addPhone(two, back, {})];
   const talks = [first.dial('9196'), second.dial('9196')];
   for (const talk of talks) expect(await talk.answered).toBe(true);
   two.faults.freeze();
-  await yard.nodeIs(two, 'down');
+  await app.nodeIs(two, 'down');
   const ids = [await idOf(gone), await idOf(back)];
   for (const id of ids) await disable(id);
-  await yard.must(200, 'PATCH', `/v1/users/${ids[1]!}`, { enabled: true });
+  await app.must(200, 'PATCH', `/v1/users/${ids[1]!}`, { enabled: true });
   // Past the time in which nodes that are up are told again.
   await new Promise((resolve) => setTimeout(resolve, 3500));
   two.faults.thaw();
-  await yard.nodeIs(two, 'serving');
+  await app.nodeIs(two, 'serving');
   await until('only the one who may is left', () => two.channelCount === 1);
   expect(phonesOf(gone)).toEqual([]);
   expect(await Promise.race([talks[0]!.ended, Promise.resolve('goes on')])).not.toBe('goes on');
@@ -142,29 +142,29 @@ test('a node that was away is told when it is back, and who was enabled again go
 
 test('a new password lets go whoever registered with the old one, and nobody who talks', async () => {
   const name = newName();
-  const phone = await yard.addPhone(one, name, {});
+  const phone = await app.addPhone(one, name, {});
   const talk = phone.dial('9196');
   expect(await talk.answered).toBe(true);
   const id = await idOf(name);
-  await yard.must(200, 'PATCH', `/v1/users/${id}`, { password: 'quite another 7 secret' });
+  await app.must(200, 'PATCH', `/v1/users/${id}`, { password: 'quite another 7 secret' });
   await soon('the phone is let go', () => phonesOf(name).length === 0);
-  expect((await yard.must(200, 'GET', `/v1/users/${id}`)).registrations).toEqual([]);
+  expect((await app.must(200, 'GET', `/v1/users/${id}`)).registrations).toEqual([]);
   expect(one.channelCount).toBe(1);
   talk.hangup();
 });
 
 test('with its domain a phone goes, and the stream of a page ends', async () => {
-  const { name: domain } = await yard.must(201, 'POST', '/v1/domains', { name: 'leaving.test' });
-  const userId = await yard.addUser('dora', { domain });
+  const { name: domain } = await app.must(201, 'POST', '/v1/domains', { name: 'leaving.test' });
+  const userId = await app.addUser('dora', { domain });
   await one.registerPhone({ username: 'dora', domain, password: passwordOf('dora'), behaviour: {} });
   await until(
     'she is registered',
-    async () => (await yard.must(200, 'GET', `/v1/users/${userId}`)).registrations.length,
+    async () => (await app.must(200, 'GET', `/v1/users/${userId}`)).registrations.length,
   );
-  const grant = await yard.must(201, 'POST', `/v1/users/${userId}/grants`, {});
-  const stream = await fetch(`${yard.url}/v1/events`, { headers: { authorization: `Bearer ${grant.token}` } });
+  const grant = await app.must(201, 'POST', `/v1/users/${userId}/grants`, {});
+  const stream = await fetch(`${app.url}/v1/events`, { headers: { authorization: `Bearer ${grant.token}` } });
   expect(stream.status).toBe(200);
-  await yard.must(204, 'DELETE', `/v1/domains/${domain}`);
+  await app.must(204, 'DELETE', `/v1/domains/${domain}`);
   await soon('her phone is let go', () => phonesOf('dora').length === 0);
   await stream.text();
 });

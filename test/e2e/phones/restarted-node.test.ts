@@ -1,16 +1,16 @@
 /** A node that is started anew lists its phones of before: what is shown and rung is what may still be there. */
 import { useStores } from '../../stores';
-import { DOMAIN, openYard, passwordOf, until, type Node, type Yard } from '../harness';
+import { DOMAIN, startApp, passwordOf, until, type Node, type App } from '../harness';
 
-let yard: Yard;
+let app: App;
 let one: Node;
 let two: Node;
-afterAll(() => yard?.close());
+afterAll(() => app?.close());
 const stores = useStores();
 
 beforeAll(async () => {
-  yard = await openYard(stores);
-  [one, two] = [await yard.addNode('one'), await yard.addNode('two')];
+  app = await startApp(stores);
+  [one, two] = [await app.addNode('one'), await app.addNode('two')];
 });
 
 interface Shown {
@@ -19,11 +19,11 @@ interface Shown {
   transport: string;
 }
 const registrationsOf = async (username: string): Promise<Shown[]> =>
-  (await yard.must(200, 'GET', `/v1/users?username=${username}&domain=${DOMAIN}`)).items[0].registrations;
+  (await app.must(200, 'GET', `/v1/users?username=${username}&domain=${DOMAIN}`)).items[0].registrations;
 
 test('after a restart a page is gone, a telephone is unproven and rung, and is proven by its next REGISTER', async () => {
-  const desk = await yard.addPhone(one, 'desk', { answerAfterMs: 10 });
-  for (const username of ['page', 'mover']) await yard.addUser(username);
+  const desk = await app.addPhone(one, 'desk', { answerAfterMs: 10 });
+  for (const username of ['page', 'mover']) await app.addUser(username);
   const login = (username: string) => ({
     username,
     domain: DOMAIN,
@@ -36,11 +36,11 @@ test('after a restart a page is gone, a telephone is unproven and rung, and is p
   for (const username of ['page', 'mover'])
     await until(`${username} is there`, async () => (await registrationsOf(username)).length === 1);
   await one.kill();
-  await yard.nodeIs(one, 'down');
+  await app.nodeIs(one, 'down');
   await two.registerPhone({ ...login('mover'), contact }); // it found another node meanwhile
   await until('it is at two', async () => (await registrationsOf('mover'))[0]?.node === 'two');
   await one.restart();
-  await yard.nodeIs(one, 'serving');
+  await app.nodeIs(one, 'serving');
   expect(one.phones().map(({ username }) => username)).toContain('desk'); // its own database
 
   const shown = await until('the telephone is shown', async () => (await registrationsOf('desk'))[0]);
@@ -49,9 +49,9 @@ test('after a restart a page is gone, a telephone is unproven and rung, and is p
   expect(await registrationsOf('mover')).toMatchObject([{ node: 'two', unproven: false }]);
   await until('the node forgets them, too', () => one.phones().every(({ username }) => username === 'desk'));
 
-  const call = await yard.call('user:desk', '9196');
-  await yard.callIs(call.id, 'answered');
-  await yard.hangUp(call.id);
+  const call = await app.call('user:desk', '9196');
+  await app.callIs(call.id, 'answered');
+  await app.hangUp(call.id);
   expect(await desk.refresh(3600)).toBe(200);
   await until('it is proven', async () => (await registrationsOf('desk'))[0]?.unproven === false);
 });

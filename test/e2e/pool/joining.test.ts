@@ -6,17 +6,17 @@ import { poolTable } from '../../../scripts/operate/table';
 import { findFreePort } from '../../../scripts/stores/ports';
 import { CONNECTION_FAULTS, explainConnectionFault } from '../../../src/domains/nodes/connections/connection-fault';
 import { useStores } from '../../stores';
-import { JOIN_TOKEN, openYard, until, type Yard } from '../harness';
+import { JOIN_TOKEN, startApp, until, type App } from '../harness';
 
-let yard: Yard;
+let app: App;
 const servers: Server[] = [];
 afterAll(async () => {
-  await yard?.close();
+  await app?.close();
   for (const server of servers) server.close();
 });
 const stores = useStores();
 beforeAll(async () => {
-  yard = await openYard(stores);
+  app = await startApp(stores);
 });
 
 interface Shown {
@@ -26,9 +26,9 @@ interface Shown {
   connectionFault: { kind: string; since: string; why: string } | null;
 }
 const shown = async (name: string): Promise<Shown> =>
-  (await yard.must(200, 'GET', '/v1/nodes')).items.find((n: Shown) => n.name === name);
+  (await app.must(200, 'GET', '/v1/nodes')).items.find((n: Shown) => n.name === name);
 const enrol = async (name: string, port: number): Promise<void> => {
-  const xmlUrl = `${yard.nodesUrl}/freeswitch/xml?host=127.0.0.1&esl=${port}&sip=${port}&internode=${port}&ws=${port}`;
+  const xmlUrl = `${app.nodesUrl}/freeswitch/xml?host=127.0.0.1&esl=${port}&sip=${port}&internode=${port}&ws=${port}`;
   expect(await enrolNode({ name, xmlUrl, secret: makeNodeSecret() }, JOIN_TOKEN)).toBe('in');
 };
 /** What answers every connection with these words. */
@@ -49,7 +49,7 @@ test('it says that nothing listens where the node says it is, once, until someth
   expect(fault).toMatchObject({ kind: 'refused' });
   expect(fault.why).toContain(`Nothing listens at 127.0.0.1:${port}`);
   const said = (): number =>
-    yard.lines.filter((line) => line.includes('a node can not be connected to') && line.includes('"nobody"')).length;
+    app.lines.filter((line) => line.includes('a node can not be connected to') && line.includes('"nobody"')).length;
   await new Promise((done) => setTimeout(done, 3000)); // it is tried several times a second
   expect(said()).toBe(1);
   expect((await shown('nobody')).connectionFault?.since).toBe(fault.since);
@@ -72,20 +72,20 @@ test('it says that the node does not let us in, from which address we came, and 
   expect(kind).toBe('acl_denied');
   expect(why).toMatch(/does not let in 127\.0\.0\.1.*name our address in CONTROL_NETWORKS/);
 
-  const pool = (await yard.must(200, 'GET', '/v1/pool')) as PoolAnswer;
+  const pool = (await app.must(200, 'GET', '/v1/pool')) as PoolAnswer;
   expect(poolTable(pool, [], Date.now())).toMatch(/closed +joining .*acl_denied; for \d+ s: The Event Socket at/);
-  const metrics = await (await fetch(`${yard.operationsUrl}/metrics`)).text();
+  const metrics = await (await fetch(`${app.operationsUrl}/metrics`)).text();
   expect(metrics).toContain('switchyard_node_connection_fault{node="closed",reason="acl_denied"} 1');
 });
 
 test('nothing is the matter any more once the node serves', async () => {
-  const node = await yard.addNode('well');
+  const node = await app.addNode('well');
   expect((await shown('well')).connectionFault).toBeNull();
   node.faults.freeze();
-  await yard.nodeIs(node, 'down');
+  await app.nodeIs(node, 'down');
   expect((await shown('well')).connectionFault).toMatchObject({ kind: 'timeout' });
   node.faults.thaw();
-  await yard.nodeIs(node, 'serving');
+  await app.nodeIs(node, 'serving');
   await until('its fault is over', async () => (await shown('well')).connectionFault === null);
 });
 

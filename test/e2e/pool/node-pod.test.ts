@@ -15,18 +15,18 @@ import {
   type NodePod,
 } from '../../../scripts/kubernetes/node-pod';
 import { useStores } from '../../stores';
-import { JOIN_TOKEN, openYard, until, type Node, type Yard } from '../harness';
+import { JOIN_TOKEN, startApp, until, type Node, type App } from '../harness';
 
-let yard: Yard;
+let app: App;
 const dirs: string[] = [];
 afterAll(async () => {
-  await yard?.close();
+  await app?.close();
   for (const dir of dirs) rmSync(dir, { recursive: true, force: true });
 });
 const stores = useStores();
 beforeAll(async () => {
-  yard = await openYard(stores, { nodesPort: 0 });
-  await yard.addNode('other');
+  app = await startApp(stores, { nodesPort: 0 });
+  await app.addNode('other');
 });
 
 const said: string[] = [];
@@ -42,7 +42,7 @@ function podOf(name: string, secret: string | undefined, o: { url?: string; stop
   dirs.push(dir);
   if (secret !== undefined) writeFileSync(join(dir, 'secret'), `${secret}\n`);
   const env = {
-    SWITCHYARD_NODES_URL: o.url ?? yard.nodesUrl,
+    SWITCHYARD_NODES_URL: o.url ?? app.nodesUrl,
     NODE_SECRET_FILE: join(dir, 'secret'),
     POD_NAME: name,
     DRAIN_DIR: dir,
@@ -53,35 +53,35 @@ function podOf(name: string, secret: string | undefined, o: { url?: string; stop
 }
 
 const stateOf = async (name: string): Promise<string | undefined> =>
-  (await yard.api('GET', '/v1/nodes')).body.items.find((n: { name: string }) => n.name === name)?.state;
-const drain = (node: Node) => yard.api('POST', `/v1/nodes/${node.id}/drain`, { deadlineSeconds: 60 });
+  (await app.api('GET', '/v1/nodes')).body.items.find((n: { name: string }) => n.name === name)?.state;
+const drain = (node: Node) => app.api('POST', `/v1/nodes/${node.id}/drain`, { deadlineSeconds: 60 });
 
 async function ask(node: Pick<Node, 'name'>, secret: string, method: string, path: string, body?: string) {
   const authorization = `Basic ${Buffer.from(`${node.name}:${secret}`).toString('base64')}`;
-  const answer = await fetch(`${yard.nodesUrl}/freeswitch/${path}`, { method, headers: { authorization }, body });
+  const answer = await fetch(`${app.nodesUrl}/freeswitch/${path}`, { method, headers: { authorization }, body });
   return { status: answer.status, text: await answer.text() };
 }
 
 test('a pod that ends takes no new calls, its node stops only when the call on it is over, and its name is kept', async () => {
-  const node = await yard.addNode('pod-0');
-  const phone = await yard.addPhone(node, 'ann', { answerAfterMs: 20 });
-  const { id } = await yard.call('user:ann', '9196');
-  expect(await yard.callIs(id, 'answered')).toMatchObject({ node: 'pod-0' });
+  const node = await app.addNode('pod-0');
+  const phone = await app.addPhone(node, 'ann', { answerAfterMs: 20 });
+  const { id } = await app.call('user:ann', '9196');
+  expect(await app.callIs(id, 'answered')).toMatchObject({ node: 'pod-0' });
   const pod = podOf('pod-0', secretOf(node));
   const left = leavePool(pod);
-  await yard.nodeIs(node, 'draining');
+  await app.nodeIs(node, 'draining');
   await until('it waits', () => said.some((line) => /^waiting for 1 calls/.test(line)));
   expect(existsSync(emptyMark(pod.dir))).toBe(false);
-  expect((await yard.readCall(id)).state).toBe('answered');
-  await yard.hangUp(id);
+  expect((await app.readCall(id)).state).toBe('answered');
+  await app.hangUp(id);
   await until('its phone is waited for', () => said.some((line) => / 0 files, 1 phones$/.test(line)));
   expect(existsSync(emptyMark(pod.dir))).toBe(false);
   phone.unregister();
   await left;
   expect(existsSync(emptyMark(pod.dir))).toBe(true);
-  expect(await yard.readCall(id)).toMatchObject({ outcome: 'answered', hangupCause: 'NORMAL_CLEARING' });
+  expect(await app.readCall(id)).toMatchObject({ outcome: 'answered', hangupCause: 'NORMAL_CLEARING' });
   await node.kill();
-  await yard.nodeIs(node, 'down'); // the row stays, and with it the secret that the next pod of this name shows
+  await app.nodeIs(node, 'down'); // the row stays, and with it the secret that the next pod of this name shows
 });
 
 test('a pod whose node never started, never joined, or was removed, ends at once', async () => {
@@ -100,7 +100,7 @@ test('a pod that ends while Switchyard is away waits for it, and does not stop i
   const door = createServer((request, response) => {
     if (isAway) return void response.writeHead(503).end();
     const { authorization = '' } = request.headers;
-    fetch(yard.nodesUrl + request.url!, { method: request.method, headers: { authorization } }).then(
+    fetch(app.nodesUrl + request.url!, { method: request.method, headers: { authorization } }).then(
       async (answer) => response.writeHead(answer.status).end(await answer.text()),
       () => response.destroy(),
     );
@@ -125,7 +125,7 @@ test('a pod that ends while Switchyard is away waits for it, and does not stop i
 });
 
 test('a pod that shows the secret of another node drains nobody', async () => {
-  const mine = await yard.addNode('mine');
+  const mine = await app.addNode('mine');
   for (const name of ['other', 'mine', 'nowhere', ''])
     for (const [method, path] of [
       ['GET', 'state'],
@@ -145,7 +145,7 @@ test('a pod that shows the secret of another node drains nobody', async () => {
 });
 
 test('a new pod takes calls again although the one before it was ended while it drained', async () => {
-  const node = await yard.addNode('pod-1');
+  const node = await app.addNode('pod-1');
   const first = podOf('pod-1', secretOf(node));
   expect(await first.door.drain(60)).toMatchObject({ state: 'draining', drainedItself: true });
   const pod = podOf('pod-1', secretOf(node));
@@ -158,7 +158,7 @@ test('a new pod takes calls again although the one before it was ended while it 
 });
 
 test('a node that was broken into takes no calls again which an operator took from it', async () => {
-  const node = await yard.addNode('pod-2');
+  const node = await app.addNode('pod-2');
   await drain(node);
   const pod = podOf('pod-2', secretOf(node));
   await settleIn(pod);
@@ -166,13 +166,13 @@ test('a node that was broken into takes no calls again which an operator took fr
   await expect(pod.door.resume()).rejects.toThrow(/409 conflict/);
   // Nor does draining itself make the drain its own, or move the operator's deadline.
   const deadline = async (): Promise<string> =>
-    (await yard.must(200, 'GET', `/v1/nodes/${node.id}`)).drainDeadlineAt as string;
+    (await app.must(200, 'GET', `/v1/nodes/${node.id}`)).drainDeadlineAt as string;
   const before = await deadline();
   expect(await pod.door.drain(0)).toMatchObject({ state: 'draining', drainedItself: false });
   expect(await deadline()).toBe(before);
   await expect(pod.door.resume()).rejects.toThrow(/409 conflict/);
   // An operator's drain of a node that drains by itself is the operator's from then on.
-  await yard.must(200, 'POST', `/v1/nodes/${node.id}/resume`);
+  await app.must(200, 'POST', `/v1/nodes/${node.id}/resume`);
   await pod.door.drain(60);
   await drain(node);
   await expect(pod.door.resume()).rejects.toThrow(/409 conflict/);
@@ -180,7 +180,7 @@ test('a node that was broken into takes no calls again which an operator took fr
 });
 
 test('what is no order is refused, and nothing is drained', async () => {
-  const node = await yard.addNode('pod-3');
+  const node = await app.addNode('pod-3');
   const refused: [string, number][] = [
     ['', 400],
     ['{', 400],
@@ -205,7 +205,7 @@ test('a pod makes its secret once, and its node is in before FreeSWITCH starts, 
   const secretFile = join(dir, 'secret');
   const stopped = AbortSignal.timeout(60_000);
   const o = { say: (line: string) => void said.push(line), stopped, lookMs: 50 };
-  const env = { SWITCHYARD_NODES_URL: yard.nodesUrl, POD_NAME: 'pod-4', NODE_SECRET_FILE: secretFile };
+  const env = { SWITCHYARD_NODES_URL: app.nodesUrl, POD_NAME: 'pod-4', NODE_SECRET_FILE: secretFile };
   await expect(enrolPod(readEnrolment(env, o))).rejects.toThrow('pod-4 is not enrolled, and has no token');
   expect(await enrolPod(readEnrolment({ ...env, NODE_JOIN_TOKEN: JOIN_TOKEN }, o))).toBe(true);
   const secret = readFileSync(secretFile, 'utf8');

@@ -5,25 +5,25 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { startTimeOf } from '../../../scripts/startup/run-state';
 import { useStores } from '../../stores';
-import { ADMIN_KEY, DOMAIN, openYard, passwordOf, until, type Yard } from '../harness';
+import { ADMIN_KEY, DOMAIN, startApp, passwordOf, until, type App } from '../harness';
 
 /** Each command is a process that has to be loaded first: seconds, on a slow machine many. */
 jest.setTimeout(600_000);
-let yard: Yard;
+let app: App;
 let stateDir: string;
 const started: { pid: number; startTime: string }[] = [];
 afterAll(async () => {
   for (const { pid, startTime } of started) if (startTimeOf(pid) === startTime) process.kill(pid, 'SIGKILL');
-  await yard?.close();
+  await app?.close();
   rmSync(stateDir, { recursive: true, force: true });
 });
 const stores = useStores();
 
 beforeAll(async () => {
   stateDir = mkdtempSync(join(tmpdir(), 'switchyard-pool-'));
-  yard = await openYard(stores);
-  await yard.addNode('base-1', { capacity: 100 });
-  await yard.addNode('base-2', { capacity: 100 });
+  app = await startApp(stores);
+  await app.addNode('base-1', { capacity: 100 });
+  await app.addNode('base-2', { capacity: 100 });
 });
 
 interface Run {
@@ -43,7 +43,7 @@ function pool(args: string[], o: { env?: Record<string, string>; interruptAt?: R
       cwd: resolve(__dirname, '..', '..', '..'),
       env: {
         ...process.env,
-        SWITCHYARD_URL: yard.url,
+        SWITCHYARD_URL: app.url,
         SWITCHYARD_API_KEY: ADMIN_KEY,
         STATE_DIR: stateDir,
         POOL_PORT_BASE: portBase,
@@ -85,7 +85,7 @@ async function status(): Promise<{ nodes: { name: string; state: string; liveCal
 
 /** A phone at a node that the command started, which is another process. @returns what makes it leave the node */
 async function addPhone(node: Managed, username: string): Promise<() => Promise<unknown>> {
-  await yard.addUser(username);
+  await app.addUser(username);
   const phone = { username, domain: DOMAIN, password: passwordOf(username), behaviour: { answerAfterMs: 20 } };
   const answer = await fetch(`${node.controlUrl}/nodes/${node.name}/phones`, {
     method: 'POST',
@@ -94,7 +94,7 @@ async function addPhone(node: Managed, username: string): Promise<() => Promise<
   });
   if (answer.status !== 201) throw new Error(await answer.text());
   await until(`${username} is registered`, async () => {
-    const { body } = await yard.api('GET', `/v1/users?username=${username}&domain=${DOMAIN}`);
+    const { body } = await app.api('GET', `/v1/users?username=${username}&domain=${DOMAIN}`);
     return body.items[0].registrations.length > 0;
   });
   const { id } = (await answer.json()) as { id: string };
@@ -140,9 +140,9 @@ test('scale 4, then scale 2 with calls in progress: no call is cut off, and noth
   const leave: (() => Promise<unknown>)[] = [];
   for (const node of managed) {
     leave.push(await addPhone(node, `at-${node.name}`));
-    const { id } = await yard.call(`user:at-${node.name}`, '9196');
+    const { id } = await app.call(`user:at-${node.name}`, '9196');
     calls.push(id);
-    const answered = await yard.callIs(id, 'answered');
+    const answered = await app.callIs(id, 'answered');
     expect(answered.node).toBe(node.name);
   }
   const why = await pool(['explain', calls[0]!]);
@@ -163,8 +163,8 @@ test('scale 4, then scale 2 with calls in progress: no call is cut off, and noth
     120_000,
   );
   expect((await pool(['scale', '3'])).err).toContain('Another scripts/pool changes this pool');
-  for (const id of calls) expect((await yard.readCall(id)).state).toBe('answered');
-  for (const id of calls) await yard.hangUp(id);
+  for (const id of calls) expect((await app.readCall(id)).state).toBe('answered');
+  for (const id of calls) await app.hangUp(id);
   await until('only their phones are left', async () => {
     const { out } = await pool(['status']);
     return (out.match(/empty but for 1 phone/g) ?? []).length === 2;
@@ -176,7 +176,7 @@ test('scale 4, then scale 2 with calls in progress: no call is cut off, and noth
   expect(done.code).toBe(0);
   expect(done.out).toMatch(/waiting for pool-[12]: 1 call, 0 rooms, \d channels?; pool-[12]/);
   for (const id of calls) {
-    const call = await yard.readCall(id);
+    const call = await app.readCall(id);
     expect(call).toMatchObject({ outcome: 'answered', hangupCause: 'NORMAL_CLEARING' });
     expect(Date.parse(call.endedAt!)).toBeGreaterThan(began);
   }
@@ -192,16 +192,16 @@ test('Ctrl-C while it waits leaves the node draining with its call, and the next
   const [extra] = (await status()).managed;
   started.push(extra!);
   const leave = await addPhone(extra!, 'at-extra');
-  const { id } = await yard.call('user:at-extra', '9196');
-  await yard.callIs(id, 'answered');
+  const { id } = await app.call('user:at-extra', '9196');
+  await app.callIs(id, 'answered');
   const stopped = await pool(['scale', '2'], { interruptAt: /waiting for extra/ });
   expect(stopped).toMatchObject({ code: 3 });
   expect(stopped.out).toContain('extra still in use: draining, not stopped.');
-  expect((await yard.readCall(id)).state).toBe('answered');
+  expect((await app.readCall(id)).state).toBe('answered');
   expect((await pool(['scale', '3'])).out).toContain('extra: takes calls again');
   const looked = await pool(['autoscale', '--once', '--min', '3', '--max', '3']);
   expect(looked.out).toMatch(/^\d\d:\d\d:\d\d keep: .* units are claimed, and 3 nodes must always serve\.$/m);
-  await yard.hangUp(id);
+  await app.hangUp(id);
   await leave();
   expect((await pool(['scale', '2'])).code).toBe(0);
   expect((await status()).nodes.map((n) => n.name)).toEqual(['base-1', 'base-2']);
@@ -224,6 +224,6 @@ test('a hook makes nodes wherever it likes: it is given what a node needs, and t
   const run = await pool(['add', '--provider', 'hook'], { env: { SWITCHYARD_POOL_HOOK: `sh ${hook}` } });
   expect(run.code).toBe(1);
   expect(run.err).toContain('The hook ended with 7');
-  expect(readFileSync(`${hook}.log`, 'utf8')).toBe(`add pool-1 pool-1 ${yard.url}/freeswitch/xml\n`);
+  expect(readFileSync(`${hook}.log`, 'utf8')).toBe(`add pool-1 pool-1 ${app.url}/freeswitch/xml\n`);
   expect((await status()).managed).toEqual([]);
 });

@@ -7,13 +7,13 @@ import { Redis } from 'ioredis';
 import { startRedis, type RunningRedis } from '../../../scripts/stores/redis';
 import { projectRoot } from '../../../scripts/project';
 import { useStores } from '../../stores';
-import { openYard, until, type Node, type Yard } from '../harness';
+import { startApp, until, type Node, type App } from '../harness';
 
 const stores = useStores();
 const dir = mkdtempSync(join(tmpdir(), 'switchyard-ready-'));
 let redis: RunningRedis;
 let admin: Redis;
-let yard: Yard;
+let app: App;
 let node: Node;
 
 beforeAll(async () => {
@@ -26,10 +26,10 @@ beforeAll(async () => {
     report,
   });
   admin = new Redis(redis.url);
-  yard = await openYard({ ...stores, redisUrl: redis.url }, { roles: ['api'], heartbeatSeconds: 2 });
+  app = await startApp({ ...stores, redisUrl: redis.url }, { roles: ['api'], heartbeatSeconds: 2 });
 });
 afterAll(async () => {
-  await yard?.close();
+  await app?.close();
   admin?.disconnect();
   await redis?.child.stop();
   rmSync(dir, { recursive: true, force: true });
@@ -42,7 +42,7 @@ interface Ready {
   faults?: string[];
 }
 const ready = async (): Promise<Ready> => {
-  const answer = await fetch(`${yard.operationsUrl}/readyz`, { signal: AbortSignal.timeout(30_000) });
+  const answer = await fetch(`${app.operationsUrl}/readyz`, { signal: AbortSignal.timeout(30_000) });
   return { http: answer.status, ...((await answer.json()) as Omit<Ready, 'http'>) };
 };
 let last: Ready | undefined;
@@ -52,8 +52,8 @@ const readyIs = (what: string, is: (now: Ready) => boolean): Promise<Ready> =>
     async () => (is((last = await ready())) ? last : undefined),
   );
 const metric = async (line: string): Promise<boolean> =>
-  (await (await fetch(`${yard.operationsUrl}/metrics`)).text()).split('\n').includes(line);
-const itself = async (): Promise<number> => (await fetch(`${yard.url}/readyz`)).status;
+  (await (await fetch(`${app.operationsUrl}/metrics`)).text()).split('\n').includes(line);
+const itself = async (): Promise<number> => (await fetch(`${app.url}/readyz`)).status;
 
 test('with nobody who dials or follows nodes it is not ready and says which role is missing; a call still ends in time', async () => {
   const now = await readyIs('roles are missing', ({ checks }) => checks.worker === false);
@@ -66,17 +66,17 @@ test('with nobody who dials or follows nodes it is not ready and says which role
   expect(await itself()).toBe(200); // this replica can work: no load balancer shall take it out
   expect(await metric('switchyard_check{check="worker"} 0')).toBe(true);
 
-  for (const name of ['ann', 'bob']) await yard.addUser(name);
-  const call = await yard.call('user:ann', 'user:bob', { queueTimeoutSeconds: 2 });
-  const ended = await yard.callIs(call.id, 'ended', 20_000);
+  for (const name of ['ann', 'bob']) await app.addUser(name);
+  const call = await app.call('user:ann', 'user:bob', { queueTimeoutSeconds: 2 });
+  const ended = await app.callIs(call.id, 'ended', 20_000);
   expect(ended.outcome).toBe('no_capacity');
 });
 
 test('it is ready when both roles are there and a node serves, and names a node that nobody hears of', async () => {
-  await yard.addReplica({ roles: ['worker', 'supervisor'] });
+  await app.addReplica({ roles: ['worker', 'supervisor'] });
   const empty = await readyIs('only the nodes are missing', ({ checks }) => checks.worker === true);
   expect(empty.faults).toEqual(['There is no node in the pool yet.']);
-  node = await yard.addNode('one');
+  node = await app.addNode('one');
   expect(await readyIs('all is there', ({ http }) => http === 200)).toEqual({
     http: 200,
     status: 'ready',
@@ -141,7 +141,7 @@ test.each([
         DATABASE_URL: stores.databaseUrl,
         REDIS_URL: redis.url,
         RECORDINGS_DIR: join(dir, 'recordings'),
-        SWITCHYARD_SECRET: yard.config.secretKey.toString('base64'),
+        SWITCHYARD_SECRET: app.config.secretKey.toString('base64'),
         ...change(),
       },
     });

@@ -3,21 +3,21 @@ import { enrolNode, makeNodeSecret } from '../../../scripts/nodes/enrol';
 import { readConfig } from '../../../src/config';
 import { connectRaw } from '../../contract/peers/raw-client';
 import { useStores } from '../../stores';
-import { JOIN_TOKEN, openYard, until, type Node, type Yard } from '../harness';
+import { JOIN_TOKEN, startApp, until, type Node, type App } from '../harness';
 
-let yard: Yard;
-afterAll(() => yard?.close());
+let app: App;
+afterAll(() => app?.close());
 const stores = useStores();
 let node: Node;
 
 beforeAll(async () => {
-  yard = await openYard(stores, { controlNetworks: ['10.244.0.0/16', 'fd00::/8'], nodeNetworks: ['192.0.2.0/24'] });
-  node = await yard.addNode('one');
+  app = await startApp(stores, { controlNetworks: ['10.244.0.0/16', 'fd00::/8'], nodeNetworks: ['192.0.2.0/24'] });
+  node = await app.addNode('one');
 });
 
 async function configuration(name: string): Promise<string> {
   const asked = { section: 'configuration', tag_name: 'configuration', key_name: 'name', key_value: name };
-  return (await yard.askXml(node, asked)).text;
+  return (await app.askXml(node, asked)).text;
 }
 
 function listed(acl: string, name: string): string[] {
@@ -48,10 +48,10 @@ test('a node takes calls from a node that joins after it, and none from one that
     };
     const asked = { section: 'configuration', tag_name: 'configuration', key_name: 'name', key_value: 'switch.conf' };
     expect(await enrolNode({ ...late, secret: late.password }, JOIN_TOKEN)).toBe('in');
-    expect((await yard.askXml(late, asked)).status).toBe(200);
+    expect((await app.askXml(late, asked)).status).toBe(200);
     await until('its calls are let in', isIn);
-    const { id } = (await yard.api('GET', '/v1/nodes')).body.items.find((n: { name: string }) => n.name === 'late');
-    expect((await yard.api('DELETE', `/v1/nodes/${id}`)).status).toBe(204);
+    const { id } = (await app.api('GET', '/v1/nodes')).body.items.find((n: { name: string }) => n.name === 'late');
+    expect((await app.api('DELETE', `/v1/nodes/${id}`)).status).toBe(204);
     await until('its calls are let in no more', async () => !(await isIn()));
   } finally {
     ear.close();
@@ -59,7 +59,7 @@ test('a node takes calls from a node that joins after it, and none from one that
 });
 
 test('a replica that answers nobody says all the same whether it lives, and what it has done', async () => {
-  const replica = await yard.addReplica({ roles: ['supervisor'] });
+  const replica = await app.addReplica({ roles: ['supervisor'] });
   const ask = async (path: string): Promise<[number, string]> => {
     const answer = await fetch(replica.url + path, { signal: AbortSignal.timeout(60_000) });
     return [answer.status, await answer.text()];

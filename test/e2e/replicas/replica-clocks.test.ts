@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { startChild, type Child } from '../../../scripts/child';
 import { findFreePort } from '../../../scripts/stores/ports';
 import { useStores } from '../../stores';
-import { DOMAIN, openYard, until, type Node, type Yard } from '../harness';
+import { DOMAIN, startApp, until, type Node, type App } from '../harness';
 
 const TEN_MINUTES_MS = 600_000;
 const CALLS = 20;
@@ -16,7 +16,7 @@ describe.each([
   ['fast', TEN_MINUTES_MS, { right: ['api', 'supervisor'], wrong: 'api,worker' }],
   ['slow', -TEN_MINUTES_MS, { right: ['api', 'worker'], wrong: 'api,supervisor' }],
 ] as const)('a replica whose clock is ten minutes %s', (word, shiftMs, roles) => {
-  let yard: Yard;
+  let app: App;
   let replica: Child;
   let url = '';
   let operationsUrl = '';
@@ -25,13 +25,13 @@ describe.each([
   const folder = mkdtempSync(join(tmpdir(), 'replica-clock-'));
   afterAll(async () => {
     await replica?.stop();
-    await yard?.close();
+    await app?.close();
     rmSync(folder, { recursive: true, force: true });
   });
   const stores = useStores();
 
   beforeAll(async () => {
-    yard = await openYard(stores, { roles: roles.right, turnSecret: TURN_SECRET });
+    app = await startApp(stores, { roles: roles.right, turnSecret: TURN_SECRET });
     const [port, operationsPort] = [await findFreePort(), await findFreePort()];
     output = join(folder, 'output.log');
     replica = startChild({
@@ -53,10 +53,10 @@ describe.each([
         DATABASE_URL: stores.databaseUrl,
         REDIS_URL: stores.redisUrl,
         REDIS_PREFIX: stores.redisPrefix,
-        SWITCHYARD_SECRET: yard.config.secretKey.toString('base64'),
+        SWITCHYARD_SECRET: app.config.secretKey.toString('base64'),
         NODE_ALLOWED_NETWORKS: '127.0.0.0/8',
         RECORDINGS_DIR: join(folder, 'recordings'),
-        HEARTBEAT_SECONDS: String(yard.config.heartbeatSeconds),
+        HEARTBEAT_SECONDS: String(app.config.heartbeatSeconds),
         TURN_URLS: 'turn:127.0.0.1:3478',
         TURN_SECRET,
       },
@@ -68,9 +68,9 @@ describe.each([
       () => `the replica is ready: ${replica.lastLines()}`,
       async () => (await fetch(`${operationsUrl}/readyz/replica`).catch(() => undefined))?.status === 200,
     );
-    node = await yard.addNode('one');
-    await yard.addPhone(node, 'ann', { answerAfterMs: 50 });
-    await yard.addPhone(node, 'bert', { answerAfterMs: 50 });
+    node = await app.addNode('one');
+    await app.addPhone(node, 'ann', { answerAfterMs: 50 });
+    await app.addPhone(node, 'bert', { answerAfterMs: 50 });
   });
 
   test('says so in its log, and how much in its metrics', async () => {
@@ -83,37 +83,37 @@ describe.each([
   test('places every call in an idle pool, and tells its times by the clock of all', async () => {
     for (let i = 0; i < CALLS; i += 1) {
       const begunMs = Date.now();
-      const made = await yard.call('ann', 'bert');
-      const answer = await yard.api('POST', '/v1/calls', { domain: DOMAIN, from: 'ann', to: 'bert' }, url);
+      const made = await app.call('ann', 'bert');
+      const answer = await app.api('POST', '/v1/calls', { domain: DOMAIN, from: 'ann', to: 'bert' }, url);
       expect(answer.status).toBe(201);
       for (const id of [made.id, answer.body.id as string]) {
-        const call = await yard.callIs(id, 'answered');
+        const call = await app.callIs(id, 'answered');
         for (const at of [call.queuedAt, call.ringingAt, call.answeredAt])
           expect(Math.abs(Date.parse(at!) - begunMs)).toBeLessThan(60_000);
         expect(call.queuedAt! <= call.ringingAt!).toBe(true);
-        await yard.hangUp(id, url);
-        const ended = await yard.callIs(id, 'ended');
+        await app.hangUp(id, url);
+        const ended = await app.callIs(id, 'ended');
         expect(ended.talkSeconds).toBeLessThan(60);
       }
     }
   });
 
   test('a grant of a minute that it gives is good at every replica, for a minute', async () => {
-    const room = await yard.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name: `meeting-${word}` });
+    const room = await app.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name: `meeting-${word}` });
     const asked = { identity: 'carl', expiresInSeconds: 60 };
-    const { status, body } = await yard.api('POST', `/v1/rooms/${room.id}/grants`, asked, url);
+    const { status, body } = await app.api('POST', `/v1/rooms/${room.id}/grants`, asked, url);
     expect([status, body]).toEqual([201, expect.anything()]);
     const leftMs = Date.parse(body.expiresAt) - Date.now();
     expect(leftMs).toBeGreaterThan(0);
     expect(leftMs).toBeLessThan(61_000);
-    const own = await fetch(`${yard.url}/v1/grants/self`, { headers: { authorization: `Bearer ${body.token}` } });
+    const own = await fetch(`${app.url}/v1/grants/self`, { headers: { authorization: `Bearer ${body.token}` } });
     expect(own.status).toBe(200);
   });
 
   test('an API key that ends in a minute works at it', async () => {
     const expiresAt = new Date(Date.now() + 60_000).toISOString();
     const asked = { name: `short ${word}`, scope: 'domain', domain: DOMAIN, expiresAt };
-    const { key } = await yard.must(201, 'POST', '/v1/api-keys', asked);
+    const { key } = await app.must(201, 'POST', '/v1/api-keys', asked);
     const answer = await fetch(`${url}/v1/calls?domain=${DOMAIN}`, { headers: { authorization: `Bearer ${key}` } });
     expect(answer.status).toBe(200);
   });

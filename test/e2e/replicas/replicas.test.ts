@@ -8,7 +8,7 @@ import { bringPeople, type People } from '../../../scripts/bench/faults/load';
 import { checkLog } from '../../../scripts/bench/faults/log';
 import { createRandom } from '../../../scripts/bench/faults/random';
 import { startReader, type StreamReader } from '../../../scripts/bench/faults/judging/reader';
-import { openStage, REDIS_PREFIX, type Stage } from '../../../scripts/bench/faults/stage';
+import { startCluster, REDIS_PREFIX, type Cluster } from '../../../scripts/bench/faults/cluster';
 import { createLogger } from '../../../src/infra/logger';
 import { createRedis } from '../../../src/infra/stores/redis';
 import { until } from '../harness';
@@ -24,7 +24,7 @@ const TAKEOVER_MS = 5000;
 /** What a busy machine may add: how soon it is on one that has time is measured by scripts/bench/faults.ts. */
 const MARGIN_MS = 25_000;
 
-let stage: Stage;
+let cluster: Cluster;
 let db: Pool;
 let redis: Redis;
 let api: Api;
@@ -34,20 +34,28 @@ let readers: StreamReader[] = [];
 async function open(replicas: string[], nodesPerHost: number, phonesPerNode: number): Promise<void> {
   // A busy machine takes reports in late, and answers late: neither is what these tests are about.
   const patience = { heartbeatSeconds: 10, questionTimeoutMs: 30_000 };
-  stage = await openStage({ seed: 1, replicas, hosts: 1, nodesPerHost, capacity: 600, logLevel: 'warn', ...patience });
-  db = new Pool({ connectionString: stage.databaseUrl, max: 3 });
+  cluster = await startCluster({
+    seed: 1,
+    replicas,
+    hosts: 1,
+    nodesPerHost,
+    capacity: 600,
+    logLevel: 'warn',
+    ...patience,
+  });
+  db = new Pool({ connectionString: cluster.databaseUrl, max: 3 });
   db.on('error', () => undefined); // an idle connection that breaks says nothing of a test
-  redis = createRedis(stage.redisUrl, createLogger('silent'));
+  redis = createRedis(cluster.redisUrl, createLogger('silent'));
   await redis.connect();
-  api = createApi(stage.replicas, createRandom(1));
-  people = await bringPeople(stage, api, phonesPerNode, true);
-  readers = [...people.domains, undefined].map((domain, i) => startReader(domain, stage.replicas, createRandom(i)));
+  api = createApi(cluster.replicas, createRandom(1));
+  people = await bringPeople(cluster, api, phonesPerNode, true);
+  readers = [...people.domains, undefined].map((domain, i) => startReader(domain, cluster.replicas, createRandom(i)));
 }
 afterEach(async () => {
   await Promise.all(readers.map((reader) => reader.stop()));
   redis?.disconnect();
   await db?.end();
-  await stage?.stop();
+  await cluster?.stop();
 });
 
 async function count(sql: string): Promise<number> {
@@ -110,7 +118,7 @@ test('one replica of two is killed during 200 calls and replaced: all end as the
     await allTalk(early.length, 120_000);
   }
   const before = await owners();
-  const [first] = stage.replicas;
+  const [first] = cluster.replicas;
   const late = await callMany(CALLS, CALLS + LATE_CALLS);
   const killedMs = Date.now();
   await first!.kill();

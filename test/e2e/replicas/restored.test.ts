@@ -5,15 +5,15 @@ import { startSwitchyard, type RunningSwitchyard } from '../../../src/main';
 import { createLogger } from '../../../src/infra/logger';
 import { connectRaw, type RawClient } from '../../contract/peers/raw-client';
 import { PATIENCE, useStores } from '../../stores';
-import { ADMIN_KEY, DOMAIN, openYard, until, type Node, type Yard } from '../harness';
+import { ADMIN_KEY, DOMAIN, startApp, until, type Node, type App } from '../harness';
 
-let yard: Yard;
+let app: App;
 let ear: RawClient;
 let after: RunningSwitchyard | undefined;
 afterAll(async () => {
   ear?.close();
   await after?.stop();
-  await yard?.close();
+  await app?.close();
 });
 const stores = useStores();
 /** Where the backup goes: a fresh database. */
@@ -48,27 +48,27 @@ async function copyAll(from: string, to: string): Promise<void> {
 }
 
 beforeAll(async () => {
-  yard = await openYard(stores);
-  node = await yard.addNode('one');
+  app = await startApp(stores);
+  node = await app.addNode('one');
   ear = await connectRaw(node.eslPort);
   await ear.send(`auth ${node.eslPassword}`);
 });
 
 test('calls that are newer than the backup go on, are adopted, and can be ended as any other', async () => {
-  for (const name of ['ann', 'bert', 'carl', 'dora']) await yard.addPhone(node, name, { answerAfterMs: 20 });
-  const older = await yard.call('user:ann', 'user:bert');
-  await yard.callIs(older.id, 'answered');
+  for (const name of ['ann', 'bert', 'carl', 'dora']) await app.addPhone(node, name, { answerAfterMs: 20 });
+  const older = await app.call('user:ann', 'user:bert');
+  await app.callIs(older.id, 'answered');
   await copyAll(stores.databaseUrl, restored.databaseUrl);
-  const newer = await yard.call('user:carl', 'user:dora', { metadata: { visit: '7' } });
-  await yard.callIs(newer.id, 'answered');
-  const alone = await yard.call('user:ann', '9196');
-  await yard.callIs(alone.id, 'answered');
+  const newer = await app.call('user:carl', 'user:dora', { metadata: { visit: '7' } });
+  await app.callIs(newer.id, 'answered');
+  const alone = await app.call('user:ann', '9196');
+  await app.callIs(alone.id, 'answered');
 
   // As after a restore: a fresh database, and a Redis that knows nothing.
-  const config = { ...yard.config, databaseUrl: restored.databaseUrl, redisPrefix: restored.redisPrefix };
+  const config = { ...app.config, databaseUrl: restored.databaseUrl, redisPrefix: restored.redisPrefix };
   after = await startSwitchyard(config, createLogger('silent'), PATIENCE);
   const { url } = after;
-  const read = async (id: string) => (await yard.apiOnce('GET', `/v1/calls/${id}`, undefined, url)).body;
+  const read = async (id: string) => (await app.apiOnce('GET', `/v1/calls/${id}`, undefined, url)).body;
   for (const { id } of [newer, alone])
     await until('the call is adopted', async () => (await read(id)).adoptedAt !== undefined);
   await sleep(LOOKS_MS);
@@ -83,25 +83,25 @@ test('calls that are newer than the backup go on, are adopted, and can be ended 
   const { items } = (await told.json()) as { items: { type: string }[] };
   expect(items.filter(({ type }) => type === 'call.adopted')).toHaveLength(1);
   for (const { id } of [older, newer, alone]) {
-    await yard.hangUp(id, url);
+    await app.hangUp(id, url);
     await until('it has ended', async () => (await read(id)).state === 'ended');
     expect(await read(id)).toMatchObject({ outcome: 'answered' });
   }
   expect(
-    Math.abs(Date.parse((await read(newer.id)).answeredAt) - Date.parse((await yard.readCall(newer.id)).answeredAt!)),
+    Math.abs(Date.parse((await read(newer.id)).answeredAt) - Date.parse((await app.readCall(newer.id)).answeredAt!)),
   ).toBeLessThan(1000);
 });
 
 test('rooms that are newer than the backup go on, are shown with everybody in them, and can be closed as any other', async () => {
   await after?.stop();
   after = undefined;
-  for (const name of ['eva', 'finn', 'gus', 'hans', 'ida']) await yard.addPhone(node, name, { answerAfterMs: 20 });
+  for (const name of ['eva', 'finn', 'gus', 'hans', 'ida']) await app.addPhone(node, name, { answerAfterMs: 20 });
   const openRoom = async (name: string, extra: object = {}): Promise<string> =>
-    (await yard.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name, ...extra })).id;
+    (await app.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name, ...extra })).id;
   const enter = async (roomId: string, room: string, ...who: string[]): Promise<void> => {
     const count = () => stores.db('participants').where({ room_id: roomId, state: 'in' }).pluck('id');
     const before = (await count()).length;
-    for (const name of who) await yard.call(`user:${name}`, `room:${room}`);
+    for (const name of who) await app.call(`user:${name}`, `room:${room}`);
     await until('they are in', async () => (await count()).length === before + who.length);
   };
   const older = await openRoom('older');
@@ -114,10 +114,10 @@ test('rooms that are newer than the backup go on, are shown with everybody in th
   const names = node.rooms().map(({ name }) => name);
   expect(names).toHaveLength(2);
 
-  const config = { ...yard.config, databaseUrl: restored.databaseUrl, redisPrefix: `${restored.redisPrefix}-rooms` };
+  const config = { ...app.config, databaseUrl: restored.databaseUrl, redisPrefix: `${restored.redisPrefix}-rooms` };
   after = await startSwitchyard(config, createLogger('silent'), PATIENCE);
   const { url, operationsUrl } = after;
-  const read = (path: string) => yard.apiOnce('GET', path, undefined, url);
+  const read = (path: string) => app.apiOnce('GET', path, undefined, url);
   const inside = async (roomId: string): Promise<string[]> => {
     const { body } = await read(`/v1/rooms/${roomId}/participants`);
     const people = (body.participants ?? body.items ?? []) as { identity: string; state: string }[];
@@ -143,7 +143,7 @@ test('rooms that are newer than the backup go on, are shown with everybody in th
   expect(types.filter((type) => type === 'session.adopted')).toHaveLength(1);
   expect(types.filter((type) => type === 'participant.adopted')).toHaveLength(3);
   expect(await (await fetch(`${operationsUrl}/metrics`)).text()).toMatch(/orphans_total\{kind="unexplained"\} 0/);
-  const closed = await yard.apiOnce('DELETE', `/v1/rooms/${newer}?force=true`, undefined, url);
+  const closed = await app.apiOnce('DELETE', `/v1/rooms/${newer}?force=true`, undefined, url);
   expect(closed.status).toBe(204);
   await until('it is over at the node', () => node.rooms().length === 1);
   expect((await read(`/v1/rooms/${newer}`)).status).toBe(404);

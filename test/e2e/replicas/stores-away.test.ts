@@ -14,11 +14,11 @@ import {
 import { startRedis, type RunningRedis } from '../../../scripts/stores/redis';
 import { createRedis } from '../../../src/infra/stores/redis';
 import { createLogger } from '../../../src/infra/logger';
-import { ADMIN_KEY, DOMAIN, openYard, until, type Node, type Yard } from '../harness';
+import { ADMIN_KEY, DOMAIN, startApp, until, type Node, type App } from '../harness';
 import { loginQuestion } from '../login-question';
 
 jest.setTimeout(400_000);
-let yard: Yard;
+let app: App;
 let postgres: RunningPostgres;
 let redis: RunningRedis;
 let node: Node;
@@ -38,36 +38,36 @@ beforeAll(async () => {
     ephemeral: true,
     report: () => undefined,
   });
-  yard = await openYard(
+  app = await startApp(
     { databaseUrl: postgres.urlOf('away'), redisUrl: redis.url, redisPrefix: 'away' },
     {},
     'as everybody',
   );
-  node = await yard.addNode('one', { capacity: 2 });
-  for (const name of ['ann', 'bob', 'eve']) await yard.addPhone(node, name, { answerAfterMs: 20 });
-  await yard.addUser('unseen');
+  node = await app.addNode('one', { capacity: 2 });
+  for (const name of ['ann', 'bob', 'eve']) await app.addPhone(node, name, { answerAfterMs: 20 });
+  await app.addUser('unseen');
 });
 afterAll(async () => {
-  await yard?.close();
+  await app?.close();
   await redis?.child.stop();
   await postgres?.child.stop();
   rmSync(stateDir, { recursive: true, force: true });
 });
 
 const question = (username: string) => loginQuestion({ username });
-const ask = (username: string) => yard.askXml(node, question(username));
+const ask = (username: string) => app.askXml(node, question(username));
 /** Also where the answer is that it can't be known. */
-const askOnce = (username: string) => yard.askXmlOnce(node, question(username));
+const askOnce = (username: string) => app.askXmlOnce(node, question(username));
 
 test('Redis restarted empty: soon the pool is known, live calls are counted, and a waiting call is placed', async () => {
-  const live = [await yard.call('user:ann', '9196'), await yard.call('user:bob', '9196')];
-  for (const { id } of live) await yard.callIs(id, 'answered');
-  const waiting = await yard.call('user:eve', '9196', { queueTimeoutSeconds: 300 });
+  const live = [await app.call('user:ann', '9196'), await app.call('user:bob', '9196')];
+  for (const { id } of live) await app.callIs(id, 'answered');
+  const waiting = await app.call('user:eve', '9196', { queueTimeoutSeconds: 300 });
   await until('it waits for capacity', async () => {
-    return (await yard.api('GET', `/v1/calls/${waiting.id}/placement`)).body.decisions.length > 0;
+    return (await app.api('GET', `/v1/calls/${waiting.id}/placement`)).body.decisions.length > 0;
   });
   await redis.child.stop();
-  expect((await yard.api('GET', `/v1/calls/${live[0]!.id}`)).body.state).toBe('answered');
+  expect((await app.api('GET', `/v1/calls/${live[0]!.id}`)).body.state).toBe('answered');
   redis = await startRedis({
     dataDir: join(stateDir, 'redis'),
     password,
@@ -77,7 +77,7 @@ test('Redis restarted empty: soon the pool is known, live calls are counted, and
     report: () => undefined,
   });
   await until('claims are there again', async () => {
-    const { body } = await yard.api('GET', `/v1/nodes/${node.id}`);
+    const { body } = await app.api('GET', `/v1/nodes/${node.id}`);
     return body.state === 'serving' && body.claimedUnits === 2 && body.liveCalls === 2;
   });
   const client = createRedis(redis.url, createLogger('silent'));
@@ -85,23 +85,23 @@ test('Redis restarted empty: soon the pool is known, live calls are counted, and
   await client.flushall();
   client.disconnect();
   await until('claims are there again', async () => {
-    return (await yard.api('GET', `/v1/nodes/${node.id}`)).body.claimedUnits === 2;
+    return (await app.api('GET', `/v1/nodes/${node.id}`)).body.claimedUnits === 2;
   });
-  expect((await yard.readCall(waiting.id)).state).toBe('queued'); // forgetting its claims has not overbooked the node
-  await yard.hangUp(live[0]!.id);
-  await yard.callIs(waiting.id, 'answered');
+  expect((await app.readCall(waiting.id)).state).toBe('queued'); // forgetting its claims has not overbooked the node
+  await app.hangUp(live[0]!.id);
+  await app.callIs(waiting.id, 'answered');
   for (const id of [live[1]!.id, waiting.id]) {
-    await yard.hangUp(id);
-    expect(await yard.callIs(id, 'ended')).toMatchObject({ outcome: 'answered' });
+    await app.hangUp(id);
+    expect(await app.callIs(id, 'ended')).toMatchObject({ outcome: 'answered' });
   }
   await until('nothing is claimed', async () => {
-    return (await yard.api('GET', `/v1/nodes/${node.id}`)).body.claimedUnits === 0;
+    return (await app.api('GET', `/v1/nodes/${node.id}`)).body.claimedUnits === 0;
   });
 });
 
 test('Postgres stops and comes back', async () => {
-  const live = await yard.call('user:ann', '9196');
-  await yard.callIs(live.id, 'answered');
+  const live = await app.call('user:ann', '9196');
+  await app.callIs(live.id, 'answered');
   const before = await ask('bob');
   expect(before.text).toContain('a1-hash');
   await postgres.child.stop();
@@ -122,30 +122,30 @@ test('Postgres stops and comes back', async () => {
     ['GET', '/v1/calls', undefined],
     ['POST', `/v1/nodes/${node.id}/drain`, {}],
   ] as const) {
-    const answer = await yard.apiOnce(method, path, body);
+    const answer = await app.apiOnce(method, path, body);
     expect([path, answer.status, answer.body.code]).toEqual([path, 503, 'unavailable']);
   }
   const strange = { name: 'stranger', xmlUrl: node.xmlUrl, password: 'x'.repeat(32) };
-  expect((await yard.askXmlOnce(strange, { section: 'configuration' })).status).toBe(503);
+  expect((await app.askXmlOnce(strange, { section: 'configuration' })).status).toBe(503);
   // No wait is without its deadline: eleven questions of two or three seconds each, on a machine that has time for them.
   expect(Date.now() - started).toBeLessThan(150_000);
 
   postgres = await startPostgres({ ...settings, port: postgres.port });
-  await until('REST answers again', async () => (await yard.apiOnce('GET', '/v1/calls')).status === 200);
-  await yard.nodeIs(node, 'serving');
-  expect((await yard.readCall(live.id)).state).toBe('answered');
+  await until('REST answers again', async () => (await app.apiOnce('GET', '/v1/calls')).status === 200);
+  await app.nodeIs(node, 'serving');
+  expect((await app.readCall(live.id)).state).toBe('answered');
   await until('nodes are answered again', async () => (await ask('unseen')).text.includes('a1-hash'));
   expect((await ask('nobody-at-all')).text).toContain('not found');
   const next = await until('a call can be asked for', async () => {
-    const answer = await yard.api('POST', '/v1/calls', { domain: DOMAIN, from: 'user:eve', to: 'user:bob' });
+    const answer = await app.api('POST', '/v1/calls', { domain: DOMAIN, from: 'user:eve', to: 'user:bob' });
     return answer.status === 201 ? answer.body : undefined;
   });
-  await yard.callIs(next.id, 'answered');
+  await app.callIs(next.id, 'answered');
   for (const { id } of [live, next]) {
-    await yard.hangUp(id);
-    expect(await yard.callIs(id, 'ended')).toMatchObject({ outcome: 'answered' });
+    await app.hangUp(id);
+    expect(await app.callIs(id, 'ended')).toMatchObject({ outcome: 'answered' });
   }
-  expect(yard.lines.join('')).not.toContain(ADMIN_KEY);
+  expect(app.lines.join('')).not.toContain(ADMIN_KEY);
 });
 
 test('what waits too long for others in Postgres is told to try again, and is then done', async () => {
@@ -155,10 +155,10 @@ test('what waits too long for others in Postgres is told to try again, and is th
   try {
     await holder.query('begin');
     await holder.query('select * from event_heads for update'); // as a replica that stands still in a transaction
-    expect(await yard.apiOnce('POST', '/v1/users', user)).toMatchObject({ status: 503, body: { code: 'unavailable' } });
+    expect(await app.apiOnce('POST', '/v1/users', user)).toMatchObject({ status: 503, body: { code: 'unavailable' } });
     await holder.query('rollback');
   } finally {
     await holder.end();
   }
-  expect((await yard.api('POST', '/v1/users', user)).status).toBe(201);
+  expect((await app.api('POST', '/v1/users', user)).status).toBe(201);
 });

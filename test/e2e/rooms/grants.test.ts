@@ -2,45 +2,45 @@
 import { createHmac } from 'node:crypto';
 import { hashSipPassword } from '../../../src/infra/secrets';
 import { useStores } from '../../stores';
-import { DOMAIN, openYard, until, type Node, type Yard } from '../harness';
+import { DOMAIN, startApp, until, type Node, type App } from '../harness';
 import { loginQuestion } from '../login-question';
 
 const stores = useStores();
 const TURN_SECRET = 'a secret shared with coturn';
-let yard: Yard;
+let app: App;
 let node: Node;
 let roomId: string;
 let otherRoomId: string;
 let userId: string;
 
 beforeAll(async () => {
-  yard = await openYard(stores, {
+  app = await startApp(stores, {
     turnUrls: ['turn:turn.test:3478?transport=udp'],
     turnSecret: TURN_SECRET,
     stunUrls: ['stun:turn.test:3478'],
     publicUrl: 'https://yard.test',
   });
-  node = await yard.addNode('node-1');
-  userId = await yard.addUser('alice', { displayName: 'Alice' });
-  roomId = (await yard.api('POST', '/v1/rooms', { domain: DOMAIN, name: 'daily' })).body.id;
-  otherRoomId = (await yard.api('POST', '/v1/rooms', { domain: DOMAIN, name: 'weekly' })).body.id;
+  node = await app.addNode('node-1');
+  userId = await app.addUser('alice', { displayName: 'Alice' });
+  roomId = (await app.api('POST', '/v1/rooms', { domain: DOMAIN, name: 'daily' })).body.id;
+  otherRoomId = (await app.api('POST', '/v1/rooms', { domain: DOMAIN, name: 'weekly' })).body.id;
 });
-afterAll(() => yard?.close());
+afterAll(() => app?.close());
 
 async function grantRoom(body: object = {}, room = roomId) {
-  const answer = await yard.api('POST', `/v1/rooms/${room}/grants`, body);
+  const answer = await app.api('POST', `/v1/rooms/${room}/grants`, body);
   expect(answer).toMatchObject({ status: 201 });
   return answer.body;
 }
 
 const read = (path: string, token?: string, init: RequestInit = {}): Promise<Response> =>
-  fetch(yard.url + path, {
+  fetch(app.url + path, {
     ...init,
     headers: { ...init.headers, ...(token ? { authorization: `Bearer ${token}` } : {}) },
   });
 
 const askPassword = async ({ username, ha1 }: { username: string; ha1: string }): Promise<string> =>
-  (await yard.askXml(node, loginQuestion({ username, ha1 }))).text;
+  (await app.askXml(node, loginQuestion({ username, ha1 }))).text;
 
 test('it holds what a browser needs: node, login, target, TURN that ends with it', async () => {
   const grant = await grantRoom({ name: 'Ann', role: 'moderator', maxVideoKbps: 800, expiresInSeconds: 600 });
@@ -67,12 +67,12 @@ test('it holds what a browser needs: node, login, target, TURN that ends with it
 
 test('a user may not look like a grant, nor a guest like a user', async () => {
   const password = 'a long password 1';
-  const user = await yard.api('POST', '/v1/users', { domain: DOMAIN, username: `g-${'a'.repeat(26)}`, password });
+  const user = await app.api('POST', '/v1/users', { domain: DOMAIN, username: `g-${'a'.repeat(26)}`, password });
   expect(user.status).toBe(400);
-  expect((await yard.api('POST', `/v1/rooms/${roomId}/grants`, { identity: 'user:alice' })).status).toBe(400);
-  expect((await yard.api('POST', `/v1/rooms/${roomId}/grants`, { username: 'nobody' })).status).toBe(422);
+  expect((await app.api('POST', `/v1/rooms/${roomId}/grants`, { identity: 'user:alice' })).status).toBe(400);
+  expect((await app.api('POST', `/v1/rooms/${roomId}/grants`, { username: 'nobody' })).status).toBe(422);
   const named = await grantRoom({ username: 'alice' });
-  expect((await yard.api('GET', `/v1/grants/${named.id}`)).body).toMatchObject({
+  expect((await app.api('GET', `/v1/grants/${named.id}`)).body).toMatchObject({
     identity: 'user:alice',
     userId,
     name: 'Alice',
@@ -84,7 +84,7 @@ test('its token reads the events of its own room since it was made, and nothing 
   const grant = await grantRoom();
   const other = await grantRoom({}, otherRoomId);
   const path = `/v1/events?format=json&since=0&limit=1000`;
-  await yard.api('DELETE', `/v1/grants/${other.id}`);
+  await app.api('DELETE', `/v1/grants/${other.id}`);
   const { items } = (await (await read(path, grant.token)).json()) as {
     items: { type: string; data: { grantId: string } }[];
   };
@@ -96,7 +96,7 @@ test('its token reads the events of its own room since it was made, and nothing 
   }
   expect((await read(`${path}&access_token=${grant.token}`)).status).toBe(200);
   expect((await read(`/v1/users?access_token=${grant.token}`)).status).toBe(401);
-  expect(yard.lines.join('')).not.toContain(grant.token);
+  expect(app.lines.join('')).not.toContain(grant.token);
 });
 
 test('a page of another origin may read with it, also after a preflight', async () => {
@@ -110,7 +110,7 @@ test('a page of another origin may read with it, also after a preflight', async 
   const self = await read('/v1/grants/self', grant.token, { headers: origin });
   expect([self.status, self.headers.get('access-control-allow-origin')]).toEqual([200, '*']);
   expect(await self.json()).toMatchObject({ id: grant.id, node: 'node-1', wssUrl: grant.wssUrl, target: grant.target });
-  const byKey = await yard.api('GET', '/v1/grants/self');
+  const byKey = await app.api('GET', '/v1/grants/self');
   expect(byKey.status).toBe(403);
 });
 
@@ -119,24 +119,24 @@ test('revoked, it is dead at once for nodes and pages, in the room list and for 
   expect(await askPassword(grant)).toContain('a1-hash');
   const openedAt = Date.now();
   const stream = await read('/v1/events', grant.token);
-  expect((await yard.api('DELETE', `/v1/grants/${grant.id}`)).status).toBe(204);
+  expect((await app.api('DELETE', `/v1/grants/${grant.id}`)).status).toBe(204);
   expect(await askPassword(grant)).toContain('not found');
   expect((await read('/v1/grants/self', grant.token)).status).toBe(401);
   await stream.text(); // it ends
   expect(Date.now() - openedAt).toBeLessThan(14_000); // not only when its token is looked at again, after 15 s
-  const { items } = (await yard.api('GET', `/v1/rooms/${roomId}/grants?limit=200`)).body;
+  const { items } = (await app.api('GET', `/v1/rooms/${roomId}/grants?limit=200`)).body;
   expect(items.find((one: { id: string }) => one.id === grant.id)).toMatchObject({ state: 'revoked' });
   expect(JSON.stringify(items)).not.toContain(grant.ha1);
-  expect((await yard.api('DELETE', `/v1/grants/${grant.id}`)).status).toBe(204);
+  expect((await app.api('DELETE', `/v1/grants/${grant.id}`)).status).toBe(204);
 });
 
 test('expired, it lets nobody in, and its registration ends', async () => {
-  const grant = (await yard.api('POST', `/v1/users/${userId}/grants`, {})).body;
+  const grant = (await app.api('POST', `/v1/users/${userId}/grants`, {})).body;
   const password = 'of the test';
   const ha1 = hashSipPassword(grant.username, DOMAIN, password);
   await stores.db('grants').where({ id: grant.id }).update({ ha1 });
   await node.registerPhone({ username: grant.username, domain: DOMAIN, password, behaviour: {} });
-  const phones = async () => (await yard.api('GET', `/v1/users/${userId}`)).body.registrations.length;
+  const phones = async () => (await app.api('GET', `/v1/users/${userId}`)).body.registrations.length;
   await until('alice is reached over the grant', async () => (await phones()) === 1);
   await stores
     .db('grants')
@@ -144,5 +144,5 @@ test('expired, it lets nobody in, and its registration ends', async () => {
     .update({ expires_at: new Date(Date.now() - 1) });
   await until('her registration has ended', async () => (await phones()) === 0);
   await until('nodes are told there is none', async () => (await askPassword(grant)).includes('not found'));
-  expect((await yard.api('GET', `/v1/grants/${grant.id}`)).body).toMatchObject({ state: 'expired' });
+  expect((await app.api('GET', `/v1/grants/${grant.id}`)).body).toMatchObject({ state: 'expired' });
 });

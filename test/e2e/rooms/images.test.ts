@@ -2,20 +2,20 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { crc32, deflateSync } from 'node:zlib';
 import { useStores } from '../../stores';
-import { ADMIN_KEY, DOMAIN, openYard, until, type Node, type Yard } from '../harness';
+import { ADMIN_KEY, DOMAIN, startApp, until, type Node, type App } from '../harness';
 
-let yard: Yard;
-afterAll(() => yard?.close());
+let app: App;
+afterAll(() => app?.close());
 const stores = useStores();
 let node: Node;
 let roomId: string;
 
 beforeAll(async () => {
-  yard = await openYard(stores);
-  node = await yard.addNode('one');
-  await yard.addPhone(node, 'ann', { answerAfterMs: 20, video: true });
-  await yard.addPhone(node, 'ben', { answerAfterMs: 20, video: true });
-  roomId = (await yard.api('POST', '/v1/rooms', { domain: DOMAIN, name: 'daily' })).body.id;
+  app = await startApp(stores);
+  node = await app.addNode('one');
+  await app.addPhone(node, 'ann', { answerAfterMs: 20, video: true });
+  await app.addPhone(node, 'ben', { answerAfterMs: 20, video: true });
+  roomId = (await app.api('POST', '/v1/rooms', { domain: DOMAIN, name: 'daily' })).body.id;
 });
 
 function draw(shade: number): Buffer {
@@ -37,7 +37,7 @@ function draw(shade: number): Buffer {
 }
 
 async function send(method: string, kind: string, body?: Buffer, o: { type?: string; key?: string } = {}) {
-  const response = await fetch(`${yard.url}/v1/rooms/${roomId}/pictures/${kind}`, {
+  const response = await fetch(`${app.url}/v1/rooms/${roomId}/pictures/${kind}`, {
     method,
     headers: {
       authorization: `Bearer ${o.key ?? ADMIN_KEY}`,
@@ -59,13 +59,13 @@ interface Placed {
 }
 const placed = async (): Promise<Placed[]> => stores.db('session_pictures').orderBy('kind');
 const enter = async (user: string): Promise<string> => {
-  const { id } = await yard.call(`user:${user}`, 'room:daily');
-  await yard.callIs(id, 'answered');
+  const { id } = await app.call(`user:${user}`, 'room:daily');
+  await app.callIs(id, 'answered');
   return id;
 };
 const leave = async (callId: string): Promise<void> => {
-  await yard.hangUp(callId);
-  await yard.callIs(callId, 'ended');
+  await app.hangUp(callId);
+  await app.callIs(callId, 'ended');
 };
 
 test('a picture is kept as it came, stands in the room, and is told without its bytes', async () => {
@@ -77,11 +77,11 @@ test('a picture is kept as it came, stands in the room, and is told without its 
   });
   const got = await send('GET', 'background');
   expect([got.status, got.bytes.equals(picture)]).toEqual([200, true]);
-  const room = (await yard.api('GET', `/v1/rooms/${roomId}`)).body;
+  const room = (await app.api('GET', `/v1/rooms/${roomId}`)).body;
   const { pending: _none, ...shown } = put.body;
   expect(room.background).toEqual({ color: '#1b2430', picture: shown });
   expect(room.welcome).toEqual({ picture: null });
-  const events = (await yard.api('GET', `/v1/events?format=json&domain=${DOMAIN}&types=room.updated`)).body.items;
+  const events = (await app.api('GET', `/v1/events?format=json&domain=${DOMAIN}&types=room.updated`)).body.items;
   expect(events.at(-1).data).toMatchObject({ changed: ['background.picture'], room: { background: room.background } });
 });
 
@@ -99,8 +99,8 @@ test.each<[string, Buffer, { type?: string; key?: string }, number, string]>([
 });
 
 test('a key of another domain sees no picture; a kind that is none is not there', async () => {
-  await yard.api('POST', '/v1/domains', { name: 'other.test' });
-  const { key } = (await yard.api('POST', '/v1/api-keys', { name: 'other', scope: 'domain', domain: 'other.test' }))
+  await app.api('POST', '/v1/domains', { name: 'other.test' });
+  const { key } = (await app.api('POST', '/v1/api-keys', { name: 'other', scope: 'domain', domain: 'other.test' }))
     .body;
   for (const method of ['GET', 'PUT', 'DELETE']) {
     const answer = await send(method, 'background', method === 'PUT' ? draw(1) : undefined, { key });
@@ -112,7 +112,7 @@ test('a key of another domain sees no picture; a kind that is none is not there'
 test('the door for nodes opens with a token for that picture, and with nothing else', async () => {
   const { id } = await stores.db('room_pictures').first();
   for (const query of ['', '?token=', '?token=e30.e30', `?token=${ADMIN_KEY}`]) {
-    const answer = await fetch(`${yard.url}/freeswitch/pictures/${id}${query}`, {
+    const answer = await fetch(`${app.url}/freeswitch/pictures/${id}${query}`, {
       signal: AbortSignal.timeout(60_000),
     });
     expect([answer.status, await answer.text()]).toEqual([401, expect.stringContaining('unauthorized')]);
@@ -155,11 +155,11 @@ test('a node that can fetch nothing leaves the room as it is: the answer and the
       .db('session_pictures')
       .where('tries', '<', 4)
       .update({ tries: 4, next_try_at: new Date(0) });
-    const { items } = (await yard.api('GET', `/v1/events?format=json&domain=${DOMAIN}&types=wish.given_up`)).body;
+    const { items } = (await app.api('GET', `/v1/events?format=json&domain=${DOMAIN}&types=wish.given_up`)).body;
     return items.find((e: { data: { what: string } }) => e.data.what === 'background.picture');
   });
   expect(given).toMatchObject({ roomId, data: { tries: 5, seen: expect.stringContaining('could not fetch') } });
-  expect((await yard.readCall(ann)).state).toBe('answered');
-  expect(yard.lines.join('')).not.toContain('token=');
+  expect((await app.readCall(ann)).state).toBe('answered');
+  expect(app.lines.join('')).not.toContain('token=');
   await leave(ann);
 });

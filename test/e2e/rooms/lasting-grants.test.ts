@@ -1,26 +1,26 @@
 /** A grant ends or is extended during a meeting: who is in may come back, who never was may not, and for how long. */
 import { markClosed } from '../../../src/domains/grants/grants.store';
 import { useStores } from '../../stores';
-import { DOMAIN, openYard, until, type Answer, type Node, type Yard } from '../harness';
+import { DOMAIN, startApp, until, type Answer, type Node, type App } from '../harness';
 
 const stores = useStores();
-let yard: Yard;
+let app: App;
 let one: Node;
 let two: Node;
 
 beforeAll(async () => {
-  yard = await openYard(stores);
-  one = await yard.addNode('one');
-  two = await yard.addNode('two');
+  app = await startApp(stores);
+  one = await app.addNode('one');
+  two = await app.addNode('two');
 });
-afterAll(() => yard?.close());
+afterAll(() => app?.close());
 
 type Body = Answer['body'];
 let count = 0;
 const makeRoom = async (settings: object = {}): Promise<string> =>
-  (await yard.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name: `lasting-${(count += 1)}`, ...settings })).id;
+  (await app.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name: `lasting-${(count += 1)}`, ...settings })).id;
 const grantFor = (roomId: string, body: object = {}): Promise<Body> =>
-  yard.must(201, 'POST', `/v1/rooms/${roomId}/grants`, body);
+  app.must(201, 'POST', `/v1/rooms/${roomId}/grants`, body);
 const guestOf = (node: Node, { username, realm, ha1 }: Body) => node.addGuest({ username, realm, ha1 });
 async function enter(node: Node, grant: Body) {
   const call = await guestOf(node, grant).dial('room');
@@ -28,7 +28,7 @@ async function enter(node: Node, grant: Body) {
   return call;
 }
 const people = async (roomId: string): Promise<Body[]> =>
-  (await yard.must(200, 'GET', `/v1/rooms/${roomId}/participants`)).items;
+  (await app.must(200, 'GET', `/v1/rooms/${roomId}/participants`)).items;
 const present = (roomId: string, identities: string[]): Promise<Body[]> =>
   until(`${identities.join()} are in`, async () => {
     const inside = (await people(roomId)).filter((p) => p.state === 'in');
@@ -48,8 +48,8 @@ async function expire(grant: Body, agoMs = 1): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 1200));
 }
 const selfOf = async ({ token }: Body): Promise<number> =>
-  (await fetch(`${yard.url}/v1/grants/self`, { headers: { authorization: `Bearer ${token}` } })).status;
-const patch = (grant: Body, body: object) => yard.api('PATCH', `/v1/grants/${grant.id}`, body);
+  (await fetch(`${app.url}/v1/grants/self`, { headers: { authorization: `Bearer ${token}` } })).status;
+const patch = (grant: Body, body: object) => app.api('PATCH', `/v1/grants/${grant.id}`, body);
 
 /** A room with somebody in it who stays, so that the meeting goes on. */
 async function meeting(settings: object = {}) {
@@ -107,7 +107,7 @@ test('coming back has an end: two minutes after they left, twelve hours after it
   await expire(grant);
   host.hangup();
   await until('the meeting is over', async () => {
-    const [session] = (await yard.must(200, 'GET', `/v1/rooms/${roomId}/sessions`)).items;
+    const [session] = (await app.must(200, 'GET', `/v1/rooms/${roomId}/sessions`)).items;
     return session.state === 'ended';
   });
   await new Promise((resolve) => setTimeout(resolve, 1200));
@@ -123,8 +123,8 @@ test('who was put out, or whose grant was revoked, does not come back', async ()
   await expire(removed);
   await expire(revoked);
   const ben = inside.find((p) => p.identity === 'ben')!;
-  await yard.must(204, 'DELETE', `/v1/rooms/${roomId}/participants/${ben.id}`);
-  await yard.must(204, 'DELETE', `/v1/grants/${revoked.id}`);
+  await app.must(204, 'DELETE', `/v1/rooms/${roomId}/participants/${ben.id}`);
+  await app.must(204, 'DELETE', `/v1/grants/${revoked.id}`);
   await present(roomId, ['host']);
   await new Promise((resolve) => setTimeout(resolve, 1200));
   for (const grant of [removed, revoked]) await expect(guestOf(one, grant).dial('room')).rejects.toThrow('403');
@@ -159,13 +159,13 @@ test('it is extended, or made to end sooner, also when it has expired; what is n
     expect(answer).toMatchObject({ status: 400, body: { code: 'invalid_request' } });
     expect(answer.body.errors[0].path).toBe(path);
   }
-  const own = await fetch(`${yard.url}/v1/grants/${grant.id}`, {
+  const own = await fetch(`${app.url}/v1/grants/${grant.id}`, {
     method: 'PATCH',
     headers: { authorization: `Bearer ${grant.token}`, 'content-type': 'application/json' },
     body: JSON.stringify({ expiresInSeconds: 600 }),
   });
   expect(own.status).toBe(403);
-  const { items } = await yard.must(
+  const { items } = await app.must(
     200,
     'GET',
     `/v1/events?format=json&limit=1000&domain=${DOMAIN}&types=grant.updated`,
@@ -183,7 +183,7 @@ test('a grant that is extended while the sweep is about to close it stays open',
 
 test('nobody is given an identity that is kept for who hides their number', async () => {
   const roomId = await makeRoom();
-  const answer = await yard.api('POST', `/v1/rooms/${roomId}/grants`, { identity: `Anonymous:${roomId}` });
+  const answer = await app.api('POST', `/v1/rooms/${roomId}/grants`, { identity: `Anonymous:${roomId}` });
   expect(answer).toMatchObject({ status: 400, body: { code: 'invalid_request' } });
 });
 
@@ -191,10 +191,10 @@ test('an expired grant counts among the living again, and a domain that has used
   const roomId = await makeRoom();
   const grant = await grantFor(roomId);
   await expire(grant);
-  const { used } = (await yard.must(200, 'GET', `/v1/quotas/${DOMAIN}`)).quotas.liveGrants;
-  await yard.must(200, 'PUT', `/v1/quotas/${DOMAIN}`, { liveGrants: used });
+  const { used } = (await app.must(200, 'GET', `/v1/quotas/${DOMAIN}`)).quotas.liveGrants;
+  await app.must(200, 'PUT', `/v1/quotas/${DOMAIN}`, { liveGrants: used });
   expect((await patch(grant, { expiresInSeconds: 600 })).body).toMatchObject({ code: 'quota_exceeded' });
-  await yard.must(200, 'PUT', `/v1/quotas/${DOMAIN}`, { liveGrants: null });
+  await app.must(200, 'PUT', `/v1/quotas/${DOMAIN}`, { liveGrants: null });
   expect((await patch(grant, { expiresInSeconds: 600 })).status).toBe(200);
 });
 
@@ -209,7 +209,7 @@ test('a new grant for the same identity is the same person, in the place of the 
   const [now] = (await present(roomId, ['ada', 'host'])).filter((p) => p.identity === 'ada');
   expect(now).toMatchObject({ id: ada.id, grantId: anew.id, role: 'moderator' });
   // The old grant is nobody's: its end ends nothing, and nobody comes back by it.
-  await yard.must(204, 'DELETE', `/v1/grants/${old.id}`);
+  await app.must(204, 'DELETE', `/v1/grants/${old.id}`);
   await present(roomId, ['ada', 'host']);
   for (const call of [second, host]) call.hangup();
 });
@@ -219,7 +219,7 @@ test('a room that was locked since keeps nobody out who is in it, or whose conne
   const grant = await grantFor(roomId, { identity: 'ada' });
   const first = await enter(one, grant);
   await present(roomId, ['ada', 'host']);
-  await yard.must(200, 'PUT', `/v1/rooms/${roomId}/lock`, { locked: true });
+  await app.must(200, 'PUT', `/v1/rooms/${roomId}/lock`, { locked: true });
   const stranger = await guestOf(one, await grantFor(roomId, { identity: 'eve' })).dial('room');
   expect(await stranger.answered).toBe(false);
   const second = await enter(two, grant);

@@ -1,17 +1,17 @@
 /** Guessing the PIN of a room: a caller gets six tries, all callers together thirty, and who belongs there gets in. */
 import { randomUUID } from 'node:crypto';
 import { useStores } from '../../stores';
-import { DOMAIN, openYard, until, type Answer, type Node, type Yard } from '../harness';
+import { DOMAIN, startApp, until, type Answer, type Node, type App } from '../harness';
 import { loginQuestion } from '../login-question';
 
 const stores = useStores();
-let yard: Yard;
+let app: App;
 let nodes: [Node, Node];
 beforeAll(async () => {
-  yard = await openYard(stores);
-  nodes = [await yard.addNode('one'), await yard.addNode('two')];
+  app = await startApp(stores);
+  nodes = [await app.addNode('one'), await app.addNode('two')];
 });
-afterAll(() => yard?.close());
+afterAll(() => app?.close());
 
 interface Room {
   id: string;
@@ -20,11 +20,11 @@ interface Room {
 let made = 0;
 async function makeRoom(settings: Record<string, unknown>): Promise<Room> {
   const name = `guarded-${(made += 1)}`;
-  return { name, id: (await yard.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name, ...settings })).id };
+  return { name, id: (await app.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name, ...settings })).id };
 }
 async function addUsers(count: number, name: string): Promise<string[]> {
   const names = Array.from({ length: count }, (_, i) => `${name}-${i}`);
-  await Promise.all(names.map((username) => yard.addUser(username)));
+  await Promise.all(names.map((username) => app.addUser(username)));
   return names;
 }
 
@@ -50,9 +50,9 @@ class Caller {
   dial = (): Promise<Step> => this.#ask({});
 
   async #ask(more: Record<string, string>): Promise<Step> {
-    if (!this.#isLoggedIn) await yard.askXml(this.node, loginQuestion({ username: this.username }));
+    if (!this.#isLoggedIn) await app.askXml(this.node, loginQuestion({ username: this.username }));
     this.#isLoggedIn = true;
-    const { text } = await yard.askXml(this.node, {
+    const { text } = await app.askXml(this.node, {
       section: 'dialplan',
       'Unique-ID': this.#leg,
       'Core-UUID': this.node.coreUuid,
@@ -79,15 +79,15 @@ async function guess(caller: Caller): Promise<Step[]> {
 
 const refusals = async (room: Room): Promise<string[]> => {
   const query = `format=json&limit=1000&domain=${DOMAIN}&roomId=${room.id}&types=participant.refused`;
-  return (await yard.must(200, 'GET', `/v1/events?${query}`)).items.map((e: Answer['body']) => e.data.reason);
+  return (await app.must(200, 'GET', `/v1/events?${query}`)).items.map((e: Answer['body']) => e.data.reason);
 };
 /** How many PINs were compared and wrong, of all rooms. */
 async function comparedWrong(): Promise<number> {
-  const text = await (await fetch(`${yard.operationsUrl}/metrics`)).text();
+  const text = await (await fetch(`${app.operationsUrl}/metrics`)).text();
   return Number(/login_failures_total\{kind="pin"\} (\d+)/.exec(text)?.[1] ?? 0);
 }
 const bansOf = async (kind: string, room: Room): Promise<Answer['body'][]> =>
-  (await yard.must(200, 'GET', `/v1/bans?kind=${kind}&limit=200`)).items.filter(
+  (await app.must(200, 'GET', `/v1/bans?kind=${kind}&limit=200`)).items.filter(
     (ban: Answer['body']) => ban.roomId === room.id,
   );
 
@@ -104,10 +104,10 @@ test('after two calls with three wrong PINs a caller is refused at every node, w
   const expected = { door: 'room', identity: `user:${guesser}`, reason: 'wrong_pins', failures: 6, level: 1 };
   expect(ban).toMatchObject(expected);
   const query = `format=json&domain=${DOMAIN}&roomId=${room.id}&types=ban.started`;
-  const { items } = await yard.must(200, 'GET', `/v1/events?${query}`);
+  const { items } = await app.must(200, 'GET', `/v1/events?${query}`);
   expect(items.map((event: Answer['body']) => event.data.ban.id)).toEqual([ban.id]);
 
-  await yard.must(204, 'DELETE', `/v1/bans/${ban.id}`);
+  await app.must(204, 'DELETE', `/v1/bans/${ban.id}`);
   // What was counted outlives the ban's beginning by seconds, so that no replica compares before it knows.
   await until('they come in', async () => (await enter(guesser, room, '4711')) === 'in');
 });
@@ -154,7 +154,7 @@ test('when many try, the room asks no stranger: who was in before and who has a 
   expect(ban).toMatchObject({ identity: null, failures: 30, level: 1 });
   expect(await enter(late, room, '4711')).toBe('refused');
   expect(await enter(known, room, '4711')).toBe('in');
-  const grant = await yard.must(201, 'POST', `/v1/rooms/${room.id}/grants`, { identity: 'has-a-grant' });
+  const grant = await app.must(201, 'POST', `/v1/rooms/${room.id}/grants`, { identity: 'has-a-grant' });
   const { username, realm, ha1, target } = grant;
   const call = await nodes[0].addGuest({ username, realm, ha1 }).dial(target);
   expect(await call.answered).toBe(true);
@@ -167,7 +167,7 @@ test('a room that only moderators have a PIN for lets a guesser in as everybody,
   await guess(new Caller(climber, room));
   await guess(new Caller(climber, room));
   expect(await enter(climber, room, '123456')).toBe('in');
-  const { items } = await yard.must(200, 'GET', `/v1/rooms/${room.id}/participants`);
+  const { items } = await app.must(200, 'GET', `/v1/rooms/${room.id}/participants`);
   expect(items).toMatchObject([{ identity: `user:${climber}`, role: 'participant' }]);
 });
 
@@ -184,7 +184,7 @@ test('nothing pressed is no wrong PIN', async () => {
 
 describe('who presses nothing', () => {
   const end = async (room: Room, username: string, digits: string[]): Promise<string[]> => {
-    const phone = await yard.addPhone(nodes[0], username);
+    const phone = await app.addPhone(nodes[0], username);
     const call = phone.dial(room.name, { digits });
     await call.ended;
     return refusals(room);
@@ -201,10 +201,10 @@ describe('who presses nothing', () => {
     const room = await makeRoom({ pin: '4711' });
     expect(await end(room, 'silent-1', ['#', '1#', '#', '22#', '333#', '4711#'])).toEqual(['wrong_pin']);
     const other = await makeRoom({ pin: '4711' });
-    const phone = await yard.addPhone(nodes[0], 'silent-2');
+    const phone = await app.addPhone(nodes[0], 'silent-2');
     const call = phone.dial(other.name, { digits: ['#', '1#', '#', '4711#'] });
     await until('they are in', async () => {
-      const { items } = await yard.must(200, 'GET', `/v1/rooms/${other.id}/participants`);
+      const { items } = await app.must(200, 'GET', `/v1/rooms/${other.id}/participants`);
       return items.some(({ state }: { state: string }) => state === 'in');
     });
     call.hangup();

@@ -2,25 +2,25 @@
 import { useStores } from '../../stores';
 import { createApiClient } from '../../../scripts/api/client';
 import { endRecordings } from '../../../scripts/startup/end-recordings';
-import { ADMIN_KEY, DOMAIN, openYard, until, type Node, type Yard } from '../harness';
+import { ADMIN_KEY, DOMAIN, startApp, until, type Node, type App } from '../harness';
 
-let yard: Yard;
-afterAll(() => yard?.close());
+let app: App;
+afterAll(() => app?.close());
 const stores = useStores();
 let node: Node;
 
 beforeAll(async () => {
-  yard = await openYard(stores);
-  node = await yard.addNode('one');
+  app = await startApp(stores);
+  node = await app.addNode('one');
 });
 
 const recordingOf = async (roomId: string) =>
-  (await yard.api('GET', `/v1/recordings?domain=${DOMAIN}&roomId=${roomId}`)).body.items[0];
+  (await app.api('GET', `/v1/recordings?domain=${DOMAIN}&roomId=${roomId}`)).body.items[0];
 
 test('The end of a room is the end of its recording, and nothing is missing of it', async () => {
   const settings = { name: 'kept', record: true, video: { width: 320, height: 180, fps: 10 } };
-  const { body: room } = await yard.api('POST', '/v1/rooms', { domain: DOMAIN, ...settings });
-  const phone = await yard.addPhone(node, 'ann');
+  const { body: room } = await app.api('POST', '/v1/rooms', { domain: DOMAIN, ...settings });
+  const phone = await app.addPhone(node, 'ann');
   const call = phone.dial('kept');
   await until('it is recorded', async () => (await recordingOf(room.id))?.state === 'recording');
   call.hangup();
@@ -36,14 +36,14 @@ test('The end of a room is the end of its recording, and nothing is missing of i
 
 test('What is recorded is ended and here before the nodes of a start are stopped, and not where others go on', async () => {
   const settings = { name: 'stopped', record: true, video: { width: 320, height: 180, fps: 10 } };
-  const { body: room } = await yard.api('POST', '/v1/rooms', { domain: DOMAIN, ...settings });
-  const phone = await yard.addPhone(node, 'bert');
+  const { body: room } = await app.api('POST', '/v1/rooms', { domain: DOMAIN, ...settings });
+  const phone = await app.addPhone(node, 'bert');
   const call = phone.dial('stopped');
   await until('it is recorded', async () => (await recordingOf(room.id))?.state === 'recording');
   const said: string[] = [];
   const end = (nodeNames: string[]) =>
     endRecordings({
-      api: createApiClient(yard.url, ADMIN_KEY),
+      api: createApiClient(app.url, ADMIN_KEY),
       nodeNames,
       timeoutMs: 20_000,
       hurry: new AbortController().signal,
@@ -58,7 +58,7 @@ test('What is recorded is ended and here before the nodes of a start are stopped
 });
 
 test('A room that ends is told in states that go forward only', async () => {
-  const { body } = await yard.api('GET', `/v1/recordings?domain=${DOMAIN}`);
+  const { body } = await app.api('GET', `/v1/recordings?domain=${DOMAIN}`);
   const [kept] = body.items.filter((recording: { reason: string }) => recording.reason === 'room_ended');
   const rows = (await stores.db('events').whereRaw("data->>'recordingId' = ?", [kept.id]).orderBy('number')) as {
     type: string;

@@ -3,13 +3,13 @@ import { connect, createServer, type AddressInfo, type Server } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findFreePort } from '../../../scripts/stores/ports';
 import { useStores } from '../../stores';
-import { DOMAIN, openYard, until, type Yard } from '../harness';
+import { DOMAIN, startApp, until, type App } from '../harness';
 
-let yard: Yard;
+let app: App;
 let target: Server;
 afterAll(async () => {
   target?.close();
-  await yard?.close();
+  await app?.close();
 });
 const stores = useStores();
 
@@ -44,14 +44,14 @@ async function callDoor(port: number, what: Buffer): Promise<void> {
 async function meanMs(requests: number, isEnough: () => boolean): Promise<number> {
   const startedAt = performance.now();
   let asked = 0;
-  for (; asked < requests || !isEnough(); asked += 1) expect((await fetch(`${yard.url}/healthz`)).status).toBe(200);
+  for (; asked < requests || !isEnough(); asked += 1) expect((await fetch(`${app.url}/healthz`)).status).toBe(200);
   return (performance.now() - startedAt) / asked;
 }
 
 test('/healthz answers as fast while both ends of relays are flooded as it does with visitors that do no harm', async () => {
   const relayPort = await findFreePort();
-  yard = await openYard(stores, { relayAllowPrivate: true, relayPorts: [[1, 65_535]], relayPort });
-  const { id } = (await yard.api('POST', '/v1/rooms', { domain: DOMAIN, name: 'stage' })).body;
+  app = await startApp(stores, { relayAllowPrivate: true, relayPorts: [[1, 65_535]], relayPort });
+  const { id } = (await app.api('POST', '/v1/rooms', { domain: DOMAIN, name: 'stage' })).body;
   let isFlood = false;
   let visits = 0;
   const visitors = (): Buffer => (isFlood ? FLOODS[visits % 2]! : HANDSHAKE);
@@ -62,7 +62,7 @@ test('/healthz answers as fast while both ends of relays are flooded as it does 
   });
   await new Promise<void>((resolve) => target.listen(0, '127.0.0.1', resolve));
   const url = `rtmp://127.0.0.1:${(target.address() as AddressInfo).port}/live`;
-  const ask = () => yard.api('POST', `/v1/rooms/${id}/relays`, { url, streamKey: 'key' });
+  const ask = () => app.api('POST', `/v1/rooms/${id}/relays`, { url, streamKey: 'key' });
   await until('the relay process is there', async () => (await ask()).status === 201);
 
   /** The same visitors at both ends, as often: only what they send is another thing. */

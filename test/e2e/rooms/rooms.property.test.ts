@@ -1,7 +1,7 @@
 /** Thousands of random steps in many rooms, against a model: what the API shows and what the nodes have is what was done. */
 import { createSeededRandom } from '../../../src/infra/random';
 import { useStores } from '../../stores';
-import { DOMAIN, openYard, until, type Node, type Yard } from '../harness';
+import { DOMAIN, startApp, until, type Node, type App } from '../harness';
 import type { DialledCall } from '../../../scripts/simulator/channels/dialling';
 import type { SimulatedPhone } from '../../../scripts/simulator/node';
 
@@ -13,17 +13,17 @@ const USERS = 12;
 const WORKERS = 8;
 const LAYOUTS = ['2x2', '3x3', '1x1', 'group:grid'];
 
-let yard: Yard;
+let app: App;
 const stores = useStores();
 const nodes: Node[] = [];
 const phones: SimulatedPhone[] = [];
 
 beforeAll(async () => {
-  yard = await openYard(stores);
-  for (const name of ['one', 'two', 'three']) nodes.push(await yard.addNode(name, { capacity: 100_000 }));
-  for (let i = 0; i < USERS; i += 1) phones.push(await yard.addPhone(nodes[i % nodes.length]!, `u${i}`));
+  app = await startApp(stores);
+  for (const name of ['one', 'two', 'three']) nodes.push(await app.addNode(name, { capacity: 100_000 }));
+  for (let i = 0; i < USERS; i += 1) phones.push(await app.addPhone(nodes[i % nodes.length]!, `u${i}`));
 });
-afterAll(() => yard?.close());
+afterAll(() => app?.close());
 
 interface Person {
   muted: boolean;
@@ -44,7 +44,7 @@ interface Model {
 const inside = (room: Model): [number, Person][] => [...room.people].filter(([, p]) => p.call !== undefined);
 
 async function show(room: Model) {
-  const { body } = await yard.api('GET', `/v1/rooms/${room.id}/participants`);
+  const { body } = await app.api('GET', `/v1/rooms/${room.id}/participants`);
   const items = (body.items ?? []).filter((p: { state: string }) => p.state === 'in' || p.state === 'joining');
   return { session: body.session, items } as {
     session: { layout: { desired: string | null }; locked: { desired: boolean; observed: boolean } } | null;
@@ -82,7 +82,7 @@ async function leave(room: Model, user: number): Promise<void> {
   room.people.get(user)!.call = undefined;
   if (inside(room).length > 0) return;
   await until(`the session of ${room.name} is over`, async () => {
-    const { body } = await yard.api('GET', `/v1/rooms/${room.id}/sessions?limit=1`);
+    const { body } = await app.api('GET', `/v1/rooms/${room.id}/sessions?limit=1`);
     return body.items[0]?.state === 'ended';
   });
   Object.assign(room, { locked: false, layout: null });
@@ -90,7 +90,7 @@ async function leave(room: Model, user: number): Promise<void> {
 }
 
 async function must(status: number, method: string, path: string, body?: unknown): Promise<void> {
-  const answer = await yard.api(method, path, body);
+  const answer = await app.api(method, path, body);
   if (answer.status !== status) throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
 }
 
@@ -108,7 +108,7 @@ async function step(room: Model, random: () => number): Promise<void> {
     if (answered === room.locked)
       throw new Error(
         `u${user} dials ${room.name}: ${answered ? 'in' : await call.ended}\n ${room.trail.slice(-12).join('; ')}\n` +
-          yard.lines
+          app.lines
             .filter((line) => /"level":[456]0/.test(line))
             .slice(-5)
             .join(''),
@@ -152,7 +152,7 @@ test(
     const rooms: Model[] = [];
     for (let i = 0; i < ROOMS; i += 1) {
       const name = `m${i}`;
-      const { body } = await yard.api('POST', '/v1/rooms', { domain: DOMAIN, name });
+      const { body } = await app.api('POST', '/v1/rooms', { domain: DOMAIN, name });
       rooms.push({ id: body.id, name, locked: false, layout: null, people: new Map(), trail: [] });
     }
     const perWorker = Math.ceil(STEPS / WORKERS);
@@ -176,7 +176,7 @@ test(
     await until(
       'nothing is left',
       async () => {
-        const { body } = await yard.api('GET', '/v1/calls?limit=200');
+        const { body } = await app.api('GET', '/v1/calls?limit=200');
         const live = body.items.filter((c: { state: string }) => c.state !== 'ended');
         return onNodes().length === 0 && live.length === 0;
       },
@@ -186,7 +186,7 @@ test(
     await until(
       () => `no capacity is claimed any more: ${claimed.join(', ')}`,
       async () => {
-        const { body } = await yard.api('GET', '/v1/nodes');
+        const { body } = await app.api('GET', '/v1/nodes');
         claimed = body.items.map((node: { claimedUnits: number }) => node.claimedUnits);
         return claimed.every((units) => units === 0);
       },
@@ -196,7 +196,7 @@ test(
 );
 
 test('20 who listen and speak are in one room, and the API shows each of them', async () => {
-  const { body } = await yard.api('POST', '/v1/rooms', { domain: DOMAIN, name: 'ward', audioOnly: true });
+  const { body } = await app.api('POST', '/v1/rooms', { domain: DOMAIN, name: 'ward', audioOnly: true });
   const guests = Array.from({ length: 20 }, (_, i) => phones[i % USERS]!);
   const calls = guests.map((phone) => phone.dial('ward'));
   expect(await Promise.all(calls.map((call) => call.answered))).toEqual(calls.map(() => true));

@@ -2,29 +2,29 @@
 import { randomUUID } from 'node:crypto';
 import { findRoom } from '../../../src/domains/rooms/rooms.store';
 import { useStores } from '../../stores';
-import { DOMAIN, openYard, until, type Answer, type Node, type Yard } from '../harness';
+import { DOMAIN, startApp, until, type Answer, type Node, type App } from '../harness';
 
-let yard: Yard;
-afterAll(() => yard?.close());
+let app: App;
+afterAll(() => app?.close());
 const stores = useStores();
 let one: Node;
 let two: Node;
 
 beforeAll(async () => {
-  yard = await openYard(stores);
-  one = await yard.addNode('one');
-  two = await yard.addNode('two');
+  app = await startApp(stores);
+  one = await app.addNode('one');
+  two = await app.addNode('two');
 });
 
 let made = 0;
 async function makeRoom(settings: Record<string, unknown> = {}): Promise<{ id: string; name: string }> {
   const name = `room-${(made += 1)}`;
-  const { status, body } = await yard.api('POST', '/v1/rooms', { domain: DOMAIN, name, ...settings });
+  const { status, body } = await app.api('POST', '/v1/rooms', { domain: DOMAIN, name, ...settings });
   if (status !== 201) throw new Error(JSON.stringify(body));
   return { id: body.id, name };
 }
 const people = async (roomId: string): Promise<Answer['body'][]> =>
-  (await yard.api('GET', `/v1/rooms/${roomId}/participants`)).body.items ?? [];
+  (await app.api('GET', `/v1/rooms/${roomId}/participants`)).body.items ?? [];
 const present = (roomId: string, count: number) =>
   until(`${count} are in`, async () => {
     const items = (await people(roomId)).filter((p) => p.state === 'in');
@@ -35,16 +35,16 @@ const isMuted = (roomId: string, identity: string): Promise<Answer['body']> =>
   until(`${identity} is in and muted`, async () =>
     (await people(roomId)).find((p) => p.identity === identity && p.state === 'in' && p.observed.muted),
   );
-const sessions = async (roomId: string) => (await yard.api('GET', `/v1/rooms/${roomId}/sessions`)).body.items;
+const sessions = async (roomId: string) => (await app.api('GET', `/v1/rooms/${roomId}/sessions`)).body.items;
 const roomEvents = async (roomId: string, type: string) => {
   const query = `format=json&limit=1000&domain=${DOMAIN}&roomId=${roomId}&types=${type}`;
-  return (await yard.api('GET', `/v1/events?${query}`)).body.items;
+  return (await app.api('GET', `/v1/events?${query}`)).body.items;
 };
 
 test('two who dial the same room from phones at different nodes meet in one session', async () => {
   const room = await makeRoom();
-  const ann = await yard.addPhone(one, 'ann', { answerAfterMs: 10 });
-  const ben = await yard.addPhone(two, 'ben', { answerAfterMs: 10 });
+  const ann = await app.addPhone(one, 'ann', { answerAfterMs: 10 });
+  const ben = await app.addPhone(two, 'ben', { answerAfterMs: 10 });
   const first = ann.dial(room.name);
   expect(await first.answered).toBe(true);
   const second = ben.dial(room.name);
@@ -59,7 +59,7 @@ test('two who dial the same room from phones at different nodes meet in one sess
   await until('the session is over', async () => (await sessions(room.id))[0].state === 'ended');
   expect((await sessions(room.id))[0].endReason).toBe('empty');
   const calls = await until('both calls have ended', async () => {
-    const { items } = (await yard.api('GET', `/v1/calls?domain=${DOMAIN}&limit=2`)).body;
+    const { items } = (await app.api('GET', `/v1/calls?domain=${DOMAIN}&limit=2`)).body;
     return items.every((call: { state: string }) => call.state === 'ended') ? items : undefined;
   });
   for (const call of calls) expect(call).toMatchObject({ to: `room:${room.name}`, outcome: 'answered' });
@@ -68,7 +68,7 @@ test('two who dial the same room from phones at different nodes meet in one sess
 test('many who come first at the same moment, at both nodes, find one room', async () => {
   const room = await makeRoom();
   const phones = await Promise.all(
-    Array.from({ length: 8 }, (_, i) => yard.addPhone(i % 2 ? one : two, `crowd${i}`, { answerAfterMs: 5 })),
+    Array.from({ length: 8 }, (_, i) => app.addPhone(i % 2 ? one : two, `crowd${i}`, { answerAfterMs: 5 })),
   );
   const calls = phones.map((phone) => phone.dial(room.name));
   expect(await Promise.all(calls.map((call) => call.answered))).toEqual(calls.map(() => true));
@@ -80,20 +80,20 @@ test('many who come first at the same moment, at both nodes, find one room', asy
 
 test('a call that is asked for over REST puts a user into a room, and hangs up with it', async () => {
   const room = await makeRoom();
-  await yard.addPhone(one, 'cara', { answerAfterMs: 10 });
-  const call = await yard.call('user:cara', `room:${room.name}`);
-  await yard.callIs(call.id, 'answered');
+  await app.addPhone(one, 'cara', { answerAfterMs: 10 });
+  const call = await app.call('user:cara', `room:${room.name}`);
+  await app.callIs(call.id, 'answered');
   const [cara] = await present(room.id, 1);
   expect(cara.callId).toBe(call.id);
-  expect((await yard.api('DELETE', `/v1/rooms/${room.id}/participants/${cara.id}`)).status).toBe(204);
-  expect((await yard.callIs(call.id, 'ended')).outcome).toBe('answered');
+  expect((await app.api('DELETE', `/v1/rooms/${room.id}/participants/${cara.id}`)).status).toBe(204);
+  expect((await app.callIs(call.id, 'ended')).outcome).toBe('answered');
   expect(await roomEvents(room.id, 'participant.left')).toMatchObject([{ data: { reason: 'removed' } }]);
 });
 
 test('a PIN is asked of those who dial in: right it lets in, the moderators PIN gives the role', async () => {
   const room = await makeRoom({ pin: '4711', moderatorPin: '123456' });
-  const dan = await yard.addPhone(one, 'dan');
-  const eva = await yard.addPhone(one, 'eva');
+  const dan = await app.addPhone(one, 'dan');
+  const eva = await app.addPhone(one, 'eva');
   const first = dan.dial(room.name, { digits: ['4711#'] });
   const second = eva.dial(room.name, { digits: ['99#', '123456#'] });
   const items = await present(room.id, 2);
@@ -109,13 +109,13 @@ test('a room ends with its last moderator, also where that was said, or they wer
   const [ends, stays] = [await makeRoom({ moderatorPin: '123456' }), await makeRoom({ moderatorPin: '123456' })];
   const calls = await Promise.all(
     [stays, ends].map(async (room, i) => {
-      const [guest, host] = [await yard.addPhone(one, `guest${i}`), await yard.addPhone(two, `host${i}`)];
+      const [guest, host] = [await app.addPhone(one, `guest${i}`), await app.addPhone(two, `host${i}`)];
       const both = [guest.dial(room.name, { digits: ['#'] }), host.dial(room.name, { digits: ['123456#'] })];
       const items = await present(room.id, 2);
-      const changed = await yard.api('PATCH', `/v1/rooms/${room.id}`, { endWithModerator: true });
+      const changed = await app.api('PATCH', `/v1/rooms/${room.id}`, { endWithModerator: true });
       expect(changed.body.pending).toEqual([]);
       const { id } = items.find((p) => p.role === 'participant')!;
-      if (room === stays) await yard.api('PATCH', `/v1/rooms/${room.id}/participants/${id}`, { role: 'moderator' });
+      if (room === stays) await app.api('PATCH', `/v1/rooms/${room.id}/participants/${id}`, { role: 'moderator' });
       both[1]!.hangup();
       await present(room.id, 1);
       return both;
@@ -131,7 +131,7 @@ test('a room ends with its last moderator, also where that was said, or they wer
 
 test('a PIN that is wrong three times ends the call, and is told', async () => {
   const room = await makeRoom({ pin: '4711' });
-  const fay = await yard.addPhone(two, 'fay');
+  const fay = await app.addPhone(two, 'fay');
   const call = fay.dial(room.name, { digits: ['1#', '22#', '333#', '4711#'] });
   await call.ended;
   expect(await roomEvents(room.id, 'participant.refused')).toMatchObject([
@@ -142,7 +142,7 @@ test('a PIN that is wrong three times ends the call, and is told', async () => {
 
 test('a locked room and a full room turn callers away with a status, and say so', async () => {
   const room = await makeRoom({ maxParticipants: 2 });
-  const [gus, hal, ida] = await Promise.all(['gus', 'hal', 'ida'].map((name) => yard.addPhone(one, name)));
+  const [gus, hal, ida] = await Promise.all(['gus', 'hal', 'ida'].map((name) => app.addPhone(one, name)));
   const calls = [gus!.dial(room.name), hal!.dial(room.name)];
   await present(room.id, 2);
   const late = ida!.dial(room.name);
@@ -150,7 +150,7 @@ test('a locked room and a full room turn callers away with a status, and say so'
   expect(await late.ended).toBe('USER_BUSY');
   calls[1]!.hangup();
   await present(room.id, 1);
-  expect((await yard.api('PUT', `/v1/rooms/${room.id}/lock`, { locked: true })).status).toBe(200);
+  expect((await app.api('PUT', `/v1/rooms/${room.id}/lock`, { locked: true })).status).toBe(200);
   expect(await ida!.dial(room.name).answered).toBe(false);
   const refused = await roomEvents(room.id, 'participant.refused');
   expect(refused.map((e: { data: { reason: string } }) => e.data.reason)).toEqual(['full', 'locked']);
@@ -159,11 +159,11 @@ test('a locked room and a full room turn callers away with a status, and say so'
 
 test('who was muted is muted when they come back', async () => {
   const room = await makeRoom();
-  const [jan, kim] = await Promise.all(['jan', 'kim'].map((name) => yard.addPhone(two, name)));
+  const [jan, kim] = await Promise.all(['jan', 'kim'].map((name) => app.addPhone(two, name)));
   const stays = jan!.dial(room.name);
   const leaves = kim!.dial(room.name);
   const before = (await present(room.id, 2)).find((p) => p.identity === 'user:kim');
-  const muted = await yard.api('PATCH', `/v1/rooms/${room.id}/participants/${before.id}`, { muted: true });
+  const muted = await app.api('PATCH', `/v1/rooms/${room.id}/participants/${before.id}`, { muted: true });
   expect(muted.status).toBe(200);
   await isMuted(room.id, 'user:kim');
   leaves.hangup();
@@ -176,19 +176,19 @@ test('who was muted is muted when they come back', async () => {
 
 test('a room whose node dies goes on at the other node: everybody is told where, and who was called is called again', async () => {
   const room = await makeRoom({ mutedOnEntry: false });
-  const three = await yard.addNode('three');
-  await yard.addPhone(one, 'lea', { answerAfterMs: 10 });
-  const dialled = await yard.addPhone(three, 'max');
-  for (const node of [one, two]) await yard.must(200, 'POST', `/v1/nodes/${node.id}/drain`, {});
+  const three = await app.addNode('three');
+  await app.addPhone(one, 'lea', { answerAfterMs: 10 });
+  const dialled = await app.addPhone(three, 'max');
+  for (const node of [one, two]) await app.must(200, 'POST', `/v1/nodes/${node.id}/drain`, {});
   dialled.dial(room.name);
   await present(room.id, 1);
-  for (const node of [one, two]) await yard.must(200, 'POST', `/v1/nodes/${node.id}/resume`);
+  for (const node of [one, two]) await app.must(200, 'POST', `/v1/nodes/${node.id}/resume`);
   expect((await sessions(room.id))[0].node).toBe('three');
-  await yard.call('user:lea', `room:${room.name}`);
+  await app.call('user:lea', `room:${room.name}`);
   const items = await present(room.id, 2);
   const lea = items.find((p) => p.identity === 'user:lea');
-  await yard.api('PATCH', `/v1/rooms/${room.id}/participants/${lea.id}`, { muted: true });
-  await yard.api('PUT', `/v1/rooms/${room.id}/layout`, { layout: '2x2' });
+  await app.api('PATCH', `/v1/rooms/${room.id}/participants/${lea.id}`, { muted: true });
+  await app.api('PUT', `/v1/rooms/${room.id}/layout`, { layout: '2x2' });
   await three.kill();
   const moved = await until('the room moves', async () => {
     const events = await roomEvents(room.id, 'participant.moved');
@@ -201,20 +201,20 @@ test('a room whose node dies goes on at the other node: everybody is told where,
   expect(old).toMatchObject({ node: 'three', state: 'ended', endReason: 'node_died' });
   expect(now).toMatchObject({ state: 'live', epoch: old.epoch + 1, meetingId: old.meetingId });
   await until('the layout is the one that was wished for', async () => {
-    const { session } = (await yard.api('GET', `/v1/rooms/${room.id}/participants`)).body;
+    const { session } = (await app.api('GET', `/v1/rooms/${room.id}/participants`)).body;
     return session.layout.desired === '2x2' && session.layout.observed === '2x2';
   });
 });
 
 test('a telephone whose answer is told late is back in its room as well after the node of the room died', async () => {
   const room = await makeRoom();
-  const four = await yard.addNode('four');
-  const ned = await yard.addPhone(one, 'ned');
-  for (const node of [one, two]) await yard.must(200, 'POST', `/v1/nodes/${node.id}/drain`, {});
+  const four = await app.addNode('four');
+  const ned = await app.addPhone(one, 'ned');
+  for (const node of [one, two]) await app.must(200, 'POST', `/v1/nodes/${node.id}/drain`, {});
   const call = ned.dial(room.name);
   expect(await call.answered).toBe(true);
   const [before] = await present(room.id, 1);
-  for (const node of [one, two]) await yard.must(200, 'POST', `/v1/nodes/${node.id}/resume`);
+  for (const node of [one, two]) await app.must(200, 'POST', `/v1/nodes/${node.id}/resume`);
   expect((await sessions(room.id))[0].node).toBe('four');
   const leg = stores.db('legs').where({ call_id: before.callId, role: 'from' });
   await until('it has answered', async () => (await leg.clone().first('state'))?.state === 'answered');
@@ -229,7 +229,7 @@ test('a telephone whose answer is told late is back in its room as well after th
 
 test('a node that is answered late and asks once more has the same call and the same guest, not two', async () => {
   const room = await makeRoom();
-  await yard.addPhone(one, 'pam');
+  await app.addPhone(one, 'pam');
   const leg = randomUUID();
   const form = {
     section: 'dialplan',
@@ -243,8 +243,8 @@ test('a node that is answered late and asks once more has the same call and the 
     variable_domain_name: DOMAIN,
     variable_sofia_profile_name: 'internal',
   };
-  const asked = [yard.askXml(one, form), yard.askXml(one, form)];
-  const answers = [...(await Promise.all(asked)), await yard.askXml(one, form)];
+  const asked = [app.askXml(one, form), app.askXml(one, form)];
+  const answers = [...(await Promise.all(asked)), await app.askXml(one, form)];
   const plans = answers.map(({ status, text }) => [status, /data="[^"]*@room[^"]*"/.exec(text)?.[0]]);
   expect(plans[0]).toEqual([200, expect.stringContaining('@room')]);
   expect(plans).toEqual([plans[0], plans[0], plans[0]]);
@@ -255,7 +255,7 @@ test('a node that is answered late and asks once more has the same call and the 
 
 test('a node that asks for the profile of a room it does not own is refused', async () => {
   const room = await makeRoom();
-  const nia = await yard.addPhone(one, 'nia');
+  const nia = await app.addPhone(one, 'nia');
   const call = nia.dial(room.name);
   await present(room.id, 1);
   const [session] = await sessions(room.id);
@@ -268,11 +268,11 @@ test('a node that asks for the profile of a room it does not own is refused', as
     conference_name: session.id,
     profile_name: 'room',
   };
-  expect((await yard.askXml(owner, form)).text).toContain('<profile name="room">');
-  expect((await yard.askXml(other, form)).text).toContain('not found');
+  expect((await app.askXml(owner, form)).text).toContain('<profile name="room">');
+  expect((await app.askXml(other, form)).text).toContain('not found');
   call.hangup();
   await until('the session is over', async () => (await sessions(room.id))[0].state === 'ended');
-  expect((await yard.askXml(owner, form)).text).toContain('not found');
+  expect((await app.askXml(owner, form)).text).toContain('not found');
   expect(await findRoom(stores.db, room.id)).toMatchObject({ name: room.name });
   const lease = (await stores.db('leases').where({ room_id: room.id }).first()) as object;
   expect(lease).toMatchObject({ node_id: null, session_id: null });

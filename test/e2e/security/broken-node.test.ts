@@ -2,26 +2,26 @@
 import { randomUUID } from 'node:crypto';
 import { connectRaw } from '../../contract/peers/raw-client';
 import { useStores } from '../../stores';
-import { DOMAIN, openYard, until, type Node, type Yard } from '../harness';
+import { DOMAIN, startApp, until, type Node, type App } from '../harness';
 import { loginQuestion } from '../login-question';
 
-let yard: Yard;
-afterAll(() => yard?.close());
+let app: App;
+afterAll(() => app?.close());
 const stores = useStores();
 let one: Node;
 let two: Node;
 
 beforeAll(async () => {
-  yard = await openYard(stores);
-  [one, two] = [await yard.addNode('one'), await yard.addNode('two')];
-  await yard.addPhone(one, 'ann', { ringOnly: true });
-  await yard.addPhone(one, 'bob', { answerAfterMs: 20 });
-  await yard.addPhone(one, 'cy', { answerAfterMs: 20 });
+  app = await startApp(stores);
+  [one, two] = [await app.addNode('one'), await app.addNode('two')];
+  await app.addPhone(one, 'ann', { ringOnly: true });
+  await app.addPhone(one, 'bob', { answerAfterMs: 20 });
+  await app.addPhone(one, 'cy', { answerAfterMs: 20 });
 });
 
 const us = (ms: number): string => String(Math.round(ms * 1000));
 const refusedOf = async (about: string): Promise<number> => {
-  const text = await (await fetch(`${yard.operationsUrl}/metrics`)).text();
+  const text = await (await fetch(`${app.operationsUrl}/metrics`)).text();
   return Number(new RegExp(`node_reports_refused_total\\{about="${about}"\\} (\\d+)`).exec(text)?.[1]);
 };
 
@@ -31,14 +31,14 @@ const legOf = async (callId: string): Promise<string> =>
 
 /** A call that rings at node one for as long as the test needs. */
 async function ringing() {
-  const { id } = await yard.call('user:ann', '9196', { ringTimeoutSeconds: 300 });
-  await yard.callIs(id, 'ringing');
+  const { id } = await app.call('user:ann', '9196', { ringTimeoutSeconds: 300 });
+  await app.callIs(id, 'ringing');
   return { id, leg: await legOf(id) };
 }
 
 async function over(id: string): Promise<void> {
-  await yard.hangUp(id);
-  await yard.callIs(id, 'ended');
+  await app.hangUp(id);
+  await app.callIs(id, 'ended');
 }
 
 test("another node's record of a leg is refused, and the true one still counts", async () => {
@@ -46,12 +46,12 @@ test("another node's record of a leg is refused, and the true one still counts",
   const before = await refusedOf('record');
   const lie = { answer_uepoch: '1', bridge_uepoch: '1000000', end_uepoch: us(Date.now()) };
   const record = { variables: { uuid: leg, switchyard_call_id: id, hangup_cause: 'NORMAL_CLEARING', ...lie } };
-  expect(await yard.sendCdr(two, JSON.stringify(record))).toEqual({ status: 200, text: 'refused\n' });
-  expect(await yard.readCall(id)).toMatchObject({ state: 'ringing', answeredAt: null });
+  expect(await app.sendCdr(two, JSON.stringify(record))).toEqual({ status: 200, text: 'refused\n' });
+  expect(await app.readCall(id)).toMatchObject({ state: 'ringing', answeredAt: null });
   expect(await refusedOf('record')).toBe(before + 1);
-  expect(yard.lines.join('')).toContain('a node reported what is not its own');
-  await yard.hangUp(id);
-  const ended = await yard.callIs(id, 'ended');
+  expect(app.lines.join('')).toContain('a node reported what is not its own');
+  await app.hangUp(id);
+  const ended = await app.callIs(id, 'ended');
   expect(ended).toMatchObject({ outcome: 'cancelled', talkSeconds: null });
   await until("the node's own record is kept", async () => {
     const rows = (await stores.db('cdrs').where({ leg_id: leg })) as { node_id: string }[];
@@ -60,10 +60,10 @@ test("another node's record of a leg is refused, and the true one still counts",
 });
 
 test('of its records of no call a hundred are kept and no long one; the rest are counted, and it does not send them again', async () => {
-  const flooder = await yard.addNode('flooder');
+  const flooder = await app.addNode('flooder');
   const before = await refusedOf('record');
   const send = (more: Record<string, string>) =>
-    yard.sendCdr(flooder, JSON.stringify({ variables: { uuid: randomUUID(), ...more } }));
+    app.sendCdr(flooder, JSON.stringify({ variables: { uuid: randomUUID(), ...more } }));
   expect(await send({ name: 'x'.repeat(70_000) })).toEqual({ status: 200, text: 'refused\n' });
   const answers = [];
   // One of a call that never was is as little of a call as one that names none.
@@ -73,17 +73,17 @@ test('of its records of no call a hundred are kept and no long one; the rest are
   expect(await stores.db('cdrs').where({ node_id: flooder.id })).toHaveLength(100);
   expect(await refusedOf('record')).toBe(before + 11);
   // Another node's are kept as before.
-  expect((await yard.sendCdr(one, JSON.stringify({ variables: { uuid: randomUUID() } }))).text).toBe('kept\n');
+  expect((await app.sendCdr(one, JSON.stringify({ variables: { uuid: randomUUID() } }))).text).toBe('kept\n');
 });
 
 test('its own record talks no longer than the call has lasted', async () => {
-  const { id } = await yard.call('user:bob', '9196');
-  const call = await yard.callIs(id, 'answered');
+  const { id } = await app.call('user:bob', '9196');
+  const call = await app.callIs(id, 'answered');
   const lie = { answer_uepoch: '1', bridge_uepoch: '1000000', end_uepoch: us(Date.now() + 86_400_000) };
   const variables = { uuid: await legOf(id), hangup_cause: 'NORMAL_CLEARING', ...lie };
   const before = await refusedOf('time');
-  expect((await yard.sendCdr(one, JSON.stringify({ variables }))).text).toBe('kept\n');
-  const ended = await yard.callIs(id, 'ended');
+  expect((await app.sendCdr(one, JSON.stringify({ variables }))).text).toBe('kept\n');
+  const ended = await app.callIs(id, 'ended');
   const lasted = (Date.now() - Date.parse(call.queuedAt!)) / 1000;
   expect(ended.talkSeconds).toBeLessThanOrEqual(lasted);
   expect(Date.parse(ended.answeredAt!)).toBeGreaterThanOrEqual(Date.parse(call.queuedAt!));
@@ -104,7 +104,7 @@ test('its events of a leg of another node, and of new legs in a call it has noth
   await until('both were refused', async () => {
     return (await refusedOf('leg')) > legsBefore && (await refusedOf('new_leg')) > newBefore;
   });
-  const call = await yard.readCall(id);
+  const call = await app.readCall(id);
   expect(call).toMatchObject({ state: 'ringing', answeredAt: null });
   expect(call.legs).toHaveLength(1);
   await ear.send('api hupall');
@@ -123,17 +123,17 @@ const dialplan = (legId: string, context: string, destination: string, more: Rec
 test('it gets no plan of a call that another node places, whichever channel it names', async () => {
   const { id, leg } = await ringing();
   for (const legId of [leg, randomUUID()]) {
-    const asked = await yard.askXml(two, dialplan(legId, 'calls', '9196', { variable_switchyard_call_id: id }));
+    const asked = await app.askXml(two, dialplan(legId, 'calls', '9196', { variable_switchyard_call_id: id }));
     expect(asked.text).toContain('OUTGOING_CALL_BARRED');
     expect(asked.text).not.toContain('application="echo"');
   }
   expect(await legOf(id)).toBe(leg);
   const phone = { variable_sip_authorized: 'true', variable_user_name: 'bob', variable_domain_name: DOMAIN };
-  const asked = await yard.askXml(two, dialplan(leg, 'users', '9196', phone));
+  const asked = await app.askXml(two, dialplan(leg, 'users', '9196', phone));
   expect(asked.text).toContain('Nobody has logged in here by that name');
   // Also where bob has logged in at it: the leg is another's.
-  await yard.askXml(two, loginQuestion({ username: 'bob' }));
-  expect((await yard.askXml(two, dialplan(leg, 'users', '9196', phone))).status).toBe(403);
+  await app.askXml(two, loginQuestion({ username: 'bob' }));
+  expect((await app.askXml(two, dialplan(leg, 'users', '9196', phone))).status).toBe(403);
   await over(id);
 });
 
@@ -141,7 +141,7 @@ test('it gets the digest of nobody who has not just proved their password there,
   const given = async (o: { username: string; password?: string }, without: string[] = []): Promise<boolean> => {
     const question = loginQuestion(o);
     for (const field of without) delete question[field];
-    return (await yard.askXml(two, question)).text.includes('a1-hash');
+    return (await app.askXml(two, question)).text.includes('a1-hash');
   };
   for (const username of ['ann', 'bob']) {
     expect(await given({ username, password: 'a guess' })).toBe(false);
@@ -155,7 +155,7 @@ test('it gets the digest of nobody who has not just proved their password there,
 test('it gets the way to nobody whom no call of its own is for', async () => {
   const { id } = await ringing();
   const ask = (node: Node, user: string, more: Record<string, string>) =>
-    yard.askXml(node, { section: 'directory', action: 'user_call', user, domain: DOMAIN, ...more });
+    app.askXml(node, { section: 'directory', action: 'user_call', user, domain: DOMAIN, ...more });
   const before = await refusedOf('user_call');
   expect((await ask(two, 'ann', { switchyard_call_id: id })).text).toContain('error/user_not_registered');
   expect((await ask(two, 'ann', { switchyard_call_id: randomUUID() })).text).toContain('error/user_not_registered');
@@ -175,14 +175,14 @@ test('it gets the way to nobody whom no call of its own is for', async () => {
 });
 
 test('what brings a call to another node brings one channel, and lets that node speak of the call', async () => {
-  await yard.addPhone(two, 'dora', { ringOnly: true });
-  const { id } = await yard.call('user:bob', 'user:dora');
-  const call = await yard.callIs(id, 'ringing');
+  await app.addPhone(two, 'dora', { ringOnly: true });
+  const { id } = await app.call('user:bob', 'user:dora');
+  const call = await app.callIs(id, 'ringing');
   await until('the second node has told of its legs', async () => {
-    const nodes = (await yard.readCall(id)).legs.map((leg) => leg.node);
+    const nodes = (await app.readCall(id)).legs.map((leg) => leg.node);
     return nodes.filter((name) => name === 'two').length === 2;
   });
-  const way = await yard.askXml(one, {
+  const way = await app.askXml(one, {
     section: 'directory',
     action: 'user_call',
     user: 'dora',
@@ -191,7 +191,7 @@ test('what brings a call to another node brings one channel, and lets that node 
   });
   const token = /X-Switchyard-Token=([^,\]]+)/.exec(way.text)![1]!;
   const bring = (node: Node, legId: string) =>
-    yard.askXml(
+    app.askXml(
       node,
       dialplan(legId, 'internode', 'dora', {
         variable_sofia_profile_name: 'internode',
@@ -209,10 +209,10 @@ test('what brings a call to another node brings one channel, and lets that node 
 });
 
 test('a channel enters no room by the ids of somebody in it, and a room is left only by what its own node says', async () => {
-  const room = await yard.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name: 'closed', pin: '4711' });
-  const { id } = await yard.call('user:bob', 'room:closed');
-  await yard.callIs(id, 'answered');
-  const people = async () => (await yard.must(200, 'GET', `/v1/rooms/${room.id}/participants`)).items;
+  const room = await app.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name: 'closed', pin: '4711' });
+  const { id } = await app.call('user:bob', 'room:closed');
+  await app.callIs(id, 'answered');
+  const people = async () => (await app.must(200, 'GET', `/v1/rooms/${room.id}/participants`)).items;
   const [person] = await until('bob is in', async () => {
     const inside = await people();
     return inside[0]?.state === 'in' ? inside : undefined;
@@ -220,7 +220,7 @@ test('a channel enters no room by the ids of somebody in it, and a room is left 
   const before = await refusedOf('ticket');
   for (const node of [one, two]) {
     for (const destination of [person.id, `${person.id}.${room.id}`, `ticket-${'0'.repeat(32)}`]) {
-      const asked = await yard.askXml(node, dialplan(randomUUID(), 'rooms', destination));
+      const asked = await app.askXml(node, dialplan(randomUUID(), 'rooms', destination));
       expect(asked.text).toContain('OUTGOING_CALL_BARRED');
       expect(asked.text).not.toContain('application="conference"');
     }

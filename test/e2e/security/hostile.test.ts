@@ -4,25 +4,25 @@ import { callerNameText } from '../../../src/freeswitch/xml';
 import { inertText } from '../../../src/freeswitch/esl/escape';
 import { parseDocument } from '../../../src/freeswitch/xml/document';
 import { useStores } from '../../stores';
-import { DOMAIN, openYard, until, type Node, type Yard } from '../harness';
+import { DOMAIN, startApp, until, type Node, type App } from '../harness';
 import { loginQuestion } from '../login-question';
 
-let yard: Yard;
+let app: App;
 let ear: RawClient | undefined;
 afterAll(async () => {
   ear?.close();
-  await yard?.close();
+  await app?.close();
 });
 const stores = useStores();
 let node: Node;
 
 beforeAll(async () => {
-  yard = await openYard(stores);
-  node = await yard.addNode('one');
+  app = await startApp(stores);
+  node = await app.addNode('one');
   ear = await connectRaw(node.eslPort);
   await ear.send(`auth ${node.eslPassword}`);
   await ear.send('event json CHANNEL_CREATE');
-  await yard.addPhone(node, 'bob', { answerAfterMs: 20 });
+  await app.addPhone(node, 'bob', { answerAfterMs: 20 });
 });
 
 const NAMES = [
@@ -43,19 +43,19 @@ const ALIVE = /\$\{|\$\$\{|<x\/>|<\?xml|<!--/;
 
 test.each(NAMES)('%s as a display name is kept as it is, and is text to a node', async (displayName) => {
   const username = `u${NAMES.indexOf(displayName)}`;
-  const id = await yard.addUser(username, { displayName });
-  expect((await yard.api('GET', `/v1/users/${id}`)).body.displayName).toBe(displayName);
-  await yard.addPhone(node, username, { answerAfterMs: 20 });
+  const id = await app.addUser(username, { displayName });
+  expect((await app.api('GET', `/v1/users/${id}`)).body.displayName).toBe(displayName);
+  await app.addPhone(node, username, { answerAfterMs: 20 });
 
-  const directory = await yard.askXml(node, loginQuestion({ username }));
+  const directory = await app.askXml(node, loginQuestion({ username }));
   expect(directory.status).toBe(200);
   expect(directory.text).not.toMatch(ALIVE);
   expect(() => parseDocument(directory.text)).not.toThrow();
   const shown = /effective_caller_id_name" value="([^"<]*)"/.exec(directory.text);
   expect(shown).not.toBeNull();
 
-  const { id: callId } = await yard.call(`user:${username}`, 'user:bob', { callerName: displayName });
-  const answered = await yard.callIs(callId, 'answered');
+  const { id: callId } = await app.call(`user:${username}`, 'user:bob', { callerName: displayName });
+  const answered = await app.callIs(callId, 'answered');
   expect(answered.callerName).toBe(displayName);
   const created = await until('both channels are told', () => {
     const found = ear!.events.filter((e) => e.variable_switchyard_call_id === callId);
@@ -67,18 +67,18 @@ test.each(NAMES)('%s as a display name is kept as it is, and is text to a node',
     expect(event).not.toHaveProperty('variable_a');
   }
   expect(created[0]!['Caller-Caller-ID-Name']).toBe(inertText(callerNameText(displayName), 'name'));
-  await yard.hangUp(callId);
-  await yard.callIs(callId, 'ended');
+  await app.hangUp(callId);
+  await app.callIs(callId, 'ended');
 });
 
 test.each(['two\nlines', 'a\r\n\r\napi shutdown', 'nul\u0000', '\u001b[31m', 'x'.repeat(129), '\ud800'])(
   'a name that no display shows is refused by its field: %j',
   async (displayName) => {
     const user = { domain: DOMAIN, username: 'refused', password: 'a-long-password' };
-    const made = await yard.api('POST', '/v1/users', { ...user, displayName });
+    const made = await app.api('POST', '/v1/users', { ...user, displayName });
     expect(made).toMatchObject({ status: 400, body: { code: 'invalid_request', errors: [{ path: 'displayName' }] } });
     const call = { domain: DOMAIN, from: 'user:bob', to: '9196', callerName: displayName };
-    const asked = await yard.api('POST', '/v1/calls', call);
+    const asked = await app.api('POST', '/v1/calls', call);
     expect(asked).toMatchObject({ status: 400, body: { code: 'invalid_request', errors: [{ path: 'callerName' }] } });
   },
 );
@@ -86,25 +86,25 @@ test.each(['two\nlines', 'a\r\n\r\napi shutdown', 'nul\u0000', '\u001b[31m', 'x'
 test.each(['a@b', 'a b', '${x}', 'x,y', 'x\ny', 'a/b', '', 'x'.repeat(65), '%41', "'"])(
   'a user can not be named %j, and nobody can be called so',
   async (username) => {
-    const made = await yard.api('POST', '/v1/users', { domain: DOMAIN, username, password: 'a-long-password' });
+    const made = await app.api('POST', '/v1/users', { domain: DOMAIN, username, password: 'a-long-password' });
     expect(made.status).toBe(400);
-    const asked = await yard.api('POST', '/v1/calls', { domain: DOMAIN, from: `user:${username}`, to: '9196' });
+    const asked = await app.api('POST', '/v1/calls', { domain: DOMAIN, from: `user:${username}`, to: '9196' });
     expect(asked.status).toBe(400);
   },
 );
 
 test('a phone that dials something hostile is refused, and the call that is kept holds it as text', async () => {
-  const phone = await yard.addPhone(node, 'dialler');
+  const phone = await app.addPhone(node, 'dialler');
   for (const number of ['${system(touch x)}', "9196' &system(x)", 'bob,sofia/internal/x@y', 'user:bob', '"><x/>']) {
     expect(await phone.dial(number, { callerName: '${system(touch x)}' }).answered).toBe(false);
-    const { body } = await yard.api('GET', `/v1/calls?domain=${DOMAIN}&limit=1`);
+    const { body } = await app.api('GET', `/v1/calls?domain=${DOMAIN}&limit=1`);
     expect(body.items[0]).toMatchObject({ origin: 'phone', to: number });
-    await yard.callIs(body.items[0].id, 'ended');
+    await app.callIs(body.items[0].id, 'ended');
   }
 });
 
 test('every line of the log is one JSON object, whatever was in it', () => {
-  for (const line of yard.lines) {
+  for (const line of app.lines) {
     expect(line.trimEnd()).not.toContain('\n');
     expect(() => JSON.parse(line)).not.toThrow();
   }

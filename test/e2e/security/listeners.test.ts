@@ -1,15 +1,15 @@
 /** Which port answers what: the API to everybody, the doors of nodes and the operator's figures each on their own. */
 import { request } from 'node:http';
 import { useStores } from '../../stores';
-import { ADMIN_KEY, openYard, until, type Node, type Yard } from '../harness';
+import { ADMIN_KEY, startApp, until, type Node, type App } from '../harness';
 
-let yard: Yard;
+let app: App;
 let node: Node;
-afterAll(() => yard?.close());
+afterAll(() => app?.close());
 const stores = useStores();
 beforeAll(async () => {
-  yard = await openYard(stores, { nodesPort: 0 });
-  node = await yard.addNode('apart');
+  app = await startApp(stores, { nodesPort: 0 });
+  node = await app.addNode('apart');
 });
 
 async function ask(url: string, o: RequestInit = {}): Promise<{ status: number; text: string }> {
@@ -27,25 +27,25 @@ const DOORS = [
 ];
 
 test('a node joins, and calls run, where nodes have a port of their own', async () => {
-  expect(new Set([yard.url, yard.nodesUrl, yard.operationsUrl]).size).toBe(3);
-  await yard.addPhone(node, 'ann', { answerAfterMs: 20 });
-  const { id } = await yard.call('user:ann', '9196');
-  await yard.callIs(id, 'answered');
-  await yard.hangUp(id);
-  await yard.callIs(id, 'ended');
+  expect(new Set([app.url, app.nodesUrl, app.operationsUrl]).size).toBe(3);
+  await app.addPhone(node, 'ann', { answerAfterMs: 20 });
+  const { id } = await app.call('user:ann', '9196');
+  await app.callIs(id, 'answered');
+  await app.hangUp(id);
+  await app.callIs(id, 'ended');
 });
 
 test.each(DOORS)('%s is a door on the port of nodes, and nothing at all on the port of the API', async (path) => {
   const authorization = `Basic ${Buffer.from(`${node.name}:${node.password}`).toString('base64')}`;
   for (const headers of [{}, { authorization }] as Record<string, string>[]) {
-    const answer = await ask(yard.url + path, { method: 'POST', body: 'section=directory', headers });
+    const answer = await ask(app.url + path, { method: 'POST', body: 'section=directory', headers });
     expect([answer.status, JSON.parse(answer.text).code]).toEqual([404, 'not_found']);
   }
-  expect((await ask(yard.nodesUrl + path, { method: 'POST', body: '' })).status).not.toBe(404);
+  expect((await ask(app.nodesUrl + path, { method: 'POST', body: '' })).status).not.toBe(404);
 });
 
 test('a door is opened by its own path only, and not by one that a proxy takes for another', async () => {
-  const { hostname, port } = new URL(yard.nodesUrl);
+  const { hostname, port } = new URL(app.nodesUrl);
   for (const door of ['/freeswitch/xml', '/freeswitch/cdr', '/freeswitch/drain'])
     for (const path of [
       `${door}/../../v1/events`,
@@ -70,23 +70,23 @@ test('a door is opened by its own path only, and not by one that a proxy takes f
 test('the port of nodes has no API, no documents and no figures', async () => {
   const headers = { authorization: `Bearer ${ADMIN_KEY}` };
   for (const path of ['/v1/nodes', '/v1/pool', '/docs', '/openapi.json', '/metrics', '/'])
-    expect([path, (await ask(yard.nodesUrl + path, { headers })).status]).toEqual([path, 404]);
+    expect([path, (await ask(app.nodesUrl + path, { headers })).status]).toEqual([path, 404]);
 });
 
 test('a load balancer finds health on every port, and learns of the stores on one', async () => {
-  for (const url of [yard.url, yard.nodesUrl, yard.operationsUrl]) {
+  for (const url of [app.url, app.nodesUrl, app.operationsUrl]) {
     expect(await ask(`${url}/healthz`)).toEqual({ status: 200, text: '{"status":"ok"}' });
     await until(`${url} is ready`, async () => (await ask(`${url}/readyz`)).status === 200);
   }
-  expect((await ask(`${yard.url}/readyz`)).text).toBe('{"status":"ready"}');
-  expect((await ask(`${yard.nodesUrl}/readyz`)).text).toBe('{"status":"ready"}');
-  expect((await ask(`${yard.operationsUrl}/readyz`)).text).toContain('"postgres":true');
+  expect((await ask(`${app.url}/readyz`)).text).toBe('{"status":"ready"}');
+  expect((await ask(`${app.nodesUrl}/readyz`)).text).toBe('{"status":"ready"}');
+  expect((await ask(`${app.operationsUrl}/readyz`)).text).toContain('"postgres":true');
 });
 
 test('figures are on the port of operations only, and nothing else is there', async () => {
-  expect((await ask(`${yard.operationsUrl}/metrics`)).text).toMatch(/^switchyard_http_requests_total\{/m);
+  expect((await ask(`${app.operationsUrl}/metrics`)).text).toMatch(/^switchyard_http_requests_total\{/m);
   for (const headers of [{}, { authorization: `Bearer ${ADMIN_KEY}` }] as Record<string, string>[])
-    expect((await ask(`${yard.url}/metrics`, { headers })).status).toBe(404);
+    expect((await ask(`${app.url}/metrics`, { headers })).status).toBe(404);
   for (const path of ['/v1/nodes', '/docs', ...DOORS])
-    expect([path, (await ask(yard.operationsUrl + path)).status]).toEqual([path, 404]);
+    expect([path, (await ask(app.operationsUrl + path)).status]).toEqual([path, 404]);
 });

@@ -3,19 +3,19 @@ import { randomUUID } from 'node:crypto';
 import { createSeededRandom } from '../../../src/infra/random';
 import { parseDocument } from '../../../src/freeswitch/xml';
 import { useStores } from '../../stores';
-import { ADMIN_KEY, DOMAIN, openYard, until, type Answer, type Node, type Yard } from '../harness';
+import { ADMIN_KEY, DOMAIN, startApp, until, type Answer, type Node, type App } from '../harness';
 import { loginQuestion } from '../login-question';
 
 const stores = useStores();
-let yard: Yard;
+let app: App;
 let node: Node;
 beforeAll(async () => {
-  yard = await openYard(stores);
-  node = await yard.addNode('one');
-  await yard.addUser('bob');
-  await yard.askXml(node, loginQuestion({ username: 'bob' }));
+  app = await startApp(stores);
+  node = await app.addNode('one');
+  await app.addUser('bob');
+  await app.askXml(node, loginQuestion({ username: 'bob' }));
 });
-afterAll(() => yard?.close());
+afterAll(() => app?.close());
 
 const BAD: [string, string][] = [
   ['U+0000', 'a\u0000b'],
@@ -34,7 +34,7 @@ interface Operation {
 
 /** Every operation of the document, with the names of its body's fields and of its query's. */
 async function listOperations(): Promise<Operation[]> {
-  const document = (await yard.api('GET', '/openapi.json')).body;
+  const document = (await app.api('GET', '/openapi.json')).body;
   return Object.entries<Record<string, Answer['body']>>(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => {
       const schema = operation.requestBody?.content?.['application/json']?.schema;
@@ -53,7 +53,7 @@ async function listOperations(): Promise<Operation[]> {
 
 async function ask(method: string, path: string, body?: string): Promise<Answer> {
   return until(`${method} ${path} is answered`, async () => {
-    const response = await fetch(yard.url + path, {
+    const response = await fetch(app.url + path, {
       method,
       headers: {
         authorization: `Bearer ${ADMIN_KEY}`,
@@ -82,7 +82,7 @@ test('every text of every body is looked at, also in lists, maps and names', asy
 });
 
 test.each(BAD)('%s in metadata is named where it stands', async (_name, bad) => {
-  const room = (await yard.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name: `r${Date.now()}` })).id;
+  const room = (await app.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name: `r${Date.now()}` })).id;
   const escape = (value: unknown) => JSON.stringify(value);
   const asked: [object, string][] = [
     [{ a: bad }, 'metadata.a'],
@@ -143,7 +143,7 @@ test('half a pair in a query is no 500', async () => {
 
 test('what no header may hold is refused, and a header of other nonsense is named', async () => {
   const send = (headers: Record<string, string>) =>
-    fetch(`${yard.url}/v1/domains`, {
+    fetch(`${app.url}/v1/domains`, {
       method: 'POST',
       headers: { authorization: `Bearer ${ADMIN_KEY}`, 'content-type': 'application/json', ...headers },
       body: JSON.stringify({ name: `h${Date.now()}.test` }),
@@ -153,7 +153,7 @@ test('what no header may hold is refused, and a header of other nonsense is name
     400,
     expect.stringContaining('Idempotency-Key'),
   ]);
-  const events = await fetch(`${yard.url}/v1/events?format=json`, {
+  const events = await fetch(`${app.url}/v1/events?format=json`, {
     headers: { authorization: `Bearer ${ADMIN_KEY}`, 'last-event-id': '\u00ff' },
   });
   expect([events.status, ((await events.json()) as { detail: string }).detail]).toEqual([
@@ -164,7 +164,7 @@ test('what no header may hold is refused, and a header of other nonsense is name
 
 test('a nest without end is refused before anybody reads it', async () => {
   const nest = (depth: number) => `{"metadata":{"a":${'['.repeat(depth)}${']'.repeat(depth)}}}`;
-  const room = (await yard.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name: 'deep' })).id;
+  const room = (await app.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name: 'deep' })).id;
   const everywhere = (await listOperations()).filter(({ fields }) => fields.includes('metadata'));
   for (const path of [`/v1/rooms/${room}/grants`, ...everywhere.map((one) => one.path)]) {
     const method = everywhere.find((one) => one.path === path)?.method ?? 'POST';
@@ -198,7 +198,7 @@ test.each([
   ['a NUL in its id', { 'Unique-ID': '01a1ff28-6ff5-7bde-a858-ed555e9983\u0000' }],
   ['a NUL in the number', { 'Caller-Destination-Number': '91\u000096' }],
 ])('a channel with %s is refused by a plan', async (_name, fields) => {
-  const { status, text } = await yard.askXmlOnce(node, dialplan(fields));
+  const { status, text } = await app.askXmlOnce(node, dialplan(fields));
   expect([status, text]).toEqual([200, expect.stringContaining('application="hangup"')]);
   expect(text).toContain('<context name="users">');
   expect(() => parseDocument(text)).not.toThrow();
@@ -206,15 +206,15 @@ test.each([
 
 test('a NUL elsewhere, or false ids beside the right one, keep nobody from calling', async () => {
   const odd = { 'Core-UUID': 'x', variable_switchyard_call_id: 'not-an-id', 'Caller-Caller-ID-Name': 'a\u0000b' };
-  const { status, text } = await yard.askXmlOnce(node, dialplan(odd));
+  const { status, text } = await app.askXmlOnce(node, dialplan(odd));
   expect([status, text]).toEqual([200, expect.stringContaining('application="echo"')]);
 });
 
 test('a number that is cut within a character is kept', async () => {
   const number = `${'9'.repeat(127)}😀`;
-  const { status, text } = await yard.askXmlOnce(node, dialplan({ 'Caller-Destination-Number': number }));
+  const { status, text } = await app.askXmlOnce(node, dialplan({ 'Caller-Destination-Number': number }));
   expect([status, text]).toEqual([200, expect.stringContaining('INVALID_NUMBER_FORMAT')]);
-  const { items } = await yard.must(200, 'GET', `/v1/calls?domain=${DOMAIN}&limit=1`);
+  const { items } = await app.must(200, 'GET', `/v1/calls?domain=${DOMAIN}&limit=1`);
   expect(items[0].to).toBe(`${'9'.repeat(127)}\ufffd`);
 });
 
@@ -294,7 +294,7 @@ test('600 questions of nonsense: each is answered, as XML, and none with a 500',
   const askOne = async (): Promise<void> => {
     const form: Record<string, string> = random() < 0.5 ? dialplan() : { section: any(['directory', 'configuration']) };
     for (let i = 0; i < 1 + random() * 5; i += 1) form[any(names)] = any(values);
-    const { status, text } = await yard.askXmlOnce(node, form);
+    const { status, text } = await app.askXmlOnce(node, form);
     let isXml = true;
     try {
       parseDocument(text);
@@ -310,15 +310,15 @@ test('600 questions of nonsense: each is answered, as XML, and none with a 500',
 test('records of nonsense are taken for what they are', async () => {
   const deep = `{"variables":{"uuid":"${randomUUID()}"},"x":${'['.repeat(100_000)}${']'.repeat(100_000)}}`;
   for (const record of [deep, '{', '[]', 'null', '{"variables":{"uuid":"\\u0000"}}']) {
-    expect(await yard.sendCdr(node, record)).toEqual({ status: 200, text: 'malformed\n' });
+    expect(await app.sendCdr(node, record)).toEqual({ status: 200, text: 'malformed\n' });
   }
   const odd = { uuid: randomUUID(), switchyard_call_id: 'x\u0000', a: '\ud800', b: '\u0000', hangup_cause: '\u0000' };
-  expect(await yard.sendCdr(node, JSON.stringify({ variables: odd }))).toEqual({ status: 200, text: 'kept\n' });
+  expect(await app.sendCdr(node, JSON.stringify({ variables: odd }))).toEqual({ status: 200, text: 'kept\n' });
 });
 
 test('who shows a name with a NUL at the door of recordings is no node', async () => {
   const headers = { authorization: `Basic ${Buffer.from('a\u0000b:c').toString('base64')}` };
-  const answer = await fetch(`${yard.url}/freeswitch/recordings/${randomUUID()}`, {
+  const answer = await fetch(`${app.url}/freeswitch/recordings/${randomUUID()}`, {
     method: 'PUT',
     headers,
     body: 'x',

@@ -4,17 +4,17 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { useStores } from '../../stores';
-import { openHouse, type House } from '../house';
+import { startApi, type TestApi } from '../start-api';
 
 const stores = useStores();
-let house: House;
+let api: TestApi;
 beforeAll(async () => {
-  house = await openHouse(stores);
+  api = await startApi(stores);
 });
-afterAll(() => house.close());
+afterAll(() => api.close());
 
 test('The document is valid OpenAPI 3.1', async () => {
-  const { body } = await house.call('GET', '/openapi.json');
+  const { body } = await api.call('GET', '/openapi.json');
   const folder = mkdtempSync(join(tmpdir(), 'openapi-'));
   try {
     const file = join(folder, 'openapi.json');
@@ -29,7 +29,7 @@ test('The document is valid OpenAPI 3.1', async () => {
 });
 
 test('It names what a reader needs: fields, faults and who may ask', async () => {
-  const { body } = await house.call('GET', '/openapi.json', undefined, { authorization: '' });
+  const { body } = await api.call('GET', '/openapi.json', undefined, { authorization: '' });
   const post = body.paths['/v1/users'].post;
   const fields = post.requestBody.content['application/json'].schema;
   expect(fields.required.sort()).toEqual(['username']);
@@ -50,7 +50,7 @@ test('It names what a reader needs: fields, faults and who may ask', async () =>
 });
 
 test('The page at /docs shows every route and code, and loads nothing from elsewhere', async () => {
-  const answer = await house.call('GET', '/docs', undefined, { authorization: '' });
+  const answer = await api.call('GET', '/docs', undefined, { authorization: '' });
   expect(answer.status).toBe(200);
   for (const word of ['/v1/users/{id}', 'Idempotency-Key', 'id="error-idempotency_mismatch"', 'callerNumber']) {
     expect(answer.body).toContain(word);

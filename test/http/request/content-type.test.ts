@@ -1,14 +1,14 @@
 /** A body that is JSON is read, however a client writes its type; what it is not is refused before it is read. */
 import { isJsonType } from '../../../src/http/request/content-type';
 import { useStores } from '../../stores';
-import { openHouse, type House } from '../house';
+import { startApi, type TestApi } from '../start-api';
 
 const stores = useStores();
-let house: House;
+let api: TestApi;
 beforeAll(async () => {
-  house = await openHouse(stores);
+  api = await startApi(stores);
 });
-afterAll(() => house.close());
+afterAll(() => api.close());
 
 const TAKEN = [
   'application/json',
@@ -46,7 +46,7 @@ const REFUSED = [
 
 test.each(TAKEN)('%j is taken', async (type) => {
   expect(isJsonType(type)).toBe(true);
-  const made = await house.call(
+  const made = await api.call(
     'POST',
     '/v1/domains',
     { name: `d${Math.random()}`.slice(0, 12) + '.test' },
@@ -60,14 +60,14 @@ test.each(TAKEN)('%j is taken', async (type) => {
 test.each(REFUSED)('%j is refused', async (type) => {
   expect(isJsonType(type)).toBe(false);
   if (type === '') return; // fetch would write one of its own
-  const said = await house.call('POST', '/v1/domains', { name: 'x.test' }, { 'content-type': type });
+  const said = await api.call('POST', '/v1/domains', { name: 'x.test' }, { 'content-type': type });
   expect(said).toMatchObject({ status: 415, body: { code: 'unsupported_media_type' } });
 });
 
 test('a change is taken as application/merge-patch+json', async () => {
-  const { body } = await house.call('POST', '/v1/domains', { name: 'patched.test' });
+  const { body } = await api.call('POST', '/v1/domains', { name: 'patched.test' });
   const type = { 'content-type': 'application/merge-patch+json; charset=utf8' };
-  expect((await house.call('PATCH', `/v1/domains/${body.id}`, { displayName: 'P' }, type)).body.displayName).toBe('P');
+  expect((await api.call('PATCH', `/v1/domains/${body.id}`, { displayName: 'P' }, type)).body.displayName).toBe('P');
 });
 
 test('a type that is written to take long takes no time', () => {

@@ -1,15 +1,15 @@
 import { useStores } from '../../stores';
-import { openHouse, type House } from '../house';
+import { startApi, type TestApi } from '../start-api';
 
 const stores = useStores();
-let house: House;
+let api: TestApi;
 beforeAll(async () => {
-  house = await openHouse(stores);
+  api = await startApi(stores);
 });
-afterAll(() => house.close());
+afterAll(() => api.close());
 
 const post = (name: string, key: string, displayName = '') =>
-  house.call('POST', '/v1/domains', { name, displayName }, { 'idempotency-key': key });
+  api.call('POST', '/v1/domains', { name, displayName }, { 'idempotency-key': key });
 
 test('The same key and request is done once and answered the same', async () => {
   const first = await post('once.test', 'a');
@@ -33,7 +33,7 @@ test('Twenty at once do it once', async () => {
     expect([201, 409]).toContain(answer.status);
     if (answer.status === 409) expect(answer.body.code).toBe('idempotency_in_progress');
   }
-  const { body } = await house.call('GET', '/v1/events?format=json&types=domain.created&limit=1000');
+  const { body } = await api.call('GET', '/v1/events?format=json&types=domain.created&limit=1000');
   expect(
     body.items.filter((e: { data: { domain: { name: string } } }) => e.data.domain.name === 'twenty.test'),
   ).toHaveLength(1);
@@ -42,20 +42,20 @@ test('Twenty at once do it once', async () => {
 test('After a failure the key is free', async () => {
   await post('taken.test', 'd');
   expect((await post('taken.test', 'e')).body.code).toBe('conflict');
-  expect((await house.call('DELETE', '/v1/domains/taken.test')).status).toBe(204);
+  expect((await api.call('DELETE', '/v1/domains/taken.test')).status).toBe(204);
   expect((await post('taken.test', 'e')).status).toBe(201);
 });
 
 test('A secret that is shown once is not readable in what is kept, and keys end after a day', async () => {
-  const made = await house.call('POST', '/v1/api-keys', { name: 'k', scope: 'admin' }, { 'idempotency-key': 'f' });
-  const again = await house.call('POST', '/v1/api-keys', { name: 'k', scope: 'admin' }, { 'idempotency-key': 'f' });
+  const made = await api.call('POST', '/v1/api-keys', { name: 'k', scope: 'admin' }, { 'idempotency-key': 'f' });
+  const again = await api.call('POST', '/v1/api-keys', { name: 'k', scope: 'admin' }, { 'idempotency-key': 'f' });
   expect(again.body.key).toBe(made.body.key);
-  const kept = await house.db('idempotency_keys').where({ key: 'f' });
+  const kept = await api.db('idempotency_keys').where({ key: 'f' });
   expect(JSON.stringify(kept)).not.toMatch(made.body.key);
-  await house
+  await api
     .db('idempotency_keys')
     .where({ key: 'f' })
     .update({ created_at: new Date(Date.now() - 25 * 3600_000) });
-  const new_ = await house.call('POST', '/v1/api-keys', { name: 'k', scope: 'admin' }, { 'idempotency-key': 'f' });
+  const new_ = await api.call('POST', '/v1/api-keys', { name: 'k', scope: 'admin' }, { 'idempotency-key': 'f' });
   expect(new_.body.key).not.toBe(made.body.key);
 });

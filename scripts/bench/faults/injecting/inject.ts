@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Random } from '../random';
 import type { Aims, Recoveries } from '../judging/recovery';
-import type { Replica, Stage, StageNode } from '../stage';
+import type { Replica, Cluster, ClusterNode } from '../cluster';
 
 /** How often each kind comes. */
 export const FAULTS = {
@@ -32,7 +32,7 @@ export interface Injected {
 }
 
 export interface InjectOptions {
-  stage: Stage;
+  cluster: Cluster;
   redis: Redis;
   random: Random;
   recoveries: Recoveries;
@@ -49,7 +49,7 @@ export interface InjectOptions {
 
 /** Resolves when all were injected and mended. */
 export async function injectFaults(o: InjectOptions): Promise<Injected[]> {
-  const { stage, random } = o;
+  const { cluster, random } = o;
   const busy = new Set<string>();
   const done: Injected[] = [];
   const running = new Set<Promise<void>>();
@@ -83,12 +83,12 @@ export async function injectFaults(o: InjectOptions): Promise<Injected[]> {
   await Promise.all(running);
   return done;
 
-  type Target = StageNode | Replica | { name: 'redis' } | { name: 'postgres' };
+  type Target = ClusterNode | Replica | { name: 'redis' } | { name: 'postgres' };
   function chooseTarget(kind: FaultKind): Target | undefined {
-    if (kind.startsWith('node_')) return random.pick(stage.nodes);
+    if (kind.startsWith('node_')) return random.pick(cluster.nodes);
     if (kind.startsWith('redis_')) return { name: 'redis' };
     if (kind.startsWith('postgres_')) return { name: 'postgres' };
-    return random.pick(stage.replicas);
+    return random.pick(cluster.replicas);
   }
 }
 
@@ -109,41 +109,41 @@ export async function again(start: () => Promise<void>): Promise<void> {
 }
 
 async function carryOut(o: InjectOptions, kind: FaultKind, target: { name: string }, ms: number): Promise<void> {
-  const { stage, redis, recoveries, aims, random } = o;
-  const node = target as StageNode;
+  const { cluster, redis, recoveries, aims, random } = o;
+  const node = target as ClusterNode;
   const replica = target as Replica;
   const { name } = target;
   const at = new Date();
   const mended = (): Date => new Date();
   switch (kind) {
     case 'node_kill':
-      await stage.harm(node, 'kill');
+      await cluster.harm(node, 'kill');
       recoveries.watch('node_kill → calls and rooms settled', name, aims.settled(name, at));
       await sleep(ms);
-      return again(() => stage.harm(node, 'restart'));
+      return again(() => cluster.harm(node, 'restart'));
     case 'node_freeze':
-      await stage.harm(node, 'freeze');
+      await cluster.harm(node, 'freeze');
       await sleep(ms * 2);
-      await stage.harm(node, 'thaw');
+      await cluster.harm(node, 'thaw');
       return recoveries.watch('node_freeze, thawed → serves', name, aims.serves(name, mended()));
     case 'node_cut': {
       const reset = random.chance(50);
-      await stage.harm(node, 'cut');
+      await cluster.harm(node, 'cut');
       await sleep(ms * 2);
-      await stage.harm(node, reset ? 'heal_reset' : 'heal');
+      await cluster.harm(node, reset ? 'heal_reset' : 'heal');
       return recoveries.watch('node_cut, healed → serves', name, aims.serves(name, mended()));
     }
     case 'node_drop':
-      await stage.harm(node, 'drop');
+      await cluster.harm(node, 'drop');
       return recoveries.watch('node_drop → serves', name, aims.serves(name, at));
     case 'node_slow':
-      await stage.harm(node, 'slow', { ms: random.int(100, 3500) });
+      await cluster.harm(node, 'slow', { ms: random.int(100, 3500) });
       await sleep(ms);
-      return stage.harm(node, 'fast');
+      return cluster.harm(node, 'fast');
     case 'node_refuse':
-      return stage.harm(node, 'refuse', { count: random.int(1, 4) });
+      return cluster.harm(node, 'refuse', { count: random.int(1, 4) });
     case 'node_lose':
-      return stage.harm(node, 'lose', { count: random.int(1, 4) });
+      return cluster.harm(node, 'lose', { count: random.int(1, 4) });
     case 'replica_kill': {
       await replica.kill();
       const since = new Date(Date.now() + 1);
@@ -151,7 +151,7 @@ async function carryOut(o: InjectOptions, kind: FaultKind, target: { name: strin
         'replica_kill → every node followed',
         name,
         aims.followed(
-          stage.nodes.map((n) => n.name),
+          cluster.nodes.map((n) => n.name),
           since,
         ),
       );
@@ -164,16 +164,16 @@ async function carryOut(o: InjectOptions, kind: FaultKind, target: { name: strin
         'replica_pause → every node followed',
         name,
         aims.followed(
-          stage.nodes.map((n) => n.name),
+          cluster.nodes.map((n) => n.name),
           at,
         ),
       );
       await sleep(ms * 2);
       return replica.signal('SIGCONT');
     case 'redis_restart':
-      await stage.stopRedis();
+      await cluster.stopRedis();
       await sleep(ms / 2);
-      await stage.startRedis();
+      await cluster.startRedis();
       return recoveries.watch('redis_restart → live calls claimed', name, aims.claimed());
     case 'redis_flush':
       await redis.flushall();
@@ -183,9 +183,9 @@ async function carryOut(o: InjectOptions, kind: FaultKind, target: { name: strin
       await sleep(ms / 2);
       return recoveries.watch('redis_pause → live calls claimed', name, aims.claimed());
     case 'postgres_restart': {
-      await stage.stopPostgres();
+      await cluster.stopPostgres();
       await sleep(ms / 3);
-      await stage.startPostgres();
+      await cluster.startPostgres();
       return recoveries.watch('postgres_restart → reports are written', name, aims.written(mended()));
     }
   }

@@ -12,7 +12,7 @@ import {
   type RoomSnapshot,
 } from '../../../../src/freeswitch/esl';
 import { createLogger } from '../../../../src/infra/logger';
-import { REDIS_PREFIX, type Stage } from '../stage';
+import { REDIS_PREFIX, type Cluster } from '../cluster';
 
 export interface CallSeen {
   id: string;
@@ -65,14 +65,14 @@ export interface Looker {
 
 /** @param passwords of the Event Sockets, by node */
 export async function openLooker(
-  stage: Stage,
+  cluster: Cluster,
   db: Pool,
   redis: Redis,
   passwords: ReadonlyMap<string, string>,
 ): Promise<Looker> {
   const logger = createLogger('silent');
   const connections = new Map<string, NodeConnection>();
-  for (const { name, eslPort } of stage.nodes) {
+  for (const { name, eslPort } of cluster.nodes) {
     const password = passwords.get(name) ?? '';
     const o = { host: '127.0.0.1', port: eslPort, password, connectTimeoutMs: COMMAND_MS, logger };
     connections.set(name, await openConnection(o));

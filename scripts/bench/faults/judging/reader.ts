@@ -1,7 +1,7 @@
 /** Reads a stream of events as a product does, through every fault: it comes back with the last number it has. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Random } from '../random';
-import { ADMIN_KEY, type Replica } from '../stage';
+import { ADMIN_KEY, type Replica } from '../cluster';
 
 export interface StreamReader {
   /** The domain whose events it reads, or `pool`. */

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Pool } from 'pg';
-import { REDIS_PREFIX } from '../stage';
+import { REDIS_PREFIX } from '../cluster';
 
 export interface Recoveries {
   /** Looks until it is so. A fault that is followed by another on the same thing before that is not counted. */

@@ -4,21 +4,21 @@ import type { ParticipantView } from '../../../../src/domains/rooms/participants
 import { updateParticipant } from '../../../../src/domains/rooms/participants/participants.store';
 import { insertSession } from '../../../../src/domains/rooms/sessions/sessions.store';
 import { createId } from '../../../../src/infra/ids';
-import { ADMIN_KEY, type House } from '../../../http/house';
+import { ADMIN_KEY, type TestApi } from '../../../http/start-api';
 import { until } from '../../../e2e/harness';
 import { PNG, type ScriptedRoom } from '../scripted-room';
-import { useSteeringHouse } from '../steering-house';
+import { useControlApi } from '../control-api';
 
-const steered = useSteeringHouse();
+const steered = useControlApi();
 const { stores, calls, enter, at, call, events } = steered;
-let house: House;
+let api: TestApi;
 let room: ScriptedRoom;
 let domainId: string;
 let roomId: string;
 let sessionId: string;
 
 beforeEach(() => {
-  ({ house, room, domainId, roomId, sessionId } = steered.now());
+  ({ api, room, domainId, roomId, sessionId } = steered.now());
 });
 
 test('Who is in is shown with what is wished for them, what was seen, and the session', async () => {
@@ -217,7 +217,7 @@ test('Tones are read before they are played, and a room has only so much of them
 
 test('The picture comes as PNG, and its file is gone from the node', async () => {
   await enter(1, 'ada');
-  const answer = await fetch(house.url + at('/snapshot.png'), { headers: { authorization: `Bearer ${ADMIN_KEY}` } });
+  const answer = await fetch(api.url + at('/snapshot.png'), { headers: { authorization: `Bearer ${ADMIN_KEY}` } });
   expect(answer.headers.get('content-type')).toBe('image/png');
   expect(Buffer.from(await answer.arrayBuffer()).equals(PNG)).toBe(true);
   const file = /vid-write-png (\S+)/.exec(room.lines.join('\n'))![1]!;
@@ -264,13 +264,13 @@ test('Where nobody is in the room it says so, and strangers are not found', asyn
   ] as const) {
     expect([path, (await call(method, path, body)).body.code]).toEqual([path, 'conflict']);
   }
-  expect((await house.call('GET', `/v1/rooms/${randomUUID()}/participants`)).status).toBe(404);
+  expect((await api.call('GET', `/v1/rooms/${randomUUID()}/participants`)).status).toBe(404);
 });
 
 test('Live listeners see the whole picture first, then who talks and who has the floor, twice a second at most', async () => {
   const [ada] = [await enter(1, 'ada'), await enter(2, 'bob')];
   const stop = new AbortController();
-  const answer = await fetch(house.url + at('/live'), {
+  const answer = await fetch(api.url + at('/live'), {
     headers: { authorization: `Bearer ${ADMIN_KEY}` },
     signal: stop.signal,
   });

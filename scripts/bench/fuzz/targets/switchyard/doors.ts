@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { anyText, inUrl } from '../../grammar/text';
 import { formPlans, writeForm } from '../../grammar/node-form';
 import { nastyJson } from '../../grammar/json';
-import { callApi, make, type Surroundings } from '../../stage';
+import { callApi, make, type Surroundings } from '../../cluster';
 import { defineAsyncTarget, must, type Target } from '../../target';
 import { mustBeInert } from '../node/answers';
 

@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { jsonOfBothKinds, nastyJson, type Known, type Resolve, type Schema } from '../../grammar/json';
 import { anyText, inUrl } from '../../grammar/text';
 import { findSchemaFault } from '../../oracles/schema';
-import { callApi, make, type ApiAnswer, type Surroundings } from '../../stage';
+import { callApi, make, type ApiAnswer, type Surroundings } from '../../cluster';
 import { defineAsyncTarget, must, mustEqual, type Target } from '../../target';
 
 interface Operation {

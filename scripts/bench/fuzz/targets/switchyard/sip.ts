@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sipSteps, type SipStep } from '../../grammar/sip';
-import { callApi, make, type RealNodeParts, type Surroundings } from '../../stage';
+import { callApi, make, type RealNodeParts, type Surroundings } from '../../cluster';
 import { defineAsyncTarget, must, type Target } from '../../target';
 import { headerOf } from '../../../../demo/sip-message';
 import { hashPassword, openSipActor, SDP, statusOf, tagOf, type SipActor, type SipDialog } from './sip-actor';

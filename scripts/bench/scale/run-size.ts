@@ -13,7 +13,7 @@ import { createDb, type Db } from '../../../src/infra/stores/db';
 import { createLogger } from '../../../src/infra/logger';
 import { migrateDb } from '../../../src/infra/stores/migrate';
 import type { Stores } from '../../stores/stores';
-import { quantile, round, startRole, type Role } from '../stage';
+import { quantile, round, startRole, type Role } from '../roles';
 import { countStatements, measureBareTransactions, measurePlacing, time, type Placing } from './measure';
 import type { NodesOrder } from './nodes';
 import type { Usage } from './process';
@@ -86,7 +86,7 @@ export async function runSize(file: string, stores: Stores, size: Size, say: (li
     await tell({ kind: 'load' });
     say(`${size.nodes} nodes and ${calls} calls stand`);
 
-    const yard = start('switchyard', {
+    const switchyard = start('switchyard', {
       HTTP_PORT: '0',
       OPERATIONS_PORT: '0',
       HTTP_HOST: '127.0.0.1',
@@ -98,9 +98,9 @@ export async function runSize(file: string, stores: Stores, size: Size, say: (li
       HEALTH_SECONDS: '0',
       CANARY_SECONDS: '0',
     });
-    const usage = (): Promise<Usage> => yard.ask<Usage>({ kind: 'usage' }, STEP_MS);
+    const usage = (): Promise<Usage> => switchyard.ask<Usage>({ kind: 'usage' }, STEP_MS);
     const started = performance.now();
-    const { url } = await yard.ask<{ url: string }>({ kind: 'start' }, STEP_MS);
+    const { url } = await switchyard.ask<{ url: string }>({ kind: 'start' }, STEP_MS);
     await until('all nodes serve', async () => (await countOf(db('nodes').whereNot('state', 'serving'))) === 0);
     const takeUpMs = round(performance.now() - started);
     say(`all nodes serve after ${takeUpMs} ms`);
@@ -138,7 +138,7 @@ export async function runSize(file: string, stores: Stores, size: Size, say: (li
     const compare = await measureCompare(db, redis, seeded.nodeIds[0]!, port, tell);
     say(`compare: ${JSON.stringify(compare)}`);
     const bytesPerEvent = round((await sizeOf(db, ['events'])) / (await countOf(db('events'))));
-    await yard.ask({ kind: 'stop' }, STEP_MS);
+    await switchyard.ask({ kind: 'stop' }, STEP_MS);
     return {
       ...{ nodes: size.nodes, calls, bytesPerClaim, bytesPerLiveCall, bytesPerEvent, takeUpMs, idle, placing, sweep },
       ...{ bare, events, eventsOneDomain, real, compare },

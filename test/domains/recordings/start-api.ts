@@ -38,7 +38,7 @@ export interface Answer {
   body: any; // eslint-disable-line @typescript-eslint/no-explicit-any
 }
 
-export interface RecordingHouse {
+export interface RecordingApi {
   url: string;
   deps: RecordingDeps;
   recordings: Recordings;
@@ -46,7 +46,7 @@ export interface RecordingHouse {
   lines: string[];
   dir: string;
   domainId: string;
-  api(method: string, path: string, body?: unknown): Promise<Answer>;
+  call(method: string, path: string, body?: unknown): Promise<Answer>;
   addNode(name: string, secret?: string): Promise<NodeRow>;
   addRoom(name: string): Promise<string>;
   /** A living session of a room on a node; the hook is told, as the lead does. */
@@ -65,11 +65,11 @@ export interface RecordingHouse {
 
 type Links = RecordingDeps['links'];
 
-export async function openHouse(
+export async function startApi(
   stores: TestStores,
   links: Links,
   o: Partial<RecordingDeps> & { storage?: RecordingDeps['storage'] } = {},
-): Promise<RecordingHouse> {
+): Promise<RecordingApi> {
   const lines: string[] = [];
   const logger = createLogger('debug', { write: (line: string) => void lines.push(line) });
   const { db } = stores;
@@ -113,7 +113,7 @@ export async function openHouse(
   deps.uploadUrl = url;
   routeDeps.uploadUrl = url;
 
-  const house: RecordingHouse = {
+  const api: RecordingApi = {
     url,
     deps,
     recordings,
@@ -121,7 +121,7 @@ export async function openHouse(
     lines,
     dir,
     domainId,
-    async api(method, path, body) {
+    async call(method, path, body) {
       const response = await fetch(`${url}${path}`, {
         method,
         headers: { authorization: `Bearer ${KEY}`, ...(body ? { 'content-type': 'application/json' } : {}) },
@@ -189,7 +189,7 @@ export async function openHouse(
       return { callId, legId };
     },
     async read(id) {
-      const answer = await house.api('GET', `/v1/recordings/${id}`);
+      const answer = await api.call('GET', `/v1/recordings/${id}`);
       if (answer.status !== 200) throw new Error(JSON.stringify(answer.body));
       return answer.body as RecordingView;
     },
@@ -198,7 +198,7 @@ export async function openHouse(
       return until(
         () => `it is ${state}: ${JSON.stringify(view)}\n${lines.slice(-20).join('')}`,
         async () => {
-          view = await house.read(id);
+          view = await api.read(id);
           return view.state === state ? view : undefined;
         },
         LONGEST_MS,
@@ -216,5 +216,5 @@ export async function openHouse(
       await rm(dir, { recursive: true, force: true });
     },
   };
-  return house;
+  return api;
 }

@@ -16,7 +16,7 @@ const JOIN_TOKEN = 'join-token-of-the-fault-run';
 const READY_MS = 180_000;
 const ORDER_MS = 20_000;
 
-export interface StageOptions {
+export interface ClusterOptions {
   seed: number;
   /** ROLES of each replica. The first one answers REST. */
   replicas: readonly string[];
@@ -42,18 +42,18 @@ export interface Replica {
   start(): Promise<void>;
 }
 
-export interface StageNode extends NodePlan {
+export interface ClusterNode extends NodePlan {
   host: number;
 }
 
-export interface Stage {
+export interface Cluster {
   readonly dir: string;
   readonly databaseUrl: string;
   readonly redisUrl: string;
   readonly replicas: readonly Replica[];
-  readonly nodes: readonly StageNode[];
+  readonly nodes: readonly ClusterNode[];
   readonly hosts: readonly Servant[];
-  harm(node: StageNode, fault: NodeFault, more?: { ms?: number; count?: number }): Promise<void>;
+  harm(node: ClusterNode, fault: NodeFault, more?: { ms?: number; count?: number }): Promise<void>;
   stopRedis(): Promise<void>;
   /** Empty, at the same port. */
   startRedis(): Promise<void>;
@@ -63,7 +63,7 @@ export interface Stage {
 }
 
 /** @throws where a part does not start; what was started is stopped again */
-export async function openStage(o: StageOptions): Promise<Stage> {
+export async function startCluster(o: ClusterOptions): Promise<Cluster> {
   const dir = mkdtempSync(join(tmpdir(), 'switchyard-faults-'));
   chmodSync(dir, 0o711);
   mkdirSync(join(dir, 'built'));
@@ -148,10 +148,10 @@ export async function openStage(o: StageOptions): Promise<Stage> {
     }
 
     const apiPorts = replicas.flatMap(({ url }) => (url ? [Number(new URL(url).port)] : []));
-    const nodes: StageNode[] = [];
+    const nodes: ClusterNode[] = [];
     const hosts: Servant[] = [];
     for (let host = 0; host < o.hosts; host += 1) {
-      const own: StageNode[] = [];
+      const own: ClusterNode[] = [];
       for (let i = 1; i <= o.nodesPerHost; i += 1) {
         const [gatePort, eslPort, sipPort] = [await findFreePort(), await findFreePort(), await findFreePort()];
         const name = `node-${host + 1}-${i}`;

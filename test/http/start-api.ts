@@ -24,11 +24,11 @@ import type { Route } from '../../src/infra/route';
 import { PATIENCE, type TestStores } from '../stores';
 
 export const SECRET = Buffer.alloc(32, 7);
-export const ADMIN_KEY = 'sk_test_admin_key_of_the_house';
+export const ADMIN_KEY = 'sk_test_admin_key_of_the_test';
 
 const PATIENT: ServerLimits = { headersMs: 60_000, requestMs: 60_000, checkMs: 1000 };
 
-export interface House {
+export interface TestApi {
   url: string;
   port: number;
   db: Db;
@@ -47,7 +47,7 @@ export interface Answer {
   body: any; // eslint-disable-line @typescript-eslint/no-explicit-any
 }
 
-export async function openHouse(
+export async function startApi(
   stores: Pick<TestStores, 'databaseUrl' | 'redisUrl' | 'redisPrefix'>,
   o: Partial<AppOptions> & {
     extra?: Route[];
@@ -60,7 +60,7 @@ export async function openHouse(
     /** How long a client may take; long where a test says nothing: each of ours is quick but for the machine it runs on. */
     serverLimits?: ServerLimits;
   } = {},
-): Promise<House> {
+): Promise<TestApi> {
   const lines: string[] = [];
   const logger = createLogger('debug', { write: (line: string) => void lines.push(line) });
   const db = createDb(stores.databaseUrl, 30, PATIENCE);

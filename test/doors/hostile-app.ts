@@ -27,10 +27,10 @@ export interface PoolEvent {
   data: Record<string, unknown>;
 }
 
-export type HostileStage = Awaited<ReturnType<typeof openHostileStage>>;
+export type HostileApp = Awaited<ReturnType<typeof startHostileApp>>;
 
 /** alpha.test has mallory, who is registered, ann, and a guest of the room `daily`; beta.test has 1001 and 1002. */
-export async function openHostileStage(freeswitch: string, stores: TestStores) {
+export async function startHostileApp(freeswitch: string, stores: TestStores) {
   const secret = randomBytes(32);
   const passwords: Record<string, string> = Object.fromEntries(
     ['mallory', 'ann', '1001', '1002'].map((name) => [name, `kettle-${randomBytes(6).toString('hex')}`]),

@@ -28,7 +28,7 @@ export interface Surroundings {
   errors: string[];
 }
 
-export interface Stage extends Surroundings {
+export interface Cluster extends Surroundings {
   databaseUrl: string;
   secretKey: Buffer;
   close(): Promise<void>;
@@ -55,8 +55,8 @@ interface SimulatedParts {
 }
 
 /** @throws where a part does not start */
-export const openStage = (): Promise<Stage> =>
-  openStageWith<SimulatedParts>(async (plan) => {
+export const startCluster = (): Promise<Cluster> =>
+  startClusterWith<SimulatedParts>(async (plan) => {
     const { name, password, xmlUrl } = plan;
     const logger = createLogger('silent');
     const node = await startSimulatedNode({
@@ -89,22 +89,22 @@ export interface RealNodeParts {
 }
 
 /** @param binary the `freeswitch` @throws where a part does not start */
-export async function openRealStage(binary: string): Promise<Stage & RealNodeParts> {
-  const stage = await openStageWith<Omit<RealNodeParts, 'eslPassword'>>(async (plan) => {
+export async function startRealCluster(binary: string): Promise<Cluster & RealNodeParts> {
+  const cluster = await startClusterWith<Omit<RealNodeParts, 'eslPassword'>>(async (plan) => {
     const env = { SWITCHYARD_HEARTBEAT_SECONDS: '1', SWITCHYARD_RTP_FROM: '30000', SWITCHYARD_RTP_TO: '30400' };
     const node = await launchRealNode({ ...plan, binary, env });
     return { stop: () => node.stop(), pid: node.pid, sipPort: plan.sipPort, eslPort: plan.eslPort };
   });
   try {
-    return Object.assign(stage, { eslPassword: await readEslPassword(stage) });
+    return Object.assign(cluster, { eslPassword: await readEslPassword(cluster) });
   } catch (error) {
-    await stage.close();
+    await cluster.close();
     throw error;
   }
 }
 
 /** The one that its process was given: no other question is told it. */
-async function readEslPassword({ databaseUrl, secretKey, node }: Stage): Promise<string> {
+async function readEslPassword({ databaseUrl, secretKey, node }: Cluster): Promise<string> {
   const db = createDb(databaseUrl, 1);
   try {
     const row = (await db('nodes').where({ name: node.name }).first()) as NodeRow;
@@ -114,7 +114,7 @@ async function readEslPassword({ databaseUrl, secretKey, node }: Stage): Promise
   }
 }
 
-async function openStageWith<T>(startNode: StartNode<T>): Promise<Stage & T> {
+async function startClusterWith<T>(startNode: StartNode<T>): Promise<Cluster & T> {
   const stateDir = mkdtempSync(join(tmpdir(), 'switchyard-fuzz-'));
   chmodSync(stateDir, 0o711);
   const password = randomBytes(12).toString('hex');
@@ -166,19 +166,19 @@ async function openStageWith<T>(startNode: StartNode<T>): Promise<Stage & T> {
     const { databaseUrl } = stores;
     const { secretKey } = config;
     const own = { url: switchyard.url, adminKey, node, errors, databaseUrl, secretKey, close };
-    const stage = { ...own, ...parts } as unknown as Stage & T;
-    await isServing(stage);
-    return stage;
+    const cluster = { ...own, ...parts } as unknown as Cluster & T;
+    await isServing(cluster);
+    return cluster;
   } catch (error) {
     await close();
     throw error;
   }
 }
 
-async function isServing(stage: Surroundings): Promise<void> {
+async function isServing(cluster: Surroundings): Promise<void> {
   const endMs = Date.now() + READY_MS;
   for (;;) {
-    const answer = await callApi(stage, 'GET', '/v1/nodes');
+    const answer = await callApi(cluster, 'GET', '/v1/nodes');
     const items = (answer.body as { items?: { state: string }[] }).items ?? [];
     if (items.some(({ state }) => state === 'serving')) return;
     if (Date.now() > endMs) throw new Error('The node is not serving.');

@@ -12,19 +12,19 @@ import { insertSession } from '../../../src/domains/rooms/sessions/sessions.stor
 import { createId } from '../../../src/infra/ids';
 import { createLogger } from '../../../src/infra/logger';
 import { createBlockingRedis, createRedis, type Redis } from '../../../src/infra/stores/redis';
-import { openHouse, type House } from '../../http/house';
+import { startApi, type TestApi } from '../../http/start-api';
 import { useStores, type TestStores } from '../../stores';
 import { scriptRoom, type ScriptedRoom } from './scripted-room';
 
 export interface SteeringNow {
-  house: House;
+  api: TestApi;
   room: ScriptedRoom;
   domainId: string;
   roomId: string;
   sessionId: string;
 }
 
-export interface SteeringHouse {
+export interface ControlApi {
   stores: TestStores;
   /** What was asked for of calls. */
   calls: unknown[];
@@ -33,20 +33,20 @@ export interface SteeringHouse {
   enter(memberId: number, name: string, role?: 'moderator' | 'participant'): Promise<string>;
   /** A path below the room. */
   at(path: string): string;
-  call(method: string, path: string, body?: unknown): ReturnType<House['call']>;
+  call(method: string, path: string, body?: unknown): ReturnType<TestApi['call']>;
   events(type: string): Promise<LoggedEvent[]>;
 }
 
 /** Call once, at the top of a test file. */
-export function useSteeringHouse(): SteeringHouse {
-  let house: House;
+export function useControlApi(): ControlApi {
+  let api: TestApi;
   let steering: Steering;
   let redis: Redis;
   let subscriber: Redis;
 
   // Before the stores have theirs: what looks at them again and again has to end first.
   afterAll(async () => {
-    await house?.close();
+    await api?.close();
     await steering?.stop();
     for (const connection of [redis, subscriber]) connection?.disconnect();
   });
@@ -91,8 +91,8 @@ export function useSteeringHouse(): SteeringHouse {
       sampleEveryMs: 60_000,
     });
     await steering.start();
-    house = await openHouse(stores, { extra: steering.routes });
-    domainId = (await house.call('POST', '/v1/domains', { name: 'live.test' })).body.id;
+    api = await startApi(stores, { extra: steering.routes });
+    domainId = (await api.call('POST', '/v1/domains', { name: 'live.test' })).body.id;
     node = { id: createId(), name: 'n1' } as NodeRow;
     await db('nodes').insert({
       id: node.id,
@@ -158,9 +158,9 @@ export function useSteeringHouse(): SteeringHouse {
   }
 
   const at = (path: string) => `/v1/rooms/${roomId}${path}`;
-  const call = (method: string, path: string, body?: unknown) => house.call(method, at(path), body);
+  const call = (method: string, path: string, body?: unknown) => api.call(method, at(path), body);
   const events = async (type: string) =>
     (await readEvents(stores.db, domainId, 0, 1000)).filter((e) => e.type === type && e.roomId === roomId);
 
-  return { stores, calls, now: () => ({ house, room, domainId, roomId, sessionId }), enter, at, call, events };
+  return { stores, calls, now: () => ({ api, room, domainId, roomId, sessionId }), enter, at, call, events };
 }
