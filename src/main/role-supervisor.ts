@@ -1,4 +1,5 @@
 /** The role `supervisor`: takes in what nodes report, one replica for each node, and makes good what no event told. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseProfileRegistrations, showRegistrationsOf, type ApiCommand } from '../freeswitch/esl';
 import { createClaimsSweep } from '../domains/calls/reconcile/claims-sweep';
 import { endLongHolds } from '../domains/calls/reconcile/hold-limit';
@@ -15,13 +16,9 @@ import { watchNetworkLists } from '../domains/nodes/connections/acl-refresh';
 import { learnModules } from '../domains/nodes/features/ask-modules';
 import { createNodeStreams, type NodeStreams, type StreamHandlers } from '../domains/nodes/connections/event-intake';
 import { compareRegistrations } from '../domains/registrations/reconcile-node';
-import {
-  dropRegistrations,
-  expireRegistrations,
-  takeRegistered,
-  type RegistrationDeps,
-} from '../domains/registrations/registrations';
-import { takeRungInVain, takeUnregistered } from '../domains/registrations/ended';
+import { dropRegistrations, expireRegistrations, type RegistrationDeps } from '../domains/registrations/registrations';
+import { collectPhoneEvents } from '../domains/registrations/events/collect';
+import { createLateProofs } from '../domains/registrations/events/late-proofs';
 import { createDoubts } from '../domains/registrations/still-there';
 import { noteLeaveReason } from '../domains/rooms/participants/leave-reasons';
 import { compareEndedUsers } from '../domains/users/ended/end-user';
@@ -70,9 +67,14 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
   };
   const { refuseReport } = settle;
   const doubts = createDoubts(logger);
-  stops.push(() => Promise.resolve(doubts.stop()));
-  const asking = { askProfile, doubts };
-  const registrations: RegistrationDeps = { db, log, logger, quotas, flush, ...asking, shownLogins, refuseReport };
+  const lateProofs = createLateProofs({ logger, sleep });
+  stops.push(() => {
+    doubts.stop();
+    return lateProofs.stop();
+  });
+  const waiting = { askProfile, doubts, lateProofs };
+  const registrations: RegistrationDeps = { db, log, logger, quotas, flush, ...waiting, shownLogins, refuseReport };
+  const phones = collectPhoneEvents(registrations);
   const calibrator = createCalibrator({ db, claims, now: storeClock.nowMs, mostUnits: config.nodeMaxUnits });
   const { controlNetworks, nodeNetworks } = config;
   const lists = watchNetworkLists({
@@ -85,10 +87,12 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
   });
   const handlers: StreamHandlers = {
     async onRestarted(node, coreUuid) {
+      await phones.settled();
       await settleCallsOfNode(reconcile, node.id, 'NODE_DIED', coreUuid);
       await rooms.takeNodeGone(node.id);
     },
     async onSnapshot(node, connection) {
+      await phones.settled();
       // Before it serves: what it can do decides what is sent there.
       await learnModules({ log, logger }, node, (command) => connection.api(command, { timeoutMs: commandTimeoutMs }));
       await compareGrants({ db }, connection, commandTimeoutMs, storeClock.now());
@@ -106,7 +110,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
         if (await endUnadmitted(settle, node, event)) return;
         await takeChannelEvent(settle, node, event);
         await rooms.takeChannelEvent(node, event);
-        await takeRungInVain(registrations, node, event);
+        phones.add({ node, event });
       }
       if (event.type === 'room') {
         await rooms.takeRoomEvent(node, event);
@@ -114,8 +118,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
         await relays.takeRelayEvent(node, event);
       }
       await recordings.takeRecordingEvent(node, event);
-      if (event.type === 'registered') await takeRegistered(registrations, node, event);
-      if (event.type === 'unregistered') await takeUnregistered(registrations, node, event);
+      if (event.type === 'registered' || event.type === 'unregistered') phones.add({ node, event });
     },
     async onReport(node, report) {
       metrics.countNodeEvent(report.type);
@@ -123,6 +126,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
     },
     onHeld: createNodeCare(house, lists),
     async onDown(node, reason) {
+      await phones.settled();
       await rooms.takeNodeGone(node.id);
       if (reason !== 'refused') return; // it may only be cut off: the sweep gives it time
       await settleCallsOfNode(reconcile, node.id, 'NODE_DIED');
@@ -139,6 +143,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
   });
   stops.push(async () => {
     await streams.stop();
+    await phones.stop();
     await lists.stop();
   });
   const claimsSweep = createClaimsSweep({ ...settle, claims });

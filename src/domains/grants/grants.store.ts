@@ -118,6 +118,16 @@ export async function markUsed(db: Queryable, id: string, now: Date): Promise<Gr
   return rows[0];
 }
 
+/** @returns those of them whose first use it is. */
+export async function markGrantsUsed(db: Queryable, ids: readonly string[], now: Date): Promise<GrantRow[]> {
+  if (ids.length === 0) return [];
+  return (await db('grants')
+    .whereIn('id', [...ids])
+    .whereNull('used_at')
+    .update({ used_at: now })
+    .returning('*')) as GrantRow[];
+}
+
 export async function moveGrant(db: Queryable, id: string, nodeId: string): Promise<void> {
   await db('grants').where({ id }).update({ node_id: nodeId });
 }

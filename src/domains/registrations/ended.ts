@@ -1,18 +1,9 @@
-/** Takes in what ends a registration: the phone says so, its time is over, its socket has closed, or a call finds nobody there. */
-import type { ChannelEvent, UnregisteredEvent } from '../../freeswitch/esl';
-import { isId } from '../../infra/ids';
-import { storeClock } from '../../infra/store-clock';
-import { isGrantName } from '../grants/grant-name';
-import type { NodeRow } from '../nodes/nodes.store';
+/** Judges what ends a registration: the phone says so, its time is over, its socket has closed, or a call finds nobody there. */
+import type { UnregisteredEvent } from '../../freeswitch/esl';
+import type { TellingNode } from './events/reduce-phones';
 import { describe, draftOf, type RegistrationDeps } from './registrations';
 import { isStillThere } from './still-there';
-import {
-  deleteRegistrations,
-  findHolder,
-  findPhonesAt,
-  markUnreachable,
-  type RegistrationRecord,
-} from './registrations.store';
+import { deleteRegistrations, type RegistrationRecord } from './registrations.store';
 
 /** The way there is the node's to write, and changes with the socket. */
 const withoutPath = (contact: string): string => contact.replace(/;fs_(?:nat|path)=[^;>]*/g, '').toLowerCase();
@@ -39,19 +30,7 @@ export function judgeEnd(
   return isSameCall && isSameSocket ? 'gone' : 'stays';
 }
 
-export async function takeUnregistered(deps: RegistrationDeps, node: NodeRow, event: UnregisteredEvent): Promise<void> {
-  const user = await findHolder(deps.db, event.username, event.domain, isGrantName(event.username));
-  if (!user) return;
-  const ids: string[] = [];
-  for (const row of await findPhonesAt(deps.db, { node_id: node.id, user_id: user.id, grant_id: user.grant_id })) {
-    const judgement = judgeEnd(row, event);
-    if (judgement === 'gone') ids.push(row.id);
-    if (judgement === 'unsure') deps.doubts.add(row.id, () => endUnlessThere(deps, node, row, event.reason));
-  }
-  await endThem(deps, node, ids, event.reason);
-}
-
-async function endThem(deps: RegistrationDeps, node: NodeRow, ids: string[], reason: string): Promise<void> {
+async function endThem(deps: RegistrationDeps, node: TellingNode, ids: string[], reason: string): Promise<void> {
   if (ids.length === 0) return;
   await deps.log.record(async (trx, emit) => {
     for (const row of await deleteRegistrations(trx, { node_id: node.id, ids })) {
@@ -61,9 +40,10 @@ async function endThem(deps: RegistrationDeps, node: NodeRow, ids: string[], rea
   });
 }
 
-async function endUnlessThere(
+/** Where the node itself could not say at once. */
+export async function endUnlessThere(
   deps: RegistrationDeps,
-  node: NodeRow,
+  node: TellingNode,
   row: RegistrationRecord,
   reason: string,
 ): Promise<void> {
@@ -79,19 +59,3 @@ const NODES_OWN: readonly number[] = [503, 408];
  */
 export const foundNobody = (leg: { wasHeardFrom: boolean; inviteStatus: number | undefined }): boolean =>
   !leg.wasHeardFrom && NODES_OWN.includes(leg.inviteStatus ?? 0);
-
-/** A phone that a call has found dead is not rung again until it registers anew. */
-export async function takeRungInVain(deps: RegistrationDeps, node: NodeRow, event: ChannelEvent): Promise<void> {
-  const id = event.registrationId;
-  if (event.phase !== 'hangup' || id === undefined || !isId(id) || event.profile !== 'internal') return;
-  const { wasHeardFrom = true, inviteStatus } = event;
-  if (!foundNobody({ wasHeardFrom, inviteStatus })) return;
-  const nowMs = storeClock.nowMs();
-  const lastedMs = (event.endedAtMs ?? event.atMs) - (event.createdAtMs ?? event.atMs);
-  // In our own time: the node's clock is another.
-  const since = new Date(nowMs - Math.max(0, lastedMs));
-  await deps.log.record(async (trx, emit) => {
-    const gone = await markUnreachable(trx, { id, nodeId: node.id, since, now: new Date(nowMs) });
-    if (gone) emit(draftOf('registration.ended', gone, { node: node.name, reason: 'unreachable', ...describe(gone) }));
-  });
-}

@@ -1,5 +1,4 @@
 /** Compares what a node lists of phones with what is known of it, after every (re)connect. */
-import { isUnreachable } from '../../infra/stores/db';
 import { storeClock } from '../../infra/store-clock';
 import {
   parseRegistrations,
@@ -9,17 +8,15 @@ import {
   type RegistrationRow,
 } from '../../freeswitch/esl';
 import type { NodeRow } from '../nodes/nodes.store';
-import {
-  endRegistrations,
-  forgetListed,
-  isBelieved,
-  saveRegistration,
-  type FoundRegistration,
-  type RegistrationDeps,
-} from './registrations';
+import type { FoundRegistration, PhoneReport } from './events/reduce-phones';
+import { forgetAtNodes, isBelieved, savePhoneReports } from './events/registration-events';
+import { endRegistrations, type RegistrationDeps } from './registrations';
 import { findRegistrationsOfNode, markUnproven } from './registrations.store';
 import { judgeListed, type ListedPhone } from './restarted';
 import { findStillThere } from './still-there';
+
+/** Phones that are kept together. */
+const AT_ONCE = 500;
 
 /**
  * What the node lists is what is: the rest of its registrations ended unseen, new ones came unseen. But for those from
@@ -54,9 +51,18 @@ export async function compareRegistrations(
       if (goneIds.length > 0) await endRegistrations(trx, emit, node, goneIds, 'node_restarted');
       await markUnproven(trx, unprovenIds);
     });
-  for (const row of gone) await forgetListed(deps, deps.db, node, byCallId.get(row.sip_call_id)!);
+  const asListed = (row: RegistrationRow) => ({ ...row, node_id: node.id, sip_call_id: row.sipCallId });
   const seen = new Set(known.map((row) => row.sip_call_id));
-  for (const row of listed) if (!seen.has(row.sipCallId)) await takeListed(deps, node, row, startedMs);
+  const unseen = await judgeUnseen(
+    deps,
+    node,
+    listed.filter((row) => !seen.has(row.sipCallId)),
+    startedMs,
+  );
+  const forgotten = [...gone.map((row) => byCallId.get(row.sip_call_id)!), ...unseen.gone];
+  await forgetAtNodes(deps, deps.db, forgotten.map(asListed));
+  for (let at = 0; at < unseen.found.length; at += AT_ONCE)
+    await savePhoneReports(deps, unseen.found.slice(at, at + AT_ONCE));
 }
 
 /** When the node's process began, in our time. @returns 0 where it does not say: then all it lists is believed */
@@ -66,26 +72,26 @@ async function readStartedMs(connection: NodeConnection, timeoutMs: number): Pro
   return Number.isFinite(uptimeMs) && uptimeMs > 0 ? storeClock.nowMs() - uptimeMs : 0;
 }
 
-/** Each by itself: one that can't be kept must not keep a whole node out of the pool. */
-async function takeListed(
+/** Phones that the node lists and nobody has told of: whether they have shown their password, and since when they can't be there. */
+async function judgeUnseen(
   deps: RegistrationDeps,
   node: NodeRow,
-  row: RegistrationRow,
+  listed: readonly RegistrationRow[],
   startedMs: number,
-): Promise<void> {
+): Promise<{ gone: RegistrationRow[]; found: PhoneReport[] }> {
   const nowMs = storeClock.nowMs();
-  const found = fromListing(row, nowMs);
-  try {
-    const shownMs = await deps.shownLogins.shownAtMs(node.id, row.username, row.domain);
-    const judged = judgeListed(row.transport, shownMs, startedMs);
-    if (judged === 'gone') return forgetListed(deps, deps.db, node, row);
-    if (!(await isBelieved(deps, node, found))) return;
-    const isUnproven = judged === 'unproven';
-    await deps.log.record((trx, emit) => saveRegistration(deps, trx, emit, node, found, nowMs, isUnproven));
-  } catch (error) {
-    if (isUnreachable(error)) throw error;
-    deps.logger.error({ err: error, node: node.name }, 'a phone that a node lists can not be kept');
-  }
+  const gone: RegistrationRow[] = [];
+  const found = await Promise.all(
+    listed.map(async (row): Promise<PhoneReport | undefined> => {
+      const phone = fromListing(row, nowMs);
+      const shownMs = await deps.shownLogins.shownAtMs(node.id, row.username, row.domain);
+      const judged = judgeListed(row.transport, shownMs, startedMs);
+      if (judged === 'gone') gone.push(row);
+      if (judged === 'gone' || !(await isBelieved(deps, node, phone))) return undefined;
+      return { kind: 'registered', node, found: phone, unproven: judged === 'unproven' };
+    }),
+  );
+  return { gone, found: found.filter((one) => one !== undefined) };
 }
 
 function fromListing(row: RegistrationRow, nowMs: number): FoundRegistration {

@@ -18,7 +18,9 @@ export interface ShownLogins {
   note(nodeId: string, username: string, domain: string): void;
   /** When it was last shown there, in milliseconds since 1970; undefined where it was not, or that can't be known. */
   shownAtMs(nodeId: string, username: string, domain: string): Promise<number | undefined>;
-  /** True also where it can't be known: with Redis away phones call on. */
+  /** One look. True also where it can't be known: with Redis away phones call on. */
+  isShown(nodeId: string, username: string, domain: string): Promise<boolean>;
+  /** The same, with patience: what another replica has seen a moment ago may still be on its way. */
   wasShown(nodeId: string, username: string, domain: string, isCaller?: boolean): Promise<boolean>;
 }
 
@@ -35,14 +37,14 @@ export function createShownLogins(o: {
   const notedAtMs = new Map<string, number>();
   const keyOf = (nodeId: string, username: string, domain: string): string =>
     `${o.prefix}:shown:${nodeId}:${username}@${domain.toLowerCase()}`;
+  const isFresh = (key: string): boolean => o.now() - (notedAtMs.get(key) ?? -Infinity) < FRESH_MS;
   const isKept = async (key: string): Promise<boolean> => (await o.redis.exists(key).catch(() => 1)) === 1;
   return {
     note(nodeId, username, domain) {
       const key = keyOf(nodeId, username, domain);
-      const nowMs = o.now();
-      if (nowMs - (notedAtMs.get(key) ?? -Infinity) < FRESH_MS) return;
+      if (isFresh(key)) return;
       notedAtMs.delete(key);
-      notedAtMs.set(key, nowMs);
+      notedAtMs.set(key, o.now());
       if (notedAtMs.size > MOST_REMEMBERED) notedAtMs.delete(notedAtMs.keys().next().value!);
       o.redis.set(key, '1', 'EX', KEPT_SECONDS).catch(() => notedAtMs.delete(key));
     },
@@ -50,9 +52,13 @@ export function createShownLogins(o: {
       const leftMs = await o.redis.pttl(keyOf(nodeId, username, domain)).catch(() => -1);
       return leftMs < 0 ? undefined : o.now() - (KEPT_SECONDS * 1000 - leftMs);
     },
+    async isShown(nodeId, username, domain) {
+      const key = keyOf(nodeId, username, domain);
+      return isFresh(key) || (await isKept(key));
+    },
     async wasShown(nodeId, username, domain, isCaller = false) {
       const key = keyOf(nodeId, username, domain);
-      if (o.now() - (notedAtMs.get(key) ?? -Infinity) < FRESH_MS || (await isKept(key))) return true;
+      if (isFresh(key) || (await isKept(key))) return true;
       for (const pauseMs of isCaller ? PAUSES_MS.slice(0, CALLER_PAUSES) : PAUSES_MS) {
         await o.sleep(pauseMs);
         if (await isKept(key)) return true;

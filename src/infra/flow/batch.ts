@@ -6,16 +6,18 @@ export interface Batch<T> {
 }
 
 /**
- * The first item is written at once and alone; what comes meanwhile goes together with the next write.
+ * What comes while a write is under way goes together with the next one.
  * @param most items to a write
+ * @param waitMs how long a write waits for more that may go with it; left out, the first item is written at once and alone
  */
-export function createBatch<T>(most: number, write: (items: T[]) => Promise<void>): Batch<T> {
+export function createBatch<T>(most: number, write: (items: T[]) => Promise<void>, waitMs = 0): Batch<T> {
   let waiting: { item: T; resolve: () => void; reject: (error: unknown) => void }[] = [];
   let running = false;
 
   async function drain(): Promise<void> {
     running = true;
     while (waiting.length > 0) {
+      if (waitMs > 0 && waiting.length < most) await new Promise((resolve) => setTimeout(resolve, waitMs));
       const batch = waiting.slice(0, most);
       waiting = waiting.slice(most);
       try {

@@ -3,7 +3,10 @@ import { createEventLog } from '../../../src/domains/events/events';
 import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
 import { QUOTAS } from '../../../src/domains/quotas/catalogue';
 import { createQuotas } from '../../../src/domains/quotas/quotas';
-import { takeRegistered, type RegistrationDeps } from '../../../src/domains/registrations/registrations';
+import { createLateProofs } from '../../../src/domains/registrations/events/late-proofs';
+import { handleRegistrationEvents } from '../../../src/domains/registrations/events/registration-events';
+import type { RegistrationDeps } from '../../../src/domains/registrations/registrations';
+import type { RegisteredEvent } from '../../../src/freeswitch/esl';
 import { createDb, type Db } from '../../../src/infra/stores/db';
 import { createId } from '../../../src/infra/ids';
 import { createLogger } from '../../../src/infra/logger';
@@ -37,17 +40,23 @@ test('phones past the limit of their user are counted where the pool has one con
       now: Date.now,
     }),
     flush: () => undefined,
-    shownLogins: { wasShown: () => Promise.resolve(true), shownAtMs: () => Promise.resolve(undefined) },
+    shownLogins: {
+      isShown: () => Promise.resolve(true),
+      wasShown: () => Promise.resolve(true),
+      shownAtMs: () => Promise.resolve(undefined),
+    },
+    lateProofs: createLateProofs({ logger, sleep: () => Promise.resolve() }),
     askProfile: () => Promise.resolve([]),
     doubts: { add: () => undefined, stop: () => undefined },
     refuseReport: () => undefined,
   };
   for (const index of [1, 2]) {
-    await takeRegistered(deps, node, {
-      ...{ type: 'registered', username: 'ann', domain: 'one.test', contact: `sip:ann@192.0.2.${index}:5060` },
+    const event: RegisteredEvent = {
+      ...{ type: 'registered' as const, username: 'ann', domain: 'one.test', contact: `sip:ann@192.0.2.${index}:5060` },
       ...{ sipCallId: `call-${index}`, expiresSeconds: 300, networkIp: `192.0.2.${index}`, networkPort: 5060 },
       ...{ userAgent: 'a phone', profile: 'internal', status: 'Registered(UDP)', transport: 'udp', atMs: Date.now() },
-    });
+    };
+    await handleRegistrationEvents(deps, [{ node, event }]);
   }
   expect(await db('registrations').select('sip_call_id')).toEqual([{ sip_call_id: 'call-2' }]);
 });

@@ -2,7 +2,9 @@
 import { compareRegistrations } from '../../../src/domains/registrations/reconcile-node';
 import { createEventLog } from '../../../src/domains/events/events';
 import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
-import { takeRegistered, type RegistrationDeps } from '../../../src/domains/registrations/registrations';
+import { createLateProofs } from '../../../src/domains/registrations/events/late-proofs';
+import { handleRegistrationEvents } from '../../../src/domains/registrations/events/registration-events';
+import type { RegistrationDeps } from '../../../src/domains/registrations/registrations';
 import { createShownLogins } from '../../../src/domains/users/shown-logins';
 import type { NodeConnection, ProfileRegistration, RegisteredEvent } from '../../../src/freeswitch/esl';
 import { createId } from '../../../src/infra/ids';
@@ -47,9 +49,11 @@ beforeEach(async () => {
     quotas: { limitOf: () => Promise.resolve(limit), refuse: () => undefined },
     flush: (_nodeId, command) => void flushed.push(command.line),
     shownLogins: {
+      isShown: (nodeId, username) => Promise.resolve(nodeId === one.id && shown.has(username)),
       wasShown: (nodeId, username) => Promise.resolve(nodeId === one.id && shown.has(username)),
       shownAtMs: () => Promise.resolve(undefined),
     },
+    lateProofs: createLateProofs({ logger, sleep: () => Promise.resolve() }),
     askProfile: () => Promise.resolve(listed),
     doubts: { add: (_id, run) => void doubts.push(run), stop: () => undefined },
     refuseReport: (_node, about) => void refused.push(about),
@@ -72,6 +76,10 @@ const event = (username: string, sipCallId: string, o: Partial<RegisteredEvent> 
   atMs: Date.now(),
   ...o,
 });
+async function takeRegistered(from: RegistrationDeps, node: NodeRow, told: RegisteredEvent): Promise<void> {
+  await handleRegistrationEvents(from, [{ node, event: told }]);
+  await from.lateProofs.settled();
+}
 const kept = async (): Promise<string[]> =>
   ((await stores.db('registrations').select('sip_call_id').orderBy('sip_call_id')) as { sip_call_id: string }[]).map(
     (row) => row.sip_call_id,
