@@ -1,6 +1,7 @@
 /** What operators and their machines ask: is it alive, can it work, how much has it done. */
 import express, { type Express, type RequestHandler } from 'express';
 import { Counter, Histogram, type Registry } from 'prom-client';
+import { withDeadline } from '../infra/flow/deadline';
 
 const READY_TIMEOUT_MS = 2500;
 
@@ -17,7 +18,7 @@ export function createReadiness(check: Readiness, now: () => number): Readiness 
   let last: { atMs: number; checks: Promise<Checks> } | undefined;
   return () => {
     if (!last || now() - last.atMs >= READY_FRESH_MS) {
-      last = { atMs: now(), checks: withDeadline(check()).catch(() => ({})) };
+      last = { atMs: now(), checks: withDeadline(check(), READY_TIMEOUT_MS, () => ({})).catch(() => ({})) };
     }
     return last.checks;
   };
@@ -90,14 +91,6 @@ function sayNotFound(app: Express, text: string): Express {
     response.status(404).type('text/plain').send(text);
   });
   return app;
-}
-
-async function withDeadline<T>(work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error('late')), READY_TIMEOUT_MS);
-  });
-  return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
 /** Counts and times requests under their route's path, never under what was asked for: that has no end of names. */

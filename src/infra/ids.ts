@@ -13,10 +13,17 @@ export function createId(nowMs: number = storeClock.nowMs(), random: Buffer = ra
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
-const ID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
+/** An id in small letters, as ours are, to be put into a longer pattern. It has no groups. */
+export const ID_PATTERN = '[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}';
+
+const ID = new RegExp(`^${ID_PATTERN}$`, 'i');
+const OWN_ID = new RegExp(`^${ID_PATTERN}$`);
 
 /** True for every text that Postgres takes for an id, ours or another's. */
 export const isId = (text: string): boolean => ID.test(text);
+
+/** True for an id as we and FreeSWITCH write it: in small letters, so that one thing has one name. */
+export const isOwnId = (text: string): boolean => OWN_ID.test(text);
 
 const VERSION_AT = 14;
 

@@ -1,8 +1,7 @@
 /** Lists are read page by page with a cursor, the same way everywhere: ids sort by time, so a cursor is a last id. */
 import { z } from 'zod';
 import { SwitchyardError } from '../errors';
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+import { isOwnId } from './ids';
 
 /** The query fields of every list; spread into a route's query schema. */
 export const pageQuery = {
@@ -22,7 +21,7 @@ export function pageOf<T extends z.ZodType>(item: T) {
 export function readCursor(cursor: string | undefined): string | undefined {
   if (cursor === undefined) return undefined;
   const id = Buffer.from(cursor, 'base64url').toString('latin1');
-  if (!UUID.test(id)) throw new SwitchyardError('invalid_cursor');
+  if (!isOwnId(id)) throw new SwitchyardError('invalid_cursor');
   return id;
 }
 

@@ -1,4 +1,5 @@
 /** How much guessing is let pass, and how long it is refused after that: pure, so that each rule can be read and tested. */
+import { backoffMs } from '../../infra/flow/backoff';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -45,7 +46,7 @@ const NOTHING: Step = { do: 'nothing' };
 /** Twice as long each time: 1, 2, 4, 8 s. */
 function slowBy(failures: number, mostMs: number): Step {
   const over = failures - FREE_FAILURES;
-  return over > 0 ? { do: 'slow', ms: Math.min(mostMs, SECOND * 2 ** Math.min(over - 1, 20)) } : NOTHING;
+  return over > 0 ? { do: 'slow', ms: backoffMs(over, { firstMs: SECOND, longestMs: mostMs }) } : NOTHING;
 }
 
 /**

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { nameTaken, SwitchyardError } from '../../errors';
 import { violatedUnique, type Db, type Queryable } from '../../infra/stores/db';
-import { createId } from '../../infra/ids';
+import { createId, isId } from '../../infra/ids';
 import type { Caller } from '../../infra/route';
 import { isCountry } from '../../infra/text/telephone-number';
 import { plainText } from '../../infra/text/plain-text';
@@ -24,7 +24,7 @@ export const domainName = z
     'must be a DNS name: labels of letters, digits and inner hyphens, joined by dots',
   )
   .refine((s) => s !== 'anonymous.invalid', 'is what callers call themselves who hide (RFC 3323)')
-  .refine((s) => !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(s), 'must not look like an id');
+  .refine((s) => !isId(s), 'must not look like an id');
 
 /** How a request names a domain: by its name or id. */
 export const domainReference = plainText({ min: 1, max: 253 }).describe("A domain's name or id.");

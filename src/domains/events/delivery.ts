@@ -2,6 +2,8 @@
 import type { Logger } from '../../infra/logger';
 import type { EventHub } from './broadcaster';
 import { isWanted, showEvent, type Reading } from './subscription';
+import { withDeadline } from '../../infra/flow/deadline';
+import { keepStream, type KeptStream } from '../../infra/sse';
 
 /** A way to a reader: Server-Sent Events or a WebSocket. */
 export interface Outlet {
@@ -19,14 +21,9 @@ export interface Message {
   data: unknown;
 }
 
-export interface StreamDeps {
+export interface StreamDeps extends Pick<KeptStream, 'stillValid' | 'onRevoked' | 'heartbeatMs'> {
   hub: EventHub;
   logger: Logger;
-  /** Asked at every heartbeat: false ends the stream (a key that expired). A rejection changes nothing. */
-  stillValid: () => Promise<boolean>;
-  /** Ends the stream at once when its key is revoked. @returns how to stop hearing */
-  onRevoked: (listener: () => void) => () => void;
-  heartbeatMs: number;
   /** A reader that takes nothing for so long is gone. */
   stalledMs: number;
 }
@@ -35,19 +32,12 @@ export interface StreamDeps {
 export async function streamEvents(deps: StreamDeps, reading: Reading, outlet: Outlet): Promise<void> {
   const gone = new AbortController();
   let at = reading.after;
-  const end = (reason: string) => {
+  const end = (reason: string): void => {
     outlet.close(reason);
     gone.abort();
   };
   outlet.onGone(() => gone.abort());
-  const unhear = deps.onRevoked(() => end('the key was revoked'));
-  const beat = setInterval(() => {
-    outlet.beat(at);
-    deps.stillValid().then(
-      (valid) => !valid && end('the key is not valid any more'),
-      () => undefined,
-    );
-  }, deps.heartbeatMs);
+  const stopKeeping = keepStream({ ...deps, beat: () => outlet.beat(at), end });
   try {
     for await (const batch of deps.hub.follow(reading.stream, at, gone.signal)) {
       const messages = batch.filter((item) => isWanted(item, reading)).map(messageOf);
@@ -58,8 +48,7 @@ export async function streamEvents(deps: StreamDeps, reading: Reading, outlet: O
   } catch (error) {
     deps.logger.debug({ fault: (error as Error).message }, 'an event reader is gone');
   } finally {
-    clearInterval(beat);
-    unhear();
+    stopKeeping();
     end('the stream ended');
   }
 }
@@ -69,10 +58,7 @@ function messageOf(item: Parameters<typeof isWanted>[0]): Message {
   return { number: item.event.number, type: item.event.type, data: showEvent(item.event) };
 }
 
-async function within(work: Promise<void>, ms: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error('the reader takes nothing')), ms);
+const within = (work: Promise<void>, ms: number): Promise<void> =>
+  withDeadline(work, ms, () => {
+    throw new Error('the reader takes nothing');
   });
-  return Promise.race([work, late]).finally(() => clearTimeout(timer));
-}

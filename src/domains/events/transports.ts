@@ -2,6 +2,7 @@
 import type { Response } from 'express';
 import type { WebSocket } from 'ws';
 import type { Message, Outlet } from './delivery';
+import { openSseStream } from '../../infra/sse';
 
 function sseText(message: Message): string {
   return `id: ${message.number}\nevent: ${message.type}\ndata: ${JSON.stringify(message.data)}\n\n`;
@@ -9,38 +10,15 @@ function sseText(message: Message): string {
 
 /** @param after where the reader begins: said at once, so that it comes back there even if nothing happened */
 export function openSse(response: Response, after: number): Outlet {
-  response.locals.streams = true;
-  response.status(200).set({
-    'Content-Type': 'text/event-stream; charset=utf-8',
-    'Cache-Control': 'no-store, no-transform',
-    'X-Accel-Buffering': 'no',
-  });
-  response.socket?.setNoDelay(true);
-  response.write(`retry: 2000\nid: ${after}\n\n`);
+  const stream = openSseStream(response, `id: ${after}\n`);
   return {
     send: (messages, at) => {
-      if (response.destroyed || response.writableEnded) return Promise.reject(new Error('closed'));
       const last = messages.at(-1)?.number;
       const text = messages.map(sseText).join('') + (last === at ? '' : `id: ${at}\n\n`);
-      if (response.write(text)) return Promise.resolve();
-      return new Promise((resolve, reject) => {
-        const settle = (then: () => void) => () => {
-          response.off('drain', drained).off('close', closed);
-          then();
-        };
-        const drained = settle(resolve);
-        const closed = settle(() => reject(new Error('closed')));
-        response.on('drain', drained).on('close', closed);
-      });
+      return stream.write(text) ? Promise.resolve() : stream.drained();
     },
-    beat: (at) => {
-      // Not onto a pile: a reader that is behind knows that we are there.
-      if (!response.writableNeedDrain && !response.destroyed) response.write(`: heartbeat\nid: ${at}\n\n`);
-    },
-    close: () => {
-      if (response.writableNeedDrain) response.destroy();
-      else response.end();
-    },
+    beat: (at) => stream.beat(`id: ${at}\n`),
+    close: () => stream.close(),
     onGone: (listener) => response.once('close', listener),
   };
 }

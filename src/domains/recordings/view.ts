@@ -4,8 +4,7 @@ import type { Queryable } from '../../infra/stores/db';
 import { drawLedger } from './ledger';
 import { listParts, type PartRow } from './parts.store';
 import { listGaps, type GapRow, type RecordingRow } from './recordings.store';
-
-const instant = z.iso.datetime().nullable();
+import { instant, showInstant } from '../../infra/text/instants';
 
 const partSchema = z.object({
   number: z.number().int(),
@@ -89,7 +88,6 @@ export const recordingSchema = z
 
 export type RecordingView = z.output<typeof recordingSchema>;
 
-const iso = (date: Date | null): string | null => date?.toISOString() ?? null;
 const seconds = (ms: string | null): number | null => (ms === null ? null : Math.round(Number(ms) / 100) / 10);
 const bytesOf = (part: PartRow): number => Number(part.bytes ?? part.seen_bytes);
 
@@ -112,11 +110,11 @@ export function showRecording(
     state: row.state,
     reason: row.reason,
     createdAt: row.created_at.toISOString(),
-    startedAt: iso(row.started_at),
-    endedAt: iso(row.ended_at),
-    completedAt: iso(row.completed_at),
-    expiresAt: iso(row.expires_at),
-    deletedAt: iso(row.deleted_at),
+    startedAt: showInstant(row.started_at),
+    endedAt: showInstant(row.ended_at),
+    completedAt: showInstant(row.completed_at),
+    expiresAt: showInstant(row.expires_at),
+    deletedAt: showInstant(row.deleted_at),
     expectedSeconds: ledger.expectedSeconds,
     recordedSeconds: ledger.recordedSeconds,
     completeness: ledger.completeness,
@@ -126,8 +124,8 @@ export function showRecording(
       id: part.id,
       state: part.state,
       node: part.node_name,
-      startedAt: iso(part.started_at),
-      endedAt: iso(part.ended_at),
+      startedAt: showInstant(part.started_at),
+      endedAt: showInstant(part.ended_at),
       endReason: part.end_reason,
       seconds: seconds(part.media_ms ?? part.node_ms),
       bytes: bytesOf(part),
@@ -141,7 +139,7 @@ export function showRecording(
       reason: gap.reason,
       seconds: Math.round(gap.ms / 100) / 10,
       from: gap.from.toISOString(),
-      to: iso(gap.to),
+      to: showInstant(gap.to),
       part: gap.part,
     })),
     metadata: row.metadata,

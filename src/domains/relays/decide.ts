@@ -1,4 +1,5 @@
 /** What happens next to a relay, as pure decisions: when to try again, when to give up, and when nothing flows. */
+import { backoffMs } from '../../infra/flow/backoff';
 
 export type RelayState =
   'waiting' | 'checking' | 'starting' | 'live' | 'restarting' | 'stopping' | 'stopped' | 'failed';
@@ -22,9 +23,8 @@ const PROCESS_DEATHS = 20;
 const ROOM_END_SLACK_MS = 4000;
 
 /** 1 s, 2 s, 4 s … 30 s. @param tries failures in a row, this one included */
-export function pauseBeforeTry(tries: number): number {
-  return Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(Math.max(tries, 1) - 1, 20));
-}
+export const pauseBeforeTry = (tries: number): number =>
+  backoffMs(tries, { firstMs: FIRST_PAUSE_MS, longestMs: LONGEST_PAUSE_MS });
 
 /** What becomes of a relay whose sending failed. @param isOurs the relay process died, which is no fault of the relay */
 export function decideAfterFailure(

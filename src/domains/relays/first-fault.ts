@@ -1,4 +1,5 @@
 /** The first thing that goes wrong ends a relay, whichever step it is at. */
+import { withDeadline } from '../../infra/flow/deadline';
 
 /** Why something is over. */
 export class Ended extends Error {}
@@ -38,8 +39,6 @@ export class FirstFault {
   }
 
   async orTime(ms: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const time = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)));
-    await Promise.race([time, this.raised]).finally(() => clearTimeout(timer));
+    await withDeadline(this.raised, ms, () => undefined);
   }
 }

@@ -6,8 +6,8 @@ import { storeClock } from '../../infra/store-clock';
 import { plainText } from '../../infra/text/plain-text';
 import { createRelay, presentRelay, requireRelay, stopRelay, type RelayActions } from './relays';
 import { listRelayRows } from './relays.store';
+import { instant } from '../../infra/text/instants';
 
-const instant = z.iso.datetime().nullable();
 const state = z.enum(['waiting', 'checking', 'starting', 'live', 'restarting', 'stopping', 'stopped', 'failed']);
 const relaySchema = z
   .object({

@@ -48,7 +48,8 @@ export type RelayChange = Partial<
   bytes_sent?: number | string;
 };
 
-const OPEN: readonly RelayState[] = ['waiting', 'checking', 'starting', 'live', 'restarting', 'stopping'];
+/** Of a relay that is not over. */
+export const OPEN_STATES: readonly RelayState[] = ['waiting', 'checking', 'starting', 'live', 'restarting', 'stopping'];
 
 const selectRelays = (db: Queryable) =>
   db('relays as r')
@@ -87,8 +88,11 @@ export async function listRelayRows(
 
 /** How many relays of the room are not over. */
 export async function countOpenRelays(db: Queryable, roomId: string): Promise<number> {
-  const row = (await db('relays').where({ room_id: roomId }).whereIn('state', OPEN).count('id as count').first()) as
-    { count: string } | undefined;
+  const row = (await db('relays')
+    .where({ room_id: roomId })
+    .whereIn('state', OPEN_STATES)
+    .count('id as count')
+    .first()) as { count: string } | undefined;
   return Number(row?.count ?? 0);
 }
 
@@ -119,7 +123,7 @@ export async function updateRelay(
  */
 export async function holdRelays(db: Queryable, ownerId: string, now: Date, until: Date): Promise<RelayRow[]> {
   const held = (await db('relays')
-    .whereIn('state', OPEN)
+    .whereIn('state', OPEN_STATES)
     .where((w) => w.where({ owner_id: ownerId }).orWhereNull('owner_id').orWhere('owned_until', '<', now))
     .update({ owner_id: ownerId, owned_until: until })
     .returning('id')) as { id: string }[];

@@ -16,9 +16,10 @@ import type { Keeper } from './keeper';
 import { ProcessAway } from './process/relay-process';
 import { TargetRefused } from './targets/refusal';
 import { draftRelayEvent } from './relay-events';
-import { countOpenRelays, findRelay, insertRelay, updateRelay, type RelayRow } from './relays.store';
+import { countOpenRelays, findRelay, insertRelay, updateRelay, type RelayRow, OPEN_STATES } from './relays.store';
 import type { SendingDeps } from './sending';
 import { readTarget, type Target } from './targets/target';
+import { showInstant } from '../../infra/text/instants';
 
 /** What the routes need. */
 export interface RelayActions {
@@ -40,7 +41,6 @@ export interface RelayActions {
 const MAX_PER_ROOM = 10;
 /** A check may last seconds, and looks at a machine that is somebody's. */
 const MAX_CHECKS_PER_DOMAIN = 4;
-const OPEN = ['waiting', 'checking', 'starting', 'live', 'restarting', 'stopping'] as const;
 
 export interface NewRelay {
   url: string;
@@ -143,14 +143,12 @@ export async function requireRelay(db: Db, id: string, callerDomainId: string | 
 export async function stopRelay(deps: RelayActions, relay: RelayRow): Promise<RelayRow> {
   await deps.log.record(async (trx, emit) => {
     const change = { desired: 'stopped', state: 'stopping', next_try_at: null } as const;
-    const expected = OPEN.filter((state) => state !== 'stopping');
+    const expected = OPEN_STATES.filter((state) => state !== 'stopping');
     if (await updateRelay(trx, relay.id, expected, change)) emit(draftRelayEvent(relay, 'stopping'));
   });
   deps.keeper.wake();
   return (await findRelay(deps.db, relay.id)) ?? relay;
 }
-
-const iso = (date: Date | null): string | null => date?.toISOString() ?? null;
 
 /** A relay as the API shows it: with everything but its key. */
 export function presentRelay(relay: RelayRow, now: Date) {
@@ -169,15 +167,15 @@ export function presentRelay(relay: RelayRow, now: Date) {
     node: relay.node_name,
     restarts: relay.restarts,
     maxRestarts: relay.max_restarts,
-    nextTryAt: relay.state === 'restarting' ? iso(relay.next_try_at) : null,
+    nextTryAt: relay.state === 'restarting' ? showInstant(relay.next_try_at) : null,
     lastFault: relay.last_fault,
     gaps: relay.gaps,
     gapSeconds: (Number(relay.gap_ms) + openMs) / 1000,
     bytesSent: Number(relay.bytes_sent),
-    flowedAt: iso(relay.flowed_at),
+    flowedAt: showInstant(relay.flowed_at),
     createdAt: relay.created_at.toISOString(),
-    firstLiveAt: iso(relay.first_live_at),
-    liveSince: iso(relay.live_since),
-    endedAt: iso(relay.ended_at),
+    firstLiveAt: showInstant(relay.first_live_at),
+    liveSince: showInstant(relay.live_since),
+    endedAt: showInstant(relay.ended_at),
   };
 }

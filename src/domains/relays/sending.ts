@@ -8,6 +8,7 @@ import { Ended, FirstFault } from './first-fault';
 import { INTAKE_APP } from './process/messages';
 import type { Flow, Forwarder, ForwardEnd, Forwarding } from './process/relay-process';
 import type { Target } from './targets/target';
+import { withDeadline } from '../../infra/flow/deadline';
 
 export interface SendingDeps {
   forwarder: Forwarder;
@@ -93,14 +94,11 @@ export async function sendRoom(
 
 /** FreeSWITCH goes on for 20 s and more with a connection that is gone: so it is told. */
 async function stopNode(deps: SendingDeps, nodeId: string, sessionId: string, source: string): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, LAST_WORDS_MS)));
   const asked = deps.api(nodeId, recordRoom(sessionId, 'stop', source)).then(
     () => undefined,
     () => undefined, // a dead node needs no telling; one that comes back is compared
   );
-  await Promise.race([asked, late]);
-  clearTimeout(timer);
+  await withDeadline(asked, LAST_WORDS_MS, () => undefined);
 }
 
 /** Only words of ours and the server's own codes get out, and never the stream's key. */

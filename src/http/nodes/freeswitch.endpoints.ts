@@ -39,6 +39,7 @@ import { admit, findAdmitted, isFresh, readCredentials, type AdmittedNodes } fro
 import { readNodeForm } from './form';
 import { retryAfterOf } from '../problem';
 import { SwitchyardError } from '../../errors';
+import { isOwnId } from '../../infra/ids';
 
 export interface EntranceDeps extends DialplanDeps, Pick<AdmissionDeps, 'joinToken' | 'approval' | 'rules'> {
   heartbeatSeconds: number;
@@ -290,9 +291,6 @@ function refuseChannel(deps: EntranceDeps, node: NodeRow, context: string | unde
   return refusePlan({ context, sipStatus: 404, reason: 'Not a channel, or not a destination' });
 }
 
-/** Every room of ours is called by its session's id. */
-const SESSION_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
 async function answerConfiguration(
   deps: EntranceDeps,
   node: NodeRow,
@@ -302,7 +300,7 @@ async function answerConfiguration(
   const { conferenceName: sessionId = '' } = question;
   const room = looksLikeCanary(sessionId)
     ? answerCanaryRoom(deps, node, sessionId)
-    : SESSION_ID.test(sessionId)
+    : isOwnId(sessionId) // every room of ours is called by its session's id
       ? await deps.roomConfiguration?.(node, sessionId)
       : undefined;
   if (room === 'refused') {

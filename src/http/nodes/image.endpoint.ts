@@ -5,8 +5,9 @@ import { admitPicture, type PictureDeps } from '../../domains/rooms/images/image
 import { isUnreachable } from '../../infra/stores/db';
 import { createLocalGuard, type DoorGuard } from './credential-guard';
 import { retryAfterOf } from '../problem';
+import { ID_PATTERN } from '../../infra/ids';
 
-const PATH = /^\/freeswitch\/pictures\/([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})(?:\?(.*))?$/;
+const PATH = new RegExp(`^/freeswitch/pictures/(${ID_PATTERN})(?:\\?(.*))?$`);
 
 /** @returns a handler that answers where the path is that of a picture, and says so. */
 export function createPictureEntrance(

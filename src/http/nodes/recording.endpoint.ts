@@ -9,8 +9,9 @@ import { findNodeByName } from '../../domains/nodes/nodes.store';
 import { isUnreachable } from '../../infra/stores/db';
 import { createLocalGuard, type DoorGuard } from './credential-guard';
 import { retryAfterOf } from '../problem';
+import { ID_PATTERN } from '../../infra/ids';
 
-const PATH = /^\/freeswitch\/recordings\/([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})(?:\?(.*))?$/;
+const PATH = new RegExp(`^/freeswitch/recordings/(${ID_PATTERN})(?:\\?(.*))?$`);
 /** A node that sends nothing for this long is gone; it tries again. */
 const SILENCE_MS = 20_000;
 /** What mod_curl puts around the file: a boundary, two or three header lines, and the boundary again. */

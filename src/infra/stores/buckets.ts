@@ -1,5 +1,6 @@
 /** Token buckets that all replicas share: in Redis by one script, and in this process for as long as Redis is away. */
 import type { Redis } from './redis';
+import { withDeadline } from '../flow/deadline';
 
 export interface BucketLimit {
   /** Tokens that come back each second; more than none. */
@@ -111,17 +112,12 @@ export function createSharedBuckets(o: SharedBucketsOptions): TokenBuckets {
 
   async function ask(key: string, limit: BucketLimit, count: number): Promise<Taken | undefined> {
     if (o.redis.status !== 'ready' || o.now() < awayUntilMs) return undefined;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<undefined>((resolve) => {
-      timer = setTimeout(() => resolve(undefined), PATIENCE_MS);
-    });
     const name = `${o.prefix}:bucket:${key}`;
     const answer = o.redis.eval(TAKE, 1, name, limit.perSecond, limit.burst, count).then(
       (said) => said as [number, string],
       () => undefined,
     );
-    const said = await Promise.race([answer, late]);
-    clearTimeout(timer);
+    const said = await withDeadline(answer, PATIENCE_MS, () => undefined);
     if (said) return { waitMs: said[0], tokens: Number(said[1]) };
     awayUntilMs = o.now() + AWAY_MS;
     return undefined;

@@ -1,4 +1,9 @@
-/** Lets one of many replicas do what need not be done by all: a sweep, a schedule. Doing it twice does no harm. */
+/**
+ * Lets one of many replicas do what need not be done by all: a sweep, a schedule. Doing it twice does no harm, so a key in
+ * Redis is enough, and all may do it while Redis is away. Two other leases stand in Postgres, for other reasons: a relay
+ * (`owned_until`) must never be sent twice, so its owner is a column of the row that each change of it names; a recording's
+ * next step (`next_try_at`) is a queue, where any replica takes any due row and an abandoned one becomes due again.
+ */
 import { randomUUID } from 'node:crypto';
 import type { Redis } from './redis';
 

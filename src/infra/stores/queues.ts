@@ -1,9 +1,9 @@
 /** BullMQ as this house uses it: signals that some worker of some replica takes up, each once. What is to be done is read elsewhere. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Queue, Worker } from 'bullmq';
 import { SwitchyardError } from '../../errors';
 import { createBlockingRedis, type Redis } from './redis';
 import type { Logger } from '../logger';
+import { withDeadline } from '../flow/deadline';
 
 /** A worker that was killed is noticed after its lock is over: its signals are then taken up by another. */
 const LOCK_MS = 6000;
@@ -31,15 +31,10 @@ export function createSignalQueue(name: string, prefix: string, connection: Redi
   const waiting = new Set<NodeJS.Timeout>();
   async function sendNow(): Promise<void> {
     if (connection.status !== 'ready') throw new SwitchyardError('unavailable', 'The queue is out of reach.');
-    const stop = new AbortController();
-    const deadline = sleep(SEND_TIMEOUT_MS, undefined, { signal: stop.signal }).then(() => {
+    // One that comes through after its deadline does no harm: who takes it up finds nothing to do.
+    await withDeadline(queue.add(name, {}, options), SEND_TIMEOUT_MS, () => {
       throw new SwitchyardError('unavailable', 'The queue did not answer in time.');
     });
-    deadline.catch(() => undefined);
-    // One that comes through after its deadline does no harm: who takes it up finds nothing to do.
-    const sent = queue.add(name, {}, options);
-    sent.catch(() => undefined);
-    await Promise.race([sent, deadline]).finally(() => stop.abort());
   }
   return {
     async send(delayMs = 0) {
@@ -80,10 +75,7 @@ export function createWorker(o: {
   worker.on('failed', (_job, error) => o.logger.error({ err: error }, 'a job failed'));
   return {
     async close() {
-      const stop = new AbortController();
-      const late = sleep(CLOSE_TIMEOUT_MS, undefined, { signal: stop.signal }).catch(() => undefined);
-      await Promise.race([worker.close(connection.status !== 'ready'), late]);
-      stop.abort();
+      await withDeadline(worker.close(connection.status !== 'ready'), CLOSE_TIMEOUT_MS, () => undefined);
       connection.disconnect();
     },
   };

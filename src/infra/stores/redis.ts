@@ -1,8 +1,11 @@
 /** Connections to Redis: one kind that fails fast, for answers; one that waits, for BullMQ and subscriptions. */
 import { Redis } from 'ioredis';
 import type { Logger } from '../logger';
+import { backoffMs } from '../flow/backoff';
 
 export type { Redis };
+
+const RETRY = { firstMs: 100, longestMs: 1000 };
 
 /** For commands inside a request or a handler: fails at once while Redis is away, instead of queueing up. */
 export function createRedis(url: string, logger: Logger): Redis {
@@ -13,7 +16,7 @@ export function createRedis(url: string, logger: Logger): Redis {
       commandTimeout: 2000,
       connectTimeout: 2000,
       lazyConnect: true,
-      retryStrategy: (tries) => Math.min(50 * 2 ** Math.min(tries, 5), 1000),
+      retryStrategy: (tries) => backoffMs(tries, RETRY),
     }),
     logger,
   );
@@ -26,7 +29,7 @@ export function createBlockingRedis(url: string, logger: Logger): Redis {
       maxRetriesPerRequest: null,
       enableReadyCheck: true,
       connectTimeout: 2000,
-      retryStrategy: (tries) => Math.min(50 * 2 ** Math.min(tries, 5), 1000),
+      retryStrategy: (tries) => backoffMs(tries, RETRY),
     }),
     logger,
   );

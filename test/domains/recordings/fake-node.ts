@@ -4,6 +4,7 @@ import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:
 import { join } from 'node:path';
 import { mp4Head, mp4Index } from '../../../scripts/simulator/media/mp4-file';
 import type { NodeConnection, NodeEvent, Reply } from '../../../src/freeswitch/esl';
+import { pcmFormat, wavHeader } from '../../../src/infra/wav';
 
 export interface FakeNode {
   /** What it was told, in order. */
@@ -32,20 +33,7 @@ const ERR = (text: string): Reply => ({ ok: false, cause: 'ERR', text });
 
 /** A wav file of silence: 16-bit stereo at 8 kHz. */
 export function wavOf(bytes: number): Buffer {
-  const head = Buffer.alloc(44);
-  head.write('RIFF', 0, 'latin1');
-  head.writeUInt32LE(36 + bytes, 4);
-  head.write('WAVEfmt ', 8, 'latin1');
-  head.writeUInt32LE(16, 16);
-  head.writeUInt16LE(1, 20);
-  head.writeUInt16LE(2, 22);
-  head.writeUInt32LE(8000, 24);
-  head.writeUInt32LE(32_000, 28);
-  head.writeUInt16LE(4, 32);
-  head.writeUInt16LE(16, 34);
-  head.write('data', 36, 'latin1');
-  head.writeUInt32LE(bytes, 40);
-  return Buffer.concat([head, randomBytes(bytes)]);
+  return Buffer.concat([wavHeader(pcmFormat(8000, 2), bytes), randomBytes(bytes)]);
 }
 
 /** An mp4 of noise that tells of one track with some frames. */

@@ -209,9 +209,6 @@ export const BUILDERS: Readonly<Record<string, Make>> = {
   readMediaCounters: of('readMediaCounters', [leg], esl.readMediaCounters, (a) => [
     { words: ['eval', `uuid:${a}`], rest: COUNTERS },
   ]),
-  readFileAsBase64: of('readFileAsBase64', [path], esl.readFileAsBase64, (a) =>
-    words('spawn_stream', 'base64', '-w0', a),
-  ),
   fetchFile: of(
     'fetchFile',
     [fc.constantFrom('curl' as const, 'wget' as const), near(URL), path, number],
@@ -381,7 +378,7 @@ const COUNTERS = [
 
 /** What the room of the Event Socket gives out besides builders. */
 const NO_BUILDERS =
-  /^(parse|read(Base64|Dump|LegRecordings|Sent|Tones)$|is(LeftRecord|PhoneLost)$|writeTones$|(played|rendered)Ms$|assert|escape|inert|open|create|pauseBefore$|EslError$|(user|sofia|loopback)Endpoint$)/;
+  /^(parse|read(Dump|LegRecordings|Sent|Tones)$|is(LeftRecord|PhoneLost)$|writeTones$|(played|rendered)Ms$|assert|escape|inert|open|create|pauseBefore$|EslError$|(user|sofia|loopback)Endpoint$)/;
 
 /** @returns builders that no grammar knows, or that are no more */
 export function missingBuilders(): string[] {

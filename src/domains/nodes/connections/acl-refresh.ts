@@ -7,6 +7,7 @@ import type { Logger } from '../../../infra/logger';
 import { runEvery } from '../../../infra/flow/interval';
 import { listHosts } from '../nodes.store';
 import type { HeldStream } from './event-intake';
+import { backoffMs } from '../../../infra/flow/backoff';
 
 const LOOK_MS = 1000;
 /** To each node that loads them, a list as long as the pool is made and sent: not to all at once. */
@@ -41,7 +42,7 @@ export function isDue(known: KnownLists, connection: NodeConnection, mark: strin
 
 /** When it is looked at again after so many failures in a row; 0: it is well. */
 export const pauseAfter = (failures: number): number =>
-  failures === 0 ? CHECK_AGAIN_MS : Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures - 1, 16));
+  failures === 0 ? CHECK_AGAIN_MS : backoffMs(failures, { firstMs: FIRST_PAUSE_MS, longestMs: LONGEST_PAUSE_MS });
 
 type Outcome = 'well' | 'loaded' | 'not answered' | 'not taken';
 

@@ -5,6 +5,7 @@ import { networkInterfaces } from 'node:os';
 import { readHost } from '../../../address';
 import type { Logger } from '../../../infra/logger';
 import type { NodeAddress } from '../nodes';
+import { withDeadline } from '../../../infra/flow/deadline';
 
 export interface AddressRules {
   /** NODE_ALLOWED_NETWORKS: loopback, link-local and the stores' own addresses are nodes' only in here. */
@@ -90,17 +91,14 @@ const LOOKUP_MS = 2000;
 async function addressesOf(host: string, logger: Logger): Promise<string[]> {
   const bare = host.replace(/^\[|\]$/g, '');
   if (isIP(bare)) return [bare];
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error('no answer in time')), LOOKUP_MS);
-  });
   try {
-    return (await Promise.race([lookup(bare, { all: true }), late])).map(({ address }) => address);
+    const found = await withDeadline(lookup(bare, { all: true }), LOOKUP_MS, () => {
+      throw new Error('no answer in time');
+    });
+    return found.map(({ address }) => address);
   } catch (error) {
     logger.warn({ err: error, host: bare }, "a store's address is not known: no node is refused for being there");
     return [];
-  } finally {
-    clearTimeout(timer);
   }
 }
 

@@ -4,8 +4,7 @@ import { createSecret } from '../../../infra/secrets';
 import { openNodePassword, sealNodePassword } from './node-password';
 import type { NodeDeps } from '../nodes';
 import { findNode, noteAskingCore, takeEslPassword, type NodeRow } from '../nodes.store';
-
-const CORE_UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+import { isOwnId } from '../../../infra/ids';
 
 /**
  * FreeSWITCH does not say which process it is when it asks for event_socket.conf (switch_xml_open_cfg without params), but
@@ -16,7 +15,7 @@ export async function takeCore(
   node: Pick<NodeRow, 'id' | 'asking_core_uuid'>,
   coreUuid: string | undefined,
 ): Promise<void> {
-  if (coreUuid === undefined || coreUuid === node.asking_core_uuid || !CORE_UUID.test(coreUuid)) return;
+  if (coreUuid === undefined || coreUuid === node.asking_core_uuid || !isOwnId(coreUuid)) return;
   await noteAskingCore(deps.db, node.id, coreUuid).catch((error: unknown) => {
     if (!isUnreachable(error)) throw error; // it keeps the password it has
   });

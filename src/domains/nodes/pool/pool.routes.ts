@@ -17,6 +17,7 @@ import { businessOf, countBusiness, type NodeBusiness } from './pool.store';
 import { recommendPool } from './scaling-advice';
 import { simulatePool } from './what-if';
 import { roomUnits } from '../capacity/units';
+import { instant } from '../../../infra/text/instants';
 
 export interface PoolRouteDeps {
   db: Db;
@@ -30,7 +31,6 @@ export interface PoolRouteDeps {
 
 /** Fixed, so that the same question has the same answer. */
 const SIMULATION_SEED = 1;
-const instant = z.iso.datetime().nullable();
 const memberSchema = z.object({
   id: z.uuid(),
   name: z.string(),

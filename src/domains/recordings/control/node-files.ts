@@ -19,11 +19,12 @@ import {
 } from '../../../freeswitch/esl';
 import type { PartRow } from '../parts.store';
 import type { RecordingFormat } from '../recordings.store';
+import { ID_PATTERN } from '../../../infra/ids';
 
 /** Sends one command to the node a file is on. */
 export type Ask = (command: ApiCommand) => Promise<Reply>;
 
-const PATH = /([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})\.(?:mp4|wav)$/;
+const PATH = new RegExp(`(${ID_PATTERN})\\.(?:mp4|wav)$`);
 
 /** The part a file belongs to; undefined for a file that is not named as ours are. */
 export const partIdOf = (path: string | undefined): string | undefined => PATH.exec(path ?? '')?.[1];

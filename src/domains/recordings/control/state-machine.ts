@@ -1,6 +1,7 @@
 /** Decides about recordings, and does nothing: which state the wish and the parts make, and what to do next. */
 import { isLiving, isUnexplained, type PartRow } from '../parts.store';
 import type { GapReason, RecordingRow, RecordingState, RecordingWish } from '../recordings.store';
+import { backoffMs } from '../../../infra/flow/backoff';
 
 /** What was told of it before, which is never taken back. */
 export interface Told {
@@ -63,7 +64,7 @@ export const SETTLE_MS = 700;
 const AWAIT_MS = 1000;
 
 /** Doubling from half a second; jitter is not needed, since each recording is tried by one replica. */
-export const pauseAfter = (tries: number): number => Math.min(30_000, 500 * 2 ** Math.max(0, tries - 1));
+export const pauseAfter = (tries: number): number => backoffMs(tries, { firstMs: 500, longestMs: 30_000 });
 
 /** @param parts all of them, in order */
 export function decideStep(

@@ -1,20 +1,20 @@
 /** Asks a recording's file itself how long it is: a node that was killed leaves files without an index or a length. */
 import { open, type FileHandle } from 'node:fs/promises';
+import { readWavLayout, wavBytesPerSecond, type ReadAt, type WavLayout } from '../../../infra/wav';
 import type { RecordingFormat } from '../recordings.store';
 
 export interface MediaFacts {
   /** False where no player could play it. */
   playable: boolean;
   durationMs: number | null;
-  /** Of a wav file: its format chunk's body, and where its sound is; what joining needs. */
-  wav?: { format: Buffer; dataFrom: number; dataBytes: number };
+  wav?: WavLayout;
 }
 
 const BROKEN: MediaFacts = { playable: false, durationMs: null };
 /** An index of many hours is some MB; more is none of ours. */
 const INDEX_LIMIT_BYTES = 64_000_000;
 /** FreeSWITCH writes a handful. Each is a read of its own: a gigabyte of empty ones would be read for half an hour. */
-const MOST_CHUNKS = 500;
+const MOST_BOXES = 500;
 /** A length past this is a lie, and more than a number or a column can hold. */
 const LONGEST_MS = 366 * 24 * 3_600_000;
 
@@ -22,14 +22,12 @@ export async function inspectMedia(path: string, format: RecordingFormat): Promi
   const file = await open(path, 'r');
   try {
     const { size } = await file.stat();
-    const read = (at: number, length: number): Promise<Buffer> => readAt(file, at, Math.min(length, size - at));
+    const read: ReadAt = (at, length) => readAt(file, at, Math.min(length, size - at));
     return format === 'wav' ? await inspectWav(read, size) : await inspectMp4(read, size);
   } finally {
     await file.close();
   }
 }
-
-type Read = (at: number, length: number) => Promise<Buffer>;
 
 async function readAt(file: FileHandle, at: number, length: number): Promise<Buffer> {
   const buffer = Buffer.alloc(Math.max(0, length));
@@ -37,32 +35,15 @@ async function readAt(file: FileHandle, at: number, length: number): Promise<Buf
   return buffer.subarray(0, bytesRead);
 }
 
-/** RIFF: chunks of 4 letters, 4 bytes of length and a body. A writer that was killed leaves a length of nothing. */
-async function inspectWav(read: Read, size: number): Promise<MediaFacts> {
-  const head = await read(0, 12);
-  if (head.toString('latin1', 0, 4) !== 'RIFF' || head.toString('latin1', 8, 12) !== 'WAVE') return BROKEN;
-  let format: Buffer | undefined;
-  for (let at = 12, chunks = 0; at + 8 <= size && chunks < MOST_CHUNKS; chunks += 1) {
-    const chunk = await read(at, 8);
-    const name = chunk.toString('latin1', 0, 4);
-    const length = chunk.readUInt32LE(4);
-    if (name === 'fmt ' && length >= 16 && length <= 4096) format = await read(at + 8, length);
-    if (name === 'data') {
-      const rest = size - at - 8;
-      const dataBytes = length === 0 || length > rest ? rest : length;
-      const bytesPerSecond = format && format.length >= 16 ? format.readUInt32LE(8) : 0;
-      if (!format || bytesPerSecond === 0) return BROKEN;
-      const wav = { format, dataFrom: at + 8, dataBytes };
-      return { ...lasting(dataBytes, bytesPerSecond), wav };
-    }
-    at += 8 + length + (length % 2);
-  }
-  return BROKEN;
+async function inspectWav(read: ReadAt, size: number): Promise<MediaFacts> {
+  const wav = await readWavLayout(read, size);
+  const bytesPerSecond = wav ? wavBytesPerSecond(wav) : 0;
+  return wav && bytesPerSecond > 0 ? { ...lasting(wav.dataBytes, bytesPerSecond), wav } : BROKEN;
 }
 
 /** ISO 14496-12: boxes of 4 bytes of length, 4 letters and a body. Without `moov` nothing can be played. */
-async function inspectMp4(read: Read, size: number): Promise<MediaFacts> {
-  for (let at = 0, boxes = 0; at + 8 <= size && boxes < MOST_CHUNKS; boxes += 1) {
+async function inspectMp4(read: ReadAt, size: number): Promise<MediaFacts> {
+  for (let at = 0, boxes = 0; at + 8 <= size && boxes < MOST_BOXES; boxes += 1) {
     const head = await read(at, 16);
     if (head.length < 8) return BROKEN;
     const short = head.readUInt32BE(0);
@@ -83,7 +64,7 @@ const HOLDERS = new Set(['trak', 'mdia', 'minf', 'stbl']);
 
 /** Whether the index tells of any frame of sound or picture: a writer that ends at once leaves an index of nothing. */
 function hasSamples(boxes: Buffer): boolean {
-  for (let at = 0, count = 0; at + 8 <= boxes.length && count < MOST_CHUNKS; count += 1) {
+  for (let at = 0, count = 0; at + 8 <= boxes.length && count < MOST_BOXES; count += 1) {
     const length = boxes.readUInt32BE(at);
     if (length < 8) return false;
     const name = boxes.toString('latin1', at + 4, at + 8);
@@ -96,7 +77,7 @@ function hasSamples(boxes: Buffer): boolean {
 }
 
 function readMoov(moov: Buffer): MediaFacts {
-  for (let at = 8, boxes = 0; at + 8 <= moov.length && boxes < MOST_CHUNKS; boxes += 1) {
+  for (let at = 8, boxes = 0; at + 8 <= moov.length && boxes < MOST_BOXES; boxes += 1) {
     const length = moov.readUInt32BE(at);
     if (length < 8) break;
     if (moov.toString('latin1', at + 4, at + 8) === 'mvhd') return readMvhd(moov.subarray(at + 8, at + length));
@@ -117,18 +98,4 @@ function readMvhd(body: Buffer): MediaFacts {
 function lasting(units: number, perSecond: number): MediaFacts {
   const durationMs = Math.round((units / perSecond) * 1000);
   return durationMs > LONGEST_MS ? BROKEN : { playable: units > 0, durationMs };
-}
-
-/** The head of a wav file that holds this much sound; a length past 4 GB is said as "until the end". */
-export function wavHeader(format: Buffer, dataBytes: number): Buffer {
-  const header = Buffer.alloc(12 + 8 + format.length + 8);
-  const limit = 0xffffffff;
-  header.write('RIFF', 0, 'latin1');
-  header.writeUInt32LE(Math.min(limit, header.length - 8 + dataBytes), 4);
-  header.write('WAVEfmt ', 8, 'latin1');
-  header.writeUInt32LE(format.length, 16);
-  format.copy(header, 20);
-  header.write('data', 20 + format.length, 'latin1');
-  header.writeUInt32LE(Math.min(limit, dataBytes), 24 + format.length);
-  return header;
 }

@@ -4,10 +4,10 @@ import { pipeline } from 'node:stream/promises';
 import type { Request, Response } from 'express';
 import { SwitchyardError } from '../../../errors';
 import type { RecordingDeps } from '../control/transition';
-import { wavHeader } from './media-file';
 import { isDamaged, type PartRow } from '../parts.store';
 import type { RecordingRow } from '../recordings.store';
 import { CONTENT_TYPES, type ByteRange, type RecordingStorage } from '../storage/storage';
+import { wavHeader } from '../../../infra/wav';
 
 /** A piece of what is sent: bytes of ours, or a stretch of a file. */
 export type Piece = { bytes: Buffer } | { key: string; from: number; length: number };

@@ -18,6 +18,7 @@ import { askNode } from '../control/reconcile';
 import { changeRecording, draftPartEvent, type RecordingDeps } from '../control/transition';
 import { isWritten, tellStop, weigh } from '../control/node-files';
 import { findPart, isDamaged, takeDueParts, updatePart, type PartRow, type PartState } from '../parts.store';
+import { backoffMs } from '../../../infra/flow/backoff';
 
 const TRIES = 8;
 const FIRST_PAUSE_MS = 1000;
@@ -35,7 +36,7 @@ const AT_ONCE = 4;
 const AWAY_MS = 5000;
 
 export const pauseBeforeUpload = (tries: number): number =>
-  Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.max(0, tries - 1));
+  backoffMs(tries, { firstMs: FIRST_PAUSE_MS, longestMs: LONGEST_PAUSE_MS });
 
 export const uploadSeconds = (bytes: number): number =>
   Math.min(900, LEAST_UPLOAD_SECONDS + Math.ceil(bytes / SLOWEST_BYTES_A_SECOND));

@@ -4,6 +4,7 @@ import { isIP } from 'node:net';
 import { isInList, listNetworks, readAddress } from '../../../address';
 import { isPublicAddress } from './ranges';
 import { FORBIDDEN, TargetRefused, UNREACHABLE } from './refusal';
+import { withDeadline } from '../../../infra/flow/deadline';
 
 /** Plain data: it goes to the relay process as it is. */
 export interface AddressRules {
@@ -87,10 +88,7 @@ export async function findAddress(
   return found[0]!;
 }
 
-async function inTime<T>(asked: Promise<T>, deadlineMs: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new TargetRefused(UNREACHABLE, 'a name was not resolved in time')), deadlineMs);
+const inTime = <T>(asked: Promise<T>, deadlineMs: number): Promise<T> =>
+  withDeadline(asked, deadlineMs, () => {
+    throw new TargetRefused(UNREACHABLE, 'a name was not resolved in time');
   });
-  return Promise.race([asked, late]).finally(() => clearTimeout(timer));
-}

@@ -1,7 +1,14 @@
 /** Fetches the mixed picture of a room from its node, wherever that is: it writes a file, which comes over the Event Socket. */
 import { randomUUID } from 'node:crypto';
 import { SwitchyardError } from '../../../errors';
-import { readBase64, readFileAsBase64, readGlobal, removeFile, writeSnapshot } from '../../../freeswitch/esl';
+import {
+  parsePrinted,
+  parseTempFolder,
+  printFile,
+  readGlobal,
+  removeFile,
+  writeSnapshot,
+} from '../../../freeswitch/esl';
 import { requireMixed } from './room';
 import type { RoomRow } from '../rooms.store';
 import { command, requireLive, type SteeringDeps } from './participants';
@@ -14,11 +21,11 @@ const PNG_END = Buffer.from([0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82]);
 export async function takePicture(deps: SteeringDeps, room: RoomRow): Promise<Buffer> {
   const session = await requireLive(deps, room);
   requireMixed(session);
-  const folder = (await deps.links.api(session.node_id, readGlobal('temp_dir'))).text.trim();
-  const file = `${/^\/[A-Za-z0-9/_.-]+$/.test(folder) ? folder : '/tmp'}/snapshot-${randomUUID()}.png`;
+  const folder = parseTempFolder((await deps.links.api(session.node_id, readGlobal('temp_dir'))).text);
+  const file = `${folder}/snapshot-${randomUUID()}.png`;
   try {
     await command(deps, session.node_id, writeSnapshot(session.id, file));
-    const picture = readBase64(await command(deps, session.node_id, readFileAsBase64(file)));
+    const picture = parsePrinted(await command(deps, session.node_id, printFile(file)));
     if (!picture?.subarray(0, 8).equals(PNG) || !picture.subarray(-8).equals(PNG_END)) {
       throw new SwitchyardError('node_error', 'The node has written no picture, or could not read it back.');
     }

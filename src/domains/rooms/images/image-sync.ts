@@ -7,6 +7,7 @@ import {
   hashFile,
   hideBackground,
   parseHash,
+  parseTempFolder,
   readGlobal,
   removeFile,
   replaceFile,
@@ -24,9 +25,11 @@ import { PICTURE_KINDS, type PictureFacts, type PictureKind, type PlacedPicture 
 import { draftSessionEvent } from '../room-events';
 import { findSession, type SessionRow } from '../sessions/sessions.store';
 import { isMixed, readSettings, type RoomSettings } from '../settings';
+import { backoffMs } from '../../../infra/flow/backoff';
 
 const TRIES = 5;
 const FIRST_PAUSE_MS = 2000;
+const LONGEST_PAUSE_MS = 60_000;
 const FETCH_SECONDS = 10;
 const TOKEN_SECONDS = 60;
 /** A group of layouts grows some time after somebody entered, when their picture is there. */
@@ -41,7 +44,8 @@ export function isWelcome(settings: RoomSettings, people: readonly Pick<Particip
 }
 
 /** Waits longer after each try in vain. */
-export const pauseBeforePicture = (tries: number): number => FIRST_PAUSE_MS * 2 ** Math.max(0, tries - 1);
+export const pauseBeforePicture = (tries: number): number =>
+  backoffMs(tries, { firstMs: FIRST_PAUSE_MS, longestMs: LONGEST_PAUSE_MS });
 
 /** @returns the kinds the session could not take over */
 export async function bringPictures(deps: PictureDeps, session: SessionRow): Promise<PictureKind[]> {
@@ -96,8 +100,8 @@ function newPlaced(sessionId: string, nodeId: string, kind: PictureKind, path: s
 }
 
 async function choosePath(deps: PictureDeps, nodeId: string, sessionId: string, kind: PictureKind): Promise<string> {
-  const folder = (await deps.links.api(nodeId, readGlobal('temp_dir'))).text.trim();
-  return `${/^\/[A-Za-z0-9/_.-]+$/.test(folder) ? folder : '/tmp'}/${pictureFile(sessionId, kind)}`;
+  const folder = parseTempFolder((await deps.links.api(nodeId, readGlobal('temp_dir'))).text);
+  return `${folder}/${pictureFile(sessionId, kind)}`;
 }
 
 /** @returns whether what should lie on the node lies there; changes `row` */

@@ -7,9 +7,10 @@ import type { StreamPlaces } from '../../quotas/streams';
 import type { LiveMessage } from './live-state';
 import { roomParams } from '../participants/participants.routes';
 import { requireRoom, showRoom, type SteeringDeps } from '../control/participants';
+import { keepStream, openSseStream } from '../../../infra/sse';
 
 export interface LiveRouteDeps extends SteeringDeps {
-  /** Is the key of this Authorization header still good? */
+  /** Is this key or token still good? */
   authenticate: (bearer: string) => Promise<Caller | undefined>;
   onKeyRevoked: (listener: (apiKeyId: string) => void) => () => void;
   heartbeatMs?: number;
@@ -38,10 +39,9 @@ export function liveRoutes(deps: LiveRouteDeps): Route[] {
       answers: { 200: z.string() },
       produces: 'text/event-stream',
       errors: ['rate_limited', 'quota_exceeded'],
-      handle: async ({ params, caller, request, response }) => {
+      handle: async ({ params, caller, bearer, response }) => {
         const room = await requireRoom(deps, caller, params.id);
         const place = await deps.streams.take(caller);
-        const bearer = (request.get('authorization') ?? '').replace(/^Bearer /i, '');
         try {
           await follow(deps, response, room.id, caller, bearer);
         } finally {
@@ -61,24 +61,13 @@ async function follow(
   caller: Caller,
   bearer: string,
 ): Promise<void> {
-  response.locals.streams = true;
-  response.status(200).set({
-    'Content-Type': 'text/event-stream; charset=utf-8',
-    'Cache-Control': 'no-store, no-transform',
-    'X-Accel-Buffering': 'no',
-  });
-  response.socket?.setNoDelay(true);
-  response.write('retry: 2000\n\n');
+  const stream = openSseStream(response);
   const end = (): void => void response.end();
   // A reader that is behind is not sent more: what it misses is in the next picture.
   let isBehind = false;
   const send = (type: string, data: unknown): void => {
-    if (response.writableEnded || response.destroyed) return;
-    if (response.writableNeedDrain) {
-      isBehind = true;
-      return;
-    }
-    response.write(`event: ${type}\ndata: ${JSON.stringify(data)}\n\n`);
+    if (stream.isBehind()) isBehind = true;
+    else stream.write(`event: ${type}\ndata: ${JSON.stringify(data)}\n\n`);
   };
   let timer: NodeJS.Timeout | undefined;
   const sendPicture = async (): Promise<void> => {
@@ -100,26 +89,24 @@ async function follow(
     if (isBehind) later();
     isBehind = false;
   });
-  const unhear = deps.onKeyRevoked((revoked) => revoked === caller.apiKeyId && end());
-  const beat = setInterval(() => {
-    if (!response.writableNeedDrain) response.write(': heartbeat\n\n');
-    deps.authenticate(bearer).then(
-      (known) => !known && end(),
-      () => undefined,
-    );
-  }, deps.heartbeatMs ?? HEARTBEAT_MS);
+  const stopKeeping = keepStream({
+    heartbeatMs: deps.heartbeatMs ?? HEARTBEAT_MS,
+    beat: () => stream.beat(),
+    stillValid: async () => Boolean(await deps.authenticate(bearer)),
+    onRevoked: (listener) => deps.onKeyRevoked((revoked) => revoked === caller.apiKeyId && listener()),
+    end,
+  });
   try {
     await sendPicture();
     await new Promise<void>((resolve) => {
-      if (response.destroyed || response.writableEnded) return resolve();
+      if (!stream.isOpen()) return resolve();
       response.once('close', resolve);
       response.once('finish', resolve);
     });
   } finally {
-    clearInterval(beat);
+    stopKeeping();
     clearTimeout(timer);
     unlisten();
-    unhear();
     end();
   }
 }

@@ -6,8 +6,7 @@ import type { LivePicture } from '../live/live-state';
 import type { ParticipantRow } from './participants.store';
 import type { SessionRow } from '../sessions/sessions.store';
 import { wishesOf, type ParticipantWish, type SeenParticipant, type SeenSession } from '../control/desired-state';
-
-const instant = z.iso.datetime().nullable();
+import { instant, showInstant } from '../../../infra/text/instants';
 
 const desired = z.object({
   muted: z.boolean(),
@@ -103,8 +102,6 @@ export const liveSessionSchema = z
   .meta({ id: 'LiveSession' });
 export type LiveSessionView = z.output<typeof liveSessionSchema>;
 
-const iso = (date: Date | null): string | null => date?.toISOString() ?? null;
-
 /** What is wished for them and was not seen. One who is away is awaited with all of it. */
 export function pendingWishes(p: ParticipantRow): string[] {
   if (p.state !== 'in') return [];
@@ -135,8 +132,8 @@ export function showParticipant(
     name: p.name,
     role: p.role,
     state: p.state,
-    since: iso(p.joined_at),
-    leftAt: iso(p.left_at),
+    since: showInstant(p.joined_at),
+    leftAt: showInstant(p.left_at),
     leaveReason: p.state === 'left' || p.state === 'away' ? (p.leave_reason as LeaveReason | null) : null,
     userId: p.user_id,
     grantId: p.grant_id,
@@ -173,7 +170,7 @@ export function showSession(session: SessionRow, nodeName: string | null, pictur
     meetingId: session.meeting_id,
     node: nodeName,
     state: session.state,
-    startedAt: iso(session.started_at),
+    startedAt: showInstant(session.started_at),
     layout: { desired: session.layout, observed: seen.layout ?? null },
     locked: { desired: session.locked, observed: seen.locked ?? null },
     floor: { heldFor: session.floor_participant_id, participantId: picture.floor.audio ?? null },

@@ -2,6 +2,7 @@
 import { SwitchyardError } from '../../../errors';
 import type { ApiCommand } from './commands';
 import { assertToken, escapeArgument } from '../escape';
+import { ID_PATTERN } from '../../../infra/ids';
 
 const file = (path: string): string => escapeArgument(path, 'path');
 
@@ -57,10 +58,19 @@ export const parseHash = (reply: string): string | undefined => /^([0-9a-f]{64})
 /** Prints a file in base64: for small ones, since the whole answer is held in memory on both sides. */
 export const printFile = (path: string): ApiCommand => ({ line: `spawn_stream base64 -w0 ${file(path)}` });
 
-/** @returns undefined where there is no such file, or nothing in it */
+/** @returns undefined where it is not base64: there is no such file, or nothing in it */
 export function parsePrinted(reply: string): Buffer | undefined {
-  const text = reply.trim();
-  return /^[A-Za-z0-9+/]{4,}={0,2}$/.test(text) ? Buffer.from(text, 'base64') : undefined;
+  const text = reply.replace(/\s+/g, '');
+  const isBase64 = text.length > 0 && text.length % 4 === 0 && /^[A-Za-z0-9+/]+={0,2}$/.test(text);
+  return isBase64 ? Buffer.from(text, 'base64') : undefined;
+}
+
+const TEMP_FOLDER = '/tmp';
+
+/** @param reply to `readGlobal('temp_dir')`; a node that names no plain folder is taken to have the usual one */
+export function parseTempFolder(reply: string): string {
+  const folder = reply.trim();
+  return /^\/[A-Za-z0-9/_.-]+$/.test(folder) ? folder : TEMP_FOLDER;
 }
 
 export const removeFile = (path: string): ApiCommand => ({ line: `spawn_stream rm -f ${file(path)}` });
@@ -73,8 +83,7 @@ export const parseFolder = (reply: string): string[] =>
   reply.split('\n').filter((name) => /^[A-Za-z0-9._-]{1,255}$/.test(name) && !name.startsWith('.'));
 
 /** What mod_json_cdr calls a record that it could not send. */
-export const isLeftRecord = (name: string): boolean =>
-  /^(a_)?[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}\.cdr\.json$/i.test(name);
+export const isLeftRecord = (name: string): boolean => new RegExp(`^(a_)?${ID_PATTERN}\\.cdr\\.json$`, 'i').test(name);
 
 /** How much room is left where the folder is; parseFreeBytes() reads it. */
 export const askFreeSpace = (folder: string): ApiCommand => ({ line: `spawn_stream df -Pk ${file(folder)}` });

@@ -5,6 +5,7 @@ import { probe } from '../commands/commands';
 import { openConnection, type NodeConnection } from './connection';
 import { EslError, type ConnectionLost } from './faults';
 import type { EventClock } from '../events/event-clock';
+import { backoffMs } from '../../../infra/flow/backoff';
 
 /** What is known when a link is down. */
 export interface DownReport {
@@ -44,8 +45,8 @@ export interface NodeLink {
 }
 
 /** The pause before the next attempt: doubling, capped, and between half and all of it at random. */
-export function pauseBefore(failures: number, first: number, longest: number, random: () => number): number {
-  const full = Math.min(longest, first * 2 ** Math.min(failures - 1, 20));
+export function pauseBefore(failures: number, firstMs: number, longestMs: number, random: () => number): number {
+  const full = backoffMs(failures, { firstMs, longestMs });
   return Math.round(full / 2 + (full / 2) * random());
 }
 

@@ -1,5 +1,4 @@
 /** Asks a node how a channel's sound and picture arrive: counters of its RTP, taken without noise on the event stream. */
-import { SwitchyardError } from '../../../errors';
 import type { ApiCommand } from '../commands/commands';
 import { assertToken } from '../escape';
 
@@ -48,18 +47,4 @@ export function parseMediaCounters(reply: string): MediaCounters | undefined {
   };
   const mos = fields[6] === '' ? NaN : Number(fields[6]);
   return { audio: stream(0), video: stream(3), mos: Number.isFinite(mos) ? mos : null };
-}
-
-/** A file of the node as one line of base64; needs the program `base64` there. Read with readBase64(). */
-export const readFileAsBase64 = (path: string): ApiCommand => {
-  if (!/^\/[A-Za-z0-9/_.-]+$/.test(path)) throw new SwitchyardError('node_error', 'That path is none of ours.');
-  return { line: `spawn_stream base64 -w0 ${path}` };
-};
-
-/** @returns undefined where it is not base64: the program's or FreeSWITCH's own words */
-export function readBase64(reply: string): Buffer | undefined {
-  const text = reply.replace(/\s+/g, '');
-  return text.length > 0 && text.length % 4 === 0 && /^[A-Za-z0-9+/]+={0,2}$/.test(text)
-    ? Buffer.from(text, 'base64')
-    : undefined;
 }

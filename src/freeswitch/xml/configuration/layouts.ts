@@ -2,6 +2,7 @@
 import { element, type Element } from '../document';
 import type { RoomConfiguration } from './conference';
 import type { NodeSettings } from './settings';
+import { ID_PATTERN } from '../../../infra/ids';
 
 /** FreeSWITCH stretches a square of this side over the canvas. */
 const SIDE = 360;
@@ -174,7 +175,7 @@ export const GROUPS: Readonly<Record<string, readonly string[]>> = {
  */
 export const layoutsConfName = (sessionId: string): string => `conference_layouts.${sessionId}`;
 
-const LAYOUTS_OF_ROOM = /^conference_layouts\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
+const LAYOUTS_OF_ROOM = new RegExp(`^conference_layouts\\.(${ID_PATTERN})$`);
 
 /** @returns the session whose layouts are asked for by this name */
 export const sessionOfLayouts = (confName: string): string | undefined => LAYOUTS_OF_ROOM.exec(confName)?.[1];

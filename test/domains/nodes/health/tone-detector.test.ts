@@ -1,6 +1,7 @@
 /** What counts as a tone that was heard: the tone itself, and neither silence, noise, another tone nor a click. */
-import { findTone, readWav } from '../../../../src/domains/nodes/health/canary/tone-detector';
+import { findTone } from '../../../../src/domains/nodes/health/canary/tone-detector';
 import { createSeededRandom } from '../../../../src/infra/random';
+import { pcmFormat, readPcm, wavHeader } from '../../../../src/infra/wav';
 
 const RATE = 8000;
 
@@ -9,16 +10,7 @@ function wav(channels: Float32Array[]): Buffer {
   const data = Buffer.alloc(2 * frames * channels.length);
   for (let i = 0; i < frames; i += 1)
     channels.forEach((c, n) => data.writeInt16LE(Math.round(c[i]! * 32767), 2 * (i * channels.length + n)));
-  const head = Buffer.alloc(44);
-  head.write('RIFF', 0, 'latin1');
-  head.write('WAVEfmt ', 8, 'latin1');
-  head.writeUInt32LE(16, 16);
-  head.writeUInt16LE(1, 20);
-  head.writeUInt16LE(channels.length, 22);
-  head.writeUInt32LE(RATE, 24);
-  head.writeUInt16LE(16, 34);
-  head.write('data', 36, 'latin1');
-  return Buffer.concat([head, data]); // sizes are 0, as in a file that is still written
+  return Buffer.concat([wavHeader(pcmFormat(RATE, channels.length), 0), data]); // as in a file that is still written
 }
 
 const made = (seconds: number, sample: (t: number) => number): Float32Array =>
@@ -50,14 +42,14 @@ test.each([
   expect(heard(made(1, sample)).toneMs).toBeLessThanOrEqual(40);
 });
 
-test('one side of a stereo file is read, and a file of one side whichever is asked for', () => {
+test('one side of a stereo file is read, and a file of one side whichever is asked for', async () => {
   const file = wav([made(1, () => 0), made(1, tone(700))]);
-  expect(findTone(readWav(file, 0)!, 700).toneMs).toBe(0);
-  expect(findTone(readWav(file, 1)!, 700).toneMs).toBe(1000);
-  expect(findTone(readWav(wav([made(1, tone(700))]), 1)!, 700).toneMs).toBe(1000);
+  expect(findTone((await readPcm(file, 0))!, 700).toneMs).toBe(0);
+  expect(findTone((await readPcm(file, 1))!, 700).toneMs).toBe(1000);
+  expect(findTone((await readPcm(wav([made(1, tone(700))]), 1))!, 700).toneMs).toBe(1000);
 });
 
-test('what is no WAV file is not read', () => {
-  expect(readWav(Buffer.from('not a sound at all, but a text'))).toBeUndefined();
-  expect(readWav(Buffer.alloc(3))).toBeUndefined();
+test('what is no WAV file is not read', async () => {
+  expect(await readPcm(Buffer.from('not a sound at all, but a text'))).toBeUndefined();
+  expect(await readPcm(Buffer.alloc(3))).toBeUndefined();
 });

@@ -17,7 +17,7 @@ import {
   parseReply,
   parseRoomFlags,
   playInRoom,
-  readBase64,
+  parsePrinted,
   sayInRoom,
   setReservation,
   type RoomEvent,
@@ -283,9 +283,9 @@ describe("what a node's words tell", () => {
   });
 
   test('A picture is taken from base64 only', () => {
-    expect(readBase64('iVBORw0KGgo=\n')?.subarray(1, 4).toString()).toBe('PNG');
-    expect(readBase64('base64: /tmp/x.png: No such file or directory')).toBeUndefined();
-    expect(readBase64('')).toBeUndefined();
+    expect(parsePrinted('iVBORw0KGgo=\n')?.subarray(1, 4).toString()).toBe('PNG');
+    expect(parsePrinted('base64: /tmp/x.png: No such file or directory')).toBeUndefined();
+    expect(parsePrinted('')).toBeUndefined();
   });
 });
 

@@ -12,7 +12,7 @@ import {
   totalOf,
   type Piece,
 } from '../../../../../src/domains/recordings/playback/playback';
-import { inspectMedia, wavHeader, type MediaFacts } from '../../../../../src/domains/recordings/playback/media-file';
+import { inspectMedia, type MediaFacts } from '../../../../../src/domains/recordings/playback/media-file';
 import type { PartRow } from '../../../../../src/domains/recordings/parts.store';
 import type { RecordingFormat, RecordingRow } from '../../../../../src/domains/recordings/recordings.store';
 import type { ByteRange, RecordingStorage } from '../../../../../src/domains/recordings/storage/storage';
@@ -21,6 +21,7 @@ import { mp4Plans, wavPlans, writeMp4, writeWav } from '../../grammar/media';
 import { damage, damages } from '../../grammar/text';
 import { mustBeQuickAsync } from '../../pace';
 import { defineAsyncTarget, must, mustEqual, type Target } from '../../target';
+import { wavHeader } from '../../../../../src/infra/wav';
 
 export type InspectMedia = (path: string, format: RecordingFormat) => Promise<MediaFacts>;
 

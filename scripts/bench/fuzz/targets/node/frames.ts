@@ -131,7 +131,6 @@ export const REPLY_READERS: Readonly<Record<string, Reader>> = {
   parseChannels: esl.parseChannels,
   parseRegistrations: esl.parseRegistrations,
   parseMediaCounters: esl.parseMediaCounters,
-  readBase64: esl.readBase64,
   readLegRecordings: esl.readLegRecordings,
   parseSizes: (reply) => [...esl.parseSizes(reply)],
   parseHash: esl.parseHash,

@@ -25,7 +25,8 @@ import { createId } from '../../../../infra/ids';
 import { storeClock } from '../../../../infra/store-clock';
 import type { CanaryResult } from '../health';
 import { CANARY } from '../../limits';
-import { findTone, readWav, type HeardTone } from './tone-detector';
+import { findTone, type HeardTone } from './tone-detector';
+import { readPcm } from '../../../../infra/wav';
 
 const POLL_MS = 60;
 const CLEANUP_MS = 4000;
@@ -164,7 +165,7 @@ async function listen(ask: Ask, file: string, toneHz: number, channel: number): 
   for (let i = 0; i < FILE_TRIES; i += 1) {
     const reply = await ask(printFile(file));
     const bytes = reply.ok ? parsePrinted(reply.text) : undefined;
-    const sound = bytes && readWav(bytes, channel);
+    const sound = bytes && (await readPcm(bytes, channel));
     if (sound) found = findTone(sound, toneHz);
     if (isThere(found) || (found && found.lengthMs >= CANARY.listenMs / 2 && i > 2)) break;
     await sleep(POLL_MS);

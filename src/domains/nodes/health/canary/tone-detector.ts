@@ -1,45 +1,5 @@
 /** Looks for one tone in recorded sound: pure, so that what counts as heard can be read and tested. */
-
-export interface Sound {
-  /** Samples a second. */
-  rate: number;
-  /** From -1 to 1. */
-  samples: Float32Array;
-}
-
-const HEADER_BYTES = 12;
-
-/**
- * Reads 16-bit PCM out of a WAV file. One that is still written says that it is empty: what is there is taken.
- * @param channel counted from 0; the last where the file has fewer @returns undefined for anything else
- */
-export function readWav(file: Buffer, channel = 0): Sound | undefined {
-  if (file.length < HEADER_BYTES || file.toString('latin1', 0, 4) !== 'RIFF') return undefined;
-  let at = HEADER_BYTES;
-  let format: { channels: number; rate: number } | undefined;
-  while (at + 8 <= file.length) {
-    const name = file.toString('latin1', at, at + 4);
-    const size = file.readUInt32LE(at + 4);
-    at += 8;
-    if (name === 'fmt ' && at + 16 <= file.length) {
-      if (file.readUInt16LE(at + 14) !== 16) return undefined;
-      format = { channels: file.readUInt16LE(at + 2), rate: file.readUInt32LE(at + 4) };
-    }
-    if (name === 'data') return format && takeChannel(file.subarray(at), format, channel);
-    at += size + (size % 2);
-  }
-  return undefined;
-}
-
-function takeChannel(data: Buffer, format: { channels: number; rate: number }, channel: number): Sound | undefined {
-  const { channels, rate } = format;
-  if (channels < 1 || rate < 1) return undefined;
-  const wanted = Math.min(channel, channels - 1);
-  const frames = Math.floor(data.length / (2 * channels));
-  const samples = new Float32Array(frames);
-  for (let i = 0; i < frames; i += 1) samples[i] = data.readInt16LE(2 * (i * channels + wanted)) / 32768;
-  return { rate, samples };
-}
+import type { Sound } from '../../../../infra/wav';
 
 /** Goertzel: which part of the power from `from` on is of this frequency; 0 in silence, about 1 for the tone alone. */
 function toneShare(sound: Sound, hz: number, from: number, length: number): { share: number; power: number } {
