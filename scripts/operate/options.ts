@@ -23,7 +23,7 @@ Where nodes come from:
   --provider process            processes on this machine (the default): real ones where FREESWITCH_BIN or PATH has a
                                 freeswitch, else simulated ones                [--kind real|simulated] [--port-base 7060]
   --provider compose            services beside docker-compose.yml's own       SWITCHYARD_POOL_COMPOSE (docker compose)
-  --provider hook               your command, called with "add NAME" or "remove NAME"; see README.md
+  --provider hook               your command, called with "add NAME" or "remove NAME"; see scripts/operate/README.md
                                                                                SWITCHYARD_POOL_HOOK
 Which Switchyard:
   SWITCHYARD_URL and SWITCHYARD_API_KEY, else .switchyard/run.json of a running ./scripts/start

@@ -28,7 +28,7 @@ Environment:
   NODE_PUBLIC_HOST             and how the world sees that, where it is translated (NAT)
   NODE_RTP_BASE                first port for sound and picture; each node takes 1000 (16384)
   SIMULATOR_PORT               port for the simulator's own control (any free one)
-  and everything Switchyard itself reads: see README.md, "Settings".
+  and everything Switchyard itself reads: see src/config.md.
 `;
 
 export interface StartOptions {

@@ -47,7 +47,9 @@ export function keepSecrets(stateDir: string, nodeNames: string[]): KeptSecrets 
     try {
       kept = JSON.parse(readFileSync(file, 'utf8')) as Partial<KeptSecrets>;
     } catch {
-      throw new StartFault(`${file} is not JSON any more. The data can't be read without it; see README.md, "Reset".`);
+      throw new StartFault(
+        `${file} is not JSON any more. The data can't be read without it; see scripts/startup/README.md, "Reset".`,
+      );
     }
   }
   const secret = (bytes = 24): string => randomBytes(bytes).toString('base64url');

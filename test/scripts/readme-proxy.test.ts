@@ -1,4 +1,4 @@
-/** The proxy that README.md shows, run by nginx where there is one: it publishes the API, pages and documents, and nothing else. */
+/** The proxy that freeswitch/README.md shows, run by nginx where there is one: it publishes the API, pages and documents, and nothing else. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -10,9 +10,9 @@ import { findProgram } from '../../scripts/stores/redis';
 import { until } from '../until';
 
 const nginx = findProgram('nginx');
-const readme = readFileSync(resolve(__dirname, '..', '..', 'README.md'), 'utf8');
+const readme = readFileSync(resolve(__dirname, '..', '..', 'freeswitch', 'README.md'), 'utf8');
 
-(nginx ? describe : describe.skip)('the proxy of README.md', () => {
+(nginx ? describe : describe.skip)('the proxy of freeswitch/README.md', () => {
   const dir = mkdtempSync(join(tmpdir(), 'switchyard-proxy-'));
   const upstreams: { server: Server; asked: { url: string; headers: NodeJS.Dict<string | string[]> }[] }[] = [];
   let child: Child;

@@ -186,15 +186,14 @@ test('a test file that can not be read counts as a failure, and so does a bad ex
   expect(count(clean, 0).failed).toBe(0);
 });
 
-test('the README lists every setting of config.ts with its default, and no other', () => {
-  const readme = readFileSync(join(root, 'README.md'), 'utf8');
+test('src/config.md lists every setting of config.ts with its default, and no other', () => {
+  const table = readFileSync(join(root, 'src', 'config.md'), 'utf8');
   const source = readFileSync(join(root, 'src', 'config.ts'), 'utf8');
   const schema = source.slice(source.indexOf('z.object({'), source.indexOf('export interface Config'));
   const settings = [...schema.matchAll(/^ {2}([A-Z][A-Z_]+): ([\s\S]*?),\n(?= {2}(?:[A-Z/]|$)|\}\))/gm)].map(
     ([, name, rule]) => [name!, /\.(?:default|prefault)\(('?)([^)']*)\1\)/.exec(rule!)?.[2] ?? ''],
   );
   expect(settings.length).toBeGreaterThan(10);
-  const table = readme.slice(readme.indexOf('### Settings'), readme.indexOf('###', readme.indexOf('### Settings') + 4));
   const rows = [...table.matchAll(/^\| `([A-Z_]+)` \| (?:`([^`]*)`)?/gm)].map(([, name, value]) => [
     name!,
     value ?? '',
@@ -202,10 +201,8 @@ test('the README lists every setting of config.ts with its default, and no other
   expect(rows).toEqual(settings);
 });
 
-test('every test that the README names as the proof of what stops somebody is there', () => {
-  const readme = readFileSync(join(root, 'README.md'), 'utf8');
-  const from = readme.indexOf('## Who wants in');
-  const page = readme.slice(from, readme.indexOf('\n## ', from + 4));
+test('every test that the page of threats names as its proof is there', () => {
+  const page = readFileSync(join(root, 'test', 'e2e', 'security', 'README.md'), 'utf8');
   const named = [...page.matchAll(/\(((?:`[a-z0-9-/.]+`(?:, )?)+)\)/g)].flatMap(([, list]) =>
     list!.match(/[a-z0-9-/.]+/g)!,
   );

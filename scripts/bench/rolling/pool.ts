@@ -1,4 +1,4 @@
-/** Two replicas behind the proxy of README.md and three real nodes, each a process of its own, as an operator has them. */
+/** Two replicas behind the proxy of freeswitch/README.md and three real nodes, each a process of its own, as an operator has them. */
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** The proxy of README.md before two replicas, run by nginx: what is written there is what is tried. */
+/** The proxy of freeswitch/README.md before two replicas, run by nginx: what is written there is what is tried. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startChild, type Child } from '../../child';
@@ -12,11 +12,11 @@ export interface ProxyPorts {
   replicas: readonly { http: number; nodes: number }[];
 }
 
-/** @throws where README.md has no such block, or other ports in it than those that are replaced */
+/** @throws where freeswitch/README.md has no such block, or other ports in it than those that are replaced */
 function readmeBlock(ports: ProxyPorts): string {
-  const readme = readFileSync(join(projectRoot(), 'README.md'), 'utf8');
+  const readme = readFileSync(join(projectRoot(), 'freeswitch', 'README.md'), 'utf8');
   const shown = /```nginx\n([^]*?)\n *```/.exec(readme)?.[1];
-  if (shown === undefined) throw new Error('README.md shows no nginx.');
+  if (shown === undefined) throw new Error('freeswitch/README.md shows no nginx.');
   const [first, second] = ports.replicas;
   const block = shown
     .replace('listen 443 ssl;', `listen 127.0.0.1:${ports.api};`)
@@ -28,7 +28,8 @@ function readmeBlock(ports: ProxyPorts): string {
     .replaceAll('127.0.0.1:8081 ', `127.0.0.1:${second!.http} `)
     .replaceAll('127.0.0.1:8088 ', `127.0.0.1:${first!.nodes} `)
     .replaceAll('127.0.0.1:8089 ', `127.0.0.1:${second!.nodes} `);
-  if (/…|:808\d /.test(block)) throw new Error('README.md shows another nginx than the one that is known here.');
+  if (/…|:808\d /.test(block))
+    throw new Error('freeswitch/README.md shows another nginx than the one that is known here.');
   return block;
 }
 

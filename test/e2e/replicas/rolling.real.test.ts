@@ -1,4 +1,4 @@
-/** A rolling restart as README.md describes it, with nginx and real nodes: nobody who talks or calls notices. */
+/** A rolling restart as freeswitch/README.md describes it, with nginx and real nodes: nobody who talks or calls notices. */
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ const missing = !freeswitch
   ? 'no FreeSWITCH found (FREESWITCH_BIN or PATH)'
   : !findProgram('nginx') && 'no nginx found on PATH';
 
-describeUnless(missing, 'a rolling restart behind the proxy of README.md', () => {
+describeUnless(missing, 'a rolling restart behind the proxy of freeswitch/README.md', () => {
   const dir = mkdtempSync(join(tmpdir(), 'switchyard-rolling-'));
   chmodSync(dir, 0o711);
   let pool: RollingPool | undefined;

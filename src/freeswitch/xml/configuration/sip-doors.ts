@@ -1,4 +1,4 @@
-/** What each SIP door of a node lets in: the one list that profiles are made from, and that the README repeats. */
+/** What each SIP door of a node lets in: the one list that profiles are made from, and that freeswitch/README.md repeats. */
 
 /** `users`: phones and browsers, who prove who they are. `nodes`: the other nodes of the pool. */
 export type SipDoor = 'users' | 'nodes';
@@ -25,7 +25,7 @@ export interface SipMethodRule {
 export const SIP_METHODS: readonly SipMethodRule[] = [
   {
     method: 'REGISTER',
-    allowed: { users: 'As itself: From, To, user name and realm are one. It is rung where the REGISTER came from.' },
+    allowed: { users: 'As itself: From, To, user name and realm must agree. It rings where the REGISTER came from.' },
     refusal: '405',
     off: { 'disable-register': true },
     on: {
@@ -43,9 +43,9 @@ export const SIP_METHODS: readonly SipMethodRule[] = [
     method: 'INVITE',
     allowed: {
       users:
-        'As whom the digest proves, over the domain that To names. From, P-Asserted-Identity and the like are not read, but ' +
-        'for whether the caller hides; Replaces is refused.',
-      nodes: "From an address of the pool, with a token for this call. `Replaces` is the pool's own.",
+        'As the user that the digest proves, in the domain that To names. From, P-Asserted-Identity and the like only say ' +
+        'whether the caller hides; Replaces is refused.',
+      nodes: 'From an address of the pool, with a token for this call. Only the pool uses `Replaces`.',
     },
     on: {
       users: {
@@ -60,18 +60,18 @@ export const SIP_METHODS: readonly SipMethodRule[] = [
   },
   {
     method: 'ACK, BYE, CANCEL, PRACK, UPDATE',
-    allowed: { users: 'In its own calls; it does not rename itself there.', nodes: 'In its own calls.' },
+    allowed: { users: 'In its own calls; it may not change its name there.', nodes: 'In its own calls.' },
   },
   {
     method: 'OPTIONS',
-    allowed: { users: 'A question whether the node lives.', nodes: 'A question whether the node lives.' },
+    allowed: { users: 'Asks whether the node is alive.', nodes: 'Asks whether the node is alive.' },
   },
   {
     method: 'INFO',
     allowed: {
       users:
-        'In its own calls: keys that are pressed (`application/dtmf-relay`, `application/dtmf`), and it asks for a key ' +
-        'frame. All else is answered and has no effect.',
+        'In its own calls: pressed keys (`application/dtmf-relay`, `application/dtmf`), and requests for a key frame. ' +
+        'Everything else is answered and has no effect.',
     },
     off: { 'extended-info-parsing': false, 'liberal-dtmf': false },
     // JsSIP sends keys so, whatever the offer says of telephone-event; without the second they are answered and dropped.
@@ -79,7 +79,7 @@ export const SIP_METHODS: readonly SipMethodRule[] = [
   },
   {
     method: 'NOTIFY',
-    allowed: { users: 'A keep-alive. In its own call it can end or answer its own leg, which then has no way to go.' },
+    allowed: { users: 'A keep-alive. In its own call it can end or answer its own leg, which then gets no dialplan.' },
     off: {},
   },
   { method: 'REFER', allowed: {}, refusal: '405', off: { 'disable-transfer': true } },
@@ -107,7 +107,7 @@ export function doorSettings(door: SipDoor): SofiaSettings {
   return settings;
 }
 
-/** The list as the README shows it. */
+/** The list as freeswitch/README.md shows it. */
 export function doorsTable(): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
   const cell = (rule: SipMethodRule, door: SipDoor): string =>
