@@ -1,7 +1,7 @@
 /** How many placements a second a pool of 1,000 nodes takes, how evenly they spread, and that no node is overfilled. */
 import { Redis } from 'ioredis';
 import { createClaims } from '../../src/domains/nodes/capacity/claims';
-import { holdNode } from '../../src/domains/nodes/selection/reserve-node';
+import { reserveNode } from '../../src/domains/nodes/selection/reserve-node';
 import { pickNode, type NodeView } from '../../src/domains/nodes/selection/select-node';
 import { createPoolPicture } from '../../src/domains/nodes/pool/pool-snapshot';
 import { createDb, type Db } from '../../src/infra/stores/db';
@@ -49,7 +49,7 @@ function createWorker(): (order: Order) => Promise<Answer> {
     const views: readonly NodeView[] = await pool.read();
     const deps = { ...poolRequest, db, claims, pool, random: Math.random };
     const one = {
-      place: async () => (await holdNode(deps, { ...poolRequest, callId: createId() })).node !== undefined,
+      place: async () => (await reserveNode(deps, { ...poolRequest, callId: createId() })).node !== undefined,
       eval: async () => (await redis.eval("return redis.call('incr', KEYS[1])", 1, `${order.prefix}:bare`)) !== 0,
       pick: () => Promise.resolve(pickNode(views, poolRequest, Date.now(), Math.random).nodeId !== null),
     }[order.kind];

@@ -51,7 +51,7 @@ export type House = Awaited<ReturnType<typeof buildHouse>>;
 
 /** @throws where a folder or port that it needs is not to be had */
 export async function buildHouse(config: Config, logger: Logger, stores: Stores, stops: Stops) {
-  const { db, lookups, redis, log, keyRing } = stores;
+  const { db, lookups, callPool, redis, log, keyRing } = stores;
   const { secretKey } = config;
   const prefix = config.redisPrefix;
   const commandTimeoutMs = config.nodeCommandTimeoutMs;
@@ -135,7 +135,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     random: Math.random,
     observePlacement: metrics.observePlacement,
   };
-  const calls: CallDeps = { ...settle, directory, links, queueTimeoutMs: config.callQueueTimeoutMs };
+  const calls: CallDeps = { ...settle, callPool, directory, links, queueTimeoutMs: config.callQueueTimeoutMs };
 
   /** Aborts when Switchyard stops, before anything it stands on is closed. */
   const stopping = new AbortController();
@@ -252,7 +252,6 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     admission,
     hold,
     queue,
-    ringingAllowed: quotas.ringingAllowed,
     calls,
     stopping,
     metrics,

@@ -9,10 +9,11 @@ import type { House } from './container';
 import type { Stops } from './stores';
 
 export function startWorker(house: House, stops: Stops): void {
-  const { config, logger, settle, hold, links, queue, ringingAllowed, stopping } = house;
+  const { config, logger, settle, hold, links, queue, quotas, stopping } = house;
+  const { callPool } = house.stores;
   const originates = createOriginates({ ...settle, links, commandTimeoutMs: config.nodeCommandTimeoutMs });
   stops.push(() => originates.stop());
-  const dial: DialDeps = { ...settle, ...hold, queue, originates, ringingAllowed, signal: stopping.signal };
+  const dial: DialDeps = { ...settle, ...hold, callPool, quotas, queue, originates, signal: stopping.signal };
   const worker = createWorker({
     name: DIAL_QUEUE,
     prefix: config.redisPrefix,

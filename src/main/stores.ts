@@ -5,7 +5,7 @@ import { createKeyRing, type KeyRing } from '../domains/api-keys/key-ring';
 import { createEventLog, createSharedBell, type EventLog, type SharedBell } from '../domains/events/events';
 import { createEventHub, type EventHub } from '../domains/events/broadcaster';
 import { checkSecrets } from '../domains/secrets/check';
-import { createDb, createLookupPool, type Db, type DbPatience } from '../infra/stores/db';
+import { createDb, createLookupPool, createStatementPool, type Db, type DbPatience } from '../infra/stores/db';
 import type { Logger } from '../infra/logger';
 import { migrateDb } from '../infra/stores/migrate';
 import { addressOf, connectRedis, findEvictionFault, nameStartFault } from '../infra/stores/store-faults';
@@ -15,6 +15,8 @@ import { followStoreClock, setStoreClock } from '../infra/store-clock';
 
 /** Of the pool's connections; the others are for those who read. */
 const SHARE_OF_CHANGES = 0.5;
+/** Beside the pool, in relation to it. A call is three statements of a millisecond. */
+const SHARE_OF_CALLS = 0.3;
 /** Longer than the pool lets wait, since who waits here holds nothing that others want. */
 const CHANGE_WAIT_MS = 5000;
 
@@ -25,6 +27,8 @@ export interface Stores {
   db: Db;
   /** Connections of the directory's own: a phone that registers waits for no report. */
   lookups: Pool;
+  /** Those of calls that are asked for and placed: they wait for no report of a node and no sweep. */
+  callPool: Pool;
   redis: Redis;
   /** In subscriber mode. */
   subscriber: Redis;
@@ -48,6 +52,12 @@ export async function openStores(config: Config, logger: Logger, stops: Stops, p
   await checkSecrets(db, config.secretKey, logger);
   const lookups = createLookupPool(config.databaseUrl, Math.max(2, Math.floor(config.databasePoolSize / 2)), patience);
   stops.push(() => lookups.end());
+  const callPool = createStatementPool(
+    config.databaseUrl,
+    Math.max(2, Math.floor(config.databasePoolSize * SHARE_OF_CALLS)),
+    patience,
+  );
+  stops.push(() => callPool.end());
   const redis = createRedis(config.redisUrl, logger);
   stops.push(() => redis.disconnect());
   if (await connectRedis(redis, config.redisUrl)) {
@@ -67,5 +77,5 @@ export async function openStores(config: Config, logger: Logger, stops: Stops, p
   stops.push(() => keyRing.stop());
   const bell = createSharedBell(logger, hub);
   const gate = createGate(Math.ceil(config.databasePoolSize * SHARE_OF_CHANGES), CHANGE_WAIT_MS);
-  return { db, lookups, redis, subscriber, hub, bell, log: createEventLog(db, bell, logger, gate), keyRing };
+  return { db, lookups, callPool, redis, subscriber, hub, bell, log: createEventLog(db, bell, logger, gate), keyRing };
 }

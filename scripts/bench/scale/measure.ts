@@ -1,7 +1,7 @@
 /** The single measurements: each beside a peer that does the least possible of the same on the same stores. */
 import { Pool } from 'pg';
 import { createClaims } from '../../../src/domains/nodes/capacity/claims';
-import { holdNode } from '../../../src/domains/nodes/selection/reserve-node';
+import { reserveNode } from '../../../src/domains/nodes/selection/reserve-node';
 import { pickNode } from '../../../src/domains/nodes/selection/select-node';
 import { createPoolPicture } from '../../../src/domains/nodes/pool/pool-snapshot';
 import type { Db } from '../../../src/infra/stores/db';
@@ -74,7 +74,7 @@ export async function measurePlacing(db: Db, redis: Redis, holds: number): Promi
   const held: [string, string][] = [];
   const hold = await time(holds, CONCURRENCY, async () => {
     const callId = createId();
-    const { node } = await holdNode(deps, { ...request, callId });
+    const { node } = await reserveNode(deps, { ...request, callId });
     if (!node) throw new Error('no node was held');
     held.push([node.id, callId]);
   });

@@ -1,4 +1,5 @@
 /** What can be done with a call: ask for it, look at it, and act on it while it lives. */
+import type { Pool } from 'pg';
 import { SwitchyardError } from '../../errors';
 import { createId, showLegId } from '../../infra/ids';
 import { storeClock } from '../../infra/store-clock';
@@ -15,13 +16,13 @@ import type { NodeLinks } from '../nodes/connections/node-connections';
 import { explainLeftOut } from '../nodes/selection/placement-report';
 import { explainChoice } from '../nodes/selection/select-node';
 import type { Quotas } from '../quotas/quotas';
+import { quotaExceeded } from '../quotas/refusals';
 import type { Directory } from '../users/directory';
 import { formatAddress, type Address } from './address';
 import { readAddress, resolveAddress } from './dialplan/resolve-address';
 import {
   findCall,
   findLastAttempt,
-  insertCall,
   listAttempts,
   listCallRows,
   listLegs,
@@ -32,6 +33,7 @@ import {
   type CallRow,
   type LegRow,
 } from './calls.store';
+import { queueCall, type Queued } from './dialing/placement.store';
 import { hangUpAttempt, hangUpTalk } from './dialing/forked-legs';
 import { CALLS_CONTEXT, extensionOf } from './dialing/dial-command';
 import { noteHold } from './reconcile/hold-limit';
@@ -41,7 +43,9 @@ import { draftCallEvent, endCall, type SettleDeps } from './events/call-end';
 export interface CallDeps extends SettleDeps {
   directory: Directory;
   links: NodeLinks;
-  quotas: Pick<Quotas, 'spend' | 'check' | 'take'>;
+  /** See PlaceDeps. */
+  callPool: Pool;
+  quotas: Pick<Quotas, 'defaults' | 'spend' | 'refuse'>;
   queueTimeoutMs: number;
 }
 
@@ -149,9 +153,10 @@ async function requireReachable(deps: CallDeps, text: string, domain: string, en
 export async function createCall(deps: CallDeps, asked: NewCallRequest): Promise<PresentedCall> {
   for (const text of [asked.from, asked.to]) readAddress(text, asked.domain);
   await deps.quotas.spend(asked.domainId, 'callsPerSecond');
-  await deps.quotas.check(asked.domainId, { queuedCalls: 1 });
-  const from = await requireReachable(deps, asked.from, asked.domain, 'from');
-  const to = await requireReachable(deps, asked.to, asked.domain, 'to');
+  const [from, to] = await Promise.all([
+    requireReachable(deps, asked.from, asked.domain, 'from'),
+    requireReachable(deps, asked.to, asked.domain, 'to'),
+  ]);
   const now = storeClock.now();
   const waitMs = asked.queueTimeoutSeconds === undefined ? deps.queueTimeoutMs : asked.queueTimeoutSeconds * 1000;
   const written = {
@@ -169,11 +174,15 @@ export async function createCall(deps: CallDeps, asked: NewCallRequest): Promise
     metadata: asked.metadata ?? {},
   };
   const call: CallRow = { ...UNPLACED, ...written, domain_name: asked.domain };
-  await deps.log.record(async (trx, emit) => {
-    await deps.quotas.take(trx, asked.domainId, { queuedCalls: 1 });
-    await insertCall(trx, written);
-    emit(draftCallEvent('call.queued', call));
-  });
+  const draft = draftCallEvent('call.queued', call);
+  const limit = deps.quotas.defaults.queuedCalls;
+  const queued = await deps.log.write<Queued>(() => queueCall(deps.callPool, written, limit, draft));
+  if (queued.outcome === 'no_domain') throw new SwitchyardError('not_found', 'There is no such domain.');
+  if (queued.outcome === 'full') {
+    const refusal = { quota: 'queuedCalls', limit: queued.limit, used: queued.used } as const;
+    deps.quotas.refuse(asked.domainId, refusal);
+    throw quotaExceeded(refusal);
+  }
   return presentCall(call, [], []);
 }
 

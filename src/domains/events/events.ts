@@ -40,6 +40,11 @@ export interface EventLog {
    * each other Postgres ends one of them, and it is run anew: it does nothing but what the transaction does.
    */
   record<T>(change: (trx: Trx, emit: (draft: EventDraft) => void) => Promise<T>): Promise<T>;
+  /**
+   * The same for one statement that numbers its event by itself (migration 044). It takes no turn, since it holds nothing
+   * between round trips.
+   */
+  write<T extends { outcome: string; logged?: LoggedEvent }>(statement: () => Promise<T>): Promise<T>;
 }
 
 /** A room that is deleted while its people are changed is such a case; more than a few in a row are a fault of ours. */
@@ -52,24 +57,35 @@ const TRIES = 4;
 export function createEventLog(db: Db, bell: EventBell, _logger: Logger, gate?: Gate): EventLog {
   const inTurn: Gate['run'] = gate ? (work) => gate.run(work) : (work) => work();
   return {
-    async record(change) {
-      for (let tries = 1; ; tries += 1) {
-        try {
-          let logged: LoggedEvent[] = [];
-          const result = await inTurn(() =>
-            db.transaction(async (trx) => {
-              const drafts: EventDraft[] = [];
-              const value = await change(trx, (draft) => drafts.push(draft));
-              if (drafts.length > 0) logged = await appendEvents(trx, drafts);
-              return value;
-            }),
-          );
-          if (logged.length > 0) bell.ring(logged);
-          return result;
-        } catch (error) {
-          if (!isDeadlock(error) || tries >= TRIES) throw error;
-        }
-      }
-    },
+    record: (change) =>
+      tryAgain(async () => {
+        let logged: LoggedEvent[] = [];
+        const result = await inTurn(() =>
+          db.transaction(async (trx) => {
+            const drafts: EventDraft[] = [];
+            const value = await change(trx, (draft) => drafts.push(draft));
+            if (drafts.length > 0) logged = await appendEvents(trx, drafts);
+            return value;
+          }),
+        );
+        if (logged.length > 0) bell.ring(logged);
+        return result;
+      }),
+    write: (statement) =>
+      tryAgain(async () => {
+        const written = await statement();
+        if (written.logged) bell.ring([written.logged]);
+        return written;
+      }),
   };
+}
+
+async function tryAgain<T>(work: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isDeadlock(error) || tries >= TRIES) throw error;
+    }
+  }
 }

@@ -33,8 +33,6 @@ export interface OpenQuotasOptions {
 export interface OpenQuotas extends Quotas {
   routes: Route[];
   streams: StreamPlaces;
-  /** For the job that dials: how many calls of the domain may be placed or ring at once. */
-  ringingAllowed(domainId: string): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -55,7 +53,6 @@ export function openQuotas(o: OpenQuotasOptions): OpenQuotas {
       defaults,
       onChanged: quotas.forgetLimits,
     }),
-    ringingAllowed: (domainId) => quotas.limitOf(domainId, 'ringingCalls'),
     async stop() {
       streams.stop();
       await refusals.stop();

@@ -1,7 +1,15 @@
 /** Holds domains to their quotas: whoever takes a place asks here first, and the last place is given once. */
 import type { Db, Queryable, Trx } from '../../infra/stores/db';
 import type { BucketLimit, TokenBuckets } from '../../infra/stores/buckets';
-import { QUOTAS, windowMsOf, type CountedQuota, type QuotaDefaults, type QuotaName, type RateQuota } from './catalogue';
+import {
+  QUOTAS,
+  readDefaults,
+  windowMsOf,
+  type CountedQuota,
+  type QuotaDefaults,
+  type QuotaName,
+  type RateQuota,
+} from './catalogue';
 import { lockQuotas, readLimits, readUsed } from './quotas.store';
 import { quotaExceeded, type Refusal, type Refusals } from './refusals';
 
@@ -10,6 +18,8 @@ export type Wanted = Partial<Record<CountedQuota, number>>;
 
 /** What the other domains ask of quotas. */
 export interface Quotas {
+  /** What a domain may have where no admin said otherwise: for statements that read the domain's own limits themselves. */
+  readonly defaults: QuotaDefaults;
   /**
    * Inside the transaction that writes the rows down, behind the locks of its rows: holds the domain's places until it
    * ends. @throws quota_exceeded, which undoes the transaction
@@ -87,6 +97,7 @@ export function createQuotas(deps: QuotasDeps): Quotas & { forgetLimits(domainId
   }
 
   const quotas: Quotas = {
+    defaults,
     async tryTake(trx, domainId, wanted) {
       await lockQuotas(trx, domainId);
       return findRefusal(trx, domainId, wanted, defaults);
@@ -112,6 +123,7 @@ export function createQuotas(deps: QuotasDeps): Quotas & { forgetLimits(domainId
 
 /** For parts that are tried by themselves: nobody is refused anything. */
 export const UNLIMITED: Quotas = {
+  defaults: readDefaults(),
   take: () => Promise.resolve(),
   tryTake: () => Promise.resolve(undefined),
   check: () => Promise.resolve(),

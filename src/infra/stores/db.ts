@@ -66,11 +66,26 @@ export function createLookupPool(
   size: number,
   patience: Pick<DbPatience, 'connectMs' | 'statementMs'> = { ...PATIENCE, statementMs: LOOKUP_TIMEOUT_MS },
 ): Pool {
+  return openPool(databaseUrl, size, { connectMs: patience.connectMs, queryMs: patience.statementMs });
+}
+
+/** The same for named statements that write: Postgres ends one that takes too long, so that it is not done unseen later. */
+export function createStatementPool(databaseUrl: string, size: number, patience: DbPatience = PATIENCE): Pool {
+  const { connectMs, statementMs } = patience;
+  return openPool(databaseUrl, size, { connectMs, queryMs: statementMs + 1000, statementMs });
+}
+
+function openPool(
+  databaseUrl: string,
+  size: number,
+  o: { connectMs: number; queryMs: number; statementMs?: number },
+): Pool {
   const pool = new Pool({
     connectionString: readableUrl(databaseUrl),
     max: size,
-    connectionTimeoutMillis: patience.connectMs,
-    query_timeout: patience.statementMs,
+    connectionTimeoutMillis: o.connectMs,
+    query_timeout: o.queryMs,
+    statement_timeout: o.statementMs,
     keepAlive: true,
   });
   pool.on('error', () => undefined); // an idle connection that broke is replaced at its next use

@@ -1,22 +1,20 @@
 /**
  * One turn of one domain: its first waiting call is placed and handed to its node, or put back. It never dials twice: a
- * call leaves `queued` by one conditional update, with its attempt written before anything is dialled.
+ * call leaves `queued` in one statement, with its attempt written before anything is dialled.
  */
-import { findCall, findLastAttempt, lockCall, type CallRow } from '../calls.store';
+import { findLastAttempt, lockCall, type CallRow } from '../calls.store';
 import { placeCall, type PlaceDeps } from './placement';
 import { endCall } from '../events/call-end';
 import { silenceAttempt } from './cancel-stale-ringing';
 import { decideQueued, isTooLate } from './decisions';
 import type { FairQueue, TakenCall } from '../queue/fair-queue';
 import type { Originates } from './originate';
-import { countRinging } from './ringing.store';
+import { countRinging, findDialable, type DialableRow } from './placement.store';
 import { storeClock } from '../../../infra/store-clock';
 
 export interface DialDeps extends PlaceDeps {
   queue: FairQueue;
   originates: Pick<Originates, 'dial'>;
-  /** How many calls of a domain may be placed or ring at once: its quota `ringingCalls`. */
-  ringingAllowed: (domainId: string) => Promise<number>;
   /** Stops waiting when Switchyard stops; the call is then taken up by another replica, or at the next start. */
   signal: AbortSignal;
 }
@@ -40,36 +38,37 @@ export async function runDialJob(deps: DialDeps): Promise<void> {
 }
 
 async function takeStep(deps: DialDeps, taken: TakenCall): Promise<void> {
-  const call = await findCall(deps.db, taken.callId);
-  const last = call && (await findLastAttempt(deps.db, call.id));
+  const call = await findDialable(deps.callPool, taken.callId, storeClock.now());
+  const last = call && call.attempts > 0 ? await findLastAttempt(deps.db, call.id) : undefined;
   const step = decideQueued(call, last, storeClock.nowMs());
   if (!call || step.do === 'leave') return;
   if (step.do === 'end') return endQueued(deps, call.id, step.outcome);
-  const allowed = await deps.ringingAllowed(call.domain_id);
-  if ((await countRinging(deps.db, call.domain_id, allowed)) >= allowed) return waitForRinging(deps, taken, allowed);
+  if (Number(call.ringing) >= ringingAllowed(deps, call)) return waitForRinging(deps, taken, call);
   if (step.do === 'silence' && !(await silenceAttempt(deps, call, step.attempt))) {
     return deps.queue.defer(taken, SILENCE_AGAIN_MS);
   }
-  const placed = await placeCall(deps, call, allowed);
+  const placed = await placeCall(deps, call);
   switch (placed.done) {
     case 'placed':
       await deps.queue.noteNode(taken).catch(() => undefined);
       return deps.originates.dial(call, placed.attempt);
     case 'at_limit':
-      return waitForRinging(deps, taken, allowed);
+      return waitForRinging(deps, taken, call);
     case 'no_node':
       return waitForNode(deps, call, taken);
-    case 'not_dialable': {
-      const now = await findCall(deps.db, call.id);
-      if (now?.state === 'queued' && now.hangup_requested_at) await endQueued(deps, call.id, 'cancelled');
-    }
+    case 'unwanted':
+      return endQueued(deps, call.id, 'cancelled');
   }
 }
 
+const ringingAllowed = (deps: DialDeps, call: DialableRow): number =>
+  Number(call.most_ringing ?? deps.quotas.defaults.ringingCalls);
+
 /** The end of a ringing call wakes the domain; one that ended while we counted has found nobody to wake. */
-async function waitForRinging(deps: DialDeps, taken: TakenCall, allowed: number): Promise<void> {
+async function waitForRinging(deps: DialDeps, taken: TakenCall, call: DialableRow): Promise<void> {
   await deps.queue.suspendFull(taken);
-  if ((await countRinging(deps.db, taken.domainId, allowed)) < allowed) await deps.queue.resumeDomain(taken.domainId);
+  const ringing = await countRinging(deps.db, taken.domainId);
+  if (ringing < ringingAllowed(deps, call)) await deps.queue.resumeDomain(taken.domainId);
 }
 
 async function waitForNode(deps: DialDeps, call: CallRow, taken: TakenCall): Promise<void> {

@@ -81,7 +81,8 @@ export function createFairQueue(
       const found = (await run(scripts.NEXT, takenMs)) as [string, string, string, number, string] | null;
       if (!found) return undefined;
       const [domainId, callId, order, left, dryTries] = found;
-      await signalIf(left);
+      // Whoever was given the turn does not wait for it: one that is lost is sent again by the sweep.
+      signalIf(left).catch(() => undefined);
       return { domainId, callId, order: Number(order), dryTries: Number(dryTries) };
     },
     async defer({ domainId, callId, order }, pauseMs) {

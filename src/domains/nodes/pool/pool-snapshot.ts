@@ -4,11 +4,16 @@ import type { Claims } from '../capacity/claims';
 import { listPoolRows, type PoolRow } from '../nodes.store';
 import { restNode, type NodeView, type Resting } from '../selection/policies';
 
-/** A choice may be made from a picture this old: the claim's script and the node's row are asked anew anyway. */
-const PICTURE_MS = 200;
+/** A snapshot this old is taken anew, beside whoever reads it. */
+const REFRESH_MS = 200;
+/** Nobody chooses by one that is older: the claim's script and the node's row are asked anew anyway, but it should be near. */
+const OLDEST_MS = 1000;
 
 export interface PoolPicture {
-  /** All nodes as they were at most 200 ms ago, with what was reserved here since. */
+  /**
+   * All nodes as they were a moment ago, with what was reserved here since. Who comes once a second or more often never
+   * waits for it.
+   */
   read(): Promise<readonly NodeView[]>;
   /** As they are now, without expired claims. */
   readExactly(): Promise<readonly NodeView[]>;
@@ -92,7 +97,9 @@ export function createPoolPicture(o: {
 
   return {
     async read() {
-      if (o.now() - takenAtMs >= PICTURE_MS) return share('read');
+      const ageMs = o.now() - takenAtMs;
+      if (ageMs >= OLDEST_MS) return share('read');
+      if (ageMs >= REFRESH_MS) share('read').catch(() => undefined); // who reads an old one is told
       return [...views.values()];
     },
     readExactly: () => share('exact'),

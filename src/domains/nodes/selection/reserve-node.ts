@@ -1,4 +1,4 @@
-/** Holds a node for a call: picks by the pure rule from the pool's picture, claims by the script, and looks once more. */
+/** Reserves a node for a call or room: selects by the pure rule from the pool's snapshot, claims by the script, and looks once more. */
 import type { Db } from '../../../infra/stores/db';
 import { storeClock } from '../../../infra/store-clock';
 import type { Claims } from '../capacity/claims';
@@ -8,7 +8,7 @@ import { pickNode, type Choice, type Considered, type Rejection } from './select
 import type { NodeView, PolicyName } from './policies';
 import type { PoolPicture } from '../pool/pool-snapshot';
 
-export interface HoldDeps {
+export interface ReserveDeps {
   db: Db;
   claims: Claims;
   pool: PoolPicture;
@@ -22,7 +22,7 @@ export interface HoldDeps {
   observePlacement?: (seconds: number, found: boolean) => void;
 }
 
-export interface HoldRequest {
+export interface ReserveRequest {
   callId: string;
   units: number;
   registeredNodeIds: readonly string[];
@@ -35,24 +35,59 @@ export interface HoldRequest {
   zone?: string;
 }
 
-export interface Held {
+/** What the last look says of a node that was claimed. */
+export type LastLook<T> =
+  | { is: 'kept'; value: T }
+  /** The claim is given back, and another node is looked for. */
+  | { is: 'rejected'; why: Rejection }
+  /** The claim is given back, and no other node is looked for. */
+  | { is: 'given up'; value: T };
+
+export interface Reserved<T> {
+  choice: Choice;
+  /** Undefined where no node can take the call. */
+  value: T | undefined;
+}
+
+export interface ReservedNode {
   choice: Choice;
   /** The row as it is after the claim; undefined where no node can take the call. */
   node: NodeRow | undefined;
 }
 
-/**
- * A picture a moment old is good enough to choose by, since the script refuses what is full by now, and the row is
- * read again for what a claim doesn't know: that the node drains, or is gone. "No node" is only said of an exact one.
- */
-export async function holdNode(deps: HoldDeps, request: HoldRequest): Promise<Held> {
-  const began = performance.now();
-  const held = await findAndHold(deps, request);
-  deps.observePlacement?.((performance.now() - began) / 1000, held.node !== undefined);
-  return held;
+/** For whoever writes down later what the node is for. */
+export async function reserveNode(deps: ReserveDeps, request: ReserveRequest): Promise<ReservedNode> {
+  const { choice, value } = await reserveWith(deps, request, async ({ id }): Promise<LastLook<NodeRow>> => {
+    const node = await findNode(deps.db, id);
+    if (node?.state !== 'serving') return { is: 'rejected', why: 'not_serving' };
+    if (node.unhealthy_reason) return { is: 'rejected', why: 'unhealthy' };
+    if (findLacks(node.missing_modules, request.needs ?? []).length > 0) return { is: 'rejected', why: 'lacks_module' };
+    return { is: 'kept', value: node };
+  });
+  return { choice, node: value };
 }
 
-async function findAndHold(deps: HoldDeps, request: HoldRequest): Promise<Held> {
+/**
+ * A snapshot a moment old is good enough to choose by, since the script refuses what is full by now, and the last look
+ * sees what a claim doesn't know: that the node drains, or is gone. "No node" is only said of an exact one.
+ * @param look may write down, in the same statement, what the node is for
+ */
+export async function reserveWith<T>(
+  deps: ReserveDeps,
+  request: ReserveRequest,
+  look: (node: NodeView, choice: Choice) => Promise<LastLook<T>>,
+): Promise<Reserved<T>> {
+  const began = performance.now();
+  const reserved = await selectAndClaim(deps, request, look);
+  deps.observePlacement?.((performance.now() - began) / 1000, reserved.value !== undefined);
+  return reserved;
+}
+
+async function selectAndClaim<T>(
+  deps: ReserveDeps,
+  request: ReserveRequest,
+  look: (node: NodeView, choice: Choice) => Promise<LastLook<T>>,
+): Promise<Reserved<T>> {
   const refused = new Map<string, Rejection>();
   let exact = false;
   for (;;) {
@@ -69,13 +104,13 @@ async function findAndHold(deps: HoldDeps, request: HoldRequest): Promise<Held> 
     for (const view of views) if (refused.has(view.id)) choice.considered.push(refusal(view, refused.get(view.id)!));
     const chosen = views.find((v) => v.id === choice.nodeId);
     if (!chosen) {
-      if (exact) return { choice, node: undefined };
+      if (exact) return { choice, value: undefined };
       exact = true;
       continue;
     }
-    const taken = await takeNode(deps, request, chosen, nowMs);
-    if (typeof taken !== 'string') return { choice, node: taken };
-    refused.set(chosen.id, taken);
+    const seen = await claimAndLook(deps, request, chosen, nowMs, () => look(chosen, choice));
+    if (seen.is !== 'rejected') return { choice, value: seen.value };
+    refused.set(chosen.id, seen.why);
   }
 }
 
@@ -86,34 +121,30 @@ function zoneOf(views: readonly NodeView[], nodeIds: readonly string[]): string 
   return zones.size === 1 ? [...zones][0] : undefined;
 }
 
-/** @returns the node, or why it is not to be had; nothing is held then. */
-async function takeNode(
-  deps: HoldDeps,
-  request: HoldRequest,
+/** What is not kept is not claimed afterwards. */
+async function claimAndLook<T>(
+  deps: ReserveDeps,
+  request: ReserveRequest,
   chosen: NodeView,
   nowMs: number,
-): Promise<NodeRow | Rejection> {
+  look: () => Promise<LastLook<T>>,
+): Promise<LastLook<T>> {
   // Before the claim is granted, so that others who choose meanwhile see it; one refused stays counted as full.
   deps.pool.reserve(chosen.id, request.units);
-  let node: NodeRow | undefined;
+  let seen: LastLook<T>;
   try {
     const granted = await deps.claims.claim(chosen.id, request.callId, request.units, chosen.capacityUnits, nowMs);
-    if (!granted) return 'claim_refused';
-    node = await findNode(deps.db, chosen.id);
-    if (node?.state === 'serving' && !node.unhealthy_reason && !lacks(node, request)) return node;
+    if (!granted) return { is: 'rejected', why: 'claim_refused' };
+    seen = await look();
   } catch (error) {
     await giveBack(deps, request, chosen.id);
     throw error;
   }
-  await giveBack(deps, request, chosen.id);
-  if (node?.state !== 'serving') return 'not_serving';
-  return node.unhealthy_reason ? 'unhealthy' : 'lacks_module';
+  if (seen.is !== 'kept') await giveBack(deps, request, chosen.id);
+  return seen;
 }
 
-const lacks = (node: NodeRow, { needs = [] }: HoldRequest): boolean =>
-  findLacks(node.missing_modules, needs).length > 0;
-
-async function giveBack(deps: HoldDeps, request: HoldRequest, nodeId: string): Promise<void> {
+async function giveBack(deps: ReserveDeps, request: ReserveRequest, nodeId: string): Promise<void> {
   deps.pool.reserve(nodeId, -request.units);
   await deps.claims.release(nodeId, request.callId, storeClock.nowMs()).catch(() => undefined); // else it expires by itself
 }

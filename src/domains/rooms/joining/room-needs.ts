@@ -1,5 +1,5 @@
 /** Which node a room goes to: one that can record and relay it where that is wished for, before one that can't. */
-import { holdNode, type HoldDeps, type HoldRequest } from '../../nodes/selection/reserve-node';
+import { reserveNode, type ReserveDeps, type ReserveRequest } from '../../nodes/selection/reserve-node';
 import { FEATURE_NAMES, recordingFeature, type Feature } from '../../nodes/features/features';
 import { noNodeHas } from '../../nodes/features/require-feature';
 import type { Choice, Rejection } from '../../nodes/selection/select-node';
@@ -38,9 +38,9 @@ const IS_FULL: ReadonlySet<Rejection | null> = new Set<Rejection>([
  * @returns no node where the pool is full @throws feature_missing where no node that serves can carry a room at all
  */
 export async function holdRoomNode(
-  deps: HoldDeps,
+  deps: ReserveDeps,
   room: RoomRow,
-  request: Omit<HoldRequest, 'units' | 'needs'>,
+  request: Omit<ReserveRequest, 'units' | 'needs'>,
   o: { wanted: readonly [number, ...number[]]; isLive: boolean },
 ): Promise<{ node: NodeRow | undefined; units: number }> {
   const needs = decideNeeds(room.settings.record === true, await readRoomWishes(deps.db, room.id));
@@ -48,7 +48,7 @@ export async function holdRoomNode(
   let last: Choice | undefined;
   for (const round of rounds) {
     for (const units of o.wanted) {
-      const { node, choice } = await holdNode(deps, { ...request, units, needs: round });
+      const { node, choice } = await reserveNode(deps, { ...request, units, needs: round });
       if (node) return { node, units };
       last = choice;
     }

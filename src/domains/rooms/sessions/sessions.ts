@@ -8,7 +8,7 @@ import { storeClock } from '../../../infra/store-clock';
 import { hangUpMember } from '../../../freeswitch/esl';
 import type { EventLog } from '../../events/events';
 import type { EventDraft } from '../../events/events.store';
-import type { HoldDeps } from '../../nodes/selection/reserve-node';
+import type { ReserveDeps } from '../../nodes/selection/reserve-node';
 import type { NodeLinks } from '../../nodes/connections/node-connections';
 import type { RefuseReport } from '../../nodes/trust/refused-reports';
 import { findNode, type NodeRow } from '../../nodes/nodes.store';
@@ -32,7 +32,7 @@ import {
   type SessionRow,
 } from './sessions.store';
 
-export interface SessionDeps extends HoldDeps {
+export interface SessionDeps extends ReserveDeps {
   log: EventLog;
   logger: Logger;
   links: Pick<NodeLinks, 'api'>;

@@ -1,7 +1,7 @@
 /** Holds the pool's picture to what it may save: never past a capacity, never at a node that drains, never "full" in vain. */
 import { Redis } from 'ioredis';
 import { CLAIM_TTL_MS, createClaims, type Claims } from '../../../../src/domains/nodes/capacity/claims';
-import { holdNode } from '../../../../src/domains/nodes/selection/reserve-node';
+import { reserveNode } from '../../../../src/domains/nodes/selection/reserve-node';
 import { createPoolPicture } from '../../../../src/domains/nodes/pool/pool-snapshot';
 import { createId } from '../../../../src/infra/ids';
 import { useStores } from '../../../stores';
@@ -41,7 +41,7 @@ function openReplica(now: () => number = Date.now) {
   const pool = createPoolPicture({ db: stores.db, claims, now });
   const deps = { db: stores.db, claims, pool, reportLimitMs: 60_000, minIdleCpuPercent: 0, random: Math.random };
   const hold = (change = {}) =>
-    holdNode(deps, { callId: createId(), units: 2, registeredNodeIds: [], excludedNodeIds: [], ...change });
+    reserveNode(deps, { callId: createId(), units: 2, registeredNodeIds: [], excludedNodeIds: [], ...change });
   return { pool, hold };
 }
 
