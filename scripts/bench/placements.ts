@@ -1,4 +1,9 @@
-/** How many placements a second a pool of 1,000 nodes takes, how evenly they spread, and that no node is overfilled. */
+/**
+ * How many placements a second a pool of 1,000 nodes takes, how evenly they spread, and that no node is overfilled. With
+ * `--calls`: how long POST /v1/calls takes, and how long until originate is at the node, at several rates.
+ */
+import { loadavg } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { createClaims } from '../../src/domains/nodes/capacity/claims';
 import { reserveNode } from '../../src/domains/nodes/selection/reserve-node';
@@ -7,9 +12,13 @@ import { createPoolPicture } from '../../src/domains/nodes/pool/pool-snapshot';
 import { createDb, type Db } from '../../src/infra/stores/db';
 import { createId } from '../../src/infra/ids';
 import { migrateDb } from '../../src/infra/stores/migrate';
+import { figuresOf, load, quantileOfWaits, withCallBench, type CallBench } from './scale/calls';
+import { createStandIns } from './scale/nodes';
+import { createOwnSwitchyard } from './scale/process';
+import { DOMAINS } from './scale/seed';
 import { median, ownRole, quantile, round, serveRole, startRole, withStores, type Role } from './roles';
 
-const ROUNDS = Number(process.argv[2] ?? 5);
+const ROUNDS = Number(process.argv.slice(2).find((word) => /^\d+$/.test(word)) ?? 5);
 const NODES = 1000;
 const CAPACITY_UNITS = 40;
 const CALL_UNITS = 2;
@@ -181,9 +190,42 @@ async function main(): Promise<void> {
   });
 }
 
+/** Calls a second, each for so long; the last is what must be held. */
+const RATES = [10, 50, 200] as const;
+const CALL_SECONDS = 10;
+const CALL_NODES = 100;
+
+/** What is asked, what it took, and the queue's share: from a call's entry into it until its job began. */
+async function measureCalls(bench: CallBench): Promise<void> {
+  await load(bench, 20, 3, 0, 'counts'); // warms up
+  for (const rate of RATES) {
+    const before = await bench.readQueueWaits();
+    await bench.readUsage();
+    const figures = figuresOf(await load(bench, rate, CALL_SECONDS, 0, 'counts'));
+    const { cpuPercent, loopP99Ms } = await bench.readUsage();
+    const after = await bench.readQueueWaits();
+    const [queueP50, queueP99] = [0.5, 0.99].map((share) => quantileOfWaits(before, after, share));
+    console.log(JSON.stringify({ perSecond: rate, ...figures, queueP50, queueP99, cpuPercent, loopP99Ms }));
+    await sleep(3000); // the last have ended
+  }
+}
+
+async function mainCalls(): Promise<void> {
+  const load = (): string => loadavg()[0]!.toFixed(1);
+  console.log(
+    `${CALL_NODES} stand-in nodes, ${DOMAINS} domains and one Switchyard on this machine, whose load is ${load()}. ` +
+      'Milliseconds from a request until its answer, and until originate is at the node; of that, how long it stood in ' +
+      'the queue (upper bounds of buckets). Calls ring for 0.1 s and talk for 1 s.',
+  );
+  await withStores((stores) => withCallBench(stores, { file: __filename, nodes: CALL_NODES }, measureCalls));
+  console.log(`The machine's load was ${load()} afterwards.`);
+}
+
 if (ownRole === 'worker') serveRole(createWorker());
+else if (ownRole === 'nodes') serveRole(createStandIns(process.env.DATABASE_URL!));
+else if (ownRole === 'switchyard') serveRole(createOwnSwitchyard());
 else
-  main().catch((error: unknown) => {
+  (process.argv.includes('--calls') ? mainCalls() : main()).catch((error: unknown) => {
     console.error(error);
     process.exitCode = 1;
   });

@@ -56,6 +56,8 @@ export interface Metrics {
   countXmlAnswer(kind: string): void;
   /** From the wish for a node to the node, or to "none". */
   observePlacement(seconds: number, found: boolean): void;
+  /** From a call's entry into the queue until its first turn. */
+  observeQueue(seconds: number): void;
   countCanary(ok: boolean): void;
   /** Somebody showed a password, PIN or key that is none. */
   countFailure(kind: FailureKind): void;
@@ -95,6 +97,12 @@ export function createMetrics(): Metrics {
   const refusals = counter('logins_refused_total', 'Logins refused for those before them, by this replica.', 'why');
   for (const why of ['banned', 'slowed']) refusals.inc({ why }, 0);
   const quotaRefusals = counter('quota_refusals_total', 'Refused since a domain has used up a quota.', 'quota');
+  const waits = new Histogram({
+    name: 'switchyard_queue_seconds',
+    help: "From a call's entry into the queue until its first turn, where both were at this replica.",
+    buckets: [0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers,
+  });
   const placements = new Histogram({
     name: 'switchyard_placement_seconds',
     help: 'Time to choose and claim a node.',
@@ -117,6 +125,7 @@ export function createMetrics(): Metrics {
     countRefusedReport: (about) => refused.inc({ about }),
     countNodeEvent: (kind) => nodeEvents.inc({ kind }),
     countXmlAnswer: (kind) => xmlAnswers.inc({ kind }),
+    observeQueue: (seconds) => waits.observe(seconds),
     observePlacement: (seconds, found) => placements.observe({ result: found ? 'placed' : 'no_node' }, seconds),
     countFailure: (kind) => failures.inc({ kind }),
     countRefusal: (why) => refusals.inc({ why }),

@@ -93,7 +93,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
   stops.push(() => queueConnection.disconnect());
   const signals = createSignalQueue(DIAL_QUEUE, prefix, queueConnection);
   stops.push(() => signals.close());
-  const queue = createFairQueue(redis, prefix, signals);
+  const queue = createFairQueue(redis, prefix, signals, { observeWait: metrics.observeQueue });
   stops.push(stores.bell.add(createDialFeed(queue, logger)));
   const settle = {
     db,

@@ -25,6 +25,8 @@ const DRY_LONGEST_MS = 1000;
 const DRY_PER_DOMAIN_MS = 10;
 /** A domain at its limit is woken by its own calls; this is for a limit that was raised, or a wake-up that was lost. */
 const FULL_MS = 2000;
+/** Calls whose wait is measured at once. */
+const MOST_TIMED = 10_000;
 
 export interface WaitingCall {
   domainId: string;
@@ -62,25 +64,34 @@ export interface FairQueue {
 /** Older calls of a domain come first. */
 const orderOf = (callId: string): number => timeOfId(callId);
 
-/** @param o for tests, which do not wait so long */
+/** @param o for tests, which do not wait so long; and who is told how long a call waited for its first turn */
 export function createFairQueue(
   redis: Redis,
   prefix: string,
   signals: Pick<SignalQueue, 'send'>,
-  o: { takenMs?: number; fullMs?: number } = {},
+  o: { takenMs?: number; fullMs?: number; observeWait?: (seconds: number) => void } = {},
 ): FairQueue {
-  const { takenMs = TAKEN_MS, fullMs = FULL_MS } = o;
+  const { takenMs = TAKEN_MS, fullMs = FULL_MS, observeWait } = o;
+  /** When calls came that this replica has queued and nobody here has taken yet. */
+  const addedAt = new Map<string, number>();
   const base = `${prefix}:{dialing}`;
   const run = (script: string, ...args: (string | number)[]): Promise<unknown> => redis.eval(script, 1, base, ...args);
   const signalIf = async (entered: unknown): Promise<void> => {
     if (Number(entered) > 0) await signals.send();
   };
   return {
-    add: async ({ domainId, callId }) => signalIf(await run(scripts.ADD, domainId, callId, orderOf(callId))),
+    async add({ domainId, callId }) {
+      if (observeWait) addedAt.set(callId, performance.now());
+      if (addedAt.size > MOST_TIMED) addedAt.delete(addedAt.keys().next().value!); // another replica took it
+      await signalIf(await run(scripts.ADD, domainId, callId, orderOf(callId)));
+    },
     async next() {
       const found = (await run(scripts.NEXT, takenMs)) as [string, string, string, number, string] | null;
       if (!found) return undefined;
       const [domainId, callId, order, left, dryTries] = found;
+      const began = addedAt.get(callId);
+      if (began !== undefined) observeWait?.((performance.now() - began) / 1000);
+      addedAt.delete(callId);
       // Whoever was given the turn does not wait for it: one that is lost is sent again by the sweep.
       signalIf(left).catch(() => undefined);
       return { domainId, callId, order: Number(order), dryTries: Number(dryTries) };
