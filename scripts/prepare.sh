@@ -25,7 +25,7 @@ install_packages() {
   local mark=node_modules/.switchyard-installed
   if [ -e "$mark" ] && cmp -s package-lock.json "$mark"; then return; fi
   echo "Installing packages…"
-  npm ci --no-audit --no-fund --loglevel=error
+  npm ci --include=dev --no-audit --no-fund --loglevel=error
   cp package-lock.json "$mark"
 }
 

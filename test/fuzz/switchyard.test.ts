@@ -1,7 +1,7 @@
 import { describeFinding } from '../../scripts/bench/fuzz/campaign';
 import { OVER_HTTP, openTargets } from '../../scripts/bench/fuzz/list';
 import type { Surroundings } from '../../scripts/bench/fuzz/cluster';
-import { freeswitchBinary } from '../real-node';
+import { describeWithRealNode } from '../real-node';
 import { useStores } from '../stores';
 import { ADMIN_KEY, startApp, type App } from '../e2e/harness';
 import { FIXED_SEED, randomSeed } from './seeds';
@@ -36,15 +36,16 @@ test.each(Object.keys(OVER_HTTP))('%s holds, with the inputs that every run trie
 
 /** One input takes a second: a node has to be heard out. */
 const SIP_RUNS = 12;
-const withNode = freeswitchBinary() ? test : test.skip;
 
-withNode('a real node does only what Switchyard let in, whatever SIP comes', async () => {
-  process.env.FREESWITCH_BIN ??= freeswitchBinary();
-  const opened = await openTargets(['sip']);
-  try {
-    const { finding } = await opened.targets[0]!.run({ seed: FIXED_SEED, runs: SIP_RUNS });
-    expect(finding && describeFinding(finding)).toBeUndefined();
-  } finally {
-    await opened.close();
-  }
+describeWithRealNode('SIP', (binary) => {
+  it('lets a real node do only what Switchyard allowed, whatever arrives', async () => {
+    process.env.FREESWITCH_BIN ??= binary;
+    const opened = await openTargets(['sip']);
+    try {
+      const { finding } = await opened.targets[0]!.run({ seed: FIXED_SEED, runs: SIP_RUNS });
+      expect(finding && describeFinding(finding)).toBeUndefined();
+    } finally {
+      await opened.close();
+    }
+  });
 });

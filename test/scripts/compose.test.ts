@@ -11,6 +11,7 @@ import { findProgram } from '../../scripts/stores/redis';
 import { readConfig } from '../../src/config';
 import { turnServerBinary } from '../browser/programs/turn-server';
 import { askPermissions } from '../turn-client';
+import { describeUnless } from '../real-node';
 import { until } from '../until';
 import { refuseAddress, type AddressRules } from '../../src/domains/nodes/entering/address-guard';
 import { readNodeAddress } from '../../src/http/nodes/node-address';
@@ -236,9 +237,8 @@ describe('as it is started', () => {
     rmSync(dir, { recursive: true, force: true });
   });
 
-  (findProgram('redis-server') ? test : test.skip)(
-    'Redis asks for the password, which no command line shows',
-    async () => {
+  describeUnless(!findProgram('redis-server') && 'no redis-server found on PATH', 'Redis', () => {
+    test('asks for the password, which no command line shows', async () => {
       const port = await findFreePort();
       const REDIS_PASSWORD = 'a-password-of-redis-0123456789';
       const paths = { '/tmp/': `${dir}/`, '--dir /data': `--dir ${dir} --bind 127.0.0.1 --port ${port}` };
@@ -257,12 +257,11 @@ describe('as it is started', () => {
         redis.disconnect();
       }
       expect(commandLines()).not.toContain(REDIS_PASSWORD);
-    },
-  );
+    });
+  });
 
-  (turnServerBinary() ? test : test.skip)(
-    'coturn lets a guest reach the node, and nothing else of private networks',
-    async () => {
+  describeUnless(!turnServerBinary() && 'no turnserver found (TURNSERVER_BIN or PATH)', 'coturn', () => {
+    test('lets a guest reach the node, and nothing else of private networks', async () => {
       const port = await findFreePort();
       const env = { TURN_SECRET: 'a-secret-of-coturn-0123456789', TURN_PORT: String(port), TURN_PEERS: '10.77.0.31' };
       const local = '"listening-ip=127.0.0.1" "relay-ip=127.0.0.1" "pidfile=DIR/x.pid" "userdb=DIR/x.db"'.replaceAll(
@@ -295,8 +294,8 @@ describe('as it is started', () => {
       });
       await expect(askPermissions(port, 'another-secret', [])).rejects.toThrow('No relay: 401');
       expect(commandLines()).not.toContain(env.TURN_SECRET);
-    },
-  );
+    });
+  });
 });
 
 test("coturn has Switchyard's secret and port, and reaches of private networks the nodes only", () => {

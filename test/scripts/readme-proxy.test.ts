@@ -7,12 +7,13 @@ import { join, resolve } from 'node:path';
 import { startChild, type Child } from '../../scripts/child';
 import { findFreePort, isPortFree } from '../../scripts/stores/ports';
 import { findProgram } from '../../scripts/stores/redis';
+import { describeUnless } from '../real-node';
 import { until } from '../until';
 
 const nginx = findProgram('nginx');
 const readme = readFileSync(resolve(__dirname, '..', '..', 'freeswitch', 'README.md'), 'utf8');
 
-(nginx ? describe : describe.skip)('the proxy of freeswitch/README.md', () => {
+describeUnless(!nginx && 'no nginx found on PATH', 'the proxy of freeswitch/README.md', () => {
   const dir = mkdtempSync(join(tmpdir(), 'switchyard-proxy-'));
   const upstreams: { server: Server; asked: { url: string; headers: NodeJS.Dict<string | string[]> }[] }[] = [];
   let child: Child;
