@@ -2,6 +2,7 @@
 import type { Db } from './stores/db';
 import type { Logger } from './logger';
 import { runEvery, type Schedule } from './flow/interval';
+import { readStoreMs } from './store-clock.store';
 
 /** Past this the machine's clock is said to be wrong; what is decided here is right all the same. */
 export const REPLICA_CLOCK_LIMIT_MS = 2000;
@@ -48,10 +49,8 @@ export const storeClock = {
 
 async function look(db: Db): Promise<ClockLook> {
   const askedMs = machineMs();
-  const { rows } = (await db.raw('select (extract(epoch from clock_timestamp()) * 1000)::float8 as ms')) as {
-    rows: { ms: number }[];
-  };
-  return { askedMs, answeredMs: machineMs(), storeMs: rows[0]!.ms };
+  const storeMs = await readStoreMs(db);
+  return { askedMs, answeredMs: machineMs(), storeMs };
 }
 
 /** Before anything is decided. @throws where the database can't be asked */

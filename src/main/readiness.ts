@@ -9,6 +9,7 @@ import { storeClock } from '../infra/store-clock';
 import { findEvictionFault, findRedisFault } from '../infra/stores/store-faults';
 import type { House } from './container';
 import type { Stops } from './stores';
+import { pingDb } from '../infra/stores/db';
 
 const DONE_BY = {
   worker: 'Nobody has the role worker: calls wait and are not dialled. Start a replica with it (ROLES).',
@@ -33,7 +34,7 @@ export function watchReadiness(house: House, stops: Stops): Watch {
   stops.push(() => presence.stop());
 
   const checkReplica = async (): Promise<Checks> => ({
-    postgres: await db.raw('select 1').then(
+    postgres: await pingDb(db).then(
       () => true,
       () => 'Postgres is out of reach.',
     ),

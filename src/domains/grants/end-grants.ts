@@ -80,7 +80,7 @@ export const GRANT_SWEEP_MS = 1000;
 
 /**
  * Ends the registrations of grants that have expired, and tells the nodes again of what was just revoked. Who talks or is
- * in a room stays until they leave, and may come back for a while (lasting/come-back.ts). Several replicas may do
+ * in a room stays until they leave, and may come back for a while (lasting/come-back.store.ts). Several replicas may do
  * it at once: one of them tells the nodes.
  */
 export async function sweepGrants(deps: OverDeps, now: Date): Promise<void> {

@@ -3,7 +3,7 @@ import type { Pool } from 'pg';
 import { createNameLookup } from '../../infra/flow/read-through-cache';
 import { readDigest, type Directory, type DirectoryUser } from '../users/directory';
 import { isGrantName } from './grant-name';
-import { GOOD_UNTIL } from './lasting/come-back';
+import { GRANT_LOOKUP, type GrantLookupRow } from './grant-directory.store';
 import type { GrantKind, GrantRole } from './grants.store';
 
 /** What is to be known of a grant to let its holder in, and no further. */
@@ -43,39 +43,9 @@ interface Login {
   expiresMs: number;
 }
 
-const LOOK_UP = {
-  name: 'directory-grants',
-  text: `select asked.n::int, g.* from unnest($1::text[], $2::text[]) with ordinality as asked(domain, username, n),
-         lateral (select g.id, g.kind, g.domain_id, d.name as domain, g.room_id, g.user_id, u.username as user_name,
-             g.identity, g.name, g.role, g.max_video_kbps, ${GOOD_UNTIL}, g.username, u.caller_number, g.ha1
-           from domains d join grants g on g.domain_id = d.id left join users u on u.id = g.user_id
-           where d.name = asked.domain and g.username = asked.username and g.revoked_at is null
-             and ${GOOD_UNTIL} > now() and (u.id is null or u.enabled) limit 1) g`,
-};
-
-/** The columns of LOOK_UP. */
-type Row = [
-  n: number,
-  id: string,
-  kind: GrantKind,
-  domainId: string,
-  domain: string,
-  roomId: string | null,
-  userId: string | null,
-  userName: string | null,
-  identity: string,
-  name: string,
-  role: GrantRole,
-  maxVideoKbps: number | null,
-  expiresAt: Date,
-  sipName: string,
-  callerNumber: string | null,
-  sealedHa1: string,
-];
-
 function readRow(secretKey: Buffer, columns: unknown[], before: Login | undefined): Login {
   const [, id, kind, domainId, domain, roomId, userId, username, identity, name, role, maxVideoKbps, ...rest] =
-    columns as Row;
+    columns as GrantLookupRow;
   const [expiresAt, sipName, callerNumber, sealedHa1] = rest;
   const grant = { id, kind, domainId, domain, roomId, userId, username, identity, name, role, maxVideoKbps, expiresAt };
   const login = { domain, username: sipName, sealedHa1 };
@@ -100,7 +70,7 @@ export function createGrantDirectory(pool: Pool, now: () => number, secretKey: B
   const lookup = createNameLookup<Login>({
     pool,
     now,
-    statement: LOOK_UP,
+    statement: GRANT_LOOKUP,
     readRow: (row, before) => readRow(secretKey, row, before),
     isOver: (login, nowMs) => login.expiresMs <= nowMs,
     away: 'The grant can not be looked up: the database is out of reach.',

@@ -15,7 +15,7 @@ import {
 } from './grants';
 import { findGrant, listGrants } from './grants.store';
 import { revokeGrant, type OverDeps } from './end-grants';
-import { COME_BACK_HOURS, COME_BACK_SECONDS } from './lasting/come-back';
+import { COME_BACK_HOURS, COME_BACK_SECONDS } from './lasting/come-back.store';
 import { extendGrant, type ExtendDeps } from './lasting/extend-grant';
 import { grantPatch, grantSchema, newGrantSchema, roomGrantBody, selfSchema, showGrant, userGrantBody } from './shapes';
 

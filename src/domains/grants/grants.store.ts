@@ -1,6 +1,6 @@
 /** The SQL of grants. */
 import type { Queryable } from '../../infra/stores/db';
-import { GOOD_UNTIL } from './lasting/come-back';
+import { GOOD_UNTIL } from './lasting/come-back.store';
 
 export type GrantKind = 'room' | 'user';
 export type GrantRole = 'moderator' | 'participant';

@@ -6,7 +6,7 @@ import { findNode, signalUrl, type NodeRow } from '../nodes/nodes.store';
 import { pickNode } from '../nodes/selection/select-node';
 import type { PoolPicture } from '../nodes/pool/pool-snapshot';
 import { findRoom, type RoomRow } from '../rooms/rooms.store';
-import { COME_BACK_SECONDS } from './lasting/come-back';
+import { COME_BACK_SECONDS } from './lasting/come-back.store';
 import { iceServersFor, type IceServer, type IceSettings } from './ice';
 import type { GrantRow } from './grants.store';
 

@@ -3,6 +3,7 @@ import type { Pool } from 'pg';
 import { createNameLookup } from '../../infra/flow/read-through-cache';
 import { openDigest } from '../../infra/secrets';
 import { createNumberLookup } from './number-lookup';
+import { SPELLING_LOOKUP, USER_LOOKUP, type UserLookupRow } from './directory.store';
 
 export interface DirectoryUser {
   id: string;
@@ -42,26 +43,6 @@ export interface Directory {
   forget(username: string, domain: string): void;
 }
 
-/** `limit 1` holds the planner to one index look-up for each name, whatever it thinks of the tables' sizes. */
-const LOOK_UP = {
-  name: 'directory-users',
-  text: `select asked.n::int, u.* from unnest($1::text[], $2::text[]) with ordinality as asked(domain, username, n),
-         lateral (select u.id, u.domain_id, d.name, u.username, u.display_name, u.caller_number, u.ha1, u.enabled
-           from domains d join users u on u.domain_id = d.id
-           where d.name = asked.domain and u.username = asked.username limit 1) u`,
-};
-
-/** Users of before may differ in capitals alone: then neither is meant by a third spelling. */
-const SPELLINGS = {
-  name: 'directory-spellings',
-  text: `select asked.n::int, u.username from unnest($1::text[], $2::text[]) with ordinality as asked(domain, username, n),
-         lateral (select min(u.username) as username from domains d join users u on u.domain_id = d.id
-           where d.name = asked.domain and lower(u.username) = lower(asked.username) having count(*) = 1) u`,
-};
-
-/** The columns of LOOK_UP. */
-type Row = [number, string, string, string, string, string, string | null, string, boolean];
-
 /** A look-up is made anew every second, and the digest it finds is nearly always the same: it is opened when it has changed. */
 export function readDigest(
   secretKey: Buffer,
@@ -77,7 +58,7 @@ export function readDigest(
 }
 
 function readRow(secretKey: Buffer, columns: unknown[], before: DirectoryUser | undefined): DirectoryUser {
-  const row = columns as Row;
+  const row = columns as UserLookupRow;
   const login = { domain: row[3], username: row[4], sealedHa1: row[7] };
   return {
     id: row[1],
@@ -98,12 +79,18 @@ export function createDirectory(pool: Pool, now: () => number, secretKey: Buffer
   const { find, readFresh, forget } = createNameLookup<DirectoryUser>({
     pool,
     now,
-    statement: LOOK_UP,
+    statement: USER_LOOKUP,
     readRow: (row, before) => readRow(secretKey, row, before),
     away: AWAY,
   });
   const readRowName = (row: unknown[]): string => row[1] as string;
-  const spellings = createNameLookup<string>({ pool, now, statement: SPELLINGS, readRow: readRowName, away: AWAY });
+  const spellings = createNameLookup<string>({
+    pool,
+    now,
+    statement: SPELLING_LOOKUP,
+    readRow: readRowName,
+    away: AWAY,
+  });
   const numbers = createNumberLookup(pool, now);
   return {
     findUser: find,

@@ -2,6 +2,7 @@
 import type { Pool } from 'pg';
 import { createNameLookup } from '../../infra/flow/read-through-cache';
 import { readNationalNumber, readTelephoneNumber, isCountry } from '../../infra/text/telephone-number';
+import { COUNTRY_LOOKUP, NUMBER_LOOKUP } from './directory.store';
 
 export interface NumberLookup {
   /**
@@ -14,27 +15,13 @@ export interface NumberLookup {
   forgetHolder(username: string): void;
 }
 
-const HOLDERS = {
-  name: 'directory-numbers',
-  text: `select asked.n::int, u.username from unnest($1::text[], $2::text[]) with ordinality as asked(domain, number, n),
-         lateral (select u.username from domains d join users u on u.domain_id = d.id
-           where d.name = asked.domain and u.dial_number = asked.number limit 1) u`,
-};
-
-/** The name is not looked at: a domain has one country, or none. */
-const COUNTRIES = {
-  name: 'directory-countries',
-  text: `select asked.n::int, d.country from unnest($1::text[], $2::text[]) with ordinality as asked(domain, any_name, n)
-         join domains d on d.name = asked.domain where d.country is not null`,
-};
-
 const AWAY = 'The number can not be looked up: the database is out of reach.';
 const secondColumn = (row: unknown[]): string => row[1] as string;
 
 export function createNumberLookup(pool: Pool, now: () => number): NumberLookup {
   const common = { pool, now, readRow: secondColumn, away: AWAY };
-  const holders = createNameLookup<string>({ ...common, statement: HOLDERS });
-  const countries = createNameLookup<string>({ ...common, statement: COUNTRIES });
+  const holders = createNameLookup<string>({ ...common, statement: NUMBER_LOOKUP });
+  const countries = createNameLookup<string>({ ...common, statement: COUNTRY_LOOKUP });
 
   async function findNational(text: string, domain: string): Promise<string | undefined> {
     const country = await countries.find('', domain);

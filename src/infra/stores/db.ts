@@ -130,3 +130,8 @@ export function nameDbFault(error: unknown): unknown {
     ? new SwitchyardError('unavailable', 'The database is out of reach.', { cause: error })
     : error;
 }
+
+/** @throws where the database does not answer */
+export async function pingDb(db: Db): Promise<void> {
+  await db.raw('select 1');
+}
