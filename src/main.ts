@@ -3,15 +3,15 @@ import { hostname } from 'node:os';
 import { readConfig, type Config } from './config';
 import type { DbPatience } from './infra/stores/db';
 import { createLogger, type Logger } from './infra/logger';
-import { buildHouse } from './main/container';
+import { buildContainer } from './main/container';
 import { startOperating } from './main/listen';
 import { watchReadiness } from './main/readiness';
 import { startSecretRotation } from './main/secret-rotation';
-import { startServing } from './main/role-api';
+import { startApiRole } from './main/role-api';
 import { showSettings } from './main/shown-settings';
 import { openStores, type Stops, type Stores } from './main/stores';
-import { startSupervisor } from './main/role-supervisor';
-import { startOverdueWatch, startWorker } from './main/role-worker';
+import { startSupervisorRole } from './main/role-supervisor';
+import { startOverdueWatch, startWorkerRole } from './main/role-worker';
 
 export interface RunningSwitchyard {
   /** Where the API is; without the role `api` the same as `operationsUrl`. */
@@ -55,18 +55,18 @@ async function startRoles(
   logger: Logger,
   stops: Stops,
 ): Promise<Omit<RunningSwitchyard, 'stop'>> {
-  const house = await buildHouse(config, logger, stores, stops);
-  startSecretRotation(house, stops);
-  const streams = config.roles.includes('supervisor') ? startSupervisor(house, stops) : undefined;
-  if (config.roles.includes('worker')) startWorker(house, stops);
-  const watch = watchReadiness(house, stops);
-  startOverdueWatch(house, stops);
-  const onNodeSeen = (): void => void Promise.all([house.links.refresh(), streams?.refresh()]);
+  const container = await buildContainer(config, logger, stores, stops);
+  startSecretRotation(container, stops);
+  const streams = config.roles.includes('supervisor') ? startSupervisorRole(container, stops) : undefined;
+  if (config.roles.includes('worker')) startWorkerRole(container, stops);
+  const watch = watchReadiness(container, stops);
+  startOverdueWatch(container, stops);
+  const onNodeSeen = (): void => void Promise.all([container.links.refresh(), streams?.refresh()]);
   const serving = config.roles.includes('api')
-    ? await startServing(house, watch.replica, stops, onNodeSeen)
+    ? await startApiRole(container, watch.replica, stops, onNodeSeen)
     : undefined;
   // Last, so that who is told "ready" finds the API, and first to go.
-  const operationsUrl = await startOperating(house, watch, stops);
+  const operationsUrl = await startOperating(container, watch, stops);
   return { operationsUrl, url: serving?.url ?? operationsUrl, nodesUrl: serving?.nodesUrl ?? operationsUrl };
 }
 

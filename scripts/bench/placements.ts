@@ -7,8 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { createClaims } from '../../src/domains/nodes/capacity/claims';
 import { reserveNode } from '../../src/domains/nodes/selection/reserve-node';
-import { pickNode, type NodeView } from '../../src/domains/nodes/selection/select-node';
-import { createPoolPicture } from '../../src/domains/nodes/pool/pool-snapshot';
+import { selectNode, type NodeView } from '../../src/domains/nodes/selection/select-node';
+import { createPoolSnapshots } from '../../src/domains/nodes/pool/pool-snapshot';
 import { createDb, type Db } from '../../src/infra/stores/db';
 import { createId } from '../../src/infra/ids';
 import { migrateDb } from '../../src/infra/stores/migrate';
@@ -54,13 +54,13 @@ function createWorker(): (order: Order) => Promise<Answer> {
   const redis = new Redis(process.env.REDIS_URL!);
   return async (order) => {
     const claims = createClaims(redis, order.prefix);
-    const pool = createPoolPicture({ db, claims, now: Date.now });
+    const pool = createPoolSnapshots({ db, claims, now: Date.now });
     const views: readonly NodeView[] = await pool.read();
     const deps = { ...poolRequest, db, claims, pool, random: Math.random };
     const one = {
       place: async () => (await reserveNode(deps, { ...poolRequest, callId: createId() })).node !== undefined,
       eval: async () => (await redis.eval("return redis.call('incr', KEYS[1])", 1, `${order.prefix}:bare`)) !== 0,
-      pick: () => Promise.resolve(pickNode(views, poolRequest, Date.now(), Math.random).nodeId !== null),
+      pick: () => Promise.resolve(selectNode(views, poolRequest, Date.now(), Math.random).nodeId !== null),
     }[order.kind];
     return repeat(one, order.count);
   };

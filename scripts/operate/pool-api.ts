@@ -17,7 +17,7 @@ export interface PoolNode {
   clock?: { offsetMs: number | null; skewed: boolean; note: string | null };
   /** Left out by a Switchyard before 0.4. */
   lacks?: { modules: string[]; note: string } | null;
-  resting: 'busy_cpu' | 'full' | null;
+  saturated: 'busy_cpu' | 'full' | null;
   downReason: string | null;
   /** Left out by a Switchyard before 0.4. */
   connectionFault?: { kind: string; since: string; why: string } | null;

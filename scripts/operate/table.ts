@@ -33,7 +33,7 @@ function noteOf(node: PoolNode, kept: KeptNode | undefined, nowMs: number): stri
   if (node.health?.healthy === false) notes.push(`not well: ${node.health.reason ?? 'no reason known'}`);
   if (node.clock?.skewed) notes.push(node.clock.note ?? 'its clock is wrong');
   if (node.lacks) notes.push(node.lacks.note);
-  if (node.resting) notes.push(node.resting === 'full' ? 'rests: was full' : 'rests: processor was busy');
+  if (node.saturated) notes.push(node.saturated === 'full' ? 'saturated: was full' : 'saturated: processor was busy');
   if (node.state === 'draining' && node.registrations > 0 && isQuiet(node))
     notes.push(`empty but for ${node.registrations === 1 ? '1 phone' : `${node.registrations} phones`}`);
   if (node.drainDeadlineAt) {

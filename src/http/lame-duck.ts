@@ -24,13 +24,13 @@ export function followAnswers(server: Server, answeredWithinMs = ANSWERED_WITHIN
   return () =>
     new Promise<void>((resolve) => {
       isEnding = true;
-      const look = setInterval(() => {
+      const check = setInterval(() => {
         for (const response of open) if (isStream(response)) response.end();
         server.closeIdleConnections(); // also those that have just had their answer
       }, LOOK_MS);
       const late = setTimeout(() => server.closeAllConnections(), answeredWithinMs);
       server.close(() => {
-        clearInterval(look);
+        clearInterval(check);
         clearTimeout(late);
         resolve();
       });

@@ -10,7 +10,7 @@ import type { IdempotencyStore, KeptAnswer } from './request/idempotency.store';
 import { requestIdOf } from './problem';
 import { refuseBadTexts, validate } from './request/validation';
 
-export interface DispatchOptions {
+export interface RouteHandlerOptions {
   doorkeeper: Doorkeeper;
   idempotency: IdempotencyStore;
   limits: { body: BodyLimits };
@@ -21,7 +21,7 @@ export interface DispatchOptions {
 const NOTHING = z.object({});
 
 /** Mounts the routes, grouped by path, so that a wrong method is answered with those that are right. */
-export function mountRoutes(app: Express, routes: readonly Route[], o: DispatchOptions): void {
+export function mountRoutes(app: Express, routes: readonly Route[], o: RouteHandlerOptions): void {
   const byPath = new Map<string, Route[]>();
   for (const route of routes) byPath.set(route.path, [...(byPath.get(route.path) ?? []), route]);
   // Paths without a parameter first: /v1/nodes/next must not be read as the node "next".
@@ -33,7 +33,7 @@ export function mountRoutes(app: Express, routes: readonly Route[], o: DispatchO
       try {
         const method = request.method === 'HEAD' ? 'get' : request.method.toLowerCase();
         const route = here.find((r) => r.method === method);
-        if (route) await dispatch(route, request, response, o);
+        if (route) await handleRoute(route, request, response, o);
         else refuseMethod(here, request, response);
       } catch (error) {
         next(error);
@@ -68,7 +68,7 @@ async function requireCaller(
   }
 }
 
-async function dispatch(route: Route, request: Request, response: Response, o: DispatchOptions): Promise<void> {
+async function handleRoute(route: Route, request: Request, response: Response, o: RouteHandlerOptions): Promise<void> {
   const { caller, bearer } = await requireCaller(request, response, route.scope, o.doorkeeper);
   response.locals.apiKeyId = caller.apiKeyId;
   const params = readParams(route, request);
@@ -98,7 +98,7 @@ async function replayable(
   caller: Caller,
   key: string,
   raw: unknown,
-  o: DispatchOptions,
+  o: RouteHandlerOptions,
 ): Promise<void> {
   const request = JSON.stringify([route.method, context.request.originalUrl, raw ?? null]);
   const { answer, replayed } = await answerOnce(
@@ -133,7 +133,7 @@ function readParams(route: Route, request: Request): unknown {
   });
 }
 
-function complete(route: Route, answer: RouteAnswer, o: DispatchOptions): KeptAnswer {
+function complete(route: Route, answer: RouteAnswer, o: RouteHandlerOptions): KeptAnswer {
   const status = answer.status ?? Number(Object.keys(route.answers)[0] ?? 200);
   const schema = route.answers[status];
   if (o.checkAnswers && schema) {

@@ -2,7 +2,7 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
-import type { EventsEntrance } from '../domains/events/events.routes';
+import type { EventsEndpoints } from '../domains/events/events.routes';
 import { SwitchyardError } from '../errors';
 import { nameDbFault } from '../infra/stores/db';
 import type { Logger } from '../infra/logger';
@@ -14,7 +14,7 @@ import { refuseSocket } from './server';
 /** @returns how to close all sockets when the server stops */
 export function attachEventSockets(
   server: Server,
-  o: { events: EventsEntrance; doorkeeper: Doorkeeper; trustedProxies: readonly string[]; logger: Logger },
+  o: { events: EventsEndpoints; doorkeeper: Doorkeeper; trustedProxies: readonly string[]; logger: Logger },
 ): { close(): void } {
   const trusted = listNetworks(o.trustedProxies);
   const sockets = new WebSocketServer({ noServer: true, maxPayload: 4096, perMessageDeflate: false });
@@ -34,7 +34,7 @@ export function attachEventSockets(
     const shown = shownBearer(request.headers.authorization, accessToken);
     const { caller, bearer } = await o.doorkeeper.require(shown, readClientAddress(request, trusted), 'grant');
     const lastEventId = request.headers['last-event-id'];
-    const { reading, place } = await o.events.checkSocket(
+    const { subscription, place } = await o.events.checkSocket(
       caller,
       query,
       typeof lastEventId === 'string' ? lastEventId : undefined,
@@ -43,7 +43,7 @@ export function attachEventSockets(
     // Also where the handshake fails, and no socket comes of it.
     socket.once('close', () => place.giveBack());
     sockets.handleUpgrade(request, socket, head, (ws) => {
-      o.events.acceptSocket(ws, reading, caller, bearer).catch((error: Error) => {
+      o.events.acceptSocket(ws, subscription, caller, bearer).catch((error: Error) => {
         o.logger.error({ err: error }, 'an event socket failed');
         ws.terminate();
       });

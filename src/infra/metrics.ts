@@ -87,7 +87,7 @@ export function createMetrics(): Metrics {
   });
   const nodeEvents = counter('node_events_total', 'Events of nodes taken in by this replica.', 'kind');
   const xmlAnswers = counter('xml_answers_total', "Nodes' questions answered by this replica.", 'kind');
-  const canaries = counter('canaries_total', 'Synthetic calls by this replica.', 'result');
+  const canaryScheduler = counter('canaries_total', 'Synthetic calls by this replica.', 'result');
   const failures = counter(
     'login_failures_total',
     'Passwords, PINs and keys that were wrong, at this replica.',
@@ -130,7 +130,7 @@ export function createMetrics(): Metrics {
     countFailure: (kind) => failures.inc({ kind }),
     countRefusal: (why) => refusals.inc({ why }),
     countQuotaRefusal: (quota) => quotaRefusals.inc({ quota }),
-    countCanary: (ok) => canaries.inc({ result: ok ? 'ok' : 'failed' }),
+    countCanary: (ok) => canaryScheduler.inc({ result: ok ? 'ok' : 'failed' }),
   };
 }
 

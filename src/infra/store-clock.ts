@@ -1,7 +1,7 @@
 /** One clock for all replicas, the database's: what a replica compares was written by others, and its machine's clock may be wrong. */
 import type { Db } from './stores/db';
 import type { Logger } from './logger';
-import { runEvery, type Schedule } from './flow/interval';
+import { runEvery, type Interval } from './flow/interval';
 import { readStoreMs } from './store-clock.store';
 
 /** Past this the machine's clock is said to be wrong; what is decided here is right all the same. */
@@ -25,9 +25,9 @@ export interface ClockLook {
  * What the machine's clock must be corrected by. One look only says that the database's time lay between question and
  * answer, so what fits it stays: a clock that is kept in step is never moved.
  */
-export function correctClock(correctionMs: number, look: ClockLook): number {
-  const foundMs = look.storeMs - (look.askedMs + look.answeredMs) / 2;
-  const unsureMs = (look.answeredMs - look.askedMs) / 2 + JITTER_MS;
+export function correctClock(correctionMs: number, check: ClockLook): number {
+  const foundMs = check.storeMs - (check.askedMs + check.answeredMs) / 2;
+  const unsureMs = (check.answeredMs - check.askedMs) / 2 + JITTER_MS;
   return Math.abs(foundMs - correctionMs) > unsureMs ? foundMs : correctionMs;
 }
 
@@ -47,7 +47,7 @@ export const storeClock = {
   machineOffsetMs: (): number => Date.now() - storeClock.nowMs(),
 } as const;
 
-async function look(db: Db): Promise<ClockLook> {
+async function check(db: Db): Promise<ClockLook> {
   const askedMs = machineMs();
   const storeMs = await readStoreMs(db);
   return { askedMs, answeredMs: machineMs(), storeMs };
@@ -57,7 +57,7 @@ async function look(db: Db): Promise<ClockLook> {
 export async function setStoreClock(db: Db): Promise<void> {
   let best: ClockLook | undefined;
   for (let i = 0; i < FIRST_LOOKS; i += 1) {
-    const next = await look(db);
+    const next = await check(db);
     if (!best || next.answeredMs - next.askedMs < best.answeredMs - best.askedMs) best = next;
   }
   correctionMs = correctClock(correctionMs, best!);
@@ -68,7 +68,7 @@ export const describeOffset = (offsetMs: number): string =>
   `${Math.abs(offsetMs / 1000).toFixed(1)} s ${offsetMs < 0 ? 'slow' : 'fast'}`;
 
 /** Looks again and again, since a clock may be set at any time, and says where this machine's is wrong. */
-export function followStoreClock(db: Db, logger: Logger, everyMs = FOLLOW_MS): Schedule {
+export function followStoreClock(db: Db, logger: Logger, everyMs = FOLLOW_MS): Interval {
   let wasWrong = false;
   const say = (): void => {
     const offsetMs = storeClock.machineOffsetMs();
@@ -83,7 +83,7 @@ export function followStoreClock(db: Db, logger: Logger, everyMs = FOLLOW_MS): S
   };
   say();
   return runEvery("the database's clock", everyMs, logger, async () => {
-    correctionMs = correctClock(correctionMs, await look(db));
+    correctionMs = correctClock(correctionMs, await check(db));
     say();
   });
 }

@@ -3,7 +3,7 @@ import { setMaxListeners } from 'node:events';
 import { networkInterfaces } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config';
-import { bringBack, bringBackLate } from '../domains/calls/reconcile/rejoin-room';
+import { rejoinRoom, rejoinLate } from '../domains/calls/reconcile/rejoin-room';
 import { createBans } from '../domains/bans';
 import { createChannelMemories } from '../domains/calls/adoption/channel-memory';
 import { createCall, type CallDeps } from '../domains/calls/calls';
@@ -15,16 +15,16 @@ import { createLeftRecords } from '../domains/calls/events/left-records';
 import { createHandovers } from '../domains/calls/trust/handovers';
 import { createStrayBudget } from '../domains/calls/trust/stray-records';
 import { openGrants } from '../domains/grants';
-import { createCanaries } from '../domains/nodes/health/canary/scheduler';
+import { createCanaryScheduler } from '../domains/nodes/health/canary/scheduler';
 import { createRecall } from '../domains/nodes/capacity/claim-holders.store';
 import { createClaims } from '../domains/nodes/capacity/claims';
 import { registerGauges } from '../domains/nodes/pool/gauges';
 import { reportLimitMs } from '../domains/nodes/limits';
 import { listNodeRows } from '../domains/nodes/nodes.store';
-import { createNodeLinks } from '../domains/nodes/connections/node-connections';
+import { createNodeConnections } from '../domains/nodes/connections/node-connections';
 import { readAddressRules } from '../domains/nodes/entering/address-guard';
 import type { AdmissionDeps } from '../domains/nodes/entering/admission';
-import { createPoolPicture } from '../domains/nodes/pool/pool-snapshot';
+import { createPoolSnapshots } from '../domains/nodes/pool/pool-snapshot';
 import { openQuotas } from '../domains/quotas';
 import { createRefusedReports } from '../domains/nodes/trust/refused-reports';
 import { requireDomain } from '../domains/domains/domains';
@@ -47,10 +47,10 @@ import { createBlockingRedis } from '../infra/stores/redis';
 import { storeClock } from '../infra/store-clock';
 import type { Stops, Stores } from './stores';
 
-export type House = Awaited<ReturnType<typeof buildHouse>>;
+export type Container = Awaited<ReturnType<typeof buildContainer>>;
 
 /** @throws where a folder or port that it needs is not to be had */
-export async function buildHouse(config: Config, logger: Logger, stores: Stores, stops: Stops) {
+export async function buildContainer(config: Config, logger: Logger, stores: Stores, stops: Stops) {
   const { db, lookups, callPool, redis, log, keyRing } = stores;
   const { secretKey } = config;
   const prefix = config.redisPrefix;
@@ -58,7 +58,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
   const claims = createClaims(redis, prefix, createRecall(db));
   const directory = createDirectory(lookups, storeClock.nowMs, secretKey);
   const linkSettings = { db, logger, secretKey, commandTimeoutMs };
-  const links = createNodeLinks(linkSettings);
+  const links = createNodeConnections(linkSettings);
   stops.push(() => links.stop());
 
   const metrics = createMetrics();
@@ -128,7 +128,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
   const hold = {
     db,
     claims,
-    pool: createPoolPicture({ db, claims, now: storeClock.nowMs, minIdleCpuPercent: config.nodeMinIdleCpuPercent }),
+    pool: createPoolSnapshots({ db, claims, now: storeClock.nowMs, minIdleCpuPercent: config.nodeMinIdleCpuPercent }),
     reportLimitMs: reportLimitMs(config.heartbeatSeconds),
     policy: config.placementPolicy,
     minIdleCpuPercent: config.nodeMinIdleCpuPercent,
@@ -141,7 +141,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
   const stopping = new AbortController();
   setMaxListeners(0, stopping.signal); // many wait on it
   stops.push(() => stopping.abort());
-  const canaries = createCanaries({
+  const canaryScheduler = createCanaryScheduler({
     ...settle,
     countCanary: metrics.countCanary,
     redis,
@@ -158,8 +158,8 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     signal: stopping.signal,
     pins: bans.pins,
     onEntered: answerCall,
-    redial: (participant) => bringBack(calls, participant),
-    bringBackLate: (participant) => bringBackLate(calls, participant),
+    redial: (participant) => rejoinRoom(calls, participant),
+    rejoinLate: (participant) => rejoinLate(calls, participant),
   });
   const steering = createSteering({
     ...stores,
@@ -256,7 +256,7 @@ export async function buildHouse(config: Config, logger: Logger, stores: Stores,
     stopping,
     metrics,
     shownLogins,
-    canaries,
+    canaryScheduler,
     bans,
     buckets,
     quotas,

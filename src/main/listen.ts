@@ -5,7 +5,7 @@ import { createOperationsApp } from '../http/operations';
 import { followAnswers } from '../http/lame-duck';
 import { createHttpServer } from '../http/server';
 import { hostAndPort } from '../address';
-import type { House } from './container';
+import type { Container } from './container';
 import type { Watch } from './readiness';
 import type { Stops } from './stores';
 
@@ -30,8 +30,8 @@ export async function listen(
 }
 
 /** Every replica has it, whatever its roles: /healthz, /readyz and /metrics, on a port of their own. @returns the address */
-export async function startOperating(house: House, watch: Watch, stops: Stops): Promise<string> {
-  const { operationsHost: host, operationsPort: port } = house.config;
-  const app = createOperationsApp({ ...watch, metrics: house.metrics.registry });
+export async function startOperating(container: Container, watch: Watch, stops: Stops): Promise<string> {
+  const { operationsHost: host, operationsPort: port } = container.config;
+  const app = createOperationsApp({ ...watch, metrics: container.metrics.registry });
   return listen(createHttpServer(app), { host, port }, stops);
 }

@@ -7,7 +7,7 @@ import { registerChecks } from '../infra/metrics';
 import { findMissingRoles, sayPresence } from '../infra/stores/presence';
 import { storeClock } from '../infra/store-clock';
 import { findEvictionFault, findRedisFault } from '../infra/stores/store-faults';
-import type { House } from './container';
+import type { Container } from './container';
 import type { Stops } from './stores';
 import { pingDb } from '../infra/stores/db';
 
@@ -26,8 +26,8 @@ export interface Watch {
 }
 
 /** Each is asked once a second at most. */
-export function watchReadiness(house: House, stops: Stops): Watch {
-  const { config, logger, stores, metrics } = house;
+export function watchReadiness(container: Container, stops: Stops): Watch {
+  const { config, logger, stores, metrics } = container;
   const { db, redis } = stores;
   const prefix = config.redisPrefix;
   const presence = sayPresence({ redis, prefix, roles: config.roles, logger });
@@ -46,7 +46,7 @@ export function watchReadiness(house: House, stops: Stops): Watch {
     const [missing, eviction, nodes] = await Promise.all([
       findMissingRoles(redis, prefix, OTHERS),
       findEvictionFault(redis),
-      findNodesFault(house),
+      findNodesFault(container),
     ]);
     const roles = OTHERS.map((role) => [role, missing?.includes(role) ? DONE_BY[role] : true] as const);
     return { ...own, redisPolicy: eviction ?? true, ...Object.fromEntries(roles), nodes: nodes ?? true };
@@ -59,7 +59,7 @@ export function watchReadiness(house: House, stops: Stops): Watch {
   return watch;
 }
 
-async function findNodesFault({ config, stores }: House): Promise<string | undefined> {
+async function findNodesFault({ config, stores }: Container): Promise<string | undefined> {
   const rows = await listPoolRows(stores.db);
   const limitMs = reportLimitMs(config.heartbeatSeconds);
   const serve = rows.filter((row) => row.state === 'serving' && !isSilent(row, storeClock.nowMs(), limitMs));

@@ -1,13 +1,13 @@
 /** The role `api`: REST, the numbered log for its readers, and the doors through which nodes ask. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { takeBootstrapKey } from '../domains/api-keys/bootstrap';
+import { storeBootstrapKey } from '../domains/api-keys/bootstrap';
 import { apiKeysRoutes } from '../domains/api-keys/api-keys.routes';
 import { createRememberedPhones } from '../domains/calls/dialing/remembered-phones';
 import { callRoutes } from '../domains/calls/calls.routes';
 import { domainsRoutes } from '../domains/domains/domains.routes';
 import { readMediaTimeouts } from '../domains/calls/dialplan/media-timeouts';
-import { createEventsEntrance } from '../domains/events/events.routes';
+import { createEventsEndpoints } from '../domains/events/events.routes';
 import { startEventRetention } from '../domains/events/retention';
 import { healthRoutes } from '../domains/nodes/health/health.routes';
 import { nodeRoutes } from '../domains/nodes/nodes.routes';
@@ -22,14 +22,14 @@ import { usersRoutes } from '../domains/users/users.routes';
 import { flushUserCache } from '../freeswitch/esl';
 import { createApp } from '../http/app';
 import { createPhoneDoor } from '../domains/nodes/drain/door';
-import { createDrainEntrance } from '../http/nodes/drain.endpoint';
+import { createDrainEndpoint } from '../http/nodes/drain.endpoint';
 import { createDoorkeeper, REQUEST_LIMITS } from '../http/request/authentication';
-import { createDoorGuard } from '../http/nodes/credential-guard';
+import { createCredentialGuard } from '../http/nodes/credential-guard';
 import { createIdempotencyStore } from '../http/request/idempotency.store';
-import { createEnrolEntrance } from '../http/nodes/enrol.endpoint';
-import { createNodeEntrance } from '../http/nodes/freeswitch.endpoints';
-import { createPictureEntrance } from '../http/nodes/image.endpoint';
-import { createRecordingEntrance } from '../http/nodes/recording.endpoint';
+import { createEnrolEndpoint } from '../http/nodes/enrol.endpoint';
+import { createFreeswitchEndpoints } from '../http/nodes/freeswitch.endpoints';
+import { createImageEndpoint } from '../http/nodes/image.endpoint';
+import { createRecordingEndpoint } from '../http/nodes/recording.endpoint';
 import { createNodesApp, type Readiness } from '../http/operations';
 import { createHttpServer } from '../http/server';
 import { attachEventSockets } from '../http/upgrade';
@@ -37,7 +37,7 @@ import { createTokenBinder } from '../infra/secrets/bound-tokens';
 import { createSharedMarks } from '../infra/stores/marks';
 import { runEvery } from '../infra/flow/interval';
 import { storeClock } from '../infra/store-clock';
-import type { House } from './container';
+import type { Container } from './container';
 import { listen } from './listen';
 import type { Stops } from './stores';
 
@@ -45,18 +45,18 @@ const HOUR_MS = 3_600_000;
 const EVENTS_KEPT_MS = 30 * 24 * HOUR_MS;
 
 /** Where this role answers; `nodesUrl` is the same where nodes ask at the API's port. */
-export interface Serving {
+export interface ApiRole {
   url: string;
   nodesUrl: string;
 }
 
 /** Listens. @param onNodeSeen is told when a node has just entered @returns where; @throws where a port is taken */
-export async function startServing(
-  house: House,
+export async function startApiRole(
+  container: Container,
   ready: Readiness,
   stops: Stops,
   onNodeSeen: () => void,
-): Promise<Serving> {
+): Promise<ApiRole> {
   const {
     config,
     logger,
@@ -74,14 +74,14 @@ export async function startServing(
     directory,
     claims,
     calls,
-    canaries,
+    canaryScheduler,
     metrics,
     shownLogins,
     buckets,
     quotas,
     findDomain,
-  } = house;
-  const { db, hub, log, keyRing, redis } = house.stores;
+  } = container;
+  const { db, broadcaster, log, keyRing, redis } = container.stores;
   const { secretKey } = config;
   const idempotency = createIdempotencyStore({ db, secretKey });
   const hourly = runEvery('old answers', HOUR_MS, logger, async () => void (await idempotency.sweep()));
@@ -106,11 +106,11 @@ export async function startServing(
   const ended = sweepEndedUsers({ db, logger, broadcast: links.broadcast });
   stops.push(() => ended.stop());
   if (config.bootstrapApiKey) {
-    await takeBootstrapKey({ ...provisioning, logger }, config.bootstrapApiKey, storeClock.now());
+    await storeBootstrapKey({ ...provisioning, logger }, config.bootstrapApiKey, storeClock.now());
   }
-  const events = createEventsEntrance({
+  const events = createEventsEndpoints({
     db,
-    hub,
+    broadcaster,
     logger,
     authenticate,
     onKeyRevoked: keyRing.onRevoked,
@@ -125,7 +125,7 @@ export async function startServing(
     marks: createSharedMarks(redis, config.redisPrefix),
     now: storeClock.nowMs,
   });
-  const guard = createDoorGuard({ buckets, trustedProxies, now: storeClock.nowMs });
+  const guard = createCredentialGuard({ buckets, trustedProxies, now: storeClock.nowMs });
   const app = createApp({
     routes: [
       ...domainsRoutes(provisioning),
@@ -133,7 +133,7 @@ export async function startServing(
       ...apiKeysRoutes(provisioning),
       ...bans.routes,
       ...nodeRoutes({ ...admission, claims, now: storeClock.nowMs }),
-      ...healthRoutes({ runCanary: canaries.run }),
+      ...healthRoutes({ runCanary: canaryScheduler.run }),
       ...poolRoutes({ ...settle, ...hold, now: storeClock.nowMs, policy: config.placementPolicy }),
       ...callRoutes({ ...calls, findDomain }),
       ...roomsRoutes({
@@ -167,8 +167,8 @@ export async function startServing(
   });
   const asked = watchAskedUsers({ db, log, logger, count: metrics.countSuspiciousNode });
   stops.push(() => asked.stop());
-  const enrolment = createEnrolEntrance({ ...admission, guard, onNodeSeen });
-  const entrance = createNodeEntrance({
+  const enrolment = createEnrolEndpoint({ ...admission, guard, onNodeSeen });
+  const entrance = createFreeswitchEndpoints({
     ...settle,
     guard,
     ...admission,
@@ -199,9 +199,9 @@ export async function startServing(
     noteUserGiven: (node, username, domain) => asked.note(node, username, domain),
     onNodeSeen,
   });
-  const drains = createDrainEntrance({ db, log, logger, now: storeClock.nowMs });
-  const uploads = createRecordingEntrance({ ...recordings.deps, guard });
-  const fetches = createPictureEntrance({ ...pictures.deps, guard });
+  const drains = createDrainEndpoint({ db, log, logger, now: storeClock.nowMs });
+  const uploads = createRecordingEndpoint({ ...recordings.deps, guard });
+  const fetches = createImageEndpoint({ ...pictures.deps, guard });
   const takeFromNode = (request: IncomingMessage, response: ServerResponse): boolean =>
     entrance(request, response) ||
     enrolment(request, response) ||

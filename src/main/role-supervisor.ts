@@ -3,39 +3,43 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseProfileRegistrations, showRegistrationsOf, type ApiCommand } from '../freeswitch/esl';
 import { createClaimsSweep } from '../domains/calls/reconcile/claims-sweep';
 import { endLongHolds } from '../domains/calls/reconcile/hold-limit';
-import { endZombies } from '../domains/calls/reconcile/max-duration';
-import { takeChannelEvent } from '../domains/calls/events/channel-events';
+import { endOverlongCalls } from '../domains/calls/reconcile/max-duration';
+import { handleChannelEvent } from '../domains/calls/events/channel-events';
 import { settleForgottenAttempts } from '../domains/calls/reconcile/forgotten-attempts';
-import { compareChannels, settleCallsOfNode, SWEEP_INTERVAL_MS } from '../domains/calls/reconcile/reconcile-node';
+import { reconcileChannels, settleCallsOfNode, SWEEP_INTERVAL_MS } from '../domains/calls/reconcile/reconcile-node';
 import { createCallSweep } from '../domains/calls/reconcile/sweep';
 import { endUnadmitted } from '../domains/calls/reconcile/unadmitted-channels';
-import { compareGrants } from '../domains/grants/end-grants';
-import { createCalibrator } from '../domains/nodes/capacity/follow-capacity';
+import { reconcileGrants } from '../domains/grants/end-grants';
+import { followEffectiveCapacity } from '../domains/nodes/capacity/follow-capacity';
 import { watchNetworkLists } from '../domains/nodes/connections/acl-refresh';
 
 import { learnModules } from '../domains/nodes/features/ask-modules';
-import { createNodeStreams, type NodeStreams, type StreamHandlers } from '../domains/nodes/connections/event-intake';
-import { compareRegistrations } from '../domains/registrations/reconcile-node';
+import {
+  createEventIntakes,
+  type EventIntakes,
+  type EventIntakeHandlers,
+} from '../domains/nodes/connections/event-intake';
+import { reconcileRegistrations } from '../domains/registrations/reconcile-node';
 import { dropRegistrations, expireRegistrations, type RegistrationDeps } from '../domains/registrations/registrations';
 import { collectPhoneEvents } from '../domains/registrations/events/collect';
 import { createLateProofs } from '../domains/registrations/events/late-proofs';
 import { createDoubts } from '../domains/registrations/still-there';
 import { noteLeaveReason } from '../domains/rooms/participants/leave-reasons';
-import { compareEndedUsers } from '../domains/users/ended/end-user';
+import { reconcileEndedUsers } from '../domains/users/ended/end-user';
 import { runEvery } from '../infra/flow/interval';
 import { storeClock } from '../infra/store-clock';
-import { createTurn } from '../infra/stores/leader-lease';
-import { createNodeCare } from './node-supervision';
+import { createLeaderLease } from '../infra/stores/leader-lease';
+import { createNodeSupervision } from './node-supervision';
 import { followDrains } from './drains';
-import type { House } from './container';
+import type { Container } from './container';
 import type { Stops } from './stores';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 /** Another replica sweeps when this one has not for so long. */
-const SWEEP_TURN_MS = 2 * SWEEP_INTERVAL_MS + 500;
+const SWEEP_LEASE_MS = 2 * SWEEP_INTERVAL_MS + 500;
 
-export function startSupervisor(house: House, stops: Stops): NodeStreams {
+export function startSupervisorRole(container: Container, stops: Stops): EventIntakes {
   const {
     config,
     logger,
@@ -52,8 +56,8 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
     metrics,
     shownLogins,
     reconcile,
-  } = house;
-  const { db, log, redis } = house.stores;
+  } = container;
+  const { db, log, redis } = container.stores;
   const commandTimeoutMs = config.nodeCommandTimeoutMs;
   const flush = (nodeId: string, command: ApiCommand): void => {
     // A phone that its node still lists is found, and let go again, by the next comparison.
@@ -75,7 +79,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
   const waiting = { askProfile, doubts, lateProofs };
   const registrations: RegistrationDeps = { db, log, logger, quotas, flush, ...waiting, shownLogins, refuseReport };
   const phones = collectPhoneEvents(registrations);
-  const calibrator = createCalibrator({ db, claims, now: storeClock.nowMs, mostUnits: config.nodeMaxUnits });
+  const calibrator = followEffectiveCapacity({ db, claims, now: storeClock.nowMs, mostUnits: config.nodeMaxUnits });
   const { controlNetworks, nodeNetworks } = config;
   const lists = watchNetworkLists({
     db,
@@ -85,7 +89,7 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
     nodeNetworks,
     now: storeClock.nowMs,
   });
-  const handlers: StreamHandlers = {
+  const handlers: EventIntakeHandlers = {
     async onRestarted(node, coreUuid) {
       await phones.settled();
       await settleCallsOfNode(reconcile, node.id, 'NODE_DIED', coreUuid);
@@ -95,36 +99,36 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
       await phones.settled();
       // Before it serves: what it can do decides what is sent there.
       await learnModules({ log, logger }, node, (command) => connection.api(command, { timeoutMs: commandTimeoutMs }));
-      await compareGrants({ db }, connection, commandTimeoutMs, storeClock.now());
-      await compareEndedUsers({ db }, connection, commandTimeoutMs, storeClock.now());
-      await compareRegistrations(registrations, node, connection, commandTimeoutMs);
-      await compareChannels(reconcile, node, connection, storeClock.now());
+      await reconcileGrants({ db }, connection, commandTimeoutMs, storeClock.now());
+      await reconcileEndedUsers({ db }, connection, commandTimeoutMs, storeClock.now());
+      await reconcileRegistrations(registrations, node, connection, commandTimeoutMs);
+      await reconcileChannels(reconcile, node, connection, storeClock.now());
       await rooms.compare(node, connection);
       await steering.compareLive(node);
-      await recordings.compareRecordings(node, connection);
+      await recordings.reconcileRecordings(node, connection);
       await relays.compareRelays(node, connection);
     },
     async onEvent(node, event) {
       metrics.countNodeEvent(event.type);
       if (event.type === 'channel') {
         if (await endUnadmitted(settle, node, event)) return;
-        await takeChannelEvent(settle, node, event);
-        await rooms.takeChannelEvent(node, event);
+        await handleChannelEvent(settle, node, event);
+        await rooms.handleChannelEvent(node, event);
         phones.add({ node, event });
       }
       if (event.type === 'room') {
-        await rooms.takeRoomEvent(node, event);
+        await rooms.handleRoomEvent(node, event);
         await steering.takeLiveEvent(node, event);
         await relays.takeRelayEvent(node, event);
       }
-      await recordings.takeRecordingEvent(node, event);
+      await recordings.handleRecordingEvent(node, event);
       if (event.type === 'registered' || event.type === 'unregistered') phones.add({ node, event });
     },
     async onReport(node, report) {
       metrics.countNodeEvent(report.type);
       await calibrator.takeReport(node.id, report.idleCpuPercent);
     },
-    onHeld: createNodeCare(house, lists),
+    onHeld: createNodeSupervision(container, lists),
     async onDown(node, reason) {
       await phones.settled();
       await rooms.takeNodeGone(node.id);
@@ -133,8 +137,8 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
       await dropRegistrations(registrations, node);
     },
   };
-  const streams = createNodeStreams({
-    ...house.linkSettings,
+  const streams = createEventIntakes({
+    ...container.linkSettings,
     redis,
     prefix: config.redisPrefix,
     log,
@@ -148,13 +152,13 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
   });
   const claimsSweep = createClaimsSweep({ ...settle, claims });
   const calls = createCallSweep({ ...reconcile, queue });
-  const turn = createTurn(redis, `${config.redisPrefix}:sweep`, SWEEP_TURN_MS);
+  const lease = createLeaderLease(redis, `${config.redisPrefix}:sweep`, SWEEP_LEASE_MS);
   const sweep = runEvery('calls and rooms sweep', SWEEP_INTERVAL_MS, logger, async () => {
-    if (!(await turn.take())) return;
+    if (!(await lease.acquire())) return;
     const now = storeClock.now();
     await settleForgottenAttempts(settle, now);
     await calls.step(now);
-    await endZombies(settle, now, config.maxCallHours * HOUR_MS);
+    await endOverlongCalls(settle, now, config.maxCallHours * HOUR_MS);
     await endLongHolds({ ...settle, noteLeaveReason }, now, config.holdLimitMinutes * MINUTE_MS);
     await expireRegistrations(registrations, now);
     await rooms.sweep(now);
@@ -163,8 +167,8 @@ export function startSupervisor(house: House, stops: Stops): NodeStreams {
   });
   stops.push(async () => {
     await sweep.stop();
-    await turn.giveUp();
+    await lease.release();
   });
-  stops.push(followDrains(house));
+  stops.push(followDrains(container));
   return streams;
 }

@@ -4,13 +4,13 @@ import { DIAL_QUEUE } from '../domains/calls/queue/fair-queue';
 import { OVERDUE_EVERY_MS, watchOverdue } from '../domains/calls/queue/overdue';
 import { createOriginates } from '../domains/calls/dialing/originate';
 import { createWorker } from '../infra/stores/queues';
-import { createTurn } from '../infra/stores/leader-lease';
-import type { House } from './container';
+import { createLeaderLease } from '../infra/stores/leader-lease';
+import type { Container } from './container';
 import type { Stops } from './stores';
 
-export function startWorker(house: House, stops: Stops): void {
-  const { config, logger, settle, hold, links, queue, quotas, stopping } = house;
-  const { callPool } = house.stores;
+export function startWorkerRole(container: Container, stops: Stops): void {
+  const { config, logger, settle, hold, links, queue, quotas, stopping } = container;
+  const { callPool } = container.stores;
   const originates = createOriginates({ ...settle, links, commandTimeoutMs: config.nodeCommandTimeoutMs });
   stops.push(() => originates.stop());
   const dial: DialDeps = { ...settle, ...hold, callPool, quotas, queue, originates, signal: stopping.signal };
@@ -29,11 +29,11 @@ export function startWorker(house: House, stops: Stops): void {
 }
 
 /** Every replica has it, whatever its roles: a deadline holds also where nobody dials. */
-export function startOverdueWatch({ config, settle, stores }: House, stops: Stops): void {
-  const turn = createTurn(stores.redis, `${config.redisPrefix}:overdue`, 2 * OVERDUE_EVERY_MS + 500);
-  const watch = watchOverdue({ ...settle, turn });
+export function startOverdueWatch({ config, settle, stores }: Container, stops: Stops): void {
+  const lease = createLeaderLease(stores.redis, `${config.redisPrefix}:overdue`, 2 * OVERDUE_EVERY_MS + 500);
+  const watch = watchOverdue({ ...settle, lease });
   stops.push(async () => {
     await watch.stop();
-    await turn.giveUp();
+    await lease.release();
   });
 }

@@ -3,13 +3,13 @@ import type { Pool } from 'pg';
 import type { Config } from '../config';
 import { createKeyRing, type KeyRing } from '../domains/api-keys/key-ring';
 import { createEventLog, createSharedBell, type EventLog, type SharedBell } from '../domains/events/events';
-import { createEventHub, type EventHub } from '../domains/events/broadcaster';
+import { createEventBroadcaster, type EventBroadcaster } from '../domains/events/broadcaster';
 import { checkSecrets } from '../domains/secrets/check';
 import { createDb, createLookupPool, createStatementPool, type Db, type DbPatience } from '../infra/stores/db';
 import type { Logger } from '../infra/logger';
 import { migrateDb } from '../infra/stores/migrate';
 import { addressOf, connectRedis, findEvictionFault, nameStartFault } from '../infra/stores/store-faults';
-import { createGate } from '../infra/flow/concurrency-limit';
+import { createConcurrencyLimit } from '../infra/flow/concurrency-limit';
 import { createBlockingRedis, createRedis, type Redis } from '../infra/stores/redis';
 import { followStoreClock, setStoreClock } from '../infra/store-clock';
 
@@ -32,7 +32,7 @@ export interface Stores {
   redis: Redis;
   /** In subscriber mode. */
   subscriber: Redis;
-  hub: EventHub;
+  broadcaster: EventBroadcaster;
   log: EventLog;
   /** Rung with every event that this replica has written. */
   bell: SharedBell;
@@ -69,13 +69,26 @@ export async function openStores(config: Config, logger: Logger, stops: Stops, p
   const subscriber = createBlockingRedis(config.redisUrl, logger);
   stops.push(() => subscriber.disconnect());
   const prefix = config.redisPrefix;
-  const hub = createEventHub({ db, redis, subscriber, prefix, logger });
-  void hub.start(); // waits for Redis, which may be away: readers poll until then
-  stops.push(() => hub.stop());
+  const broadcaster = createEventBroadcaster({ db, redis, subscriber, prefix, logger });
+  void broadcaster.start(); // waits for Redis, which may be away: readers poll until then
+  stops.push(() => broadcaster.stop());
   const keyRing = createKeyRing({ db, redis, subscriber, prefix, logger });
   void keyRing.start();
   stops.push(() => keyRing.stop());
-  const bell = createSharedBell(logger, hub);
-  const gate = createGate(Math.ceil(config.databasePoolSize * SHARE_OF_CHANGES), CHANGE_WAIT_MS);
-  return { db, lookups, callPool, redis, subscriber, hub, bell, log: createEventLog(db, bell, logger, gate), keyRing };
+  const bell = createSharedBell(logger, broadcaster);
+  const concurrencyLimit = createConcurrencyLimit(
+    Math.ceil(config.databasePoolSize * SHARE_OF_CHANGES),
+    CHANGE_WAIT_MS,
+  );
+  return {
+    db,
+    lookups,
+    callPool,
+    redis,
+    subscriber,
+    broadcaster,
+    bell,
+    log: createEventLog(db, bell, logger, concurrencyLimit),
+    keyRing,
+  };
 }

@@ -1,11 +1,11 @@
 /** Holds limits to their place: before look-ups, at every door, and over all replicas. */
 import { createServer, type Server } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
-import { createDoorGuard } from '../../src/http/nodes/credential-guard';
+import { createCredentialGuard } from '../../src/http/nodes/credential-guard';
 import { createDoorkeeper, REQUEST_LIMITS, type Doorkeeper } from '../../src/http/request/authentication';
 import { limitedBy, readClientAddress } from '../../src/http/request/client-address';
 import { listNetworks } from '../../src/address';
-import { createNodeEntrance, type EntranceDeps } from '../../src/http/nodes/freeswitch.endpoints';
+import { createFreeswitchEndpoints, type EndpointDeps } from '../../src/http/nodes/freeswitch.endpoints';
 import { createLocalBuckets, createSharedBuckets } from '../../src/infra/stores/buckets';
 import { createLogger } from '../../src/infra/logger';
 import { createSharedMarks } from '../../src/infra/stores/marks';
@@ -152,14 +152,14 @@ describe('at the doors of nodes', () => {
     spied.on('query', ({ sql }: { sql: string }) => {
       if (/from "nodes"/.test(sql)) admissions += 1;
     });
-    const deps: Partial<EntranceDeps> = {
+    const deps: Partial<EndpointDeps> = {
       db: spied,
       logger,
       joinToken: 'join-token-of-the-test',
-      guard: createDoorGuard({ buckets: createLocalBuckets(() => 0), trustedProxies: [], now: Date.now }),
+      guard: createCredentialGuard({ buckets: createLocalBuckets(() => 0), trustedProxies: [], now: Date.now }),
       onNodeSeen: () => undefined,
     };
-    const entrance = createNodeEntrance(deps as EntranceDeps);
+    const entrance = createFreeswitchEndpoints(deps as EndpointDeps);
     server = createServer((request, response) => {
       if (!entrance(request, response)) response.writeHead(404).end();
     });

@@ -2,12 +2,12 @@
 import type { AddressInfo } from 'node:net';
 import { Registry } from 'prom-client';
 import { createKeyRing, type KeyRing } from '../../src/domains/api-keys/key-ring';
-import { takeBootstrapKey } from '../../src/domains/api-keys/bootstrap';
+import { storeBootstrapKey } from '../../src/domains/api-keys/bootstrap';
 import { apiKeysRoutes } from '../../src/domains/api-keys/api-keys.routes';
 import { domainsRoutes } from '../../src/domains/domains/domains.routes';
 import { createEventLog, type EventLog } from '../../src/domains/events/events';
-import { createEventsEntrance } from '../../src/domains/events/events.routes';
-import { createEventHub } from '../../src/domains/events/broadcaster';
+import { createEventsEndpoints } from '../../src/domains/events/events.routes';
+import { createEventBroadcaster } from '../../src/domains/events/broadcaster';
 import { UNLIMITED } from '../../src/domains/quotas/quotas';
 import { UNCOUNTED_STREAMS } from '../../src/domains/quotas/streams';
 import { usersRoutes } from '../../src/domains/users/users.routes';
@@ -69,16 +69,16 @@ export async function startApi(
   const subscriber = createBlockingRedis(stores.redisUrl, logger);
   const prefix = stores.redisPrefix;
   const ring = createKeyRing({ db, redis, subscriber, prefix, logger, now: o.keyClock });
-  const hub = createEventHub({ db, redis, subscriber, prefix, logger, pollMs: o.pollMs ?? 300 });
-  const listening = Promise.all([ring.start(), hub.start()]);
+  const broadcaster = createEventBroadcaster({ db, redis, subscriber, prefix, logger, pollMs: o.pollMs ?? 300 });
+  const listening = Promise.all([ring.start(), broadcaster.start()]);
   if (redis.status === 'ready') await listening;
   else listening.catch(() => undefined);
-  const events = createEventLog(db, hub, logger);
+  const events = createEventLog(db, broadcaster, logger);
   const changed: string[] = [];
   const onUserChanged = (u: { domain: string; username: string }) => void changed.push(`${u.domain}/${u.username}`);
-  const entrance = createEventsEntrance({
+  const entrance = createEventsEndpoints({
     db,
-    hub,
+    broadcaster,
     logger,
     authenticate: ring.authenticate,
     onKeyRevoked: ring.onRevoked,
@@ -123,7 +123,7 @@ export async function startApi(
     ...o,
   });
   const keys = { db, events, logger, onKeysRevoked: ring.revoked };
-  await takeBootstrapKey(keys, ADMIN_KEY, new Date()).catch(() => undefined);
+  await storeBootstrapKey(keys, ADMIN_KEY, new Date()).catch(() => undefined);
   const server = createHttpServer(app, o.serverLimits ?? PATIENT);
   const sockets = attachEventSockets(server, {
     events: entrance,
@@ -158,7 +158,7 @@ export async function startApi(
     },
     async close() {
       sockets.close();
-      hub.stop();
+      broadcaster.stop();
       ring.stop();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

@@ -16,7 +16,7 @@ function node(name: string, change: Partial<PoolNode> = {}): PoolNode {
     name,
     state: 'serving',
     silent: false,
-    resting: null,
+    saturated: null,
     downReason: null,
     zone: '',
     version: null,

@@ -194,13 +194,13 @@ async function waitForQuiet(
   const fromMs = Date.now();
   const looks: Violation[][] = [];
   for (;;) {
-    const found = findViolations(await looker.look(), atTheEnd);
+    const found = findViolations(await looker.check(), atTheEnd);
     const tookMs = Date.now() - fromMs;
     if (found.length === 0) return { violations: [], tookMs };
     looks.push(found);
     if (tookMs > limitMs && looks.length >= LOOKS) {
       const last = looks.slice(-LOOKS);
-      return { violations: found.filter((v) => last.every((look) => look.some((w) => w.key === v.key))), tookMs };
+      return { violations: found.filter((v) => last.every((check) => check.some((w) => w.key === v.key))), tookMs };
     }
     await sleep(SAMPLE_MS);
   }

@@ -46,7 +46,7 @@ const call = (api: ApiClient, phone: number): Promise<Call> =>
 
 /** As a program of a customer does: what it can't read now it asks for again, and a call it has asked for once. */
 function becomes(api: ApiClient, id: string, state: string): Promise<Call> {
-  const look = async (): Promise<Call> => {
+  const check = async (): Promise<Call> => {
     const now = await api.get<Call>(`/v1/calls/${id}`);
     if (now.state === 'ended' && state !== 'ended') throw new Ended(`it ended: ${now.outcome}`);
     await sleep(now.state === state ? 0 : LOOK_MS);
@@ -54,7 +54,7 @@ function becomes(api: ApiClient, id: string, state: string): Promise<Call> {
   };
   let ended: Ended | undefined;
   const asked = (): Promise<Call | undefined> =>
-    look().catch((fault: unknown) => {
+    check().catch((fault: unknown) => {
       if (!(fault instanceof Ended)) throw fault;
       ended = fault;
       return undefined;

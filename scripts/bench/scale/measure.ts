@@ -2,8 +2,8 @@
 import { Pool } from 'pg';
 import { createClaims } from '../../../src/domains/nodes/capacity/claims';
 import { reserveNode } from '../../../src/domains/nodes/selection/reserve-node';
-import { pickNode } from '../../../src/domains/nodes/selection/select-node';
-import { createPoolPicture } from '../../../src/domains/nodes/pool/pool-snapshot';
+import { selectNode } from '../../../src/domains/nodes/selection/select-node';
+import { createPoolSnapshots } from '../../../src/domains/nodes/pool/pool-snapshot';
 import type { Db } from '../../../src/infra/stores/db';
 import { createId } from '../../../src/infra/ids';
 import type { Redis } from '../../../src/infra/stores/redis';
@@ -57,11 +57,11 @@ export interface Placing {
 export async function measurePlacing(db: Db, redis: Redis, holds: number): Promise<Placing> {
   const claims = createClaims(redis, PREFIX);
   let tick = Date.now();
-  const fresh = createPoolPicture({ db, claims, now: () => (tick += 1000) });
+  const fresh = createPoolSnapshots({ db, claims, now: () => (tick += 1000) });
   const views = await fresh.readExactly();
   const readPool = await time(20, 1, () => fresh.read());
   const pick = await time(500, 1, () => {
-    if (!pickNode(views, request, Date.now(), Math.random).nodeId) throw new Error('no node can take a call');
+    if (!selectNode(views, request, Date.now(), Math.random).nodeId) throw new Error('no node can take a call');
   });
   const bare = await time(20_000, CONCURRENCY, () =>
     redis.eval("return redis.call('incr', KEYS[1])", 1, `${PREFIX}:bare`),
@@ -70,7 +70,13 @@ export async function measurePlacing(db: Db, redis: Redis, holds: number): Promi
   const nodeOf = (i: number): string => views[i % views.length]!.id;
   const claim = await time(5000, CONCURRENCY, (i) => claims.claim(nodeOf(i), ids[i]!, 1, null, Date.now()));
   for (let i = 0; i < 5000; i += 1) void claims.release(nodeOf(i), ids[i]!, Date.now());
-  const deps = { ...request, db, claims, random: Math.random, pool: createPoolPicture({ db, claims, now: Date.now }) };
+  const deps = {
+    ...request,
+    db,
+    claims,
+    random: Math.random,
+    pool: createPoolSnapshots({ db, claims, now: Date.now }),
+  };
   const held: [string, string][] = [];
   const hold = await time(holds, CONCURRENCY, async () => {
     const callId = createId();

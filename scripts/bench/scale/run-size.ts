@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { createChannelMemories } from '../../../src/domains/calls/adoption/channel-memory';
-import { compareChannels } from '../../../src/domains/calls/reconcile/reconcile-node';
+import { reconcileChannels } from '../../../src/domains/calls/reconcile/reconcile-node';
 import { createCallSweep } from '../../../src/domains/calls/reconcile/sweep';
 import { createEventLog } from '../../../src/domains/events/events';
 import { createClaims } from '../../../src/domains/nodes/capacity/claims';
@@ -271,7 +271,7 @@ async function measureCompare(
     ...{ host: '127.0.0.1', port, password: seed.passwordOf(node.name), connectTimeoutMs: 5000, logger },
   });
   const { ms, statements } = await countStatements(db, () =>
-    compareChannels({ ...settleDeps(db, redis), memories: createChannelMemories() }, node, connection, new Date()),
+    reconcileChannels({ ...settleDeps(db, redis), memories: createChannelMemories() }, node, connection, new Date()),
   );
   connection.close();
   await tell({ kind: 'drop', nodeId, mark: DROP_MARK });

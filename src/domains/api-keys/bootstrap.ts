@@ -14,7 +14,7 @@ export interface BootstrapDeps extends ApiKeysDeps {
  * Makes BOOTSTRAP_API_KEY an admin key, once. Where it is another one than at the start before, that one is revoked:
  * whoever changes it means that. One that was revoked stays so, and then nothing else is revoked for it.
  */
-export async function takeBootstrapKey(deps: BootstrapDeps, key: string, now: Date): Promise<void> {
+export async function storeBootstrapKey(deps: BootstrapDeps, key: string, now: Date): Promise<void> {
   const { logger } = deps;
   const outcome = await deps.events.record(async (trx, emit) => {
     await store.lockAdminKeys(trx);

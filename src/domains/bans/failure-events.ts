@@ -1,7 +1,7 @@
 /** Tells a domain that somebody tries to log in as its users: one event for each user and address in ten seconds. */
 import type { Logger } from '../../infra/logger';
 import type { Redis } from '../../infra/stores/redis';
-import { runEvery, type Schedule } from '../../infra/flow/interval';
+import { runEvery, type Interval } from '../../infra/flow/interval';
 import type { EventLog } from '../events/events';
 
 export interface LoginFailure {
@@ -37,7 +37,7 @@ export function createFailureEvents(o: {
   now: () => number;
 }): FailureEvents {
   const waiting = new Map<string, Waiting>();
-  let schedule: Schedule | undefined;
+  let schedule: Interval | undefined;
 
   const toldHere = new Map<string, number>();
   function takeTurnHere(key: string): number {
@@ -50,7 +50,7 @@ export function createFailureEvents(o: {
   }
 
   /** The turn is the pool's, so that two replicas tell of the same no more often than one. @returns 0, or how long to wait */
-  async function takeTurn(key: string): Promise<number> {
+  async function acquireLease(key: string): Promise<number> {
     const name = `${o.prefix}:guess:told:${key}`;
     try {
       if ((await o.redis.set(name, '1', 'PX', APART_MS, 'NX')) !== null) return 0;
@@ -61,7 +61,7 @@ export function createFailureEvents(o: {
   }
 
   async function tell(due: readonly [string, Waiting][]): Promise<void> {
-    const turns = await Promise.all(due.map(([key]) => takeTurn(key)));
+    const turns = await Promise.all(due.map(([key]) => acquireLease(key)));
     const told = due.filter(([, entry], i) => {
       entry.notBeforeMs = o.now() + turns[i]!;
       return turns[i] === 0;
@@ -90,7 +90,7 @@ export function createFailureEvents(o: {
     });
   }
 
-  const look = async (all = false): Promise<void> => {
+  const check = async (all = false): Promise<void> => {
     const due = [...waiting].filter(([, entry]) => all || entry.notBeforeMs <= o.now()).slice(0, TOLD_AT_ONCE);
     if (due.length > 0) await tell(due);
   };
@@ -98,11 +98,13 @@ export function createFailureEvents(o: {
   return {
     add: (failure) => wait(`${failure.userId}:${failure.address}`, failure, 1),
     open() {
-      schedule = runEvery('failed logins', LOOK_MS, o.logger, () => look());
+      schedule = runEvery('failed logins', LOOK_MS, o.logger, () => check());
     },
     async stop() {
       await schedule?.stop();
-      await look(true).catch((error: Error) => o.logger.debug({ fault: error.message }, 'failed logins were not told'));
+      await check(true).catch((error: Error) =>
+        o.logger.debug({ fault: error.message }, 'failed logins were not told'),
+      );
     },
   };
 }

@@ -14,7 +14,7 @@ export type Gate = 'open' | 'narrow' | 'shut';
 
 export interface LoginGuard {
   /** Before the user is looked up, from memory alone. */
-  look(question: UserRequest): Gate;
+  check(question: UserRequest): Gate;
   /**
    * After the look-up: counts what was shown. Nobody waits for the counting.
    * @param user undefined where there is none
@@ -92,7 +92,7 @@ export function createLoginGuard(deps: LoginGuardDeps): LoginGuard {
   async function gotInBefore({ address, user }: Attempt): Promise<boolean> {
     const atMs = noted.get(`${address}|${user}`);
     if (atMs !== undefined && deps.now() - atMs < GOOD_MS) return true;
-    return (await tally.look(`good:${address}`, user, GOOD_MS)).has;
+    return (await tally.check(`good:${address}`, user, GOOD_MS)).has;
   }
 
   /**
@@ -114,7 +114,7 @@ export function createLoginGuard(deps: LoginGuardDeps): LoginGuard {
     ];
     const [[ofLogin = 0, addressesOfUser = 0], good] = await Promise.all([
       tally.count(marks, LOGIN_WINDOW_MS),
-      tally.look(`good:${address}`, user, GOOD_MS),
+      tally.check(`good:${address}`, user, GOOD_MS),
     ]);
     // One who fails on and on counts for an address as a few do: it is not shut for one phone with an old password.
     const ofThem = { key: `address:${address}`, member: `${user}|${Math.min(ofLogin, LOGIN_LIMIT)}` };
@@ -175,7 +175,7 @@ export function createLoginGuard(deps: LoginGuardDeps): LoginGuard {
   }
 
   return {
-    look(question) {
+    check(question) {
       if (refusals.isEmpty) return 'open';
       const { gate, why } = gateOf(attemptOf(question));
       if (gate === 'shut') deps.countRefusal(why);

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import type { Db } from '../../infra/stores/db';
 import type { Logger } from '../../infra/logger';
 import type { Redis } from '../../infra/stores/redis';
-import { runEvery, type Schedule } from '../../infra/flow/interval';
+import { runEvery, type Interval } from '../../infra/flow/interval';
 import { readHeldBans, type BanKind } from './bans.store';
 
 export interface Refusal {
@@ -75,7 +75,7 @@ export function createRefusals(o: RefusalsOptions): Refusals {
   const channel = `${o.prefix}:bans`;
   const held = new Map<string, Refusal & { kind: BanKind | undefined }>();
   let since: Date | undefined;
-  let poll: Schedule | undefined;
+  let poll: Interval | undefined;
 
   function hold(
     name: string,
@@ -112,7 +112,7 @@ export function createRefusals(o: RefusalsOptions): Refusals {
     }
   }
 
-  async function look(): Promise<void> {
+  async function check(): Promise<void> {
     for (const [name, refusal] of held) if (refusal.untilMs <= now()) held.delete(name);
     const { bans, now: at } = await readHeldBans(db, since, MOST_HELD);
     // Oldest change last: what was banned, lifted and banned again has two rows, and the active one counts.
@@ -148,8 +148,10 @@ export function createRefusals(o: RefusalsOptions): Refusals {
     open() {
       subscriber.on('message', hear);
       void subscriber.subscribe(channel).catch(() => undefined); // while Redis is away Postgres is looked at
-      void look().catch((error: Error) => logger.warn({ fault: error.message }, 'bans could not be read at the start'));
-      poll = runEvery('bans', o.pollMs ?? POLL_MS, logger, look);
+      void check().catch((error: Error) =>
+        logger.warn({ fault: error.message }, 'bans could not be read at the start'),
+      );
+      poll = runEvery('bans', o.pollMs ?? POLL_MS, logger, check);
     },
     async stop() {
       subscriber.off('message', hear);

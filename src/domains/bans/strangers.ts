@@ -31,7 +31,7 @@ export function createStrangerGuard(
   async function count(address: string): Promise<void> {
     const [[failures = 0], good] = await Promise.all([
       tally.count([{ key: `api:${address}`, member: deps.createMark() }], LOGIN_WINDOW_MS),
-      tally.look(`api-good:${address}`, '', GOOD_MS),
+      tally.check(`api-good:${address}`, '', GOOD_MS),
     ]);
     if (decideAfterApiFailure(failures, good.size, deps.isNever(address)).do !== 'ban') return;
     const key = addressKey('api', address);

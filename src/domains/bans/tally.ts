@@ -21,7 +21,7 @@ export interface Tally {
   /** Forgets, but only after a while. */
   forgetSoon(key: string, afterMs: number): Promise<void>;
   /** How many members a key has that are younger, and whether this is one of them. */
-  look(key: string, member: string, windowMs: number): Promise<{ size: number; has: boolean }>;
+  check(key: string, member: string, windowMs: number): Promise<{ size: number; has: boolean }>;
   /** Adds a member, without being told how many there are; only the newest are kept. */
   note(mark: Mark, windowMs: number): Promise<void>;
   list(key: string, windowMs: number): Promise<string[]>;
@@ -107,7 +107,7 @@ export function createTally(redis: Redis, prefix: string, now: () => number): Ta
       here.forget(key);
       await redis.pexpire(named(key), afterMs).catch(() => undefined);
     },
-    look: (key, member, windowMs) =>
+    check: (key, member, windowMs) =>
       either(
         async () => {
           const [size, has] = (await redis.eval(LOOK, 1, named(key), windowMs, member)) as [number, number];

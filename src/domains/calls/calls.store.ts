@@ -1,6 +1,6 @@
 /** The SQL of calls, attempts and legs. Every change of a state names the states it may come from. */
 import type { Queryable } from '../../infra/stores/db';
-import { shortenConsidered } from '../nodes/selection/placement-report';
+import { shortenReport } from '../nodes/selection/placement-report';
 import type { Considered } from '../nodes/selection/select-node';
 import type { CallOutcome, CallState, HangupReason } from './events/outcome';
 
@@ -280,7 +280,7 @@ export interface PlacementRow {
 }
 
 export async function savePlacement(db: Queryable, row: Omit<PlacementRow, 'left_out'>): Promise<void> {
-  const { kept, leftOut } = shortenConsidered(row.considered, row.node_id);
+  const { kept, leftOut } = shortenReport(row.considered, row.node_id);
   await db('placements')
     .insert({ ...row, considered: JSON.stringify(kept), left_out: leftOut })
     .onConflict(['call_id', 'attempt'])

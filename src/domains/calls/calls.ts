@@ -12,7 +12,7 @@ import {
   type ApiCommand,
   type Reply,
 } from '../../freeswitch/esl';
-import type { NodeLinks } from '../nodes/connections/node-connections';
+import type { NodeConnections } from '../nodes/connections/node-connections';
 import { explainLeftOut } from '../nodes/selection/placement-report';
 import { explainChoice } from '../nodes/selection/select-node';
 import type { Quotas } from '../quotas/quotas';
@@ -38,11 +38,11 @@ import { hangUpAttempt, hangUpTalk } from './dialing/forked-legs';
 import { CALLS_CONTEXT, extensionOf } from './dialing/dial-command';
 import { noteHold } from './reconcile/hold-limit';
 import { listJoined, type JoinedCall } from './joining/joining.store';
-import { draftCallEvent, endCall, type SettleDeps } from './events/call-end';
+import { draftCallEvent, endCall, type CallEndDeps } from './events/call-end';
 
-export interface CallDeps extends SettleDeps {
+export interface CallDeps extends CallEndDeps {
   directory: Directory;
-  links: NodeLinks;
+  links: NodeConnections;
   /** See PlaceDeps. */
   callPool: Pool;
   quotas: Pick<Quotas, 'defaults' | 'spend' | 'refuse'>;

@@ -9,14 +9,14 @@ import { createTail, type Tail } from './stream-cache';
 /** What a reader gets, in order: events, and gaps where numbers are no more. */
 export type Followed = { kind: 'event'; event: LoggedEvent } | { kind: 'gap'; from: number; to: number };
 
-export interface EventHub extends EventBell {
+export interface EventBroadcaster extends EventBell {
   /** Yields what comes after number `after`, without end, until `signal` aborts. Takes what it can, waits for more. */
   follow(stream: string, after: number, signal: AbortSignal): AsyncGenerator<Followed[], void, void>;
   start(): Promise<void>;
   stop(): void;
 }
 
-export interface EventHubOptions {
+export interface EventBroadcasterOptions {
   db: Db;
   /** Publishes; fails fast. */
   redis: Redis;
@@ -31,10 +31,10 @@ export interface EventHubOptions {
 const BATCH = 200;
 const RETRY_MS = 500;
 
-export function createEventHub(o: EventHubOptions): EventHub {
+export function createEventBroadcaster(o: EventBroadcasterOptions): EventBroadcaster {
   const { db, redis, subscriber, prefix, logger, pollMs = 1000 } = o;
   const channel = `${prefix}:events`;
-  const tails = new Map<string, { tail: Tail; followers: number }>();
+  const caches = new Map<string, { cache: Tail; followers: number }>();
   let timer: NodeJS.Timeout | undefined;
   let polling = false;
 
@@ -42,14 +42,14 @@ export function createEventHub(o: EventHubOptions): EventHub {
     if (from !== channel) return;
     const split = message.lastIndexOf(' ');
     const last = Number(message.slice(split + 1));
-    if (split > 0 && Number.isSafeInteger(last)) tails.get(message.slice(0, split))?.tail.grewTo(last);
+    if (split > 0 && Number.isSafeInteger(last)) caches.get(message.slice(0, split))?.cache.grewTo(last);
   }
 
   async function poll(): Promise<void> {
-    if (polling || tails.size === 0) return;
+    if (polling || caches.size === 0) return;
     polling = true;
     try {
-      for (const head of await readEventHeads(db, [...tails.keys()])) tails.get(head.stream)?.tail.grewTo(head.last);
+      for (const head of await readEventHeads(db, [...caches.keys()])) caches.get(head.stream)?.cache.grewTo(head.last);
     } catch (error) {
       logger.debug({ fault: (error as Error).message }, 'the event log could not be looked at');
     } finally {
@@ -58,14 +58,14 @@ export function createEventHub(o: EventHubOptions): EventHub {
   }
 
   function hold(stream: string): Tail {
-    const held = tails.get(stream) ?? { tail: createTail(db, stream), followers: 0 };
+    const held = caches.get(stream) ?? { cache: createTail(db, stream), followers: 0 };
     held.followers += 1;
-    tails.set(stream, held);
-    return held.tail;
+    caches.set(stream, held);
+    return held.cache;
   }
   function letGo(stream: string): void {
-    const held = tails.get(stream);
-    if (held && --held.followers === 0) tails.delete(stream);
+    const held = caches.get(stream);
+    if (held && --held.followers === 0) caches.delete(stream);
   }
 
   return {
@@ -73,27 +73,27 @@ export function createEventHub(o: EventHubOptions): EventHub {
       const lasts = new Map<string, LoggedEvent[]>();
       for (const event of events) lasts.set(event.stream, [...(lasts.get(event.stream) ?? []), event]);
       for (const [stream, some] of lasts) {
-        tails.get(stream)?.tail.offer(some);
+        caches.get(stream)?.cache.offer(some);
         redis.publish(channel, `${stream} ${some.at(-1)!.number}`).catch((error: Error) => {
           logger.debug({ fault: error.message }, 'other replicas were not told of an event: they will look');
         });
       }
     },
     async *follow(stream, after, signal) {
-      const tail = hold(stream);
+      const cache = hold(stream);
       let at = after;
       let asked = false;
       try {
         while (!signal.aborted) {
           try {
             // The first thing to know is where the log stands; from then on we are told, and we look.
-            if (!asked) tail.grewTo((await readEventHead(db, stream)).last);
+            if (!asked) cache.grewTo((await readEventHead(db, stream)).last);
             asked = true;
-            if (at >= tail.last) {
-              await tail.wait(at, signal);
+            if (at >= cache.last) {
+              await cache.wait(at, signal);
               continue;
             }
-            const { events, upTo } = await tail.read(at, BATCH);
+            const { events, upTo } = await cache.read(at, BATCH);
             const batch = withGaps(events, at, upTo);
             const end = batch.at(-1);
             if (!end) continue;

@@ -1,12 +1,12 @@
 /** Sends a reader what it follows, no faster than it takes it: a slow reader costs one batch, never more. */
 import type { Logger } from '../../infra/logger';
-import type { EventHub } from './broadcaster';
-import { isWanted, showEvent, type Reading } from './subscription';
+import type { EventBroadcaster } from './broadcaster';
+import { isWanted, showEvent, type Subscription } from './subscription';
 import { withDeadline } from '../../infra/flow/deadline';
 import { keepStream, type KeptStream } from '../../infra/sse';
 
 /** A way to a reader: Server-Sent Events or a WebSocket. */
-export interface Outlet {
+export interface Transport {
   /** Resolves when the reader has room for more; rejects when it is gone. */
   send(messages: readonly Message[], at: number): Promise<void>;
   beat(at: number): void;
@@ -21,29 +21,33 @@ export interface Message {
   data: unknown;
 }
 
-export interface StreamDeps extends Pick<KeptStream, 'stillValid' | 'onRevoked' | 'heartbeatMs'> {
-  hub: EventHub;
+export interface DeliveryDeps extends Pick<KeptStream, 'stillValid' | 'onRevoked' | 'heartbeatMs'> {
+  broadcaster: EventBroadcaster;
   logger: Logger;
   /** A reader that takes nothing for so long is gone. */
   stalledMs: number;
 }
 
-/** Runs until the reader is gone, its key is dead or the hub's process ends. */
-export async function streamEvents(deps: StreamDeps, reading: Reading, outlet: Outlet): Promise<void> {
+/** Runs until the reader is gone, its key is dead or the broadcaster's process ends. */
+export async function deliverEvents(
+  deps: DeliveryDeps,
+  subscription: Subscription,
+  transport: Transport,
+): Promise<void> {
   const gone = new AbortController();
-  let at = reading.after;
+  let at = subscription.after;
   const end = (reason: string): void => {
-    outlet.close(reason);
+    transport.close(reason);
     gone.abort();
   };
-  outlet.onGone(() => gone.abort());
-  const stopKeeping = keepStream({ ...deps, beat: () => outlet.beat(at), end });
+  transport.onGone(() => gone.abort());
+  const stopKeeping = keepStream({ ...deps, beat: () => transport.beat(at), end });
   try {
-    for await (const batch of deps.hub.follow(reading.stream, at, gone.signal)) {
-      const messages = batch.filter((item) => isWanted(item, reading)).map(messageOf);
+    for await (const batch of deps.broadcaster.follow(subscription.stream, at, gone.signal)) {
+      const messages = batch.filter((item) => isWanted(item, subscription)).map(messageOf);
       const last = batch.at(-1)!;
       at = last.kind === 'event' ? last.event.number : last.to;
-      if (messages.length > 0) await within(outlet.send(messages, at), deps.stalledMs);
+      if (messages.length > 0) await within(transport.send(messages, at), deps.stalledMs);
     }
   } catch (error) {
     deps.logger.debug({ fault: (error as Error).message }, 'an event reader is gone');

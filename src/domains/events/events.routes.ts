@@ -7,14 +7,21 @@ import type { Logger } from '../../infra/logger';
 import type { StreamPlace, StreamPlaces } from '../quotas/streams';
 import { defineRoute, type Caller, type Route } from '../../infra/route';
 import { readEventHead, readEvents } from './events.store';
-import { withGaps, type EventHub } from './broadcaster';
+import { withGaps, type EventBroadcaster } from './broadcaster';
 import { openSocket, openSse } from './transports';
-import { eventSchema, eventsQuery, openReading, showEvent, type EventsQuery, type Reading } from './subscription';
-import { streamEvents, type StreamDeps } from './delivery';
+import {
+  eventSchema,
+  eventsQuery,
+  openSubscription,
+  showEvent,
+  type EventsQuery,
+  type Subscription,
+} from './subscription';
+import { deliverEvents, type DeliveryDeps } from './delivery';
 
 export interface EventsDeps {
   db: Db;
-  hub: EventHub;
+  broadcaster: EventBroadcaster;
   logger: Logger;
   /** Is the key of this Authorization header still good? (The app's authenticate.) */
   authenticate: (bearer: string) => Promise<Caller | undefined>;
@@ -26,16 +33,16 @@ export interface EventsDeps {
   streams: Pick<StreamPlaces, 'take'>;
 }
 
-export interface EventsEntrance {
+export interface EventsEndpoints {
   routes: Route[];
   /** Takes a WebSocket that came for /v1/events with a key that was found good. */
-  acceptSocket(socket: WebSocket, reading: Reading, caller: Caller, bearer: string): Promise<void>;
+  acceptSocket(socket: WebSocket, subscription: Subscription, caller: Caller, bearer: string): Promise<void>;
   /** Checks a WebSocket's request before it is accepted. @returns also its place, to be given back; @throws SwitchyardError */
   checkSocket(
     caller: Caller,
     query: Record<string, string>,
     lastEventId?: string,
-  ): Promise<{ reading: Reading; place: StreamPlace }>;
+  ): Promise<{ subscription: Subscription; place: StreamPlace }>;
 }
 
 const page = z.object({
@@ -47,11 +54,11 @@ const page = z.object({
   nextSince: z.number().int().describe('`since` of the next page; the same as before where there is nothing new.'),
 });
 
-export function createEventsEntrance(deps: EventsDeps): EventsEntrance {
-  function run(caller: Caller, bearer: string, act: (stream: StreamDeps) => Promise<void>): Promise<void> {
+export function createEventsEndpoints(deps: EventsDeps): EventsEndpoints {
+  function run(caller: Caller, bearer: string, act: (stream: DeliveryDeps) => Promise<void>): Promise<void> {
     const id = caller.apiKeyId;
     return act({
-      hub: deps.hub,
+      broadcaster: deps.broadcaster,
       logger: deps.logger,
       stillValid: async () => (await deps.authenticate(bearer)) !== undefined,
       onRevoked: (listener) => deps.onKeyRevoked((revoked) => revoked === id && listener()),
@@ -77,12 +84,14 @@ export function createEventsEntrance(deps: EventsDeps): EventsEntrance {
     answers: { 200: page },
     errors: ['not_found', 'quota_exceeded'],
     handle: async ({ query, caller, bearer, request, response }) => {
-      const reading = await openReading(deps.db, caller, query, request.get('last-event-id'));
+      const subscription = await openSubscription(deps.db, caller, query, request.get('last-event-id'));
       if (query.format === 'json' || request.method === 'HEAD')
-        return { body: await readPage(deps.db, reading, query, caller.grant ? MAX_SCANS_OF_GRANT : MAX_SCANS) };
+        return { body: await readPage(deps.db, subscription, query, caller.grant ? MAX_SCANS_OF_GRANT : MAX_SCANS) };
       const place = await deps.streams.take(caller);
       try {
-        await run(caller, bearer, (stream) => streamEvents(stream, reading, openSse(response, reading.after)));
+        await run(caller, bearer, (stream) =>
+          deliverEvents(stream, subscription, openSse(response, subscription.after)),
+        );
       } finally {
         place.giveBack();
       }
@@ -98,11 +107,11 @@ export function createEventsEntrance(deps: EventsDeps): EventsEntrance {
         const errors = result.error.issues.map((i) => ({ path: i.path.join('.'), message: i.message }));
         throw new SwitchyardError('invalid_request', 'The query is not valid.', { errors });
       }
-      const reading = await openReading(deps.db, caller, result.data, lastEventId);
-      return { reading, place: await deps.streams.take(caller) };
+      const subscription = await openSubscription(deps.db, caller, result.data, lastEventId);
+      return { subscription, place: await deps.streams.take(caller) };
     },
-    acceptSocket: (socket, reading, caller, bearer) =>
-      run(caller, bearer, (stream) => streamEvents(stream, reading, openSocket(socket))),
+    acceptSocket: (socket, subscription, caller, bearer) =>
+      run(caller, bearer, (stream) => deliverEvents(stream, subscription, openSocket(socket))),
   };
 }
 
@@ -113,23 +122,23 @@ const MAX_SCANS_OF_GRANT = 2;
 /** Looks through a bounded part of the log: a page may hold less than `limit`, and still be followed by another. */
 async function readPage(
   db: Db,
-  reading: Reading,
+  subscription: Subscription,
   query: EventsQuery,
   mostScans: number,
 ): Promise<z.output<typeof page>> {
   const items: z.output<typeof eventSchema>[] = [];
   let gap = null as { from: number; to: number } | null;
-  let at = reading.after;
+  let at = subscription.after;
   for (let scan = 0; scan < mostScans && items.length < query.limit; scan += 1) {
-    const { last } = await readEventHead(db, reading.stream);
-    const events = await readEvents(db, reading.stream, at, query.limit);
+    const { last } = await readEventHead(db, subscription.stream);
+    const events = await readEvents(db, subscription.stream, at, query.limit);
     for (const item of withGaps(events, at, events.length < query.limit ? last : at)) {
       if (item.kind === 'gap') {
         gap = { from: gap?.from ?? item.from, to: item.to };
         at = item.to;
       } else {
         at = item.event.number;
-        if (reading.wanted(item.event)) items.push(showEvent(item.event));
+        if (subscription.wanted(item.event)) items.push(showEvent(item.event));
       }
       if (items.length === query.limit) break;
     }

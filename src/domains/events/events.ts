@@ -1,6 +1,6 @@
 /** Writes a state change and its events in one transaction, then wakes the readers of every replica. */
 import { isDeadlock, type Db, type Trx } from '../../infra/stores/db';
-import type { Gate } from '../../infra/flow/concurrency-limit';
+import type { ConcurrencyLimit } from '../../infra/flow/concurrency-limit';
 import type { Logger } from '../../infra/logger';
 import { appendEvents, type EventDraft, type LoggedEvent } from './events.store';
 
@@ -54,8 +54,13 @@ const TRIES = 4;
  * @param gate how many changes of this replica run at once. Those of one domain wait for each other, each with a connection
  *   in its hand: without it a burst in one domain has them all, and nobody can read anything any more
  */
-export function createEventLog(db: Db, bell: EventBell, _logger: Logger, gate?: Gate): EventLog {
-  const inTurn: Gate['run'] = gate ? (work) => gate.run(work) : (work) => work();
+export function createEventLog(
+  db: Db,
+  bell: EventBell,
+  _logger: Logger,
+  concurrencyLimit?: ConcurrencyLimit,
+): EventLog {
+  const inTurn: ConcurrencyLimit['run'] = concurrencyLimit ? (work) => concurrencyLimit.run(work) : (work) => work();
   return {
     record: (change) =>
       tryAgain(async () => {

@@ -45,7 +45,7 @@ export function showEvent(event: LoggedEvent): z.output<typeof eventSchema> {
   return shown;
 }
 
-export interface Reading {
+export interface Subscription {
   stream: string;
   after: number;
   wanted: (event: LoggedEvent) => boolean;
@@ -55,7 +55,12 @@ export interface Reading {
  * @param lastEventId the header Last-Event-ID, which browsers send when they come back: it is newer than `since`
  * @throws SwitchyardError not_found, invalid_request
  */
-export async function openReading(db: Db, caller: Caller, query: EventsQuery, lastEventId?: string): Promise<Reading> {
+export async function openSubscription(
+  db: Db,
+  caller: Caller,
+  query: EventsQuery,
+  lastEventId?: string,
+): Promise<Subscription> {
   const pool = query.domain === undefined && caller.domainId === null;
   const stream = pool ? POOL_STREAM : (await requireDomain(db, caller, query.domain)).id;
   const { last } = await readEventHead(db, stream);
@@ -99,6 +104,6 @@ export function eventFilter(
 }
 
 /** Gaps are always told: what was asked for may have been in them. */
-export function isWanted(item: Followed, reading: Reading): boolean {
-  return item.kind === 'gap' || reading.wanted(item.event);
+export function isWanted(item: Followed, subscription: Subscription): boolean {
+  return item.kind === 'gap' || subscription.wanted(item.event);
 }

@@ -1,7 +1,7 @@
 /** The two ways events reach a reader: Server-Sent Events, and a WebSocket with the same as JSON messages. */
 import type { Response } from 'express';
 import type { WebSocket } from 'ws';
-import type { Message, Outlet } from './delivery';
+import type { Message, Transport } from './delivery';
 import { openSseStream } from '../../infra/sse';
 
 function sseText(message: Message): string {
@@ -9,7 +9,7 @@ function sseText(message: Message): string {
 }
 
 /** @param after where the reader begins: said at once, so that it comes back there even if nothing happened */
-export function openSse(response: Response, after: number): Outlet {
+export function openSse(response: Response, after: number): Transport {
   const stream = openSseStream(response, `id: ${after}\n`);
   return {
     send: (messages, at) => {
@@ -24,7 +24,7 @@ export function openSse(response: Response, after: number): Outlet {
 }
 
 /** Pings at every heartbeat; a peer that did not answer the ping before is gone. */
-export function openSocket(socket: WebSocket): Outlet {
+export function openSocket(socket: WebSocket): Transport {
   let answered = true;
   socket.on('pong', () => {
     answered = true;

@@ -99,7 +99,7 @@ export async function sweepGrants(deps: OverDeps, now: Date): Promise<void> {
 }
 
 /** After a reconnect: what was revoked or has expired while the node was out of reach ends there now. */
-export async function compareGrants(
+export async function reconcileGrants(
   deps: Pick<OverDeps, 'db'>,
   connection: NodeConnection,
   timeoutMs: number,

@@ -1,6 +1,6 @@
 /** Answers what a grant's SIP name may do, as fast and as long as the directory of users does, never past its end. */
 import type { Pool } from 'pg';
-import { createNameLookup } from '../../infra/flow/read-through-cache';
+import { createReadThroughCache } from '../../infra/flow/read-through-cache';
 import { readDigest, type Directory, type DirectoryUser } from '../users/directory';
 import { isGrantName } from './grant-name';
 import { GRANT_LOOKUP, type GrantLookupRow } from './grant-directory.store';
@@ -67,7 +67,7 @@ function readRow(secretKey: Buffer, columns: unknown[], before: Login | undefine
 }
 
 export function createGrantDirectory(pool: Pool, now: () => number, secretKey: Buffer): GrantDirectory {
-  const lookup = createNameLookup<Login>({
+  const lookup = createReadThroughCache<Login>({
     pool,
     now,
     statement: GRANT_LOOKUP,

@@ -3,8 +3,8 @@ import { SwitchyardError } from '../../errors';
 import type { Db } from '../../infra/stores/db';
 import { storeClock } from '../../infra/store-clock';
 import { findNode, signalUrl, type NodeRow } from '../nodes/nodes.store';
-import { pickNode } from '../nodes/selection/select-node';
-import type { PoolPicture } from '../nodes/pool/pool-snapshot';
+import { selectNode } from '../nodes/selection/select-node';
+import type { PoolSnapshots } from '../nodes/pool/pool-snapshot';
 import { findRoom, type RoomRow } from '../rooms/rooms.store';
 import { COME_BACK_SECONDS } from './lasting/come-back.store';
 import { iceServersFor, type IceServer, type IceSettings } from './ice';
@@ -69,7 +69,7 @@ async function locatePhone(deps: LocationDeps, nodeId: string | null): Promise<N
 
 export interface PhonePickDeps {
   db: Db;
-  pool: Pick<PoolPicture, 'readExactly'>;
+  pool: Pick<PoolSnapshots, 'readExactly'>;
   /** Milliseconds after which a node's last report says nothing. */
   reportLimitMs: number;
   minIdleCpuPercent: number;
@@ -83,7 +83,7 @@ export function createPhonePick(deps: PhonePickDeps): () => Promise<NodeRow> {
     const { reportLimitMs, minIdleCpuPercent } = deps;
     const limits = { reportLimitMs, minIdleCpuPercent };
     const request = { units: 0, registeredNodeIds: [], excludedNodeIds: [], needs: ['calls' as const], ...limits };
-    const choice = pickNode(views, request, storeClock.nowMs(), deps.random);
+    const choice = selectNode(views, request, storeClock.nowMs(), deps.random);
     const node = choice.nodeId === null ? undefined : await findNode(deps.db, choice.nodeId);
     if (!node) throw new SwitchyardError('no_capacity', 'No node of the pool can take a phone now.');
     return node;

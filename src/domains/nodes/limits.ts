@@ -11,7 +11,7 @@ export function reportLimitMs(heartbeatSeconds: number): number {
 }
 
 export const LIMITS = {
-  /** From this share of the report limit on a node is `late`: it gets calls only where no other node can take them. */
+  /** From this share of the report limit on a node is `stale`: it gets calls only where no other node can take them. */
   lateShare: 0.6,
   /** A node refused for its processor comes back only with this much more idle CPU than NODE_MIN_IDLE_CPU_PERCENT. */
   idleCpuReturnPercent: 10,
@@ -50,8 +50,8 @@ export const CANARY = {
   listenMs: 1000,
 } as const;
 
-/** How a node's capacity follows what its machine reports; see calibrate.ts. */
-export const CALIBRATION = {
+/** How a node's capacity follows what its machine reports; see effective-capacity.ts. */
+export const EFFECTIVE_CAPACITY = {
   /** A node is full at this share of its machine's processors: sound breaks up well before all of them are busy. */
   fullCpuShare: 0.8,
   /** So much more or less of its processors than the claims let expect is no sign: an idle system needs a little too. */

@@ -30,7 +30,7 @@ export interface Quotas {
   /** A look beforehand, to spare work that would be refused; only take() decides. @throws quota_exceeded */
   check(domainId: string, wanted: Wanted): Promise<void>;
   /** The same look for those who don't ask for more, but have it. @returns what stands in the way of `wanted` */
-  look(domainId: string, wanted: Wanted): Promise<Refusal | undefined>;
+  peek(domainId: string, wanted: Wanted): Promise<Refusal | undefined>;
   /** Takes one of what may be begun in a time. @throws quota_exceeded */
   spend(domainId: string, quota: RateQuota): Promise<void>;
   /** Counts and tells a refusal that tryTake() found, or that was decided by limitOf(). */
@@ -106,9 +106,9 @@ export function createQuotas(deps: QuotasDeps): Quotas & { forgetLimits(domainId
       fail(domainId, await quotas.tryTake(trx, domainId, wanted));
     },
     async check(domainId, wanted) {
-      fail(domainId, await quotas.look(domainId, wanted));
+      fail(domainId, await quotas.peek(domainId, wanted));
     },
-    look: (domainId, wanted) => findRefusal(db, domainId, wanted, defaults),
+    peek: (domainId, wanted) => findRefusal(db, domainId, wanted, defaults),
     async spend(domainId, quota) {
       const limit = await quotas.limitOf(domainId, quota);
       if (limit < 1) return fail(domainId, { quota, limit, used: 0 });
@@ -127,7 +127,7 @@ export const UNLIMITED: Quotas = {
   take: () => Promise.resolve(),
   tryTake: () => Promise.resolve(undefined),
   check: () => Promise.resolve(),
-  look: () => Promise.resolve(undefined),
+  peek: () => Promise.resolve(undefined),
   spend: () => Promise.resolve(),
   refuse: () => undefined,
   limitOf: (_domainId, quota) => Promise.resolve(QUOTAS[quota].default),

@@ -8,8 +8,8 @@ import type { RoomHooks } from '../rooms/sessions/listeners';
 import { stepDueRecordings } from './control/reconcile';
 import type { RecordingDeps } from './control/transition';
 import { createCollector } from './upload/pull-from-node';
-import { compareRecordings } from './control/reconcile-node';
-import { markDeadParts, onSessionEnded, onSessionLive, takeRecordingEvent } from './control/node-events';
+import { reconcileRecordings } from './control/reconcile-node';
+import { markDeadParts, onSessionEnded, onSessionLive, handleRecordingEvent } from './control/node-events';
 import { stopOverQuota } from './control/over-quota';
 import { recordingRoutes, type RecordingRouteDeps } from './recordings.routes';
 import { expireRecordings } from './retention';
@@ -30,10 +30,10 @@ export const openStorage = (o: RecordingSettings): RecordingStorage =>
 
 export interface Recordings {
   routes: Route[];
-  /** For createRecordingEntrance(). */
+  /** For createRecordingEndpoint(). */
   deps: RecordingDeps;
-  takeRecordingEvent(node: NodeRow, event: NodeEvent): Promise<void>;
-  compareRecordings(node: NodeRow, connection: Pick<NodeConnection, 'api'>): Promise<void>;
+  handleRecordingEvent(node: NodeRow, event: NodeEvent): Promise<void>;
+  reconcileRecordings(node: NodeRow, connection: Pick<NodeConnection, 'api'>): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -64,8 +64,8 @@ export function createRecordings(deps: RecordingRouteDeps, hooks: RoomHooks): Re
   return {
     routes: recordingRoutes(deps),
     deps,
-    takeRecordingEvent: (node, event) => takeRecordingEvent(deps, node, event),
-    compareRecordings: (node, connection) => compareRecordings(deps, node, connection),
+    handleRecordingEvent: (node, event) => handleRecordingEvent(deps, node, event),
+    reconcileRecordings: (node, connection) => reconcileRecordings(deps, node, connection),
     async stop() {
       for (const off of forget) off();
       await Promise.all([...schedules.map((schedule) => schedule.stop()), collector.stop()]);

@@ -22,7 +22,7 @@ const AT_ONCE = 500;
  * What the node lists is what is: the rest of its registrations ended unseen, new ones came unseen. But for those from
  * before it was started anew (restarted.ts).
  */
-export async function compareRegistrations(
+export async function reconcileRegistrations(
   deps: RegistrationDeps,
   node: NodeRow,
   connection: NodeConnection,

@@ -8,7 +8,7 @@ import type { Route } from '../../infra/route';
 import { runEvery } from '../../infra/flow/interval';
 import { storeClock } from '../../infra/store-clock';
 import type { EventLog } from '../events/events';
-import type { NodeLinks } from '../nodes/connections/node-connections';
+import type { NodeConnections } from '../nodes/connections/node-connections';
 import type { NodeRow } from '../nodes/nodes.store';
 import type { RoomHooks } from '../rooms/sessions/listeners';
 import type { FlowLimits } from './decide';
@@ -27,7 +27,7 @@ export interface RelaysDeps {
   log: EventLog;
   logger: Logger;
   quotas: RelayActions['quotas'];
-  links: Pick<NodeLinks, 'api' | 'isUp'>;
+  links: Pick<NodeConnections, 'api' | 'isUp'>;
   hooks: Pick<RoomHooks, 'onSessionLive' | 'onSessionEnded'>;
   findDomain: RelayActions['findDomain'];
   secretKey: Buffer;

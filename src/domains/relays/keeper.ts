@@ -1,6 +1,6 @@
 /** Brings relays to what they should be: each is sent by one replica, started with its room, and tried again when it fails. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { NodeLinks } from '../nodes/connections/node-connections';
+import type { NodeConnections } from '../nodes/connections/node-connections';
 import { findLivingSession, type SessionRow } from '../rooms/sessions/sessions.store';
 import type { Logger } from '../../infra/logger';
 import { decryptSecret } from '../../infra/secrets';
@@ -12,7 +12,7 @@ import { readTarget } from './targets/target';
 
 export interface KeeperDeps extends SettleRelayDeps {
   logger: Logger;
-  links: Pick<NodeLinks, 'api' | 'isUp'>;
+  links: Pick<NodeConnections, 'api' | 'isUp'>;
   secretKey: Buffer;
   sending: SendingDeps;
 }

@@ -6,7 +6,7 @@ import type { Caller } from '../../infra/route';
 import { encryptSecret } from '../../infra/secrets';
 import type { EventLog } from '../events/events';
 import { requireFeature, requireSomeNode } from '../nodes/features/require-feature';
-import type { NodeLinks } from '../nodes/connections/node-connections';
+import type { NodeConnections } from '../nodes/connections/node-connections';
 import type { Quotas } from '../quotas/quotas';
 import { findRoom } from '../rooms/rooms.store';
 import { findLivingSession } from '../rooms/sessions/sessions.store';
@@ -28,7 +28,7 @@ export interface RelayActions {
   logger: Logger;
   quotas: Pick<Quotas, 'take' | 'check'>;
   secretKey: Buffer;
-  links: Pick<NodeLinks, 'api'>;
+  links: Pick<NodeConnections, 'api'>;
   sending: Pick<SendingDeps, 'forwarder' | 'readRules' | 'stepTimeoutMs'>;
   /** Checks of targets that go on now, by domain. */
   checks: Map<string, number>;

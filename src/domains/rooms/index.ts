@@ -1,12 +1,12 @@
 /** Puts together all that rooms do while they run, so that main.ts wires them as one part. */
 import type { ApiCommand, ChannelEvent, NodeConnection, RoomEvent } from '../../freeswitch/esl';
-import { compareRooms, moveSessionsOfNode, type CompareDeps } from './sessions/reconcile-node';
+import { reconcileRooms, moveSessionsOfNode, type RoomReconcileDeps } from './sessions/reconcile-node';
 import { settleMember, settleRoom, type StrangerDeps } from './adoption/strangers';
 import { createChannelMemories } from '../calls/adoption/channel-memory';
 import { drainOf, type DrainDeps } from './sessions/drain';
 import type { EnteringDeps } from './joining/join.dialplan';
 import { createRoomHooks, type RoomHooksOwner } from './sessions/listeners';
-import { markLeft, takeLeft, takeRoomEvent } from './participants/member-events';
+import { markLeft, takeLeft, handleRoomEvent } from './participants/member-events';
 import type { ParticipantRow } from './participants/participants.store';
 import type { RoomRow } from './rooms.store';
 import { closeSession, openSession, type Opened, type OpenOptions, type SessionDeps } from './sessions/sessions';
@@ -20,9 +20,9 @@ import { storeClock } from '../../infra/store-clock';
 export interface RunningRoomsOptions extends Omit<SessionDeps, 'hooks' | 'lockedFromStart'> {
   secretKey: Buffer;
   commandTimeoutMs: number;
-  onEntered: CompareDeps['onEntered'];
-  redial: CompareDeps['redial'];
-  bringBackLate: CompareDeps['bringBackLate'];
+  onEntered: RoomReconcileDeps['onEntered'];
+  redial: RoomReconcileDeps['redial'];
+  rejoinLate: RoomReconcileDeps['rejoinLate'];
   signal: AbortSignal;
   pins?: EnteringDeps['pins'];
 }
@@ -34,8 +34,8 @@ export interface RunningRooms {
   open(room: RoomRow, o: OpenOptions): Promise<Opened>;
   /** Ends a session for everybody in it. */
   close(session: SessionRow): Promise<void>;
-  takeRoomEvent(node: NodeRow, event: RoomEvent): Promise<void>;
-  takeChannelEvent(node: NodeRow, event: ChannelEvent): Promise<void>;
+  handleRoomEvent(node: NodeRow, event: RoomEvent): Promise<void>;
+  handleChannelEvent(node: NodeRow, event: ChannelEvent): Promise<void>;
   /** @param suspects kept from look to look, where events flow meanwhile */
   compare(node: NodeRow, connection: NodeConnection, suspects?: Set<string>): Promise<void>;
   /** The node's process is gone: its rooms go on elsewhere. */
@@ -60,7 +60,7 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
     whereNow,
     secretKey: o.secretKey,
     pins: o.pins,
-    readDoor(room) {
+    readAdmissionPolicy(room) {
       const { maxParticipants, mutedOnEntry, audioOnly, video } = readSettings(room.settings);
       return {
         maxParticipants,
@@ -75,13 +75,13 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
     secretKey: o.secretKey,
     onEntered: o.onEntered,
     async onStranger(node, living, room) {
-      const look = {
+      const check = {
         node,
         ask: (command: ApiCommand) => o.links.api(node.id, command),
         now: storeClock.now(),
       };
-      if (!living) return settleRoom(stranger, look, room);
-      for (const member of room.members) await settleMember(stranger, look, living, room, member);
+      if (!living) return settleRoom(stranger, check, room);
+      for (const member of room.members) await settleMember(stranger, check, living, room, member);
     },
   };
   const compare: DrainDeps = {
@@ -89,7 +89,7 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
     memories: createChannelMemories(),
     commandTimeoutMs: o.commandTimeoutMs,
     redial: o.redial,
-    bringBackLate: o.bringBackLate,
+    rejoinLate: o.rejoinLate,
     signal: o.signal,
     whereNow,
   };
@@ -101,13 +101,13 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
     entering,
     open: (room, options) => openSession(session, room, options),
     close: (living) => closeSession(session, living, 'closed'),
-    takeRoomEvent: (node, event) => takeRoomEvent(compare, node, event),
-    async takeChannelEvent(node, event) {
+    handleRoomEvent: (node, event) => handleRoomEvent(compare, node, event),
+    async handleChannelEvent(node, event) {
       if (event.phase !== 'hangup') return;
       const { legId, hangupCause, endedAtMs, atMs } = event;
       await takeLeft(compare, node, { legId, hangupCause, atMs: endedAtMs ?? atMs });
     },
-    compare: (node, connection, suspects) => compareRooms(compare, node, connection, storeClock.now(), suspects),
+    compare: (node, connection, suspects) => reconcileRooms(compare, node, connection, storeClock.now(), suspects),
     takeNodeGone: (nodeId) => moveSessionsOfNode(compare, nodeId, 'node_died'),
     empty: (node) => drainOf(compare, node),
     sweep: createRoomsSweep(compare),

@@ -10,7 +10,7 @@ import { isPlainText, plainText } from '../../infra/text/plain-text';
 import { findSameName } from '../users/users.store';
 import { requireDomain } from '../domains/domains';
 import type { EventLog } from '../events/events';
-import type { NodeLinks } from '../nodes/connections/node-connections';
+import type { NodeConnections } from '../nodes/connections/node-connections';
 import type { Quotas } from '../quotas/quotas';
 import { refuseNumberAsName } from '../users/numbers';
 import { isGrantName } from '../grants/grant-name';
@@ -87,7 +87,7 @@ export interface RoomsDeps {
   logger: Logger;
   /** Seals PINs. */
   secretKey: Buffer;
-  links: Pick<NodeLinks, 'api'>;
+  links: Pick<NodeConnections, 'api'>;
   hooks: Pick<RoomHooksOwner, 'settingsChanged'>;
   /** Ends a session for everybody in it. */
   closeSession: (session: SessionRow) => Promise<void>;

@@ -19,7 +19,7 @@ const LOOK_AGAIN_MS = 3_600_000;
 
 export interface RotationDeps extends SealingDeps {
   /** True where this replica seals; several at once do no harm. Left out: it never does. */
-  takeTurn?: () => Promise<boolean>;
+  acquireLease?: () => Promise<boolean>;
 }
 
 export interface Rotation {
@@ -71,7 +71,7 @@ export function createRotation(deps: RotationDeps): Rotation {
     }
   }
 
-  async function look(signal: AbortSignal): Promise<void> {
+  async function check(signal: AbortSignal): Promise<void> {
     const beganAt = await readDatabaseClock(db);
     const round = await sealAnew(deps, signal);
     if (round.isWhole && round.sealed === 0 && round.missed === 0) clean = { beganAt };
@@ -103,9 +103,9 @@ export function createRotation(deps: RotationDeps): Rotation {
       warnOfStrangers(known);
       const isCurrent = known.some((secret) => secret.name === mine && secret.is_current);
       // One that another has taken the place of seals nothing: both would seal the same rows in turns.
-      if (!isCurrent || !deps.takeTurn || !(await deps.takeTurn())) return;
+      if (!isCurrent || !deps.acquireLease || !(await deps.acquireLease())) return;
       const former = known.filter((secret) => !secret.is_current);
-      if (isRoundDue(clean, former, await readDatabaseClock(db))) await look(signal);
+      if (isRoundDue(clean, former, await readDatabaseClock(db))) await check(signal);
       for (const secret of former) {
         if (isFree(secret, clean) && !signal.aborted) await release(secret);
       }

@@ -1,6 +1,6 @@
 /** Answers who a user is, thousands of times a second, and goes on answering for known users while Postgres is away. */
 import type { Pool } from 'pg';
-import { createNameLookup } from '../../infra/flow/read-through-cache';
+import { createReadThroughCache } from '../../infra/flow/read-through-cache';
 import { openDigest } from '../../infra/secrets';
 import { createNumberLookup } from './number-lookup';
 import { SPELLING_LOOKUP, USER_LOOKUP, type UserLookupRow } from './directory.store';
@@ -76,7 +76,7 @@ function readRow(secretKey: Buffer, columns: unknown[], before: DirectoryUser | 
 const AWAY = 'The user can not be looked up: the database is out of reach.';
 
 export function createDirectory(pool: Pool, now: () => number, secretKey: Buffer): Directory {
-  const { find, readFresh, forget } = createNameLookup<DirectoryUser>({
+  const { find, readFresh, forget } = createReadThroughCache<DirectoryUser>({
     pool,
     now,
     statement: USER_LOOKUP,
@@ -84,7 +84,7 @@ export function createDirectory(pool: Pool, now: () => number, secretKey: Buffer
     away: AWAY,
   });
   const readRowName = (row: unknown[]): string => row[1] as string;
-  const spellings = createNameLookup<string>({
+  const spellings = createReadThroughCache<string>({
     pool,
     now,
     statement: SPELLING_LOOKUP,

@@ -1,6 +1,6 @@
 /** Finds whose number somebody dials: as it is written, or as people of the domain's country dial it. */
 import type { Pool } from 'pg';
-import { createNameLookup } from '../../infra/flow/read-through-cache';
+import { createReadThroughCache } from '../../infra/flow/read-through-cache';
 import { readNationalNumber, readTelephoneNumber, isCountry } from '../../infra/text/telephone-number';
 import { COUNTRY_LOOKUP, NUMBER_LOOKUP } from './directory.store';
 
@@ -20,8 +20,8 @@ const secondColumn = (row: unknown[]): string => row[1] as string;
 
 export function createNumberLookup(pool: Pool, now: () => number): NumberLookup {
   const common = { pool, now, readRow: secondColumn, away: AWAY };
-  const holders = createNameLookup<string>({ ...common, statement: NUMBER_LOOKUP });
-  const countries = createNameLookup<string>({ ...common, statement: COUNTRY_LOOKUP });
+  const holders = createReadThroughCache<string>({ ...common, statement: NUMBER_LOOKUP });
+  const countries = createReadThroughCache<string>({ ...common, statement: COUNTRY_LOOKUP });
 
   async function findNational(text: string, domain: string): Promise<string | undefined> {
     const country = await countries.find('', domain);

@@ -5,11 +5,11 @@ import { admitNode, type AdmissionDeps as EnteringDeps } from '../../domains/nod
 import type { NodeRow } from '../../domains/nodes/nodes.store';
 import { isUnreachable } from '../../infra/stores/db';
 import { storeClock } from '../../infra/store-clock';
-import type { DoorGuard } from './credential-guard';
+import type { CredentialGuard } from './credential-guard';
 import { readNodeAddress } from './node-address';
 
 export interface AdmissionDeps extends EnteringDeps {
-  guard: DoorGuard;
+  guard: CredentialGuard;
   /** Told when a node has just entered, so that it is connected to at once. */
   onNodeSeen: () => void;
 }

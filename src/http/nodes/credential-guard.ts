@@ -7,7 +7,7 @@ import { storeClock } from '../../infra/store-clock';
 import { listNetworks } from '../../address';
 import { limitedBy, readClientAddress } from '../request/client-address';
 
-export interface DoorGuard {
+export interface CredentialGuard {
   /**
    * Runs what finds out whether the credentials are right. One whose credentials were good a moment ago is never kept
    * out for what others do from its address.
@@ -23,7 +23,7 @@ const FAILURES: BucketLimit = { perSecond: 2, burst: 100 };
 const GOOD_MS = 15 * 60_000;
 const MOST_KNOWN = 10_000;
 
-export interface DoorGuardOptions {
+export interface CredentialGuardOptions {
   buckets: TokenBuckets;
   trustedProxies: readonly string[];
   now: () => number;
@@ -31,7 +31,7 @@ export interface DoorGuardOptions {
 
 const isWrong = (error: unknown): boolean => error instanceof SwitchyardError && error.code === 'unauthorized';
 
-export function createDoorGuard(o: DoorGuardOptions): DoorGuard {
+export function createCredentialGuard(o: CredentialGuardOptions): CredentialGuard {
   const trusted = listNetworks(o.trustedProxies);
   /** Hash of what was shown → until when it counts as good. */
   const good = new Map<string, number>();
@@ -70,5 +70,5 @@ export function createDoorGuard(o: DoorGuardOptions): DoorGuard {
 }
 
 /** Where a door is tried by itself: failures are counted in this process, and no proxy is believed. */
-export const createLocalGuard = (): DoorGuard =>
-  createDoorGuard({ buckets: createLocalBuckets(storeClock.nowMs), trustedProxies: [], now: storeClock.nowMs });
+export const createLocalGuard = (): CredentialGuard =>
+  createCredentialGuard({ buckets: createLocalBuckets(storeClock.nowMs), trustedProxies: [], now: storeClock.nowMs });

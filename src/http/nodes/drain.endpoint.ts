@@ -18,7 +18,7 @@ const BODY_LIMIT_BYTES = 1000;
 const BODY_TIMEOUT_MS = 5000;
 
 /** @returns a handler that answers where the path is one of these three, and says so. */
-export function createDrainEntrance(
+export function createDrainEndpoint(
   deps: OwnDrainDeps,
 ): (request: IncomingMessage, response: ServerResponse) => boolean {
   return (request, response) => {

@@ -6,17 +6,17 @@ import { enrolNode, type AdmissionDeps } from '../../domains/nodes/entering/admi
 import { readNodeAddress } from './node-address';
 import { readCredentials } from './admission';
 import { readBody, refuseNode } from './freeswitch.endpoints';
-import { createLocalGuard, type DoorGuard } from './credential-guard';
+import { createLocalGuard, type CredentialGuard } from './credential-guard';
 
 const PATH = /^\/freeswitch\/enrol(?:\?|$)/;
 const BODY_LIMIT_BYTES = 4096;
 const TOKEN_LENGTH = 256;
 
-export interface EnrolEntranceDeps extends AdmissionDeps {
+export interface EnrolEndpointDeps extends AdmissionDeps {
   /** Told when a node has just entered, so that it is connected to at once. */
   onNodeSeen: () => void;
   /** Keeps those away who show wrong tokens; one of its own where it is left out. */
-  guard?: DoorGuard;
+  guard?: CredentialGuard;
 }
 
 /**
@@ -24,8 +24,8 @@ export interface EnrolEntranceDeps extends AdmissionDeps {
  * with `token`: 204 when it is in, 202 while an admin's yes is waited for.
  * @returns a handler that answers where the path is that door, and says so
  */
-export function createEnrolEntrance(
-  deps: EnrolEntranceDeps,
+export function createEnrolEndpoint(
+  deps: EnrolEndpointDeps,
 ): (request: IncomingMessage, response: ServerResponse) => boolean {
   const guard = deps.guard ?? createLocalGuard();
   return (request, response) => {
@@ -36,8 +36,8 @@ export function createEnrolEntrance(
 }
 
 async function answer(
-  deps: EnrolEntranceDeps,
-  guard: DoorGuard,
+  deps: EnrolEndpointDeps,
+  guard: CredentialGuard,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {

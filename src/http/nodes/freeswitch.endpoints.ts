@@ -20,11 +20,11 @@ import { readAddress } from '../../address';
 import { isUnreachable } from '../../infra/stores/db';
 import { storeClock } from '../../infra/store-clock';
 import type { Gate, LoginGuard } from '../../domains/bans/logins';
-import { takeCdr } from '../../domains/calls/events/cdr';
+import { handleCdr } from '../../domains/calls/events/cdr';
 import { answerDialplan } from '../../domains/calls/dialplan/dialplan';
-import { reachForCall, type DialplanDeps } from '../../domains/calls/dialplan/contacts';
+import { findContactsForCall, type DialplanDeps } from '../../domains/calls/dialplan/contacts';
 import { answerCanaryRoom } from '../../domains/nodes/health/canary/dialplan';
-import { looksLikeCanary } from '../../domains/nodes/health/canary/token';
+import { looksLikeCanaryToken } from '../../domains/nodes/health/canary/token';
 import type { AdmissionDeps } from '../../domains/nodes/entering/admission';
 import { giveEslPassword, takeCore } from '../../domains/nodes/entering/esl-password';
 import { expiresSecondsAt, tellRefusesPhones } from '../../domains/nodes/drain/phones';
@@ -33,7 +33,7 @@ import { findNode, listHosts, noteEslNetworks, type NodeRow } from '../../domain
 import type { Directory, DirectoryUser } from '../../domains/users/directory';
 import { judgeLogin, LOGIN_REFUSALS } from '../../domains/users/login-rule';
 import { discard } from '../request/body';
-import { createLocalGuard, type DoorGuard } from './credential-guard';
+import { createLocalGuard, type CredentialGuard } from './credential-guard';
 import { readNodeBase, readNodeDoors } from './node-address';
 import { admit, findAdmitted, isFresh, readCredentials, type AdmittedNodes } from './admission';
 import { readNodeForm } from './form';
@@ -41,7 +41,7 @@ import { retryAfterOf } from '../problem';
 import { SwitchyardError } from '../../errors';
 import { isOwnId } from '../../infra/ids';
 
-export interface EntranceDeps extends DialplanDeps, Pick<AdmissionDeps, 'joinToken' | 'approval' | 'rules'> {
+export interface EndpointDeps extends DialplanDeps, Pick<AdmissionDeps, 'joinToken' | 'approval' | 'rules'> {
   heartbeatSeconds: number;
   /** Its scheme is the one by which nodes come to its host, where their proxy does not say it. */
   publicUrl?: string;
@@ -62,7 +62,7 @@ export interface EntranceDeps extends DialplanDeps, Pick<AdmissionDeps, 'joinTok
   /** Told when a node has just entered, so that it is connected to at once. */
   onNodeSeen: () => void;
   /** Keeps those away who show wrong credentials; one of its own where it is left out. */
-  guard?: DoorGuard;
+  guard?: CredentialGuard;
   /** What a node is told of the room of a session; refused where the room is not that node's. */
   roomConfiguration?: (node: NodeRow, sessionId: string) => Promise<RoomConfiguration | 'refused'>;
 }
@@ -71,11 +71,11 @@ export interface EntranceDeps extends DialplanDeps, Pick<AdmissionDeps, 'joinTok
 const BODY_LIMIT_BYTES = 1_000_000;
 const BODY_TIMEOUT_MS = 5000;
 
-type GuardedDeps = EntranceDeps & { guard: DoorGuard };
+type GuardedDeps = EndpointDeps & { guard: CredentialGuard };
 
 /** @returns a handler that answers where the path is one of a node's doors, and says so. */
-export function createNodeEntrance(
-  deps: EntranceDeps,
+export function createFreeswitchEndpoints(
+  deps: EndpointDeps,
 ): (request: IncomingMessage, response: ServerResponse) => boolean {
   const admitted: AdmittedNodes = new Map();
   const guarded = { ...deps, guard: deps.guard ?? createLocalGuard() };
@@ -92,7 +92,7 @@ export function createNodeEntrance(
 
 /** Says no, in words for the operator of the node. */
 export function refuseNode(
-  { logger }: Pick<EntranceDeps, 'logger'>,
+  { logger }: Pick<EndpointDeps, 'logger'>,
   request: IncomingMessage,
   response: ServerResponse,
   error: unknown,
@@ -169,7 +169,7 @@ function answerXml(
 }
 
 function readQuestion(
-  deps: EntranceDeps,
+  deps: EndpointDeps,
   node: NodeRow,
   request: IncomingMessage,
   response: ServerResponse,
@@ -203,7 +203,7 @@ function readQuestion(
 }
 
 async function answerLater(
-  deps: EntranceDeps,
+  deps: EndpointDeps,
   node: NodeRow,
   question: XmlRequest,
   request: IncomingMessage,
@@ -220,18 +220,18 @@ function send(response: ServerResponse, xml: string): void {
   response.end(xml);
 }
 
-const gateOf = (deps: EntranceDeps, question: UserRequest): Gate =>
-  question.purpose === 'sip_auth' ? (deps.loginGuard?.look(question) ?? 'open') : 'open';
+const gateOf = (deps: EndpointDeps, question: UserRequest): Gate =>
+  question.purpose === 'sip_auth' ? (deps.loginGuard?.check(question) ?? 'open') : 'open';
 
 /** A node then tells the phone 403, as for a wrong password. */
-function refuseLogin(deps: EntranceDeps, node: NodeRow, question: UserRequest): string {
+function refuseLogin(deps: EndpointDeps, node: NodeRow, question: UserRequest): string {
   deps.countXmlAnswer?.('user_banned');
   deps.logger.debug({ node: node.name, from: question.networkIp }, 'a login was refused for those before it');
   return notFoundXml();
 }
 
 function answerUser(
-  deps: EntranceDeps,
+  deps: EndpointDeps,
   node: NodeRow,
   question: UserRequest,
   user: DirectoryUser | undefined,
@@ -253,7 +253,7 @@ function answerUser(
 }
 
 async function answerQuestion(
-  deps: EntranceDeps,
+  deps: EndpointDeps,
   node: NodeRow,
   question: XmlRequest,
   request: IncomingMessage,
@@ -268,7 +268,7 @@ async function answerQuestion(
       const mayGoOn = question.purpose !== 'sip_auth' || (await deps.loginGuard?.take(question, user, gate, node.name));
       if (mayGoOn === false) return refuseLogin(deps, node, question);
       const isRinging = user?.enabled && question.purpose === 'user_call';
-      const dialString = isRinging ? await reachForCall(deps, node, question, user) : undefined;
+      const dialString = isRinging ? await findContactsForCall(deps, node, question, user) : undefined;
       return answerUser(deps, node, question, user, dialString);
     }
     case 'dialplan':
@@ -283,7 +283,7 @@ async function answerQuestion(
 }
 
 /** A channel that does not say which it is, or where it wants to go, must not be left to what else it might find. */
-function refuseChannel(deps: EntranceDeps, node: NodeRow, context: string | undefined): string {
+function refuseChannel(deps: EndpointDeps, node: NodeRow, context: string | undefined): string {
   deps.logger.warn(
     { node: node.name, context: context?.slice(0, 64) },
     'a channel asked the way and did not say which it is',
@@ -292,13 +292,13 @@ function refuseChannel(deps: EntranceDeps, node: NodeRow, context: string | unde
 }
 
 async function answerConfiguration(
-  deps: EntranceDeps,
+  deps: EndpointDeps,
   node: NodeRow,
   question: ConfigurationRequest,
   request: IncomingMessage,
 ): Promise<string | undefined> {
   const { conferenceName: sessionId = '' } = question;
-  const room = looksLikeCanary(sessionId)
+  const room = looksLikeCanaryToken(sessionId)
     ? answerCanaryRoom(deps, node, sessionId)
     : isOwnId(sessionId) // every room of ours is called by its session's id
       ? await deps.roomConfiguration?.(node, sessionId)
@@ -345,7 +345,7 @@ async function answerConfiguration(
 
 /** What the node's process was told when its Event Socket opened may be newer than the row at hand. */
 async function listsOf(
-  deps: EntranceDeps,
+  deps: EndpointDeps,
   node: NodeRow,
   poolHosts: readonly string[],
 ): Promise<Pick<NodeSettings, 'eslNetworks' | 'listsMark'>> {
@@ -356,7 +356,7 @@ async function listsOf(
   };
 }
 
-async function eslPasswordOf(deps: EntranceDeps, node: NodeRow): Promise<string> {
+async function eslPasswordOf(deps: EndpointDeps, node: NodeRow): Promise<string> {
   const { password, isNew } = await giveEslPassword(deps, node);
   if (isNew) deps.onNodeSeen(); // connects with it
   return password;
@@ -377,7 +377,7 @@ async function answerCdr(
   } catch {
     record = undefined;
   }
-  const result = await takeCdr(deps, node, record);
+  const result = await handleCdr(deps, node, record);
   if (result === 'malformed') deps.logger.warn({ node: node.name }, 'a call record could not be read');
   // 200 also for what can't be read: the node would send it again and again.
   response.writeHead(200, { 'content-type': 'text/plain' }).end(`${result}\n`);

@@ -3,15 +3,15 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { SwitchyardError } from '../../errors';
 import { admitPicture, type PictureDeps } from '../../domains/rooms/images/images';
 import { isUnreachable } from '../../infra/stores/db';
-import { createLocalGuard, type DoorGuard } from './credential-guard';
+import { createLocalGuard, type CredentialGuard } from './credential-guard';
 import { retryAfterOf } from '../problem';
 import { ID_PATTERN } from '../../infra/ids';
 
 const PATH = new RegExp(`^/freeswitch/pictures/(${ID_PATTERN})(?:\\?(.*))?$`);
 
 /** @returns a handler that answers where the path is that of a picture, and says so. */
-export function createPictureEntrance(
-  given: PictureDeps & { guard?: DoorGuard },
+export function createImageEndpoint(
+  given: PictureDeps & { guard?: CredentialGuard },
 ): (request: IncomingMessage, response: ServerResponse) => boolean {
   const deps = { ...given, guard: given.guard ?? createLocalGuard() };
   return (request, response) => {
@@ -24,7 +24,7 @@ export function createPictureEntrance(
 }
 
 async function answer(
-  deps: PictureDeps & { guard: DoorGuard },
+  deps: PictureDeps & { guard: CredentialGuard },
   request: IncomingMessage,
   response: ServerResponse,
   id: string,

@@ -2,12 +2,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import { SwitchyardError } from '../../errors';
-import { admitUpload, takeUpload } from '../../domains/recordings/upload/receive-upload';
+import { admitUpload, receiveUpload } from '../../domains/recordings/upload/receive-upload';
 import type { RecordingDeps } from '../../domains/recordings/control/transition';
 import { isNodeName, isSecretOf } from '../../domains/nodes/entering/admission';
 import { findNodeByName } from '../../domains/nodes/nodes.store';
 import { isUnreachable } from '../../infra/stores/db';
-import { createLocalGuard, type DoorGuard } from './credential-guard';
+import { createLocalGuard, type CredentialGuard } from './credential-guard';
 import { retryAfterOf } from '../problem';
 import { ID_PATTERN } from '../../infra/ids';
 
@@ -19,8 +19,8 @@ const FORM_EXTRA_BYTES = 4096;
 const HEAD_END = '\r\n\r\n';
 
 /** @returns a handler that answers where the path is that of a recording's part, and says so. */
-export function createRecordingEntrance(
-  given: RecordingDeps & { guard?: DoorGuard },
+export function createRecordingEndpoint(
+  given: RecordingDeps & { guard?: CredentialGuard },
 ): (request: IncomingMessage, response: ServerResponse) => boolean {
   const deps = { ...given, guard: given.guard ?? createLocalGuard() };
   return (request, response) => {
@@ -34,7 +34,7 @@ export function createRecordingEntrance(
 }
 
 async function answer(
-  deps: RecordingDeps & { guard: DoorGuard },
+  deps: RecordingDeps & { guard: CredentialGuard },
   request: IncomingMessage,
   response: ServerResponse,
   partId: string,
@@ -58,7 +58,7 @@ async function answer(
   }
   request.setTimeout(SILENCE_MS, () => request.destroy(new Error('silence')));
   const body = method === 'PUT' ? request : readFormFile(request, bytes);
-  finish(request, response, 200, await takeUpload(deps, part, body as Readable));
+  finish(request, response, 200, await receiveUpload(deps, part, body as Readable));
 }
 
 /** The node whose own name and password are shown; undefined where none are. @throws unauthorized */

@@ -1,17 +1,17 @@
 /** Lets only so many of a kind of work run at once: a thousand that wait for one database time out, all of them. */
 
-export interface Gate {
-  /** Runs `work` in its turn. @throws GateTimeout where its turn does not come in time */
+export interface ConcurrencyLimit {
+  /** Runs `work` in its turn. @throws ConcurrencyTimeout where its turn does not come in time */
   run<T>(work: () => Promise<T>): Promise<T>;
 }
 
 /** Nothing of the work was begun. */
-export class GateTimeout extends Error {
-  override name = 'GateTimeout';
+export class ConcurrencyTimeout extends Error {
+  override name = 'ConcurrencyTimeout';
 }
 
 /** @param waitMs how long work waits for its turn; for ever where it is left out */
-export function createGate(limit: number, waitMs?: number): Gate {
+export function createConcurrencyLimit(limit: number, waitMs?: number): ConcurrencyLimit {
   let free = limit;
   const waiting = new Set<() => void>();
 
@@ -26,7 +26,7 @@ export function createGate(limit: number, waitMs?: number): Gate {
           ? undefined
           : setTimeout(() => {
               waiting.delete(enter);
-              reject(new GateTimeout(`${limit} others were at work for ${waitMs} ms.`));
+              reject(new ConcurrencyTimeout(`${limit} others were at work for ${waitMs} ms.`));
             }, waitMs);
       const enter = (): void => {
         clearTimeout(timer);

@@ -1,12 +1,12 @@
 /** Runs something again and again, never twice at once, until its owner stops it. */
 import type { Logger } from '../logger';
 
-export interface Schedule {
+export interface Interval {
   stop(): Promise<void>;
 }
 
 /** The pause counts from the end of a run. A failure is said once, and again when it is over. */
-export function runEvery(name: string, intervalMs: number, logger: Logger, run: () => Promise<void>): Schedule {
+export function runEvery(name: string, intervalMs: number, logger: Logger, run: () => Promise<void>): Interval {
   let stopped = false;
   let failing = false;
   let timer: NodeJS.Timeout | undefined;

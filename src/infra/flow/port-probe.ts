@@ -2,7 +2,7 @@
 import { connect } from 'node:net';
 
 /** @returns true only where the machine answers that nothing listens on that port; false where that can't be said in time */
-export function isRefused(host: string, port: number, timeoutMs: number): Promise<boolean> {
+export function isPortRefused(host: string, port: number, timeoutMs: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ host, port });
     const deadline = setTimeout(() => end(false), timeoutMs);

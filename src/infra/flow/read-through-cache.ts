@@ -3,7 +3,7 @@ import type { Pool } from 'pg';
 import { SwitchyardError } from '../../errors';
 import { isUnreachable } from '../stores/db';
 
-export interface NameLookup<T> {
+export interface ReadThroughCache<T> {
   /**
    * @returns what has the name in the domain, or undefined where nothing has.
    * @throws unavailable where it can't be known: "not found" would turn somebody away for a database's fault.
@@ -17,7 +17,7 @@ export interface NameLookup<T> {
   drop(isGone: (value: T) => boolean): void;
 }
 
-export interface NameLookupOptions<T> {
+export interface ReadThroughCacheOptions<T> {
   pool: Pool;
   now: () => number;
   /**
@@ -60,7 +60,7 @@ interface Question<T> {
   reject: (error: unknown) => void;
 }
 
-export function createNameLookup<T>(o: NameLookupOptions<T>): NameLookup<T> {
+export function createReadThroughCache<T>(o: ReadThroughCacheOptions<T>): ReadThroughCache<T> {
   const { pool, now, isOver } = o;
   const statement = { ...o.statement, rowMode: 'array' as const };
   const known = new Map<string, Entry<T>>();

@@ -106,7 +106,7 @@ export function isUnreachable(error: unknown): boolean {
   return (
     name === 'KnexTimeoutError' ||
     name === 'AggregateError' ||
-    name === 'GateTimeout' ||
+    name === 'ConcurrencyTimeout' ||
     /Connection terminated|timeout exceeded when trying to connect|^timeout expired$|Query read timeout|Client has encountered a connection error/i.test(
       String(message),
     )

@@ -7,35 +7,40 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from './redis';
 
-/** Takes the turn where it is free or ours, and makes it longer. */
-const TAKE = `
+/** Takes the lease where it is free or ours, and makes it longer. */
+const ACQUIRE = `
 local owner = redis.call('get', KEYS[1])
 if owner and owner ~= ARGV[1] then return 0 end
 redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
 return 1`;
-const GIVE_UP = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0`;
+const RELEASE = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0`;
 
-export interface Turn {
+export interface LeaderLease {
   /** @returns whether it is ours now; what `whileAway` says, while Redis is away */
-  take(whileAway?: boolean): Promise<boolean>;
-  giveUp(): Promise<void>;
+  acquire(whileAway?: boolean): Promise<boolean>;
+  release(): Promise<void>;
 }
 
 /**
- * @param keepMs how long it stays ours without being taken again: another replica waits that long for a dead one
+ * @param keepMs how long it stays ours without being acquired again: another replica waits that long for a dead one
  * @param holder who takes it; somebody new each time where it is left out
  */
-export function createTurn(redis: Redis, key: string, keepMs: number, holder: string = randomUUID()): Turn {
+export function createLeaderLease(
+  redis: Redis,
+  key: string,
+  keepMs: number,
+  holder: string = randomUUID(),
+): LeaderLease {
   return {
-    async take(whileAway = true) {
+    async acquire(whileAway = true) {
       try {
-        return (await redis.eval(TAKE, 1, key, holder, keepMs)) === 1;
+        return (await redis.eval(ACQUIRE, 1, key, holder, keepMs)) === 1;
       } catch {
         return whileAway;
       }
     },
-    async giveUp() {
-      await redis.eval(GIVE_UP, 1, key, holder).catch(() => undefined);
+    async release() {
+      await redis.eval(RELEASE, 1, key, holder).catch(() => undefined);
     },
   };
 }

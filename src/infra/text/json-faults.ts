@@ -27,7 +27,7 @@ export function findJsonFaults(value: unknown, most = 20): JsonFault[] {
   const path: (string | number)[] = [];
   let tooDeep: JsonFault | undefined;
 
-  function look(one: unknown): void {
+  function check(one: unknown): void {
     if (tooDeep) return;
     if (typeof one === 'string') return note(faultOfText(one));
     if (typeof one !== 'object' || one === null) return;
@@ -41,13 +41,13 @@ export function findJsonFaults(value: unknown, most = 20): JsonFault[] {
   function enter(key: string | number, inner: unknown): void {
     path.push(key);
     if (typeof key === 'string') note(faultOfText(key));
-    look(inner);
+    check(inner);
     path.pop();
   }
   function note(what: JsonFault['what'] | undefined): void {
     if (what !== undefined && faults.length < most) faults.push({ path: [...path], what });
   }
 
-  look(value);
+  check(value);
   return tooDeep ? [tooDeep] : faults;
 }

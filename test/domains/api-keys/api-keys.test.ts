@@ -1,4 +1,4 @@
-import { takeBootstrapKey } from '../../../src/domains/api-keys/bootstrap';
+import { storeBootstrapKey } from '../../../src/domains/api-keys/bootstrap';
 import { createLogger } from '../../../src/infra/logger';
 import { ADMIN_KEY, startApi, type TestApi } from '../../http/start-api';
 import { useStores } from '../../stores';
@@ -60,7 +60,7 @@ describe('BOOTSTRAP_API_KEY', () => {
   const lines: string[] = [];
   const logger = createLogger('debug', { write: (line: string) => void lines.push(line) });
   const start = (key: string) =>
-    takeBootstrapKey({ db: api.db, events: api.events, onKeysRevoked: api.ring.revoked, logger }, key, new Date());
+    storeBootstrapKey({ db: api.db, events: api.events, onKeysRevoked: api.ring.revoked, logger }, key, new Date());
   const statusOf = async (key: string) =>
     (await api.call('GET', '/v1/domains', undefined, { authorization: `Bearer ${key}` })).status;
   const [next, third] = ['the-next-bootstrap-key-0123', 'the-third-bootstrap-key-0123'];

@@ -44,8 +44,8 @@ describe.each(['in Redis', 'while Redis is away'])('counting %s', (where) => {
   it('says who is among the members, the newest first', async () => {
     await tally().note({ key: 'good', member: 'ann' }, 60_000);
     await tally().note({ key: 'good', member: 'ben' }, 60_000);
-    expect(await tally().look('good', 'ann', 60_000)).toEqual({ size: 2, has: true });
-    expect(await tally().look('good', 'eve', 60_000)).toEqual({ size: 2, has: false });
+    expect(await tally().check('good', 'ann', 60_000)).toEqual({ size: 2, has: true });
+    expect(await tally().check('good', 'eve', 60_000)).toEqual({ size: 2, has: false });
     expect((await tally().list('good', 60_000)).sort()).toEqual(['ann', 'ben']);
   });
 

@@ -1,5 +1,5 @@
 /** A node as a choice sees it, in good health where a test says nothing else. */
-import { pickNode, type Choice, type PlacementRequest } from '../../../src/domains/nodes/selection/select-node';
+import { selectNode, type Choice, type PlacementRequest } from '../../../src/domains/nodes/selection/select-node';
 import type { NodeView } from '../../../src/domains/nodes/selection/policies';
 
 export const NOW = 1_800_000_000_000;
@@ -29,4 +29,4 @@ export const request: PlacementRequest = {
 };
 
 export const pick = (nodes: NodeView[], change: Partial<PlacementRequest> = {}, random = (): number => 0.5): Choice =>
-  pickNode(nodes, { ...request, ...change }, NOW, random);
+  selectNode(nodes, { ...request, ...change }, NOW, random);

@@ -48,14 +48,14 @@ describeWithRealNode('recordings that end with their node', (binary) => {
     stores.db('nodes').where({ id: recorder.node.id }).update({ state, down_reason: reason });
 
   /** The node is gone: Switchyard notices, its room and call are over, and it comes back with what is on its disk. */
-  async function bringBack(...running: Running[]): Promise<RecordingView[]> {
+  async function rejoinRoom(...running: Running[]): Promise<RecordingView[]> {
     await recorder.process().ended;
     await nodeIs('down', 'refused');
     for (const { end } of running) await end();
     for (const { id } of running) await api.call('POST', `/v1/recordings/${id}/stop`, {});
     await recorder.start();
     await nodeIs('serving', null);
-    await api.recordings.compareRecordings(recorder.node, recorder.connection());
+    await api.recordings.reconcileRecordings(recorder.node, recorder.connection());
     let view: RecordingView | undefined;
     return Promise.all(
       running.map(({ id }) =>
@@ -92,7 +92,7 @@ describeWithRealNode('recordings that end with their node', (binary) => {
     await sleep(RECORDED_MS);
     recorder.process().kill('SIGTERM');
     await call.end(); // its legs are hung up, and tell
-    for (const view of await bringBack(room, call)) await expectWhole(view);
+    for (const view of await rejoinRoom(room, call)) await expectWhole(view);
   });
 
   it.each([
@@ -103,7 +103,7 @@ describeWithRealNode('recordings that end with their node', (binary) => {
     await sleep(RECORDED_MS);
     if (how === 'SIGKILL') recorder.process().kill('SIGKILL');
     else await recorder.tell(`fsctl shutdown ${how}`).catch(() => undefined);
-    const [picture, sound] = (await bringBack(room, call)) as [RecordingView, RecordingView];
+    const [picture, sound] = (await rejoinRoom(room, call)) as [RecordingView, RecordingView];
 
     expect(picture).toMatchObject({ state: 'failed', completeness: 0, parts: [{ state: 'failed', playable: false }] });
     expect(picture.parts[0]!.fault).toContain('lacks its index');
@@ -138,7 +138,7 @@ describeWithRealNode('recordings that end with their node', (binary) => {
     await recorder.tell(`uuid_kill ${legId}`);
     await stores.db('calls').where({ id: callId }).update({ state: 'ended', outcome: 'answered' });
     deaf();
-    await api.recordings.compareRecordings(recorder.node, recorder.connection());
+    await api.recordings.reconcileRecordings(recorder.node, recorder.connection());
     const view = await api.stateIs(id, 'completed');
     expect(view).toMatchObject({ reason: 'call_ended', gaps: [], parts: [{ endReason: 'call_ended' }] });
     await expectWhole(view);

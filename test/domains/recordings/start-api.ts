@@ -20,7 +20,7 @@ import {
 } from '../../../src/domains/rooms/sessions/sessions.store';
 import type { SessionEnd } from '../../../src/domains/rooms/sessions/sessions.store';
 import { createApp } from '../../../src/http/app';
-import { createRecordingEntrance } from '../../../src/http/nodes/recording.endpoint';
+import { createRecordingEndpoint } from '../../../src/http/nodes/recording.endpoint';
 import { createHttpServer } from '../../../src/http/server';
 import { createLogger } from '../../../src/infra/logger';
 import { makeNodePassword } from '../../../src/domains/nodes/entering/node-password';
@@ -94,7 +94,7 @@ export async function startApi(
   };
   const routeDeps = { ...deps, findDomain: async () => ({ id: domainId, name: '' }) };
   const recordings = createRecordings(routeDeps, hooks);
-  const entrance = createRecordingEntrance(deps);
+  const entrance = createRecordingEndpoint(deps);
   const app = createApp({
     routes: recordings.routes,
     authenticate: async () => ({ apiKeyId: randomUUID(), scopes: ['admin'], domainId: null }),

@@ -1,5 +1,5 @@
 /** Phones of a node as they are told by it: a hostile phone, or a node that was broken into, ends nobody else's and keeps no node out. */
-import { compareRegistrations } from '../../../src/domains/registrations/reconcile-node';
+import { reconcileRegistrations } from '../../../src/domains/registrations/reconcile-node';
 import { createEventLog } from '../../../src/domains/events/events';
 import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
 import { createLateProofs } from '../../../src/domains/registrations/events/late-proofs';
@@ -76,7 +76,7 @@ const event = (username: string, sipCallId: string, o: Partial<RegisteredEvent> 
   atMs: Date.now(),
   ...o,
 });
-async function takeRegistered(from: RegistrationDeps, node: NodeRow, told: RegisteredEvent): Promise<void> {
+async function handleRegistered(from: RegistrationDeps, node: NodeRow, told: RegisteredEvent): Promise<void> {
   await handleRegistrationEvents(from, [{ node, event: told }]);
   await from.lateProofs.settled();
 }
@@ -86,9 +86,9 @@ const kept = async (): Promise<string[]> =>
   );
 
 test('a phone that was started anew has the same contact and another Call-ID: it is one', async () => {
-  await takeRegistered(deps, one, event('ann', 'first', { contact: 'sip:ann@192.0.2.1:5060' }));
-  await takeRegistered(deps, one, event('ann', 'second', { contact: 'sip:ann@192.0.2.1:5060' }));
-  await takeRegistered(deps, one, event('bob', 'third', { contact: 'sip:ann@192.0.2.1:5060' }));
+  await handleRegistered(deps, one, event('ann', 'first', { contact: 'sip:ann@192.0.2.1:5060' }));
+  await handleRegistered(deps, one, event('ann', 'second', { contact: 'sip:ann@192.0.2.1:5060' }));
+  await handleRegistered(deps, one, event('bob', 'third', { contact: 'sip:ann@192.0.2.1:5060' }));
   expect(await kept()).toEqual(['second', 'third']);
 });
 
@@ -96,11 +96,11 @@ test.each([[`bob@${DOMAIN}`], [DOMAIN], ['OTHER.test'], ['x@other.test']])(
   'the Call-ID %s is never a command: by it a node would end the phones of others',
   async (sipCallId) => {
     limit = 1;
-    await takeRegistered(deps, one, event('ann', sipCallId));
-    await takeRegistered(deps, one, event('ann', 'a', { contact: 'sip:ann@192.0.2.2' }));
+    await handleRegistered(deps, one, event('ann', sipCallId));
+    await handleRegistered(deps, one, event('ann', 'a', { contact: 'sip:ann@192.0.2.2' }));
     expect(await kept()).toEqual(['a']);
     expect(flushed).toEqual([]);
-    await takeRegistered(deps, one, event('ann', 'b@192.0.2.9', { contact: 'sip:ann@192.0.2.3' }));
+    await handleRegistered(deps, one, event('ann', 'b@192.0.2.9', { contact: 'sip:ann@192.0.2.3' }));
     expect(flushed).toEqual(['sofia profile internal flush_inbound_reg a']);
   },
 );
@@ -110,25 +110,25 @@ test('two pages of one user that both name the host which sipML5 always names ar
     contact: `sip:ann@df7jal23ls0d.invalid;rtcweb-breaker=no;transport=ws;fs_path=sip%3Aann%40192.0.2.1%3A${port}`,
     ...{ networkPort: port, transport: 'ws' },
   });
-  await takeRegistered(deps, one, event('ann', 'desk', page(4001)));
-  await takeRegistered(deps, one, event('ann', 'laptop', page(4002)));
+  await handleRegistered(deps, one, event('ann', 'desk', page(4001)));
+  await handleRegistered(deps, one, event('ann', 'laptop', page(4002)));
   expect(await kept()).toEqual(['desk', 'laptop']);
   expect(flushed).toEqual([]);
 });
 
 test("the Call-ID of another's phone is never a command: the node would end that one too, of whatever tenant", async () => {
   limit = 1;
-  await takeRegistered(deps, one, event('bob', 'shared'));
-  await takeRegistered(deps, one, event('ann', 'shared'));
-  await takeRegistered(deps, one, event('ann', 'anew', { contact: 'sip:ann@192.0.2.2' }));
+  await handleRegistered(deps, one, event('bob', 'shared'));
+  await handleRegistered(deps, one, event('ann', 'shared'));
+  await handleRegistered(deps, one, event('ann', 'anew', { contact: 'sip:ann@192.0.2.2' }));
   expect(await kept()).toEqual(['anew', 'shared']);
   expect(flushed).toEqual([]);
 });
 
 test('of two phones with one contact, as behind one proxy, the node lists one: the other stays where its profile has it', async () => {
   const contact = 'sip:1001@192.0.2.7:5060';
-  await takeRegistered(deps, one, event('ann', 'hers', { contact }));
-  await takeRegistered(deps, one, event('bob', 'his', { contact }));
+  await handleRegistered(deps, one, event('ann', 'hers', { contact }));
+  await handleRegistered(deps, one, event('bob', 'his', { contact }));
   const his = { reg_user: 'bob', realm: DOMAIN, token: 'his', url: `sofia/internal/${contact}`, hostname: 'one' };
   const where = { network_ip: '192.0.2.1', network_port: '5060', network_proto: 'udp', metadata: '' };
   const rows = [{ ...his, ...where, expires: String(Math.floor(Date.now() / 1000) + 300) }];
@@ -138,18 +138,18 @@ test('of two phones with one contact, as behind one proxy, the node lists one: t
     readDeadline: (ms: number) => ms,
   } as unknown as NodeConnection;
   listed = [{ sipCallId: 'hers', networkIp: '192.0.2.1', networkPort: 5060 } as ProfileRegistration];
-  await compareRegistrations(deps, one, connection, 1000);
+  await reconcileRegistrations(deps, one, connection, 1000);
   expect(await kept()).toEqual(['hers', 'his']);
   listed = [];
-  await compareRegistrations(deps, one, connection, 1000);
+  await reconcileRegistrations(deps, one, connection, 1000);
   expect(await kept()).toEqual(['his']);
 });
 
 test('a node is believed only of logins that were proved at it', async () => {
   shown.delete('bob');
-  await takeRegistered(deps, one, event('bob', 'forged'));
-  await takeRegistered(deps, two, event('ann', 'elsewhere'));
-  await takeRegistered(deps, one, event('ann', 'good'));
+  await handleRegistered(deps, one, event('bob', 'forged'));
+  await handleRegistered(deps, two, event('ann', 'elsewhere'));
+  await handleRegistered(deps, one, event('ann', 'good'));
   expect(await kept()).toEqual(['good']);
   expect(refused).toEqual(['registration', 'registration']);
 });
@@ -159,7 +159,7 @@ test.each<[string, Partial<RegisteredEvent>]>([
   ['a profile that is none of ours', { profile: 'bad profile' }],
   ['a contact without end', { contact: `sip:${'x'.repeat(5000)}` }],
 ])('%s is not kept', async (_name, odd) => {
-  await takeRegistered(deps, one, event('ann', 'odd', odd));
+  await handleRegistered(deps, one, event('ann', 'odd', odd));
   expect(await kept()).toEqual([]);
 });
 
@@ -186,7 +186,7 @@ test('of what a node lists the odd and the broken are left out, and all others a
   };
   const text = JSON.stringify({ row_count: rows.length, rows });
   const connection = { api: () => Promise.resolve({ ok: true, text }) } as unknown as NodeConnection;
-  await compareRegistrations({ ...deps, log }, one, connection, 1000);
+  await reconcileRegistrations({ ...deps, log }, one, connection, 1000);
   expect(await kept()).toEqual(['good']);
 });
 

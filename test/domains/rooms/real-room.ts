@@ -9,10 +9,10 @@ import { launchRealNode } from '../../../scripts/nodes/launch-node';
 import { findFreePort } from '../../../scripts/stores/ports';
 import { enrolNode } from '../../../src/domains/nodes/entering/admission';
 import { createRoomConfiguration } from '../../../src/domains/rooms/sessions/conference-profile';
-import { createNodeLinks, type NodeLinks } from '../../../src/domains/nodes/connections/node-connections';
+import { createNodeConnections, type NodeConnections } from '../../../src/domains/nodes/connections/node-connections';
 import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
 import type { Reply } from '../../../src/freeswitch/esl';
-import { createNodeEntrance, type EntranceDeps } from '../../../src/http/nodes/freeswitch.endpoints';
+import { createFreeswitchEndpoints, type EndpointDeps } from '../../../src/http/nodes/freeswitch.endpoints';
 import { createHttpServer } from '../../../src/http/server';
 import type { Db } from '../../../src/infra/stores/db';
 import { createId } from '../../../src/infra/ids';
@@ -27,7 +27,7 @@ export interface RealRoomNode {
   node: NodeRow;
   /** Of its process. */
   pid: number;
-  links: NodeLinks;
+  links: NodeConnections;
   /** Warnings of the entrance. */
   warnings: string[];
   /** The node's own log. */
@@ -51,13 +51,13 @@ export async function startRealRoomNode(binary: string, db: Db): Promise<RealRoo
     ...{ storeHosts: [], storePorts: [], ownHosts: [], ownPort: 0 },
   };
   const admission = { db, log, logger, secretKey: SECRET_KEY, joinToken: undefined, approval: 'never' as const, rules };
-  const deps: Partial<EntranceDeps> = {
+  const deps: Partial<EndpointDeps> = {
     ...admission,
     heartbeatSeconds: 1,
     onNodeSeen: () => undefined,
     roomConfiguration: createRoomConfiguration(db),
   };
-  const entrance = createNodeEntrance(deps as EntranceDeps);
+  const entrance = createFreeswitchEndpoints(deps as EndpointDeps);
   const server = createHttpServer((request, response) => {
     if (!entrance(request, response)) response.writeHead(404).end();
   });
@@ -83,7 +83,7 @@ export async function startRealRoomNode(binary: string, db: Db): Promise<RealRoo
     password: secret,
     env: { SWITCHYARD_HEARTBEAT_SECONDS: '1', SWITCHYARD_RTP_FROM: '31000', SWITCHYARD_RTP_TO: '31400' },
   });
-  const links = createNodeLinks({ db, logger, secretKey: SECRET_KEY, commandTimeoutMs: 5000 });
+  const links = createNodeConnections({ db, logger, secretKey: SECRET_KEY, commandTimeoutMs: 5000 });
   const close = async (): Promise<void> => {
     await links.stop();
     await started.stop();

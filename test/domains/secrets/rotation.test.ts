@@ -20,7 +20,7 @@ const lines: string[] = [];
 const logger = createLogger('debug', { write: (line: string) => void lines.push(line) });
 const go = new AbortController().signal;
 const at = (secretKey: Buffer) => ({ db: stores.db, secretKey, logger });
-const replica = (secretKey: Buffer) => createRotation({ ...at(secretKey), takeTurn: () => Promise.resolve(true) });
+const replica = (secretKey: Buffer) => createRotation({ ...at(secretKey), acquireLease: () => Promise.resolve(true) });
 const known = async () => (await stores.db('known_secrets')).map((row) => row.name as string).sort();
 /** As if no replica had written with it for an hour. */
 const rest = (name: string) =>
@@ -159,7 +159,7 @@ test('one that may not take its turn says only what it writes with', async () =>
   await checkSecrets(stores.db, first, logger);
   await rest(nameOfFirst);
   await createRotation(at(first)).step(go);
-  await createRotation({ ...at(first), takeTurn: () => Promise.resolve(false) }).step(go);
+  await createRotation({ ...at(first), acquireLease: () => Promise.resolve(false) }).step(go);
   expect(await readSealedTables(stores.db)).toContain(HA1.alice);
   const [{ used_at }] = await stores.db('known_secrets').select('used_at');
   expect(Date.now() - used_at.getTime()).toBeLessThan(60_000 * 30);

@@ -1,4 +1,4 @@
-/** Canaries go out by themselves: a node that lost its sound is found without anybody asking, and taken back. */
+/** CanaryScheduler go out by themselves: a node that lost its sound is found without anybody asking, and taken back. */
 import { useStores } from '../../stores';
 import { startApp, until, type Node, type App } from '../harness';
 

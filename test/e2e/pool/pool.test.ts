@@ -27,7 +27,7 @@ test('the picture shows what is on each node, and the call was placed in the zon
     name: 'one',
     state: 'serving',
     silent: false,
-    resting: null,
+    saturated: null,
     zone: 'east',
     version: '1.10.12-release',
     liveCalls: 1,

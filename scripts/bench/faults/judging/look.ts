@@ -59,7 +59,7 @@ export interface Picture {
 const COMMAND_MS = 30_000;
 
 export interface Looker {
-  look(): Promise<Picture>;
+  check(): Promise<Picture>;
   close(): void;
 }
 
@@ -81,7 +81,7 @@ export async function openLooker(
     (await db.query(sql, values)).rows as T[];
 
   return {
-    async look() {
+    async check() {
       const known = await rows<{ id: string; name: string; state: string }>('select id, name, state from nodes');
       const nodes: Picture['nodes'] = new Map();
       for (const { id, name, state } of known) {

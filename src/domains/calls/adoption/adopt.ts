@@ -4,7 +4,7 @@ import { storeClock } from '../../../infra/store-clock';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { boundTime } from '../../nodes/trust/bounded-time';
 import { hasCdr, insertCall, insertLeg, lockCall, type CallRow } from '../calls.store';
-import { draftCallEvent, type SettleDeps } from '../events/call-end';
+import { draftCallEvent, type CallEndDeps } from '../events/call-end';
 import { hasDomain, reopenAttempt, reopenLegs, reviveCall } from './adopted.store';
 import type { CallProof } from './proof';
 
@@ -29,7 +29,7 @@ function answeredAt(found: Found, call: Pick<CallRow, 'queued_at'>): Date {
 }
 
 /** A call that was given up, or missed its own going on, goes on. @returns whether it does by this */
-export async function reviveFound(deps: SettleDeps, callId: string, found: Found): Promise<boolean> {
+export async function reviveFound(deps: CallEndDeps, callId: string, found: Found): Promise<boolean> {
   const { node, channel, livingLegIds, now } = found;
   if (await hasCdr(deps.db, channel.legId)) return false;
   const call = await deps.log.record(async (trx, emit) => {
@@ -53,7 +53,7 @@ export async function reviveFound(deps: SettleDeps, callId: string, found: Found
  * @returns whether it was; not where its domain is unknown as well
  */
 export async function adoptFound(
-  deps: SettleDeps,
+  deps: CallEndDeps,
   proof: CallProof,
   found: Found,
   isAnswered: boolean,
@@ -101,7 +101,7 @@ export async function adoptFound(
   return isNew;
 }
 
-async function noteAdopted(deps: SettleDeps, node: NodeRow, call: Pick<CallRow, 'id' | 'units'>): Promise<void> {
+async function noteAdopted(deps: CallEndDeps, node: NodeRow, call: Pick<CallRow, 'id' | 'units'>): Promise<void> {
   deps.countOrphan?.('adopted');
   deps.logger.warn(
     { node: node.name, callId: call.id },

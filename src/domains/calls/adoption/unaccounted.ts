@@ -81,16 +81,16 @@ function stateOf({ callId, call }: Known): Unaccounted['call'] {
 /** @returns what was done with it; `take in` is left to who asked */
 export async function settleUnaccounted(
   deps: ReconcileDeps,
-  look: NodeLook,
+  check: NodeLook,
   channel: ChannelRow,
 ): Promise<{ done: 'left' | 'ended' | 'adopted' } | { done: 'take in'; callId: string }> {
-  const { node, connection, memory, now } = look;
+  const { node, connection, memory, now } = check;
   if (isEnding(channel)) return { done: 'left' };
   const reply = await connection.api(dumpChannel(channel.legId), { timeoutMs: deps.commandTimeoutMs });
   const dump = parseChannelDump(reply.text, connection.readTime);
   if (!dump) return { done: 'left' }; // it has ended meanwhile
   const known = await identify(deps, node, dump);
-  const partner = (await look.bridges()).get(channel.legId);
+  const partner = (await check.bridges()).get(channel.legId);
   const isOwn = known.leg?.node_id === node.id && known.leg.call_id === known.callId;
   const isProven = known.call ? isOwn || known.proof !== undefined : known.proof !== undefined;
   const talks = partner !== undefined || channel.application === IN_ROOM || (isProven && isTalkingAlone(channel));
@@ -107,20 +107,20 @@ export async function settleUnaccounted(
     case 'take in':
       return { done: 'take in', callId: known.callId! };
     case 'adopt': {
-      const found = { node, channel: dump, livingLegIds: [...look.channels.keys()], now };
+      const found = { node, channel: dump, livingLegIds: [...check.channels.keys()], now };
       const isAdopted = known.call
         ? await reviveFound(deps, known.call.id, found)
         : await adoptFound(deps, known.proof!, found, talks);
       if (isAdopted) return { done: 'adopted' };
-      if (talks) await tell(deps, look, channel, known);
+      if (talks) await tell(deps, check, channel, known);
       return { done: 'left' };
     }
     case 'tell':
-      await tell(deps, look, channel, known);
+      await tell(deps, check, channel, known);
       return { done: 'left' };
     case 'end':
       if (verdict.why === 'unadmitted') await endUnadmitted(deps, node, dump);
-      else await end(deps, look, channel, verdict.why);
+      else await end(deps, check, channel, verdict.why);
       return { done: 'ended' };
     case 'leave':
       deps.logger.debug({ node: node.name, leg: channel.legId }, 'a channel without a call is left for now');
@@ -131,8 +131,8 @@ export async function settleUnaccounted(
 /** The echo needs no second channel: who hears it would be cut off like anybody who talks. */
 const isTalkingAlone = (channel: ChannelRow): boolean => channel.application === 'echo';
 
-async function end(deps: ReconcileDeps, look: NodeLook, channel: ChannelRow, why: string): Promise<void> {
-  const { node, connection } = look;
+async function end(deps: ReconcileDeps, check: NodeLook, channel: ChannelRow, why: string): Promise<void> {
+  const { node, connection } = check;
   // Whoever asked for its end has told the node already: it is only slow.
   const level = why === 'asked' ? 'debug' : 'warn';
   deps.logger[level](
@@ -144,8 +144,8 @@ async function end(deps: ReconcileDeps, look: NodeLook, channel: ChannelRow, why
 }
 
 /** People talk there, so they go on; that it happens at all is told and counted, once for each channel. */
-async function tell(deps: ReconcileDeps, look: NodeLook, channel: ChannelRow, known: Known): Promise<void> {
-  const { node, memory } = look;
+async function tell(deps: ReconcileDeps, check: NodeLook, channel: ChannelRow, known: Known): Promise<void> {
+  const { node, memory } = check;
   if (!memory.tellOnce(channel.legId)) return;
   deps.countOrphan?.('unexplained');
   deps.logger.warn(

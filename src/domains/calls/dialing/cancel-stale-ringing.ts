@@ -17,7 +17,7 @@ import { findUserIds, listNodeIdsOfUsers } from '../../registrations/registratio
 import { parseAddress } from '../address';
 import { markOf } from './forked-legs';
 import { listLegs, type AttemptRow, type CallRow } from '../calls.store';
-import type { SettleDeps } from '../events/call-end';
+import type { CallEndDeps } from '../events/call-end';
 
 /**
  * A node that can't be told for so long is not waited for: a second ring beside a first one is better than none. Most
@@ -31,7 +31,7 @@ const CAUSE = 'NORMAL_TEMPORARY_FAILURE';
 const LOOK_AFTER_MS = 200;
 
 /** Where a leg of the attempt may be: where one is known, and where the phones are that it may have reached unseen. */
-async function listNodeIds(deps: SettleDeps, call: CallRow, attempt: AttemptRow): Promise<string[]> {
+async function listNodeIds(deps: CallEndDeps, call: CallRow, attempt: AttemptRow): Promise<string[]> {
   const legs = await listLegs(deps.db, [call.id]);
   const ids = new Set(legs.flatMap((leg) => (leg.node_id ? [leg.node_id] : [])));
   for (const text of [call.from_address, call.to_address]) {
@@ -48,8 +48,8 @@ async function listNodeIds(deps: SettleDeps, call: CallRow, attempt: AttemptRow)
  * Tells the node, and looks whether it has done it: `+OK` is no proof.
  * @returns whether nothing of the attempt is on that node: it has none in its list, its process is gone, or it left
  */
-async function silenceNode(
-  deps: SettleDeps,
+async function cancelStaleRingingOn(
+  deps: CallEndDeps,
   nodeId: string,
   attempt: AttemptRow,
   signal: AbortSignal,
@@ -97,14 +97,14 @@ async function belongsTo(
  * @returns whether the next attempt may begin: nothing rings any more, or LIMIT_MS have passed since the attempt's end.
  *   Else it is to be asked again soon; no worker waits here for a node that does not answer.
  */
-export async function silenceAttempt(
-  deps: SettleDeps & { signal: AbortSignal },
+export async function cancelStaleRinging(
+  deps: CallEndDeps & { signal: AbortSignal },
   call: CallRow,
   attempt: AttemptRow,
 ): Promise<boolean> {
   const nodeIds = await listNodeIds(deps, call, attempt);
   const round = AbortSignal.any([deps.signal, AbortSignal.timeout(ROUND_MS)]);
-  const asked = Promise.all(nodeIds.map((id) => silenceNode(deps, id, attempt, round)));
+  const asked = Promise.all(nodeIds.map((id) => cancelStaleRingingOn(deps, id, attempt, round)));
   const late = sleep(ROUND_MS, [], { signal: round }).catch((): boolean[] => []);
   const silent = await Promise.race([asked, late]);
   const loud = nodeIds.filter((_, i) => !silent[i]);

@@ -5,7 +5,7 @@
 import { findLastAttempt, lockCall, type CallRow } from '../calls.store';
 import { placeCall, type PlaceDeps } from './placement';
 import { endCall } from '../events/call-end';
-import { silenceAttempt } from './cancel-stale-ringing';
+import { cancelStaleRinging } from './cancel-stale-ringing';
 import { decideQueued, isTooLate } from './decisions';
 import type { FairQueue, TakenCall } from '../queue/fair-queue';
 import type { Originates } from './originate';
@@ -44,7 +44,7 @@ async function takeStep(deps: DialDeps, taken: TakenCall): Promise<void> {
   if (!call || step.do === 'leave') return;
   if (step.do === 'end') return endQueued(deps, call.id, step.outcome);
   if (Number(call.ringing) >= ringingAllowed(deps, call)) return waitForRinging(deps, taken, call);
-  if (step.do === 'silence' && !(await silenceAttempt(deps, call, step.attempt))) {
+  if (step.do === 'silence' && !(await cancelStaleRinging(deps, call, step.attempt))) {
     return deps.queue.defer(taken, SILENCE_AGAIN_MS);
   }
   const placed = await placeCall(deps, call);

@@ -2,7 +2,7 @@
 import type { Db, Queryable } from '../../../infra/stores/db';
 import { hangUpMatching, killChannel } from '../../../freeswitch/esl';
 import { ATTEMPT_VARIABLE } from '../../../freeswitch/xml';
-import type { NodeLinks } from '../../nodes/connections/node-connections';
+import type { NodeConnections } from '../../nodes/connections/node-connections';
 import { findRegistrationsOfUsers, findUserIds } from '../../registrations/registrations.store';
 import { parseAddress } from '../address';
 import { findCall, listLegs, type AttemptRow, type CallRow } from '../calls.store';
@@ -65,7 +65,7 @@ export async function carryOn(db: Db, call: CallRow, nodeId: string, legId: stri
  * @returns whether the node had the leg that carries it; one that is not there yet is to be tried again
  */
 export async function hangUpAttempt(
-  links: Pick<NodeLinks, 'api'>,
+  links: Pick<NodeConnections, 'api'>,
   nodeId: string,
   attempt: Pick<AttemptRow, 'leg_id' | 'first_leg_id'>,
   cause: string,
@@ -77,7 +77,7 @@ export async function hangUpAttempt(
 
 /** Ends a call that is answered, whoever is still in it: the one who carried it may have left the others to each other. */
 export async function hangUpTalk(
-  deps: { db: Queryable; links: Pick<NodeLinks, 'api'> },
+  deps: { db: Queryable; links: Pick<NodeConnections, 'api'> },
   attempt: AttemptRow,
   cause: string,
 ): Promise<void> {

@@ -4,14 +4,14 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EslError, type Reply } from '../../../freeswitch/esl';
-import type { NodeLinks } from '../../nodes/connections/node-connections';
+import type { NodeConnections } from '../../nodes/connections/node-connections';
 import { findLastAttempt, noteAttemptCore, type AttemptRow, type CallRow } from '../calls.store';
-import { settleAttempt, type SettleDeps } from '../events/call-end';
+import { settleAttempt, type CallEndDeps } from '../events/call-end';
 import { dialCommand } from './dial-command';
 import { storeClock } from '../../../infra/store-clock';
 
-export interface OriginateDeps extends SettleDeps {
-  links: Pick<NodeLinks, 'api' | 'reach' | 'coreOf'>;
+export interface OriginateDeps extends CallEndDeps {
+  links: Pick<NodeConnections, 'api' | 'reach' | 'coreOf'>;
   commandTimeoutMs: number;
 }
 

@@ -3,7 +3,7 @@ import type { Pool } from 'pg';
 import type { Queryable } from '../../../infra/stores/db';
 import type { LoggedEvent, EventDraft } from '../../events/events.store';
 import type { Considered } from '../../nodes/selection/select-node';
-import { shortenConsidered } from '../../nodes/selection/placement-report';
+import { shortenReport } from '../../nodes/selection/placement-report';
 import type { CallRow, NewCall } from '../calls.store';
 
 /** What is written with it, as read from its answer. */
@@ -130,7 +130,7 @@ interface PlacementRow extends Written {
  * where the call waits no more, the node serves no more, or its domain has as much as it may.
  */
 export async function writePlacement(pool: Pool, wish: PlacementWish, draft: EventDraft): Promise<PlacementAnswer> {
-  const { kept, leftOut } = shortenConsidered(wish.considered, wish.nodeId);
+  const { kept, leftOut } = shortenReport(wish.considered, wish.nodeId);
   const { limits } = wish;
   const values = [
     ...[wish.callId, wish.nodeId, wish.legId, wish.attempt, wish.at, wish.modules, limits.ringingCalls, limits.units],

@@ -14,10 +14,10 @@ import type { Choice, NodeView } from '../../nodes/selection/select-node';
 import type { Quotas } from '../../quotas/quotas';
 import type { Refusal } from '../../quotas/refusals';
 import { savePlacement, type AttemptRow } from '../calls.store';
-import { draftCallEvent, type SettleDeps } from '../events/call-end';
+import { draftCallEvent, type CallEndDeps } from '../events/call-end';
 import { writePlacement, type DialableRow, type PlacementAnswer } from './placement.store';
 
-export interface PlaceDeps extends SettleDeps, ReserveDeps {
+export interface PlaceDeps extends CallEndDeps, ReserveDeps {
   /** Connections on which nothing else is asked: no report of a node and no sweep keeps a call waiting. */
   callPool: Pool;
   quotas: Pick<Quotas, 'defaults' | 'refuse'>;

@@ -2,7 +2,7 @@
 import { channelExists } from '../../../freeswitch/esl';
 import { findLastAttempt, type AttemptRow } from '../calls.store';
 import { hangUpAttempt, ringsElsewhere } from './forked-legs';
-import { settleAttempt, type SettleDeps } from '../events/call-end';
+import { settleAttempt, type CallEndDeps } from '../events/call-end';
 import type { UnansweredRow } from '../reconcile/sweep.store';
 import { decideUnanswered, YOUNG_MS, HANGUP_AGAIN_MS, type UnansweredCall, type UnansweredStep } from './decisions';
 
@@ -19,7 +19,7 @@ interface Seen {
   goneMs: number | undefined;
 }
 
-export function createUnansweredWatch(deps: SettleDeps): UnansweredWatch {
+export function createUnansweredWatch(deps: CallEndDeps): UnansweredWatch {
   let seen = new Map<string, Seen>();
 
   async function ask(attempt: AttemptRow): Promise<'there' | 'gone' | 'unknown'> {
@@ -32,7 +32,7 @@ export function createUnansweredWatch(deps: SettleDeps): UnansweredWatch {
     }
   }
 
-  async function look(row: UnansweredRow, nowMs: number): Promise<void> {
+  async function check(row: UnansweredRow, nowMs: number): Promise<void> {
     const memory = seen.get(row.id) ?? { lookedMs: 0, goneMs: undefined };
     seen.set(row.id, { ...memory, lookedMs: nowMs });
     const attempt = await findLastAttempt(deps.db, row.id);
@@ -59,7 +59,7 @@ export function createUnansweredWatch(deps: SettleDeps): UnansweredWatch {
       const doubtful = rows.filter((row) => isDoubtful(row, nowMs));
       seen = new Map(doubtful.flatMap(({ id }) => (seen.has(id) ? [[id, seen.get(id)!] as const] : [])));
       const longest = doubtful.sort((a, b) => (seen.get(a.id)?.lookedMs ?? 0) - (seen.get(b.id)?.lookedMs ?? 0));
-      await Promise.all(longest.slice(0, MOST_AT_ONCE).map((row) => look(row, nowMs)));
+      await Promise.all(longest.slice(0, MOST_AT_ONCE).map((row) => check(row, nowMs)));
     },
   };
 }

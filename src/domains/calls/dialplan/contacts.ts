@@ -22,9 +22,9 @@ import type { Directory, DirectoryUser } from '../../users/directory';
 import type { Address } from '../address';
 import type { RememberedPhones } from '../dialing/remembered-phones';
 import { findCall } from '../calls.store';
-import type { SettleDeps } from '../events/call-end';
+import type { CallEndDeps } from '../events/call-end';
 
-export interface DialplanDeps extends SettleDeps {
+export interface DialplanDeps extends CallEndDeps {
   directory: Directory;
   secretKey: Buffer;
   /** Where the phones of who is called are. */
@@ -51,7 +51,7 @@ export const RING_SECONDS = 30;
 const TOKEN_SECONDS = 60;
 
 /** The way to a user for the node that asks; other nodes get a token that only they can use, for this user and call. */
-export async function reachUser(
+export async function findContacts(
   deps: DialplanDeps,
   node: NodeRow,
   user: DirectoryUser,
@@ -99,7 +99,7 @@ export async function reachUser(
  * Answers `user/NAME@DOMAIN` of a node that is about to ring somebody. Only a node that places a call gets the way to its
  * ends all over the pool; any other gets what it knows anyhow: who is registered at itself.
  */
-export async function reachForCall(
+export async function findContactsForCall(
   deps: DialplanDeps,
   node: NodeRow,
   request: UserRequest,
@@ -108,10 +108,10 @@ export async function reachForCall(
   const { callId, attemptLegId } = request;
   const leg = request.legRole === 'from' ? 'from' : 'to';
   if (callId && (await isOwnCallTo(deps, node, callId, user))) {
-    return reachUser(deps, node, user, { callId, attemptLegId, leg });
+    return findContacts(deps, node, user, { callId, attemptLegId, leg });
   }
   if (callId) deps.refuseReport?.(node, 'user_call', { callId: callId.slice(0, 64) });
-  return reachUser(deps, node, user, { callId: createId(), leg, ownOnly: true });
+  return findContacts(deps, node, user, { callId: createId(), leg, ownOnly: true });
 }
 
 /** While Postgres is away the node is believed: no node can make it go away. */
@@ -151,6 +151,6 @@ export async function connectTo(
   if (!user) return refusePlan({ ...caller, sipStatus: 404, reason: 'No such number' });
   if (!user.enabled) return refusePlan({ ...caller, sipStatus: 480, reason: 'The user is disabled' });
   const { callId } = caller;
-  const dialString = isUnwritten(callId) ? await reachUser(deps, node, user, { callId, leg: 'to' }) : undefined;
+  const dialString = isUnwritten(callId) ? await findContacts(deps, node, user, { callId, leg: 'to' }) : undefined;
   return bridgeToUserPlan({ ...caller, username: user.username, domain: user.domain, dialString });
 }

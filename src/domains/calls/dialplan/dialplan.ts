@@ -26,8 +26,8 @@ import { CALLS_CONTEXT, extensionOf } from '../dialing/dial-command';
 import { judgeMedia } from './media-address';
 import { answerPhone, callerOf, shownCaller } from './inbound-call';
 import { dialOn, findKnownLeg } from './redialling/known-leg';
-import { connectTo, reachUser, RING_SECONDS, type DialplanDeps } from './contacts';
-import { takeHandover } from '../trust/handover';
+import { connectTo, findContacts, RING_SECONDS, type DialplanDeps } from './contacts';
+import { handleHandover } from '../trust/handover';
 import { isPlacedLeg } from '../trust/placed-leg';
 
 /** @returns the plan; a refusal is a plan too. @throws unavailable where it can't be known who is called. */
@@ -142,7 +142,7 @@ async function deliverCall(deps: DialplanDeps, node: NodeRow, request: DialplanR
   const isForRoom = entering !== undefined && request.destination === ROOM_EXTENSION;
   const isForUser = entering === undefined && username && domain && username === request.destination;
   const isValid = claims && claims.n === node.name && (isForRoom || isForUser);
-  if (!isValid || !(await takeHandover(deps, node, request, claims))) {
+  if (!isValid || !(await handleHandover(deps, node, request, claims))) {
     deps.logger.warn({ node: node.name, from: request.networkIp }, 'a call without a valid token was refused');
     return refusePlan({ context, sipStatus: 403, reason: 'No valid token' });
   }
@@ -155,7 +155,7 @@ async function deliverCall(deps: DialplanDeps, node: NodeRow, request: DialplanR
     return refusePlan({ context, callId, sipStatus: 410, reason: 'The call rings elsewhere by now, or is over' });
   }
   const deliveredLeg = claims.l === 'from' ? ('from' as const) : ('to' as const);
-  const dialString = await reachUser(deps, node, user, { callId, leg: deliveredLeg, ownOnly: true });
+  const dialString = await findContacts(deps, node, user, { callId, leg: deliveredLeg, ownOnly: true });
   const call = await findCall(deps.db, callId).catch(() => undefined);
   const ringTimeoutSeconds = call?.ring_timeout_seconds ?? RING_SECONDS;
   return internodeDeliveryPlan({ context, callId, attemptLegId, dialString, deliveredLeg, ringTimeoutSeconds });

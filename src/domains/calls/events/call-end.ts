@@ -8,7 +8,7 @@ import type { EventLog } from '../../events/events';
 import type { EventDraft } from '../../events/events.store';
 import { killChannel } from '../../../freeswitch/esl';
 import type { Claims } from '../../nodes/capacity/claims';
-import type { NodeLinks } from '../../nodes/connections/node-connections';
+import type { NodeConnections } from '../../nodes/connections/node-connections';
 import type { RefuseReport } from '../../nodes/trust/refused-reports';
 import {
   closeAttempt,
@@ -25,12 +25,12 @@ import type { StrayBudget } from '../trust/stray-records';
 import { whoFailed } from '../dialing/who-failed';
 import { decideAfterAttempt, type AttemptDecision, type CallOutcome } from './outcome';
 
-export interface SettleDeps {
+export interface CallEndDeps {
   db: Db;
   log: EventLog;
   logger: Logger;
   claims: Claims;
-  links: Pick<NodeLinks, 'api'>;
+  links: Pick<NodeConnections, 'api'>;
   /** Told of what was found on one side only, and settled. */
   countOrphan?: CountOrphan;
   /** Told of what a node says and is not believed. */
@@ -93,7 +93,7 @@ export async function endCall(
  * @returns what was decided, or undefined where the attempt was settled before.
  */
 export async function settleAttempt(
-  deps: SettleDeps,
+  deps: CallEndDeps,
   legId: string,
   callId: string,
   told: { cause: string; at: Date; partnerCause?: string; failed?: 'phone' },
@@ -134,9 +134,9 @@ export async function settleAttempt(
 
 /**
  * A node that died hangs up nothing: phones that it reached through other nodes would hear silence until the RTP
- * time-out. So the other nodes are told. Before a next attempt they are told by silenceAttempt(), which waits for them.
+ * time-out. So the other nodes are told. Before a next attempt they are told by cancelStaleRinging(), which waits for them.
  */
-async function endLegsElsewhere(deps: SettleDeps, callId: string, legs: LegRow[], deadNodeId: string | null) {
+async function endLegsElsewhere(deps: CallEndDeps, callId: string, legs: LegRow[], deadNodeId: string | null) {
   const left = legs.filter((leg) => leg.state !== 'ended' && leg.node_id && leg.node_id !== deadNodeId);
   const asked = left.map((leg) => deps.links.api(leg.node_id!, killChannel(leg.id, 'NORMAL_TEMPORARY_FAILURE')));
   for (const outcome of await Promise.allSettled(asked)) {
@@ -159,7 +159,7 @@ async function returnToQueue(trx: Trx, emit: Emit, call: CallRow, end: { cause: 
 }
 
 /** A claim that can't be given back now expires by itself. */
-export async function releaseClaim(deps: SettleDeps, nodeId: string, callId: string): Promise<void> {
+export async function releaseClaim(deps: CallEndDeps, nodeId: string, callId: string): Promise<void> {
   try {
     await deps.claims.release(nodeId, callId, storeClock.nowMs());
   } catch (error) {

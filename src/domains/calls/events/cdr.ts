@@ -24,7 +24,7 @@ import { isCarriedOn } from '../dialing/forked-legs';
 import { settleIfOver } from '../joining/last-leg';
 import { decideAfterAttempt } from './outcome';
 import { withoutSecrets } from './record-secrets';
-import { draftCallEvent, settleAttempt, type SettleDeps } from './call-end';
+import { draftCallEvent, settleAttempt, type CallEndDeps } from './call-end';
 import { refuseLegReport } from '../trust/reporting-node';
 
 /** Up to the year 2096: a Date holds no more than it can. */
@@ -74,8 +74,8 @@ const isTooDeep = (record: unknown): boolean => findJsonFaults(record).some(({ w
  *   call and there were too many of those), or `malformed` where it is no record
  *   of a leg
  */
-export async function takeCdr(
-  deps: SettleDeps,
+export async function handleCdr(
+  deps: CallEndDeps,
   node: NodeRow,
   record: unknown,
 ): Promise<'kept' | 'known' | 'refused' | 'malformed'> {
@@ -108,7 +108,7 @@ export async function takeCdr(
 }
 
 async function isBelieved(
-  deps: SettleDeps,
+  deps: CallEndDeps,
   node: NodeRow,
   leg: LegRow | undefined,
   callId: string | null,
@@ -136,7 +136,7 @@ function readTimes(v: Variables, call: CallRow | undefined, leg: LegRow | undefi
   return boundRecord(times, sinceMs, nowMs);
 }
 
-async function settleLeg(deps: SettleDeps, v: Variables, leg: LegRow | undefined, times: Times): Promise<void> {
+async function settleLeg(deps: CallEndDeps, v: Variables, leg: LegRow | undefined, times: Times): Promise<void> {
   const ringingAt = times.ringingAt && putInOrder(leg?.created_at, times.ringingAt);
   const answeredAt = times.answeredAt && putInOrder(ringingAt ?? leg?.created_at, times.answeredAt);
   const endedAt = putInOrder(answeredAt ?? ringingAt ?? leg?.created_at, times.endedAt);
@@ -158,7 +158,7 @@ function connectedAt(v: Variables, call: CallRow, times: Times): Date | null {
 
 /** Where the leg carried the call: ends it if nothing has, and puts right what was only guessed (`lost`). */
 async function settleCall(
-  deps: SettleDeps,
+  deps: CallEndDeps,
   v: Variables,
   callId: string,
   end: { cause: string; at: Date },
@@ -215,7 +215,7 @@ function latestEnd(call: CallRow, claimed: Date): Date {
 }
 
 /** An answer that no event has told. */
-async function noteAnswer(deps: SettleDeps, v: Variables, callId: string, times: Times): Promise<void> {
+async function noteAnswer(deps: CallEndDeps, v: Variables, callId: string, times: Times): Promise<void> {
   await deps.log.record(async (trx, emit) => {
     const call = await lockCall(trx, callId);
     const at = call && call.answered_at === null ? connectedAt(v, call, times) : null;

@@ -22,9 +22,9 @@ import {
   type LegRow,
 } from '../calls.store';
 import { hangUpAttempt, isCarriedOn } from '../dialing/forked-legs';
-import { takeBridge } from '../joining/join';
+import { handleBridge } from '../joining/join';
 import { settleIfOver } from '../joining/last-leg';
-import { draftCallEvent, settleAttempt, type Emit, type SettleDeps } from './call-end';
+import { draftCallEvent, settleAttempt, type Emit, type CallEndDeps } from './call-end';
 import { refuseLegReport } from '../trust/reporting-node';
 
 const ROLES: readonly string[] = ['from', 'to', 'transit'];
@@ -34,7 +34,7 @@ function readRole(event: ChannelEvent): LegRole {
   return ROLES.includes(event.legRole ?? '') ? (event.legRole as LegRole) : 'to';
 }
 
-export async function takeChannelEvent(deps: SettleDeps, node: NodeRow, event: ChannelEvent): Promise<void> {
+export async function handleChannelEvent(deps: CallEndDeps, node: NodeRow, event: ChannelEvent): Promise<void> {
   if (!isId(event.legId)) return;
   const known = await findLegWithCall(deps.db, event.legId);
   const callId = known?.call_id ?? event.callId;
@@ -51,7 +51,7 @@ export async function takeChannelEvent(deps: SettleDeps, node: NodeRow, event: C
     return;
   }
   if (event.phase === 'bridged' && known && event.otherLegId && isId(event.otherLegId)) {
-    await takeBridge(deps, node, { legId: event.legId, otherLegId: event.otherLegId, atMs: event.atMs });
+    await handleBridge(deps, node, { legId: event.legId, otherLegId: event.otherLegId, atMs: event.atMs });
     return;
   }
   if (known && !movesLeg(known, event)) {
@@ -73,7 +73,7 @@ export async function takeChannelEvent(deps: SettleDeps, node: NodeRow, event: C
 const isUnwanted = (call: Pick<CallRow, 'state' | 'hangup_requested_at'>): boolean =>
   call.hangup_requested_at !== null && (call.state === 'placing' || call.state === 'ringing');
 
-async function endUnwanted(deps: SettleDeps, callId: string): Promise<void> {
+async function endUnwanted(deps: CallEndDeps, callId: string): Promise<void> {
   const attempt = await findLastAttempt(deps.db, callId);
   if (!attempt?.node_id || attempt.ended_at) return;
   await hangUpAttempt(deps.links, attempt.node_id, attempt, 'ORIGINATOR_CANCEL').catch((error: unknown) => {
@@ -87,7 +87,7 @@ interface LegMove {
 }
 
 /** When something came about in the call, within the call's own time. */
-function takeTime(deps: SettleDeps, node: NodeRow, call: CallRow, claimedMs: number): Date {
+function takeTime(deps: CallEndDeps, node: NodeRow, call: CallRow, claimedMs: number): Date {
   const { at, isMoved } = boundTime(claimedMs, call.queued_at.getTime(), storeClock.nowMs());
   if (isMoved) deps.refuseReport?.(node, 'time', { callId: call.id });
   return at;
@@ -169,7 +169,7 @@ async function moveToAnswered(trx: Trx, emit: Emit, call: CallRow, at: Date): Pr
 
 /** Ends a leg; where it carried the attempt, the attempt is settled with it. */
 async function endLeg(
-  deps: SettleDeps,
+  deps: CallEndDeps,
   node: NodeRow,
   callId: string,
   known: LegRow | undefined,
@@ -192,7 +192,7 @@ async function endLeg(
 }
 
 async function markLegEnded(
-  deps: SettleDeps,
+  deps: CallEndDeps,
   node: NodeRow,
   call: CallRow,
   known: LegRow,

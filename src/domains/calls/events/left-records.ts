@@ -18,8 +18,8 @@ import {
 } from '../../../freeswitch/esl';
 import { isUnreachable } from '../../../infra/stores/db';
 import type { NodeRow } from '../../nodes/nodes.store';
-import { takeCdr } from './cdr';
-import type { SettleDeps } from './call-end';
+import { handleCdr } from './cdr';
+import type { CallEndDeps } from './call-end';
 
 export interface LeftRecords {
   /**
@@ -61,18 +61,18 @@ export function chooseFiles(names: readonly string[], unread: ReadonlySet<string
 
 type Taken = 'kept' | 'left' | 'removed';
 
-export function createLeftRecords(deps: SettleDeps, nowMs: () => number): LeftRecords {
+export function createLeftRecords(deps: CallEndDeps, nowMs: () => number): LeftRecords {
   const looked = new Map<string, number>();
   const unread = new Map<string, Set<string>>();
 
   async function takeOne(node: NodeRow, connection: NodeConnection, path: string, bytes: number): Promise<Taken> {
-    let result: Awaited<ReturnType<typeof takeCdr>> = 'malformed';
+    let result: Awaited<ReturnType<typeof handleCdr>> = 'malformed';
     // One that is too large is not even printed: its text would have to be held here.
     if (bytes <= LARGEST_BYTES) {
       const printed = await connection.bgapi(printFile(path), job());
       const record = printed.ok ? parsePrinted(printed.text) : undefined;
       if (!record) return 'left'; // it is being written, or gone
-      result = await takeCdr(deps, node, readRecord(record));
+      result = await handleCdr(deps, node, readRecord(record));
     }
     // As over HTTP: what can't be read, or is not believed, is not asked for again.
     await connection.bgapi(removeFile(path), job());

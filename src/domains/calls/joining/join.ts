@@ -15,7 +15,7 @@ import {
   type CallRow,
   type LegRow,
 } from '../calls.store';
-import { draftCallEvent, endCall, releaseClaim, type Emit, type SettleDeps } from '../events/call-end';
+import { draftCallEvent, endCall, releaseClaim, type Emit, type CallEndDeps } from '../events/call-end';
 import { moveAttempt, moveLegs } from './joining.store';
 
 /** As FreeSWITCH calls it where a phone has asked for it. */
@@ -26,8 +26,8 @@ const JOINED_CAUSE = 'ATTENDED_TRANSFER';
  * bridges people of two domains makes no call of either, and each goes on by itself.
  * @returns whether this made one call of two
  */
-export async function takeBridge(
-  deps: SettleDeps,
+export async function handleBridge(
+  deps: CallEndDeps,
   node: NodeRow,
   pair: { legId: string; otherLegId: string; atMs: number },
 ): Promise<boolean> {

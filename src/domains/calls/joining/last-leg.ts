@@ -2,7 +2,7 @@
 import { storeClock } from '../../../infra/store-clock';
 import { findLastAttempt, findLeg, listLegs, type LegRow } from '../calls.store';
 import { hasOthersInTalk } from '../dialing/forked-legs';
-import { settleAttempt, type SettleDeps } from '../events/call-end';
+import { settleAttempt, type CallEndDeps } from '../events/call-end';
 
 /** What is written of a leg whose end nobody has told. */
 export const UNKNOWN_CAUSE = 'NODE_UNKNOWN';
@@ -21,7 +21,7 @@ export function readEnd(carrying: LegRow, legs: readonly LegRow[]): { cause: str
 }
 
 /** @returns whether the call was settled by this. Asking twice does no harm. */
-export async function settleIfOver(deps: SettleDeps, callId: string): Promise<boolean> {
+export async function settleIfOver(deps: CallEndDeps, callId: string): Promise<boolean> {
   const attempt = await findLastAttempt(deps.db, callId);
   if (!attempt || attempt.ended_at) return false;
   const carrying = await findLeg(deps.db, attempt.leg_id);

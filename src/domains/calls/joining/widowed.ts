@@ -6,25 +6,25 @@ import { isEnding } from '../adoption/unaccounted';
 import { lockCall, type LegRow } from '../calls.store';
 import type { ReconcileDeps } from '../reconcile/reconcile-node';
 import { draftCallEvent, releaseClaim } from '../events/call-end';
-import { moveCarrying, takeBridge } from './join';
+import { moveCarrying, handleBridge } from './join';
 import { listWidowed } from './joining.store';
 import { settleIfOver } from './last-leg';
 
 /** @param legs living ones of the node */
-export async function carryWidowed(deps: ReconcileDeps, look: NodeLook, legs: readonly LegRow[]): Promise<void> {
-  for (const { callId, legId } of await listWidowed(deps.db, look.node.id)) {
+export async function carryWidowed(deps: ReconcileDeps, check: NodeLook, legs: readonly LegRow[]): Promise<void> {
+  for (const { callId, legId } of await listWidowed(deps.db, check.node.id)) {
     const left = legs.filter((leg) => leg.call_id === callId && leg.state === 'answered');
     if (left.length === 0) await settleIfOver(deps, callId);
-    for (const leg of left) if (await carryOn(deps, look, leg, legId)) break;
+    for (const leg of left) if (await carryOn(deps, check, leg, legId)) break;
   }
 }
 
 /** @returns whether the call has somebody who carries it */
-async function carryOn(deps: ReconcileDeps, look: NodeLook, leg: LegRow, fromLegId: string): Promise<boolean> {
-  const { node, connection, now, memory } = look;
-  const channel = look.channels.get(leg.id);
+async function carryOn(deps: ReconcileDeps, check: NodeLook, leg: LegRow, fromLegId: string): Promise<boolean> {
+  const { node, connection, now, memory } = check;
+  const channel = check.channels.get(leg.id);
   if (!channel || isEnding(channel)) return false; // its end is on its way to us
-  const partner = (await look.bridges()).get(leg.id);
+  const partner = (await check.bridges()).get(leg.id);
   const isBusy = partner !== undefined || channel.application === 'conference';
   const aloneMs = memory.sawAlone(leg.id, !isBusy, now.getTime());
   if (!isBusy) {
@@ -37,7 +37,7 @@ async function carryOn(deps: ReconcileDeps, look: NodeLook, leg: LegRow, fromLeg
     return false;
   }
   const pair = partner === undefined ? undefined : { legId: leg.id, otherLegId: partner, atMs: now.getTime() };
-  if (pair && (await takeBridge(deps, node, pair))) return true;
+  if (pair && (await handleBridge(deps, node, pair))) return true;
   const carried = await deps.log.record(async (trx, emit) => {
     const call = await lockCall(trx, leg.call_id);
     if (call?.state !== 'answered') return undefined;

@@ -3,7 +3,7 @@ import { isId } from '../../../infra/ids';
 import type { Queryable } from '../../../infra/stores/db';
 import type { Claims } from '../../nodes/capacity/claims';
 import { listNodeRows } from '../../nodes/nodes.store';
-import type { SettleDeps } from '../events/call-end';
+import type { CallEndDeps } from '../events/call-end';
 
 /** A claim is made before the row that needs it is written: only one that two looks have found idle is given back. */
 export interface ClaimsSweep {
@@ -15,7 +15,7 @@ export interface ClaimsSweep {
 const LOOK_EVERY_MS = 15_000;
 
 export function createClaimsSweep(
-  deps: Pick<SettleDeps, 'db' | 'logger' | 'countOrphan'> & { claims: Claims },
+  deps: Pick<CallEndDeps, 'db' | 'logger' | 'countOrphan'> & { claims: Claims },
 ): ClaimsSweep {
   let suspects = new Set<string>();
   let lastMs = 0;

@@ -1,6 +1,6 @@
 /** Settles attempts whose leg is known to be over, and which nothing has settled: whoever learnt of the end died, or was too early. */
 import type { Queryable } from '../../../infra/stores/db';
-import { settleAttempt, type SettleDeps } from '../events/call-end';
+import { settleAttempt, type CallEndDeps } from '../events/call-end';
 
 /** The end of a leg and that of its attempt are written one after the other. */
 const GRACE_MS = 5000;
@@ -32,7 +32,7 @@ async function listForgotten(db: Queryable, before: Date): Promise<Forgotten[]> 
 }
 
 /** @returns how many there were */
-export async function settleForgottenAttempts(deps: SettleDeps, now: Date): Promise<number> {
+export async function settleForgottenAttempts(deps: CallEndDeps, now: Date): Promise<number> {
   const forgotten = await listForgotten(deps.db, new Date(now.getTime() - GRACE_MS));
   for (const { leg_id: legId, call_id: callId, hangup_cause: cause, ended_at: at } of forgotten) {
     await settleAttempt(deps, legId, callId, { cause: cause ?? 'NODE_UNKNOWN', at });

@@ -11,9 +11,9 @@ import {
   type CallRow,
   type HeldLeg,
 } from '../calls.store';
-import { draftCallEvent, type SettleDeps } from '../events/call-end';
+import { draftCallEvent, type CallEndDeps } from '../events/call-end';
 
-export interface HoldLimitDeps extends SettleDeps, Pick<RoomEndings, 'noteLeaveReason'> {}
+export interface HoldLimitDeps extends CallEndDeps, Pick<RoomEndings, 'noteLeaveReason'> {}
 
 /** At once; the next round takes the next ones. */
 const MOST = 100;

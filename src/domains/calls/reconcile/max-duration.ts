@@ -2,7 +2,7 @@
 import type { Queryable } from '../../../infra/stores/db';
 import { findLastAttempt } from '../calls.store';
 import { hangUpTalk } from '../dialing/forked-legs';
-import type { SettleDeps } from '../events/call-end';
+import type { CallEndDeps } from '../events/call-end';
 
 /** At once; the next round takes the next ones. */
 const MOST = 200;
@@ -10,7 +10,7 @@ const MOST = 200;
 const AGAIN_MS = 30_000;
 
 /** Marks them as asked to end, each once in a while, whichever replica does it. @returns their ids */
-async function claimZombies(db: Queryable, answeredBefore: Date, now: Date): Promise<string[]> {
+async function claimOverlongCalls(db: Queryable, answeredBefore: Date, now: Date): Promise<string[]> {
   const old = db('calls')
     .where('state', 'answered')
     .where('answered_at', '<', answeredBefore)
@@ -29,8 +29,8 @@ async function claimZombies(db: Queryable, answeredBefore: Date, now: Date): Pro
  * The call ends as every call that is hung up: answered, with its whole length. One whose channel is gone is found by the
  * comparison. @param longestMs how long a call may be @returns how many were told to end
  */
-export async function endZombies(deps: SettleDeps, now: Date, longestMs: number): Promise<number> {
-  const ids = await claimZombies(deps.db, new Date(now.getTime() - longestMs), now);
+export async function endOverlongCalls(deps: CallEndDeps, now: Date, longestMs: number): Promise<number> {
+  const ids = await claimOverlongCalls(deps.db, new Date(now.getTime() - longestMs), now);
   for (const id of ids) {
     const attempt = await findLastAttempt(deps.db, id);
     if (!attempt?.node_id) continue;

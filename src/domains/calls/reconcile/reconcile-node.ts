@@ -21,16 +21,16 @@ import { isCarriedOn } from '../dialing/forked-legs';
 import { listNews, phaseOf } from './differences';
 import { readEnd, settleIfOver, UNKNOWN_CAUSE } from '../joining/last-leg';
 import { carryWidowed } from '../joining/widowed';
-import { takeChannelEvent } from '../events/channel-events';
+import { handleChannelEvent } from '../events/channel-events';
 import type { LeftRecords } from '../events/left-records';
-import { settleAttempt, type SettleDeps } from '../events/call-end';
+import { settleAttempt, type CallEndDeps } from '../events/call-end';
 
 /** A leg placed this shortly ago may not have reached the node: its job asks by itself. */
 const YOUNG_MS = 5000;
 /** A node nobody can ask may come back with its calls; after this they are given up. */
 export const SILENCE_LIMIT_MS = 30_000;
 
-export interface ReconcileDeps extends SettleDeps {
+export interface ReconcileDeps extends CallEndDeps {
   commandTimeoutMs: number;
   /** What proves whose call a channel is that no row tells of; nothing does where it is left out. */
   secretKey?: Buffer;
@@ -52,7 +52,7 @@ const NAMELESS_EVERY = 4;
  *   a leg that the look before has missed as well is settled. Those missed now are left in it.
  * @returns how many channels the node listed
  */
-export async function compareChannels(
+export async function reconcileChannels(
   deps: ReconcileDeps,
   node: NodeRow,
   connection: NodeConnection,
@@ -72,15 +72,15 @@ export async function compareChannels(
   const memory = deps.memories.of(node.id);
   memory.keep(new Set(channels.keys()));
   const bridges = bridgesOf(connection, deps.commandTimeoutMs);
-  const look: NodeLook = { node, connection, channels, bridges, memory, now };
+  const check: NodeLook = { node, connection, channels, bridges, memory, now };
   const ours = [...channels.values()].filter(isOurs);
   const news = (await listNews(deps.db, ours, legs)).filter((channel) => !isEnding(channel));
   const isNamelessTurn = !suspects || suspects.looks++ % NAMELESS_EVERY === 0;
   if (isNamelessTurn) news.push(...(await listNameless(deps.db, [...channels.values()], legs, now, !suspects)));
   // The legs that made the others first: the call is adopted by them.
   news.sort((a, b) => a.createdAtMs - b.createdAtMs);
-  for (const channel of news) await settleChannel(deps, look, channel);
-  await carryWidowed(deps, look, legs);
+  for (const channel of news) await settleChannel(deps, check, channel);
+  await carryWidowed(deps, check, legs);
   return channels.size;
 }
 
@@ -148,12 +148,12 @@ async function settleMissingLeg(deps: ReconcileDeps, leg: LegRow, now: Date): Pr
 }
 
 /** A channel of a living call is taken in, as if its events had been seen; of any other it is decided what becomes of it. */
-async function settleChannel(deps: ReconcileDeps, look: NodeLook, channel: ChannelRow): Promise<void> {
-  const { node, now } = look;
+async function settleChannel(deps: ReconcileDeps, check: NodeLook, channel: ChannelRow): Promise<void> {
+  const { node, now } = check;
   let callId = channel.callId;
   const call = callId ? await findCall(deps.db, callId) : undefined;
   if (!call || call.state === 'ended') {
-    const settled = await settleUnaccounted(deps, look, channel);
+    const settled = await settleUnaccounted(deps, check, channel);
     if (settled.done !== 'take in') return;
     callId = settled.callId;
   }
@@ -169,10 +169,10 @@ async function settleChannel(deps: ReconcileDeps, look: NodeLook, channel: Chann
     createdAtMs: channel.createdAtMs,
     atMs: now.getTime(),
   };
-  await takeChannelEvent(deps, node, { ...base, phase: 'created' });
+  await handleChannelEvent(deps, node, { ...base, phase: 'created' });
   const phase = phaseOf(channel);
-  if (phase) await takeChannelEvent(deps, node, { ...base, phase });
-  if (channel.callState === 'HELD') await takeChannelEvent(deps, node, { ...base, phase: 'held' });
+  if (phase) await handleChannelEvent(deps, node, { ...base, phase });
+  if (channel.callState === 'HELD') await handleChannelEvent(deps, node, { ...base, phase: 'held' });
 }
 
 /**
@@ -181,7 +181,7 @@ async function settleChannel(deps: ReconcileDeps, look: NodeLook, channel: Chann
  * @param livingCore the core UUID it runs under by now: calls that were placed on that one already go on
  */
 export async function settleCallsOfNode(
-  deps: SettleDeps,
+  deps: CallEndDeps,
   nodeId: string,
   cause: string,
   livingCore?: string,

@@ -16,7 +16,7 @@ interface Awaited {
  * channel went down with the node, whoever was called is called again; who dialled in dials again.
  * @param participant whose session has ended, and has a new one
  */
-export async function bringBack(deps: CallDeps, participant: Awaited): Promise<void> {
+export async function rejoinRoom(deps: CallDeps, participant: Awaited): Promise<void> {
   const call = participant.call_id ? await findCall(deps.db, participant.call_id) : undefined;
   if (!call) return;
   if ((await sendIn(deps, call, participant)) || call.origin !== 'api') return;
@@ -28,7 +28,7 @@ export async function bringBack(deps: CallDeps, participant: Awaited): Promise<v
  * Once more for a phone that could not be sent in when its room moved: the event that it had answered was still on its
  * way, or its node did not hear. Nobody is called anew.
  */
-export async function bringBackLate(deps: CallDeps, participant: Awaited): Promise<void> {
+export async function rejoinLate(deps: CallDeps, participant: Awaited): Promise<void> {
   const call = participant.call_id ? await findCall(deps.db, participant.call_id) : undefined;
   if (call && call.state !== 'ended') await sendIn(deps, call, participant);
 }

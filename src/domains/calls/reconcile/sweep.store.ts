@@ -2,7 +2,7 @@
 import type { Queryable } from '../../../infra/stores/db';
 import type { CallRow } from '../calls.store';
 
-export async function countClaimants(db: Queryable): Promise<number> {
+export async function countClaimHolders(db: Queryable): Promise<number> {
   const rows = (await db('calls').whereNot('state', 'ended').whereNotNull('node_id').count('* as count')) as {
     count: string;
   }[];

@@ -1,5 +1,5 @@
 /** Makes good what no event told of calls, in slices: a hundred thousand live calls must not be one long breath. */
-import { findHolders, listClaimants } from '../../nodes/capacity/claim-holders.store';
+import { findHolders, listClaimHolders } from '../../nodes/capacity/claim-holders.store';
 import { CLAIM_TTL_MS, type HeldClaim } from '../../nodes/capacity/claims';
 import { listDownNodes } from '../../nodes/nodes.store';
 import { isTooLate } from '../dialing/decisions';
@@ -7,10 +7,10 @@ import { endQueued } from '../dialing/dial.job';
 import type { FairQueue, WaitingCall } from '../queue/fair-queue';
 import { createUnansweredWatch, type UnansweredWatch } from '../dialing/unanswered';
 import { settleCallsOfNode, SILENCE_LIMIT_MS, SWEEP_INTERVAL_MS } from './reconcile-node';
-import type { SettleDeps } from '../events/call-end';
-import { countClaimants, listUnanswered, type UnansweredRow } from './sweep.store';
+import type { CallEndDeps } from '../events/call-end';
+import { countClaimHolders, listUnanswered, type UnansweredRow } from './sweep.store';
 
-export interface SweepDeps extends SettleDeps {
+export interface SweepDeps extends CallEndDeps {
   queue: Pick<FairQueue, 'restore'>;
 }
 
@@ -37,11 +37,11 @@ export function createCallSweep(deps: SweepDeps): CallSweep {
   let slice = LEAST_SLICE;
 
   async function keepClaims(now: Date): Promise<void> {
-    if (!after) slice = Math.max(LEAST_SLICE, Math.ceil((await countClaimants(deps.db)) / STEPS_A_ROUND));
+    if (!after) slice = Math.max(LEAST_SLICE, Math.ceil((await countClaimHolders(deps.db)) / STEPS_A_ROUND));
     let seen = 0;
     let forgotten = 0;
     while (seen < slice || forgotten > 0) {
-      const page = await listClaimants(deps.db, 'calls', after, PAGE);
+      const page = await listClaimHolders(deps.db, 'calls', after, PAGE);
       forgotten += await deps.claims.keepAll(page, now.getTime(), (claims) => findHolders(deps.db, 'calls', claims));
       seen += page.length;
       after = page.length < PAGE ? undefined : page.at(-1);

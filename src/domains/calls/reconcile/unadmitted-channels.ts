@@ -3,7 +3,7 @@ import { killChannel, type ChannelEvent } from '../../../freeswitch/esl';
 import { CANARY_VARIABLE } from '../../../freeswitch/xml';
 import { POOL_STREAM } from '../../events/events.store';
 import type { NodeRow } from '../../nodes/nodes.store';
-import type { SettleDeps } from '../events/call-end';
+import type { CallEndDeps } from '../events/call-end';
 
 /** The profiles by which somebody else than Switchyard opens a channel. */
 const DOORS: readonly string[] = ['internal', 'internode'];
@@ -24,7 +24,7 @@ export function isUnadmitted(event: ChannelEvent): boolean {
 
 /** @returns whether the channel was one, and is told to end */
 export async function endUnadmitted(
-  deps: Pick<SettleDeps, 'log' | 'logger' | 'links' | 'countOrphan'>,
+  deps: Pick<CallEndDeps, 'log' | 'logger' | 'links' | 'countOrphan'>,
   node: NodeRow,
   event: ChannelEvent,
 ): Promise<boolean> {

@@ -12,7 +12,7 @@ import { draftCallEvent } from '../events/call-end';
  * Takes the token of a call from another node for this channel alone; the node may ask again for it.
  * @returns false where another channel came with it
  */
-export async function takeHandover(
+export async function handleHandover(
   deps: DialplanDeps,
   node: NodeRow,
   request: DialplanRequest,

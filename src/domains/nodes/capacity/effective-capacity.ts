@@ -1,5 +1,5 @@
 /** Corrects what a node says it can carry by what its machine reports: pure, smoothed, and within bounds. */
-import { CALIBRATION } from '../limits';
+import { EFFECTIVE_CAPACITY } from '../limits';
 
 export interface CapacityReport {
   /** What the node says of itself. */
@@ -17,8 +17,8 @@ export interface CapacityReport {
  * What the report alone says: the nominal capacity, less or more by how much busier or idler the machine is than the
  * claims let expect. So a machine that is busy with something else has less capacity, however little is claimed.
  */
-export function estimateCapacity(report: CapacityReport): number {
-  const { fullCpuShare, toleranceShare, leastShare, mostShare, proofShare } = CALIBRATION;
+export function estimateEffectiveCapacity(report: CapacityReport): number {
+  const { fullCpuShare, toleranceShare, leastShare, mostShare, proofShare } = EFFECTIVE_CAPACITY;
   const nominal = report.nominalUnits;
   const usedShare = 1 - Math.min(100, Math.max(0, report.idleCpuPercent)) / 100;
   const difference = (fullCpuShare * report.claimedUnits) / nominal - usedShare;
@@ -29,12 +29,12 @@ export function estimateCapacity(report: CapacityReport): number {
 }
 
 /** @returns the effective capacity in units, in thousandths; always from 0.25 to 1.5 of the nominal one. */
-export function calibrateCapacity(report: CapacityReport): number {
-  const { leastShare, mostShare, downMs, upMs } = CALIBRATION;
+export function updateEffectiveCapacity(report: CapacityReport): number {
+  const { leastShare, mostShare, downMs, upMs } = EFFECTIVE_CAPACITY;
   const nominal = report.nominalUnits;
   // The node may have been given another size meanwhile: what was true of the old one is kept within the new bounds.
   const before = Math.min(nominal * mostShare, Math.max(nominal * leastShare, report.effectiveUnits ?? nominal));
-  const estimate = estimateCapacity(report);
+  const estimate = estimateEffectiveCapacity(report);
   const elapsedMs = Math.max(0, report.elapsedMs ?? 0);
   const weight = 1 - Math.exp(-elapsedMs / (estimate < before ? downMs : upMs));
   return Math.round((before + weight * (estimate - before)) * 1000) / 1000;

@@ -1,24 +1,24 @@
 /** Brings a node's effective capacity up to date with its reports; the replica that handles its events does it. */
 import type { Db } from '../../../infra/stores/db';
-import { calibrateCapacity } from './effective-capacity';
+import { updateEffectiveCapacity } from './effective-capacity';
 import type { Claims } from './claims';
 import { findNode, saveEffectiveUnits } from '../nodes.store';
 
 /** Often enough for a capacity that moves in half a minute, and cheap for a thousand nodes. */
 const EVERY_MS = 10_000;
 
-export interface Calibrator {
+export interface CapacityFollower {
   /** Takes in a report; most are only looked at for their time. While Redis is away nothing changes. */
   takeReport(nodeId: string, idleCpuPercent: number): Promise<void>;
 }
 
 /** @param o.now milliseconds since 1970 @param o.mostUnits no node comes to carry more, whatever it reports */
-export function createCalibrator(o: {
+export function followEffectiveCapacity(o: {
   db: Db;
   claims: Pick<Claims, 'readTotals'>;
   now: () => number;
   mostUnits?: number;
-}): Calibrator {
+}): CapacityFollower {
   const calibratedAtMs = new Map<string, number>();
   return {
     async takeReport(nodeId, idleCpuPercent) {
@@ -34,7 +34,7 @@ export function createCalibrator(o: {
         calibratedAtMs.delete(nodeId);
         return;
       }
-      const effectiveUnits = calibrateCapacity({
+      const effectiveUnits = updateEffectiveCapacity({
         nominalUnits: Number(node.capacity_units),
         effectiveUnits: node.effective_units === null ? null : Number(node.effective_units),
         claimedUnits: totals[0] ?? 0,

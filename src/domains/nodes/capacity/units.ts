@@ -6,7 +6,7 @@
  * - A call is 2 % of a core. That is several times what two G.711 legs need; it leaves room for Opus on one side,
  *   encryption and recording.
  * - A room of mixed video composes and encodes its canvas once for everybody: about a third of a core at 1280 × 720 and
- *   25 frames a second, growing with width × height × frames. Each who sends a picture adds what decoding and scaling
+ *   25 frames a second, growing with width × height × frames. Each who sends a snapshot adds what decoding and scaling
  *   it costs: about a tenth of a core.
  * - Video that is passed through is only forwarded: about four times the packets of sound.
  * They are starting values. What a node's machine really reports corrects its capacity: see calibrate.ts.
@@ -32,7 +32,7 @@ export interface Canvas {
 
 export interface RoomLoad {
   video: 'none' | 'passed' | 'mixed';
-  /** null where no picture is mixed. */
+  /** null where no snapshot is mixed. */
   canvas: Canvas | null;
   withPicture: number;
   withoutPicture: number;
@@ -42,7 +42,7 @@ export interface RoomLoad {
 export function roomUnits({ video, canvas, withPicture, withoutPicture }: RoomLoad): number {
   const pixelsASecond = video === 'mixed' && canvas ? canvas.width * canvas.height * canvas.fps : 0;
   const mixing = pixelsASecond > 0 ? Math.max(1, (CANVAS_UNITS * pixelsASecond) / CANVAS_PIXELS_A_SECOND) : 0;
-  const picture = { none: 0, passed: PASSED_PICTURE_UNITS, mixed: MIXED_PICTURE_UNITS }[video];
-  const people = (withPicture + withoutPicture) * MIXED_AUDIO_UNITS + withPicture * picture;
+  const snapshot = { none: 0, passed: PASSED_PICTURE_UNITS, mixed: MIXED_PICTURE_UNITS }[video];
+  const people = (withPicture + withoutPicture) * MIXED_AUDIO_UNITS + withPicture * snapshot;
   return Math.round((MIXED_AUDIO_UNITS + mixing + people) * 10) / 10;
 }

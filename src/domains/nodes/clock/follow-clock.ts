@@ -99,7 +99,7 @@ export function followClock(
     [saved, savedAtMs] = [record, nowMs];
   }
 
-  async function look(): Promise<void> {
+  async function check(): Promise<void> {
     const open = connection();
     if (!open?.isOpen) return;
     const isDue = storeClock.nowMs() - askedAtMs >= CLOCK.askEveryMs;
@@ -110,7 +110,7 @@ export function followClock(
     await sync(open, clock.offsetMs);
     await save(clock);
   }
-  const schedule = runEvery(`the clock of ${node.name}`, CLOCK.lookMs, deps.logger, look);
+  const schedule = runEvery(`the clock of ${node.name}`, CLOCK.lookMs, deps.logger, check);
 
   return {
     hear(nodeMs, askedMs) {

@@ -1,10 +1,10 @@
 /** Asks a node for its report while a clock that was set back keeps it from sending any: it lives, and takes calls. */
 import type { Logger } from '../../../infra/logger';
-import { runEvery, type Schedule } from '../../../infra/flow/interval';
+import { runEvery, type Interval } from '../../../infra/flow/interval';
 import { storeClock } from '../../../infra/store-clock';
 import { askStatus, parseStatus, type HeartbeatEvent, type NodeConnection } from '../../../freeswitch/esl';
 
-export interface MissingReports extends Schedule {
+export interface MissingReports extends Interval {
   /** The node has sent one itself. */
   noteReport(): void;
 }

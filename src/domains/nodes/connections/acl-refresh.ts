@@ -6,7 +6,7 @@ import { createId } from '../../../infra/ids';
 import type { Logger } from '../../../infra/logger';
 import { runEvery } from '../../../infra/flow/interval';
 import { listHosts } from '../nodes.store';
-import type { HeldStream } from './event-intake';
+import type { EventIntake } from './event-intake';
 import { backoffMs } from '../../../infra/flow/backoff';
 
 const LOOK_MS = 1000;
@@ -21,7 +21,7 @@ const LONGEST_PAUSE_MS = 60_000;
 
 export interface NetworkLists {
   /** @returns what ends it */
-  enter(nodeName: string, stream: HeldStream): () => void;
+  enter(nodeName: string, stream: EventIntake): () => void;
   stop(): Promise<void>;
 }
 
@@ -60,7 +60,7 @@ export function watchNetworkLists(o: {
   nodeNetworks: readonly string[];
   now: () => number;
 }): NetworkLists {
-  const held = new Map<HeldStream, { node: string; known: KnownLists; loading?: Promise<void> }>();
+  const held = new Map<EventIntake, { node: string; known: KnownLists; loading?: Promise<void> }>();
 
   async function bring(connection: NodeConnection, mark: string): Promise<Outcome> {
     const has = async (): Promise<boolean> => {
@@ -75,7 +75,7 @@ export function watchNetworkLists(o: {
     return (await has()) ? 'loaded' : 'not taken';
   }
 
-  async function look(node: string, known: KnownLists, connection: NodeConnection, mark: string): Promise<void> {
+  async function check(node: string, known: KnownLists, connection: NodeConnection, mark: string): Promise<void> {
     const outcome = await bring(connection, mark).catch((error: unknown) => {
       o.logger.debug({ err: error, node }, 'the network lists of a node are looked at later');
       return undefined;
@@ -104,7 +104,7 @@ export function watchNetworkLists(o: {
       left -= 1;
       if (one.known.mark !== mark || one.known.connection !== connection) one.known.failures = 0;
       Object.assign(one.known, { connection, mark });
-      one.loading = look(one.node, one.known, connection, mark).finally(() => (one.loading = undefined));
+      one.loading = check(one.node, one.known, connection, mark).finally(() => (one.loading = undefined));
     }
   });
   return {

@@ -2,11 +2,11 @@
 import { randomUUID } from 'node:crypto';
 import { createBatch, type Batch } from '../../../infra/flow/batch';
 import { isUnreachable } from '../../../infra/stores/db';
-import { createGate, type Gate } from '../../../infra/flow/concurrency-limit';
-import { isRefused } from '../../../infra/flow/port-probe';
+import { createConcurrencyLimit, type ConcurrencyLimit } from '../../../infra/flow/concurrency-limit';
+import { isPortRefused } from '../../../infra/flow/port-probe';
 import type { Redis } from '../../../infra/stores/redis';
 import { storeClock } from '../../../infra/store-clock';
-import { createTurn } from '../../../infra/stores/leader-lease';
+import { createLeaderLease } from '../../../infra/stores/leader-lease';
 import {
   SUBSCRIPTION,
   type HeartbeatEvent,
@@ -35,7 +35,7 @@ const PROBE_MS = 1000;
 /** Events kept while the database is away; past this the snapshot after its return tells what was missed. */
 const BACKLOG_LIMIT = 10_000;
 const DB_RETRY_MS = 250;
-const KNOCK_MS = 1000;
+const PROBE_PORT_MS = 1000;
 /** Of what a node calls its process. */
 const LONGEST_CORE = 64;
 /**
@@ -45,7 +45,7 @@ const LONGEST_CORE = 64;
 const EVENTS_AT_ONCE = 48;
 const SNAPSHOTS_AT_ONCE = 24;
 
-export interface HeldStream {
+export interface EventIntake {
   /** Undefined while it is not up. */
   connection(): NodeConnection | undefined;
   /** Runs a step in its turn: after all events that came before, and before those that come behind. */
@@ -53,7 +53,7 @@ export interface HeldStream {
 }
 
 /** What the other rooms do with a node's reports. Every method may be called twice with the same: it must not matter. */
-export interface StreamHandlers {
+export interface EventIntakeHandlers {
   /** After every (re)connect, before any event: compare what is with what is known. */
   onSnapshot(node: NodeRow, connection: NodeConnection): Promise<void>;
   /** The node is up under another core UUID than it had: what it had is gone. Before the new one is written down. */
@@ -62,37 +62,37 @@ export interface StreamHandlers {
   /** A HEARTBEAT, after it was saved. */
   onReport?(node: NodeRow, report: HeartbeatEvent): Promise<void>;
   /** From now on this replica looks after the node; what is started here ends with that. */
-  onHeld?(node: NodeRow, stream: HeldStream): { stop(): Promise<void> };
+  onHeld?(node: NodeRow, stream: EventIntake): { stop(): Promise<void> };
   /** The node is down: its sockets refuse, or nobody has heard of it for the grace. */
   onDown(node: NodeRow, reason: string): Promise<void>;
 }
 
-export interface StreamSettings extends LinkSettings {
+export interface EventIntakeSettings extends LinkSettings {
   redis: Redis;
   prefix: string;
   log: EventLog;
   /** HEARTBEAT_SECONDS. */
   heartbeatSeconds: number;
-  handlers: StreamHandlers;
+  handlers: EventIntakeHandlers;
 }
 
 /** What the streams of a replica have in common. */
 interface Shared {
-  events: Gate;
-  snapshots: Gate;
+  events: ConcurrencyLimit;
+  snapshots: ConcurrencyLimit;
   reports: Batch<NodeReport>;
 }
 
-export interface NodeStreams {
+export interface EventIntakes {
   refresh(): Promise<void>;
   stop(): Promise<void>;
 }
 
-export function createNodeStreams(settings: StreamSettings): NodeStreams {
+export function createEventIntakes(settings: EventIntakeSettings): EventIntakes {
   const replicaId = randomUUID();
   const shared = {
-    events: createGate(EVENTS_AT_ONCE),
-    snapshots: createGate(SNAPSHOTS_AT_ONCE),
+    events: createConcurrencyLimit(EVENTS_AT_ONCE),
+    snapshots: createConcurrencyLimit(SNAPSHOTS_AT_ONCE),
     reports: createBatch<NodeReport>(EVENTS_AT_ONCE, (reports) => saveReports(settings.db, reports)),
   };
   return followNodes(settings, (node) => holdStream(settings, node, replicaId, shared));
@@ -100,7 +100,7 @@ export function createNodeStreams(settings: StreamSettings): NodeStreams {
 
 /** Runs steps one after another, tries again while the database is away, and forgets what it was too long away for. */
 function createSequence(
-  settings: StreamSettings,
+  settings: EventIntakeSettings,
   nodeName: string,
 ): { add(step: () => Promise<void>): void; end(): Promise<void> } {
   let tail: Promise<void> = Promise.resolve();
@@ -133,12 +133,12 @@ function createSequence(
 }
 
 function holdStream(
-  settings: StreamSettings,
+  settings: EventIntakeSettings,
   node: NodeRow,
   replicaId: string,
   shared: Shared,
 ): { stop(): Promise<void> } {
-  const lease = createTurn(settings.redis, `${settings.prefix}:stream:${node.id}`, LEASE_MS, replicaId);
+  const lease = createLeaderLease(settings.redis, `${settings.prefix}:stream:${node.id}`, LEASE_MS, replicaId);
   let stream: { link: NodeLink; stop(): Promise<void> } | undefined;
   let busy = false;
   let stopped = false;
@@ -148,7 +148,7 @@ function holdStream(
     busy = true;
     try {
       // While Redis is away the holder goes on: handling twice does no harm, handling nothing would.
-      const mine = await lease.take(stream !== undefined);
+      const mine = await lease.acquire(stream !== undefined);
       if (mine && !stream && !stopped) stream = openStream(settings, node, shared);
       if (!mine && stream) {
         const old = stream;
@@ -166,13 +166,13 @@ function holdStream(
       stopped = true;
       clearInterval(timer);
       await stream?.stop();
-      if (stream) await lease.giveUp();
+      if (stream) await lease.release();
     },
   };
 }
 
 function openStream(
-  settings: StreamSettings,
+  settings: EventIntakeSettings,
   node: NodeRow,
   shared: Shared,
 ): { link: NodeLink; stop(): Promise<void> } {
@@ -205,7 +205,7 @@ function openStream(
     if (link.connection() !== undefined) return;
     // This may have waited: for Postgres, or with a process that was stopped. The node may run again by now, or be gone
     // for sure where it was only out of reach.
-    const isGone = await isRefused(node.host, node.esl_port, KNOCK_MS);
+    const isGone = await isPortRefused(node.host, node.esl_port, PROBE_PORT_MS);
     if (link.connection() !== undefined || (told === 'refused' && !isGone)) return;
     const reason = isGone ? 'refused' : told;
     const row = await changeNodeState(

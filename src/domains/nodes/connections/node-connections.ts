@@ -33,7 +33,7 @@ export interface LinkSettings {
   commandTimeoutMs: number;
 }
 
-export interface NodeLinks {
+export interface NodeConnections {
   /** @throws node_unreachable where there is no connection now. */
   connection(nodeId: string): NodeConnection;
   /** Waits for a connection that is just being made. @throws node_unreachable where there is none in time. */
@@ -154,7 +154,7 @@ export function followNodes(
   };
 }
 
-export function createNodeLinks(settings: LinkSettings): NodeLinks {
+export function createNodeConnections(settings: LinkSettings): NodeConnections {
   const links = new Map<string, NodeLink>();
   const cores = new WeakMap<NodeConnection, string>();
   const follower = followNodes(settings, (node) => {

@@ -1,7 +1,7 @@
 /** Asks a node which modules it has: when it is connected to, now and then, and before it is said that it can't. */
 import { moduleExists, type ApiCommand, type Reply } from '../../../freeswitch/esl';
 import type { Logger } from '../../../infra/logger';
-import { runEvery, type Schedule } from '../../../infra/flow/interval';
+import { runEvery, type Interval } from '../../../infra/flow/interval';
 import type { EventLog } from '../../events/events';
 import { POOL_STREAM } from '../../events/events.store';
 import { ASKED_MODULES, explainLacks, FEATURE_NAMES, findLacks } from './features';
@@ -56,7 +56,7 @@ export function watchModules(
   deps: ModulesDeps,
   node: { id: string; name: string },
   connection: () => Ask | undefined,
-): Schedule {
+): Interval {
   return runEvery(`modules of ${node.name}`, ASK_EVERY_MS, deps.logger, async () => {
     const ask = connection();
     if (ask) await learnModules(deps, node, ask);

@@ -1,14 +1,14 @@
 /** Says at once, to whoever asks, that a node lacks what they want: else it would fail there later, and nobody knew why. */
 import { SwitchyardError } from '../../../errors';
 import type { Db } from '../../../infra/stores/db';
-import type { NodeLinks } from '../connections/node-connections';
+import type { NodeConnections } from '../connections/node-connections';
 import { askMissingModules } from './ask-modules';
 import { explainLacks, FEATURES, findLacks, type Feature, type Lack } from './features';
 import { findMissingModules, listServingModules } from './missing-modules.store';
 
 export interface RequireDeps {
   db: Db;
-  links: Pick<NodeLinks, 'api'>;
+  links: Pick<NodeConnections, 'api'>;
 }
 
 const wayOut = (lacks: readonly Lack[]): string => {

@@ -4,15 +4,15 @@ import { connect } from 'node:net';
 import { listRooms } from '../../../freeswitch/esl';
 import { hostAndPort } from '../../../address';
 import { createId } from '../../../infra/ids';
-import type { Schedule } from '../../../infra/flow/interval';
+import type { Interval } from '../../../infra/flow/interval';
 import { storeClock } from '../../../infra/store-clock';
 import { judgeProbe, recordHealth, type HealthDeps, type Probe, type ProbeState } from './health';
 import { HEALTH } from '../limits';
-import type { NodeLinks } from '../connections/node-connections';
+import type { NodeConnections } from '../connections/node-connections';
 import { findNode, type NodeRow } from '../nodes.store';
 
 export interface ProbeDeps extends HealthDeps {
-  links: Pick<NodeLinks, 'connection' | 'isUp'>;
+  links: Pick<NodeConnections, 'connection' | 'isUp'>;
   /** Milliseconds between two looks. */
   everyMs: number;
 }
@@ -85,7 +85,7 @@ export async function probeNode(deps: ProbeDeps, node: NodeRow): Promise<{ seen:
 }
 
 /** Looks again and again, until it is stopped. A node that can't be reached at all is not judged here: it is down. */
-export function watchHealth(deps: ProbeDeps, nodeId: string): Schedule {
+export function watchHealth(deps: ProbeDeps, nodeId: string): Interval {
   let state: ProbeState | undefined;
   let writtenAtMs = 0;
   let timer: NodeJS.Timeout | undefined;
@@ -93,7 +93,7 @@ export function watchHealth(deps: ProbeDeps, nodeId: string): Schedule {
   let stopped = false;
 
   /** @returns by how much the next look is put off: a long list, or a node that leaves a thread hanging each time. */
-  async function look(): Promise<number> {
+  async function check(): Promise<number> {
     if (!deps.links.isUp(nodeId)) return 1;
     const node = await findNode(deps.db, nodeId);
     if (!node || node.state === 'down') return 1;
@@ -111,7 +111,7 @@ export function watchHealth(deps: ProbeDeps, nodeId: string): Schedule {
   const next = (intervals: number): void => {
     if (stopped) return;
     timer = setTimeout(() => {
-      running = look()
+      running = check()
         .catch((error: unknown) => {
           deps.logger.debug({ err: error, nodeId }, 'the health of a node can not be told now');
           return 1;

@@ -1,15 +1,15 @@
-/** Keeps a short-lived picture of the pool, since reading a thousand nodes for every call would be most of its cost. */
+/** Keeps a short-lived snapshot of the pool, since reading a thousand nodes for every call would be most of its cost. */
 import type { Db } from '../../../infra/stores/db';
 import type { Claims } from '../capacity/claims';
 import { listPoolRows, type PoolRow } from '../nodes.store';
-import { restNode, type NodeView, type Resting } from '../selection/policies';
+import { updateSaturation, type NodeView, type Saturation } from '../selection/policies';
 
 /** A snapshot this old is taken anew, beside whoever reads it. */
 const REFRESH_MS = 200;
 /** Nobody chooses by one that is older: the claim's script and the node's row are asked anew anyway, but it should be near. */
 const OLDEST_MS = 1000;
 
-export interface PoolPicture {
+export interface PoolSnapshots {
   /**
    * All nodes as they were a moment ago, with what was reserved here since. Who comes once a second or more often never
    * waits for it.
@@ -21,7 +21,7 @@ export interface PoolPicture {
   reserve(nodeId: string, units: number): void;
 }
 
-/** The picture of one node, before it is known whether it rests. */
+/** The snapshot of one node, before it is known whether it rests. */
 export function viewNode(row: PoolRow, claimedUnits: number): NodeView {
   return {
     id: row.id,
@@ -39,15 +39,15 @@ export function viewNode(row: PoolRow, claimedUnits: number): NodeView {
   };
 }
 
-export function createPoolPicture(o: {
+export function createPoolSnapshots(o: {
   db: Db;
   claims: Pick<Claims, 'readTotals' | 'estimateTotals'>;
   now: () => number;
   /** As in the choice itself: a node refused for it rests for a while. */
   minIdleCpuPercent?: number;
-}): PoolPicture {
+}): PoolSnapshots {
   let views = new Map<string, NodeView>();
-  let resting = new Map<string, Resting>();
+  let saturated = new Map<string, Saturation>();
   let takenAtMs = -Infinity;
   /** Reserved while a reading is under way: it may have missed them, and counting one twice for 200 ms harms nobody. */
   let reserved: { nodeId: string; units: number }[] = [];
@@ -71,12 +71,12 @@ export function createPoolPicture(o: {
   }
 
   function rest(taken: NodeView[]): void {
-    const now = new Map<string, Resting>();
+    const now = new Map<string, Saturation>();
     for (const view of taken) {
-      view.resting = restNode(resting.get(view.id) ?? null, view, o.minIdleCpuPercent ?? 0);
-      if (view.resting) now.set(view.id, view.resting);
+      view.saturated = updateSaturation(saturated.get(view.id) ?? null, view, o.minIdleCpuPercent ?? 0);
+      if (view.saturated) now.set(view.id, view.saturated);
     }
-    resting = now;
+    saturated = now;
   }
 
   function share(kind: 'read' | 'exact'): Promise<readonly NodeView[]> {

@@ -12,16 +12,16 @@ import { healthSchema } from '../health/health.routes';
 import { SCALING } from '../limits';
 import { listNodeRows, NODE_STATES, type NodeRow } from '../nodes.store';
 import { POLICY_NAMES, type NodeView, type PolicyName } from '../selection/policies';
-import { viewNode, type PoolPicture } from './pool-snapshot';
+import { viewNode, type PoolSnapshots } from './pool-snapshot';
 import { businessOf, countBusiness, type NodeBusiness } from './pool.store';
-import { recommendPool } from './scaling-advice';
-import { simulatePool } from './what-if';
+import { adviseScaling } from './scaling-advice';
+import { runWhatIf } from './what-if';
 import { roomUnits } from '../capacity/units';
 import { instant } from '../../../infra/text/instants';
 
 export interface PoolRouteDeps {
   db: Db;
-  pool: PoolPicture;
+  pool: PoolSnapshots;
   /** Milliseconds since 1970. */
   now: () => number;
   policy: PolicyName;
@@ -30,13 +30,13 @@ export interface PoolRouteDeps {
 }
 
 /** Fixed, so that the same question has the same answer. */
-const SIMULATION_SEED = 1;
+const WHAT_IF_SEED = 1;
 const memberSchema = z.object({
   id: z.uuid(),
   name: z.string(),
   state: z.enum(NODE_STATES),
   silent: z.boolean().describe('Its last report is too old: it gets no calls.'),
-  resting: z.enum(['busy_cpu', 'full']).nullable().describe('It was at this limit a moment ago.'),
+  saturated: z.enum(['busy_cpu', 'full']).nullable().describe('It was at this limit a moment ago.'),
   downReason: z.string().nullable(),
   connectionFault: connectionFaultSchema,
   zone: z.string(),
@@ -86,7 +86,7 @@ const poolSchema = z
   })
   .meta({ id: 'Pool' });
 
-interface Picture {
+interface Snapshot {
   rows: NodeRow[];
   views: Map<string, NodeView>;
   /** Undefined while Redis is away. */
@@ -94,7 +94,7 @@ interface Picture {
   business: Map<string, NodeBusiness>;
 }
 
-async function takePicture(deps: PoolRouteDeps): Promise<Picture> {
+async function takeSnapshot(deps: PoolRouteDeps): Promise<Snapshot> {
   const [rows, business, views] = await Promise.all([
     listNodeRows(deps.db),
     countBusiness(deps.db),
@@ -109,15 +109,15 @@ async function takePicture(deps: PoolRouteDeps): Promise<Picture> {
   };
 }
 
-function presentMember(picture: Picture, row: NodeRow, nowMs: number, limitMs: number): Member {
-  const view = picture.views.get(row.id)!;
-  const { liveCalls, liveLegs, rooms, registrations } = businessOf(picture.business, row.id);
+function presentMember(snapshot: Snapshot, row: NodeRow, nowMs: number, limitMs: number): Member {
+  const view = snapshot.views.get(row.id)!;
+  const { liveCalls, liveLegs, rooms, registrations } = businessOf(snapshot.business, row.id);
   return {
     id: row.id,
     name: row.name,
     state: row.state,
     silent: row.state === 'serving' && nowMs - (row.reported_at?.getTime() ?? 0) > limitMs,
-    resting: view.resting ?? null,
+    saturated: view.saturated ?? null,
     downReason: row.down_reason,
     connectionFault: presentConnectionFault(row),
     zone: row.zone,
@@ -125,7 +125,7 @@ function presentMember(picture: Picture, row: NodeRow, nowMs: number, limitMs: n
     sessions: row.session_count,
     maxSessions: row.max_sessions,
     idleCpuPercent: Number(row.idle_cpu_percent),
-    claimedUnits: picture.claimsKnown ? view.claimedUnits : null,
+    claimedUnits: snapshot.claimsKnown ? view.claimedUnits : null,
     capacityUnits: Number(row.capacity_units),
     effectiveUnits: Math.round(10 * Number(row.effective_units ?? row.capacity_units)) / 10,
     liveCalls,
@@ -158,10 +158,10 @@ function totalOf(members: readonly Member[]): z.output<typeof poolSchema>['total
 }
 
 export function poolRoutes(deps: PoolRouteDeps): Route[] {
-  return [pictureRoute(deps), simulateRoute(deps)];
+  return [snapshotRoute(deps), whatIfRoute(deps)];
 }
 
-function pictureRoute(deps: PoolRouteDeps): Route {
+function snapshotRoute(deps: PoolRouteDeps): Route {
   return defineRoute({
     method: 'get',
     path: '/v1/pool',
@@ -175,11 +175,11 @@ function pictureRoute(deps: PoolRouteDeps): Route {
     }),
     answers: { 200: poolSchema },
     handle: async ({ query }) => {
-      const picture = await takePicture(deps);
+      const snapshot = await takeSnapshot(deps);
       const nowMs = deps.now();
-      const nodes = picture.rows.map((row) => presentMember(picture, row, nowMs, deps.reportLimitMs));
+      const nodes = snapshot.rows.map((row) => presentMember(snapshot, row, nowMs, deps.reportLimitMs));
       const goal = { targetPercent: query.target, minNodes: query.min, maxNodes: query.max ?? null };
-      const recommendation = { ...recommendPool(nodes, goal), targetPercent: query.target };
+      const recommendation = { ...adviseScaling(nodes, goal), targetPercent: query.target };
       return { body: { policy: deps.policy, nodes, total: totalOf(nodes), recommendation } };
     },
   });
@@ -187,7 +187,7 @@ function pictureRoute(deps: PoolRouteDeps): Route {
 
 const placedSchema = z.object({ asked: z.number(), placed: z.number(), notPlaced: z.number() });
 
-function simulateRoute(deps: PoolRouteDeps): Route {
+function whatIfRoute(deps: PoolRouteDeps): Route {
   return defineRoute({
     method: 'post',
     path: '/v1/pool/simulate',
@@ -240,16 +240,16 @@ function simulateRoute(deps: PoolRouteDeps): Route {
       }),
     },
     handle: async ({ body }) => {
-      const picture = await takePicture(deps);
-      if (!picture.claimsKnown) throw new SwitchyardError('unavailable', 'What is claimed can not be read now.');
+      const snapshot = await takeSnapshot(deps);
+      if (!snapshot.claimsKnown) throw new SwitchyardError('unavailable', 'What is claimed can not be read now.');
       const remove = [body.remove].flat().map((wanted) => {
-        const row = picture.rows.find((r) => r.id === wanted || r.name === wanted);
+        const row = snapshot.rows.find((r) => r.id === wanted || r.name === wanted);
         if (!row) throw new SwitchyardError('unprocessable', `There is no node "${wanted}".`);
         return row.id;
       });
-      const pool = picture.rows.map((row) => {
-        const { liveCalls, rooms, roomUnits: units } = businessOf(picture.business, row.id);
-        return { view: picture.views.get(row.id)!, liveCalls, rooms, roomUnits: units };
+      const pool = snapshot.rows.map((row) => {
+        const { liveCalls, rooms, roomUnits: units } = businessOf(snapshot.business, row.id);
+        return { view: snapshot.views.get(row.id)!, liveCalls, rooms, roomUnits: units };
       });
       const { participants, video, ...canvas } = body.room;
       const { reportLimitMs, minIdleCpuPercent } = deps;
@@ -261,7 +261,7 @@ function simulateRoute(deps: PoolRouteDeps): Route {
         reportLimitMs,
         minIdleCpuPercent,
       };
-      return { body: simulatePool(pool, asked, deps.now(), createSeededRandom(SIMULATION_SEED)) };
+      return { body: runWhatIf(pool, asked, deps.now(), createSeededRandom(WHAT_IF_SEED)) };
     },
   });
 }

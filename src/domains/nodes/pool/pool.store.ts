@@ -1,4 +1,4 @@
-/** The SQL behind the picture of the pool: what is on each node now, counted in one read each. */
+/** The SQL behind the snapshot of the pool: what is on each node now, counted in one read each. */
 import type { Queryable } from '../../../infra/stores/db';
 import { storeClock } from '../../../infra/store-clock';
 

@@ -26,7 +26,7 @@ export interface ScalingGoal {
   maxNodes: number | null;
 }
 
-export interface Recommendation {
+export interface ScalingAdvice {
   action: 'grow' | 'shrink' | 'keep';
   /** How many nodes to add or to drain; 0 with keep. */
   count: number;
@@ -55,14 +55,14 @@ export function orderByEmptiness<T extends PoolMember>(members: readonly T[]): T
 const percent = (claimed: number, capacity: number): number => Math.round((1000 * claimed) / capacity) / 10;
 const nodes = (count: number): string => (count === 1 ? 'one node' : `${count} nodes`);
 
-export function recommendPool(members: readonly PoolMember[], goal: ScalingGoal): Recommendation {
+export function adviseScaling(members: readonly PoolMember[], goal: ScalingGoal): ScalingAdvice {
   const serving = members.filter((m) => m.state === 'serving' && !m.silent && m.health?.healthy !== false);
   const capacity = serving.reduce((sum, m) => sum + m.effectiveUnits, 0);
   const claimed = serving.some((m) => m.claimedUnits === null)
     ? null
     : serving.reduce((sum, m) => sum + (m.claimedUnits ?? 0), 0);
   const utilisationPercent = claimed === null || capacity === 0 ? null : percent(claimed, capacity);
-  const answer = (action: Recommendation['action'], why: string, count = 0, names: string[] = []): Recommendation => ({
+  const answer = (action: ScalingAdvice['action'], why: string, count = 0, names: string[] = []): ScalingAdvice => ({
     action,
     count,
     nodes: names,
@@ -108,8 +108,8 @@ function shrinkOrKeep(
   capacity: number,
   goal: ScalingGoal,
   used: string,
-  answer: (action: Recommendation['action'], why: string, count?: number, names?: string[]) => Recommendation,
-): Recommendation {
+  answer: (action: ScalingAdvice['action'], why: string, count?: number, names?: string[]) => ScalingAdvice,
+): ScalingAdvice {
   const { bandPercent, mostAtOnce } = SCALING;
   const floor = goal.targetPercent - bandPercent;
   const left: PoolMember[] = [];

@@ -1,7 +1,7 @@
 /** Answers "what if" by the same rule that places calls, played over a copy of the pool: pure, and the same each time. */
 import type { Feature } from '../features/features';
-import { CALIBRATION, LIMITS } from '../limits';
-import { pickNode } from '../selection/select-node';
+import { EFFECTIVE_CAPACITY, LIMITS } from '../limits';
+import { selectNode } from '../selection/select-node';
 import type { NodeView, PolicyName } from '../selection/policies';
 import { AUDIO_CALL_UNITS } from '../capacity/units';
 
@@ -64,7 +64,7 @@ const sumOf = <T>(list: readonly T[], read: (one: T) => number): number =>
   list.reduce((sum, one) => sum + read(one), 0);
 
 /** @param nowMs milliseconds since 1970 @param random answers in [0, 1); seed it for an answer that can be repeated */
-export function simulatePool(pool: readonly PlayedNode[], o: WhatIf, nowMs: number, random: () => number): PlayedOut {
+export function runWhatIf(pool: readonly PlayedNode[], o: WhatIf, nowMs: number, random: () => number): PlayedOut {
   const gone = pool.filter((n) => o.remove.includes(n.view.id));
   const added = Array.from({ length: o.add }, (_, i): NodeView => addedNode(i, o.addedUnits, nowMs));
   const left = pool.filter((n) => !gone.includes(n)).map((n) => ({ ...n.view }));
@@ -135,7 +135,7 @@ function placeMany(
   while (placed < asked) {
     const count = Math.min(handful, asked - placed);
     const wanted = { ...request, units: units * count, registeredNodeIds: [], excludedNodeIds: [], needs: NEEDS[kind] };
-    const { nodeId } = pickNode(views, wanted, nowMs, random);
+    const { nodeId } = selectNode(views, wanted, nowMs, random);
     const view = views.find((v) => v.id === nodeId);
     if (!view) {
       if (count === 1) break;
@@ -144,7 +144,7 @@ function placeMany(
     }
     view.claimedUnits += units * count;
     if (kind === 'calls') view.sessionCount += LIMITS.sessionsPerCall * count;
-    const busyPercent = (100 * CALIBRATION.fullCpuShare * units * count) / view.capacityUnits;
+    const busyPercent = (100 * EFFECTIVE_CAPACITY.fullCpuShare * units * count) / view.capacityUnits;
     view.idleCpuPercent = Math.max(0, view.idleCpuPercent - busyPercent);
     tally.get(view.id)![kind] += count;
     placed += count;

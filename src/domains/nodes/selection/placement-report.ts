@@ -10,7 +10,7 @@ const EACH_REFUSAL = 5;
  * The chosen one, some of each kind of refusal, and the best scored, in the order they came.
  * @returns how many are left out beside them
  */
-export function shortenConsidered(
+export function shortenReport(
   considered: readonly Considered[],
   chosenNodeId: string | null,
 ): { kept: Considered[]; leftOut: number } {

@@ -22,10 +22,10 @@ export interface NodeView {
   /** Modules that it has not; left out or null: none is known to be missing. */
   missingModules?: readonly string[] | null;
   /** It was refused lately, and is not yet well below the limit that refused it. */
-  resting?: Resting | null;
+  saturated?: Saturation | null;
 }
 
-export type Resting = 'busy_cpu' | 'full';
+export type Saturation = 'busy_cpu' | 'full';
 
 export const POLICY_NAMES = ['least_loaded', 'zone_first', 'two_choices', 'sticky'] as const;
 export type PolicyName = (typeof POLICY_NAMES)[number];
@@ -38,16 +38,16 @@ export interface ScoreParts {
 }
 
 /** Why a node that could take the call was not looked at in the end. */
-export type PassedOver = 'resting' | 'late' | 'other_zone' | 'not_drawn' | 'not_preferred';
+export type NotPreferred = 'saturated' | 'stale' | 'other_zone' | 'not_drawn' | 'not_preferred';
 
 /** A node that can take the call. */
 export interface Candidate {
   view: NodeView;
   score: number;
   parts: ScoreParts;
-  /** Settles equal scores, so that many replicas with the same picture don't all choose the same node. */
+  /** Settles equal scores, so that many replicas with the same snapshot don't all choose the same node. */
   tie: number;
-  late: boolean;
+  stale: boolean;
 }
 
 export interface PolicyRequest {
@@ -62,7 +62,7 @@ export interface PolicyChoice {
   chosen: Candidate;
   /** The rule that decided; `sticky` where a named node was taken. */
   policy: PolicyName;
-  passedOver: Map<string, PassedOver>;
+  notPreferred: Map<string, NotPreferred>;
 }
 
 const isBetter = (a: Candidate, b: Candidate): boolean => a.score > b.score || (a.score === b.score && a.tie > b.tie);
@@ -73,12 +73,12 @@ const bestOf = (list: readonly Candidate[]): Candidate =>
 function narrow(
   list: readonly Candidate[],
   keep: (candidate: Candidate) => boolean,
-  why: PassedOver,
-  passedOver: Map<string, PassedOver>,
+  why: NotPreferred,
+  notPreferred: Map<string, NotPreferred>,
 ): readonly Candidate[] {
   const kept = list.filter(keep);
   if (kept.length === 0 || kept.length === list.length) return list;
-  for (const candidate of list) if (!keep(candidate)) passedOver.set(candidate.view.id, why);
+  for (const candidate of list) if (!keep(candidate)) notPreferred.set(candidate.view.id, why);
   return kept;
 }
 
@@ -86,32 +86,32 @@ type Decide = (
   list: readonly Candidate[],
   request: PolicyRequest,
   random: () => number,
-  passedOver: Map<string, PassedOver>,
+  notPreferred: Map<string, NotPreferred>,
 ) => Candidate;
 
 const leastLoaded: Decide = (list) => bestOf(list);
 
-const zoneFirst: Decide = (list, request, _random, passedOver) =>
+const zoneFirst: Decide = (list, request, _random, notPreferred) =>
   bestOf(
-    request.zone === undefined ? list : narrow(list, (c) => c.view.zone === request.zone, 'other_zone', passedOver),
+    request.zone === undefined ? list : narrow(list, (c) => c.view.zone === request.zone, 'other_zone', notPreferred),
   );
 
 /**
  * The better of two drawn at random. Replicas whose pictures are all equally old don't run to the same best node, and
  * the load stays nearly as even (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing").
  */
-const twoChoices: Decide = (list, _request, random, passedOver) => {
+const twoChoices: Decide = (list, _request, random, notPreferred) => {
   if (list.length <= 2) return bestOf(list);
   const first = Math.floor(random() * list.length);
   const second = (first + 1 + Math.floor(random() * (list.length - 1))) % list.length;
   const drawn = [list[first]!, list[second]!];
-  for (const candidate of list) if (!drawn.includes(candidate)) passedOver.set(candidate.view.id, 'not_drawn');
+  for (const candidate of list) if (!drawn.includes(candidate)) notPreferred.set(candidate.view.id, 'not_drawn');
   return bestOf(drawn);
 };
 
 /** As a rule for every request: the caller's phone names the node. */
-const sticky: Decide = (list, request, _random, passedOver) =>
-  bestOf(narrow(list, (c) => request.registeredNodeIds.includes(c.view.id), 'not_preferred', passedOver));
+const sticky: Decide = (list, request, _random, notPreferred) =>
+  bestOf(narrow(list, (c) => request.registeredNodeIds.includes(c.view.id), 'not_preferred', notPreferred));
 
 const POLICIES: Record<PolicyName, Decide> = {
   least_loaded: leastLoaded,
@@ -128,28 +128,28 @@ export function choose(
   random: () => number,
 ): PolicyChoice | undefined {
   if (candidates.length === 0) return undefined;
-  const passedOver = new Map<string, PassedOver>();
+  const notPreferred = new Map<string, NotPreferred>();
   // A named node is taken before any rule is asked, also while it rests: moving costs more than a moment's load.
   for (const id of request.preferNodeIds ?? []) {
     const chosen = candidates.find((c) => c.view.id === id);
     if (!chosen) continue;
-    for (const other of candidates) if (other !== chosen) passedOver.set(other.view.id, 'not_preferred');
-    return { chosen, policy: 'sticky', passedOver };
+    for (const other of candidates) if (other !== chosen) notPreferred.set(other.view.id, 'not_preferred');
+    return { chosen, policy: 'sticky', notPreferred };
   }
-  const fresh = narrow(candidates, (c) => !c.late, 'late', passedOver);
-  const rested = narrow(fresh, (c) => !c.view.resting, 'resting', passedOver);
-  return { chosen: POLICIES[policy](rested, request, random, passedOver), policy, passedOver };
+  const fresh = narrow(candidates, (c) => !c.stale, 'stale', notPreferred);
+  const rested = narrow(fresh, (c) => !c.view.saturated, 'saturated', notPreferred);
+  return { chosen: POLICIES[policy](rested, request, random, notPreferred), policy, notPreferred };
 }
 
 /**
  * Whether a node rests after this look at it. Without the lower threshold a node at its limit would be taken and
  * refused in turns, with every call that ends on it.
  */
-export function restNode(
-  before: Resting | null,
+export function updateSaturation(
+  before: Saturation | null,
   node: Pick<NodeView, 'capacityUnits' | 'claimedUnits' | 'idleCpuPercent'>,
   minIdleCpuPercent: number,
-): Resting | null {
+): Saturation | null {
   if (minIdleCpuPercent > 0) {
     if (node.idleCpuPercent < minIdleCpuPercent) return 'busy_cpu';
     if (before === 'busy_cpu' && node.idleCpuPercent < minIdleCpuPercent + LIMITS.idleCpuReturnPercent) return before;
@@ -172,11 +172,11 @@ export function explainPolicy(policy: string): string {
   return Object.hasOwn(RULES, policy) ? `Policy ${policy}: ${RULES[policy as PolicyName]}.` : `Policy ${policy}.`;
 }
 
-const PASSED: Record<PassedOver, string> = {
-  resting: 'it was at its limit a moment ago, and is taken only where no other can',
-  late: 'its report is late, and it is taken only where no other can',
+const PASSED: Record<NotPreferred, string> = {
+  saturated: 'it was at its limit a moment ago, and is taken only where no other can',
+  stale: 'its report is late, and it is taken only where no other can',
   other_zone: 'it is in another zone',
   not_drawn: 'it was not one of the two drawn',
   not_preferred: 'another node was asked for',
 };
-export const explainPassedOver = (why: PassedOver): string => PASSED[why];
+export const explainNotPreferred = (why: NotPreferred): string => PASSED[why];

@@ -4,14 +4,14 @@ import { storeClock } from '../../../infra/store-clock';
 import type { Claims } from '../capacity/claims';
 import { findLacks, type Feature } from '../features/features';
 import { findNode, type NodeRow } from '../nodes.store';
-import { pickNode, type Choice, type Considered, type Rejection } from './select-node';
+import { selectNode, type Choice, type Considered, type Rejection } from './select-node';
 import type { NodeView, PolicyName } from './policies';
-import type { PoolPicture } from '../pool/pool-snapshot';
+import type { PoolSnapshots } from '../pool/pool-snapshot';
 
 export interface ReserveDeps {
   db: Db;
   claims: Claims;
-  pool: PoolPicture;
+  pool: PoolSnapshots;
   /** Milliseconds after which a node's last report says nothing. */
   reportLimitMs: number;
   minIdleCpuPercent: number;
@@ -75,10 +75,10 @@ export async function reserveNode(deps: ReserveDeps, request: ReserveRequest): P
 export async function reserveWith<T>(
   deps: ReserveDeps,
   request: ReserveRequest,
-  look: (node: NodeView, choice: Choice) => Promise<LastLook<T>>,
+  check: (node: NodeView, choice: Choice) => Promise<LastLook<T>>,
 ): Promise<Reserved<T>> {
   const began = performance.now();
-  const reserved = await selectAndClaim(deps, request, look);
+  const reserved = await selectAndClaim(deps, request, check);
   deps.observePlacement?.((performance.now() - began) / 1000, reserved.value !== undefined);
   return reserved;
 }
@@ -86,7 +86,7 @@ export async function reserveWith<T>(
 async function selectAndClaim<T>(
   deps: ReserveDeps,
   request: ReserveRequest,
-  look: (node: NodeView, choice: Choice) => Promise<LastLook<T>>,
+  check: (node: NodeView, choice: Choice) => Promise<LastLook<T>>,
 ): Promise<Reserved<T>> {
   const refused = new Map<string, Rejection>();
   let exact = false;
@@ -95,7 +95,7 @@ async function selectAndClaim<T>(
     const nowMs = storeClock.nowMs();
     const { reportLimitMs, minIdleCpuPercent, policy } = deps;
     const zone = request.zone ?? zoneOf(views, request.registeredNodeIds);
-    const choice = pickNode(
+    const choice = selectNode(
       refused.size > 0 ? views.filter((v) => !refused.has(v.id)) : views,
       { ...request, zone, policy, reportLimitMs, minIdleCpuPercent },
       nowMs,
@@ -108,7 +108,7 @@ async function selectAndClaim<T>(
       exact = true;
       continue;
     }
-    const seen = await claimAndLook(deps, request, chosen, nowMs, () => look(chosen, choice));
+    const seen = await claimAndLook(deps, request, chosen, nowMs, () => check(chosen, choice));
     if (seen.is !== 'rejected') return { choice, value: seen.value };
     refused.set(chosen.id, seen.why);
   }
@@ -127,7 +127,7 @@ async function claimAndLook<T>(
   request: ReserveRequest,
   chosen: NodeView,
   nowMs: number,
-  look: () => Promise<LastLook<T>>,
+  check: () => Promise<LastLook<T>>,
 ): Promise<LastLook<T>> {
   // Before the claim is granted, so that others who choose meanwhile see it; one refused stays counted as full.
   deps.pool.reserve(chosen.id, request.units);
@@ -135,7 +135,7 @@ async function claimAndLook<T>(
   try {
     const granted = await deps.claims.claim(chosen.id, request.callId, request.units, chosen.capacityUnits, nowMs);
     if (!granted) return { is: 'rejected', why: 'claim_refused' };
-    seen = await look();
+    seen = await check();
   } catch (error) {
     await giveBack(deps, request, chosen.id);
     throw error;

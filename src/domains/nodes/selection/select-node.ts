@@ -3,11 +3,11 @@ import { explainLacks, findLacks, type Feature, type Lack } from '../features/fe
 import { LIMITS } from '../limits';
 import {
   choose,
-  explainPassedOver,
+  explainNotPreferred,
   explainPolicy,
   type Candidate,
   type NodeView,
-  type PassedOver,
+  type NotPreferred,
   type PolicyName,
   type PolicyRequest,
   type ScoreParts,
@@ -53,7 +53,7 @@ export interface Considered {
   /** With `lacks_module`: which of what is needed. */
   lacks?: Lack[];
   /** It could have taken the call, and the rule left it out for this. */
-  passedOver?: PassedOver;
+  notPreferred?: NotPreferred;
 }
 
 export interface Choice {
@@ -73,7 +73,7 @@ function rejectNode(node: NodeView, request: PlacementRequest, nowMs: number): R
   if (findLacks(node.missingModules, request.needs ?? []).length > 0) return 'lacks_module';
   if (node.claimedUnits + request.units > node.capacityUnits) return 'full';
   if (node.sessionCount + LIMITS.sessionsPerCall > node.maxSessions) return 'max_sessions';
-  if (node.idleCpuPercent < request.minIdleCpuPercent || node.resting === 'busy_cpu') return 'busy_cpu';
+  if (node.idleCpuPercent < request.minIdleCpuPercent || node.saturated === 'busy_cpu') return 'busy_cpu';
   return null;
 }
 
@@ -104,13 +104,13 @@ function detailOf(
  * Refuses the nodes that can't, scores the others, and lets the policy take one of them.
  * @param nowMs milliseconds since 1970 @param random answers in [0, 1)
  */
-export function pickNode(
+export function selectNode(
   nodes: readonly NodeView[],
   request: PlacementRequest,
   nowMs: number,
   random: () => number,
 ): Choice {
-  const lateMs = request.reportLimitMs * LIMITS.lateShare;
+  const staleMs = request.reportLimitMs * LIMITS.lateShare;
   const candidates: Candidate[] = [];
   const considered = nodes.map((node): Considered => {
     const rejected = rejectNode(node, request, nowMs);
@@ -126,16 +126,16 @@ export function pickNode(
     }
     const parts = scoreNode(node, request);
     const score = round(parts.free + parts.idleCpu + parts.zone + parts.registered);
-    candidates.push({ view: node, score, parts, tie: random(), late: nowMs - node.reportedAtMs! > lateMs });
+    candidates.push({ view: node, score, parts, tie: random(), stale: nowMs - node.reportedAtMs! > staleMs });
     return { nodeId: node.id, node: node.name, score, rejected: null, parts };
   });
   const policy = request.policy ?? 'least_loaded';
   const choice = choose(candidates, request, policy, random);
   if (!choice) return { nodeId: null, policy, considered };
-  if (choice.passedOver.size > 0)
+  if (choice.notPreferred.size > 0)
     for (const entry of considered) {
-      const passedOver = choice.passedOver.get(entry.nodeId);
-      if (passedOver) entry.passedOver = passedOver;
+      const notPreferred = choice.notPreferred.get(entry.nodeId);
+      if (notPreferred) entry.notPreferred = notPreferred;
     }
   return { nodeId: choice.chosen.view.id, policy: choice.policy, considered };
 }
@@ -165,7 +165,7 @@ export function explainConsidered(entry: Considered, chosenNodeId: string | null
     ...(parts.zone > 0 ? [`same zone ${parts.zone}`] : []),
     ...(parts.registered > 0 ? [`the caller's phone is registered there ${parts.registered}`] : []),
   ].join(' + ');
-  const passed = entry.passedOver ? `; left out, because ${explainPassedOver(entry.passedOver)}` : '';
+  const passed = entry.notPreferred ? `; left out, because ${explainNotPreferred(entry.notPreferred)}` : '';
   const verdict = entry.nodeId === chosenNodeId ? 'chosen' : 'possible';
   return `${entry.node}: ${verdict}, score ${entry.score} = ${why}${passed}.`;
 }

@@ -1,13 +1,13 @@
 /** Counts whose digest hashes each node was given: one that collects them asks for far more people than it has phones and calls. */
 import type { Logger } from '../../../infra/logger';
-import { runEvery, type Schedule } from '../../../infra/flow/interval';
+import { runEvery, type Interval } from '../../../infra/flow/interval';
 import type { EventLog } from '../../events/events';
 import { POOL_STREAM } from '../../events/events.store';
 import type { Db } from '../../../infra/stores/db';
 import { storeClock } from '../../../infra/store-clock';
 import { countPhonesAndLegs } from './asked-users.store';
 
-export interface AskedUsers extends Schedule {
+export interface AskedUsers extends Interval {
   /** A node was given the hash of this user or grant. */
   note(node: { id: string; name: string }, username: string, domain: string): void;
 }
@@ -39,7 +39,7 @@ export function watchAskedUsers(deps: AskedUsersDeps): AskedUsers {
   let asked = new Map<string, { name: string; users: Set<string> }>();
   let sinceMs = storeClock.nowMs();
 
-  async function look(): Promise<void> {
+  async function check(): Promise<void> {
     const [seen, from] = [asked, new Date(sinceMs)];
     asked = new Map();
     sinceMs = storeClock.nowMs();
@@ -56,7 +56,7 @@ export function watchAskedUsers(deps: AskedUsersDeps): AskedUsers {
       });
     }
   }
-  const schedule = runEvery('users that nodes asked for', deps.windowMs ?? WINDOW_MS, deps.logger, look);
+  const schedule = runEvery('users that nodes asked for', deps.windowMs ?? WINDOW_MS, deps.logger, check);
   return {
     note(node, username, domain) {
       let entry = asked.get(node.id);

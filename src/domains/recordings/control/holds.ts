@@ -13,7 +13,7 @@ export const isHold = (event: NodeEvent): event is ChannelEvent =>
   event.type === 'channel' && (event.phase === 'held' || event.phase === 'unheld');
 
 /** Either side's hold counts: what was written all the same is seen by the file's length. */
-export async function takeHold(deps: RecordingDeps, node: NodeRow, event: ChannelEvent): Promise<void> {
+export async function handleHold(deps: RecordingDeps, node: NodeRow, event: ChannelEvent): Promise<void> {
   const leg = await findLeg(deps.db, event.legId);
   if (!leg || leg.node_id !== node.id) return;
   const running = await findRunning(deps.db, { callId: leg.call_id });

@@ -18,7 +18,7 @@ import {
   type Held,
   type RecordingDeps,
 } from './transition';
-import { isHold, takeHold } from './holds';
+import { isHold, handleHold } from './holds';
 import { partIdOf } from './node-files';
 import { findPart, isLiving, LIVING, listPartsOfDeadNodes, updatePart, type PartRow } from '../parts.store';
 import {
@@ -55,8 +55,8 @@ function readReport(event: NodeEvent): Report | undefined {
   return { phase: 'stopped', partId, atMs: event.atMs, durationMs: Number(event.fields['Milliseconds-Elapsed']) || 0 };
 }
 
-export async function takeRecordingEvent(deps: RecordingDeps, node: NodeRow, event: NodeEvent): Promise<void> {
-  if (isHold(event)) return takeHold(deps, node, event);
+export async function handleRecordingEvent(deps: RecordingDeps, node: NodeRow, event: NodeEvent): Promise<void> {
+  if (isHold(event)) return handleHold(deps, node, event);
   const report = readReport(event);
   if (!report) return;
   const part = await findPart(deps.db, report.partId);

@@ -6,7 +6,7 @@ import { listRecordingDomains, listRunningOfDomain } from '../recordings.store';
 /** Runs on every replica: a recording that is stopped twice is stopped once. */
 export async function stopOverQuota(deps: RecordingDeps): Promise<void> {
   for (const domainId of await listRecordingDomains(deps.db)) {
-    const refusal = await deps.quotas.look(domainId, { recordedBytes: 1 });
+    const refusal = await deps.quotas.peek(domainId, { recordedBytes: 1 });
     if (!refusal) continue;
     deps.quotas.refuse(domainId, refusal);
     for (const id of await listRunningOfDomain(deps.db, domainId)) {

@@ -12,7 +12,7 @@ import { dropOpenGaps, findRecording } from '../recordings.store';
  * After every (re)connect: what the node writes is compared with what it should; files that were missing are looked
  * for, and uploads that had been given up are tried again.
  */
-export async function compareRecordings(
+export async function reconcileRecordings(
   deps: RecordingDeps,
   node: NodeRow,
   connection: Pick<NodeConnection, 'api'>,

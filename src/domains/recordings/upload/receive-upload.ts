@@ -50,7 +50,7 @@ export async function admitUpload(deps: RecordingDeps, o: Arrival): Promise<Part
  * @returns `stored`, or `known` where it had arrived before
  * @throws unprocessable where it is another file; unavailable where it can't be kept. Nothing half-written is left.
  */
-export async function takeUpload(deps: RecordingDeps, part: PartRow, body: Readable): Promise<'stored' | 'known'> {
+export async function receiveUpload(deps: RecordingDeps, part: PartRow, body: Readable): Promise<'stored' | 'known'> {
   const file = join(deps.storage.arrivals, `${part.id}.${randomUUID()}`);
   try {
     const { bytes, sha256 } = await writeDown(body, file, Number(part.bytes));

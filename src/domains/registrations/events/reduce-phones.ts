@@ -79,15 +79,15 @@ export function reducePhones(
   const empty: PhoneChanges = { saved: [], removedIds: [], told: [], forgotten: [], doubts: [], refusals: [] };
   const to: Reducing = { ...empty, known, byUser, ...o, savedIds: new Map() };
   for (const report of reports) {
-    if (report.kind === 'registered') takeRegistered(to, report);
-    else if (report.kind === 'unregistered') takeUnregistered(to, report);
-    else takeRungInVain(to, report);
+    if (report.kind === 'registered') handleRegistered(to, report);
+    else if (report.kind === 'unregistered') handleUnregistered(to, report);
+    else handleRungInVain(to, report);
   }
   const { removedIds, told, forgotten, doubts, refusals, savedIds } = to;
   return { saved: [...savedIds.values()], removedIds, told, forgotten, doubts, refusals };
 }
 
-function takeRegistered(to: Reducing, o: Extract<PhoneReport, { kind: 'registered' }>): void {
+function handleRegistered(to: Reducing, o: Extract<PhoneReport, { kind: 'registered' }>): void {
   const { node, found, unproven = false } = o;
   const holder = to.known.holders.get(loginKey(found.username, found.domain));
   if (!holder?.enabled || holder.grant_revoked_at) return;
@@ -173,7 +173,7 @@ function dropSurplus(to: Reducing, row: RegistrationRecord): void {
 const byLastSeen = (a: RegistrationRecord, b: RegistrationRecord): number =>
   Number(isLiving(b)) - Number(isLiving(a)) || b.refreshed_at.getTime() - a.refreshed_at.getTime();
 
-function takeUnregistered(to: Reducing, o: Extract<PhoneReport, { kind: 'unregistered' }>): void {
+function handleUnregistered(to: Reducing, o: Extract<PhoneReport, { kind: 'unregistered' }>): void {
   const { node, ended } = o;
   const holder = to.known.holders.get(loginKey(ended.username, ended.domain));
   if (!holder) return;
@@ -189,7 +189,7 @@ function takeUnregistered(to: Reducing, o: Extract<PhoneReport, { kind: 'unregis
 }
 
 /** A phone that a call has found dead is not rung again until it registers anew; one that has registered since is there. */
-function takeRungInVain(to: Reducing, o: Extract<PhoneReport, { kind: 'rung_in_vain' }>): void {
+function handleRungInVain(to: Reducing, o: Extract<PhoneReport, { kind: 'rung_in_vain' }>): void {
   const { node, registrationId, since } = o;
   for (const phones of to.byUser.values()) {
     const row = phones.find(({ id }) => id === registrationId);

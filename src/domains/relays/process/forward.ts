@@ -97,7 +97,7 @@ async function watch(
   progress: ForwardProgress,
   fault: FirstFault,
 ): Promise<never> {
-  const look = async (): Promise<FlowSample> => {
+  const check = async (): Promise<FlowSample> => {
     const { local, remote } = publisher.ports;
     const queues = await readSendQueues();
     return {
@@ -109,10 +109,10 @@ async function watch(
       acknowledged: publisher.acknowledgedBytes,
     };
   };
-  let state: FlowState = startFlow(await look());
+  let state: FlowState = startFlow(await check());
   for (;;) {
     await fault.orTime(LOOK_EVERY_MS);
-    const judged = judgeFlow(state, await look(), limits);
+    const judged = judgeFlow(state, await check(), limits);
     state = judged.state;
     progress.onFlow({ bytesSent: Math.max(0, state.taken), takenAtMs: state.takenAtMs });
     if (judged.verdict !== 'flows') throw new Ended(FAULTS[judged.verdict]);

@@ -70,35 +70,35 @@ async function dissolve(deps: StrangerDeps, node: NodeRow, sessionId: string, wh
 }
 
 /** A room that this node has no living session for: ended where it must be, else adopted as its members prove it. */
-export async function settleRoom(deps: StrangerDeps, look: RoomLook, room: SeenRoom): Promise<void> {
+export async function settleRoom(deps: StrangerDeps, check: RoomLook, room: SeenRoom): Promise<void> {
   if (!isId(room.name)) return;
   const session = await findSession(deps.db, room.name);
-  const first = await judge(deps, look.node, room.name, session, undefined);
+  const first = await judge(deps, check.node, room.name, session, undefined);
   if (first === 'runs') return;
-  if (first !== 'adopt') return dissolve(deps, look.node, room.name, first.end);
-  if (!look.memory) return; // its members are looked at together
-  const shown = await Promise.all(room.members.map((member) => show(deps, look, room.name, member)));
+  if (first !== 'adopt') return dissolve(deps, check.node, room.name, first.end);
+  if (!check.memory) return; // its members are looked at together
+  const shown = await Promise.all(room.members.map((member) => show(deps, check, room.name, member)));
   const proof = shown.find((one) => one?.proof)?.proof;
   if (!session && proof) {
-    const second = await judge(deps, look.node, room.name, undefined, proof.room.id);
-    if (typeof second === 'object') return dissolve(deps, look.node, room.name, second.end);
+    const second = await judge(deps, check.node, room.name, undefined, proof.room.id);
+    if (typeof second === 'object') return dissolve(deps, check.node, room.name, second.end);
   }
   let living: SessionRow | undefined;
   for (const one of shown) {
-    if (one) living = await settleShown(deps, look, room, one, { living, before: session });
+    if (one) living = await settleShown(deps, check, room, one, { living, before: session });
   }
 }
 
 /** Somebody in a room that lives here, of whom no row tells. */
 export async function settleMember(
   deps: StrangerDeps,
-  look: RoomLook,
+  check: RoomLook,
   session: SessionRow,
   room: Omit<SeenRoom, 'members'>,
   member: SeenMember,
 ): Promise<void> {
-  const one = await show(deps, look, session.id, member);
-  if (one) await settleShown(deps, look, { ...room, members: [member] }, one, { living: session, before: session });
+  const one = await show(deps, check, session.id, member);
+  if (one) await settleShown(deps, check, { ...room, members: [member] }, one, { living: session, before: session });
 }
 
 interface Shown {
@@ -127,12 +127,12 @@ async function show(
 /** @returns the room's living session, which may have come to life by this one */
 async function settleShown(
   deps: StrangerDeps,
-  look: RoomLook,
+  check: RoomLook,
   room: SeenRoom,
   { member, dump, proof }: Shown,
   { living, before }: { living: SessionRow | undefined; before: SessionRow | undefined },
 ): Promise<SessionRow | undefined> {
-  const { node, memory, now } = look;
+  const { node, memory, now } = check;
   const talks = room.size > 1;
   const verdict = judgeMember({
     isUnadmitted: dump.isAnswered && isUnadmitted(dump),
@@ -147,15 +147,15 @@ async function settleShown(
       const found = { node, conferenceUuid: room.conferenceUuid, members: room.members };
       const session = living ?? (await adoptSession(deps, proof!, found));
       if (session && (await adoptMember(deps, session, proof!, member))) return session;
-      if (talks) await tell(deps, look, room, member);
+      if (talks) await tell(deps, check, room, member);
       return session;
     }
     case 'tell':
-      await tell(deps, look, room, member);
+      await tell(deps, check, room, member);
       return living;
     case 'end':
       if (verdict.why === 'unadmitted') await endUnadmitted(deps, node, dump);
-      else await turnOut(deps, look, room, member, verdict.why);
+      else await turnOut(deps, check, room, member, verdict.why);
       return living;
     case 'leave':
       return living;

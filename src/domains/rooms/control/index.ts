@@ -7,7 +7,7 @@ import type { Redis } from '../../../infra/stores/redis';
 import type { Caller, Route } from '../../../infra/route';
 import { runEvery } from '../../../infra/flow/interval';
 import type { EventLog } from '../../events/events';
-import type { NodeLinks } from '../../nodes/connections/node-connections';
+import type { NodeConnections } from '../../nodes/connections/node-connections';
 import type { NodeRow } from '../../nodes/nodes.store';
 import type { StreamPlaces } from '../../quotas/streams';
 import type { RoomHooks } from '../sessions/listeners';
@@ -28,7 +28,7 @@ export interface CreateSteeringDeps extends Pick<SteeringDeps, 'markLeft' | 'req
   db: Db;
   log: EventLog;
   logger: Logger;
-  links: Pick<NodeLinks, 'api' | 'isUp'>;
+  links: Pick<NodeConnections, 'api' | 'isUp'>;
   hooks: RoomHooks;
   redis: Redis;
   /** A connection in subscriber mode; it may be shared. */
@@ -43,9 +43,9 @@ export interface CreateSteeringDeps extends Pick<SteeringDeps, 'markLeft' | 'req
 
 export interface Steering {
   routes: Route[];
-  /** After takeRoomEvent, which knows who is in. */
+  /** After handleRoomEvent, which knows who is in. */
   takeLiveEvent(node: NodeRow, event: RoomEvent): Promise<void>;
-  /** After compareRooms: events were missed. */
+  /** After reconcileRooms: events were missed. */
   compareLive(node: NodeRow): Promise<void>;
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -83,7 +83,7 @@ export function createSteering(deps: CreateSteeringDeps): Steering {
     const living = await listLivingSessions(db);
     const nodeIds = new Set(living.flatMap((s) => (s.state === 'live' && s.node_id ? [s.node_id] : [])));
     for (const nodeId of nodeIds) {
-      if (!links.isUp(nodeId) || !(await reconciler.takeTurn(nodeId))) continue;
+      if (!links.isUp(nodeId) || !(await reconciler.acquireLease(nodeId))) continue;
       await sampler.sample(nodeId).catch((error: unknown) => {
         logger.debug({ err: error, nodeId }, 'the network of those on a node could not be looked at now');
       });

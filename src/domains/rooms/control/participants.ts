@@ -8,7 +8,7 @@ import type { Logger } from '../../../infra/logger';
 import type { Caller } from '../../../infra/route';
 import { storeClock } from '../../../infra/store-clock';
 import type { EventLog } from '../../events/events';
-import type { NodeLinks } from '../../nodes/connections/node-connections';
+import type { NodeConnections } from '../../nodes/connections/node-connections';
 import type { LiveBoard } from '../live/live-state';
 import {
   pendingWishes,
@@ -36,7 +36,7 @@ export interface SteeringDeps {
   db: Db;
   log: EventLog;
   logger: Logger;
-  links: Pick<NodeLinks, 'api'>;
+  links: Pick<NodeConnections, 'api'>;
   live: LiveBoard;
   reconciler: Reconciler;
   sounds: WaitingSounds;

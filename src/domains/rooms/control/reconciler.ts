@@ -16,9 +16,9 @@ import type { Db } from '../../../infra/stores/db';
 import type { Logger } from '../../../infra/logger';
 import type { Redis } from '../../../infra/stores/redis';
 import { storeClock } from '../../../infra/store-clock';
-import { createTurn, type Turn } from '../../../infra/stores/leader-lease';
+import { createLeaderLease, type LeaderLease } from '../../../infra/stores/leader-lease';
 import type { EventLog } from '../../events/events';
-import type { NodeLinks } from '../../nodes/connections/node-connections';
+import type { NodeConnections } from '../../nodes/connections/node-connections';
 import type { LiveBoard } from '../live/live-state';
 import { findParticipant, listParticipants, type ParticipantRow } from '../participants/participants.store';
 import { draftParticipantEvent, draftSessionEvent } from '../room-events';
@@ -45,7 +45,7 @@ export interface ReconcilerDeps {
   db: Db;
   log: EventLog;
   logger: Logger;
-  links: Pick<NodeLinks, 'api' | 'isUp'>;
+  links: Pick<NodeConnections, 'api' | 'isUp'>;
   live: LiveBoard;
   redis: Redis;
   prefix: string;
@@ -65,15 +65,15 @@ export interface Reconciler {
   /** The same for one node, at once: after a reconnect. */
   sweepNode(nodeId: string): Promise<void>;
   /** Whether this replica is the one that looks at the node now. */
-  takeTurn(nodeId: string): Promise<boolean>;
+  acquireLease(nodeId: string): Promise<boolean>;
   stop(): Promise<void>;
 }
 
 const NUDGE_MS = 30;
-const TURN_MS = 6000;
+const LEASE_MS = 6000;
 
 export function createReconciler(deps: ReconcilerDeps): Reconciler {
-  const turns = new Map<string, Turn>();
+  const leases = new Map<string, LeaderLease>();
   /** `participant or session : wish` → what was done for it. */
   const attempts = new Map<string, Attempt>();
   const running = new Map<string, Promise<void>>();
@@ -245,10 +245,10 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
 
   const hasMoved = (session: SessionRow, room: RoomSnapshot): boolean => session.locked !== room.locked;
 
-  function takeTurn(nodeId: string): Promise<boolean> {
-    const turn = turns.get(nodeId) ?? createTurn(deps.redis, `${deps.prefix}:steering:${nodeId}`, TURN_MS);
-    turns.set(nodeId, turn);
-    return turn.take();
+  function acquireLease(nodeId: string): Promise<boolean> {
+    const lease = leases.get(nodeId) ?? createLeaderLease(deps.redis, `${deps.prefix}:steering:${nodeId}`, LEASE_MS);
+    leases.set(nodeId, lease);
+    return lease.acquire();
   }
 
   return {
@@ -259,13 +259,13 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       for (const what of whats) attempts.delete(`${id}:${what}`);
     },
     sweepNode,
-    takeTurn,
+    acquireLease,
     async sweep() {
       const living = await listLivingSessions(deps.db);
       const nodeIds = [...new Set(living.flatMap((s) => (s.state === 'live' && s.node_id ? [s.node_id] : [])))];
       await Promise.all(
         nodeIds.map(async (nodeId) => {
-          if (!deps.links.isUp(nodeId) || !(await takeTurn(nodeId))) return;
+          if (!deps.links.isUp(nodeId) || !(await acquireLease(nodeId))) return;
           await sweepNode(nodeId).catch((error: unknown) => {
             deps.logger.debug({ err: error, nodeId }, 'the rooms of a node could not be looked at now');
           });

@@ -4,7 +4,7 @@ import { SwitchyardError } from '../../../errors';
 import type { Redis } from '../../../infra/stores/redis';
 import { defineRoute, type Route } from '../../../infra/route';
 import { runEvery } from '../../../infra/flow/interval';
-import { createTurn } from '../../../infra/stores/leader-lease';
+import { createLeaderLease } from '../../../infra/stores/leader-lease';
 import type { RoomHooks } from '../sessions/listeners';
 import { createPictureKeeper, type PictureKeeper } from './image-sync';
 import { MAX_PICTURE_BYTES, pictureKind, PICTURE_TYPE, putPicture, removePicture, type PictureDeps } from './images';
@@ -12,11 +12,11 @@ import { findPicture } from './images.store';
 import { pictureSchema, requireRoom } from '../rooms';
 
 const SWEEP_EVERY_MS = 1500;
-const TURN_MS = 5000;
+const LEASE_MS = 5000;
 
 export interface Pictures {
   routes: Route[];
-  /** For createPictureEntrance(). */
+  /** For createImageEndpoint(). */
   deps: PictureDeps;
   stop(): Promise<void>;
 }
@@ -32,10 +32,10 @@ export function createPictures(
     hooks.onParticipantIn(({ id }) => keeper.nudge(id)),
     hooks.onParticipantLeft(({ id }) => keeper.nudge(id)),
   ];
-  const turn = createTurn(deps.redis, `${deps.prefix}:pictures`, TURN_MS);
+  const lease = createLeaderLease(deps.redis, `${deps.prefix}:pictures`, LEASE_MS);
   const sweep = deps.sweeps
     ? runEvery('pictures of rooms', SWEEP_EVERY_MS, deps.logger, async () => {
-        if (await turn.take()) await keeper.sweep();
+        if (await lease.acquire()) await keeper.sweep();
       })
     : undefined;
   return {
@@ -44,7 +44,7 @@ export function createPictures(
     async stop() {
       for (const off of forget) off();
       await sweep?.stop();
-      if (sweep) await turn.giveUp();
+      if (sweep) await lease.release();
       await keeper.stop();
     },
   };

@@ -7,7 +7,7 @@ import { createId } from '../../../infra/ids';
 import type { Logger } from '../../../infra/logger';
 import { readToken } from '../../../infra/secrets';
 import type { EventLog } from '../../events/events';
-import type { NodeLinks } from '../../nodes/connections/node-connections';
+import type { NodeConnections } from '../../nodes/connections/node-connections';
 import * as store from './images.store';
 import { PICTURE_KINDS, type PictureKind, type PictureRow } from './images.store';
 import { cleanPng, type CleanPng } from './png';
@@ -24,7 +24,7 @@ export interface PictureDeps {
   db: Db;
   events: EventLog;
   logger: Logger;
-  links: Pick<NodeLinks, 'api' | 'connection' | 'isUp'>;
+  links: Pick<NodeConnections, 'api' | 'connection' | 'isUp'>;
   secretKey: Buffer;
   now: () => number;
 }

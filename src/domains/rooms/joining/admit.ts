@@ -4,7 +4,7 @@ import type { Trx } from '../../../infra/stores/db';
 import { storeClock } from '../../../infra/store-clock';
 import { killChannel } from '../../../freeswitch/esl';
 import type { NodeRow } from '../../nodes/nodes.store';
-import type { AtTheDoor, EnteringDeps, RoomCaller } from './join.dialplan';
+import type { JoinAttempt, EnteringDeps, RoomCaller } from './join.dialplan';
 import {
   findAbsent,
   insertParticipant,
@@ -43,7 +43,7 @@ export type Admission =
  */
 export async function admitEntrant(
   deps: EnteringDeps,
-  o: AtTheDoor,
+  o: JoinAttempt,
   { session, node }: Opened,
   entrant: Entrant,
 ): Promise<Admission> {
@@ -90,7 +90,7 @@ interface Found {
   before: ParticipantRow | undefined;
 }
 
-async function findEntrant(trx: Trx, { who, call }: AtTheDoor, session: SessionRow): Promise<Found> {
+async function findEntrant(trx: Trx, { who, call }: JoinAttempt, session: SessionRow): Promise<Found> {
   const present = await listParticipants(trx, session.id);
   const twin = who.grantId ? present.find((p) => isSamePerson(p, who)) : undefined;
   const asked = present.find((p) => p.state === 'joining' && p.call_id === call.callId);
@@ -133,7 +133,7 @@ async function writeDown(
   deps: EnteringDeps,
   trx: Trx,
   emit: Emit,
-  o: AtTheDoor,
+  o: JoinAttempt,
   session: SessionRow,
   { role, legId }: Entrant,
   { before, asked }: Found,
@@ -165,7 +165,7 @@ async function writeDown(
         kind: who.kind,
         grant_id: who.grantId ?? null,
         user_id: who.userId ?? null,
-        muted: deps.readDoor(o.room).mutedOnEntry && role !== 'moderator',
+        muted: deps.readAdmissionPolicy(o.room).mutedOnEntry && role !== 'moderator',
         max_video_kbps: who.maxVideoKbps ?? null,
         ...arriving,
       });

@@ -37,10 +37,10 @@ import { draftSessionEvent } from '../room-events';
 import { findRoom, type RoomRow } from '../rooms.store';
 import { openSession, type Opened, type SessionDeps } from '../sessions/sessions';
 import { findLivingSession, type SessionRow } from '../sessions/sessions.store';
-import { takeTicket } from './tickets';
+import { redeemTicket } from './tickets';
 
 /** What a room's settings mean for somebody at its door. */
-export interface DoorRules {
+export interface AdmissionPolicy {
   maxParticipants: number;
   mutedOnEntry: boolean;
   audioOnly: boolean;
@@ -49,7 +49,7 @@ export interface DoorRules {
 
 export interface EnteringDeps extends SessionDeps {
   secretKey: Buffer;
-  readDoor: (room: RoomRow) => DoorRules;
+  readAdmissionPolicy: (room: RoomRow) => AdmissionPolicy;
   /** Counts wrong PINs over the pool; nobody does where it is left out. */
   pins?: PinGuard;
   /** Where a browser goes now: what the event tells those who came by grant. */
@@ -71,7 +71,7 @@ export interface RoomCaller {
   countedAs?: string;
 }
 
-export interface AtTheDoor {
+export interface JoinAttempt {
   request: DialplanRequest;
   room: RoomRow;
   who: RoomCaller;
@@ -83,10 +83,10 @@ export interface AtTheDoor {
 const TOKEN_SECONDS = 60;
 
 /** no_capacity and feature_missing are turned into a refusal. @throws unavailable where it can't be known who may enter */
-export async function enterRoom(deps: EnteringDeps, node: NodeRow, o: AtTheDoor): Promise<string> {
+export async function enterRoom(deps: EnteringDeps, node: NodeRow, o: JoinAttempt): Promise<string> {
   const { request, room, who } = o;
   const plan = { ...o.call, context: request.context };
-  const door = deps.readDoor(room);
+  const door = deps.readAdmissionPolicy(room);
   const living = await findLivingSession(deps.db, room.id);
   const absent = living && (await findAbsent(deps.db, living.meeting_id, who.identity));
   const decision = await decideWithCount(deps, o, (mayCompare) => decide(deps, o, door, living, absent, mayCompare));
@@ -141,7 +141,7 @@ const ENTRIES = 3;
 async function openAndAdmit(
   deps: EnteringDeps,
   node: NodeRow,
-  o: AtTheDoor,
+  o: JoinAttempt,
   role: ParticipantRole,
   isAwaited: boolean,
 ): Promise<{ opened: Opened; participant: ParticipantRow } | undefined> {
@@ -190,12 +190,12 @@ function silentTries(request: DialplanRequest): number {
 const pressedPin = (request: DialplanRequest): string =>
   pinTries(request) > 0 ? (request.variables[PIN_VARIABLE] ?? '') : '';
 
-const pinCallerOf = ({ room, who }: AtTheDoor) => ({ room, identity: who.countedAs ?? who.identity });
+const pinCallerOf = ({ room, who }: JoinAttempt) => ({ room, identity: who.countedAs ?? who.identity });
 
 /** Counts what was pressed before it is compared; a wrong one may be the last that is taken of this caller. */
 async function decideWithCount(
   deps: EnteringDeps,
-  o: AtTheDoor,
+  o: JoinAttempt,
   compare: (mayCompare: boolean) => Promise<JoinDecision>,
 ): Promise<JoinDecision> {
   const guard = deps.pins ?? NO_PIN_GUARD;
@@ -213,8 +213,8 @@ async function decideWithCount(
 
 async function decide(
   deps: EnteringDeps,
-  o: AtTheDoor,
-  door: DoorRules,
+  o: JoinAttempt,
+  door: AdmissionPolicy,
   living: SessionRow | undefined,
   absent: ParticipantRow | undefined,
   mayCompare: boolean,
@@ -257,7 +257,7 @@ function isComingBack(who: RoomCaller, inside: readonly ParticipantRow[], absent
 }
 
 /** Says no on the phone and in the log of events. One who was answered for the PIN hears it. */
-async function turnAway(deps: EnteringDeps, o: AtTheDoor, reason: JoinRefusal): Promise<string> {
+async function turnAway(deps: EnteringDeps, o: JoinAttempt, reason: JoinRefusal): Promise<string> {
   const { request, room, who } = o;
   const { sipStatus, text } = REFUSALS[reason];
   await deps.log.record((_trx, emit) => {
@@ -281,7 +281,7 @@ async function turnAway(deps: EnteringDeps, o: AtTheDoor, reason: JoinRefusal): 
 const proofOf = (
   deps: EnteringDeps,
   node: NodeRow,
-  { room, request }: Pick<AtTheDoor, 'room' | 'request'>,
+  { room, request }: Pick<JoinAttempt, 'room' | 'request'>,
   session: SessionRow,
   participant: ParticipantRow,
 ): string | undefined =>
@@ -298,7 +298,7 @@ function roomPlan(
   proof: string | undefined,
   session: SessionRow,
   participant: ParticipantRow,
-  door: DoorRules,
+  door: AdmissionPolicy,
   who?: RoomCaller,
 ): string {
   const moderator = participant.role === 'moderator';
@@ -334,13 +334,13 @@ export async function deliverToRoom(
   const arrived = await updateParticipant(deps.db, participant.id, ['joining'], { leg_id: request.legId });
   if (!arrived) return refusePlan({ ...plan, sipStatus: 503, reason: 'They are in already, or gone' });
   const proof = proofOf(deps, node, { room, request }, session, arrived);
-  return roomPlan(plan, proof, session, arrived, deps.readDoor(room));
+  return roomPlan(plan, proof, session, arrived, deps.readAdmissionPolicy(room));
 }
 
 /** A channel that we transferred: its room has moved, or a moderator sends it to another one. Its ticket says who, and where. */
 export async function reenterRoom(deps: EnteringDeps, node: NodeRow, request: DialplanRequest): Promise<string> {
   const { context, destination, legId } = request;
-  const ticket = await takeTicket(deps.db, { destination, legId, nodeId: node.id }, storeClock.nowMs());
+  const ticket = await redeemTicket(deps.db, { destination, legId, nodeId: node.id }, storeClock.nowMs());
   const participant = ticket && (await findParticipant(deps.db, ticket.participantId));
   // Once they are in, or gone, the ticket is worth nothing, also to the channel it was made for.
   if (!ticket || !participant || (ticket.isAgain && participant.state !== 'joining')) {

@@ -16,7 +16,7 @@ export async function insertTicket(db: Queryable, row: Omit<TicketRow, 'used_at'
 }
 
 /** @returns the ticket, with `used_at` as it was before, where it is this channel's and was not used before `usedAfter` */
-export async function takeTicketRow(
+export async function redeemTicketRow(
   db: Queryable,
   o: { hash: string; legId: string; nodeId: string; now: Date; usedAfter: Date },
 ): Promise<(TicketRow & { was_used: boolean }) | undefined> {

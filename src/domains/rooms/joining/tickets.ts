@@ -5,7 +5,7 @@ import type { Queryable } from '../../../infra/stores/db';
 import { isId } from '../../../infra/ids';
 import { hashSecret } from '../../../infra/secrets';
 import { storeClock } from '../../../infra/store-clock';
-import { insertTicket, takeTicketRow } from './tickets.store';
+import { insertTicket, redeemTicketRow } from './tickets.store';
 
 /** The context of those we send into a room; no profile leads into it, and only a ticket opens it. */
 export const ROOMS_CONTEXT = 'rooms';
@@ -48,14 +48,14 @@ export interface TakenTicket {
 }
 
 /** @returns undefined where it is none, is over, was used, or is another channel's */
-export async function takeTicket(
+export async function redeemTicket(
   db: Queryable,
   asked: { destination: string; legId: string; nodeId: string },
   nowMs: number,
 ): Promise<TakenTicket | undefined> {
   const { destination, legId, nodeId } = asked;
   if (!DESTINATION.test(destination) || !isId(legId)) return undefined;
-  const row = await takeTicketRow(db, {
+  const row = await redeemTicketRow(db, {
     hash: hashSecret(destination),
     legId,
     nodeId,

@@ -3,7 +3,7 @@ import { copyMediaCounters, parseMediaCounters, readMediaCounters, type MediaCou
 import type { Db } from '../../../infra/stores/db';
 import type { Logger } from '../../../infra/logger';
 import { storeClock } from '../../../infra/store-clock';
-import type { NodeLinks } from '../../nodes/connections/node-connections';
+import type { NodeConnections } from '../../nodes/connections/node-connections';
 import type { LiveBoard, QualityClass } from './live-state';
 import { listPeopleOfSessions, saveQuality } from '../control/control.store';
 import { listLivingSessions } from '../sessions/sessions.store';
@@ -64,7 +64,7 @@ export function judgeQuality(before: Sample, now: Sample): Quality | undefined {
 
 export interface QualityDeps {
   db: Db;
-  links: Pick<NodeLinks, 'api'>;
+  links: Pick<NodeConnections, 'api'>;
   live: LiveBoard;
   logger: Logger;
 }

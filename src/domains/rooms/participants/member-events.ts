@@ -55,7 +55,7 @@ function takeTime(deps: SessionDeps, node: NodeRow, session: SessionRow, claimed
 }
 
 /** The lives of rooms and of those in them; what they do there is taken in by steering. */
-export async function takeRoomEvent(deps: ParticipantDeps, node: NodeRow, event: RoomEvent): Promise<void> {
+export async function handleRoomEvent(deps: ParticipantDeps, node: NodeRow, event: RoomEvent): Promise<void> {
   switch (event.action) {
     case 'conference-create':
       return takeCreated(deps, node, event);

@@ -25,7 +25,7 @@ export type AnswerRoomConfiguration = (
 export function createRoomConfiguration(db: Queryable): AnswerRoomConfiguration {
   const remembered = new Map<string, RoomConfiguration>();
 
-  async function look(nodeId: string, sessionId: string): Promise<RoomConfiguration | 'refused'> {
+  async function check(nodeId: string, sessionId: string): Promise<RoomConfiguration | 'refused'> {
     const session = await findOwnedSession(db, sessionId, nodeId);
     if (!session) return 'refused';
     const settings = readSettings(session.settings);
@@ -39,7 +39,7 @@ export function createRoomConfiguration(db: Queryable): AnswerRoomConfiguration 
   return async (node, sessionId) => {
     const key = `${node.id}\n${sessionId}`;
     try {
-      const answer = await look(node.id, sessionId);
+      const answer = await check(node.id, sessionId);
       remembered.delete(key); // a Map keeps its order: the longest unasked stand first
       if (answer !== 'refused') remembered.set(key, answer);
       if (remembered.size > REMEMBERED) remembered.delete(remembered.keys().next().value!);

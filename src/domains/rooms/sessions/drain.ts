@@ -1,13 +1,13 @@
 /** The deadline of a drain: the node's rooms go on elsewhere, browsers are told where, phones are taken along. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeRow } from '../../nodes/nodes.store';
-import { moveSession, type CompareDeps } from './reconcile-node';
+import { moveSession, type RoomReconcileDeps } from './reconcile-node';
 import { listParticipants } from '../participants/participants.store';
 import { emptyRoom } from './sessions';
 import { listLivingSessions, type SessionRow } from './sessions.store';
 import { sendIntoRoom } from '../joining/tickets';
 
-export interface DrainDeps extends CompareDeps {
+export interface DrainDeps extends RoomReconcileDeps {
   /** Ends the waiting when Switchyard stops; whoever compares the node next empties the room. */
   signal: AbortSignal;
 }

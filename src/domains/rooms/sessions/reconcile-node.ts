@@ -16,14 +16,14 @@ import { findRoom } from '../rooms.store';
 import { endEmptySession, endSession, listAwaited, placeSession, type Opened } from './sessions';
 import { findSession, listLivingSessions, type SessionRow } from './sessions.store';
 
-export interface CompareDeps extends StrangerDeps {
+export interface RoomReconcileDeps extends StrangerDeps {
   commandTimeoutMs: number;
   /** What looks at the node before have seen. */
   memories: ChannelMemories;
   /** Rings somebody again whom the room had called, after it moved. */
   redial: (participant: ParticipantRow) => Promise<void>;
   /** Sends in a phone whose node still has its call, where that did not come about when the room moved. */
-  bringBackLate: (participant: ParticipantRow) => Promise<void>;
+  rejoinLate: (participant: ParticipantRow) => Promise<void>;
   whereNow: EnteringDeps['whereNow'];
 }
 
@@ -38,8 +38,8 @@ const LEAVING_MS = 15_000;
  * @param suspects where a node is looked at while its events flow: what an event under way may explain is settled only
  *   where the look before has found it as well. What is found now is left in it.
  */
-export async function compareRooms(
-  deps: CompareDeps,
+export async function reconcileRooms(
+  deps: RoomReconcileDeps,
   node: NodeRow,
   connection: NodeConnection,
   now: Date,
@@ -54,7 +54,7 @@ export async function compareRooms(
   const rooms = new Map(parseRooms(reply.text).map((room) => [room.name, room]));
   const memory = deps.memories.of(node.id);
   memory.keep(new Set([...rooms.values()].flatMap((room) => room.members.map((m) => m.legId))));
-  const look: RoomLook = {
+  const check: RoomLook = {
     node,
     ask: (command) => connection.api(command, { timeoutMs: deps.commandTimeoutMs }),
     memory,
@@ -77,7 +77,7 @@ export async function compareRooms(
       const seen = see(member, session.opened_at, now);
       if (participant) await markIn(deps, session, participant, member.memberId, seen.joinedAt, seen.seen);
       else if (isId(member.legId) && member.joinedSecondsAgo * 1000 >= YOUNG_MS && isSure(member.legId)) {
-        await settleMember(deps, look, session, { ...room, size: room.members.length }, seen);
+        await settleMember(deps, check, session, { ...room, size: room.members.length }, seen);
       }
     }
     for (const participant of await listParticipants(deps.db, session.id)) {
@@ -93,14 +93,14 @@ export async function compareRooms(
     const isLeaving = suspects && session?.ended_at && now.getTime() - session.ended_at.getTime() < LEAVING_MS;
     if (isLeaving || !isSure(`room ${room.name}`)) continue;
     const members = room.members.filter((m) => isId(m.legId)).map((m) => see(m, new Date(0), now));
-    await settleRoom(deps, look, { ...room, size: room.members.length, members });
+    await settleRoom(deps, check, { ...room, size: room.members.length, members });
   }
   suspects?.clear();
   for (const what of found) suspects?.add(what);
 }
 
 /** Somebody whose leaving no event told. */
-async function missed(deps: CompareDeps, participant: ParticipantRow, now: Date): Promise<void> {
+async function missed(deps: RoomReconcileDeps, participant: ParticipantRow, now: Date): Promise<void> {
   if (await markLeft(deps, participant, now, 'lost')) deps.countOrphan?.('member');
 }
 
@@ -113,7 +113,7 @@ const see = (member: RoomMember, opened: Date, now: Date): SeenMember => ({
 
 /** The node is gone for sure, or drained to its deadline: its rooms go on elsewhere, and everybody is told where. */
 export async function moveSessionsOfNode(
-  deps: CompareDeps,
+  deps: RoomReconcileDeps,
   nodeId: string,
   reason: 'node_died' | 'moved',
 ): Promise<void> {
@@ -129,7 +129,7 @@ export async function moveSessionsOfNode(
 
 /** @returns the room's new place; undefined where nobody was in it, or somebody else moved it. */
 export async function moveSession(
-  deps: CompareDeps,
+  deps: RoomReconcileDeps,
   session: SessionRow,
   reason: 'node_died' | 'moved',
 ): Promise<Opened | undefined> {

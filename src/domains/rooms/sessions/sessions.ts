@@ -9,7 +9,7 @@ import { hangUpMember } from '../../../freeswitch/esl';
 import type { EventLog } from '../../events/events';
 import type { EventDraft } from '../../events/events.store';
 import type { ReserveDeps } from '../../nodes/selection/reserve-node';
-import type { NodeLinks } from '../../nodes/connections/node-connections';
+import type { NodeConnections } from '../../nodes/connections/node-connections';
 import type { RefuseReport } from '../../nodes/trust/refused-reports';
 import { findNode, type NodeRow } from '../../nodes/nodes.store';
 import { RESERVED_UNITS } from '../../nodes/capacity/units';
@@ -35,7 +35,7 @@ import {
 export interface SessionDeps extends ReserveDeps {
   log: EventLog;
   logger: Logger;
-  links: Pick<NodeLinks, 'api'>;
+  links: Pick<NodeConnections, 'api'>;
   hooks: RoomHooksOwner;
   /** Told of what was found on one side only, and settled. */
   countOrphan?: CountOrphan;

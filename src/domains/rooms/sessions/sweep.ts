@@ -1,9 +1,9 @@
 /** Makes good what no event told of rooms: sessions nobody came to, claims, rooms of dead nodes, people who never arrived. */
-import { findHolders, listClaimants } from '../../nodes/capacity/claim-holders.store';
+import { findHolders, listClaimHolders } from '../../nodes/capacity/claim-holders.store';
 import type { HeldClaim } from '../../nodes/capacity/claims';
 import { forgetGone } from '../adoption/adopted.store';
 import { PROOF_SECONDS } from '../adoption/proof';
-import { moveSession, type CompareDeps } from './reconcile-node';
+import { moveSession, type RoomReconcileDeps } from './reconcile-node';
 import { sweepLeases } from './lease-sweep';
 import { markLeft } from '../participants/member-events';
 import { forgetAway } from '../participants/participants.store';
@@ -33,13 +33,13 @@ const PAGE = 1000;
 const SLICE = 10_000;
 
 /** @returns one step, to be called again and again: it takes no longer with many rooms than with a few thousand */
-export function createRoomsSweep(deps: CompareDeps): (now: Date) => Promise<void> {
+export function createRoomsSweep(deps: RoomReconcileDeps): (now: Date) => Promise<void> {
   let after: HeldClaim | undefined;
 
   async function keepClaims(now: Date): Promise<void> {
     let forgotten = 0;
     for (let seen = 0; seen < SLICE || forgotten > 0; seen += PAGE) {
-      const page = await listClaimants(deps.db, 'sessions', after, PAGE);
+      const page = await listClaimHolders(deps.db, 'sessions', after, PAGE);
       forgotten += await deps.claims.keepAll(page, now.getTime(), (claims) => findHolders(deps.db, 'sessions', claims));
       after = page.length < PAGE ? undefined : page.at(-1);
       if (!after) return;
@@ -56,7 +56,7 @@ export function createRoomsSweep(deps: CompareDeps): (now: Date) => Promise<void
     const phones = await listAwaitedPhones(deps.db, ago(BACK_MS.last), ago(BACK_MS.first));
     await Promise.all(
       phones.map((participant) =>
-        deps.bringBackLate(participant).catch((error: unknown) => {
+        deps.rejoinLate(participant).catch((error: unknown) => {
           deps.logger.warn({ err: error, participantId: participant.id }, 'a phone could not be brought back now');
         }),
       ),

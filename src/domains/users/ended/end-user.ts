@@ -12,7 +12,7 @@ import {
 import { USER_VARIABLE } from '../../../freeswitch/xml';
 import type { Db, Trx } from '../../../infra/stores/db';
 import type { Logger } from '../../../infra/logger';
-import { runEvery, type Schedule } from '../../../infra/flow/interval';
+import { runEvery, type Interval } from '../../../infra/flow/interval';
 import { storeClock } from '../../../infra/store-clock';
 import type { EventDraft } from '../../events/events.store';
 import { isGrantName } from '../../grants/grant-name';
@@ -96,7 +96,7 @@ function endCommands(user: store.EndedUser): ApiCommand[] {
 }
 
 /** Tells nodes again of who has just ended. Several replicas may do it at once. */
-export function sweepEndedUsers(deps: { db: Db; logger: Logger } & Pick<UserEndings, 'broadcast'>): Schedule {
+export function sweepEndedUsers(deps: { db: Db; logger: Logger } & Pick<UserEndings, 'broadcast'>): Interval {
   return runEvery('ended users', SWEEP_MS, deps.logger, async () => {
     const nowMs = storeClock.nowMs();
     for (const user of await store.findEndedSince(deps.db, new Date(nowMs - TOLD_AGAIN_MS), AT_ONCE)) {
@@ -107,7 +107,7 @@ export function sweepEndedUsers(deps: { db: Db; logger: Logger } & Pick<UserEndi
 }
 
 /** After a reconnect: phones of users who are none, and legs of those who ended meanwhile, end there now. */
-export async function compareEndedUsers(
+export async function reconcileEndedUsers(
   deps: { db: Db },
   connection: NodeConnection,
   timeoutMs: number,

@@ -44,7 +44,7 @@ export async function waitForBridges(
   sleep: (ms: number) => Promise<unknown>,
 ): Promise<void> {
   for (const legId of command.reshapes ?? []) {
-    for (let look = 0; look < LOOKS; look += 1) {
+    for (let check = 0; check < LOOKS; check += 1) {
       const dump = readDump((await ask(`uuid_dump ${legId} json`)).text);
       const restMs = dump ? settlesInMs(dump) : 0;
       if (restMs === 0) break;

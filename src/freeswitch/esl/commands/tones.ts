@@ -106,7 +106,7 @@ export const renderedMs = ({ tones, passes }: Tones): number =>
 export const playedMs = (tones: Tones): number => tones.loops * renderedMs(tones);
 
 /** What the tones read so far have set for those that follow. */
-interface Reading {
+interface Subscription {
   found: Tones;
   onMs: number;
   offMs: number;
@@ -116,7 +116,12 @@ interface Reading {
 
 function read(text: string): Tones {
   if (text.length > TONE_LIMITS.length) fail(`must have ${TONE_LIMITS.length} characters at most`);
-  const reading: Reading = { ...DEFAULTS, levelDb: undefined, times: 1, found: { tones: [], passes: 1, loops: 1 } };
+  const reading: Subscription = {
+    ...DEFAULTS,
+    levelDb: undefined,
+    times: 1,
+    found: { tones: [], passes: 1, loops: 1 },
+  };
   for (const part of text.split(';')) {
     const directive = /^([A-Za-z]+)=(.*)$/.exec(part);
     if (directive) readDirective(reading, directive[1]!, directive[2]!);
@@ -125,7 +130,7 @@ function read(text: string): Tones {
   return reading.found;
 }
 
-function readDirective(reading: Reading, name: string, value: string): void {
+function readDirective(reading: Subscription, name: string, value: string): void {
   switch (name) {
     case 'v':
       reading.levelDb = readNumber(value, TONE_LIMITS.lowestDb, TONE_LIMITS.highestDb, 'v');
@@ -153,7 +158,7 @@ function readDirective(reading: Reading, name: string, value: string): void {
 const SOUND = /^(?:%\(([0-9.,]*)\)|([0-9A-D*#])(?:\((\d+),(\d+)\))?)/;
 
 /** One or more tones that stand together without a semicolon. */
-function readSounds(reading: Reading, part: string): void {
+function readSounds(reading: Subscription, part: string): void {
   if (part === '') fail('must hold a tone between two semicolons, and none at the end: %(500,500,440)');
   let rest = part;
   while (rest !== '') {
@@ -167,7 +172,7 @@ function readSounds(reading: Reading, part: string): void {
 
 type Sound = Pick<Tone, 'onMs' | 'offMs' | 'hertz'>;
 
-function keyTone(reading: Reading, key: string, on: string | undefined, off: string | undefined): Sound {
+function keyTone(reading: Subscription, key: string, on: string | undefined, off: string | undefined): Sound {
   return {
     onMs: on === undefined ? reading.onMs : readMs(on, 'on'),
     offMs: off === undefined ? reading.offMs : readMs(off, 'off'),
@@ -187,7 +192,7 @@ function writtenTone(inside: string): Sound {
   };
 }
 
-function addTone(reading: Reading, sound: Sound): void {
+function addTone(reading: Subscription, sound: Sound): void {
   if (sound.onMs + sound.offMs === 0) fail('must not hold a tone without length');
   const level = reading.levelDb === undefined ? {} : { levelDb: reading.levelDb };
   reading.found.tones.push({ ...sound, times: reading.times, ...level });

@@ -7,7 +7,7 @@ import { findDialable, queueCall, type Queued } from '../../../../src/domains/ca
 import { createEventLog } from '../../../../src/domains/events/events';
 import { readEvents, type LoggedEvent } from '../../../../src/domains/events/events.store';
 import { createClaims, type Claims } from '../../../../src/domains/nodes/capacity/claims';
-import { createPoolPicture } from '../../../../src/domains/nodes/pool/pool-snapshot';
+import { createPoolSnapshots } from '../../../../src/domains/nodes/pool/pool-snapshot';
 import { readDefaults } from '../../../../src/domains/quotas/catalogue';
 import { createId } from '../../../../src/infra/ids';
 import { createLogger } from '../../../../src/infra/logger';
@@ -57,7 +57,7 @@ function openReplica(): PlaceDeps {
   const links = { api: () => Promise.reject(new Error('not asked')) };
   return {
     ...{ db: stores.db, log, logger, links, claims, callPool: pool, random: Math.random },
-    pool: createPoolPicture({ db: stores.db, claims, now: () => 1 }),
+    pool: createPoolSnapshots({ db: stores.db, claims, now: () => 1 }),
     ...{ reportLimitMs: 60_000, minIdleCpuPercent: 0 },
     quotas: { defaults: readDefaults(), refuse: () => undefined },
   };

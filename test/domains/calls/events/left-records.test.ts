@@ -1,7 +1,7 @@
 /** Call records that a node has left as files: what is broken, empty, too large or odd among them holds up no other, and no node. */
 import { randomUUID } from 'node:crypto';
 import { createLeftRecords } from '../../../../src/domains/calls/events/left-records';
-import type { SettleDeps } from '../../../../src/domains/calls/events/call-end';
+import type { CallEndDeps } from '../../../../src/domains/calls/events/call-end';
 import type { NodeRow } from '../../../../src/domains/nodes/nodes.store';
 import type { NodeConnection } from '../../../../src/freeswitch/esl';
 import { createId } from '../../../../src/infra/ids';
@@ -54,7 +54,7 @@ function leave(content?: string | number): string {
 const strayRecords = { take: () => true };
 const open = (db = stores.db) => {
   const deps = { db, logger: createLogger('silent'), strayRecords };
-  return createLeftRecords(deps as unknown as SettleDeps, () => 0);
+  return createLeftRecords(deps as unknown as CallEndDeps, () => 0);
 };
 const kept = async (): Promise<string[]> => (await stores.db('cdrs').pluck('leg_id')) as string[];
 

@@ -1,7 +1,7 @@
 /** When a node is passed over and when it is taken again: not for one stumble, and not at the first good sign. */
 import { explainHealth, judgeProbe, type Probe, type ProbeState } from '../../../../src/domains/nodes/health/health';
 import { HEALTH } from '../../../../src/domains/nodes/limits';
-import { pickNode, explainConsidered, type NodeView } from '../../../../src/domains/nodes/selection/select-node';
+import { selectNode, explainConsidered, type NodeView } from '../../../../src/domains/nodes/selection/select-node';
 
 const at = new Date(0);
 const good: Probe = { at, conferenceMs: 1, webSocket: 'open', failure: null };
@@ -56,7 +56,7 @@ test('a node that is not well is refused with the reason, however empty it is', 
     unhealthyReason: 'it hangs',
   };
   const request = { units: 1, registeredNodeIds: [], excludedNodeIds: [], reportLimitMs: 1000, minIdleCpuPercent: 0 };
-  const choice = pickNode([view], request, 0, () => 0);
+  const choice = selectNode([view], request, 0, () => 0);
   expect(choice).toMatchObject({ nodeId: null, considered: [{ rejected: 'unhealthy' }] });
   expect(explainConsidered(choice.considered[0]!, null)).toBe('one: not possible, because it is not well (it hangs).');
 });

@@ -1,6 +1,6 @@
 /** Holds what is said about a pool's size, and "what if", to what an operator would check by hand. */
-import { recommendPool, type PoolMember, type ScalingGoal } from '../../../../src/domains/nodes/pool/scaling-advice';
-import { simulatePool, type PlayedNode, type WhatIf } from '../../../../src/domains/nodes/pool/what-if';
+import { adviseScaling, type PoolMember, type ScalingGoal } from '../../../../src/domains/nodes/pool/scaling-advice';
+import { runWhatIf, type PlayedNode, type WhatIf } from '../../../../src/domains/nodes/pool/what-if';
 
 const member = (name: string, claimedUnits: number | null, change: Partial<PoolMember> = {}): PoolMember => ({
   name,
@@ -28,21 +28,21 @@ test.each([
   ['shrink', 1, [member('a', 50), member('b', 10), member('c', 40)], 'the rest still has room'],
   ['shrink', 1, [member('a', 0), member('b', 0), member('c', 0)], 'down to the minimum only'],
 ] as const)('%s %i: %j (%s)', (action, count, members, _why) => {
-  expect(recommendPool(members, goal)).toMatchObject({ action, count });
+  expect(adviseScaling(members, goal)).toMatchObject({ action, count });
 });
 
 test('the emptiest goes first: without rooms before those with, then by calls', () => {
   const members = [member('a', 1, { rooms: 1 }), member('b', 5), member('c', 3), member('d', 60)];
-  expect(recommendPool(members, goal).nodes).toEqual(['c', 'b']);
+  expect(adviseScaling(members, goal).nodes).toEqual(['c', 'b']);
 });
 
 test('after what it recommends it recommends nothing more: it does not swing', () => {
   for (let claimed = 0; claimed <= 400; claimed += 5)
     for (let size = 2; size <= 5; size += 1) {
       const pool = (count: number) => Array.from({ length: count }, (_, i) => member(`n${i}`, claimed / count));
-      const first = recommendPool(pool(size), goal);
+      const first = adviseScaling(pool(size), goal);
       const next = size + (first.action === 'grow' ? first.count : -first.count);
-      const second = recommendPool(pool(next), goal);
+      const second = adviseScaling(pool(next), goal);
       if (first.action === 'grow') expect(second.action).not.toBe('shrink');
       if (first.action === 'shrink') expect(second.action).not.toBe('grow');
     }
@@ -75,7 +75,7 @@ const nothing: WhatIf = {
   minIdleCpuPercent: 0,
 };
 const simulate = (pool: PlayedNode[], change: Partial<WhatIf>) =>
-  simulatePool(pool, { ...nothing, ...change }, 0, () => 0.5);
+  runWhatIf(pool, { ...nothing, ...change }, 0, () => 0.5);
 
 test('what is on a removed node has to fit elsewhere first, rooms before calls; the pool itself is not touched', () => {
   const pool = [played('a', 70, { liveCalls: 10, rooms: 2, roomUnits: 60 }), played('b', 50), played('c', 80)];

@@ -2,7 +2,7 @@
 import {
   CONSIDERED_KEPT,
   explainLeftOut,
-  shortenConsidered,
+  shortenReport,
 } from '../../../../src/domains/nodes/selection/placement-report';
 import type { Considered } from '../../../../src/domains/nodes/selection/select-node';
 
@@ -16,7 +16,7 @@ const node = (i: number, score: number | null, rejected: Considered['rejected'] 
 
 test('a small pool has every node explained', () => {
   const all = Array.from({ length: CONSIDERED_KEPT }, (_, i) => node(i, i));
-  expect(shortenConsidered(all, 'id-0')).toEqual({ kept: all, leftOut: 0 });
+  expect(shortenReport(all, 'id-0')).toEqual({ kept: all, leftOut: 0 });
   expect(explainLeftOut(0)).toEqual([]);
 });
 
@@ -26,7 +26,7 @@ test('of a thousand nodes the chosen one, the best, and some of each refusal are
     if (i % 333 === 0) return node(i, null, 'silent');
     return node(i, i / 1000);
   });
-  const { kept, leftOut } = shortenConsidered(all, 'id-1');
+  const { kept, leftOut } = shortenReport(all, 'id-1');
   expect(kept).toHaveLength(CONSIDERED_KEPT);
   expect(leftOut).toBe(1000 - CONSIDERED_KEPT);
   expect(kept.map((c) => c.nodeId)).toEqual(expect.arrayContaining(['id-1', 'id-998', 'id-333']));

@@ -1,12 +1,15 @@
 /** Holds the named policies to their names, and the corrections of capacity to their bounds, for many pools at random. */
-import { calibrateCapacity, estimateCapacity } from '../../../../src/domains/nodes/capacity/effective-capacity';
+import {
+  updateEffectiveCapacity,
+  estimateEffectiveCapacity,
+} from '../../../../src/domains/nodes/capacity/effective-capacity';
 import { explainChoice } from '../../../../src/domains/nodes/selection/select-node';
 import {
   POLICY_NAMES,
-  restNode,
+  updateSaturation,
   type NodeView,
   type PolicyName,
-  type Resting,
+  type Saturation,
 } from '../../../../src/domains/nodes/selection/policies';
 import { createSeededRandom } from '../../../../src/infra/random';
 import { AUDIO_CALL_UNITS, roomUnits } from '../../../../src/domains/nodes/capacity/units';
@@ -24,7 +27,7 @@ function randomPool(random: () => number): NodeView[] {
       maxSessions: 10,
       idleCpuPercent: random() * 100,
       reportedAtMs: one([null, NOW - 100, NOW - 6000, NOW - 9000]),
-      resting: one([null, null, 'full', 'busy_cpu']),
+      saturated: one([null, null, 'full', 'busy_cpu']),
     }),
   );
 }
@@ -54,7 +57,7 @@ test.each(POLICY_NAMES)(
       const taken = pool.find((n) => n.id === choice.nodeId)!;
       const chosen = choice.considered.find((c) => c.nodeId === choice.nodeId)!;
       expect(chosen).toMatchObject({ rejected: null });
-      expect(chosen.passedOver).toBeUndefined();
+      expect(chosen.notPreferred).toBeUndefined();
       expect(taken.state).toBe('serving');
       expect(taken.claimedUnits + asked.units).toBeLessThanOrEqual(taken.capacityUnits);
       expect(NOW - taken.reportedAtMs!).toBeLessThanOrEqual(request.reportLimitMs);
@@ -114,21 +117,21 @@ test('a named node is taken while it can, in the order of the names, and the nex
   expect(pick(busy, { policy: 'least_loaded', registeredNodeIds: ['b'] }).nodeId).toBe('a');
 });
 
-test('a node that was full, or whose report is late, is taken only where no other can', () => {
-  const rests = node('a', { resting: 'full' });
-  const late = node('b', { reportedAtMs: NOW - 5000, claimedUnits: 10 });
+test('a node that was full, or whose report is stale, is taken only where no other can', () => {
+  const rests = node('a', { saturated: 'full' });
+  const stale = node('b', { reportedAtMs: NOW - 5000, claimedUnits: 10 });
   const busy = node('c', { claimedUnits: 90 });
-  const choice = pick([rests, late, busy]);
+  const choice = pick([rests, stale, busy]);
   expect(choice.nodeId).toBe('c');
-  expect(choice.considered.map((c) => c.passedOver)).toEqual(['resting', 'late', undefined]);
-  expect(pick([rests, late]).nodeId).toBe('a');
-  expect(pick([late]).nodeId).toBe('b');
+  expect(choice.considered.map((c) => c.notPreferred)).toEqual(['saturated', 'stale', undefined]);
+  expect(pick([rests, stale]).nodeId).toBe('a');
+  expect(pick([stale]).nodeId).toBe('b');
 });
 
 test('a node refused for its processor or its load comes back below a lower threshold only', () => {
-  let before: Resting | null = null;
-  const look = (claimedUnits: number, idleCpuPercent: number): Resting | null =>
-    (before = restNode(before, { capacityUnits: 100, claimedUnits, idleCpuPercent }, 20));
+  let before: Saturation | null = null;
+  const look = (claimedUnits: number, idleCpuPercent: number): Saturation | null =>
+    (before = updateSaturation(before, { capacityUnits: 100, claimedUnits, idleCpuPercent }, 20));
   expect([look(50, 50), look(50, 19), look(50, 21), look(50, 29), look(50, 30)]).toEqual([
     null,
     'busy_cpu',
@@ -150,24 +153,24 @@ describe('capacity', () => {
   const report = { nominalUnits: 100, effectiveUnits: null, claimedUnits: 0, idleCpuPercent: 100, elapsedMs: 10_000 };
 
   test('as busy as the claims let expect: what the node says of itself', () => {
-    expect(estimateCapacity({ ...report, claimedUnits: 50, idleCpuPercent: 60 })).toBe(100);
-    expect(estimateCapacity({ ...report, idleCpuPercent: 95 })).toBe(100);
+    expect(estimateEffectiveCapacity({ ...report, claimedUnits: 50, idleCpuPercent: 60 })).toBe(100);
+    expect(estimateEffectiveCapacity({ ...report, idleCpuPercent: 95 })).toBe(100);
   });
   test('busier than that: less, whoever the load is from; idler: more, but only of a node that proves it', () => {
-    expect(estimateCapacity({ ...report, claimedUnits: 50, idleCpuPercent: 20 })).toBeCloseTo(62.5);
-    expect(estimateCapacity({ ...report, idleCpuPercent: 50 })).toBeCloseTo(50);
-    expect(estimateCapacity({ ...report, claimedUnits: 40, idleCpuPercent: 99 })).toBe(100);
-    expect(estimateCapacity({ ...report, claimedUnits: 80, idleCpuPercent: 80 })).toBeCloseTo(142.5);
+    expect(estimateEffectiveCapacity({ ...report, claimedUnits: 50, idleCpuPercent: 20 })).toBeCloseTo(62.5);
+    expect(estimateEffectiveCapacity({ ...report, idleCpuPercent: 50 })).toBeCloseTo(50);
+    expect(estimateEffectiveCapacity({ ...report, claimedUnits: 40, idleCpuPercent: 99 })).toBe(100);
+    expect(estimateEffectiveCapacity({ ...report, claimedUnits: 80, idleCpuPercent: 80 })).toBeCloseTo(142.5);
   });
   test('it follows slowly, faster down than up, and stays within its bounds for 5,000 reports at random', () => {
-    const down = calibrateCapacity({ ...report, effectiveUnits: 100, idleCpuPercent: 0 });
-    const up = calibrateCapacity({ ...report, effectiveUnits: 100, claimedUnits: 95, idleCpuPercent: 100 });
+    const down = updateEffectiveCapacity({ ...report, effectiveUnits: 100, idleCpuPercent: 0 });
+    const up = updateEffectiveCapacity({ ...report, effectiveUnits: 100, claimedUnits: 95, idleCpuPercent: 100 });
     expect(100 - down).toBeGreaterThan(3 * (up - 100));
     expect(down).toBeGreaterThan(70);
     const random = createSeededRandom(11);
     let effectiveUnits: number | null = null;
     for (let i = 0; i < 5000; i += 1) {
-      effectiveUnits = calibrateCapacity({
+      effectiveUnits = updateEffectiveCapacity({
         nominalUnits: 100,
         effectiveUnits,
         claimedUnits: random() * 200,
@@ -181,8 +184,8 @@ describe('capacity', () => {
   test('the same report again and again leads to its estimate, and stays there', () => {
     let effectiveUnits = 100;
     const steady = { ...report, claimedUnits: 60, idleCpuPercent: 10 };
-    for (let i = 0; i < 60; i += 1) effectiveUnits = calibrateCapacity({ ...steady, effectiveUnits });
-    expect(effectiveUnits).toBeCloseTo(estimateCapacity(steady), 1);
+    for (let i = 0; i < 60; i += 1) effectiveUnits = updateEffectiveCapacity({ ...steady, effectiveUnits });
+    expect(effectiveUnits).toBeCloseTo(estimateEffectiveCapacity(steady), 1);
   });
 });
 

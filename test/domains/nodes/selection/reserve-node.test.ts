@@ -2,7 +2,7 @@
 import { Redis } from 'ioredis';
 import { CLAIM_TTL_MS, createClaims, type Claims } from '../../../../src/domains/nodes/capacity/claims';
 import { reserveNode } from '../../../../src/domains/nodes/selection/reserve-node';
-import { createPoolPicture } from '../../../../src/domains/nodes/pool/pool-snapshot';
+import { createPoolSnapshots } from '../../../../src/domains/nodes/pool/pool-snapshot';
 import { createId } from '../../../../src/infra/ids';
 import { useStores } from '../../../stores';
 
@@ -38,7 +38,7 @@ async function addNodes(count: number, capacity = 4): Promise<string[]> {
 }
 
 function openReplica(now: () => number = Date.now) {
-  const pool = createPoolPicture({ db: stores.db, claims, now });
+  const pool = createPoolSnapshots({ db: stores.db, claims, now });
   const deps = { db: stores.db, claims, pool, reportLimitMs: 60_000, minIdleCpuPercent: 0, random: Math.random };
   const hold = (change = {}) =>
     reserveNode(deps, { callId: createId(), units: 2, registeredNodeIds: [], excludedNodeIds: [], ...change });

@@ -1,7 +1,7 @@
 /** A ticket into a room is good for one channel of one node, once. */
 import { randomUUID } from 'node:crypto';
 import { createId } from '../../../../src/infra/ids';
-import { sendIntoRoom, takeTicket, type TicketFor } from '../../../../src/domains/rooms/joining/tickets';
+import { sendIntoRoom, redeemTicket, type TicketFor } from '../../../../src/domains/rooms/joining/tickets';
 import { deleteExpiredTickets } from '../../../../src/domains/rooms/joining/tickets.store';
 import { useStores } from '../../../stores';
 
@@ -45,7 +45,7 @@ const issue = async (): Promise<string> => {
   return found![2]!;
 };
 const take = (destination: string, change: Partial<TicketFor> = {}, nowMs = Date.now()) =>
-  takeTicket(stores.db, { destination, legId: who.legId, nodeId: who.nodeId, ...change }, nowMs);
+  redeemTicket(stores.db, { destination, legId: who.legId, nodeId: who.nodeId, ...change }, nowMs);
 
 test('it is taken by its channel, which may ask again while its answer may be on the way, and no longer', async () => {
   const ticket = await issue();

@@ -150,8 +150,8 @@ async function mustTake(what: string, ask: Ask, command: ApiCommand): Promise<vo
   if (!reply.ok) throw new CanaryFault(`${what} (${reply.text.trim().slice(0, 100)})`);
 }
 
-async function poll(what: string, look: () => Promise<boolean>, since: () => number): Promise<void> {
-  while (!(await look())) {
+async function poll(what: string, check: () => Promise<boolean>, since: () => number): Promise<void> {
+  while (!(await check())) {
     if (since() > CANARY.deadlineMs - POLL_MS) throw new CanaryFault(`${what} within ${CANARY.deadlineMs / 1000} s`);
     await sleep(POLL_MS);
   }

@@ -10,24 +10,24 @@ import {
 } from '../../../../freeswitch/xml';
 import type { Logger } from '../../../../infra/logger';
 import { storeClock } from '../../../../infra/store-clock';
-import { readCanaryName } from './token';
+import { readCanaryToken } from './token';
 import type { NodeRow } from '../../nodes.store';
 
-export interface CanaryEntranceDeps {
+export interface CanaryDialplanDeps {
   logger: Logger;
   secretKey: Buffer;
 }
 
 /** The destination is `<step>.<name>`. */
 export function answerCanary(
-  deps: CanaryEntranceDeps,
+  deps: CanaryDialplanDeps,
   node: Pick<NodeRow, 'id' | 'name'>,
   request: Pick<DialplanRequest, 'destination' | 'networkIp'>,
 ): string {
   const at = request.destination.indexOf('.');
   const step = CANARY_STEPS.find((s) => s === request.destination.slice(0, at));
   const name = request.destination.slice(at + 1);
-  const found = readCanaryName(deps.secretKey, node.id, name, storeClock.nowMs());
+  const found = readCanaryToken(deps.secretKey, node.id, name, storeClock.nowMs());
   if (!step || !found) {
     deps.logger.warn({ node: node.name, from: request.networkIp }, 'a channel asked for a canary that is none');
     return refusePlan({ context: CANARY_CONTEXT, sipStatus: 403, reason: 'No canary' });
@@ -36,9 +36,9 @@ export function answerCanary(
 }
 
 export function answerCanaryRoom(
-  deps: Pick<CanaryEntranceDeps, 'secretKey'>,
+  deps: Pick<CanaryDialplanDeps, 'secretKey'>,
   node: Pick<NodeRow, 'id'>,
   name: string,
 ): RoomConfiguration | 'refused' {
-  return readCanaryName(deps.secretKey, node.id, name, storeClock.nowMs()) ? canaryRoom() : 'refused';
+  return readCanaryToken(deps.secretKey, node.id, name, storeClock.nowMs()) ? canaryRoom() : 'refused';
 }

@@ -2,19 +2,19 @@
 import { SwitchyardError } from '../../../../errors';
 import { createId } from '../../../../infra/ids';
 import type { Redis } from '../../../../infra/stores/redis';
-import type { Schedule } from '../../../../infra/flow/interval';
+import type { Interval } from '../../../../infra/flow/interval';
 import { storeClock } from '../../../../infra/store-clock';
-import { createTurn } from '../../../../infra/stores/leader-lease';
-import { nameCanary } from './token';
+import { createLeaderLease } from '../../../../infra/stores/leader-lease';
+import { makeCanaryToken } from './token';
 import { makeCanaryCall } from './canary';
 import type { Claims } from '../../capacity/claims';
 import { recordHealth, type CanaryResult, type HealthDeps } from '../health';
 import { CANARY } from '../../limits';
-import type { NodeLinks } from '../../connections/node-connections';
+import type { NodeConnections } from '../../connections/node-connections';
 import { findNode, type NodeRow } from '../../nodes.store';
 
-export interface CanariesDeps extends HealthDeps {
-  links: Pick<NodeLinks, 'reach' | 'isUp'>;
+export interface CanarySchedulerDeps extends HealthDeps {
+  links: Pick<NodeConnections, 'reach' | 'isUp'>;
   claims: Pick<Claims, 'claim' | 'release'>;
   redis: Redis;
   prefix: string;
@@ -27,24 +27,24 @@ export interface CanariesDeps extends HealthDeps {
 }
 
 /** Longer than any canary takes, cleaning up included. */
-const TURN_MS = CANARY.deadlineMs + 8000;
+const LEASE_MS = CANARY.deadlineMs + 8000;
 /** A connection that is just being made is waited for. */
 const REACH_MS = 1000;
 /** Tones that a telephone's line carries well. */
 const LOWEST_HZ = 430;
 const HIGHEST_HZ = 1900;
 
-export interface Canaries {
+export interface CanaryScheduler {
   /**
    * Runs one now and writes its result down.
    * @throws not_found, node_unreachable, conflict where one is under way or the node is nearly full
    */
   run(nodeId: string): Promise<CanaryResult>;
   /** Again and again, until it is stopped. @param everyMs 0: never */
-  schedule(nodeId: string, everyMs: number): Schedule;
+  schedule(nodeId: string, everyMs: number): Interval;
 }
 
-export function createCanaries(deps: CanariesDeps): Canaries {
+export function createCanaryScheduler(deps: CanarySchedulerDeps): CanaryScheduler {
   async function claimed<T>(node: NodeRow, work: () => Promise<T>): Promise<T> {
     const id = createId();
     const capacity = CANARY.mostUsedShare * Number(node.effective_units ?? node.capacity_units);
@@ -59,7 +59,7 @@ export function createCanaries(deps: CanariesDeps): Canaries {
 
   async function send(node: NodeRow, signal: AbortSignal): Promise<CanaryResult> {
     const toneHz = LOWEST_HZ + Math.floor(deps.random() * (HIGHEST_HZ - LOWEST_HZ));
-    const name = nameCanary(deps.secretKey, node.id, toneHz, storeClock.nowMs());
+    const name = makeCanaryToken(deps.secretKey, node.id, toneHz, storeClock.nowMs());
     const connection = await deps.links.reach(node.id, REACH_MS);
     const result = await makeCanaryCall({ connection, name, toneHz, signal });
     deps.countCanary?.(result.ok);
@@ -67,12 +67,12 @@ export function createCanaries(deps: CanariesDeps): Canaries {
   }
 
   async function inTurn<T>(node: NodeRow, work: () => Promise<T>): Promise<T> {
-    const turn = createTurn(deps.redis, `${deps.prefix}:canary:${node.id}`, TURN_MS);
-    if (!(await turn.take())) throw new SwitchyardError('conflict', `A canary of ${node.name} is under way.`);
+    const lease = createLeaderLease(deps.redis, `${deps.prefix}:canary:${node.id}`, LEASE_MS);
+    if (!(await lease.acquire())) throw new SwitchyardError('conflict', `A canary of ${node.name} is under way.`);
     try {
       return await claimed(node, work);
     } finally {
-      await turn.giveUp();
+      await lease.release();
     }
   }
 
