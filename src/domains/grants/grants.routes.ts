@@ -4,20 +4,13 @@ import { SwitchyardError } from '../../errors';
 import { makePage, pageOf, pageQuery, readCursor } from '../../infra/pagination';
 import { defineRoute, type Route } from '../../infra/route';
 import { storeClock } from '../../infra/store-clock';
-import {
-  createRoomGrant,
-  createUserGrant,
-  locateSelf,
-  requireRoomOf,
-  requireUserOf,
-  type GrantDeps,
-  type MadeGrant,
-} from './grants';
+import { createRoomGrant, createUserGrant, locateSelf, requireUserOf, type GrantDeps, type MadeGrant } from './grants';
 import { findGrant, listGrants } from './grants.store';
 import { revokeGrant, type OverDeps } from './end-grants';
 import { COME_BACK_HOURS, COME_BACK_SECONDS } from './lasting/come-back.store';
 import { extendGrant, type ExtendDeps } from './lasting/extend-grant';
 import { grantPatch, grantSchema, newGrantSchema, roomGrantBody, selfSchema, showGrant, userGrantBody } from './shapes';
+import { requireRoom } from '../rooms/require-room';
 
 const params = z.object({ id: z.uuid() });
 const ofRoom = { path: '/v1/rooms/{id}/grants', tag: 'Grants', scope: 'domain', params } as const;
@@ -52,7 +45,7 @@ export function grantRoutes(deps: GrantDeps & OverDeps & ExtendDeps): Route[] {
       query: z.object(pageQuery),
       answers: { 200: pageOf(grantSchema) },
       handle: async ({ params, query, caller }) => {
-        const room = await requireRoomOf(deps, caller, params.id);
+        const room = await requireRoom(deps.db, caller, params.id);
         const page = { after: readCursor(query.cursor), limit: query.limit };
         const rows = await listGrants(deps.db, { room_id: room.id }, page);
         return { body: makePage(rows, query.limit, (row) => showGrant(row, storeClock.now())) };

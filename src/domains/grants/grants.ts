@@ -8,12 +8,13 @@ import { storeClock } from '../../infra/store-clock';
 import type { EventLog } from '../events/events';
 import { readEventHead, type EventDraft } from '../events/events.store';
 import type { Quotas } from '../quotas/quotas';
-import { findRoom, type RoomRow } from '../rooms/rooms.store';
+import { type RoomRow } from '../rooms/rooms.store';
 import { findUser, listUsers, type NamedUser } from '../users/users.store';
 import { createGrantName } from './grant-name';
 import * as store from './grants.store';
 import { locateGrant, type LocationDeps } from './location';
 import type { newGrantSchema, RoomGrantInput, selfSchema, UserGrantInput } from './shapes';
+import { requireRoom } from '../rooms/require-room';
 
 export interface GrantDeps extends LocationDeps {
   log: EventLog;
@@ -38,15 +39,6 @@ export function draftGrantEvent(
     userId: grant.user_id,
     data: { grantId: grant.id, identity, name, role, expiresAt: grant.expires_at.toISOString(), ...data },
   };
-}
-
-/** @throws not_found, also where the caller may not know of the room */
-export async function requireRoomOf(deps: Pick<GrantDeps, 'db'>, caller: Caller, roomId: string): Promise<RoomRow> {
-  const room = await findRoom(deps.db, roomId);
-  if (!room || (caller.domainId !== null && room.domain_id !== caller.domainId)) {
-    throw new SwitchyardError('not_found', 'There is no such room.');
-  }
-  return room;
 }
 
 /** @throws not_found, also where the caller may not know of the user; unprocessable for one who is disabled */
@@ -90,7 +82,7 @@ export async function createRoomGrant(
   roomId: string,
   input: RoomGrantInput,
 ): Promise<MadeGrant> {
-  const room = await requireRoomOf(deps, caller, roomId);
+  const room = await requireRoom(deps.db, caller, roomId);
   const user = await findNamedUser(deps, room, input);
   const id = createId();
   if (user && input.identity !== undefined) {

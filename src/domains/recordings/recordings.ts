@@ -1,13 +1,12 @@
 /** What can be done with a recording: begin it, hold it, go on, end it, look at it, try its files again, remove it. */
 import { SwitchyardError } from '../../errors';
-import { violatedUnique } from '../../infra/stores/db';
+import { violatedUnique, type Queryable } from '../../infra/stores/db';
 import { createId } from '../../infra/ids';
 import type { Caller } from '../../infra/route';
-import { findCall, findLastAttempt } from '../calls/calls.store';
+import { findCall, findLastAttempt, type CallRow } from '../calls/calls.store';
 import { recordingFeature } from '../nodes/features/features';
 import { requireFeature } from '../nodes/features/require-feature';
 import { mayUseDomain } from '../domains/domains';
-import { findRoom } from '../rooms/rooms.store';
 import { findLivingSession } from '../rooms/sessions/sessions.store';
 import { stepRecording } from './control/reconcile';
 import {
@@ -31,6 +30,7 @@ import {
   type RecordingRow,
 } from './recordings.store';
 import { showRecordings, type RecordingView } from './view';
+import { requireRoom } from '../rooms/require-room';
 
 export interface NewRecordingRequest {
   format: RecordingFormat;
@@ -59,8 +59,7 @@ export async function recordRoomOf(
   caller: Caller,
   asked: NewRecordingRequest,
 ): Promise<RecordingView> {
-  const room = await findRoom(deps.db, roomId);
-  if (!room || !mayUseDomain(caller, room.domain_id)) throw new SwitchyardError('not_found', 'There is no such room.');
+  const room = await requireRoom(deps.db, caller, roomId);
   const session = await findLivingSession(deps.db, room.id);
   if (session?.state !== 'live') {
     throw new SwitchyardError('conflict', 'Nobody is in the room. Its setting "record" records from the start.');
@@ -70,6 +69,13 @@ export async function recordRoomOf(
   return begin(deps, of, asked);
 }
 
+/** @throws not_found, also for a call of another domain */
+async function requireCall(db: Queryable, caller: Caller, id: string): Promise<CallRow> {
+  const call = await findCall(db, id);
+  if (!call || !mayUseDomain(caller, call.domain_id)) throw new SwitchyardError('not_found', 'There is no such call.');
+  return call;
+}
+
 /** @throws conflict where the call is not answered, or is recorded already; feature_missing where its node can't */
 export async function recordCallOf(
   deps: RecordingDeps,
@@ -77,8 +83,7 @@ export async function recordCallOf(
   caller: Caller,
   asked: NewRecordingRequest,
 ): Promise<RecordingView> {
-  const call = await findCall(deps.db, callId);
-  if (!call || !mayUseDomain(caller, call.domain_id)) throw new SwitchyardError('not_found', 'There is no such call.');
+  const call = await requireCall(deps.db, caller, callId);
   const attempt = await findLastAttempt(deps.db, callId);
   if (call.state !== 'answered' || !attempt?.node_id) {
     throw new SwitchyardError('conflict', `The call is ${call.state}: it can be recorded while it is answered.`);
@@ -156,8 +161,7 @@ export async function actOnCallRecording(
   asked: NewRecordingRequest & { action: 'start' | RecordingAction },
 ): Promise<RecordingView> {
   if (asked.action === 'start') return recordCallOf(deps, callId, caller, asked);
-  const call = await findCall(deps.db, callId);
-  if (!call || !mayUseDomain(caller, call.domain_id)) throw new SwitchyardError('not_found', 'There is no such call.');
+  await requireCall(deps.db, caller, callId);
   const running = await findRunning(deps.db, { callId });
   if (!running) throw new SwitchyardError('conflict', 'The call is not recorded.');
   return actOnRecording(deps, running.id, asked.action);

@@ -73,7 +73,7 @@ export function relayRoutes(deps: RelayActions): Route[] {
       answers: { 201: relaySchema },
       errors: ['not_found', 'unprocessable', 'conflict', 'feature_missing', 'quota_exceeded'],
       handle: async ({ params, body, caller }) => {
-        const made = await createRelay(deps, params.id, caller.domainId, body);
+        const made = await createRelay(deps, params.id, caller, body);
         return { status: 201, body: show(made), headers: { Location: `/v1/relays/${made.id}` } };
       },
     }),

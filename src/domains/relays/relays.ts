@@ -8,7 +8,6 @@ import type { EventLog } from '../events/events';
 import { requireFeature, requireSomeNode } from '../nodes/features/require-feature';
 import type { NodeConnections } from '../nodes/connections/node-connections';
 import type { Quotas } from '../quotas/quotas';
-import { findRoom } from '../rooms/rooms.store';
 import { findLivingSession } from '../rooms/sessions/sessions.store';
 import type { Logger } from '../../infra/logger';
 import { describePorts, isAllowedPort } from './targets/address-rules';
@@ -20,6 +19,7 @@ import { countOpenRelays, findRelay, insertRelay, updateRelay, type RelayRow, OP
 import type { SendingDeps } from './sending';
 import { readTarget, type Target } from './targets/target';
 import { showInstant } from '../../infra/text/instants';
+import { requireRoom } from '../rooms/require-room';
 
 /** What the routes need. */
 export interface RelayActions {
@@ -53,13 +53,10 @@ export interface NewRelay {
 export async function createRelay(
   deps: RelayActions,
   roomId: string,
-  callerDomainId: string | null,
+  caller: Caller,
   input: NewRelay,
 ): Promise<RelayRow> {
-  const room = await findRoom(deps.db, roomId);
-  if (!room || (callerDomainId !== null && room.domain_id !== callerDomainId)) {
-    throw new SwitchyardError('not_found', 'There is no such room.');
-  }
+  const room = await requireRoom(deps.db, caller, roomId);
   await deps.quotas.check(room.domain_id, { relays: 1 });
   await requireSender(deps, room.id);
   const { target, streamKey } = readTarget(input.url, input.streamKey);

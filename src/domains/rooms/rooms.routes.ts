@@ -10,7 +10,6 @@ import {
   changedRoomSchema,
   createRoom,
   removeRoom,
-  requireRoom,
   roomFields,
   roomName,
   roomSchema,
@@ -19,6 +18,7 @@ import {
 } from './rooms';
 import { listRoomRows } from './rooms.store';
 import { listSessionRows, SESSION_ENDS, type SessionRow } from './sessions/sessions.store';
+import { requireRoom } from './require-room';
 
 const all = { path: '/v1/rooms', tag: 'Rooms', scope: 'domain' } as const;
 const one = { path: '/v1/rooms/{id}', tag: 'Rooms', scope: 'domain', params: z.object({ id: z.uuid() }) } as const;

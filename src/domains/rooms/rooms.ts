@@ -119,15 +119,6 @@ export function showRoom(secretKey: Buffer, row: RoomRow): RoomView {
   return { ...showOpenly(row), ...openPins(secretKey, row) };
 }
 
-/** @throws SwitchyardError not_found, also where the room is of a domain the caller can't see */
-export async function requireRoom(db: Db, caller: Caller, id: string): Promise<RoomRow> {
-  const row = await store.findRoom(db, id);
-  if (!row || (caller.domainId !== null && caller.domainId !== row.domain_id)) {
-    throw new SwitchyardError('not_found', 'There is no such room.');
-  }
-  return row;
-}
-
 /** @throws SwitchyardError invalid_request where both are the same. Two equal PINs would say nothing of who is a moderator. */
 export function checkPins(room: { pin: string | null; moderatorPin: string | null }): void {
   if (room.pin === null || room.pin !== room.moderatorPin) return;

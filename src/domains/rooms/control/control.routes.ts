@@ -18,7 +18,8 @@ import {
 } from './room';
 import { layoutChoice } from '../settings';
 import { takePicture } from './snapshot';
-import { requireRoom, type SteeringDeps } from './participants';
+import { type SteeringDeps } from './participants';
+import { requireRoom } from '../require-room';
 
 const of = { tag: 'Live rooms', scope: 'domain', params: roomParams } as const;
 
@@ -56,7 +57,7 @@ function wishRoutes(deps: SteeringDeps): Route[] {
       answers: { 200: liveSessionSchema },
       errors: ['conflict', 'unprocessable'],
       handle: async ({ params, body, caller }) => ({
-        body: await setFloor(deps, await requireRoom(deps, caller, params.id), body),
+        body: await setFloor(deps, await requireRoom(deps.db, caller, params.id), body),
       }),
     }),
     defineRoute({
@@ -67,7 +68,7 @@ function wishRoutes(deps: SteeringDeps): Route[] {
       answers: { 200: z.object({ items: z.array(participantSchema) }) },
       errors: ['conflict'],
       handle: async ({ params, caller }) => ({
-        body: { items: await showHands(deps, await requireRoom(deps, caller, params.id)) },
+        body: { items: await showHands(deps, await requireRoom(deps.db, caller, params.id)) },
       }),
     }),
     defineRoute({
@@ -79,7 +80,7 @@ function wishRoutes(deps: SteeringDeps): Route[] {
       answers: { 200: z.object({ participant: participantSchema.nullable(), hands: z.array(participantSchema) }) },
       errors: ['conflict'],
       handle: async ({ params, caller }) => ({
-        body: await callNext(deps, await requireRoom(deps, caller, params.id)),
+        body: await callNext(deps, await requireRoom(deps.db, caller, params.id)),
       }),
     }),
     defineRoute({
@@ -92,7 +93,7 @@ function wishRoutes(deps: SteeringDeps): Route[] {
       answers: { 200: liveSessionSchema },
       errors: ['conflict'],
       handle: async ({ params, body, caller }) => ({
-        body: await setLock(deps, await requireRoom(deps, caller, params.id), body.locked),
+        body: await setLock(deps, await requireRoom(deps.db, caller, params.id), body.locked),
       }),
     }),
     defineRoute({
@@ -107,7 +108,7 @@ function wishRoutes(deps: SteeringDeps): Route[] {
       answers: { 200: liveSessionSchema },
       errors: ['conflict', 'unprocessable'],
       handle: async ({ params, body, caller }) => ({
-        body: await chooseLayout(deps, await requireRoom(deps, caller, params.id), body.layout),
+        body: await chooseLayout(deps, await requireRoom(deps.db, caller, params.id), body.layout),
       }),
     }),
   ];
@@ -126,7 +127,7 @@ function soundRoutes(deps: SteeringDeps): Route[] {
       answers: { 202: null },
       errors: ['conflict', 'unprocessable', 'node_error', 'quota_exceeded'],
       handle: async ({ params, body, caller }) => {
-        await play(deps, await requireRoom(deps, caller, params.id), body as PlayRequest, body.participantId);
+        await play(deps, await requireRoom(deps.db, caller, params.id), body as PlayRequest, body.participantId);
         return { status: 202 };
       },
     }),
@@ -139,7 +140,7 @@ function soundRoutes(deps: SteeringDeps): Route[] {
       answers: { 200: z.object({ stopped: z.int() }) },
       errors: ['conflict', 'node_error'],
       handle: async ({ params, body, caller }) => ({
-        body: await stopPlaying(deps, await requireRoom(deps, caller, params.id), body.participantId),
+        body: await stopPlaying(deps, await requireRoom(deps.db, caller, params.id), body.participantId),
       }),
     }),
     defineRoute({
@@ -151,7 +152,7 @@ function soundRoutes(deps: SteeringDeps): Route[] {
       produces: 'image/png',
       errors: ['conflict', 'node_error'],
       handle: async ({ params, caller, response }) => {
-        const picture = await takePicture(deps, await requireRoom(deps, caller, params.id));
+        const picture = await takePicture(deps, await requireRoom(deps.db, caller, params.id));
         response.status(200).set({ 'Content-Type': 'image/png', 'Cache-Control': 'no-store' }).send(picture);
         return undefined;
       },
@@ -170,7 +171,7 @@ function soundRoutes(deps: SteeringDeps): Route[] {
       errors: ['unprocessable'],
       handle: async ({ params, body, caller }) => ({
         status: 201,
-        body: await dialOut(deps, await requireRoom(deps, caller, params.id), body),
+        body: await dialOut(deps, await requireRoom(deps.db, caller, params.id), body),
       }),
     }),
   ];

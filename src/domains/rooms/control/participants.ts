@@ -5,7 +5,6 @@ import { hangUpMember, killChannel, type ApiCommand } from '../../../freeswitch/
 import type { Db } from '../../../infra/stores/db';
 import { isId } from '../../../infra/ids';
 import type { Logger } from '../../../infra/logger';
-import type { Caller } from '../../../infra/route';
 import { storeClock } from '../../../infra/store-clock';
 import type { EventLog } from '../../events/events';
 import type { NodeConnections } from '../../nodes/connections/node-connections';
@@ -59,15 +58,6 @@ export interface SteeringDeps {
 const CONFIRM_MS = 1000;
 const LOOK_MS = 25;
 const HERE: readonly ParticipantState[] = ['joining', 'in', 'away'];
-
-/** @throws not_found, also for a room of another domain */
-export async function requireRoom(deps: Pick<SteeringDeps, 'db'>, caller: Caller, id: string): Promise<RoomRow> {
-  const room = await findRoom(deps.db, id);
-  if (!room || (caller.domainId !== null && caller.domainId !== room.domain_id)) {
-    throw new SwitchyardError('not_found', 'There is no such room.');
-  }
-  return room;
-}
 
 /** @throws conflict where nobody is in the room */
 export async function requireSession(deps: Pick<SteeringDeps, 'db'>, room: RoomRow): Promise<SessionRow> {

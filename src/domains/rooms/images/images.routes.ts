@@ -9,7 +9,8 @@ import type { RoomHooks } from '../sessions/listeners';
 import { createPictureKeeper, type PictureKeeper } from './image-sync';
 import { MAX_PICTURE_BYTES, pictureKind, PICTURE_TYPE, putPicture, removePicture, type PictureDeps } from './images';
 import { findPicture } from './images.store';
-import { pictureSchema, requireRoom } from '../rooms';
+import { pictureSchema } from '../rooms';
+import { requireRoom } from '../require-room';
 
 const SWEEP_EVERY_MS = 1500;
 const LEASE_MS = 5000;

@@ -5,7 +5,7 @@ import { violatedUnique, type Db, type Queryable, type Trx } from '../../../infr
 import { createId } from '../../../infra/ids';
 import type { Caller } from '../../../infra/route';
 import { GROUPS, LAYOUTS, type CustomLayout, type LayoutPlace } from '../../../freeswitch/xml';
-import { requireDomain } from '../../domains/domains';
+import { mayUseDomain, requireDomain } from '../../domains/domains';
 import type { EventLog } from '../../events/events';
 import type { Quotas } from '../../quotas/quotas';
 import * as store from './layouts.store';
@@ -143,7 +143,7 @@ export async function requireLayout(db: Queryable, domainId: string, name: strin
 /** @throws SwitchyardError not_found, also where the layout is of a domain the caller can't see */
 export async function requireLayoutRow(db: Queryable, caller: Caller, id: string): Promise<store.LayoutRow> {
   const row = await store.findLayout(db, id);
-  if (!row || (caller.domainId !== null && caller.domainId !== row.domain_id)) {
+  if (!row || !mayUseDomain(caller, row.domain_id)) {
     throw new SwitchyardError('not_found', 'There is no such layout.');
   }
   return row;

@@ -6,8 +6,9 @@ import { defineRoute, type Caller, type Route } from '../../../infra/route';
 import type { StreamPlaces } from '../../quotas/streams';
 import type { LiveMessage } from './live-state';
 import { roomParams } from '../participants/participants.routes';
-import { requireRoom, showRoom, type SteeringDeps } from '../control/participants';
+import { showRoom, type SteeringDeps } from '../control/participants';
 import { keepStream, openSseStream } from '../../../infra/sse';
+import { requireRoom } from '../require-room';
 
 export interface LiveRouteDeps extends SteeringDeps {
   /** Is this key or token still good? */
@@ -40,7 +41,7 @@ export function liveRoutes(deps: LiveRouteDeps): Route[] {
       produces: 'text/event-stream',
       errors: ['rate_limited', 'quota_exceeded'],
       handle: async ({ params, caller, bearer, response }) => {
-        const room = await requireRoom(deps, caller, params.id);
+        const room = await requireRoom(deps.db, caller, params.id);
         const place = await deps.streams.take(caller);
         try {
           await follow(deps, response, room.id, caller, bearer);
@@ -73,7 +74,7 @@ async function follow(
   const sendPicture = async (): Promise<void> => {
     timer = undefined;
     try {
-      send('picture', await showRoom(deps, await requireRoom(deps, caller, roomId)));
+      send('picture', await showRoom(deps, await requireRoom(deps.db, caller, roomId)));
     } catch (error) {
       if (error instanceof SwitchyardError && error.code === 'not_found') end();
     }

@@ -10,11 +10,11 @@ import {
   muteAll,
   removeParticipant,
   requireParticipant,
-  requireRoom,
   showOne,
   showRoom,
   type SteeringDeps,
 } from '../control/participants';
+import { requireRoom } from '../require-room';
 
 export const roomParams = z.object({ id: z.uuid() });
 const oneParams = z.object({ id: z.uuid(), pid: z.uuid() });
@@ -85,7 +85,7 @@ export function participantRoutes(deps: SteeringDeps): Route[] {
       params: roomParams,
       answers: { 200: roomPicture },
       handle: async ({ params, caller }) => ({
-        body: await showRoom(deps, await requireRoom(deps, caller, params.id)),
+        body: await showRoom(deps, await requireRoom(deps.db, caller, params.id)),
       }),
     }),
     defineRoute({
@@ -94,7 +94,7 @@ export function participantRoutes(deps: SteeringDeps): Route[] {
       summary: 'Read a participant',
       answers: { 200: participantSchema },
       handle: async ({ params, caller }) => {
-        const room = await requireRoom(deps, caller, params.id);
+        const room = await requireRoom(deps.db, caller, params.id);
         return { body: await showOne(deps, await requireParticipant(deps, room, params.pid)) };
       },
     }),
@@ -110,7 +110,7 @@ export function participantRoutes(deps: SteeringDeps): Route[] {
       answers: { 200: participantSchema },
       errors: ['conflict'],
       handle: async ({ params, body, caller }) => {
-        const room = await requireRoom(deps, caller, params.id);
+        const room = await requireRoom(deps.db, caller, params.id);
         return { body: await changeParticipant(deps, room, params.pid, body) };
       },
     }),
@@ -122,7 +122,7 @@ export function participantRoutes(deps: SteeringDeps): Route[] {
       answers: { 204: null },
       errors: ['conflict'],
       handle: async ({ params, caller }) => {
-        await removeParticipant(deps, await requireRoom(deps, caller, params.id), params.pid);
+        await removeParticipant(deps, await requireRoom(deps.db, caller, params.id), params.pid);
         return { status: 204 };
       },
     }),
@@ -138,7 +138,7 @@ export function participantRoutes(deps: SteeringDeps): Route[] {
       answers: { 200: z.object({ room: z.string(), roomId: z.uuid() }) },
       errors: ['conflict', 'unprocessable', 'node_error'],
       handle: async ({ params, body, caller }) => {
-        const room = await requireRoom(deps, caller, params.id);
+        const room = await requireRoom(deps.db, caller, params.id);
         return { body: await moveParticipant(deps, room, params.pid, body.room) };
       },
     }),
@@ -152,7 +152,9 @@ export function participantRoutes(deps: SteeringDeps): Route[] {
       body: z.strictObject({}),
       answers: { 200: roomPicture },
       errors: ['conflict'],
-      handle: async ({ params, caller }) => ({ body: await muteAll(deps, await requireRoom(deps, caller, params.id)) }),
+      handle: async ({ params, caller }) => ({
+        body: await muteAll(deps, await requireRoom(deps.db, caller, params.id)),
+      }),
     }),
     defineRoute({
       ...one,
@@ -163,7 +165,7 @@ export function participantRoutes(deps: SteeringDeps): Route[] {
       answers: { 200: participantSchema },
       errors: ['conflict'],
       handle: async ({ params, caller }) => ({
-        body: await raiseHand(deps, await requireRoom(deps, caller, params.id), params.pid),
+        body: await raiseHand(deps, await requireRoom(deps.db, caller, params.id), params.pid),
       }),
     }),
     defineRoute({
@@ -173,7 +175,7 @@ export function participantRoutes(deps: SteeringDeps): Route[] {
       summary: 'Lower a hand',
       answers: { 200: participantSchema },
       handle: async ({ params, caller }) => ({
-        body: await lowerHand(deps, await requireRoom(deps, caller, params.id), params.pid),
+        body: await lowerHand(deps, await requireRoom(deps.db, caller, params.id), params.pid),
       }),
     }),
   ];
