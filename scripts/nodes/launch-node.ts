@@ -32,6 +32,8 @@ export interface RealNodeOptions {
   password: string;
   /** More of freeswitch/freeswitch.xml's variables: SWITCHYARD_HEARTBEAT_SECONDS, SWITCHYARD_RTP_FROM … */
   env?: Record<string, string>;
+  /** The folder that its configuration is copied from; the project's own where it is left out. */
+  configuration?: string;
   /** Modules of modules.conf.xml that it does not load, as on an image that has not all of them. */
   withoutModules?: readonly string[];
 }
@@ -106,7 +108,7 @@ export async function prepareRealNode(o: RealNodeOptions): Promise<PreparedNode>
   await mkdir(dir, { recursive: true, mode: user ? 0o711 : 0o700 });
   if (user) for (const folder of [dir, dirname(dir)]) await openForPassing(folder, user);
   await rm(conf, { recursive: true, force: true });
-  await cp(join(projectRoot(), 'freeswitch'), conf, { recursive: true });
+  await cp(o.configuration ?? join(projectRoot(), 'freeswitch'), conf, { recursive: true });
   if (o.withoutModules) await leaveOut(join(conf, 'autoload_configs', 'modules.conf.xml'), o.withoutModules);
   // No secret is in these files, and whoever we are must not keep the node's user from reading them.
   for (const entry of await readdir(conf, { recursive: true, withFileTypes: true }))

@@ -7,6 +7,7 @@ import type { AcceptCall } from './channels/calls';
 import { floorLists, readNetworkLists, type NetworkLists } from './acl';
 import { createDisk, type Disk } from './disk';
 import type { Channel } from './channels/channel';
+import { bindingsOf, sentFields } from './sent-fields';
 import { post, readAnswer } from './xml-client';
 
 export type EventBody = Record<string, string>;
@@ -46,8 +47,6 @@ export interface FaultState {
 }
 
 const XML_TIMEOUT_MS = 5000;
-/** How often a question is asked that finds no answer: see freeswitch/autoload_configs/xml_curl.conf.xml. */
-const BINDINGS = 2;
 
 const configurationQuestion = (name: string): Record<string, string> => ({
   section: 'configuration',
@@ -235,7 +234,7 @@ export class NodeContext {
   }
 
   /**
-   * Each of the two bindings in turn, until one has something to say (switch_xml_locate).
+   * Each binding of the section in turn, until one has something to say (switch_xml_locate).
    * @returns the answer's section; undefined where both say "not found" or nobody answered
    */
   async ask(fields: Record<string, string>): Promise<Element | undefined> {
@@ -243,8 +242,8 @@ export class NodeContext {
   }
 
   private async askInTurn(fields: Record<string, string>): Promise<{ section: Element; body: string } | undefined> {
-    for (let binding = 0; binding < BINDINGS; binding += 1) {
-      const answer = await this.askRaw(fields);
+    for (const binding of bindingsOf(fields.section ?? '')) {
+      const answer = await this.askRaw(sentFields(binding, fields));
       const section = answer.status === 200 ? readAnswer(answer.body) : undefined;
       if (section) return { section, body: answer.body };
       if (this.isOver) return undefined;

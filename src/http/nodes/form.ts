@@ -7,8 +7,8 @@ const MAX_FIELDS = 2000;
 /** The phone's URI before it is decoded: a node leaves a `%2A` as it is, so only there it can be told from a `*`. */
 const URI_AS_SENT = 'sip_auth_uri as sent';
 
-/** What is read of a directory question. */
-const DIRECTORY_FIELDS: ReadonlySet<string> = new Set([
+/** What is read of a directory question. Of what is not in freeswitch/autoload_configs/xml_curl.conf.xml nothing comes. */
+export const DIRECTORY_FIELDS: ReadonlySet<string> = new Set([
   'section',
   'hostname',
   'FreeSWITCH-Switchname',
