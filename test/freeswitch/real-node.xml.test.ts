@@ -74,7 +74,6 @@ describeWithRealNode('a real node on our documents alone', (binary) => {
         ha1,
         displayName: callerName,
         callerNumber: username,
-        cacheMs: 0,
         dialString,
       });
     }

@@ -84,7 +84,6 @@ export async function openAnswerer(nodeName: string, password: string, ports: No
         ha1: hashSipPassword(username, domain, PASSWORD),
         displayName: `Zoë ${username}`,
         callerNumber: username,
-        cacheMs: 0,
         dialString: request.purpose === 'user_call' ? `\${sofia_contact(internal/${username}@${domain})}` : undefined,
       });
     }

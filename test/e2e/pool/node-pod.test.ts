@@ -138,7 +138,7 @@ test('a pod that shows the secret of another node drains nobody', async () => {
       expect([name, path, answer]).toEqual([
         name,
         path,
-        { status: 401, text: 'unauthorized: That is no node of this pool.\n' },
+        { status: 401, text: 'unauthorized: Unknown node, or wrong secret.\n' },
       ]);
     }
   expect([await stateOf('other'), await stateOf('mine')]).toEqual(['serving', 'serving']);

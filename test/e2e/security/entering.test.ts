@@ -257,7 +257,7 @@ describe('a node that waits for an admin', () => {
     expect(await enrol(node, JOIN_TOKEN)).toBe('pending');
     expect(await enrol(node)).toBe('pending');
     const asked = await strict.askXml(node, configuration);
-    expect([asked.status, asked.text]).toEqual([403, expect.stringMatching(/^node_pending: Not yet/)]);
+    expect([asked.status, asked.text]).toEqual([403, expect.stringMatching(/^node_pending: The node .* waits for an admin/)]);
     expect((await strict.sendCdr(node as unknown as Node, '{}')).status).toBe(403);
     expect((await app.askXml(one, configuration)).text).not.toContain('127.0.0.2');
     const { id, state } = await listed('waiting');

@@ -17,18 +17,17 @@ const user: UserAnswer = {
   ha1: '0123456789abcdef0123456789abcdef',
   displayName: 'Dr. Ada "Countess" <Lovelace> & Co',
   callerNumber: '1001',
-  cacheMs: 0,
 };
 
 describe('userXml', () => {
   it('carries to a login the digest hash, and who the user is', () => {
-    const parsed = parseDocument(userXml({ ...user, cacheMs: 60000 }));
-    expect(findAll(parsed, 'user')[0]?.attributes).toEqual({ id: '1001', cacheable: '60000' });
+    const parsed = parseDocument(userXml(user));
+    expect(findAll(parsed, 'user')[0]?.attributes).toEqual({ id: '1001' });
     expect(findAll(parsed, 'param').map((p) => p.attributes)).toEqual([{ name: 'a1-hash', value: user.ha1 }]);
   });
 
-  it('carries to a call the way and no digest, and is never kept: a login checked with it would be let in', () => {
-    const parsed = parseDocument(userXml({ ...user, dialString: 'sofia/internal/sip:a@h', cacheMs: 60000 }));
+  it('carries to a call the way and no digest', () => {
+    const parsed = parseDocument(userXml({ ...user, dialString: 'sofia/internal/sip:a@h' }));
     expect(findAll(parsed, 'user')[0]?.attributes).toEqual({ id: '1001' });
     expect(findAll(parsed, 'param').map((p) => p.attributes)).toEqual([
       { name: 'dial-string', value: 'sofia/internal/sip:a@h' },
@@ -42,7 +41,7 @@ describe('userXml', () => {
     expect([guards(user), guards({ ...user, dialString: NOT_REGISTERED })]).toEqual([1, 0]);
   });
 
-  it('is not kept by the node unless asked', () => expect(userXml(user)).not.toContain('cacheable'));
+  it('is never cached by the node', () => expect(userXml(user)).not.toContain('cacheable'));
 
   it('refuses to answer without a hash: FreeSWITCH would let anybody in', () => {
     expect(() => userXml({ ...user, ha1: '' })).toThrow('digest hash');
@@ -54,7 +53,7 @@ describe('userXml', () => {
 
   it('is the same as the document builder makes, and inert, for every text', () => {
     for (const text of [...HOSTILE, ...hostileMixes(2000)]) {
-      const answer = { ...user, displayName: text, callerNumber: text, dialString: NOT_REGISTERED, cacheMs: 5 };
+      const answer = { ...user, displayName: text, callerNumber: text, dialString: NOT_REGISTERED };
       const xml = userXml(answer);
       expect(xml).toBe(userXmlByBuilder(answer));
       expectInert(xml);

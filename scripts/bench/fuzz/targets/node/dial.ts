@@ -168,7 +168,6 @@ function mustArrive(dialString: string, domain: string): void {
     ha1: '0'.repeat(32),
     displayName: '',
     callerNumber: '',
-    cacheMs: 0,
     dialString,
   });
   const found = readXml(xml).elements.find((e) => e.name === 'param' && e.attributes.name === 'dial-string');
