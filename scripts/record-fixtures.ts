@@ -5,7 +5,7 @@ import { networkInterfaces, hostname } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { conferenceList, originateCall, showChannels, showRegistrations, SUBSCRIPTION } from '../src/freeswitch/esl';
+import { listRooms, originateCall, showChannels, showRegistrations, SUBSCRIPTION } from '../src/freeswitch/esl';
 import { FrameReader, type Frame } from '../src/freeswitch/esl/connection/framing';
 import { openTransport, type Transport } from '../src/freeswitch/esl/connection/transport';
 
@@ -120,7 +120,7 @@ async function main(): Promise<void> {
   const listings = {
     'show-channels': await recorder.send(`api ${showChannels().line}`),
     'show-registrations': await recorder.send(`api ${showRegistrations().line}`),
-    'conference-json-list': await recorder.send(`api ${conferenceList().line}`),
+    'conference-json-list': await recorder.send(`api ${listRooms().line}`),
   };
   for (const legId of legs) await recorder.send(`api uuid_kill ${legId}`);
   await sleep(Number(values.seconds) * 500);

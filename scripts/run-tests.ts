@@ -69,6 +69,8 @@ async function main(): Promise<void> {
   const outcomes = [
     await check('types', bin('tsc'), ['--noEmit']),
     await check('lint', bin('eslint'), ['.', '--max-warnings', '0']),
+    await check('dead code', bin('knip'), []),
+    await check('dead code in src', bin('knip'), ['--production', '--include', 'files,exports,types']),
     await check('formatting', bin('prettier'), ['--check', '--log-level', 'warn', '.']),
     await runJest(args),
   ];

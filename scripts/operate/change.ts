@@ -146,7 +146,7 @@ function describeRest(pool: PoolAnswer, names: readonly string[]): string {
 }
 
 const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
-export const describeUse = (node: PoolNode): string =>
+const describeUse = (node: PoolNode): string =>
   isQuiet(node) && node.registrations > 0
     ? `empty but for ${counted(node.registrations, 'phone')}`
     : [counted(node.liveCalls, 'call'), counted(node.rooms, 'room'), counted(node.sessions, 'channel')].join(', ');

@@ -16,7 +16,7 @@ export function nextName(taken: ReadonlySet<string>): string {
 }
 
 /** The first of twenty ports of a node. */
-export function portsFrom(base: number): { sip: number; internode: number; ws: number; esl: number } {
+function portsFrom(base: number): { sip: number; internode: number; ws: number; esl: number } {
   return { sip: base, internode: base + 2, ws: base + 6, esl: base + 8 };
 }
 

@@ -62,7 +62,7 @@ export function composeServices(block: Record<string, unknown>, nodes: readonly 
 }
 
 /** @returns the file, next to what else is kept; only its owner can read the nodes' secrets in it */
-export async function writeOverride(kept: Kept, nodes: readonly KeptNode[]): Promise<string> {
+async function writeOverride(kept: Kept, nodes: readonly KeptNode[]): Promise<string> {
   const file = join(kept.dir, 'compose.nodes.yml');
   const composed = nodes.filter((node) => node.provider === 'compose');
   writePrivately(file, composeServices(await readNodeBlock(), composed));

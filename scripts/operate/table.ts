@@ -15,7 +15,7 @@ const amount = (value: number): string => String(Math.round(value * 10) / 10);
 const time = (iso: string): string => new Date(iso).toTimeString().slice(0, 5);
 
 /** How long ago, in the largest unit that says enough. */
-export function ago(iso: string | null, nowMs: number): string {
+function ago(iso: string | null, nowMs: number): string {
   if (iso === null) return 'never';
   const seconds = Math.max(0, Math.round((nowMs - Date.parse(iso)) / 1000));
   if (seconds < 120) return `${seconds} s`;

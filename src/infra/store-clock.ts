@@ -5,7 +5,7 @@ import { runEvery, type Interval } from './flow/interval';
 import { readStoreMs } from './store-clock.store';
 
 /** Past this the machine's clock is said to be wrong; what is decided here is right all the same. */
-export const REPLICA_CLOCK_LIMIT_MS = 2000;
+const REPLICA_CLOCK_LIMIT_MS = 2000;
 /** What two looks may differ by although nothing has changed, beside the time that they took. */
 const JITTER_MS = 20;
 const FOLLOW_MS = 5000;

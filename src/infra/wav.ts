@@ -66,7 +66,7 @@ export async function readPcm(file: Buffer, channel = 0): Promise<Sound | undefi
   return { rate, samples };
 }
 
-/** The body of a format chunk for 16-bit PCM. */
+/** The body of a format chunk for 16-bit PCM. @internal */
 export function pcmFormat(rate: number, channels: number): Buffer {
   const format = Buffer.alloc(LEAST_FORMAT_BYTES);
   format.writeUInt16LE(1, 0);

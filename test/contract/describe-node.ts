@@ -16,7 +16,7 @@ export type Contract = (nodeUnderTest: () => NodeUnderTest) => void;
 
 const NAME = 'contract-node';
 const NODE_PASSWORD = 'join-token.node-secret';
-export const SUBSCRIBE =
+const SUBSCRIBE =
   'event json HEARTBEAT BACKGROUND_JOB CHANNEL_CREATE CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_BRIDGE ' +
   'CHANNEL_UNBRIDGE CHANNEL_HANGUP CHANNEL_HANGUP_COMPLETE CHANNEL_DESTROY RECORD_START RECORD_STOP ' +
   'CUSTOM sofia::register sofia::unregister sofia::expire conference::maintenance';

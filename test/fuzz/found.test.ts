@@ -50,7 +50,7 @@ describe('FreeSWITCH looks for a word anywhere in a dial string, and then runs w
 });
 
 test.each<[string, () => unknown]>([
-  ['an empty path, whose place the next word would take', () => esl.recordChannel(LEG, 'start', '')],
+  ['an empty path, whose place the next word would take', () => esl.startLegRecording(LEG, '')],
   ['no path at all in a list', () => esl.weighFiles([''])],
   ['an application in the place of a sound', () => esl.playFile(LEG, 'system::touch x')],
   ['a member that is a command', () => esl.switchMember(LEG, '7 api' as never, 'mute')],

@@ -42,7 +42,7 @@ export const OVER_HTTP: Readonly<Record<string, (at: Surroundings) => Promise<Ta
 };
 
 /** Needs a real node: FREESWITCH_BIN. */
-export const AT_A_REAL_NODE = 'sip';
+const AT_A_REAL_NODE = 'sip';
 
 export const TARGET_NAMES: readonly string[] = [...Object.keys(PURE), ...Object.keys(OVER_HTTP), AT_A_REAL_NODE];
 

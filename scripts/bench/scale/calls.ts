@@ -64,7 +64,7 @@ export async function post(
   return { id: body.id, startMs, answerMs: Date.now() - startMs };
 }
 
-export async function waitDialled(bench: CallBench, ids: readonly string[], timeoutMs: number): Promise<void> {
+async function waitDialled(bench: CallBench, ids: readonly string[], timeoutMs: number): Promise<void> {
   const untilMs = Date.now() + timeoutMs;
   for (;;) {
     await bench.readDialled();

@@ -42,11 +42,10 @@ export const END: readonly (readonly ['from' | 'to', Phase])[] = [
   ['to', 'destroyed'],
   ['from', 'destroyed'],
 ];
-export const EVENTS_PER_CALL = SETUP.length + END.length;
 
 const body = (text: string, type: string): string =>
   `Content-Length: ${Buffer.byteLength(text)}\nContent-Type: ${type}\n\n${text}`;
-export const eventFrame = (event: Raw): string => body(JSON.stringify(event), 'text/event-json');
+const eventFrame = (event: Raw): string => body(JSON.stringify(event), 'text/event-json');
 export const replyFrame = (text: string): string => `Content-Type: command/reply\nReply-Text: ${text}\n\n`;
 export const answerFrame = (text: string): string =>
   `Content-Type: api/response\nContent-Length: ${Buffer.byteLength(text)}\n\n${text}`;

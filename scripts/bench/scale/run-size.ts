@@ -21,7 +21,7 @@ import * as seed from './seed';
 
 const BURST_MARK = 44;
 const DROP_MARK = 43;
-export const DATABASE_POOL = 20;
+const DATABASE_POOL = 20;
 const API_KEY = 'sk_bench_admin_key_of_switchyard';
 const STEP_MS = 300_000;
 

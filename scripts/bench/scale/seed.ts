@@ -7,7 +7,7 @@ import { encryptSecret } from '../../../src/infra/secrets';
 import type { Redis } from '../../../src/infra/stores/redis';
 
 /** Units of a node: what stands on it, and room for a third more. */
-export const CAPACITY_UNITS = 130;
+const CAPACITY_UNITS = 130;
 export const CALLS_PER_NODE = 100;
 export const DOMAINS = 20;
 export const PREFIX = 'scale';

@@ -10,13 +10,13 @@ const TRIES = 3;
 const PAUSE_MS = 2000;
 
 /** FreeSWITCH's own: it leaves `%41` in the text as it is, because that may be encoded already. */
-export function urlEncode(text: string): string {
+function urlEncode(text: string): string {
   return text.replace(/%[0-9A-Fa-f]{2}|[^A-Za-z0-9\-_.!~*'(),/]/gu, (c) =>
     c.length === 3 && c[0] === '%' ? c : encodeURIComponent(c),
   );
 }
 
-export function cdrOf(node: NodeContext, channel: Channel): Record<string, unknown> {
+function cdrOf(node: NodeContext, channel: Channel): Record<string, unknown> {
   const variables: Record<string, string> = {};
   for (const [name, value] of channel.variables) variables[name] = urlEncode(value);
   return {

@@ -62,7 +62,7 @@ function readVariables(text: string): Record<string, string> {
 const ESCAPES: Record<string, string> = { n: '\n', r: '\r', t: '\t', s: ' ' };
 
 /** FreeSWITCH's cleaning after a split: one level of escapes resolved, paired quotes taken off, blanks trimmed. */
-export function clean(text: string, delimiter: string): string {
+function clean(text: string, delimiter: string): string {
   let out = '';
   let kept = 0;
   let quoted = false;

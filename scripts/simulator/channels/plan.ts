@@ -238,7 +238,7 @@ function causeNamed(text: string): string {
 }
 
 /** The actions of the first extension whose condition holds; undefined where there is none. */
-export function stepsFor(section: Element | undefined, context: string, destination: string): Step[] | undefined {
+function stepsFor(section: Element | undefined, context: string, destination: string): Step[] | undefined {
   const plan = childrenOf(section, 'context').find((c) => [context, 'any'].includes(String(c.attributes?.name)));
   for (const extension of childrenOf(plan, 'extension')) {
     const condition = child(extension, 'condition');

@@ -317,7 +317,7 @@ function transferAway(
   }
 }
 
-export function upTime(ms: number): string {
+function upTime(ms: number): string {
   const s = Math.floor(ms / 1000);
   const [days, hours, minutes] = [Math.floor(s / 86400) % 365, Math.floor(s / 3600) % 24, Math.floor(s / 60) % 60];
   return `${Math.floor(s / 31536000)} years, ${days} days, ${hours} hours, ${minutes} minutes, ${s % 60} seconds, ${Math.floor(ms % 1000)} milliseconds, 0 microseconds`;

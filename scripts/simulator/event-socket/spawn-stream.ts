@@ -57,7 +57,7 @@ async function runLine(node: NodeContext, line: string): Promise<Ran> {
 }
 
 /** Quotes as a shell takes them; redirections of errors are left out. */
-export function wordsOf(text: string): string[] {
+function wordsOf(text: string): string[] {
   const words = [...text.matchAll(/(?:'([^']*)'|"((?:\\.|[^"\\])*)"|(\\.|[^\s'"\\])|(\s+))/g)];
   const found: string[] = [];
   let word: string | undefined;

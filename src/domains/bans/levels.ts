@@ -92,7 +92,7 @@ const DURATIONS_MS: Record<BanDoor, readonly number[]> = {
   room: [MINUTE, 5 * MINUTE, 30 * MINUTE, 120 * MINUTE, DAY],
   api: [MINUTE, 5 * MINUTE, 15 * MINUTE],
 };
-export const HIGHEST_LEVEL = 5;
+const HIGHEST_LEVEL = 5;
 /** A day without a ban takes one level away. */
 const DECAY_MS = DAY;
 

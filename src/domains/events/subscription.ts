@@ -84,14 +84,14 @@ export async function openSubscription(
 const IN_A_ROOM = /^(?:participant|session|floor|hand|recording)\.|^room\.changed$/;
 
 /** True for what the token of a grant may read: its own room or user, and its own end. */
-export function isOfGrant(event: LoggedEvent, grant: CallerGrant): boolean {
+function isOfGrant(event: LoggedEvent, grant: CallerGrant): boolean {
   if (event.type.startsWith('grant.')) return event.data.grantId === grant.id;
   if (grant.roomId !== null) return event.roomId === grant.roomId && IN_A_ROOM.test(event.type);
   return grant.userId !== null && event.userId === grant.userId;
 }
 
 /** @returns what says whether an event is asked for */
-export function eventFilter(
+function eventFilter(
   query: Pick<EventsQuery, 'types' | 'callId' | 'userId' | 'roomId'>,
 ): (event: LoggedEvent) => boolean {
   const types = query.types?.split(',').map((type) => ({ name: type.replace(/\*$/, ''), begins: type.endsWith('*') }));

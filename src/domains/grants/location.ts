@@ -32,7 +32,7 @@ export interface Location {
 }
 
 /** What a grant for a room dials: the node knows the room from the grant, so one grant opens one room only. */
-export const ROOM_TARGET = 'room';
+const ROOM_TARGET = 'room';
 
 /** @returns the node, beside what the browser is told */
 export async function locateGrant(

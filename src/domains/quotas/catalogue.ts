@@ -64,7 +64,7 @@ export const QUOTA_NAMES = Object.keys(QUOTAS) as QuotaName[];
 /** Larger than any real limit, and whole as a JSON number. */
 export const MOST_AMOUNT = 1_000_000_000_000_000;
 
-export const isQuota = (name: string): name is QuotaName => Object.hasOwn(QUOTAS, name);
+const isQuota = (name: string): name is QuotaName => Object.hasOwn(QUOTAS, name);
 export const windowMsOf = (quota: RateQuota): number => QUOTAS[quota].windowMs;
 
 /** What a domain may have where no admin said otherwise. */

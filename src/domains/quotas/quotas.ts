@@ -121,7 +121,7 @@ export function createQuotas(deps: QuotasDeps): Quotas & { forgetLimits(domainId
   return { ...quotas, forgetLimits: (domainId) => void kept.delete(domainId) };
 }
 
-/** For parts that are tried by themselves: nobody is refused anything. */
+/** For parts that are tried by themselves: nobody is refused anything. @internal */
 export const UNLIMITED: Quotas = {
   defaults: readDefaults(),
   take: () => Promise.resolve(),

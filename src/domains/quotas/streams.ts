@@ -189,7 +189,7 @@ export function createStreamPlaces(o: StreamPlacesOptions): StreamPlaces {
   };
 }
 
-/** For parts that are tried by themselves. */
+/** For parts that are tried by themselves. @internal */
 export const UNCOUNTED_STREAMS: Pick<StreamPlaces, 'take'> = {
   take: () => Promise.resolve({ giveBack: () => undefined }),
 };

@@ -46,7 +46,7 @@ export async function requireRecording(deps: RecordingDeps, id: string, caller: 
   return row;
 }
 
-export async function viewRecording(deps: RecordingDeps, id: string): Promise<RecordingView> {
+async function viewRecording(deps: RecordingDeps, id: string): Promise<RecordingView> {
   const row = await findRecording(deps.db, id);
   if (!row) throw new SwitchyardError('not_found', 'There is no such recording.');
   return (await showRecordings(deps.db, [row], deps.now()))[0]!;
@@ -77,7 +77,7 @@ async function requireCall(db: Queryable, caller: Caller, id: string): Promise<C
 }
 
 /** @throws conflict where the call is not answered, or is recorded already; feature_missing where its node can't */
-export async function recordCallOf(
+async function recordCallOf(
   deps: RecordingDeps,
   callId: string,
   caller: Caller,

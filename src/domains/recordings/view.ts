@@ -91,7 +91,7 @@ export type RecordingView = z.output<typeof recordingSchema>;
 const seconds = (ms: string | null): number | null => (ms === null ? null : Math.round(Number(ms) / 100) / 10);
 const bytesOf = (part: PartRow): number => Number(part.bytes ?? part.seen_bytes);
 
-export function showRecording(
+function showRecording(
   row: RecordingRow,
   parts: readonly PartRow[],
   gaps: readonly GapRow[],

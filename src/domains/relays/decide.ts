@@ -14,7 +14,7 @@ export interface Gap {
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 30_000;
 /** A relay that was live this long has shown that it works: its tries are counted anew. */
-export const STEADY_MS = 60_000;
+const STEADY_MS = 60_000;
 /** Older gaps than these leave the list; their length stays in the sum. */
 const GAPS_KEPT = 100;
 /** Our own process may die so often under a relay before that counts against it: one whose target kills it has to end. */

@@ -23,7 +23,7 @@ import { requireRoom } from './require-room';
 const all = { path: '/v1/rooms', tag: 'Rooms', scope: 'domain' } as const;
 const one = { path: '/v1/rooms/{id}', tag: 'Rooms', scope: 'domain', params: z.object({ id: z.uuid() }) } as const;
 
-export const sessionSchema = z
+const sessionSchema = z
   .object({
     id: z.uuid(),
     roomId: z.uuid(),

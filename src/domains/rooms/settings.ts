@@ -130,7 +130,7 @@ function adopt(into: Tree, shape: Record<string, z.ZodType>, from: Tree): Tree {
 const isTree = (value: unknown): value is Tree => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** The settings by dotted name (`video.fps`), for saying which are different. */
-export function flattenSettings(settings: RoomSettings): Record<string, unknown> {
+function flattenSettings(settings: RoomSettings): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(settings).flatMap(([name, value]) =>
       isTree(value) ? Object.entries(value).map(([inner, v]) => [`${name}.${inner}`, v]) : [[name, value]],

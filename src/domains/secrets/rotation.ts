@@ -33,7 +33,7 @@ export interface CleanRound {
 }
 
 /** Pure: must all be looked through now? */
-export function isRoundDue(clean: CleanRound | undefined, former: readonly KnownSecret[], now: Date): boolean {
+function isRoundDue(clean: CleanRound | undefined, former: readonly KnownSecret[], now: Date): boolean {
   if (!clean) return true;
   if (now.getTime() - clean.beganAt.getTime() >= LOOK_AGAIN_MS) return true;
   return former.some((secret) => !isUsed(secret, now) && !isFree(secret, clean));
@@ -42,7 +42,7 @@ export function isRoundDue(clean: CleanRound | undefined, former: readonly Known
 const isUsed = (secret: KnownSecret, now: Date): boolean => now.getTime() - secret.used_at.getTime() < IN_USE_MS;
 
 /** Pure: was it looked through, with nothing left, after the last replica that wrote with it was gone? */
-export const isFree = (secret: KnownSecret, clean: CleanRound | undefined): boolean =>
+const isFree = (secret: KnownSecret, clean: CleanRound | undefined): boolean =>
   clean !== undefined && clean.beganAt.getTime() - secret.used_at.getTime() >= IN_USE_MS;
 
 export function createRotation(deps: RotationDeps): Rotation {

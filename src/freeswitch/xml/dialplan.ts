@@ -147,11 +147,6 @@ export function refusePlan(
   ]);
 }
 
-/** The hangup cause a refusal ends with. */
-export function refusalCause(status: RefusalStatus): string {
-  return CAUSES[status];
-}
-
 function callVariables(o: CallVariables, otherLeg?: 'from' | 'to'): Action[] {
   if (!isPlainValue(o.callId)) throw new SwitchyardError('invalid_request', 'The call id is not an id.');
   const own: Action[] = [

@@ -86,7 +86,7 @@ const isOwner = (userId: string | null | undefined): userId is string =>
 
 const GUARD = `<variable name="${ANSWER_GUARD.name}" value="${ANSWER_GUARD.value}"/>`;
 
-/** The same by the document builder: what the template is held to. */
+/** The same by the document builder: what the template is held to. @internal */
 export function userXmlByBuilder(user: UserAnswer): string {
   const u = checked(user);
   const key = u.dialString === undefined ? param('a1-hash', u.ha1 ?? '') : param('dial-string', u.dialString);
@@ -199,7 +199,7 @@ export const USER_VARIABLE = 'switchyard_user';
 export const GRANT_VARIABLE = 'switchyard_grant';
 
 /** The channel variable that says which registration a leg rings. */
-export const REGISTRATION_VARIABLE = 'switchyard_registration';
+const REGISTRATION_VARIABLE = 'switchyard_registration';
 
 function ownVariables(o: DialStringOptions, contact: ReachableContact): string[] {
   const { mediaTimeouts } = o;

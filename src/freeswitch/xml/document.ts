@@ -77,7 +77,7 @@ interface DomNode {
 const ELEMENT = 1;
 const TEXT = [3, 4];
 
-/** Reads a document back: for tests and for the simulator, which asks as a node does. @throws where it is not XML */
+/** Reads a document back: for tests and for the simulator, which asks as a node does. @internal @throws where it is not XML */
 export function parseDocument(xml: string): Element {
   return read(create(xml.replace(/&amp;/g, AMPERSAND)).root().node as unknown as DomNode);
 }

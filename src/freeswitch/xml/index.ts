@@ -1,9 +1,9 @@
 /** The door of this room: what a node may ask, and every answer it can get. */
-export { callerNameText, escapeText, isAddressPart, isPlainValue } from './escape';
+export { callerNameText, isPlainValue } from './escape';
 export { contactToDial, type ContactSource } from './contact';
 export { findAll, parseDocument, type Element } from './document';
 export * from './requests';
-export { proofMark, provesPassword, type LoginProof } from './login-proof';
+export { proofMark, provesPassword } from './login-proof';
 export {
   CALL_HEADER_VARIABLE,
   dialStringTo,
@@ -24,25 +24,12 @@ export {
   dialplanXml,
   echoPlan,
   internodeDeliveryPlan,
-  refusalCause,
   refusePlan,
   withFixedMedia,
   withProof,
-  type Action,
-  type BridgeToUser,
   type CallVariables,
-  type InternodeDelivery,
-  type RefusalStatus,
 } from './dialplan';
-export {
-  CANARY_CONTEXT,
-  CANARY_STEPS,
-  CANARY_VARIABLE,
-  canaryPlan,
-  canaryRoom,
-  type CanaryPlan,
-  type CanaryStep,
-} from './canary';
+export { CANARY_CONTEXT, CANARY_STEPS, CANARY_VARIABLE, canaryPlan, canaryRoom } from './canary';
 export {
   CONFIGURATION_NAMES,
   configurationXml,
@@ -51,14 +38,8 @@ export {
   markLists,
   type NodeSettings,
 } from './configuration';
-export { kindOfOffer, kindOfTransport, withMediaTimeout, type MediaTimeouts, type PhoneKind } from './media-timeout';
-export {
-  playable,
-  ROOM_BASE,
-  type ProfileParams,
-  type RoomConfiguration,
-  type RoomTone,
-} from './configuration/conference';
+export { kindOfOffer, withMediaTimeout, type MediaTimeouts } from './media-timeout';
+export { playable, ROOM_BASE, type ProfileParams, type RoomConfiguration } from './configuration/conference';
 export {
   GROUPS,
   LAYOUTS,
@@ -68,7 +49,6 @@ export {
   type CustomLayout,
   type LayoutPlace,
 } from './configuration/layouts';
-export { CODECS } from './configuration/sofia';
 export {
   askPinPlan,
   bridgeToRoomPlan,
@@ -78,10 +58,6 @@ export {
   PIN_VARIABLE,
   SECRET_VARIABLES,
   ROOM_EXTENSION,
-  ROOM_PROFILE,
   ROOM_PROOF_VARIABLE,
   turnAwayPlan,
-  type AskPin,
-  type BridgeToRoom,
-  type EnterRoom,
 } from './room';

@@ -58,7 +58,7 @@ export function buildOpenApi(routes: readonly Route[], o: { version: string; pub
 }
 
 /** The codes a route can answer, by what it takes. */
-export function errorCodesOf(route: Route): ErrorCode[] {
+function errorCodesOf(route: Route): ErrorCode[] {
   const codes = new Set<ErrorCode>([
     'unauthorized',
     'rate_limited',

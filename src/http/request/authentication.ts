@@ -18,7 +18,7 @@ export interface Strangers {
 }
 
 /** @returns the key of "Authorization: Bearer KEY", or undefined. */
-export function bearerOf(header: string | undefined): string | undefined {
+function bearerOf(header: string | undefined): string | undefined {
   return /^Bearer ([\x21-\x7e]{16,256})$/i.exec(header ?? '')?.[1];
 }
 

@@ -4,7 +4,7 @@ import type { Db } from '../../infra/stores/db';
 import { decryptSecret, encryptSecret, purposeKeys, splitSecrets, type Sealed } from '../../infra/secrets';
 import { storeClock } from '../../infra/store-clock';
 
-export const IDEMPOTENCY_HOURS = 24;
+const IDEMPOTENCY_HOURS = 24;
 const KEPT_MS = IDEMPOTENCY_HOURS * 3600_000;
 
 export interface KeptAnswer {

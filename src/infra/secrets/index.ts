@@ -3,4 +3,4 @@ export { hashSipPassword, isClearDigest, openDigest, sealDigest } from './digest
 export { createSecret, equalSecrets, hashSecret } from './hashes';
 export { purposeKeys, secretNames, splitSecrets, type SealPurpose } from './keys';
 export { decryptSecret, encryptSecret, sealedPrefix, type Sealed } from './sealing';
-export { readToken, signToken, type Claims } from './tokens';
+export { readToken, signToken } from './tokens';

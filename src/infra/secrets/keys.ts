@@ -41,7 +41,7 @@ function derive(secret: Buffer, info: string, bytes: number): Buffer {
 }
 
 /** What stands in a sealed text and in the database for a secret. */
-export const nameSecret = (secret: Buffer): string => derive(secret, 'id', ID_BYTES).toString('hex');
+const nameSecret = (secret: Buffer): string => derive(secret, 'id', ID_BYTES).toString('hex');
 
 /** What was derived once; it follows from the secret alone. */
 const derived = new WeakMap<Buffer, Map<Purpose, readonly PurposeKey[]>>();

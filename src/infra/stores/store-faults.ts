@@ -14,7 +14,7 @@ export function addressOf(url: string): string {
 const REFUSALS = /^(WRONGPASS|NOAUTH|NOPERM)|invalid password/i;
 
 /** Redis is there and lets us do nothing: that does not pass by waiting. */
-export const isRefusal = (fault: Error | undefined): boolean => fault !== undefined && REFUSALS.test(fault.message);
+const isRefusal = (fault: Error | undefined): boolean => fault !== undefined && REFUSALS.test(fault.message);
 
 /** Of what Redis says only its first words: the rest may repeat a command. */
 const firstWords = (fault: unknown): string => (fault as Error).message.split(/[.:]/, 1)[0]!.slice(0, 80);

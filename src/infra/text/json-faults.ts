@@ -12,7 +12,7 @@ export const MAX_JSON_DEPTH = 32;
 const HALF = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
 
 /** What is wrong with one text; undefined where nothing is. */
-export function faultOfText(text: string): 'nul' | 'half_character' | undefined {
+function faultOfText(text: string): 'nul' | 'half_character' | undefined {
   if (text.includes('\u0000')) return 'nul';
   return HALF.test(text) ? 'half_character' : undefined;
 }

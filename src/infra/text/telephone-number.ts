@@ -4,7 +4,7 @@ import { getCountries, parsePhoneNumberFromString, type CountryCode } from 'libp
 export type Country = CountryCode;
 
 /** ISO 3166 codes of the countries whose ways of dialling are known. */
-export const COUNTRIES: readonly Country[] = getCountries();
+const COUNTRIES: readonly Country[] = getCountries();
 
 export function isCountry(text: string): text is Country {
   return (COUNTRIES as readonly string[]).includes(text);

@@ -82,7 +82,7 @@ export interface BrowserApp {
 }
 
 /** CHROMIUM_BIN, or what Debian and others call it on PATH. */
-export function chromiumBinary(): string | undefined {
+function chromiumBinary(): string | undefined {
   const named = process.env.CHROMIUM_BIN;
   if (named) return existsSync(named) ? named : undefined;
   const folders = (process.env.PATH ?? '').split(delimiter).filter(Boolean);

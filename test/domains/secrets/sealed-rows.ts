@@ -8,7 +8,7 @@ export const DOMAIN = 'sealed.test';
 export const HA1 = { alice: 'a'.repeat(32), guest: 'b'.repeat(32) };
 
 /** As version 0.2 sealed. */
-export function sealAsBefore(key: Buffer, plain: string): string {
+function sealAsBefore(key: Buffer, plain: string): string {
   const iv = randomBytes(12);
   const cipher = createCipheriv('aes-256-gcm', key, iv);
   const text = Buffer.concat([cipher.update(plain, 'utf8'), cipher.final()]);

@@ -64,7 +64,7 @@ export interface Filling {
 }
 
 /** @returns JSON text of a value that the schema takes, or nearly takes */
-export function jsonOf(schema: Schema, f: Filling, name = '', depth = 0): fc.Arbitrary<string> {
+function jsonOf(schema: Schema, f: Filling, name = '', depth = 0): fc.Arbitrary<string> {
   const right = rightJson(schema, f, name, depth);
   return f.isStrict ? right : fc.oneof({ weight: 14, arbitrary: right }, { weight: 1, arbitrary: nastyJson });
 }

@@ -119,7 +119,7 @@ const ACTIVE: readonly string[] = [
 ];
 
 /** Short, of everything that is acted on. */
-export const hostileText: fc.Arbitrary<string> = fc
+const hostileText: fc.Arbitrary<string> = fc
   .array(
     fc.oneof(
       { weight: 8, arbitrary: fc.constantFrom(...ACTIVE) },
@@ -131,7 +131,7 @@ export const hostileText: fc.Arbitrary<string> = fc
   .map((pieces) => pieces.join(''));
 
 /** One piece very many times over. */
-export const longText: fc.Arbitrary<string> = fc
+const longText: fc.Arbitrary<string> = fc
   .tuple(fc.constantFrom(...ACTIVE), fc.integer({ min: 20, max: 3000 }))
   .map(([piece, times]) => piece.repeat(times));
 
@@ -150,7 +150,7 @@ export const plainText: fc.Arbitrary<string> = fc.constantFrom(
 );
 
 /** Plain but for one place: what is only nearly right comes furthest. */
-export const nearlyPlain: fc.Arbitrary<string> = fc
+const nearlyPlain: fc.Arbitrary<string> = fc
   .tuple(plainText, fc.constantFrom(...ACTIVE), fc.nat({ max: 12 }))
   .map(([text, piece, at]) => `${text.slice(0, at)}${piece}${text.slice(at)}`);
 

@@ -1,7 +1,7 @@
 /** What is known of a node's clock, and what its times are by ours: pure, from nothing but what it told and when it came. */
 
 /** A difference as large is no delay and no drift: the clock was set. */
-export const CLOCK_STEP_MS = 250;
+const CLOCK_STEP_MS = 250;
 /** How late a step may be noticed: the node is asked every ten seconds, and whenever its events look late. */
 const NOTICED_WITHIN_MS = 12_000;
 /** Records may come hours later, and tell times from before a step. */

@@ -31,7 +31,7 @@ export const PHONES_GRACE_MS = 2000 * DRAINING_EXPIRES_SECONDS;
  * of the drain, when the last room goes, and as long as it then takes them to hear of it: who has not moved by then knows
  * no other node, or is gone.
  */
-export const isEmptied = (
+const isEmptied = (
   work: NodeWork,
   node: Pick<NodeRow, 'state' | 'session_count' | 'drain_deadline_at'>,
   nowMs: number,

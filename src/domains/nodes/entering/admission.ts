@@ -27,7 +27,7 @@ export const NODE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 /** Nothing else is looked up: a name comes from whoever asks. */
 export const isNodeName = (text: string): boolean => NODE_NAME.test(text);
 /** Made by the node's launcher, and known to nobody else. */
-export const NODE_SECRET = /^[\x21-\x7e]{16,256}$/;
+const NODE_SECRET = /^[\x21-\x7e]{16,256}$/;
 
 /** A node that was enrolled before it said where it is has so long to come. */
 const COME_WITHIN_MS = 86_400_000;

@@ -31,7 +31,7 @@ async function timeConference(deps: ProbeDeps, nodeId: string): Promise<{ ms: nu
 }
 
 /** A plain TCP connection that asks to become a WebSocket for SIP (RFC 7118). @throws Error saying what went wrong */
-export function openWebSocket(host: string, port: number, timeoutMs: number): Promise<void> {
+function openWebSocket(host: string, port: number, timeoutMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host, port });
     const deadline = setTimeout(() => end(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
@@ -66,7 +66,7 @@ const hasWebSocket = (node: Pick<NodeRow, 'ws_port' | 'esl_port'>): boolean => n
 const wordsOf = (error: unknown): string => (error as Error).message;
 
 /** One look. @returns also how long the list of rooms was */
-export async function probeNode(deps: ProbeDeps, node: NodeRow): Promise<{ seen: Probe; bytes: number }> {
+async function probeNode(deps: ProbeDeps, node: NodeRow): Promise<{ seen: Probe; bytes: number }> {
   const [conference, webSocket] = await Promise.allSettled([
     timeConference(deps, node.id),
     hasWebSocket(node) ? openWebSocket(node.host, node.ws_port, HEALTH.webSocketTimeoutMs) : Promise.resolve(),

@@ -57,9 +57,9 @@ export type Step =
 
 /** How long an event may take; after it the node is asked. */
 export const EVENT_MS = 1500;
-export const MAX_TRIES = 5;
+const MAX_TRIES = 5;
 /** A file ends a moment before its call: only after this long its end was none of the call's. */
-export const SETTLE_MS = 700;
+const SETTLE_MS = 700;
 /** A room whose node died is awaited this long on another one. */
 const AWAIT_MS = 1000;
 

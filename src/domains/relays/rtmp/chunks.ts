@@ -12,7 +12,7 @@ export interface RtmpMessage {
 }
 
 export const SET_CHUNK_SIZE = 1;
-export const ABORT = 2;
+const ABORT = 2;
 export const ACKNOWLEDGEMENT = 3;
 export const USER_CONTROL = 4;
 export const WINDOW_SIZE = 5;

@@ -17,7 +17,7 @@ export interface Target {
 const APP = /^[A-Za-z0-9._~!$&'()*+,;=:@%-]+(\/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*$/;
 const HOST = /^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/;
 /** Printable, without blanks. */
-export const STREAM_KEY = /^[\x21-\x7e]{1,512}$/;
+const STREAM_KEY = /^[\x21-\x7e]{1,512}$/;
 
 function refuse(path: string, message: string): never {
   throw new SwitchyardError('unprocessable', `The relay's address can not be used: ${path} ${message}.`, {

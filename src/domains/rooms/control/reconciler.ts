@@ -307,7 +307,7 @@ async function takeListed(
 }
 
 /** The list says nothing of a muted picture: that is known from events only. */
-export function seenInList(member: RoomMember, flags: MemberFlags | undefined): Partial<SeenParticipant> {
+function seenInList(member: RoomMember, flags: MemberFlags | undefined): Partial<SeenParticipant> {
   const { muted, deaf, hasVideo, moderator, volumeIn, volumeOut } = member;
   return {
     muted,

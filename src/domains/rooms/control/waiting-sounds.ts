@@ -7,9 +7,9 @@ import { SwitchyardError } from '../../../errors';
 import type { Redis } from '../../../infra/stores/redis';
 
 /** Sounds of one room that play or wait, whoever they are for. */
-export const MOST_SOUNDS = 20;
+const MOST_SOUNDS = 20;
 /** Rendered tones among them: 96 kB a second at 48 kHz, and the same again while one is opened. */
-export const MOST_RENDERED_MS = 120_000;
+const MOST_RENDERED_MS = 120_000;
 /** How long a file is thought to play: its length is known to its node only. */
 export const FILE_MS = 30_000;
 /** Spoken, by the character. */

@@ -48,7 +48,7 @@ export const pauseBeforePicture = (tries: number): number =>
   backoffMs(tries, { firstMs: FIRST_PAUSE_MS, longestMs: LONGEST_PAUSE_MS });
 
 /** @returns the kinds the session could not take over */
-export async function bringPictures(deps: PictureDeps, session: SessionRow): Promise<PictureKind[]> {
+async function bringPictures(deps: PictureDeps, session: SessionRow): Promise<PictureKind[]> {
   const settings = readSettings(session.settings);
   const wanted = await store.listPictures(deps.db, session.room_id);
   if (!isMixed(settings)) return wanted.map(({ kind }) => kind);
@@ -217,7 +217,7 @@ async function forgetPlaced(deps: PictureDeps, row: PlacedPicture): Promise<void
 }
 
 /** The files of sessions that are over, on nodes that can be reached; the others when they are back. */
-export async function clearPictures(deps: PictureDeps): Promise<void> {
+async function clearPictures(deps: PictureDeps): Promise<void> {
   for (const row of await store.listLeftBehind(deps.db, LEFT_AT_ONCE)) {
     if (deps.links.isUp(row.node_id)) await forgetPlaced(deps, row);
   }

@@ -31,7 +31,7 @@ export type JoinDecision =
   { do: 'enter'; role: ParticipantRole } | { do: 'ask_pin' } | { do: 'refuse'; reason: JoinRefusal };
 
 /** A PIN can be guessed: after so many the caller has to call again. */
-export const PIN_TRIES = 3;
+const PIN_TRIES = 3;
 
 /** @param equals compares secrets without telling by its time how much was right */
 export function decideJoin(

@@ -15,7 +15,7 @@ export interface ApiCommand {
 export interface OriginateOptions {
   /** Fixes the channel's uuid beforehand, so that it can be recorded before it is dialled. */
   legId: string;
-  /** A dial string built by userEndpoint(), sofiaEndpoint() or loopbackEndpoint(). */
+  /** A dial string built by userEndpoint() or loopbackEndpoint(). */
   endpoint: string;
   variables: Readonly<Record<string, string>>;
   ringTimeoutSeconds: number;
@@ -30,11 +30,6 @@ const leg = (legId: string): string => assertToken(legId, 'legId');
 /** A registered user: the node asks its directory how to reach them. */
 export function userEndpoint(username: string, domain: string): string {
   return `user/${assertName(username, 'username')}@${assertHost(domain, 'domain')}`;
-}
-
-/** Somebody at another SIP server, through one of the node's profiles. */
-export function sofiaEndpoint(profile: string, username: string, host: string): string {
-  return `sofia/${assertToken(profile, 'profile')}/${assertName(username, 'username')}@${assertHost(host, 'host')}`;
 }
 
 /** A call of the node to itself, without SIP. */
@@ -110,16 +105,8 @@ export const locateConfiguration = (name: string): ApiCommand =>
 /** Whether a module is loaded: `true` or `false`. */
 export const moduleExists = (name: string): ApiCommand => command('module_exists', assertToken(name, 'module'));
 
-export const reloadXml = (): ApiCommand => command('reloadxml');
 export const rescanProfile = (name: string): ApiCommand =>
   command('sofia profile', assertToken(name, 'profile'), 'rescan');
-export const sofiaStatus = (): ApiCommand => command('sofia status');
-
-/** One profile's own report. */
-export const statusOf = (profile: string): ApiCommand =>
-  command('sofia status profile', assertToken(profile, 'profile'));
-
-export const version = (): ApiCommand => command('version');
 
 /** Milliseconds since its process began. */
 export const readUptime = (): ApiCommand => command('uptime ms');
@@ -161,7 +148,6 @@ export const setVariable = (legId: string, name: string, value: string): ApiComm
 export const readVariable = (legId: string, name: string): ApiCommand =>
   command('uuid_getvar', leg(legId), assertToken(name, 'variable name'));
 
-export const parkChannel = (legId: string): ApiCommand => reshaping([legId], command('uuid_park', leg(legId)));
 export const holdChannel = (legId: string): ApiCommand => reshaping([legId], command('uuid_hold', leg(legId)));
 export const unholdChannel = (legId: string): ApiCommand => reshaping([legId], command('uuid_hold off', leg(legId)));
 
@@ -183,10 +169,6 @@ export function transferChannel(
   return reshaping([legId], made);
 }
 
-/** Joins two channels. */
-export const bridgeChannels = (legId: string, otherLegId: string): ApiCommand =>
-  reshaping([legId, otherLegId], command('uuid_bridge', leg(legId), leg(otherLegId)));
-
 /** Plays digits to the channel's far end. */
 export function sendDtmf(legId: string, digits: string, millisecondsEach = 100): ApiCommand {
   if (!/^[0-9A-Da-d*#wW]{1,128}$/.test(digits)) {
@@ -205,11 +187,3 @@ export function playFile(legId: string, source: string, to: 'aleg' | 'bleg' | 'b
   return command('uuid_broadcast', leg(legId), sound, to);
 }
 
-/** Stops what plays. */
-export const stopPlaying = (legId: string): ApiCommand => command('uuid_break', leg(legId), 'all');
-
-export const recordChannel = (legId: string, action: 'start' | 'stop', path: string): ApiCommand =>
-  command('uuid_record', leg(legId), action, escapeArgument(path, 'path'));
-
-/** All rooms of the node with their members. */
-export const conferenceList = (): ApiCommand => command('conference json_list');

@@ -44,10 +44,6 @@ export const switchMember = (sessionId: string, target: MemberTarget, what: Memb
 export const hangUpMember = (sessionId: string, target: MemberTarget): ApiCommand =>
   inRoom(sessionId, 'hup', whom(target));
 
-/** Out of the room; the channel goes on with its plan. */
-export const kickMember = (sessionId: string, target: MemberTarget): ApiCommand =>
-  inRoom(sessionId, 'kick', whom(target));
-
 /**
  * Gives the floor where it is free, takes it from who has it, and refuses where somebody else has it. A free floor is
  * given away by the mixer within 20 ms, so to move it both commands go out at once: first for its holder, then for who
@@ -94,9 +90,6 @@ export const setBanner = (sessionId: string, memberId: number, text: string | nu
     whom(memberId),
     text === null || text === '' ? 'clear' : encodeURIComponent(inertText(text, 'banner')).replace(/'/g, '%27'),
   );
-/** In kilobit a second, for all members. */
-export const setRoomBandwidth = (sessionId: string, kbps: number): ApiCommand =>
-  inRoom(sessionId, 'vid-bandwidth', `${wholeNumber(kbps, 16, 50_000, 'bandwidth')}kb`);
 /** Each is an encoder beside that of the room, and stays until the room ends; a node has room for 50 (MAX_MUX_CODECS). */
 const VIDEO_STEPS_KBPS = [64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192, 16_384];
 /**
@@ -116,8 +109,6 @@ export const setFrameRate = (sessionId: string, fps: number): ApiCommand =>
   inRoom(sessionId, 'vid-fps', wholeNumber(fps, 1, 60, 'fps'));
 export const setCanvasSize = (sessionId: string, width: number, height: number): ApiCommand =>
   inRoom(sessionId, 'vid-res', `${wholeNumber(width, 64, 4096, 'width')}x${wholeNumber(height, 64, 4096, 'height')}`);
-export const setMaxMembers = (sessionId: string, count: number): ApiCommand =>
-  inRoom(sessionId, 'set', 'max_members', wholeNumber(count, 0, 10_000, 'max_members'));
 
 /** What is played when somebody enters or leaves; null: nothing. */
 export const setEntrySound = (sessionId: string, which: 'enter' | 'exit', source: string | null): ApiCommand[] =>

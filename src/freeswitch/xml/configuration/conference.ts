@@ -32,7 +32,7 @@ export const ROOM_BASE: ProfileParams = {
 };
 
 /** A node's answer where no room of ours is named. */
-export const DEFAULT_ROOM: ProfileParams = {
+const DEFAULT_ROOM: ProfileParams = {
   ...ROOM_BASE,
   'conference-flags': 'livearray-json-status|json-events|video-floor-only',
   'video-mode': 'mux',

@@ -34,7 +34,7 @@ const ANSWERS: Record<string, (node: NodeSettings, room?: RoomConfiguration) => 
   'vpx.conf': vpxConf,
 };
 
-/** Everything that is answered; the rest is "not found". */
+/** Everything that is answered; the rest is "not found". @internal */
 export const CONFIGURATION_NAMES: readonly string[] = Object.keys(ANSWERS);
 
 /**

@@ -22,7 +22,7 @@ export interface SipMethodRule {
  * stranger, in a node that was left to its defaults: sofia_presence_handle_sip_i_message (to_user `api+…`),
  * sofia_handle_sip_i_refer (an unknown `Replaces`), sofia_handle_sip_i_info (`freeswitch/api-request`).
  */
-export const SIP_METHODS: readonly SipMethodRule[] = [
+const SIP_METHODS: readonly SipMethodRule[] = [
   {
     method: 'REGISTER',
     allowed: { users: 'As itself: From, To, user name and realm must agree. It rings where the REGISTER came from.' },
@@ -107,7 +107,7 @@ export function doorSettings(door: SipDoor): SofiaSettings {
   return settings;
 }
 
-/** The list as freeswitch/README.md shows it. */
+/** The list as freeswitch/README.md shows it. @internal */
 export function doorsTable(): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
   const cell = (rule: SipMethodRule, door: SipDoor): string =>

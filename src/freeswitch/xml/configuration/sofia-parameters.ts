@@ -180,7 +180,7 @@ const LEFT: readonly Left[] = [
   },
 ];
 
-/** parameter → what was decided about it. */
+/** parameter → what was decided about it. @internal */
 export const SOFIA_PARAMETERS: ReadonlyMap<string, string> = new Map([
   ...LEFT.flatMap(({ reason, names }) => names.map((name) => [name, `left: ${reason}`] as const)),
   ...Object.entries(CLOSED).map(([name, value]) => [name, `closed: ${String(value)}`] as const),

@@ -6,7 +6,7 @@ import { doorSettings, type SofiaSettings } from './sip-doors';
 import { CLOSED } from './sofia-parameters';
 
 /** What is offered and taken, in this order. */
-export const CODECS = 'OPUS,PCMU,PCMA,VP8,H264';
+const CODECS = 'OPUS,PCMU,PCMA,VP8,H264';
 
 export function sofiaConf(node: NodeSettings): Element[] {
   return [

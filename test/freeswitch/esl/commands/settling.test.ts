@@ -32,7 +32,6 @@ const OTHER = '0190b5a0-0000-7000-8000-000000000002';
 const RESHAPING = [
   esl.transferChannel(LEG, { extension: 'x', context: 'calls' }),
   esl.transferChannel(LEG, { extension: 'x', context: 'calls' }, 'both'),
-  esl.parkChannel(LEG),
   esl.holdChannel(LEG),
   esl.unholdChannel(LEG),
 ];
@@ -70,7 +69,7 @@ describe('a connection', () => {
   it('looks at both legs that are joined, and asks nothing for what takes no bridge apart', async () => {
     const connection = await node.connect();
     bridgedAtMs = performance.now() - 60_000;
-    await connection.api(esl.bridgeChannels(LEG, OTHER), { timeoutMs: 5000 });
+    await connection.api({ line: `uuid_bridge ${LEG} ${OTHER}`, reshapes: [LEG, OTHER] }, { timeoutMs: 5000 });
     expect(node.commands.slice(-3)).toEqual([
       `api uuid_dump ${LEG} json`,
       `api uuid_dump ${OTHER} json`,

@@ -3,7 +3,7 @@ import { findFreePort } from '../../../../scripts/stores/ports';
 import {
   originateCall,
   showChannels,
-  version,
+  probe,
   type NodeConnection,
   type NodeEvent,
 } from '../../../../src/freeswitch/esl';
@@ -107,8 +107,8 @@ describe('answers', () => {
   it('leave in one write each', async () => {
     node.answer = () => apiFrame('+OK');
     const c = await connect();
-    await c.api(version(), soon);
-    expect(node.reads.at(-1)).toBe('api version\n\n');
+    await c.api(probe(), soon);
+    expect(node.reads.at(-1)).toBe('api echo alive\n\n');
   });
 
   it('never let a newline become a second command', async () => {
@@ -139,7 +139,7 @@ describe('answers', () => {
     expect(lost).toEqual(['timeout']);
     expect(c.isOpen).toBe(false);
     await until(() => node.socket.destroyed);
-    await expect(c.api(version(), soon)).rejects.toMatchObject({ kind: 'lost', sent: false });
+    await expect(c.api(probe(), soon)).rejects.toMatchObject({ kind: 'lost', sent: false });
   });
 
   it('that nobody asked for end the connection', async () => {

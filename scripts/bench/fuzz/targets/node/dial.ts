@@ -36,7 +36,7 @@ const parameter = fc.oneof(
 );
 
 /** A SIP contact, nearly right. */
-export const contacts: fc.Arbitrary<string> = fc.oneof(
+const contacts: fc.Arbitrary<string> = fc.oneof(
   {
     weight: 6,
     arbitrary: fc

@@ -123,7 +123,7 @@ function mustBeTyped(where: string, name: string, value: unknown): void {
 type Reader = (reply: string) => unknown;
 
 /** Everything that reads an answer of a node. */
-export const REPLY_READERS: Readonly<Record<string, Reader>> = {
+const REPLY_READERS: Readonly<Record<string, Reader>> = {
   parseReply: esl.parseReply,
   parseRooms: esl.parseRooms,
   parseRoomFlags: esl.parseRoomFlags,
