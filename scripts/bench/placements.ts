@@ -48,7 +48,7 @@ const poolRequest = {
   minIdleCpuPercent: 0,
 };
 
-/** One replica: its own connections, its own picture of the pool. */
+/** One replica: its own connections, its own video of the pool. */
 function createWorker(): (order: Order) => Promise<Answer> {
   const db = createDb(process.env.DATABASE_URL!, 4);
   const redis = new Redis(process.env.REDIS_URL!);

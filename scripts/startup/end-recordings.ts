@@ -1,4 +1,4 @@
-/** Ends what is recorded before its nodes are stopped, and waits until the files are here: a node that ends too soon leaves a picture that nothing can play. */
+/** Ends what is recorded before its nodes are stopped, and waits until the files are here: a node that ends too soon leaves a video that nothing can play. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ApiClient } from '../api/client';
 

@@ -26,7 +26,7 @@ Environment:
   FREESWITCH_USER              whom it runs as where root starts it (freeswitch, else nobody or daemon)
   NODE_HOST                    address at which nodes can be reached (127.0.0.1)
   NODE_PUBLIC_HOST             and how the world sees that, where it is translated (NAT)
-  NODE_RTP_BASE                first port for sound and picture; each node takes 1000 (16384)
+  NODE_RTP_BASE                first port for sound and video; each node takes 1000 (16384)
   SIMULATOR_PORT               port for the simulator's own control (any free one)
   and everything Switchyard itself reads: see src/config.md.
 `;

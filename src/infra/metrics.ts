@@ -54,7 +54,7 @@ export interface Metrics {
   countNodeEvent(kind: string): void;
   /** A node's question was answered. */
   countXmlAnswer(kind: string): void;
-  /** From the wish for a node to the node, or to "none". */
+  /** From the desired state for a node to the node, or to "none". */
   observePlacement(seconds: number, found: boolean): void;
   /** From a call's entry into the queue until its first turn. */
   observeQueue(seconds: number): void;

@@ -33,8 +33,8 @@ import { registerRecordingFigures } from '../domains/recordings/figures';
 import { createRelays } from '../domains/relays';
 import { listOwnHosts } from '../domains/relays/targets/own-hosts';
 import { requireLayout } from '../domains/rooms/layouts/layouts';
-import { createPictures } from '../domains/rooms/images/images.routes';
-import { createSteering } from '../domains/rooms/control';
+import { createRoomImages } from '../domains/rooms/images/images.routes';
+import { createRoomControl } from '../domains/rooms/control';
 import { createRunningRooms } from '../domains/rooms';
 import { createDirectory } from '../domains/users/directory';
 import { createSharedBuckets } from '../infra/stores/buckets';
@@ -161,7 +161,7 @@ export async function buildContainer(config: Config, logger: Logger, stores: Sto
     redial: (participant) => rejoinRoom(calls, participant),
     rejoinLate: (participant) => rejoinLate(calls, participant),
   });
-  const steering = createSteering({
+  const roomControl = createRoomControl({
     ...stores,
     logger,
     links,
@@ -174,9 +174,9 @@ export async function buildContainer(config: Config, logger: Logger, stores: Sto
     requireLayout: (domainId, name) => requireLayout(db, domainId, name),
     createCall: (asked) => createCall(calls, asked),
   });
-  void steering.start();
-  stops.push(() => steering.stop());
-  const pictures = createPictures({
+  void roomControl.start();
+  stops.push(() => roomControl.stop());
+  const images = createRoomImages({
     db,
     events: log,
     logger,
@@ -188,7 +188,7 @@ export async function buildContainer(config: Config, logger: Logger, stores: Sto
     hooks: rooms.hooks,
     sweeps: config.roles.includes('supervisor'),
   });
-  stops.push(() => pictures.stop());
+  stops.push(() => images.stop());
   const findDomain = (nameOrId: string | undefined, caller: Caller) => requireDomain(db, caller, nameOrId);
   const storage = openStorage({ dir: config.recordingsDir, s3: config.recordingsS3 });
   const figures = { db, folder: config.recordingsDir, now: () => performance.now() };
@@ -261,8 +261,8 @@ export async function buildContainer(config: Config, logger: Logger, stores: Sto
     buckets,
     quotas,
     rooms,
-    steering,
-    pictures,
+    roomControl,
+    images,
     recordings,
     relays,
     grants,

@@ -65,8 +65,8 @@ export async function startApiRole(
     hold,
     links,
     rooms,
-    steering,
-    pictures,
+    roomControl,
+    images,
     recordings,
     relays,
     grants,
@@ -146,9 +146,9 @@ export async function startApiRole(
         hooks: rooms.hooks,
         closeSession: rooms.close,
       }),
-      ...pictures.routes,
+      ...images.routes,
       ...layoutsRoutes({ db, events: log, quotas }),
-      ...steering.routes,
+      ...roomControl.routes,
       ...grants.routes,
       ...recordings.routes,
       ...relays.routes,
@@ -201,7 +201,7 @@ export async function startApiRole(
   });
   const drains = createDrainEndpoint({ db, log, logger, now: storeClock.nowMs });
   const uploads = createRecordingEndpoint({ ...recordings.deps, guard });
-  const fetches = createImageEndpoint({ ...pictures.deps, guard });
+  const fetches = createImageEndpoint({ ...images.deps, guard });
   const takeFromNode = (request: IncomingMessage, response: ServerResponse): boolean =>
     entrance(request, response) ||
     enrolment(request, response) ||

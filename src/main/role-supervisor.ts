@@ -48,7 +48,7 @@ export function startSupervisorRole(container: Container, stops: Stops): EventIn
     quotas,
     links,
     rooms,
-    steering,
+    roomControl,
     recordings,
     relays,
     claims,
@@ -104,7 +104,7 @@ export function startSupervisorRole(container: Container, stops: Stops): EventIn
       await reconcileRegistrations(registrations, node, connection, commandTimeoutMs);
       await reconcileChannels(reconcile, node, connection, storeClock.now());
       await rooms.compare(node, connection);
-      await steering.compareLive(node);
+      await roomControl.compareLive(node);
       await recordings.reconcileRecordings(node, connection);
       await relays.compareRelays(node, connection);
     },
@@ -118,7 +118,7 @@ export function startSupervisorRole(container: Container, stops: Stops): EventIn
       }
       if (event.type === 'room') {
         await rooms.handleRoomEvent(node, event);
-        await steering.takeLiveEvent(node, event);
+        await roomControl.takeLiveEvent(node, event);
         await relays.takeRelayEvent(node, event);
       }
       await recordings.handleRecordingEvent(node, event);

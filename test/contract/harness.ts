@@ -7,7 +7,7 @@ export interface PhoneBehaviour {
   reject?: boolean;
   ringOnly?: boolean;
   hangupAfterMs?: number;
-  /** Takes a picture as well. */
+  /** Takes a video as well. */
   video?: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** What Switchyard relies on of a room's sounds, picture and recordings, and of the files they leave on the node. */
+/** What Switchyard relies on of a room's sounds, video and recordings, and of the files they leave on the node. */
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ import { closeRoom, enter, isRoomEvent, tell } from './peers/room-guests';
 
 const TONE = 'tone_stream://%(300,0,440)';
 const LONG_TONE = 'tone_stream://%(60000,0,440)';
-const PICTURE_PARAMETERS = /^\{video_time_audio=false,channels=1,samplerate=48000,vw=320,vh=240,fps=10\.00\}/;
+const VIDEO_PARAMETERS = /^\{video_time_audio=false,channels=1,samplerate=48000,vw=320,vh=240,fps=10\.00\}/;
 
 export const roomMediaContract: Contract = (nodeUnderTest) => {
   const next = (room: string, action: string, also: (e: RawEvent) => boolean = () => true): Promise<RawEvent> =>
@@ -185,7 +185,7 @@ export const roomMediaContract: Contract = (nodeUnderTest) => {
     });
   });
 
-  describe('a room with a picture', () => {
+  describe('a room with a video', () => {
     const phones: ContractPhone[] = [];
     const legs = ['seen-1007', 'seen-1008'];
     const ids: number[] = [];
@@ -226,7 +226,7 @@ export const roomMediaContract: Contract = (nodeUnderTest) => {
       );
     });
 
-    test('the first with a picture gets the picture floor', async () => {
+    test('the first with a video gets the video floor', async () => {
       expect(await next('seen', 'video-floor-change')).toMatchObject({ 'Old-ID': 'none', 'New-ID': String(ids[0]) });
     });
 
@@ -262,7 +262,7 @@ export const roomMediaContract: Contract = (nodeUnderTest) => {
       expect(await tell(nodeUnderTest(), `seen vid-layer ${first} 99`)).toBe('+OK layer 1\n');
     });
 
-    test('the picture is fixed on one by force, and follows the voices again when that is cleared', async () => {
+    test('the video is fixed on one by force, and follows the voices again when that is cleared', async () => {
       const held = Number(/^(\d+);.*\|vid-floor/m.exec(await tell(nodeUnderTest(), 'seen list'))?.[1]);
       const [first, second] = held === ids[0] ? ids : [...ids].reverse();
       expect(await tell(nodeUnderTest(), `seen vid-floor ${second}`)).toBe(`-ERR floor is held by ${first}\n`);
@@ -296,7 +296,7 @@ export const roomMediaContract: Contract = (nodeUnderTest) => {
       expect(await api(`eval uuid:${legs[0]} ${text}`)).toMatch(/^(\d+;){6}\d\.\d\d$/);
     });
 
-    test('the mixed picture is written as a PNG', async () => {
+    test('the mixed video is written as a PNG', async () => {
       const file = path('seen.png');
       expect(await tell(nodeUnderTest(), `seen vid-write-png ${file}`)).toBe('+OK\n');
       const png = await readFile(file);
@@ -304,11 +304,11 @@ export const roomMediaContract: Contract = (nodeUnderTest) => {
       expect([png.readUInt32BE(16), png.readUInt32BE(20)]).toEqual([320, 240]);
     });
 
-    test('recorded with its picture: parameters stand before the path in the events, and not in the list', async () => {
+    test('recorded with its video: parameters stand before the path in the events, and not in the list', async () => {
       const file = path('seen.mp4');
       expect(await tell(nodeUnderTest(), `seen recording start ${file}`)).toBe(`+OK Record file ${file} canvas 1\n`);
       const start = await next('seen', 'start-recording');
-      expect(start.Path).toMatch(PICTURE_PARAMETERS);
+      expect(start.Path).toMatch(VIDEO_PARAMETERS);
       expect(start.Path!.endsWith(`}${file}`)).toBe(true);
       expect(parseRooms(await tell(nodeUnderTest(), 'seen json_list'))[0]!.recordings).toEqual([
         { path: file, paused: false },

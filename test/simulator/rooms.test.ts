@@ -182,7 +182,7 @@ test('a stream to an address greets as a publisher does, and its end is told', a
   target.close();
 });
 
-test('a layer where there is no picture ends the whole node, as it ends a real one', async () => {
+test('a layer where there is no video ends the whole node, as it ends a real one', async () => {
   const [node, client] = await start('crash');
   await guestOf(node).dial('a');
   const entered = await client.waitFor(action('add-member'));

@@ -1,4 +1,4 @@
-/** Publishes to an RTMP server as a node's recorder does: the whole greeting, then pictures and sound that mean nothing. */
+/** Publishes to an RTMP server as a node's recorder does: the whole greeting, then videos and sound that mean nothing. */
 import { connect } from 'node:net';
 import type { NodeContext } from '../node-context';
 import type { Sink } from './recordings';

@@ -87,7 +87,7 @@ function within(gaps: readonly LedgerGap[], reason: GapReason, fromMs: number, t
   return sum(inside.filter((gap) => gap.from_at.getTime() < toMs).map((gap) => lengthOf(gap, toMs)));
 }
 
-/** A node's start and end of a file cost some hundredths, and a picture's end up to a second. */
+/** A node's start and end of a file cost some hundredths, and a video's end up to a second. */
 const UNSAID_MS = 1000;
 
 /**

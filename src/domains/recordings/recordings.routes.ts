@@ -49,7 +49,7 @@ function beginRoutes(deps: RecordingRouteDeps): Route[] {
       scope: 'domain',
       params: idParams,
       body: z.strictObject({
-        format: z.enum(['mp4', 'wav']).default('mp4').describe('mp4: the mixed picture with sound. wav: sound alone.'),
+        format: z.enum(['mp4', 'wav']).default('mp4').describe('mp4: the mixed video with sound. wav: sound alone.'),
         ...wanted,
       }),
       answers: { 201: recordingSchema },
@@ -68,7 +68,7 @@ function beginRoutes(deps: RecordingRouteDeps): Route[] {
       params: idParams,
       body: z.strictObject({
         action: z.enum(['start', 'stop', 'pause', 'resume']).default('start'),
-        format: z.enum(['wav', 'mp4']).default('wav').describe('mp4 has the picture of "from" where it sends one.'),
+        format: z.enum(['wav', 'mp4']).default('wav').describe('mp4 has the video of "from" where it sends one.'),
         ...wanted,
       }),
       answers: { 200: recordingSchema },

@@ -2,7 +2,7 @@
 import type { Queryable, Trx } from '../../infra/stores/db';
 
 export type RecordingFormat = 'mp4' | 'wav';
-export type RecordingWish = 'recording' | 'paused' | 'stopped';
+export type DesiredRecordingState = 'recording' | 'paused' | 'stopped';
 export type RecordingState =
   'starting' | 'recording' | 'interrupted' | 'paused' | 'stopping' | 'uploading' | 'completed' | 'absent' | 'failed';
 export type GapReason = 'paused' | 'interrupted' | 'node_died' | 'moved' | 'stalled' | 'held';
@@ -21,7 +21,7 @@ export interface RecordingRow {
   leg_id: string | null;
   format: RecordingFormat;
   origin: 'api' | 'room';
-  desired: RecordingWish;
+  desired: DesiredRecordingState;
   state: RecordingState;
   /** Why it ended, or why it failed. */
   reason: string | null;
@@ -110,11 +110,11 @@ export async function listRecordingRows(db: Queryable, filter: RecordingFilter):
   return (await query) as RecordingRow[];
 }
 
-/** @param expected the wishes it may have now @returns whether it was changed */
+/** @param expected the desired changes it may have now @returns whether it was changed */
 export async function updateRecording(
   db: Queryable,
   id: string,
-  expected: readonly RecordingWish[],
+  expected: readonly DesiredRecordingState[],
   change: Partial<RecordingRow>,
 ): Promise<boolean> {
   return (await db('recordings').where({ id }).whereIn('desired', expected).update(change)) > 0;

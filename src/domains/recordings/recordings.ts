@@ -133,7 +133,7 @@ async function stepNow(deps: RecordingDeps, id: string): Promise<void> {
 
 export type RecordingAction = 'stop' | 'pause' | 'resume';
 
-/** Changes the wish; answers at once, while the node is told. The same wish twice is no fault. @throws conflict */
+/** Changes the desired state; answers at once, while the node is told. The same desired state twice is no fault. @throws conflict */
 export async function actOnRecording(deps: RecordingDeps, id: string, action: RecordingAction): Promise<RecordingView> {
   await changeRecording(deps, id, async (held) => {
     const { trx, recording, parts } = held;

@@ -48,7 +48,7 @@ export function relayRoutes(deps: RelayActions): Route[] {
       ...one,
       method: 'post',
       path: '/v1/rooms/{id}/relays',
-      summary: "Send the room's picture and sound to an RTMP address",
+      summary: "Send the room's video and sound to an RTMP address",
       description:
         'The target is checked first: its port is one that relays may go to (1935, 443 and 80, where the operator has ' +
         'set no others), its name leads to public addresses that are not ours, and it answers the RTMP handshake. A ' +

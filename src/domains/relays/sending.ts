@@ -41,7 +41,7 @@ export interface SendingHandlers {
 export type SendingEnd =
   { stopped: true } | { stopped: false; fault: string; side: 'node' | 'target' | 'process'; detail: string };
 
-/** The node has this long to connect and to send the first picture or sound. */
+/** The node has this long to connect and to send the first video or sound. */
 const FIRST_MEDIA_MS = 15_000;
 /** Waits for the node's own end of a stream that is stopped. */
 const LAST_WORDS_MS = 1000;
@@ -79,7 +79,7 @@ export async function sendRoom(
     source = `rtmp://${deps.intakeHost}:${port}/${INTAKE_APP}/${streamName}`;
     const reply = await fault.orResult(deps.api(nodeId, recordRoom(sessionId, 'start', source)));
     if (!reply.ok || /not found/i.test(reply.text)) throw new Ended('the node does not have the room');
-    const late = setTimeout(() => fault.raise('the node sent no picture or sound in time'), FIRST_MEDIA_MS);
+    const late = setTimeout(() => fault.raise('the node sent no video or sound in time'), FIRST_MEDIA_MS);
     await fault.orResult(forwarding.flowing).finally(() => clearTimeout(late));
     await handlers.onLive();
     return await fault.raised;

@@ -15,26 +15,26 @@ export interface RoomRow {
   moderator_pin_sealed: string | null;
   metadata: Record<string, unknown>;
   /** kind → what is shown of it; null where there is none. */
-  pictures: Partial<Record<string, StoredPicture>> | null;
+  images: Partial<Record<string, StoredImage>> | null;
   created_at: Date;
   updated_at: Date;
 }
 
-/** Of a picture what stands in the room's answer; the time as Postgres writes it in JSON. */
-export interface StoredPicture {
+/** Of a image what stands in the room's answer; the time as Postgres writes it in JSON. */
+export interface StoredImage {
   contentType: string;
   width: number;
   height: number;
   updatedAt: string;
 }
 
-export type NewRoom = Partial<Omit<RoomRow, 'domain_name' | 'pictures'>> & { id: string };
+export type NewRoom = Partial<Omit<RoomRow, 'domain_name' | 'images'>> & { id: string };
 
-const PICTURES = `(select jsonb_object_agg(p.kind, jsonb_build_object('contentType', p.content_type,
-  'width', p.width, 'height', p.height, 'updatedAt', p.updated_at)) from room_pictures p where p.room_id = r.id) as pictures`;
+const IMAGES = `(select jsonb_object_agg(p.kind, jsonb_build_object('contentType', p.content_type,
+  'width', p.width, 'height', p.height, 'updatedAt', p.updated_at)) from room_images p where p.room_id = r.id) as images`;
 
 const selectRooms = (db: Queryable) =>
-  db('rooms as r').join('domains as d', 'd.id', 'r.domain_id').select('r.*', 'd.name as domain_name', db.raw(PICTURES));
+  db('rooms as r').join('domains as d', 'd.id', 'r.domain_id').select('r.*', 'd.name as domain_name', db.raw(IMAGES));
 
 /** @returns false where the domain has a room of that name. */
 export async function insertRoom(db: Queryable, row: NewRoom): Promise<boolean> {

@@ -45,10 +45,10 @@ export const roomFields = {
 };
 export type RoomPatch = z.output<z.ZodObject<typeof roomFields>>;
 
-export const pictureSchema = z
+export const imageSchema = z
   .object({ contentType: z.string(), width: z.int(), height: z.int(), updatedAt: z.iso.datetime() })
-  .meta({ id: 'Picture' });
-export type PictureView = z.output<typeof pictureSchema>;
+  .meta({ id: 'Image' });
+export type ImageView = z.output<typeof imageSchema>;
 
 export const roomSchema = z
   .object({
@@ -61,10 +61,10 @@ export const roomSchema = z
     metadata: z.record(z.string(), z.string()),
     ...roomSettings.shape,
     background: roomSettings.shape.background.extend({
-      picture: pictureSchema.nullable().describe('Behind the participants; uploaded on its own.'),
+      image: imageSchema.nullable().describe('Behind the participants; uploaded on its own.'),
     }),
     welcome: z.object({
-      picture: pictureSchema.nullable().describe('Seen by who is alone, or waits for the moderator.'),
+      image: imageSchema.nullable().describe('Seen by who is alone, or waits for the moderator.'),
     }),
     createdAt: z.iso.datetime(),
     updatedAt: z.iso.datetime(),
@@ -93,9 +93,9 @@ export interface RoomsDeps {
   closeSession: (session: SessionRow) => Promise<void>;
 }
 
-function showPicture(row: RoomRow, kind: string): PictureView | null {
-  const picture = row.pictures?.[kind];
-  return picture ? { ...picture, updatedAt: new Date(picture.updatedAt).toISOString() } : null;
+function showImage(row: RoomRow, kind: string): ImageView | null {
+  const image = row.images?.[kind];
+  return image ? { ...image, updatedAt: new Date(image.updatedAt).toISOString() } : null;
 }
 
 /** A room without its PINs: this is what events carry. */
@@ -108,8 +108,8 @@ export function showOpenly(row: RoomRow): Omit<RoomView, 'pin' | 'moderatorPin'>
     displayName: row.display_name,
     metadata: row.metadata as Record<string, string>,
     ...settings,
-    background: { ...settings.background, picture: showPicture(row, 'background') },
-    welcome: { picture: showPicture(row, 'welcome') },
+    background: { ...settings.background, image: showImage(row, 'background') },
+    welcome: { image: showImage(row, 'welcome') },
     createdAt: row.created_at.toISOString(),
     updatedAt: row.updated_at.toISOString(),
   };

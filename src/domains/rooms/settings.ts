@@ -9,7 +9,7 @@ const LAYOUT_CHOICE = /^(group:[A-Za-z0-9_+-]{1,64}|(?!group|list$)[A-Za-z0-9][A
 export const layoutChoice = z
   .string()
   .regex(LAYOUT_CHOICE, 'must be the name of a layout, or group:NAME')
-  .describe('How the picture is divided: a layout by name, or group:NAME for one that grows with the room.');
+  .describe('How the video is divided: a layout by name, or group:NAME for one that grows with the room.');
 
 export const pin = z
   .string()
@@ -23,10 +23,10 @@ export type SoundName = (typeof SOUND_NAMES)[number];
 const even = (min: number, max: number) => z.int().min(min).max(max).multipleOf(2);
 
 const video = z.strictObject({
-  width: even(320, 1920).describe('Of the mixed picture, in pixels.'),
+  width: even(320, 1920).describe('Of the mixed video, in pixels.'),
   height: even(180, 1080),
-  fps: z.int().min(5).max(30).describe('Pictures a second.'),
-  maxKbps: z.int().min(64).max(20_000).describe('The mixed picture, as it is sent to everybody.'),
+  fps: z.int().min(5).max(30).describe('Frames a second.'),
+  maxKbps: z.int().min(64).max(20_000).describe('The mixed video, as it is sent to everybody.'),
   participantKbps: z
     .int()
     .min(64)
@@ -35,7 +35,7 @@ const video = z.strictObject({
     .describe('What one participant may send, and get; null: as the room. What they send follows at their next entry.'),
   mode: z
     .enum(['mixed', 'passthrough'])
-    .describe('mixed: one picture of all. passthrough: the picture of who has the floor, as it came.'),
+    .describe('mixed: one video of all. passthrough: the video of who has the floor, as it came.'),
 });
 
 const sounds = z.strictObject({
@@ -47,13 +47,13 @@ const background = z.strictObject({
   color: z
     .string()
     .regex(/^#[0-9a-f]{6}$/i, 'must be a colour like #1b2430')
-    .describe('Of the picture where nobody stands.'),
+    .describe('Of the video where nobody stands.'),
 });
 
 export const roomSettings = z.strictObject({
   layout: layoutChoice,
   video,
-  audioOnly: z.boolean().describe('No picture at all.'),
+  audioOnly: z.boolean().describe('No video at all.'),
   maxParticipants: z.int().min(2).max(1000),
   waitForModerator: z.boolean().describe('Nobody is heard before a moderator is there.'),
   endWithModerator: z.boolean().describe('The room ends some seconds after its last moderator has left.'),
@@ -146,5 +146,5 @@ export function changedSettings(before: RoomSettings, after: RoomSettings): stri
     .map(([name]) => name);
 }
 
-/** True where a picture is mixed: the node composes and encodes one for everybody. */
+/** True where a video is mixed: the node composes and encodes one for everybody. */
 export const isMixed = (settings: RoomSettings): boolean => !settings.audioOnly && settings.video.mode === 'mixed';

@@ -67,7 +67,7 @@ async function writeChange(deps: RoomsDeps, trx: Trx, id: string, patch: RoomPat
       moderator_pin_sealed: sealPin(deps.secretKey, 'moderator-pin', id, next.moderatorPin),
     }),
   });
-  // Wished for at once; whoever keeps the wished state brings it about again where it gets lost.
+  // Desired at once; whoever keeps the desired state brings it about again where it gets lost.
   if (living && changed.includes('locked')) {
     await updateSession(trx, living.id, ['opening', 'live'], { locked: settings.locked });
   }
@@ -86,14 +86,14 @@ async function changeSession(deps: RoomsDeps, session: SessionRow, wanted: RoomS
     if (!(await sendChange(deps, session, change)) && !isEmpty) refused.push(...change.settings);
   }
   const pending = isEmpty ? [] : [...plan.pending, ...refused].sort();
-  const layout = pending.includes('layout') ? {} : layoutWish(running, wanted);
+  const layout = pending.includes('layout') ? {} : desiredLayout(running, wanted);
   const settings = isEmpty ? wanted : withoutPending(running, wanted, pending);
   await updateSession(deps.db, session.id, ['opening', 'live'], { settings: { ...settings }, ...layout });
   return pending;
 }
 
 /** The last word counts: a layout chosen for this session gives way to the room's new one. */
-function layoutWish(running: RoomSettings, wanted: RoomSettings): Partial<SessionRow> {
+function desiredLayout(running: RoomSettings, wanted: RoomSettings): Partial<SessionRow> {
   return running.layout === wanted.layout ? {} : { layout: wanted.layout };
 }
 

@@ -44,7 +44,7 @@ export {
   GROUPS,
   LAYOUTS,
   layoutsConfName,
-  pictureFile,
+  imageFile,
   WELCOME_LAYOUT,
   type CustomLayout,
   type LayoutPlace,

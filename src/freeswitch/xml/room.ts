@@ -46,7 +46,7 @@ function ownVariables(o: CallVariables): Action[] {
   ];
 }
 
-/** What is left of the codecs where no picture is wanted. */
+/** What is left of the codecs where no video is wanted. */
 const AUDIO_CODECS = ['OPUS', 'PCMU', 'PCMA'];
 
 const inKilobit = (kbps: number): string => `${Math.floor(kbps)}kb`;
@@ -154,7 +154,7 @@ export interface BridgeToRoom extends CallVariables {
 /** The user part of every call between nodes that leads into a room: the token says which. */
 export const ROOM_EXTENSION = 'room';
 
-/** Goes on to the node that has the room; sound and picture pass through this one. */
+/** Goes on to the node that has the room; sound and video pass through this one. */
 export function bridgeToRoomPlan(o: BridgeToRoom): string {
   if (!isHostPart(o.host))
     throw new SwitchyardError('invalid_request', 'The host has characters that can not be dialled.');
@@ -166,7 +166,7 @@ export function bridgeToRoomPlan(o: BridgeToRoom): string {
     `sip_h_X-Switchyard-Token=${plain(o.token, 'The token')}`,
     `sip_h_X-Switchyard-Call=${callId}`,
     'sip_h_X-Switchyard-Leg=to',
-    // Else a telephone would be offered on with a picture, and stand in the room as an empty tile.
+    // Else a telephone would be offered on with a video, and stand in the room as an empty tile.
     ...(o.audioOnly ? [`absolute_codec_string=^^:${AUDIO_CODECS.join(':')}`] : []),
   ];
   return dialplanXml(o.context, 'room-elsewhere', [

@@ -9,7 +9,7 @@ const ID_BYTES = 6;
 export type SealPurpose = 'digest' | 'node-password' | 'room-pin' | 'moderator-pin' | 'stream-key' | 'kept-answer';
 
 /** What a token proves. */
-export type TokenPurpose = 'call' | 'room' | 'canary' | 'recording' | 'picture' | 'adoption' | 'room-adoption';
+export type TokenPurpose = 'call' | 'room' | 'canary' | 'recording' | 'image' | 'adoption' | 'room-adoption';
 
 export type Purpose = `seal/${SealPurpose}` | `token/${TokenPurpose}` | 'repeated-request';
 

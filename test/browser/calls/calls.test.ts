@@ -1,4 +1,4 @@
-/** Holds whole calls to what people get: browsers and a phone at real nodes, sound and picture both ways. */
+/** Holds whole calls to what people get: browsers and a phone at real nodes, sound and video both ways. */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor } from '../../../scripts/api/client';
@@ -120,7 +120,7 @@ describeWithBrowser('calls of browsers at real nodes', (freeswitch, chromium) =>
   }
 
   const waitToReceive = (phone: BrowserPhone, enough: (received: Received) => boolean): Promise<Received> =>
-    waitFor('sound and picture to arrive', phone.received, enough, STEP_MS).catch(async (fault: Error) => {
+    waitFor('sound and video to arrive', phone.received, enough, STEP_MS).catch(async (fault: Error) => {
       const seen = JSON.stringify([await phone.received(), await phone.sessions()]);
       throw new Error(`${fault.message} ${seen}`);
     });
@@ -192,7 +192,7 @@ describeWithBrowser('calls of browsers at real nodes', (freeswitch, chromium) =>
   it.each([
     ['the same node', 0],
     ['different nodes', 1],
-  ])('connects two browsers at %s with sound and picture', async (_, other) => {
+  ])('connects two browsers at %s with sound and video', async (_, other) => {
     const alice = await openBrowser('alice', nodeAt(0), { video: true });
     const bob = await openBrowser('bob', nodeAt(other), { video: true });
     await Promise.all(['alice', 'bob'].map((username) => waitForRegistrations(username, 1)));

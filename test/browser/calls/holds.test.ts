@@ -49,12 +49,12 @@ describeWithBrowser('browsers that hold each other', (freeswitch, chromium) => {
       STEP_MS,
     );
 
-  /** Sound and pictures come in at both, more and more of it. */
+  /** Sound and videos come in at both, more and more of it. */
   async function bothReceive(phones: readonly BrowserPhone[]): Promise<void> {
     for (const phone of phones) {
       const before = await phone.received();
       await waitFor(
-        'sound and pictures',
+        'sound and videos',
         () => phone.received(),
         (now) => now.audioPackets > before.audioPackets + 10 && now.framesDecoded > before.framesDecoded + 3,
         STEP_MS,

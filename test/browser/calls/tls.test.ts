@@ -63,7 +63,7 @@ describeWithTls('a pool behind TLS at a real node', (freeswitch, chromium, opens
     room = await startRoomApp(pool, browsers, DOMAIN, { name: 'safe', video, musicWhileAlone: false });
   }, 90_000);
 
-  it('brings guests of an https page into a room by wss, with sound, picture and events', async () => {
+  it('brings guests of an https page into a room by wss, with sound, video and events', async () => {
     for (const name of ['Ann', 'Ben']) guests.push(await room.openGuest(name));
     for (const guest of guests) {
       expect(guest.grant.wssUrl).toMatch(/^wss:\/\/127\.0\.0\.1:\d+$/);
@@ -71,7 +71,7 @@ describeWithTls('a pool behind TLS at a real node', (freeswitch, chromium, opens
     }
     await room.see('both in', (seen) => isIn(seen, 2));
     for (const guest of guests)
-      await watchUntil('sound and picture', guest.received, (r) => r.audioPackets > 50 && r.framesDecoded > 5);
+      await watchUntil('sound and video', guest.received, (r) => r.audioPackets > 50 && r.framesDecoded > 5);
     expect(front.asked).toEqual(expect.arrayContaining(['POST /freeswitch/xml', 'GET /v1/events']));
     say(`in by ${guests[0]!.grant.wssUrl}, the page and its events by https`);
   }, 90_000);

@@ -36,7 +36,7 @@ export interface BrowserPhone {
   hangup(): Promise<void>;
   hold(): Promise<void>;
   unhold(): Promise<void>;
-  /** Takes the track away from every sender: neither sound nor picture is sent, and the page lives. */
+  /** Takes the track away from every sender: neither sound nor video is sent, and the page lives. */
   sendNothing(): Promise<void>;
   sessions(): Promise<PhoneSession[]>;
   received(): Promise<Received>;

@@ -19,13 +19,13 @@ function note(what, more = {}) {
 
 /** Camera and microphone are asked for once: a call that follows the room does not wait for them again. */
 async function openMedia({ video, paint }) {
-  const picture = { width: 320, height: 240, frameRate: 10 };
-  const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: video && !paint ? picture : false });
-  if (paint) stream.addTrack(paintTrack(paint, picture));
+  const camera = { width: 320, height: 240, frameRate: 10 };
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: video && !paint ? camera : false });
+  if (paint) stream.addTrack(paintTrack(paint, camera));
   return stream;
 }
 
-/** A picture of one colour in the place of a camera's, so that people can be told apart in what the room mixes. */
+/** A video of one colour in the place of a camera's, so that people can be told apart in what the room mixes. */
 function paintTrack(colour, { width, height, frameRate }) {
   const canvas = Object.assign(document.createElement('canvas'), { width, height });
   const context = canvas.getContext('2d');
@@ -136,7 +136,7 @@ window.guest = {
     events?.close();
     leave();
   },
-  /** Sends neither sound nor picture, and lives. */
+  /** Sends neither sound nor video, and lives. */
   async sendNothing() {
     for (const sender of current.session.connection.getSenders()) await sender.replaceTrack(null);
   },

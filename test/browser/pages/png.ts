@@ -1,4 +1,4 @@
-/** Reads PNG pictures, so that a test can say what is where in what a room mixes. */
+/** Reads PNG images, so that a test can say what is where in what a room mixes. */
 import { inflateSync } from 'node:zlib';
 
 export interface Colour {
@@ -10,7 +10,7 @@ export interface Colour {
 export interface Pixels {
   width: number;
   height: number;
-  /** The mean of a part of the picture, in its pixels. */
+  /** The mean of a part of the image, in its pixels. */
   meanOf(x: number, y: number, width: number, height: number): Colour;
 }
 
@@ -18,7 +18,7 @@ const SIGNATURE = '89504e470d0a1a0a';
 /** Bytes of a pixel by the PNG's colour type, where each is of 8 bits. */
 const CHANNELS: Record<number, number> = { 0: 1, 2: 3, 6: 4 };
 
-/** Pictures of 8 bits a channel that are not interlaced. @throws for all others */
+/** Images of 8 bits a channel that are not interlaced. @throws for all others */
 export function readPng(png: Buffer): Pixels {
   if (png.subarray(0, 8).toString('hex') !== SIGNATURE) throw new Error('That is no PNG.');
   const width = png.readUInt32BE(16);

@@ -1,4 +1,4 @@
-/** Says whose picture is where in what a room mixes: everybody has a colour of their own. */
+/** Says whose image is where in what a room mixes: everybody has a colour of their own. */
 import type { Colour, Pixels } from './png';
 
 /** A place of a layout: x, y and width on a square that is stretched over the canvas. */

@@ -30,7 +30,7 @@ export interface Person {
   leaveReason: string | null;
 }
 
-export interface Picture {
+export interface RoomState {
   session: {
     id: string;
     meetingId: string;
@@ -50,7 +50,7 @@ export interface LoggedEvent {
   data: Record<string, unknown>;
 }
 
-/** What has come in over the call a guest is in now, and how much picture went out. */
+/** What has come in over the call a guest is in now, and how much video went out. */
 export interface GuestReceived {
   audioPackets: number;
   /** Grows while something is heard. */
@@ -72,14 +72,14 @@ export interface Guest {
   sendNothing(): Promise<void>;
   state(): Promise<{ state: string; cause: string | null; node: string | null }>;
   received(): Promise<GuestReceived>;
-  /** The mean colour of the picture that is shown; null: none. */
+  /** The mean colour of the video that is shown; null: none. */
   colour(): Promise<{ red: number; green: number; blue: number } | null>;
   diary(): Promise<{ what: string; atMs: number }[]>;
   close(): Promise<void>;
 }
 
 export interface GuestOptions {
-  /** A colour instead of the camera's picture. */
+  /** A colour instead of the camera's video. */
   paint?: string;
   video?: boolean;
   grant?: Record<string, unknown>;
@@ -91,9 +91,9 @@ export interface RoomApp {
   /** The same room, with its guests in another browser. */
   over(browsers: BrowserApp): RoomApp;
   put<T>(path: string, body: object): Promise<T>;
-  look(): Promise<Picture>;
-  /** Waits until it is so. @returns the picture and how long that took, in milliseconds */
-  see(what: string, test: (picture: Picture) => boolean): Promise<{ picture: Picture; tookMs: number }>;
+  look(): Promise<RoomState>;
+  /** Waits until it is so. @returns the video and how long that took, in milliseconds */
+  see(what: string, test: (roomState: RoomState) => boolean): Promise<{ roomState: RoomState; tookMs: number }>;
   events(types: string): Promise<LoggedEvent[]>;
   snapshot(): Promise<Buffer>;
   /** What a limit is lengthened by, in milliseconds: a machine that is busy with other things answers late. */
@@ -136,7 +136,7 @@ function appOf(pool: RealPool, browsers: BrowserApp, domain: string, roomId: str
   const { api } = pool;
   const room = `/v1/rooms/${roomId}`;
   const headers = { authorization: `Bearer ${pool.apiKey}`, 'content-type': 'application/json' };
-  const look = (): Promise<Picture> => api.get<Picture>(`${room}/participants`);
+  const look = (): Promise<RoomState> => api.get<RoomState>(`${room}/participants`);
   return {
     roomId,
     look,
@@ -175,8 +175,8 @@ function appOf(pool: RealPool, browsers: BrowserApp, domain: string, roomId: str
     },
     async see(what, test) {
       const from = Date.now();
-      const picture = await watchUntil(what, look, test);
-      return { picture, tookMs: Date.now() - from };
+      const roomState = await watchUntil(what, look, test);
+      return { roomState, tookMs: Date.now() - from };
     },
     async events(types) {
       const query = `domain=${domain}&roomId=${roomId}&types=${types}&format=json&limit=1000`;
@@ -198,8 +198,8 @@ function appOf(pool: RealPool, browsers: BrowserApp, domain: string, roomId: str
   };
 }
 
-export const isIn = (picture: Picture, count: number): boolean =>
-  picture.session?.state === 'live' && picture.items.filter(({ state }) => state === 'in').length === count;
+export const isIn = (roomState: RoomState, count: number): boolean =>
+  roomState.session?.state === 'live' && roomState.items.filter(({ state }) => state === 'in').length === count;
 
 /** Nothing is left of any room or call: no row that lives, no claim, no channel. */
 export async function waitUntilEmpty(pool: RealPool, stores: TestStores): Promise<void> {

@@ -177,8 +177,8 @@ describeWithBrowser('browsers that die', (freeswitch, chromium) => {
     const [mortal, other] = [await openMortal(), await openMortal()];
     const ada = await openGuest(mortal, 'ada');
     const ben = await openGuest(other, 'ben');
-    const { picture } = await rooms.see('both in', (p) => isIn(p, 2));
-    const idOf = (guest: Guest) => picture.items.find((p) => p.identity === guest.grant.identity)!.id;
+    const { roomState } = await rooms.see('both in', (p) => isIn(p, 2));
+    const idOf = (guest: Guest) => roomState.items.find((p) => p.identity === guest.grant.identity)!.id;
     for (const [browser, guest] of [
       [mortal, ada],
       [other, ben],

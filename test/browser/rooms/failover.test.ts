@@ -13,7 +13,7 @@ import {
   waitUntilEmpty,
   watchUntil,
   type Guest,
-  type Picture,
+  type RoomState,
   type RoomApp,
 } from '../pool/room-pool';
 
@@ -48,23 +48,23 @@ describeWithBrowser('rooms whose real node dies, drains or freezes', (freeswitch
     const people = [{ role: 'moderator' }, { identity: 'ben' }, {}];
     guests = await Promise.all(people.map((grant, i) => room.openGuest(['Ann', 'Ben', 'Cid'][i]!, { grant })));
     await Promise.all(guests.map((guest) => guest.enter()));
-    const { picture } = await room.see('three guests', (seen) => isIn(seen, 3));
-    const ben = personOf(picture, guests[1]!);
+    const { roomState } = await room.see('three guests', (seen) => isIn(seen, 3));
+    const ben = personOf(roomState, guests[1]!);
     await pool.api.patch(`/v1/rooms/${room.roomId}/participants/${ben.id}`, { muted: true });
     await room.put('/layout', { layout: LAYOUT });
-    await room.see('mute and layout', isAsWished);
+    await room.see('mute and layout', isAsDesired);
   }, 90_000);
 
-  const personOf = ({ items }: Picture, guest: Guest) => items.find(({ grantId }) => grantId === guest.grant.id)!;
+  const personOf = ({ items }: RoomState, guest: Guest) => items.find(({ grantId }) => grantId === guest.grant.id)!;
   const password = randomBytes(12).toString('base64url');
-  const nodeOf = ({ session }: Picture): PoolNode => pool.nodes.find(({ name }) => name === session?.node)!;
+  const nodeOf = ({ session }: RoomState): PoolNode => pool.nodes.find(({ name }) => name === session?.node)!;
 
-  const areIn = (picture: Picture): boolean =>
-    picture.session?.state === 'live' && guests.every((guest) => personOf(picture, guest)?.state === 'in');
-  /** Everybody is there, Ben is muted and nobody else, and the picture is divided as it was chosen. */
-  function isAsWished(picture: Picture): boolean {
-    if (!areIn(picture) || picture.session?.layout.observed !== LAYOUT) return false;
-    return guests.every((guest) => personOf(picture, guest).observed.muted === (guest.name === 'Ben'));
+  const areIn = (roomState: RoomState): boolean =>
+    roomState.session?.state === 'live' && guests.every((guest) => personOf(roomState, guest)?.state === 'in');
+  /** Everybody is there, Ben is muted and nobody else, and the video is divided as it was chosen. */
+  function isAsDesired(roomState: RoomState): boolean {
+    if (!areIn(roomState) || roomState.session?.layout.observed !== LAYOUT) return false;
+    return guests.every((guest) => personOf(roomState, guest).observed.muted === (guest.name === 'Ben'));
   }
 
   interface NodeView {
@@ -82,33 +82,33 @@ describeWithBrowser('rooms whose real node dies, drains or freezes', (freeswitch
     );
 
   /** Waits until all are in the same meeting on another node, as they were; says how long each step took. */
-  async function followMove(before: Picture, fromMs: number, limitMs: number): Promise<Picture> {
-    const moved = (seen: Picture): boolean => seen.session !== null && seen.session.node !== before.session!.node;
+  async function followMove(before: RoomState, fromMs: number, limitMs: number): Promise<RoomState> {
+    const moved = (seen: RoomState): boolean => seen.session !== null && seen.session.node !== before.session!.node;
     await room.see('the room to move', moved).catch((fault: Error) => explain(fault));
     const movedMs = Date.now() - fromMs;
     await room.see('three guests back', (seen) => moved(seen) && areIn(seen)).catch((fault: Error) => explain(fault));
     const backMs = Date.now() - fromMs;
-    const { picture } = await room.see('mute and layout kept', isAsWished).catch((fault: Error) => explain(fault));
+    const { roomState } = await room.see('mute and layout kept', isAsDesired).catch((fault: Error) => explain(fault));
     const keptMs = Date.now() - fromMs;
     await Promise.all(
       guests.map((guest) =>
-        watchUntil('a picture and sound', guest.received, (r) => r.framesDecoded > 0 && r.audioPackets > 10),
+        watchUntil('a video and sound', guest.received, (r) => r.framesDecoded > 0 && r.audioPackets > 10),
       ),
     );
     say(
       `room placed anew after ${movedMs} ms, all three in after ${backMs} ms, mute and layout seen after ${keptMs} ms, ` +
-        `pictures after ${Date.now() - fromMs} ms`,
+        `videos after ${Date.now() - fromMs} ms`,
     );
     for (const guest of guests) {
       const steps = (await guest.diary()).filter(({ atMs }) => atMs >= fromMs);
-      const inRoomMs = Date.parse(personOf(picture, guest).since!) - fromMs;
+      const inRoomMs = Date.parse(personOf(roomState, guest).since!) - fromMs;
       const page = steps.map(({ what, atMs }) => `${what} ${atMs - fromMs}`).join(', ');
       say(`  ${guest.name}: ${page}; in the node's room ${inRoomMs}`);
     }
-    expect(picture.session!.meetingId).toBe(before.session!.meetingId);
-    expect(picture.items.map(({ id }) => id).sort()).toEqual(before.items.map(({ id }) => id).sort());
+    expect(roomState.session!.meetingId).toBe(before.session!.meetingId);
+    expect(roomState.items.map(({ id }) => id).sort()).toEqual(before.items.map(({ id }) => id).sort());
     expect(backMs).toBeLessThan(limitMs + (await room.measureLateness()));
-    return picture;
+    return roomState;
   }
 
   async function explain(fault: Error): Promise<never> {
@@ -138,7 +138,7 @@ describeWithBrowser('rooms whose real node dies, drains or freezes', (freeswitch
       const { sipPort } = pool.nodes.find(({ name }) => name !== node.name)!;
       const telephone = await openTelephone({ username: '1001', password, domain: DOMAIN, nodePort: sipPort });
       const line = await telephone.dial('daily');
-      const { picture: before } = await room.see('the telephone', (seen) => isIn(seen, 4));
+      const { roomState: before } = await room.see('the telephone', (seen) => isIn(seen, 4));
       const killedMs = Date.now();
       node.process.kill('SIGKILL');
       await followMove(before, killedMs, BACK_MS);
@@ -154,7 +154,7 @@ describeWithBrowser('rooms whose real node dies, drains or freezes', (freeswitch
     const node = nodeOf(await room.look());
     const telephone = await openTelephone({ username: '1001', password, domain: DOMAIN, nodePort: node.sipPort });
     const line = await telephone.dial('daily');
-    const { picture: before } = await room.see('the telephone', (seen) => isIn(seen, 4));
+    const { roomState: before } = await room.see('the telephone', (seen) => isIn(seen, 4));
     const { id } = await pool.api.post<{ id: string }>(`/v1/rooms/${room.roomId}/recordings`);
     interface Recording {
       state: string;
@@ -166,8 +166,8 @@ describeWithBrowser('rooms whose real node dies, drains or freezes', (freeswitch
     const { id: nodeId } = await readNode(node.name);
     const deadlineSeconds = 2;
     await pool.api.post(`/v1/nodes/${nodeId}/drain`, { deadlineSeconds });
-    const picture = await followMove(before, Date.now() + deadlineSeconds * 1000, DRAINED_BACK_MS);
-    const other = picture.session!.node;
+    const roomState = await followMove(before, Date.now() + deadlineSeconds * 1000, DRAINED_BACK_MS);
+    const other = roomState.session!.node;
     await seeTelephoneBack(line);
     await watchUntil('part 2', read, ({ parts }) => parts[1]?.state === 'recording' && parts[1].bytes > 0);
     await waitForNode(node.name, 'draining');
@@ -191,12 +191,12 @@ describeWithBrowser('rooms whose real node dies, drains or freezes', (freeswitch
     const node = nodeOf(before);
     const frozenMs = Date.now();
     node.process.kill('SIGSTOP');
-    const picture = await followMove(before, frozenMs, FROZEN_BACK_MS);
+    const roomState = await followMove(before, frozenMs, FROZEN_BACK_MS);
     await waitForNode(node.name, 'down');
     node.process.kill('SIGCONT');
     await waitForNode(node.name, 'serving');
-    const after = await room.see('nobody in two rooms', isAsWished);
-    expect(after.picture.session!.id).toBe(picture.session!.id);
+    const after = await room.see('nobody in two rooms', isAsDesired);
+    expect(after.roomState.session!.id).toBe(roomState.session!.id);
     await watchUntil(
       'the twin to be over',
       () => pool.api.get<{ nodes: { name: string; sessions: number; rooms: number }[] }>('/v1/pool'),

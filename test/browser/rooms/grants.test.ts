@@ -133,14 +133,14 @@ describeWithTurn('grants of browsers at real nodes', (freeswitch, chromium, turn
   }
   const say = (line: string): void => void process.stdout.write(`  ${line}\n`);
 
-  it('lets two guests meet in a room, with sound and picture through coturn only', async () => {
+  it('lets two guests meet in a room, with sound and video through coturn only', async () => {
     const grants = [await grantRoom({ name: 'Ann', role: 'moderator' }), await grantRoom({ name: 'Ben' })];
     expect(grants[1]!.node).toBe(grants[0]!.node);
     const o = { register: false, video: true, iceTransportPolicy: 'relay' as const };
     const phones = [await openByGrant(grants[0]!, o), await openByGrant(grants[1]!, o)];
     for (const [i, phone] of phones.entries()) await phone.call(grants[i]!.target!);
     const heard = await Promise.all(phones.map(waitToHear));
-    await waitFor('a picture', phones[1]!.received, ({ framesDecoded }) => framesDecoded > 5, STEP_MS);
+    await waitFor('a video', phones[1]!.received, ({ framesDecoded }) => framesDecoded > 5, STEP_MS);
     expect(await Promise.all(phones.map((phone) => phone.way()))).toEqual(['relay', 'relay']);
     expect(turn.log()).toContain(grants[0]!.id);
     say(`heard ${heard.map(({ audioPackets }) => audioPackets).join(' and ')} packets through ${turn.url}`);

@@ -83,8 +83,8 @@ describeWithBrowser('people who are put out, and people who come back', (freeswi
     const late = await rooms.openGuest('late', { grant: { identity: 'late' } });
     open.push(host, ada, late);
     await Promise.all([host.enter(), ada.enter()]);
-    const { picture } = await rooms.see('both in', (p) => isIn(p, 2));
-    const before = picture.items.find((p) => p.identity === 'ada')!;
+    const { roomState } = await rooms.see('both in', (p) => isIn(p, 2));
+    const before = roomState.items.find((p) => p.identity === 'ada')!;
     await stores
       .db('grants')
       .whereIn('id', [ada.grant.id, late.grant.id])
@@ -92,7 +92,7 @@ describeWithBrowser('people who are put out, and people who come back', (freeswi
     await sleep(1500);
     await ada.enter(); // the page's network changed: another leg, while the old one lives
     const back = await rooms.see('ada again', (p) => isIn(p, 2) && p.items.some((one) => one.identity === 'ada'));
-    expect(back.picture.items.find((p) => p.identity === 'ada')!.id).toBe(before.id);
+    expect(back.roomState.items.find((p) => p.identity === 'ada')!.id).toBe(before.id);
     await waitFor(
       'ada to be in',
       () => ada.state(),
@@ -109,6 +109,6 @@ describeWithBrowser('people who are put out, and people who come back', (freeswi
     const same = await rooms.see('the same person', (p) =>
       p.items.some((one) => one.identity === 'ada' && one.state === 'in' && one.grantId === anew.grant.id),
     );
-    expect(same.picture.items.filter((p) => p.identity === 'ada').map((p) => p.id)).toEqual([before.id]);
+    expect(same.roomState.items.filter((p) => p.identity === 'ada').map((p) => p.id)).toEqual([before.id]);
   }, 120_000);
 });

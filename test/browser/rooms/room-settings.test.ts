@@ -17,7 +17,7 @@ const HEIGHT = 360;
 const VIDEO = { width: WIDTH, height: HEIGHT, fps: 10, maxKbps: 500 };
 /** Silence gathers 0.0000001 in some seconds, the quiet music of a room 0.0004, a voice 0.5. */
 const HEARD = 0.00005;
-const KEPT = process.env.KEEP_PICTURES === '1';
+const KEPT = process.env.KEEP_SNAPSHOTS === '1';
 
 const GREEN: Colour = { red: 0, green: 160, blue: 60 };
 const ORANGE: Colour = { red: 240, green: 130, blue: 0 };
@@ -28,7 +28,7 @@ const PLAIN: Colour = { red: 0x1b, green: 0x24, blue: 0x30 };
 const isLike = (a: Colour | null, b: Colour, by = 40): boolean =>
   a !== null && Math.max(Math.abs(a.red - b.red), Math.abs(a.green - b.green), Math.abs(a.blue - b.blue)) <= by;
 
-/** A picture of one colour. */
+/** A video of one colour. */
 function paint({ red, green, blue }: Colour): Buffer {
   const row = Buffer.from([0, ...Array.from({ length: WIDTH }, () => [red, green, blue]).flat()]);
   const header = Buffer.alloc(13);
@@ -88,7 +88,7 @@ describeWithBrowser("a room's settings at real nodes", (freeswitch, chromium) =>
   const inside = (room: RoomApp, count: number) => room.see(`${count} in`, (seen) => isIn(seen, count));
 
   async function upload(room: RoomApp, kind: string, body: Buffer, type = 'image/png') {
-    const answer = await fetch(`${pool.url}/v1/rooms/${room.roomId}/pictures/${kind}`, {
+    const answer = await fetch(`${pool.url}/v1/rooms/${room.roomId}/images/${kind}`, {
       method: 'PUT',
       headers: { authorization: `Bearer ${pool.apiKey}`, 'content-type': type },
       body: new Uint8Array(body),
@@ -108,7 +108,7 @@ describeWithBrowser("a room's settings at real nodes", (freeswitch, chromium) =>
     watchUntil(label, () => colours(room, label), test);
 
   it('shows the welcome to who is alone and the background to all, also when the room has moved', async () => {
-    const room = await openRoom('pictures', { layout: '2x1' });
+    const room = await openRoom('images', { layout: '2x1' });
     expect(await upload(room, 'background', paint(GREEN))).toMatchObject({ status: 200, body: { pending: [] } });
     expect(await upload(room, 'welcome', paint(MAGENTA))).toMatchObject({ status: 200, body: { width: 640 } });
     expect(await upload(room, 'welcome', paint(GREEN), 'image/jpeg')).toMatchObject({ status: 415 });
@@ -125,7 +125,7 @@ describeWithBrowser("a room's settings at real nodes", (freeswitch, chromium) =>
     );
     expect(await upload(room, 'background', paint(ORANGE))).toMatchObject({ status: 200, body: { pending: [] } });
     await sees(room, 'replaced', ({ edge }) => isLike(edge, ORANGE));
-    const paths = (await stores.db('session_pictures').select('path')).map(({ path }: { path: string }) => path);
+    const paths = (await stores.db('session_images').select('path')).map(({ path }: { path: string }) => path);
     expect(paths.map((path) => existsSync(path))).toEqual([true, true]);
 
     const before = (await room.look()).session!;
@@ -140,12 +140,12 @@ describeWithBrowser("a room's settings at real nodes", (freeswitch, chromium) =>
     await ben.leave();
     await inside(room, 1);
     await sees(room, 'alone-again', ({ edge, left }) => isLike(edge, MAGENTA) && isLike(left, MAGENTA));
-    await fetch(`${pool.url}/v1/rooms/${room.roomId}/pictures/welcome`, {
+    await fetch(`${pool.url}/v1/rooms/${room.roomId}/images/welcome`, {
       method: 'DELETE',
       headers: { authorization: `Bearer ${pool.apiKey}` },
     });
     await sees(room, 'without-welcome', ({ edge, left }) => isLike(edge, ORANGE) && !isLike(left, MAGENTA));
-    await fetch(`${pool.url}/v1/rooms/${room.roomId}/pictures/background`, {
+    await fetch(`${pool.url}/v1/rooms/${room.roomId}/images/background`, {
       method: 'DELETE',
       headers: { authorization: `Bearer ${pool.apiKey}` },
     });
@@ -158,7 +158,7 @@ describeWithBrowser("a room's settings at real nodes", (freeswitch, chromium) =>
     say('looked at: welcome, background, replaced, moved, alone again, without');
   }, 90_000);
 
-  /** How much of what was heard, or came as a picture, in this time. */
+  /** How much of what was heard, or came as a video, in this time. */
   async function during(
     guest: Guest,
     ms: number,
@@ -176,7 +176,7 @@ describeWithBrowser("a room's settings at real nodes", (freeswitch, chromium) =>
     };
   }
 
-  it('passes the picture of who has the floor through, as it came', async () => {
+  it('passes the video of who has the floor through, as it came', async () => {
     const room = await openRoom('passed', { video: { ...VIDEO, mode: 'passthrough' } });
     const ann = await enter(room, 'Ann', { paint: '#ff0000' });
     await inside(room, 1);
@@ -185,12 +185,12 @@ describeWithBrowser("a room's settings at real nodes", (freeswitch, chromium) =>
     await watchUntil('Ann to see Ben', ann.colour, (c) => isLike(c, { red: 0, green: 0, blue: 255 }, 60));
     await watchUntil('Ben to see Ann', ben.colour, (c) => isLike(c, { red: 255, green: 0, blue: 0 }, 60));
     const cid = await enter(room, 'Cid', { paint: '#00ff00' });
-    const { picture } = await inside(room, 3);
+    const { roomState } = await inside(room, 3);
     for (const [guest, colour] of [
       [ann, { red: 255, green: 0, blue: 0 }],
       [ben, { red: 0, green: 0, blue: 255 }],
     ] as const) {
-      const { id } = picture.items.find(({ grantId }) => grantId === guest.grant.id)!;
+      const { id } = roomState.items.find(({ grantId }) => grantId === guest.grant.id)!;
       await room.put('/floor', { participantId: id, video: true });
       await watchUntil(`Cid to see ${guest.name}`, cid.colour, (c) => isLike(c, colour, 60));
     }
@@ -238,8 +238,8 @@ describeWithBrowser("a room's settings at real nodes", (freeswitch, chromium) =>
         const moderator = await enter(each, 'Mod', { grant: { role: 'moderator' } });
         listeners[i] = await enter(each, 'Ann');
         await enter(each, 'Ben');
-        const { picture } = await inside(each, 3);
-        const muted = (role: string) => picture.items.find((one) => one.role === role)!.observed.muted;
+        const { roomState } = await inside(each, 3);
+        const muted = (role: string) => roomState.items.find((one) => one.role === role)!.observed.muted;
         expect([muted('participant'), muted('moderator')]).toEqual([true, false]);
         await watchUntil('the moderator to be heard', listeners[i].received, ({ audioEnergy }) => audioEnergy > HEARD);
         await moderator.leave();
@@ -274,12 +274,12 @@ describeWithBrowser("a room's settings at real nodes", (freeswitch, chromium) =>
     expect(Math.min(all.entry[0], all.exit[0])).toBeGreaterThan(HEARD);
   }, 90_000);
 
-  it('has no picture where it is audio only, and no place for one too many', async () => {
+  it('has no video where it is audio only, and no place for one too many', async () => {
     const room = await openRoom('small', { audioOnly: true, maxParticipants: 2 });
     const ann = await enter(room, 'Ann');
     const ben = await enter(room, 'Ben');
-    const { picture } = await inside(room, 2);
-    expect(picture.items.map(({ observed }) => observed.hasVideo)).toEqual([false, false]);
+    const { roomState } = await inside(room, 2);
+    expect(roomState.items.map(({ observed }) => observed.hasVideo)).toEqual([false, false]);
     const cid = await enter(room, 'Cid');
     const { cause } = await watchUntil('the refusal', cid.state, ({ state }) => state === 'failed');
     await watchUntil('both to hear', ben.received, ({ audioPackets }) => audioPackets > 50);
@@ -291,11 +291,11 @@ describeWithBrowser("a room's settings at real nodes", (freeswitch, chromium) =>
   it('sends one of them less while the room goes on, and as much as all again', async () => {
     const room = await openRoom('limited', { video: { ...VIDEO, fps: 15, maxKbps: 2000 } });
     const [ann, ben] = [await enter(room, 'Ann'), await enter(room, 'Ben')];
-    const { picture } = await inside(room, 2);
+    const { roomState } = await inside(room, 2);
     for (const guest of [ann, ben]) {
-      await watchUntil('a picture', guest.received, ({ framesDecoded }) => framesDecoded > 20);
+      await watchUntil('a video', guest.received, ({ framesDecoded }) => framesDecoded > 20);
     }
-    const { id } = picture.items.find(({ grantId }) => grantId === ann.grant.id)!;
+    const { id } = roomState.items.find(({ grantId }) => grantId === ann.grant.id)!;
     const measured = async (maxVideoKbps: number | null): Promise<[number, number]> => {
       const answer = await fetch(`${pool.url}/v1/rooms/${room.roomId}/participants/${id}`, {
         method: 'PATCH',
@@ -316,7 +316,7 @@ describeWithBrowser("a room's settings at real nodes", (freeswitch, chromium) =>
     expect(again).toBeGreaterThan(0.8 * others);
   }, 90_000);
 
-  it('encodes once for all and gives everybody the picture, and less of it to who may have less', async () => {
+  it('encodes once for all and gives everybody the video, and less of it to who may have less', async () => {
     const video = { ...VIDEO, fps: 15, maxKbps: 2000 };
     const rates: { kbpsIn: number; kbpsOut: number }[] = [];
     for (const [name, participantKbps] of [
@@ -326,8 +326,7 @@ describeWithBrowser("a room's settings at real nodes", (freeswitch, chromium) =>
       const room = await openRoom(name, { video: { ...video, participantKbps } });
       const both = [await enter(room, 'Ann'), await enter(room, 'Ben')];
       await inside(room, 2);
-      for (const guest of both)
-        await watchUntil('a picture', guest.received, ({ framesDecoded }) => framesDecoded > 20);
+      for (const guest of both) await watchUntil('a video', guest.received, ({ framesDecoded }) => framesDecoded > 20);
       await sleep(4000); // an encoder takes some seconds to find its rate
       const seen = await Promise.all(both.map((guest) => during(guest, 4000)));
       for (const { frames } of seen) expect(frames).toBeGreaterThan(20);

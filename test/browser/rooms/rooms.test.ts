@@ -1,4 +1,4 @@
-/** Holds rooms at real nodes to what people get: who is in, how the picture lies, what is recorded, who is kept out. */
+/** Holds rooms at real nodes to what people get: who is in, how the video lies, what is recorded, who is kept out. */
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -21,7 +21,7 @@ import {
   watchUntil,
   type Guest,
   type Person,
-  type Picture,
+  type RoomState,
   type RoomApp,
 } from '../pool/room-pool';
 import { areBothThere, PLACES, tileAt, type Place, type Tile } from '../pages/tiles';
@@ -32,8 +32,8 @@ const WIDTH = 640;
 const HEIGHT = 360;
 /** Changes are to be read from the API within this. */
 const SEEN_MS = 1000;
-/** Pictures and recordings stay where they were written, to be looked at. */
-const KEPT = process.env.KEEP_PICTURES === '1';
+/** Videos and recordings stay where they were written, to be looked at. */
+const KEPT = process.env.KEEP_SNAPSHOTS === '1';
 /** How long each part of the recording is let run. */
 const SECONDS = [4, 3] as const;
 const run = promisify(execFile);
@@ -81,22 +81,22 @@ describeWithBrowser('rooms of browsers and telephones at real nodes', (freeswitc
     return guest;
   }
 
-  const find = ({ items }: Picture, name: string): Person | undefined =>
+  const find = ({ items }: RoomState, name: string): Person | undefined =>
     items.find((person) => person.name === name && person.state === 'in');
   /** Waits until the API shows it, and holds that to a second from when it was done. */
   async function seeSoon(
     what: string,
-    from: number | ((picture: Picture) => number),
-    test: (picture: Picture) => boolean,
-  ): Promise<Picture> {
-    const { picture } = await room.see(what, test).catch((fault: Error) => {
+    from: number | ((roomState: RoomState) => number),
+    test: (roomState: RoomState) => boolean,
+  ): Promise<RoomState> {
+    const { roomState } = await room.see(what, test).catch((fault: Error) => {
       throw new Error([fault.message, ...pool.warnings.slice(-10)].join('\n'));
     });
-    const tookMs = Date.now() - (typeof from === 'number' ? from : from(picture));
+    const tookMs = Date.now() - (typeof from === 'number' ? from : from(roomState));
     const limitMs = SEEN_MS + (await room.measureLateness());
     say(`${what}: seen after ${tookMs} ms (of ${limitMs})`);
     expect(tookMs).toBeLessThan(limitMs);
-    return picture;
+    return roomState;
   }
 
   /** Calls, and waits until the page itself says that it is connected. @returns when that was */
@@ -114,12 +114,12 @@ describeWithBrowser('rooms of browsers and telephones at real nodes', (freeswitc
     await line.waitForPrompt();
     await line.press(`${PIN}#`);
     // Its way over the other node is no change of the room: counted from when its node let it in.
-    const letIn = (seen: Picture): number => Date.parse(find(seen, 'Telephone')!.since!);
-    const picture = await seeSoon('the telephone', letIn, (seen) => find(seen, 'Telephone') !== undefined);
-    expect(find(picture, 'Ann')).toMatchObject({ kind: 'grant', role: 'moderator', grantId: ann.grant.id });
-    expect(find(picture, 'Ben')).toMatchObject({ kind: 'grant', identity: 'ben', role: 'participant' });
-    expect(find(picture, 'Telephone')).toMatchObject({ kind: 'user', identity: 'user:1001', grantId: null });
-    expect(find(picture, 'Telephone')!.observed.hasVideo).toBe(false);
+    const letIn = (seen: RoomState): number => Date.parse(find(seen, 'Telephone')!.since!);
+    const roomState = await seeSoon('the telephone', letIn, (seen) => find(seen, 'Telephone') !== undefined);
+    expect(find(roomState, 'Ann')).toMatchObject({ kind: 'grant', role: 'moderator', grantId: ann.grant.id });
+    expect(find(roomState, 'Ben')).toMatchObject({ kind: 'grant', identity: 'ben', role: 'participant' });
+    expect(find(roomState, 'Telephone')).toMatchObject({ kind: 'user', identity: 'user:1001', grantId: null });
+    expect(find(roomState, 'Telephone')!.observed.hasVideo).toBe(false);
     const before = line.heard();
     await watchUntil(
       'the telephone to hear',
@@ -127,7 +127,7 @@ describeWithBrowser('rooms of browsers and telephones at real nodes', (freeswitc
       (heard) => heard > before + 5,
     );
     for (const guest of [ann, ben]) {
-      await watchUntil('sound and picture', guest.received, (r) => r.audioPackets > 50 && r.framesDecoded > 5);
+      await watchUntil('sound and video', guest.received, (r) => r.audioPackets > 50 && r.framesDecoded > 5);
     }
   }, 90_000);
 
@@ -141,8 +141,8 @@ describeWithBrowser('rooms of browsers and telephones at real nodes', (freeswitc
     const leftMs = Date.now();
     await ben.leave();
     await seeSoon('Ben gone', leftMs, (seen) => isIn(seen, 2) && !find(seen, 'Ben'));
-    const picture = await seeSoon('Ben back', await enter(ben), (seen) => find(seen, 'Ben')?.observed.muted === true);
-    expect(find(picture, 'Ben')).toMatchObject({ id, desired: { muted: true } });
+    const roomState = await seeSoon('Ben back', await enter(ben), (seen) => find(seen, 'Ben')?.observed.muted === true);
+    expect(find(roomState, 'Ben')).toMatchObject({ id, desired: { muted: true } });
     const unmuted = await patched(id, { muted: false });
     await seeSoon('Ben unmuted', unmuted, (seen) => find(seen, 'Ben')!.observed.muted === false);
   }, 60_000);
@@ -153,8 +153,8 @@ describeWithBrowser('rooms of browsers and telephones at real nodes', (freeswitc
     return fromMs;
   }
 
-  /** Looks until the people's tiles are so, and keeps the picture. */
-  async function seePicture(
+  /** Looks until the people's tiles are so, and keeps the video. */
+  async function seeState(
     name: string,
     places: readonly Place[],
     test: (tiles: (Tile | undefined)[]) => boolean,
@@ -162,7 +162,7 @@ describeWithBrowser('rooms of browsers and telephones at real nodes', (freeswitc
     const fromMs = Date.now();
     let png: Buffer = Buffer.alloc(0);
     const tiles = await watchUntil(
-      `the picture of ${name}`,
+      `the video of ${name}`,
       async () => {
         png = await room.snapshot();
         const pixels = readPng(png);
@@ -180,10 +180,10 @@ describeWithBrowser('rooms of browsers and telephones at real nodes', (freeswitc
     expect(session!.layout).toEqual({ desired: layout, observed: layout });
   }
 
-  it('divides the picture as it is told: three layouts, and the large place goes with the floor', async () => {
+  it('divides the video as it is told: three layouts, and the large place goes with the floor', async () => {
     for (const layout of ['2x2', '1x2'] as const) {
       await chooseLayout(layout);
-      await seePicture(layout, PLACES[layout], (tiles) => !tiles.slice(0, 2).includes('nobody'));
+      await seeState(layout, PLACES[layout], (tiles) => !tiles.slice(0, 2).includes('nobody'));
     }
     await chooseLayout('1up_top_left+5');
     for (const [name, colour] of [
@@ -199,13 +199,13 @@ describeWithBrowser('rooms of browsers and telephones at real nodes', (freeswitc
         const { floor, videoFloor } = seen.session!;
         return [floor, videoFloor].every(({ heldFor, participantId }) => heldFor === id && participantId === id);
       });
-      const [picture] = await Promise.all([moved, room.put('/floor', { participantId: id })]);
-      expect(find(picture, name)).toMatchObject({ floor: true, videoFloor: true });
-      await seePicture(`floor of ${name}`, PLACES['1up_top_left+5'], ([large]) => large === colour);
+      const [roomState] = await Promise.all([moved, room.put('/floor', { participantId: id })]);
+      expect(find(roomState, name)).toMatchObject({ floor: true, videoFloor: true });
+      await seeState(`floor of ${name}`, PLACES['1up_top_left+5'], ([large]) => large === colour);
     }
     await room.put('/floor', { participantId: null });
     for (const { id } of (await room.look()).items) await patched(id, { muted: false });
-    if (KEPT) say(`pictures in ${folder}`);
+    if (KEPT) say(`videos in ${folder}`);
   }, 90_000);
 
   interface Recording {
@@ -218,7 +218,7 @@ describeWithBrowser('rooms of browsers and telephones at real nodes', (freeswitc
     gaps: { reason: string }[];
   }
 
-  it('records in two parts, which play with picture and sound for as long as was recorded', async () => {
+  it('records in two parts, which play with video and sound for as long as was recorded', async () => {
     const ffprobe = (process.env.PATH ?? '')
       .split(delimiter)
       .map((dir) => join(dir, 'ffprobe'))

@@ -16,7 +16,7 @@ export const BASE_PROFILE: Readonly<Record<string, string>> = {
   'conference-flags': 'livearray-json-status|json-events|video-floor-only',
 };
 
-/** Mixed picture, small so that a node without much power keeps up. */
+/** Mixed video, small so that a node without much power keeps up. */
 export const MIXED_PROFILE: Readonly<Record<string, string>> = {
   ...BASE_PROFILE,
   'video-mode': 'mux',

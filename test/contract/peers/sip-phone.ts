@@ -31,7 +31,7 @@ function parseSip(text: string): SipMessage {
 
 const one = (message: SipMessage, name: string): string => message.headers.get(name)?.[0] ?? '';
 
-/** Takes PCMU, and VP8 where the phone has a picture; every other line of the offer is declined. */
+/** Takes PCMU, and VP8 where the phone has a video; every other line of the offer is declined. */
 function answerSdp(offer: string, port: number, video: boolean): string {
   const vp8 = /a=rtpmap:(\d+) VP8\/90000/i.exec(offer)?.[1];
   const lines = offer.split(/\r?\n/).filter((line) => line.startsWith('m='));

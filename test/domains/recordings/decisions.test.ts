@@ -113,9 +113,9 @@ it.each<[Parameters<typeof decideState>[0], PartRow['state'][], string]>([
   ['stopped', ['absent', 'failed'], 'failed'],
   ['stopped', ['stored', 'stored'], 'completed'],
   ['stopped', [], 'failed'],
-])('wished %s with parts %j is %s', (wish, states, expected) => {
+])('desired %s with parts %j is %s', (desired, states, expected) => {
   const parts = states.map((state) => part({ state }));
-  expect(decideState(wish, parts, { state: 'starting', isInterrupted: false })).toBe(expected);
+  expect(decideState(desired, parts, { state: 'starting', isInterrupted: false })).toBe(expected);
 });
 
 describe('a state goes forward only', () => {
@@ -144,35 +144,35 @@ describe('a state goes forward only', () => {
 describe('the next step', () => {
   const ended = (o: Partial<PartRow> = {}) => part({ ended_at: at(10), end_reason: null, ...o });
   const there: Target = { is: 'there', nodeId: 'n', nodeName: 'n', sessionId: 's', legId: null };
-  const wish = (desired: 'recording' | 'paused' | 'stopped', tries = 0) => ({ desired, tries });
+  const desired = (desired: 'recording' | 'paused' | 'stopped', tries = 0) => ({ desired, tries });
   const living = (state: PartRow['state'], session = 's') =>
     part({ state, session_id: session, commanded_at: at(0), ended_at: null });
   it.each<[string, ReturnType<typeof decideStep>['do'], Parameters<typeof decideStep>]>([
-    ['a wish without a part', 'start', [wish('recording'), [], there, 0]],
-    ['a wish tried too often', 'give up', [wish('recording', 5), [], there, 0]],
-    ['a part that runs', 'nothing', [wish('recording'), [living('recording')], there, 9000]],
-    ['a part of the session before', 'check', [wish('recording'), [living('recording', 'old')], there, 9000]],
-    ['a start just sent', 'look again', [wish('recording'), [living('starting')], there, 500]],
-    ['a start without an event', 'check', [wish('recording'), [living('starting')], there, 9000]],
-    ['a pause', 'stop', [wish('paused'), [living('recording')], there, 9000]],
-    ['a stop without an event', 'check', [wish('stopped'), [living('stopping')], there, 9000]],
-    ['a room that is over', 'finish', [wish('recording'), [part({})], { is: 'over', reason: 'room_ended' }, 0]],
-    ['a room on its way', 'look again', [wish('recording'), [part({})], { is: 'awaited' }, 0]],
-    ['a file that ended by itself a moment ago', 'look again', [wish('recording'), [ended()], there, 10_300]],
-    ['one whose room and node are still there', 'explain', [wish('recording'), [ended()], there, 10_800]],
-    ['one whose room moves', 'explain', [wish('recording'), [ended()], { is: 'awaited', tornOff: 'moved' }, 10_100]],
-    ['one whose room is empty', 'look again', [wish('recording'), [ended()], { is: 'awaited' }, 60_000]],
-    ['an end that is explained', 'start', [wish('recording'), [ended({ end_reason: 'moved' })], there, 10_100]],
-    ['all done', 'nothing', [wish('stopped'), [part({})], there, 0]],
+    ['a desired change without a part', 'start', [desired('recording'), [], there, 0]],
+    ['a desired change tried too often', 'give up', [desired('recording', 5), [], there, 0]],
+    ['a part that runs', 'nothing', [desired('recording'), [living('recording')], there, 9000]],
+    ['a part of the session before', 'check', [desired('recording'), [living('recording', 'old')], there, 9000]],
+    ['a start just sent', 'look again', [desired('recording'), [living('starting')], there, 500]],
+    ['a start without an event', 'check', [desired('recording'), [living('starting')], there, 9000]],
+    ['a pause', 'stop', [desired('paused'), [living('recording')], there, 9000]],
+    ['a stop without an event', 'check', [desired('stopped'), [living('stopping')], there, 9000]],
+    ['a room that is over', 'finish', [desired('recording'), [part({})], { is: 'over', reason: 'room_ended' }, 0]],
+    ['a room on its way', 'look again', [desired('recording'), [part({})], { is: 'awaited' }, 0]],
+    ['a file that ended by itself a moment ago', 'look again', [desired('recording'), [ended()], there, 10_300]],
+    ['one whose room and node are still there', 'explain', [desired('recording'), [ended()], there, 10_800]],
+    ['one whose room moves', 'explain', [desired('recording'), [ended()], { is: 'awaited', tornOff: 'moved' }, 10_100]],
+    ['one whose room is empty', 'look again', [desired('recording'), [ended()], { is: 'awaited' }, 60_000]],
+    ['an end that is explained', 'start', [desired('recording'), [ended({ end_reason: 'moved' })], there, 10_100]],
+    ['all done', 'nothing', [desired('stopped'), [part({})], there, 0]],
   ])('of %s: %s', (_what, expected, args) => {
     expect(decideStep(...args).do).toBe(expected);
   });
   it('after asking the node follows what is true there', () => {
-    expect(decideAfterCheck(wish('recording'), living('starting'), there, true).do).toBe('mark recording');
-    expect(decideAfterCheck(wish('stopped'), living('stopping'), there, true).do).toBe('stop');
-    expect(decideAfterCheck(wish('recording', 1), living('starting'), there, false).do).toBe('start again');
-    expect(decideAfterCheck(wish('recording', 5), living('starting'), there, false).do).toBe('give up');
-    expect(decideAfterCheck(wish('recording'), living('recording'), there, false).do).toBe('mark ended');
+    expect(decideAfterCheck(desired('recording'), living('starting'), there, true).do).toBe('mark recording');
+    expect(decideAfterCheck(desired('stopped'), living('stopping'), there, true).do).toBe('stop');
+    expect(decideAfterCheck(desired('recording', 1), living('starting'), there, false).do).toBe('start again');
+    expect(decideAfterCheck(desired('recording', 5), living('starting'), there, false).do).toBe('give up');
+    expect(decideAfterCheck(desired('recording'), living('recording'), there, false).do).toBe('mark ended');
   });
 });
 
@@ -230,7 +230,7 @@ describe('a file', () => {
     wav.writeUInt32LE(0, 40);
     expect(await look(wav, 'wav')).toMatchObject({ playable: true, durationMs: 1000 });
   });
-  it('of pictures says its length by its index, and is damaged without one', async () => {
+  it('of videos says its length by its index, and is damaged without one', async () => {
     const whole = mp4Of(500, 7500);
     expect(await look(whole, 'mp4')).toEqual({ playable: true, durationMs: 7500 });
     expect(await look(whole.subarray(0, -20), 'mp4')).toMatchObject({ playable: false });

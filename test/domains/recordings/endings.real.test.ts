@@ -98,22 +98,22 @@ describeWithRealNode('recordings that end with their node', (binary) => {
   it.each([
     ['kill -9 of its node', 'SIGKILL'],
     ['`fsctl shutdown now` at its node', 'now'],
-  ])('%s: a call is kept as far as it goes, and a picture without an index is refused in words', async (_how, how) => {
+  ])('%s: a call is kept as far as it goes, and a video without an index is refused in words', async (_how, how) => {
     const [room, call] = [await recordRoom(`killed-${how}`), await recordCall()];
     await sleep(RECORDED_MS);
     if (how === 'SIGKILL') recorder.process().kill('SIGKILL');
     else await recorder.tell(`fsctl shutdown ${how}`).catch(() => undefined);
-    const [picture, sound] = (await rejoinRoom(room, call)) as [RecordingView, RecordingView];
+    const [video, sound] = (await rejoinRoom(room, call)) as [RecordingView, RecordingView];
 
-    expect(picture).toMatchObject({ state: 'failed', completeness: 0, parts: [{ state: 'failed', playable: false }] });
-    expect(picture.parts[0]!.fault).toContain('lacks its index');
-    expect(picture.gaps.map((gap) => gap.reason)).toContain('damaged');
+    expect(video).toMatchObject({ state: 'failed', completeness: 0, parts: [{ state: 'failed', playable: false }] });
+    expect(video.parts[0]!.fault).toContain('lacks its index');
+    expect(video.gaps.map((gap) => gap.reason)).toContain('damaged');
     for (const query of ['', '?part=1']) {
-      const refused = await ask(picture.id, query);
+      const refused = await ask(video.id, query);
       expect([refused.status, await refused.json()]).toMatchObject([409, { code: 'conflict' }]);
     }
-    const raw = await ask(picture.id, '?part=1&damaged=true');
-    expect((await raw.arrayBuffer()).byteLength).toBe(picture.parts[0]!.bytes);
+    const raw = await ask(video.id, '?part=1&damaged=true');
+    expect((await raw.arrayBuffer()).byteLength).toBe(video.parts[0]!.bytes);
 
     expect(sound).toMatchObject({ state: 'completed', parts: [{ state: 'stored', playable: true }] });
     const { seconds, streams } = await recorder.probe(sound.id);

@@ -1,4 +1,4 @@
-/** Holds recordings to what a real node writes: two parts with picture, a call in stereo, and a node that is killed. */
+/** Holds recordings to what a real node writes: two parts with video, a call in stereo, and a node that is killed. */
 import { randomUUID } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -20,7 +20,7 @@ describeWithRealNode('recordings of a real node', (binary) => {
     await recorder.start();
   }, 60_000);
 
-  it('records a room in two parts with picture and sound, and the node forgets what has arrived', async () => {
+  it('records a room in two parts with video and sound, and the node forgets what has arrived', async () => {
     const roomId = await api.addRoom('two-parts');
     const session = await api.openSession(roomId, recorder.node);
     await recorder.enter(session.id);

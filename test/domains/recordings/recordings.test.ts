@@ -1,4 +1,4 @@
-/** What the user of the API sees of recordings, with a scripted node: wishes, parts, uploads, faults and the ledger. */
+/** What the user of the API sees of recordings, with a scripted node: desired changes, parts, uploads, faults and the ledger. */
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
@@ -102,7 +102,7 @@ it('is given up after some tries, and says why', async () => {
   const { id } = await begin('refused');
   const view = await api.stateIs(id, 'failed');
   expect(view.reason).toContain('no room for it');
-  const given = (await api.events()).find((e) => e.type === 'wish.given_up' && e.data.recordingId === id);
+  const given = (await api.events()).find((e) => e.type === 'participant.change_failed' && e.data.recordingId === id);
   expect(given?.data).toMatchObject({ what: 'recording', tries: 5 });
 });
 

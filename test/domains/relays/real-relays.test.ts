@@ -89,7 +89,7 @@ function relayTests(binary: string): void {
       ports: [[1, 65_535]],
       findOwnHosts: async () => ['127.0.0.1'],
     });
-    // Somebody in the room: an echo test of the node itself, whose own sound and the empty picture are enough.
+    // Somebody in the room: an echo test of the node itself, whose own sound and the empty video are enough.
     await api(`originate {ignore_early_media=true}loopback/9196/users &conference(${sessionId}@default)`);
     await until('the room is there', async () => parseRooms(await api(listRoom(sessionId).line))[0]?.members.length);
   }, 120_000);
@@ -150,7 +150,7 @@ function relayTests(binary: string): void {
   const urlOf = (key: string): string => `rtmp://127.0.0.1:${nginx.port}/live/${key}`;
   const recordings = async () => parseRooms(await api(listRoom(sessionId).line))[0]!.recordings;
 
-  it('shows a viewer picture and sound, beside a recording of the same room, and ends cleanly', async () => {
+  it('shows a viewer video and sound, beside a recording of the same room, and ends cleanly', async () => {
     const file = join(node.dir, 'recordings', 'beside.mp4');
     await api(recordRoom(sessionId, 'start', file).line);
     const [one, two] = [await addRelay(urlOf('').slice(0, -1)), await addRelay(urlOf('').slice(0, -1), 'second')];

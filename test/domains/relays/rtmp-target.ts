@@ -7,7 +7,7 @@ export interface RtmpTarget {
   readonly port: number;
   /** `app/key` of every stream that was published, in order. */
   readonly published: string[];
-  /** Picture and sound that came, in bytes. */
+  /** Video and sound that came, in bytes. */
   readonly mediaBytes: number;
   readonly connections: number;
   /** The next ones to publish are refused. */

@@ -1,10 +1,10 @@
-/** One scripted room a test, steered over REST as a whole Switchyard steers it: what tests of steering stand in. */
+/** One scripted room a test, steered over REST as a whole Switchyard steers it: what tests of room control stand in. */
 import { randomUUID } from 'node:crypto';
 import { createEventLog } from '../../../src/domains/events/events';
 import { readEvents, type LoggedEvent } from '../../../src/domains/events/events.store';
 import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
 import { UNCOUNTED_STREAMS } from '../../../src/domains/quotas/streams';
-import { createSteering, type Steering } from '../../../src/domains/rooms/control';
+import { createRoomControl, type RoomControl } from '../../../src/domains/rooms/control';
 import { createRoomHooks } from '../../../src/domains/rooms/sessions/listeners';
 import { requireLayout } from '../../../src/domains/rooms/layouts/layouts';
 import { insertParticipant, updateParticipant } from '../../../src/domains/rooms/participants/participants.store';
@@ -16,7 +16,7 @@ import { startApi, type TestApi } from '../../http/start-api';
 import { useStores, type TestStores } from '../../stores';
 import { scriptRoom, type ScriptedRoom } from './scripted-room';
 
-export interface SteeringNow {
+export interface ControlNow {
   api: TestApi;
   room: ScriptedRoom;
   domainId: string;
@@ -29,7 +29,7 @@ export interface ControlApi {
   /** What was asked for of calls. */
   calls: unknown[];
   /** The room of the present test. */
-  now(): SteeringNow;
+  now(): ControlNow;
   enter(memberId: number, name: string, role?: 'moderator' | 'participant'): Promise<string>;
   /** A path below the room. */
   at(path: string): string;
@@ -40,14 +40,14 @@ export interface ControlApi {
 /** Call once, at the top of a test file. */
 export function useControlApi(): ControlApi {
   let api: TestApi;
-  let steering: Steering;
+  let roomControl: RoomControl;
   let redis: Redis;
   let subscriber: Redis;
 
   // Before the stores have theirs: what looks at them again and again has to end first.
   afterAll(async () => {
     await api?.close();
-    await steering?.stop();
+    await roomControl?.stop();
     for (const connection of [redis, subscriber]) connection?.disconnect();
   });
 
@@ -66,7 +66,7 @@ export function useControlApi(): ControlApi {
     redis = createRedis(stores.redisUrl, logger);
     await redis.connect();
     subscriber = createBlockingRedis(stores.redisUrl, logger);
-    steering = createSteering({
+    roomControl = createRoomControl({
       db,
       log: createEventLog(db, { ring: () => undefined }, logger),
       logger,
@@ -90,8 +90,8 @@ export function useControlApi(): ControlApi {
       sweepEveryMs: 100,
       sampleEveryMs: 60_000,
     });
-    await steering.start();
-    api = await startApi(stores, { extra: steering.routes });
+    await roomControl.start();
+    api = await startApi(stores, { extra: roomControl.routes });
     domainId = (await api.call('POST', '/v1/domains', { name: 'live.test' })).body.id;
     node = { id: createId(), name: 'n1' } as NodeRow;
     await db('nodes').insert({
@@ -128,7 +128,7 @@ export function useControlApi(): ControlApi {
       units: '1',
       settings: {},
     });
-    room = scriptRoom(node, sessionId, () => steering);
+    room = scriptRoom(node, sessionId, () => roomControl);
     rooms.set(sessionId, room);
   });
 

@@ -1,4 +1,4 @@
-/** Holds who has which place in the picture to what was said last. */
+/** Holds who has which place in the video to what was said last. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ScriptedRoom } from './scripted-room';
 import { useControlApi } from './control-api';

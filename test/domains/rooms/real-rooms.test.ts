@@ -65,7 +65,7 @@ describeWithRealNode('a room at a real node', (binary) => {
     (await real.ask('conference json_list')).text.includes(sessionId);
   const waitForRoom = (sessionId: string) => until('the room to run', () => isRunning(sessionId), 5000);
 
-  /** Width and height of the mixed picture, and what it is filled with: read from the file a node writes. */
+  /** Width and height of the mixed video, and what it is filled with: read from the file a node writes. */
   async function look(sessionId: string): Promise<{ width: number; height: number }> {
     const file = real.file(`${sessionId}.png`);
     expect(await real.ask(`conference ${sessionId} vid-write-png ${file}`)).toMatchObject({ ok: true });

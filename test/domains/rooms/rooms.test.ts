@@ -183,7 +183,7 @@ test('A running session takes over what its node can, and the answer says what w
   const sessionId = await startSession(id);
   const patch = { layout: '2x2', video: { fps: 10, mode: 'passthrough' }, maxParticipants: 5, record: true };
   expect((await change(id, patch)).body.pending).toEqual(['layout', 'record', 'video.fps', 'video.mode']);
-  expect(sent).toEqual([]); // the picture is not mixed in the next one: nothing to be sent to this one
+  expect(sent).toEqual([]); // the video is not mixed in the next one: nothing to be sent to this one
   expect((await change(id, { video: { mode: 'mixed' } })).body.pending).toEqual(['record']);
   expect(sent).toEqual([`conference ${sessionId} vid-layout 2x2`, `conference ${sessionId} vid-fps 10`]);
   const session = await stores.db('sessions').where({ id: sessionId }).first();

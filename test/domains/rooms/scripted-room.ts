@@ -1,6 +1,6 @@
 /** A room on a node that is played by the test: it does what it is told, or only says so, and reports as a node does. */
 import { randomUUID } from 'node:crypto';
-import type { Steering } from '../../../src/domains/rooms/control';
+import type { RoomControl } from '../../../src/domains/rooms/control';
 import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
 import { parseReply, type ApiCommand, type Reply, type RoomEvent } from '../../../src/freeswitch/esl';
 
@@ -35,7 +35,7 @@ export interface ScriptedRoom {
 
 export const PNG = Buffer.concat([
   Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]),
-  Buffer.from('a picture'),
+  Buffer.from('a video'),
   Buffer.from([0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82]),
 ]);
 
@@ -48,7 +48,7 @@ const SWITCHES: Record<string, [keyof ScriptedMember, boolean]> = {
   undeaf: ['hear', true],
 };
 
-export function scriptRoom(node: NodeRow, sessionId: string, steering: () => Steering): ScriptedRoom {
+export function scriptRoom(node: NodeRow, sessionId: string, roomControl: () => RoomControl): ScriptedRoom {
   const members = new Map<number, ScriptedMember>();
   /** One event after the other, as they come out of a node's stream. */
   let told = Promise.resolve();
@@ -87,7 +87,7 @@ export function scriptRoom(node: NodeRow, sessionId: string, steering: () => Ste
         : more;
       const event = { type: 'room', action, room: sessionId, legId: member?.legId, atMs: Date.now(), fields };
       const memberText = memberId === undefined ? undefined : String(memberId);
-      const taken = told.then(() => steering().takeLiveEvent(node, { ...event, memberId: memberText } as RoomEvent));
+      const taken = told.then(() => roomControl().takeLiveEvent(node, { ...event, memberId: memberText } as RoomEvent));
       told = taken.catch(() => undefined);
       if (!isLate) await taken;
     },

@@ -55,7 +55,7 @@ describe('A session', () => {
 });
 
 describe('The profile of a room', () => {
-  it('says how its picture is mixed', () => {
+  it('says how its video is mixed', () => {
     expect(
       profile({ layout: '3x3', video: { width: 640, height: 360, fps: 12, maxKbps: 700 } }, 'group:grid'),
     ).toMatchObject({
@@ -69,7 +69,7 @@ describe('The profile of a room', () => {
     expect(profile({ layout: '3x3' })['video-layout-name']).toBe('3x3');
   });
 
-  it('mixes nothing where pictures are passed through or not wanted', () => {
+  it('mixes nothing where images are passed through or not wanted', () => {
     for (const patch of [{ audioOnly: true }, { video: { mode: 'passthrough' as const } }]) {
       expect(profile(patch)['video-mode']).toBe('passthrough');
       expect(Object.keys(profile(patch)).filter((name) => name.startsWith('video-'))).toEqual(['video-mode']);
@@ -150,7 +150,7 @@ describe('A running room', () => {
     expect(plan({}, patch)).toEqual({ lines: [], pending: [] });
   });
 
-  it('gets no picture commands where it mixes no picture', () => {
+  it('gets no video commands where it mixes no video', () => {
     expect(plan({ audioOnly: true }, { audioOnly: true, layout: '2x2' })).toEqual({ lines: [], pending: ['layout'] });
   });
 });

@@ -62,7 +62,7 @@ test('A relay is refused at once where no node can send it, also for a room that
 });
 
 test('Where no node can record, people meet all the same, and the recording says at once why it failed', async () => {
-  const { room, call } = await enterRoom('wished', 'bert', { record: true });
+  const { room, call } = await enterRoom('desired', 'bert', { record: true });
   const recording = await until('it is told', async () => (await recordingsOf(room.id))[0]);
   expect(recording).toMatchObject({
     state: 'failed',

@@ -15,7 +15,7 @@ beforeAll(async () => {
   await app.addPhone(one, 'bob', { answerAfterMs: 20 });
 });
 
-test('the picture shows what is on each node, and the call was placed in the zone of its phone', async () => {
+test('the video shows what is on each node, and the call was placed in the zone of its phone', async () => {
   const { id } = await app.call('user:ann', 'user:bob');
   await app.callIs(id, 'answered');
   const { body } = await until('the channels are reported', async () => {

@@ -110,7 +110,7 @@ describeWithRealNode('start with a real node', (freeswitch) => {
     const run = await untilRunning();
     const api = createApiClient(run.url, run.apiKey);
     const recorded = await begin(api, run);
-    await new Promise((done) => setTimeout(done, 5000)); // of sound and picture
+    await new Promise((done) => setTimeout(done, 5000)); // of sound and video
     start.kill('SIGINT');
     await once(start, 'exit');
 

@@ -1,4 +1,4 @@
-/** Holds pictures of rooms to what their users see over REST, with simulated nodes that fetch them or can not. */
+/** Holds images of rooms to what their users see over REST, with simulated nodes that fetch them or can not. */
 import { existsSync, readFileSync } from 'node:fs';
 import { crc32, deflateSync } from 'node:zlib';
 import { useStores } from '../../stores';
@@ -37,7 +37,7 @@ function draw(shade: number): Buffer {
 }
 
 async function send(method: string, kind: string, body?: Buffer, o: { type?: string; key?: string } = {}) {
-  const response = await fetch(`${app.url}/v1/rooms/${roomId}/pictures/${kind}`, {
+  const response = await fetch(`${app.url}/v1/rooms/${roomId}/images/${kind}`, {
     method,
     headers: {
       authorization: `Bearer ${o.key ?? ADMIN_KEY}`,
@@ -54,10 +54,10 @@ async function send(method: string, kind: string, body?: Buffer, o: { type?: str
 interface Placed {
   kind: string;
   path: string;
-  picture_id: string | null;
+  image_id: string | null;
   fault: string | null;
 }
-const placed = async (): Promise<Placed[]> => stores.db('session_pictures').orderBy('kind');
+const placed = async (): Promise<Placed[]> => stores.db('session_images').orderBy('kind');
 const enter = async (user: string): Promise<string> => {
   const { id } = await app.call(`user:${user}`, 'room:daily');
   await app.callIs(id, 'answered');
@@ -68,37 +68,37 @@ const leave = async (callId: string): Promise<void> => {
   await app.callIs(callId, 'ended');
 };
 
-test('a picture is kept as it came, stands in the room, and is told without its bytes', async () => {
-  const picture = draw(100);
-  const put = await send('PUT', 'background', picture);
+test('a image is kept as it came, stands in the room, and is told without its bytes', async () => {
+  const image = draw(100);
+  const put = await send('PUT', 'background', image);
   expect(put).toMatchObject({
     status: 200,
     body: { contentType: 'image/png', width: 32, height: 16, updatedAt: expect.any(String), pending: [] },
   });
   const got = await send('GET', 'background');
-  expect([got.status, got.bytes.equals(picture)]).toEqual([200, true]);
+  expect([got.status, got.bytes.equals(image)]).toEqual([200, true]);
   const room = (await app.api('GET', `/v1/rooms/${roomId}`)).body;
   const { pending: _none, ...shown } = put.body;
-  expect(room.background).toEqual({ color: '#1b2430', picture: shown });
-  expect(room.welcome).toEqual({ picture: null });
+  expect(room.background).toEqual({ color: '#1b2430', image: shown });
+  expect(room.welcome).toEqual({ image: null });
   const events = (await app.api('GET', `/v1/events?format=json&domain=${DOMAIN}&types=room.updated`)).body.items;
-  expect(events.at(-1).data).toMatchObject({ changed: ['background.picture'], room: { background: room.background } });
+  expect(events.at(-1).data).toMatchObject({ changed: ['background.image'], room: { background: room.background } });
 });
 
 test.each<[string, Buffer, { type?: string; key?: string }, number, string]>([
   ['a JPEG', draw(1), { type: 'image/jpeg' }, 415, 'unsupported_media_type'],
   ['JSON', Buffer.from('{}'), { type: 'application/json' }, 415, 'unsupported_media_type'],
-  ['half a picture', draw(1).subarray(0, 50), {}, 422, 'unprocessable'],
+  ['half a image', draw(1).subarray(0, 50), {}, 422, 'unprocessable'],
   ['nothing', Buffer.alloc(0), {}, 400, 'invalid_request'],
   ['more than 2 MB', Buffer.alloc(2_000_001), {}, 413, 'payload_too_large'],
-  ['a picture with a wrong key', draw(1), { key: 'sk_wrong_key_of_somebody_else' }, 401, 'unauthorized'],
-])('%s is refused, and the old picture stays', async (_what, body, o, status, code) => {
+  ['a image with a wrong key', draw(1), { key: 'sk_wrong_key_of_somebody_else' }, 401, 'unauthorized'],
+])('%s is refused, and the old image stays', async (_what, body, o, status, code) => {
   const before = (await send('GET', 'background')).bytes;
   expect(await send('PUT', 'background', body, o)).toMatchObject({ status, body: { code } });
   expect((await send('GET', 'background')).bytes.equals(before)).toBe(true);
 });
 
-test('a key of another domain sees no picture; a kind that is none is not there', async () => {
+test('a key of another domain sees no image; a kind that is none is not there', async () => {
   await app.api('POST', '/v1/domains', { name: 'other.test' });
   const { key } = (await app.api('POST', '/v1/api-keys', { name: 'other', scope: 'domain', domain: 'other.test' }))
     .body;
@@ -109,10 +109,10 @@ test('a key of another domain sees no picture; a kind that is none is not there'
   expect((await send('GET', 'poster')).status).toBe(404);
 });
 
-test('the door for nodes opens with a token for that picture, and with nothing else', async () => {
-  const { id } = await stores.db('room_pictures').first();
+test('the door for nodes opens with a token for that image, and with nothing else', async () => {
+  const { id } = await stores.db('room_images').first();
   for (const query of ['', '?token=', '?token=e30.e30', `?token=${ADMIN_KEY}`]) {
-    const answer = await fetch(`${app.url}/freeswitch/pictures/${id}${query}`, {
+    const answer = await fetch(`${app.url}/freeswitch/images/${id}${query}`, {
       signal: AbortSignal.timeout(60_000),
     });
     expect([answer.status, await answer.text()]).toEqual([401, expect.stringContaining('unauthorized')]);
@@ -121,20 +121,20 @@ test('the door for nodes opens with a token for that picture, and with nothing e
 
 test('the node of a session fetches it, gets the next one in its place, and keeps nothing after the end', async () => {
   const ann = await enter('ann');
-  const [first] = await until('the picture is there', async () => {
+  const [first] = await until('the image is there', async () => {
     const rows = await placed();
-    return rows[0]?.picture_id ? rows : undefined;
+    return rows[0]?.image_id ? rows : undefined;
   });
   expect(readFileSync(first!.path).equals(draw(100))).toBe(true);
   expect((await send('PUT', 'background', draw(7))).body.pending).toEqual([]);
   expect(readFileSync(first!.path).equals(draw(7))).toBe(true);
   await send('PUT', 'welcome', draw(9));
   await until('the welcome is shown', async () =>
-    stores.db('session_pictures').where({ kind: 'welcome' }).whereNot('shown', 'hidden').first(),
+    stores.db('session_images').where({ kind: 'welcome' }).whereNot('shown', 'hidden').first(),
   );
   const ben = await enter('ben');
   await until('the welcome is over', () =>
-    stores.db('session_pictures').where({ kind: 'welcome', shown: 'hidden' }).first(),
+    stores.db('session_images').where({ kind: 'welcome', shown: 'hidden' }).first(),
   );
   expect((await send('DELETE', 'welcome')).status).toBe(204);
   expect((await send('DELETE', 'welcome')).status).toBe(404);
@@ -148,15 +148,16 @@ test('a node that can fetch nothing leaves the room as it is: the answer and the
   node.faults.removeCurl();
   const ann = await enter('ann');
   const put = await send('PUT', 'background', draw(33));
-  expect(put).toMatchObject({ status: 200, body: { pending: ['background.picture'] } });
+  expect(put).toMatchObject({ status: 200, body: { pending: ['background.image'] } });
   const given = await until('it is given up', async () => {
     // Only the last try is waited for; one that is just under way may write its own number over ours.
     await stores
-      .db('session_pictures')
+      .db('session_images')
       .where('tries', '<', 4)
       .update({ tries: 4, next_try_at: new Date(0) });
-    const { items } = (await app.api('GET', `/v1/events?format=json&domain=${DOMAIN}&types=wish.given_up`)).body;
-    return items.find((e: { data: { what: string } }) => e.data.what === 'background.picture');
+    const { items } = (await app.api('GET', `/v1/events?format=json&domain=${DOMAIN}&types=participant.change_failed`))
+      .body;
+    return items.find((e: { data: { what: string } }) => e.data.what === 'background.image');
   });
   expect(given).toMatchObject({ roomId, data: { tries: 5, seen: expect.stringContaining('could not fetch') } });
   expect((await app.readCall(ann)).state).toBe('answered');

@@ -200,7 +200,7 @@ test('a room whose node dies goes on at the other node: everybody is told where,
   const [now, old] = await sessions(room.id);
   expect(old).toMatchObject({ node: 'three', state: 'ended', endReason: 'node_died' });
   expect(now).toMatchObject({ state: 'live', epoch: old.epoch + 1, meetingId: old.meetingId });
-  await until('the layout is the one that was wished for', async () => {
+  await until('the layout is the one that was desired', async () => {
     const { session } = (await app.api('GET', `/v1/rooms/${room.id}/participants`)).body;
     return session.layout.desired === '2x2' && session.layout.observed === '2x2';
   });

@@ -23,7 +23,7 @@ const DOORS = [
   '/freeswitch/cdr',
   '/freeswitch/drain',
   `/freeswitch/recordings/${PART}`,
-  `/freeswitch/pictures/${PART}`,
+  `/freeswitch/images/${PART}`,
 ];
 
 test('a node joins, and calls run, where nodes have a port of their own', async () => {

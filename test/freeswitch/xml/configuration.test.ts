@@ -146,7 +146,7 @@ describe('layouts', () => {
     for (const name of used) expect(names).toContain(name);
   });
 
-  it('keeps every picture on the canvas', () => {
+  it('keeps every video on the canvas', () => {
     for (const layout of layouts) {
       for (const image of layout.children!) {
         const [x, y, scale] = ['x', 'y', 'scale'].map((k) => Number(image.attributes?.[k]));

@@ -17,7 +17,7 @@ const exp = NOW_MS / 1000 + 60;
 const [first, second, third] = [randomBytes(32), randomBytes(32), randomBytes(32)];
 const both = Buffer.concat([second, first]);
 
-const TOKENS = ['call', 'room', 'canary', 'recording', 'picture'] as const;
+const TOKENS = ['call', 'room', 'canary', 'recording', 'image'] as const;
 const SEALS = ['digest', 'node-password', 'room-pin', 'moderator-pin', 'stream-key', 'kept-answer'] as const;
 
 test('no two purposes have the same key, and none has the secret itself', () => {
@@ -39,7 +39,7 @@ test('the same secret gives the same keys for ever: these were computed by anoth
 });
 
 test.each(TOKENS)('a token of the kind "%s" is read as that and as no other kind', (made) => {
-  const token = signToken(first, made, { part: 'p', picture: 'p', n: 'node', u: 'a@b', r: 'r', c: 'c', exp });
+  const token = signToken(first, made, { part: 'p', image: 'p', n: 'node', u: 'a@b', r: 'r', c: 'c', exp });
   const read = TOKENS.filter((kind) => readToken(first, kind, token, NOW_MS) !== undefined);
   expect(read).toEqual([made]);
   expect(readToken(second, made, token, NOW_MS)).toBeUndefined();

@@ -1,5 +1,5 @@
 /** What must be true when everything is healed and quiet; pure, so that each rule can be read by itself. */
-import type { Picture } from './look';
+import type { RoomState } from './look';
 
 export interface Violation {
   rule: string;
@@ -14,7 +14,7 @@ type Found = Omit<Violation, 'rule' | 'key'> & { of: string };
 
 const CALL_STATES_ON_A_NODE = ['placing', 'ringing', 'answered'];
 
-const RULES: Record<string, (p: Picture) => Found[]> = {
+const RULES: Record<string, (p: RoomState) => Found[]> = {
   'a live call that no node has': (p) =>
     p.calls
       .filter((call) => CALL_STATES_ON_A_NODE.includes(call.state))
@@ -131,7 +131,7 @@ const RULES: Record<string, (p: Picture) => Found[]> = {
 };
 
 /** Rules for the end, after everybody was hung up: nothing is left at all. */
-const RULES_OF_THE_END: Record<string, (p: Picture) => Found[]> = {
+const RULES_OF_THE_END: Record<string, (p: RoomState) => Found[]> = {
   'a call that does not end': (p) =>
     p.calls.map((call) => ({
       of: call.id,
@@ -150,9 +150,9 @@ const RULES_OF_THE_END: Record<string, (p: Picture) => Found[]> = {
     p.recordings.map((r) => ({ of: r.id, text: `${r.kind} recording ${r.id} is ${r.state} (parts: ${r.parts})` })),
 };
 
-export function findViolations(picture: Picture, atTheEnd: boolean): Violation[] {
+export function findViolations(roomState: RoomState, atTheEnd: boolean): Violation[] {
   const rules = atTheEnd ? { ...RULES, ...RULES_OF_THE_END } : RULES;
   return Object.entries(rules).flatMap(([rule, find]) =>
-    find(picture).map(({ of, ...found }) => ({ rule, key: `${rule}: ${of}`, ...found })),
+    find(roomState).map(({ of, ...found }) => ({ rule, key: `${rule}: ${of}`, ...found })),
   );
 }

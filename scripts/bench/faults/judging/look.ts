@@ -41,7 +41,7 @@ export interface ParticipantSeen {
   identity: string;
 }
 
-export interface Picture {
+export interface RoomState {
   calls: CallSeen[];
   sessions: SessionSeen[];
   participants: ParticipantSeen[];
@@ -59,7 +59,7 @@ export interface Picture {
 const COMMAND_MS = 30_000;
 
 export interface Looker {
-  check(): Promise<Picture>;
+  check(): Promise<RoomState>;
   close(): void;
 }
 
@@ -83,7 +83,7 @@ export async function openLooker(
   return {
     async check() {
       const known = await rows<{ id: string; name: string; state: string }>('select id, name, state from nodes');
-      const nodes: Picture['nodes'] = new Map();
+      const nodes: RoomState['nodes'] = new Map();
       for (const { id, name, state } of known) {
         const connection = connections.get(name)!;
         const channels = parseChannels((await connection.api(showChannels(), { timeoutMs: COMMAND_MS })).text);
@@ -92,8 +92,8 @@ export async function openLooker(
       }
       const channelIds = [...nodes.values()].flatMap((n) => n.channels.map((c) => c.legId));
       const roomNames = [...nodes.values()].flatMap((n) => n.rooms.map((r) => r.name));
-      const claims: Picture['claims'] = [];
-      const claimTotals: Picture['claimTotals'] = [];
+      const claims: RoomState['claims'] = [];
+      const claimTotals: RoomState['claimTotals'] = [];
       for (const { id, name } of known) {
         const base = `${REDIS_PREFIX}:{claims:${id}}`;
         for (const [claim, units] of Object.entries(await redis.hgetall(`${base}:units`)))

@@ -90,7 +90,7 @@ export async function findDialable(pool: Pool, callId: string, now: Date): Promi
   return rows[0];
 }
 
-export interface PlacementWish {
+export interface DesiredPlacement {
   callId: string;
   nodeId: string;
   legId: string;
@@ -129,12 +129,25 @@ interface PlacementRow extends Written {
  * Writes the call's node, attempt, leg, the choice's reasons and the event, all before anything is dialled; and nothing
  * where the call waits no more, the node serves no more, or its domain has as much as it may.
  */
-export async function writePlacement(pool: Pool, wish: PlacementWish, draft: EventDraft): Promise<PlacementAnswer> {
-  const { kept, leftOut } = shortenReport(wish.considered, wish.nodeId);
-  const { limits } = wish;
+export async function writePlacement(
+  pool: Pool,
+  desired: DesiredPlacement,
+  draft: EventDraft,
+): Promise<PlacementAnswer> {
+  const { kept, leftOut } = shortenReport(desired.considered, desired.nodeId);
+  const { limits } = desired;
   const values = [
-    ...[wish.callId, wish.nodeId, wish.legId, wish.attempt, wish.at, wish.modules, limits.ringingCalls, limits.units],
-    ...[wish.policy, JSON.stringify(kept), leftOut, JSON.stringify(draft.data)],
+    ...[
+      desired.callId,
+      desired.nodeId,
+      desired.legId,
+      desired.attempt,
+      desired.at,
+      desired.modules,
+      limits.ringingCalls,
+      limits.units,
+    ],
+    ...[desired.policy, JSON.stringify(kept), leftOut, JSON.stringify(draft.data)],
   ];
   const { rows } = await pool.query<PlacementRow>({ ...PLACE, values });
   const row = rows[0]!;

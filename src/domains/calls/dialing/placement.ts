@@ -65,12 +65,12 @@ async function write(deps: PlaceDeps, call: DialableRow, node: NodeView, choice:
   const number = call.attempts + 1;
   const legId = createId();
   const { ringingCalls, units } = deps.quotas.defaults;
-  const wish = {
+  const desired = {
     ...{ callId: call.id, nodeId: node.id, legId, attempt: number, at, modules: FEATURES.calls.modules },
     ...{ limits: { ringingCalls, units }, policy: choice.policy, considered: choice.considered },
   };
   const draft = draftCallEvent('call.placing', { ...call, node_id: node.id }, { node: node.name, attempt: number });
-  const answer = await deps.log.write<PlacementAnswer>(() => writePlacement(deps.callPool, wish, draft));
+  const answer = await deps.log.write<PlacementAnswer>(() => writePlacement(deps.callPool, desired, draft));
   switch (answer.outcome) {
     case 'placed':
       return {

@@ -1,5 +1,5 @@
 /**
- * Where a phone asks for its sound and picture, held against where it signals from.
+ * Where a phone asks for its sound and video, held against where it signals from.
  *
  * What FreeSWITCH 1.10.12 does by itself (seen on a real node, and in its source):
  * - It sends to whatever address stands in `c=`, so three SIP messages aim a stream at anybody. No parameter of mod_sofia

@@ -13,8 +13,8 @@
  */
 const CANVAS_UNITS = 17;
 const CANVAS_PIXELS_A_SECOND = 1280 * 720 * 25;
-const MIXED_PICTURE_UNITS = 5;
-const PASSED_PICTURE_UNITS = 2;
+const MIXED_VIDEO_UNITS = 5;
+const PASSED_VIDEO_UNITS = 2;
 /** The conference itself, and each who is heard in it: sound is decoded, mixed and encoded. */
 const MIXED_AUDIO_UNITS = 1;
 
@@ -34,15 +34,15 @@ export interface RoomLoad {
   video: 'none' | 'passed' | 'mixed';
   /** null where no snapshot is mixed. */
   canvas: Canvas | null;
-  withPicture: number;
-  withoutPicture: number;
+  withVideo: number;
+  withoutVideo: number;
 }
 
 /** Units of a room with these people in it; of an empty one where there are none. */
-export function roomUnits({ video, canvas, withPicture, withoutPicture }: RoomLoad): number {
+export function roomUnits({ video, canvas, withVideo, withoutVideo }: RoomLoad): number {
   const pixelsASecond = video === 'mixed' && canvas ? canvas.width * canvas.height * canvas.fps : 0;
   const mixing = pixelsASecond > 0 ? Math.max(1, (CANVAS_UNITS * pixelsASecond) / CANVAS_PIXELS_A_SECOND) : 0;
-  const snapshot = { none: 0, passed: PASSED_PICTURE_UNITS, mixed: MIXED_PICTURE_UNITS }[video];
-  const people = (withPicture + withoutPicture) * MIXED_AUDIO_UNITS + withPicture * snapshot;
+  const videoUnits = { none: 0, passed: PASSED_VIDEO_UNITS, mixed: MIXED_VIDEO_UNITS }[video];
+  const people = (withVideo + withoutVideo) * MIXED_AUDIO_UNITS + withVideo * videoUnits;
   return Math.round((MIXED_AUDIO_UNITS + mixing + people) * 10) / 10;
 }

@@ -256,7 +256,7 @@ function whatIfRoute(deps: PoolRouteDeps): Route {
       const asked = {
         ...body,
         remove,
-        unitsPerRoom: roomUnits({ video, canvas, withPicture: participants, withoutPicture: 0 }),
+        unitsPerRoom: roomUnits({ video, canvas, withVideo: participants, withoutVideo: 0 }),
         policy: body.policy ?? deps.policy,
         reportLimitMs,
         minIdleCpuPercent,

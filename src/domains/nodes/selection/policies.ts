@@ -97,7 +97,7 @@ const zoneFirst: Decide = (list, request, _random, notPreferred) =>
   );
 
 /**
- * The better of two drawn at random. Replicas whose pictures are all equally old don't run to the same best node, and
+ * The better of two drawn at random. Replicas whose snapshots are all equally old don't run to the same best node, and
  * the load stays nearly as even (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing").
  */
 const twoChoices: Decide = (list, _request, random, notPreferred) => {

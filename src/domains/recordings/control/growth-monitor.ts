@@ -11,7 +11,7 @@ const LOOK_EVERY_MS = 4000;
 const PARTS_AT_ONCE = 500;
 /**
  * FreeSWITCH writes sound in blocks of 64 kB, four seconds of a narrow-band call; mod_av holds up to ten seconds of
- * sound back where no picture comes.
+ * sound back where no video comes.
  */
 const STILL_MS = { wav: 15_000, mp4: 30_000 } as const;
 

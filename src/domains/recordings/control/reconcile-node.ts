@@ -46,8 +46,8 @@ async function takeBack(deps: RecordingDeps, part: PartRow, ask: Ask, written: b
       await updatePart(held.trx, part.id, ['absent'], { state, fault: 'the node is back without the file' });
       return;
     }
-    const isWished = held.recording.desired === 'recording' && !held.parts.some(isLiving);
-    if (written && isWished && target.is === 'there' && target.sessionId === part.session_id) {
+    const isDesired = held.recording.desired === 'recording' && !held.parts.some(isLiving);
+    if (written && isDesired && target.is === 'there' && target.sessionId === part.session_id) {
       await dropOpenGaps(held.trx, part.recording_id, ['node_died']); // it was only out of sight
       await markRecording(held, part, part.started_at ?? new Date(deps.now()));
       return;

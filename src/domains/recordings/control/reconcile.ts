@@ -1,4 +1,4 @@
-/** Brings a recording to what is wished for: tells the node, asks it where no event came, and gives up after some tries. */
+/** Brings a recording to what is desired: tells the node, asks it where no event came, and gives up after some tries. */
 import { createId } from '../../../infra/ids';
 import { keepableText } from '../../../infra/text/plain-text';
 import type { ApiCommand } from '../../../freeswitch/esl';
@@ -218,7 +218,7 @@ async function checkPart(deps: RecordingDeps, recording: RecordingRow, target: T
   }
 }
 
-/** What is wished for ends a part; one that ended by itself is explained when it is known what became of its call or room. */
+/** The desired state ends a part; one that ended by itself is explained when it is known what became of its call or room. */
 export const reasonOfEnd = (recording: RecordingRow, part: Pick<PartRow, 'started_at'>): string | null => {
   if (recording.desired === 'recording') return part.started_at ? null : 'interrupted';
   return recording.desired === 'stopped' ? (recording.reason ?? 'stopped') : 'paused';
@@ -241,7 +241,7 @@ async function giveUp(deps: RecordingDeps, recording: RecordingRow, part: PartRo
   const seen = part?.fault ?? 'the node does not start it';
   await changeRecording(deps, recording.id, async (held) => {
     held.emit(
-      draftRecordingEvent('wish.given_up', recording, {
+      draftRecordingEvent('participant.change_failed', recording, {
         what: 'recording',
         wanted: 'recording',
         seen,

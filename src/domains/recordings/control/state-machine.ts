@@ -1,6 +1,6 @@
-/** Decides about recordings, and does nothing: which state the wish and the parts make, and what to do next. */
+/** Decides about recordings, and does nothing: which state the desired state and the parts make, and what to do next. */
 import { isLiving, isUnexplained, type PartRow } from '../parts.store';
-import type { GapReason, RecordingRow, RecordingState, RecordingWish } from '../recordings.store';
+import type { GapReason, RecordingRow, RecordingState, DesiredRecordingState } from '../recordings.store';
 import { backoffMs } from '../../../infra/flow/backoff';
 
 /** What was told of it before, which is never taken back. */
@@ -11,21 +11,21 @@ export interface Told {
 }
 
 /**
- * The state of the whole, from what is wished for and what is true of its parts. It goes forward: where a part has just
+ * The state of the whole, from what is desired and what is true of its parts. It goes forward: where a part has just
  * ended by itself nobody knows yet whether that was the end, and until then it stays what it was.
  */
 export function decideState(
-  wish: RecordingWish,
+  desired: DesiredRecordingState,
   parts: readonly Pick<PartRow, 'state' | 'started_at'>[],
   told: Told,
 ): RecordingState {
   const has = (...states: PartRow['state'][]): boolean => parts.some((part) => states.includes(part.state));
-  if (wish === 'recording') {
+  if (desired === 'recording') {
     if (has('recording')) return 'recording';
     return told.isInterrupted ? 'interrupted' : told.state;
   }
   if (has('starting', 'recording', 'stopping')) return 'stopping';
-  if (wish === 'paused') return 'paused';
+  if (desired === 'paused') return 'paused';
   if (has('uploading')) return 'uploading';
   // A part that never began took nothing with it, where others were recorded.
   if (parts.some((part) => part.state === 'failed' && part.started_at !== null)) return 'failed';

@@ -212,7 +212,7 @@ export async function openGap(trx: Trx, recordingId: string, reason: GapReason, 
 
 /**
  * No more is recorded: a pause lasts until now, and what looked like an interruption was the end. Called when it is
- * wished for, and again with the real end of the last part.
+ * desired, and again with the real end of the last part.
  */
 async function closeRecording(held: Held, at: Date, ends: readonly GapReason[] = ['interrupted']): Promise<void> {
   const { trx, recording } = held;
@@ -221,7 +221,7 @@ async function closeRecording(held: Held, at: Date, ends: readonly GapReason[] =
   await updateRecording(trx, recording.id, ANY, { ended_at: recording.started_at ? at : null, next_try_at: null });
 }
 
-/** The wish ends; a part that still runs is stopped by the next step. */
+/** The desired state ends; a part that still runs is stopped by the next step. */
 export async function finishRecording(held: Held, reason: string, at: Date): Promise<void> {
   const { trx, recording, parts } = held;
   if (recording.desired === 'stopped') return;
@@ -245,5 +245,5 @@ export async function finishRecording(held: Held, reason: string, at: Date): Pro
   await closeRecording(held, (isOwnEnd || isBreak) && last ? last : at, ends);
 }
 
-/** Somebody ended it who may have wished for more until then. */
+/** Somebody ended it who may have desired more until then. */
 const ASKED: readonly string[] = ['stopped', 'quota_exceeded'];

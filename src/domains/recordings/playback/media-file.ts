@@ -62,7 +62,7 @@ async function inspectMp4(read: ReadAt, size: number): Promise<MediaFacts> {
 /** Boxes that hold boxes, down to `stsz` with the number of samples. */
 const HOLDERS = new Set(['trak', 'mdia', 'minf', 'stbl']);
 
-/** Whether the index tells of any frame of sound or picture: a writer that ends at once leaves an index of nothing. */
+/** Whether the index tells of any frame of sound or video: a writer that ends at once leaves an index of nothing. */
 function hasSamples(boxes: Buffer): boolean {
   for (let at = 0, count = 0; at + 8 <= boxes.length && count < MOST_BOXES; count += 1) {
     const length = boxes.readUInt32BE(at);

@@ -1,4 +1,4 @@
-/** Plays recordings out: whole or by ranges, one part or all; sound is joined as it is read, pictures are not. */
+/** Plays recordings out: whole or by ranges, one part or all; sound is joined as it is read, videos are not. */
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Request, Response } from 'express';
@@ -93,7 +93,7 @@ export async function choosePieces(
   if (stored.length === 1) return [wholeOf(stored[0]!)];
   const numbers = stored.map((part) => part.number).join(', ');
   if (recording.format !== 'wav') {
-    throw new SwitchyardError('conflict', `Pictures are not joined: ask for ?part=, one of ${numbers}.`);
+    throw new SwitchyardError('conflict', `Videos are not joined: ask for ?part=, one of ${numbers}.`);
   }
   return joinWavs(deps.storage, stored, numbers);
 }

@@ -17,8 +17,8 @@ import {
   type PlayRequest,
 } from './room';
 import { layoutChoice } from '../settings';
-import { takePicture } from './snapshot';
-import { type SteeringDeps } from './participants';
+import { takeSnapshot } from './snapshot';
+import { type ControlDeps } from './participants';
 import { requireRoom } from '../require-room';
 
 const of = { tag: 'Live rooms', scope: 'domain', params: roomParams } as const;
@@ -32,11 +32,11 @@ const playBody = z
   })
   .refine((b) => [b.file, b.tone, b.text].filter((x) => x !== undefined).length === 1, 'one of file, tone and text');
 
-export function steeringRoutes(deps: SteeringDeps): Route[] {
-  return [...wishRoutes(deps), ...soundRoutes(deps)];
+export function controlRoutes(deps: ControlDeps): Route[] {
+  return [...desiredStateRoutes(deps), ...soundRoutes(deps)];
 }
 
-function wishRoutes(deps: SteeringDeps): Route[] {
+function desiredStateRoutes(deps: ControlDeps): Route[] {
   return [
     defineRoute({
       ...of,
@@ -44,7 +44,7 @@ function wishRoutes(deps: SteeringDeps): Route[] {
       path: '/v1/rooms/{id}/floor',
       summary: 'Give the floor to somebody, or let it go',
       description:
-        'Who has the floor of the picture is shown large by layouts that have such a place. With `hold` it is given back ' +
+        'Who has the floor of the video is shown large by layouts that have such a place. With `hold` it is given back ' +
         'to them whenever somebody else takes it; without, it follows the voices from then on. null lets it go.',
       body: z
         .strictObject({
@@ -100,7 +100,7 @@ function wishRoutes(deps: SteeringDeps): Route[] {
       ...of,
       method: 'put',
       path: '/v1/rooms/{id}/layout',
-      summary: 'Choose how the picture is divided',
+      summary: 'Choose how the video is divided',
       description:
         'For this session, also after it moved; the room keeps its own for the next. A layout that was made after the ' +
         'session began is not known to its node yet: it is `pending`, and given up after some tries.',
@@ -114,7 +114,7 @@ function wishRoutes(deps: SteeringDeps): Route[] {
   ];
 }
 
-function soundRoutes(deps: SteeringDeps): Route[] {
+function soundRoutes(deps: ControlDeps): Route[] {
   return [
     defineRoute({
       ...of,
@@ -147,13 +147,13 @@ function soundRoutes(deps: SteeringDeps): Route[] {
       ...of,
       method: 'get',
       path: '/v1/rooms/{id}/snapshot.png',
-      summary: 'See the room: its mixed picture at this moment',
+      summary: 'See the room: its mixed video at this moment',
       answers: { 200: z.string().meta({ format: 'binary' }) },
       produces: 'image/png',
       errors: ['conflict', 'node_error'],
       handle: async ({ params, caller, response }) => {
-        const picture = await takePicture(deps, await requireRoom(deps.db, caller, params.id));
-        response.status(200).set({ 'Content-Type': 'image/png', 'Cache-Control': 'no-store' }).send(picture);
+        const image = await takeSnapshot(deps, await requireRoom(deps.db, caller, params.id));
+        response.status(200).set({ 'Content-Type': 'image/png', 'Cache-Control': 'no-store' }).send(image);
         return undefined;
       },
     }),

@@ -1,8 +1,8 @@
-/** The SQL of steering: what was seen is merged into a row only while it is still about the same channel. */
+/** The SQL of room control: what was seen is merged into a row only while it is still about the same channel. */
 import type { Queryable, Trx } from '../../../infra/stores/db';
 import type { ParticipantRow } from '../participants/participants.store';
 import type { SessionRow } from '../sessions/sessions.store';
-import type { SeenParticipant, SeenSession, WishName, WishValue } from './desired-state';
+import type { SeenParticipant, SeenSession, DesiredName, DesiredValue } from './desired-state';
 
 /** @returns the row as it is now; undefined where the channel is nobody's who is in the session. */
 export async function mergeSeen(
@@ -59,38 +59,38 @@ export async function mergeListedSession(
 }
 
 /** @returns true where it was not given up before. `id` is a participant's or a session's. */
-export async function markGivenUp(
+export async function markFailed(
   trx: Trx,
   table: 'participants' | 'sessions',
   id: string,
-  what: WishName,
-  wanted: WishValue,
+  what: DesiredName,
+  wanted: DesiredValue,
 ): Promise<boolean> {
   const value = JSON.stringify(wanted);
   const count = await trx(table)
     .where({ id })
-    .whereRaw(`(observed->'givenUp'->?) is distinct from ?::jsonb`, [what, value])
+    .whereRaw(`(observed->'failed'->?) is distinct from ?::jsonb`, [what, value])
     .update({
       observed: trx.raw(
-        `observed || jsonb_build_object('givenUp', coalesce(observed->'givenUp', '{}') || jsonb_build_object(?::text, ?::jsonb))`,
+        `observed || jsonb_build_object('failed', coalesce(observed->'failed', '{}') || jsonb_build_object(?::text, ?::jsonb))`,
         [what, value],
       ),
     });
   return count > 0;
 }
 
-/** Lets wishes be tried again: they were wished for anew. */
-export async function forgetGivenUp(
+/** Lets desired changes be tried again: they were asked for anew. */
+export async function forgetFailed(
   db: Queryable,
   table: 'participants' | 'sessions',
   id: string,
-  whats: readonly WishName[],
+  whats: readonly DesiredName[],
 ): Promise<void> {
   await db(table)
     .where({ id })
-    .whereRaw(`jsonb_exists(observed, 'givenUp')`)
+    .whereRaw(`jsonb_exists(observed, 'failed')`)
     .update({
-      observed: db.raw(`jsonb_set(observed, '{givenUp}', (observed->'givenUp') - ?::text[])`, [[...whats]]),
+      observed: db.raw(`jsonb_set(observed, '{failed}', (observed->'failed') - ?::text[])`, [[...whats]]),
     });
 }
 
@@ -105,7 +105,7 @@ export async function listPresent(
     .orderBy('id')) as ParticipantRow[];
 }
 
-/** Who is in the living rooms of a node, with everything that is wished for them. */
+/** Who is in the living rooms of a node, with everything that is desired for them. */
 export async function listPeopleOfSessions(db: Queryable, sessionIds: readonly string[]): Promise<ParticipantRow[]> {
   if (sessionIds.length === 0) return [];
   return (await db('participants').whereIn('session_id', sessionIds).where({ state: 'in' })) as ParticipantRow[];
@@ -120,7 +120,7 @@ export async function findByMember(
     ParticipantRow | undefined;
 }
 
-/** Mutes everybody who is no moderator and is not wished muted yet. @returns those who are muted by this. */
+/** Mutes everybody who is no moderator and is not to be muted yet. @returns those who are muted by this. */
 export async function muteListeners(
   trx: Trx,
   session: { sessionId: string; meetingId: string },

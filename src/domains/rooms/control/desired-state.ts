@@ -1,4 +1,4 @@
-/** Compares what is wished for a room with what was seen of it, and says which commands bring them together; pure. */
+/** Compares what is desired for a room with what was seen of it, and says which commands bring them together; pure. */
 import {
   clearVideoFloor,
   forceVideoFloor,
@@ -18,14 +18,14 @@ import type { ParticipantObserved, ParticipantRow } from '../participants/partic
 import type { SessionObserved, SessionRow } from '../sessions/sessions.store';
 import { isMixed, readSettings } from '../settings';
 
-export type ParticipantWish =
+export type DesiredOfParticipant =
   'muted' | 'videoMuted' | 'deaf' | 'volumeIn' | 'volumeOut' | 'layer' | 'reservation' | 'banner' | 'maxVideoKbps';
-export type RoomWish = 'layout' | 'locked' | 'videoFloor' | 'floor';
-export type WishName = ParticipantWish | RoomWish;
-export type WishValue = boolean | number | string | null;
+export type DesiredOfRoom = 'layout' | 'locked' | 'videoFloor' | 'floor';
+export type DesiredName = DesiredOfParticipant | DesiredOfRoom;
+export type DesiredValue = boolean | number | string | null;
 
-/** Wishes the node did not fulfil in the tries it was given: left alone until they change, or the person comes anew. */
-export type GivenUp = Partial<Record<WishName, WishValue>>;
+/** Desired changes the node did not fulfil in the tries it was given: left alone until they change, or the person comes anew. */
+export type FailedChanges = Partial<Record<DesiredName, DesiredValue>>;
 
 /** What was seen of a member, by events, by snapshots, or by the answer where nothing else tells. */
 export interface SeenParticipant extends ParticipantObserved {
@@ -35,39 +35,39 @@ export interface SeenParticipant extends ParticipantObserved {
   reservation?: string | null;
   banner?: string | null;
   maxVideoKbps?: number | null;
-  givenUp?: GivenUp;
+  failed?: FailedChanges;
 }
 
 export interface SeenSession extends SessionObserved {
-  givenUp?: GivenUp;
+  failed?: FailedChanges;
 }
 
 /** Who has the floor as far as it is known; undefined: not known now. */
 export interface SeenFloor {
   audio?: string | null;
   video?: string | null;
-  /** The picture stays there whoever speaks. */
+  /** The video stays there whoever speaks. */
   videoHeld?: boolean;
 }
 
 export interface Difference {
-  what: WishName;
+  what: DesiredName;
   /** Null: it is the room's. */
   participantId: string | null;
-  wanted: WishValue;
-  seen: WishValue;
+  wanted: DesiredValue;
+  seen: DesiredValue;
   /** Sent at once, one after the other. */
   commands: ApiCommand[];
   /** Instead of those, where they depend on who has the floor at that moment: none where that is as it should be. */
   commandsFor?: (holderId: number | null) => ApiCommand[];
   /** Where no event or listing tells: what the answer to the last command lets be seen, or undefined where it refuses. */
-  readReply?: (reply: Reply) => WishValue | undefined;
+  readReply?: (reply: Reply) => DesiredValue | undefined;
 }
 
 type Person = ParticipantRow & { observed: SeenParticipant };
 type Session = SessionRow & { observed: SeenSession };
 
-/** All that differs and can be brought about now. Wishes that were given up are left out. */
+/** All that differs and can be brought about now. Desired changes that were given up are left out. */
 export function listDifferences(
   session: SessionRow,
   people: readonly ParticipantRow[],
@@ -75,13 +75,13 @@ export function listDifferences(
 ): Difference[] {
   const inside = people.filter((p) => p.state === 'in' && p.member_id !== null && p.leg_id !== null) as Person[];
   const ofRoom = roomDifferences(session as Session).concat(floorDifferences(session, inside, floor));
-  const givenUp = (session as Session).observed.givenUp ?? {};
+  const failed = (session as Session).observed.failed ?? {};
   const hasCanvas = isMixed(readSettings(session.settings));
   return [
-    ...ofRoom.filter((d) => !isGivenUp(d, givenUp)),
+    ...ofRoom.filter((d) => !hasFailed(d, failed)),
     ...inside.flatMap((p) =>
       participantDifferences(session, p).filter(
-        (d) => !isGivenUp(d, p.observed.givenUp) && (hasCanvas || !ON_CANVAS.has(d.what)),
+        (d) => !hasFailed(d, p.observed.failed) && (hasCanvas || !ON_CANVAS.has(d.what)),
       ),
     ),
   ];
@@ -90,11 +90,11 @@ export function listDifferences(
 /** Where nothing is mixed these have no place; and `vid-layer` in a room without a canvas ends the whole node (1.10.12). */
 const ON_CANVAS: ReadonlySet<string> = new Set(['layer', 'reservation', 'banner', 'maxVideoKbps']);
 
-const isGivenUp = (d: Difference, givenUp: GivenUp | undefined): boolean =>
-  givenUp !== undefined && Object.hasOwn(givenUp, d.what) && givenUp[d.what] === d.wanted;
+const hasFailed = (d: Difference, failed: FailedChanges | undefined): boolean =>
+  failed !== undefined && Object.hasOwn(failed, d.what) && failed[d.what] === d.wanted;
 
-/** What is wished for them, by name. */
-export function wishesOf(p: ParticipantRow): Record<ParticipantWish, WishValue> {
+/** What is desired for them, by name. */
+export function desiredOf(p: ParticipantRow): Record<DesiredOfParticipant, DesiredValue> {
   return {
     muted: p.muted,
     videoMuted: p.video_muted,
@@ -110,7 +110,7 @@ export function wishesOf(p: ParticipantRow): Record<ParticipantWish, WishValue> 
 }
 
 /** What a member is who has just come in and of whom nothing else was told. */
-const AT_FIRST: Record<ParticipantWish, WishValue> = {
+const AT_FIRST: Record<DesiredOfParticipant, DesiredValue> = {
   muted: false,
   videoMuted: false,
   deaf: false,
@@ -122,7 +122,7 @@ const AT_FIRST: Record<ParticipantWish, WishValue> = {
   maxVideoKbps: null,
 };
 
-const OF_PICTURE: ReadonlySet<ParticipantWish> = new Set([
+const OF_VIDEO: ReadonlySet<DesiredOfParticipant> = new Set([
   'videoMuted',
   'layer',
   'reservation',
@@ -132,12 +132,12 @@ const OF_PICTURE: ReadonlySet<ParticipantWish> = new Set([
 
 function participantDifferences({ id: sessionId, settings }: SessionRow, p: Person): Difference[] {
   const { maxKbps, participantKbps } = readSettings(settings).video;
-  const wished = { ...wishesOf(p), maxVideoKbps: p.max_video_kbps ?? participantKbps };
-  return (Object.keys(wished) as ParticipantWish[]).flatMap((what) => {
-    const wanted = wished[what];
+  const desired = { ...desiredOf(p), maxVideoKbps: p.max_video_kbps ?? participantKbps };
+  return (Object.keys(desired) as DesiredOfParticipant[]).flatMap((what) => {
+    const wanted = desired[what];
     const seen = p.observed[what] ?? AT_FIRST[what];
     if (wanted === seen) return [];
-    if (OF_PICTURE.has(what) && p.observed.hasVideo !== true) return [];
+    if (OF_VIDEO.has(what) && p.observed.hasVideo !== true) return [];
     return [{ what, participantId: p.id, wanted, seen, ...wayTo({ sessionId, maxKbps }, p, what, wanted) }];
   });
 }
@@ -145,12 +145,12 @@ function participantDifferences({ id: sessionId, settings }: SessionRow, p: Pers
 function wayTo(
   { sessionId, maxKbps }: { sessionId: string; maxKbps: number },
   p: Person,
-  what: ParticipantWish,
-  wanted: WishValue,
+  what: DesiredOfParticipant,
+  wanted: DesiredValue,
 ): Pick<Difference, 'commands' | 'readReply'> {
   const member = p.member_id!;
   const on = wanted === true;
-  const ifOk = (reply: Reply): WishValue | undefined => (reply.ok ? wanted : undefined);
+  const ifOk = (reply: Reply): DesiredValue | undefined => (reply.ok ? wanted : undefined);
   switch (what) {
     case 'muted':
       return { commands: [switchMember(sessionId, member, on ? 'mute' : 'unmute')] };
@@ -180,7 +180,7 @@ function wayTo(
 }
 
 /** `+OK layer 2`: the layer it has now, which may be another one than was asked for. */
-function readLayer(reply: Reply): WishValue | undefined {
+function readLayer(reply: Reply): DesiredValue | undefined {
   const layer = /^layer (\d+)$/.exec(reply.ok ? reply.text.trim() : '')?.[1];
   return layer === undefined ? undefined : Number(layer);
 }
@@ -256,13 +256,13 @@ export const moveFloor = (sessionId: string, memberId: number, holderId: number 
   toggleFloor(sessionId, memberId),
 ];
 
-/** How often a wish is tried before it is given up, and how long is waited after each try. */
+/** How often a desired change is tried before it is given up, and how long is waited after each try. */
 export const MAX_TRIES = 5;
 const PAUSES_MS = [500, 1000, 2000, 4000, 4000];
 
-/** What was done for a wish so far. */
+/** What was done for a desired change so far. */
 export interface Attempt {
-  wanted: WishValue;
+  wanted: DesiredValue;
   tries: number;
   lastAtMs: number;
 }
@@ -270,7 +270,7 @@ export interface Attempt {
 export type NextStep = { do: 'try' } | { do: 'wait'; untilMs: number } | { do: 'give_up'; tries: number };
 
 /** @param attempt undefined where nothing was tried yet; one for another value counts as none */
-export function nextStep(wanted: WishValue, attempt: Attempt | undefined, nowMs: number): NextStep {
+export function nextStep(wanted: DesiredValue, attempt: Attempt | undefined, nowMs: number): NextStep {
   if (!attempt || attempt.wanted !== wanted) return { do: 'try' };
   const untilMs = attempt.lastAtMs + PAUSES_MS[Math.min(attempt.tries, PAUSES_MS.length) - 1]!;
   if (nowMs < untilMs) return { do: 'wait', untilMs };

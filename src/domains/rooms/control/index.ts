@@ -1,4 +1,4 @@
-/** Puts steering together: its routes, what it takes in from nodes, and what it does by itself until it is stopped. */
+/** Puts room control together: its routes, what it takes in from nodes, and what it does by itself until it is stopped. */
 import { setVolume, type RoomEvent } from '../../../freeswitch/esl';
 import type { Db } from '../../../infra/stores/db';
 import { createId } from '../../../infra/ids';
@@ -18,13 +18,13 @@ import { participantRoutes } from '../participants/participants.routes';
 import { createQualitySampler } from '../live/quality';
 import { createReconciler } from './reconciler';
 import { listLivingSessions } from '../sessions/sessions.store';
-import type { SteeringDeps } from './participants';
-import { steeringRoutes } from './control.routes';
+import type { ControlDeps } from './participants';
+import { controlRoutes } from './control.routes';
 import { listPeopleOfSessions } from './control.store';
 import { createWaitingSounds } from './waiting-sounds';
 import type { SeenParticipant } from './desired-state';
 
-export interface CreateSteeringDeps extends Pick<SteeringDeps, 'markLeft' | 'requireLayout' | 'createCall'> {
+export interface RoomControlOptions extends Pick<ControlDeps, 'markLeft' | 'requireLayout' | 'createCall'> {
   db: Db;
   log: EventLog;
   logger: Logger;
@@ -41,7 +41,7 @@ export interface CreateSteeringDeps extends Pick<SteeringDeps, 'markLeft' | 'req
   sampleEveryMs?: number;
 }
 
-export interface Steering {
+export interface RoomControl {
   routes: Route[];
   /** After handleRoomEvent, which knows who is in. */
   takeLiveEvent(node: NodeRow, event: RoomEvent): Promise<void>;
@@ -54,14 +54,14 @@ export interface Steering {
 const SWEEP_EVERY_MS = 2000;
 const SAMPLE_EVERY_MS = 5000;
 
-export function createSteering(deps: CreateSteeringDeps): Steering {
+export function createRoomControl(deps: RoomControlOptions): RoomControl {
   const { db, hooks, links, logger } = deps;
   const live = createLiveBoard(deps);
   const reconciler = createReconciler({ ...deps, live });
   const events = createLiveEvents({ db, logger, live, nudge: (sessionId) => reconciler.nudge(sessionId) });
   const sampler = createQualitySampler({ db, links, live, logger });
   const sounds = createWaitingSounds(deps.redis, deps.prefix, () => createId());
-  const steering = { ...deps, live, reconciler, sounds };
+  const roomControl = { ...deps, live, reconciler, sounds };
 
   const unhook = [
     hooks.onSessionLive((session) => {
@@ -90,8 +90,8 @@ export function createSteering(deps: CreateSteeringDeps): Steering {
     }
   }
 
-  /** No list tells whether a picture is muted: a volume that is said again makes the node tell all of a member. */
-  async function askOfPictures(nodeId: string, sessionIds: readonly string[]): Promise<void> {
+  /** No list tells whether a image is muted: a volume that is said again makes the node tell all of a member. */
+  async function askOfImages(nodeId: string, sessionIds: readonly string[]): Promise<void> {
     for (const p of await listPeopleOfSessions(db, sessionIds)) {
       const seen = p.observed as SeenParticipant;
       if (seen.hasVideo !== true || p.member_id === null) continue;
@@ -105,13 +105,13 @@ export function createSteering(deps: CreateSteeringDeps): Steering {
   ];
 
   return {
-    routes: [...participantRoutes(steering), ...steeringRoutes(steering), ...liveRoutes(steering)],
+    routes: [...participantRoutes(roomControl), ...controlRoutes(roomControl), ...liveRoutes(roomControl)],
     takeLiveEvent: (node, event) => events.take(node, event),
     async compareLive(node) {
       const sessions = await listLivingSessions(db, node.id);
       for (const session of sessions) events.forget(session.id);
       await reconciler.sweepNode(node.id);
-      await askOfPictures(
+      await askOfImages(
         node.id,
         sessions.map((s) => s.id),
       );

@@ -1,4 +1,4 @@
-/** Takes in what a node reports of those in a room: what was wished for and is done now, who talks, who has the floor. */
+/** Takes in what a node reports of those in a room: what was desired and is done now, who talks, who has the floor. */
 import { isId } from '../../../infra/ids';
 import type { RoomEvent } from '../../../freeswitch/esl';
 import type { Db } from '../../../infra/stores/db';
@@ -14,7 +14,7 @@ export interface LiveEventDeps {
   db: Db;
   logger: Logger;
   live: LiveBoard;
-  /** Something was seen that may differ from what is wished: look at the session soon. */
+  /** Something was seen that may differ from what is desired: look at the session soon. */
   nudge: (sessionId: string) => void;
 }
 

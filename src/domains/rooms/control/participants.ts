@@ -1,4 +1,4 @@
-/** What can be done with those in a room: look at them, change what is wished for them, send them out or elsewhere. */
+/** What can be done with those in a room: look at them, change what is desired for them, send them out or elsewhere. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SwitchyardError } from '../../../errors';
 import { hangUpMember, killChannel, type ApiCommand } from '../../../freeswitch/esl';
@@ -10,7 +10,7 @@ import type { EventLog } from '../../events/events';
 import type { NodeConnections } from '../../nodes/connections/node-connections';
 import type { LiveBoard } from '../live/live-state';
 import {
-  pendingWishes,
+  pendingChanges,
   showParticipant,
   showSession,
   type LiveSessionView,
@@ -26,12 +26,12 @@ import type { Reconciler } from './reconciler';
 import { draftParticipantEvent } from '../room-events';
 import { findRoom, findRoomByName, type RoomRow } from '../rooms.store';
 import { findLivingSession, findSession, type SessionRow } from '../sessions/sessions.store';
-import { findNodeName, forgetGivenUp, listPresent, muteListeners, vacatePlace } from './control.store';
+import { findNodeName, forgetFailed, listPresent, muteListeners, vacatePlace } from './control.store';
 import type { WaitingSounds } from './waiting-sounds';
 import { sendIntoRoom } from '../joining/tickets';
-import type { ParticipantWish } from './desired-state';
+import type { DesiredOfParticipant } from './desired-state';
 
-export interface SteeringDeps {
+export interface ControlDeps {
   db: Db;
   log: EventLog;
   logger: Logger;
@@ -54,13 +54,13 @@ export interface SteeringDeps {
   }) => Promise<{ id: string }>;
 }
 
-/** How long an answer waits to say that a wish has come true; after that it says what is pending. */
+/** How long an answer waits to say that a desired change has come true; after that it says what is pending. */
 const CONFIRM_MS = 1000;
 const LOOK_MS = 25;
 const HERE: readonly ParticipantState[] = ['joining', 'in', 'away'];
 
 /** @throws conflict where nobody is in the room */
-export async function requireSession(deps: Pick<SteeringDeps, 'db'>, room: RoomRow): Promise<SessionRow> {
+export async function requireSession(deps: Pick<ControlDeps, 'db'>, room: RoomRow): Promise<SessionRow> {
   const session = await findLivingSession(deps.db, room.id);
   if (!session) throw new SwitchyardError('conflict', `Nobody is in the room "${room.name}".`);
   return session;
@@ -68,7 +68,7 @@ export async function requireSession(deps: Pick<SteeringDeps, 'db'>, room: RoomR
 
 /** @throws conflict where the room does not run on a node at this moment */
 export async function requireLive(
-  deps: Pick<SteeringDeps, 'db'>,
+  deps: Pick<ControlDeps, 'db'>,
   room: RoomRow,
 ): Promise<SessionRow & { node_id: string }> {
   const session = await requireSession(deps, room);
@@ -80,7 +80,7 @@ export async function requireLive(
 
 /** @throws not_found where they never were in this room */
 export async function requireParticipant(
-  deps: Pick<SteeringDeps, 'db'>,
+  deps: Pick<ControlDeps, 'db'>,
   room: RoomRow,
   id: string,
 ): Promise<ParticipantRow> {
@@ -90,7 +90,7 @@ export async function requireParticipant(
 }
 
 /** Sends a command to the room's node. @throws node_error with the node's own word where it refuses */
-export async function command(deps: SteeringDeps, nodeId: string, what: ApiCommand): Promise<string> {
+export async function command(deps: ControlDeps, nodeId: string, what: ApiCommand): Promise<string> {
   const reply = await deps.links.api(nodeId, what);
   if (!reply.ok) throw new SwitchyardError('node_error', `The node says: ${reply.text.slice(0, 200)}`);
   return reply.text;
@@ -106,34 +106,34 @@ export async function confirm(isSo: () => Promise<boolean>, timeoutMs = CONFIRM_
   }
 }
 
-export interface RoomPicture {
+export interface RoomState {
   room: string;
   session: LiveSessionView | null;
   items: ParticipantView[];
 }
 
 /** Who is in the room, who is on the way in, and who is awaited after it moved. */
-export async function showRoom(deps: SteeringDeps, room: RoomRow): Promise<RoomPicture> {
+export async function showRoom(deps: ControlDeps, room: RoomRow): Promise<RoomState> {
   const session = await findLivingSession(deps.db, room.id);
   if (!session) return { room: room.name, session: null, items: [] };
-  const [picture, people, nodeName] = await Promise.all([
+  const [state, people, nodeName] = await Promise.all([
     deps.live.read(session.id),
     listPresent(deps.db, { sessionId: session.id, meetingId: session.meeting_id }),
     findNodeName(deps.db, session.node_id),
   ]);
   return {
     room: room.name,
-    session: showSession(session, nodeName, picture),
-    items: people.map((p) => showParticipant(p, picture, people)),
+    session: showSession(session, nodeName, state),
+    items: people.map((p) => showParticipant(p, state, people)),
   };
 }
 
-export async function showOne(deps: SteeringDeps, row: ParticipantRow): Promise<ParticipantView> {
-  const [picture, people] = await Promise.all([
+export async function showOne(deps: ControlDeps, row: ParticipantRow): Promise<ParticipantView> {
+  const [state, people] = await Promise.all([
     deps.live.read(row.session_id),
     listPresent(deps.db, { sessionId: row.session_id, meetingId: row.meeting_id }),
   ]);
-  return showParticipant(row, picture, people);
+  return showParticipant(row, state, people);
 }
 
 export interface ParticipantPatch {
@@ -162,9 +162,9 @@ const COLUMNS = {
   maxVideoKbps: 'max_video_kbps',
 } as const;
 
-/** Writes the wishes down, and waits a moment for the node. @throws conflict where they have left */
+/** Writes the desired changes down, and waits a moment for the node. @throws conflict where they have left */
 export async function changeParticipant(
-  deps: SteeringDeps,
+  deps: ControlDeps,
   room: RoomRow,
   id: string,
   asked: ParticipantPatch,
@@ -179,11 +179,11 @@ export async function changeParticipant(
       : await deps.log.record(async (trx, emit) => {
           const changed = await updateParticipant(trx, id, HERE, change);
           if (!changed) return undefined;
-          await forgetGivenUp(
+          await forgetFailed(
             trx,
             'participants',
             id,
-            named.map(([name]) => name as ParticipantWish),
+            named.map(([name]) => name as DesiredOfParticipant),
           );
           emit(draftParticipantEvent('participant.changed', changed, Object.fromEntries(named)));
           for (const what of ['layer', 'reservation'] as const) {
@@ -196,8 +196,8 @@ export async function changeParticipant(
           return changed;
         });
   if (!row) throw new SwitchyardError('conflict', 'They have left the room.');
-  const wishes = named.map(([name]) => name).filter((name) => name !== 'role');
-  if (wishes.length > 0) await bringAbout(deps, [row], wishes);
+  const desiredChanges = named.map(([name]) => name).filter((name) => name !== 'role');
+  if (desiredChanges.length > 0) await bringAbout(deps, [row], desiredChanges);
   return showOne(deps, (await findParticipant(deps.db, id)) ?? row);
 }
 
@@ -210,35 +210,35 @@ function onePlace(patch: ParticipantPatch): ParticipantPatch {
 
 /** Sends what is missing, and waits until it was seen of all of them, or the time is over. */
 async function bringAbout(
-  deps: SteeringDeps,
+  deps: ControlDeps,
   rows: readonly ParticipantRow[],
-  wishes: readonly string[],
+  desiredChanges: readonly string[],
 ): Promise<void> {
   const sessionIds = [...new Set(rows.map((r) => r.session_id))];
-  for (const row of rows) deps.reconciler.forgetAttempts(row.id, wishes);
+  for (const row of rows) deps.reconciler.forgetAttempts(row.id, desiredChanges);
   for (const sessionId of sessionIds) {
     await deps.reconciler.reconcile(sessionId).catch((error: unknown) => {
-      deps.logger.debug({ err: error, sessionId }, 'the node is out of reach: the wish waits');
+      deps.logger.debug({ err: error, sessionId }, 'the node is out of reach: the change waits');
       deps.reconciler.nudge(sessionId);
     });
   }
   await confirm(async () => {
     const now = await Promise.all(rows.map((r) => findParticipant(deps.db, r.id)));
-    return now.every((p) => !p || !pendingWishes(p).some((w) => wishes.includes(w) && canCome(p, w)));
+    return now.every((p) => !p || !pendingChanges(p).some((w) => desiredChanges.includes(w) && canCome(p, w)));
   });
 }
 
-/** Nothing of a picture can be seen of one who sends none. */
-const canCome = (p: ParticipantRow, wish: string): boolean =>
-  p.observed.hasVideo === true || !['videoMuted', 'layer', 'reservation', 'banner', 'maxVideoKbps'].includes(wish);
+/** Nothing of a video can be seen of one who sends none. */
+const canCome = (p: ParticipantRow, desired: string): boolean =>
+  p.observed.hasVideo === true || !['videoMuted', 'layer', 'reservation', 'banner', 'maxVideoKbps'].includes(desired);
 
 /** Everybody but the moderators, those who are on the way in as well. */
-export async function muteAll(deps: SteeringDeps, room: RoomRow): Promise<RoomPicture> {
+export async function muteAll(deps: ControlDeps, room: RoomRow): Promise<RoomState> {
   const session = await requireSession(deps, room);
   const muted = await deps.log.record(async (trx, emit) => {
     const rows = await muteListeners(trx, { sessionId: session.id, meetingId: session.meeting_id });
     for (const row of rows) {
-      await forgetGivenUp(trx, 'participants', row.id, ['muted']);
+      await forgetFailed(trx, 'participants', row.id, ['muted']);
       emit(draftParticipantEvent('participant.changed', row, { muted: true }));
     }
     return rows;
@@ -248,7 +248,7 @@ export async function muteAll(deps: SteeringDeps, room: RoomRow): Promise<RoomPi
 }
 
 /** Hangs up. @throws conflict where they have left already */
-export async function removeParticipant(deps: SteeringDeps, room: RoomRow, id: string): Promise<void> {
+export async function removeParticipant(deps: ControlDeps, room: RoomRow, id: string): Promise<void> {
   await requireParticipant(deps, room, id);
   const row = await updateParticipant(deps.db, id, HERE, { leave_reason: 'removed' });
   if (!row) throw new SwitchyardError('conflict', 'They have left the room.');
@@ -275,7 +275,7 @@ export async function removeParticipant(deps: SteeringDeps, room: RoomRow, id: s
 }
 
 /** The room of that name or id in the same domain. @throws unprocessable */
-async function requireTarget(deps: SteeringDeps, room: RoomRow, nameOrId: string): Promise<RoomRow> {
+async function requireTarget(deps: ControlDeps, room: RoomRow, nameOrId: string): Promise<RoomRow> {
   const found = isId(nameOrId) ? await findRoom(deps.db, nameOrId) : undefined;
   const target = found ?? (await findRoomByName(deps.db, room.domain_name, nameOrId));
   if (target?.domain_id !== room.domain_id) {
@@ -290,7 +290,7 @@ async function requireTarget(deps: SteeringDeps, room: RoomRow, nameOrId: string
  * this room first: the channel can be only one participant's.
  */
 export async function moveParticipant(
-  deps: SteeringDeps,
+  deps: ControlDeps,
   room: RoomRow,
   id: string,
   to: string,

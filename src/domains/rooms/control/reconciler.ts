@@ -1,4 +1,4 @@
-/** Brings rooms to what is wished for them: on every sign of a difference, and by a sweep of what the nodes list. */
+/** Brings rooms to what is desired for them: on every sign of a difference, and by a sweep of what the nodes list. */
 import {
   listMemberFlags,
   listRoomFlags,
@@ -24,9 +24,9 @@ import { findParticipant, listParticipants, type ParticipantRow } from '../parti
 import { draftParticipantEvent, draftSessionEvent } from '../room-events';
 import { findSession, listLivingSessions, type SessionRow } from '../sessions/sessions.store';
 import {
-  forgetGivenUp,
+  forgetFailed,
   listPeopleOfSessions,
-  markGivenUp,
+  markFailed,
   mergeListed,
   mergeListedSession,
   mergeSeen,
@@ -58,7 +58,7 @@ export interface Reconciler {
   reconcile(sessionId: string): Promise<void>;
   /** Does something while nothing is brought about in the session here: what comes then sees what this has done. */
   alone<T>(sessionId: string, work: () => Promise<T>): Promise<T>;
-  /** Something was wished for anew, of a participant or a session: what was tried for it before does not count. */
+  /** Something was asked for anew, of a participant or a session: what was tried for it before does not count. */
   forgetAttempts(id: string, whats: readonly string[]): void;
   /** Compares every living session with its node's lists. One replica does it for each node. */
   sweep(): Promise<void>;
@@ -74,7 +74,7 @@ const LEASE_MS = 6000;
 
 export function createReconciler(deps: ReconcilerDeps): Reconciler {
   const leases = new Map<string, LeaderLease>();
-  /** `participant or session : wish` → what was done for it. */
+  /** `participant or session : what is desired` → what was done for it. */
   const attempts = new Map<string, Attempt>();
   const running = new Map<string, Promise<void>>();
   const timers = new Map<string, { timer: NodeJS.Timeout; atMs: number }>();
@@ -89,7 +89,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       () => {
         timers.delete(sessionId);
         reconcile(sessionId).catch((error: unknown) => {
-          deps.logger.debug({ err: error, sessionId }, 'a room could not be brought to what is wished for it now');
+          deps.logger.debug({ err: error, sessionId }, 'a room could not be brought to what is desired for it now');
         });
       },
       Math.max(0, atMs - storeClock.nowMs()),
@@ -163,7 +163,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     if (seen === undefined) {
       deps.logger.debug(
         { sessionId: session.id, what: d.what, reply: last.text.slice(0, 120) },
-        'a node refused a wish',
+        'a node refused a desired change',
       );
       return;
     }
@@ -192,7 +192,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     for (const p of people) {
       if (p.layer === null || p.leg_id === null) continue;
       await mergeSeen(deps.db, p.session_id, p.leg_id, { layer: null });
-      await forgetGivenUp(deps.db, 'participants', p.id, ['layer']); // this layout may have it
+      await forgetFailed(deps.db, 'participants', p.id, ['layer']); // this layout may have it
       attempts.delete(`${p.id}:layer`);
     }
     wake(session.id, storeClock.nowMs() + NUDGE_MS);
@@ -203,17 +203,17 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     await deps.log.record(async (trx, emit) => {
       const isOfPerson = d.participantId !== null && what !== 'floor' && what !== 'videoFloor';
       const table = isOfPerson ? 'participants' : 'sessions';
-      if (!(await markGivenUp(trx, table, isOfPerson ? d.participantId! : session.id, what, wanted))) return;
+      if (!(await markFailed(trx, table, isOfPerson ? d.participantId! : session.id, what, wanted))) return;
       const person = d.participantId === null ? undefined : await findParticipant(trx, d.participantId);
       const data = { what, wanted, seen, tries };
       emit(
         person
-          ? draftParticipantEvent('wish.given_up', person, data)
-          : draftSessionEvent('wish.given_up', session, data),
+          ? draftParticipantEvent('participant.change_failed', person, data)
+          : draftSessionEvent('participant.change_failed', session, data),
       );
     });
     attempts.delete(keyOf(session, d));
-    deps.logger.warn({ sessionId: session.id, what, wanted, seen, tries }, 'a wish was given up');
+    deps.logger.warn({ sessionId: session.id, what, wanted, seen, tries }, 'a desired change was given up');
   }
 
   async function sweepNode(nodeId: string): Promise<void> {
@@ -237,7 +237,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       await takeListed(deps, session, here, room, flags.get(session.id));
       const floor = floorOf(here, flags.get(session.id));
       if (floor) deps.live.setFloor(session, floor, listedAtMs);
-      // Read again inside: a wish may have changed meanwhile.
+      // Read again inside: a desired change may have changed meanwhile.
       if (listDifferences(session, here, floor ?? {}).length > 0 || hasMoved(session, room))
         wake(session.id, storeClock.nowMs());
     }
@@ -246,7 +246,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   const hasMoved = (session: SessionRow, room: RoomSnapshot): boolean => session.locked !== room.locked;
 
   function acquireLease(nodeId: string): Promise<boolean> {
-    const lease = leases.get(nodeId) ?? createLeaderLease(deps.redis, `${deps.prefix}:steering:${nodeId}`, LEASE_MS);
+    const lease = leases.get(nodeId) ?? createLeaderLease(deps.redis, `${deps.prefix}:control:${nodeId}`, LEASE_MS);
     leases.set(nodeId, lease);
     return lease.acquire();
   }
@@ -306,7 +306,7 @@ async function takeListed(
   }
 }
 
-/** The list says nothing of a muted picture: that is known from events only. */
+/** The list says nothing of a muted video: that is known from events only. */
 function seenInList(member: RoomMember, flags: MemberFlags | undefined): Partial<SeenParticipant> {
   const { muted, deaf, hasVideo, moderator, volumeIn, volumeOut } = member;
   return {

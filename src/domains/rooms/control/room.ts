@@ -29,22 +29,22 @@ import {
   requireSession,
   showOne,
   showRoom,
-  type SteeringDeps,
+  type ControlDeps,
 } from './participants';
-import { forgetGivenUp, listPresent, moveHand } from './control.store';
+import { forgetFailed, listPresent, moveHand } from './control.store';
 import { CHARACTER_MS, FILE_MS } from './waiting-sounds';
-import { moveFloor, moveVideoFloor, type RoomWish } from './desired-state';
+import { moveFloor, moveVideoFloor, type DesiredOfRoom } from './desired-state';
 import { storeClock } from '../../../infra/store-clock';
 
-async function showLiveSession(deps: SteeringDeps, room: RoomRow): Promise<LiveSessionView> {
+async function showLiveSession(deps: ControlDeps, room: RoomRow): Promise<LiveSessionView> {
   const { session } = await showRoom(deps, room);
   if (!session) throw new SwitchyardError('conflict', `Nobody is in the room "${room.name}" any more.`);
   return session;
 }
 
-/** Writes wishes for the room down, and waits a moment for the node. */
+/** Writes desired changes for the room down, and waits a moment for the node. */
 async function changeSession(
-  deps: SteeringDeps,
+  deps: ControlDeps,
   room: RoomRow,
   session: SessionRow,
   change: { layout?: string | null; locked?: boolean },
@@ -52,7 +52,7 @@ async function changeSession(
   const row = await deps.log.record(async (trx, emit) => {
     const changed = await updateSession(trx, session.id, ['opening', 'live'], change);
     if (!changed) return undefined;
-    await forgetGivenUp(trx, 'sessions', session.id, Object.keys(change) as RoomWish[]);
+    await forgetFailed(trx, 'sessions', session.id, Object.keys(change) as DesiredOfRoom[]);
     emit(draftSessionEvent('room.changed', changed, change));
     return changed;
   });
@@ -62,18 +62,18 @@ async function changeSession(
   if (row.state === 'live') {
     await confirm(async () => {
       const now = await findSession(deps.db, session.id);
-      return !now || !pendingOfSession(now).some((wish) => wish in change);
+      return !now || !pendingOfSession(now).some((desired) => desired in change);
     });
   }
   return showLiveSession(deps, room);
 }
 
-export async function setLock(deps: SteeringDeps, room: RoomRow, locked: boolean): Promise<LiveSessionView> {
+export async function setLock(deps: ControlDeps, room: RoomRow, locked: boolean): Promise<LiveSessionView> {
   return changeSession(deps, room, await requireSession(deps, room), { locked });
 }
 
-/** @throws unprocessable for a layout that does not exist, conflict where the room mixes no picture */
-export async function chooseLayout(deps: SteeringDeps, room: RoomRow, layout: string): Promise<LiveSessionView> {
+/** @throws unprocessable for a layout that does not exist, conflict where the room mixes no video */
+export async function chooseLayout(deps: ControlDeps, room: RoomRow, layout: string): Promise<LiveSessionView> {
   const session = await requireSession(deps, room);
   await deps.requireLayout(room.domain_id, layout);
   requireMixed(session);
@@ -83,7 +83,7 @@ export async function chooseLayout(deps: SteeringDeps, room: RoomRow, layout: st
 /** @throws conflict where nothing is mixed that could be arranged or looked at */
 export function requireMixed(session: SessionRow): void {
   if (!isMixed(readSettings(session.settings))) {
-    throw new SwitchyardError('conflict', 'This session mixes no picture.');
+    throw new SwitchyardError('conflict', 'This session mixes no video.');
   }
 }
 
@@ -95,8 +95,8 @@ export interface FloorRequest {
   hold: boolean;
 }
 
-/** Gives the floor to somebody, or lets it go. @throws conflict where they are not in, unprocessable for no picture */
-export async function setFloor(deps: SteeringDeps, room: RoomRow, o: FloorRequest): Promise<LiveSessionView> {
+/** Gives the floor to somebody, or lets it go. @throws conflict where they are not in, unprocessable for no video */
+export async function setFloor(deps: ControlDeps, room: RoomRow, o: FloorRequest): Promise<LiveSessionView> {
   const session = await requireLive(deps, room);
   const person = o.participantId === null ? undefined : await requireParticipant(deps, room, o.participantId);
   if (person && (person.state !== 'in' || person.member_id === null || person.session_id !== session.id)) {
@@ -104,7 +104,7 @@ export async function setFloor(deps: SteeringDeps, room: RoomRow, o: FloorReques
   }
   const hasVideo = person?.observed.hasVideo === true;
   if (person && o.video && !o.audio && !hasVideo) {
-    throw new SwitchyardError('unprocessable', 'They send no picture that could be shown.');
+    throw new SwitchyardError('unprocessable', 'They send no video that could be shown.');
   }
   await deps.reconciler.alone(session.id, () => giveFloor(deps, room, session, person, o));
   if (person) {
@@ -116,9 +116,9 @@ export async function setFloor(deps: SteeringDeps, room: RoomRow, o: FloorReques
   return showLiveSession(deps, room);
 }
 
-/** Writes the wish down and tells the node. The sweep must not take it in hand in between: it would take it away again. */
+/** Writes the desired state down and tells the node. The sweep must not take it in hand in between: it would take it away again. */
 async function giveFloor(
-  deps: SteeringDeps,
+  deps: ControlDeps,
   room: RoomRow,
   session: SessionRow & { node_id: string },
   person: ParticipantRow | undefined,
@@ -132,7 +132,7 @@ async function giveFloor(
       ...(o.video ? { video_floor_participant_id: kept } : {}),
     });
     if (!row) throw new SwitchyardError('conflict', `The session of "${room.name}" has just ended.`);
-    await forgetGivenUp(trx, 'sessions', session.id, ['floor', 'videoFloor']);
+    await forgetFailed(trx, 'sessions', session.id, ['floor', 'videoFloor']);
     emit(draftSessionEvent('floor.changed', row, { ...o }));
   });
   if (person) deps.reconciler.forgetAttempts(person.id, ['floor', 'videoFloor']);
@@ -142,7 +142,7 @@ async function giveFloor(
 }
 
 async function floorCommands(
-  deps: SteeringDeps,
+  deps: ControlDeps,
   session: SessionRow & { node_id: string },
   person: ParticipantRow | undefined,
   o: FloorRequest,
@@ -164,7 +164,7 @@ async function floorCommands(
   return commands;
 }
 
-export async function raiseHand(deps: SteeringDeps, room: RoomRow, id: string): Promise<ParticipantView> {
+export async function raiseHand(deps: ControlDeps, room: RoomRow, id: string): Promise<ParticipantView> {
   const person = await requireParticipant(deps, room, id);
   if (person.state !== 'in' && person.state !== 'joining') {
     throw new SwitchyardError('conflict', 'They are not in the room now.');
@@ -176,7 +176,7 @@ export async function raiseHand(deps: SteeringDeps, room: RoomRow, id: string): 
   return showOne(deps, (await findParticipant(deps.db, id)) ?? person);
 }
 
-export async function lowerHand(deps: SteeringDeps, room: RoomRow, id: string): Promise<ParticipantView> {
+export async function lowerHand(deps: ControlDeps, room: RoomRow, id: string): Promise<ParticipantView> {
   const person = await requireParticipant(deps, room, id);
   await deps.log.record(async (trx, emit) => {
     const row = await moveHand(trx, id, null);
@@ -186,16 +186,16 @@ export async function lowerHand(deps: SteeringDeps, room: RoomRow, id: string): 
 }
 
 /** The queue, the next one first. */
-export async function showHands(deps: SteeringDeps, room: RoomRow): Promise<ParticipantView[]> {
+export async function showHands(deps: ControlDeps, room: RoomRow): Promise<ParticipantView[]> {
   const session = await requireSession(deps, room);
   const people = await listPresent(deps.db, { sessionId: session.id, meetingId: session.meeting_id });
-  const picture = await deps.live.read(session.id);
-  return listHands(people).map((p) => showParticipant(p, picture, people));
+  const state = await deps.live.read(session.id);
+  return listHands(people).map((p) => showParticipant(p, state, people));
 }
 
 /** The floor goes round: the first in the queue gets it. Two who ask at once serve two hands. */
 export async function callNext(
-  deps: SteeringDeps,
+  deps: ControlDeps,
   room: RoomRow,
 ): Promise<{ participant: ParticipantView | null; hands: ParticipantView[] }> {
   const session = await requireLive(deps, room);
@@ -227,7 +227,7 @@ function lengthOf(what: PlayRequest): { renderedMs: number; playedMs: number } {
 
 /** To all, or to one. @throws unprocessable where the node has no such file, or no voice; conflict where too much waits */
 export async function play(
-  deps: SteeringDeps,
+  deps: ControlDeps,
   room: RoomRow,
   what: PlayRequest,
   participantId: string | undefined,
@@ -253,7 +253,7 @@ export async function play(
 }
 
 async function memberOf(
-  deps: SteeringDeps,
+  deps: ControlDeps,
   room: RoomRow,
   session: SessionRow,
   participantId: string | undefined,
@@ -268,7 +268,7 @@ async function memberOf(
 
 /** @returns how many were stopped, those that waited for their turn as well */
 export async function stopPlaying(
-  deps: SteeringDeps,
+  deps: ControlDeps,
   room: RoomRow,
   participantId: string | undefined,
 ): Promise<{ stopped: number }> {
@@ -281,7 +281,7 @@ export async function stopPlaying(
 
 /** Rings somebody and puts them into the room, which opens where nobody is in it. */
 export async function dialOut(
-  deps: SteeringDeps,
+  deps: ControlDeps,
   room: RoomRow,
   o: { to: string; ringTimeoutSeconds?: number },
 ): Promise<{ id: string }> {

@@ -1,4 +1,4 @@
-/** Fetches the mixed picture of a room from its node, wherever that is: it writes a file, which comes over the Event Socket. */
+/** Fetches the mixed image of a room from its node, wherever that is: it writes a file, which comes over the Event Socket. */
 import { randomUUID } from 'node:crypto';
 import { SwitchyardError } from '../../../errors';
 import {
@@ -11,25 +11,25 @@ import {
 } from '../../../freeswitch/esl';
 import { requireMixed } from './room';
 import type { RoomRow } from '../rooms.store';
-import { command, requireLive, type SteeringDeps } from './participants';
+import { command, requireLive, type ControlDeps } from './participants';
 
 const PNG = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 /** The end of every PNG: without it the file was read before it was whole. */
 const PNG_END = Buffer.from([0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82]);
 
-/** @throws conflict where nobody is in, or no picture is mixed; node_error where the node can't give it */
-export async function takePicture(deps: SteeringDeps, room: RoomRow): Promise<Buffer> {
+/** @throws conflict where nobody is in, or no image is mixed; node_error where the node can't give it */
+export async function takeSnapshot(deps: ControlDeps, room: RoomRow): Promise<Buffer> {
   const session = await requireLive(deps, room);
   requireMixed(session);
   const folder = parseTempFolder((await deps.links.api(session.node_id, readGlobal('temp_dir'))).text);
   const file = `${folder}/snapshot-${randomUUID()}.png`;
   try {
     await command(deps, session.node_id, writeSnapshot(session.id, file));
-    const picture = parsePrinted(await command(deps, session.node_id, printFile(file)));
-    if (!picture?.subarray(0, 8).equals(PNG) || !picture.subarray(-8).equals(PNG_END)) {
-      throw new SwitchyardError('node_error', 'The node has written no picture, or could not read it back.');
+    const image = parsePrinted(await command(deps, session.node_id, printFile(file)));
+    if (!image?.subarray(0, 8).equals(PNG) || !image.subarray(-8).equals(PNG_END)) {
+      throw new SwitchyardError('node_error', 'The node has written no image, or could not read it back.');
     }
-    return picture;
+    return image;
   } finally {
     await deps.links.api(session.node_id, removeFile(file)).catch(() => undefined);
   }

@@ -1,4 +1,4 @@
-/** Keeps the pictures of running rooms where they are seen: brought to the node, shown anew, and taken away at the end. */
+/** Keeps the images of running rooms where they are seen: brought to the node, shown anew, and taken away at the end. */
 import { randomUUID } from 'node:crypto';
 import { SwitchyardError } from '../../../errors';
 import {
@@ -16,12 +16,12 @@ import {
   type ApiCommand,
   type Reply,
 } from '../../../freeswitch/esl';
-import { pictureFile, WELCOME_LAYOUT } from '../../../freeswitch/xml';
+import { imageFile, WELCOME_LAYOUT } from '../../../freeswitch/xml';
 import { signToken } from '../../../infra/secrets';
 import { listParticipants, type ParticipantRow } from '../participants/participants.store';
-import type { PictureDeps } from './images';
+import type { ImageDeps } from './images';
 import * as store from './images.store';
-import { PICTURE_KINDS, type PictureFacts, type PictureKind, type PlacedPicture } from './images.store';
+import { IMAGE_KINDS, type ImageFacts, type ImageKind, type PlacedImage } from './images.store';
 import { draftSessionEvent } from '../room-events';
 import { findSession, type SessionRow } from '../sessions/sessions.store';
 import { isMixed, readSettings, type RoomSettings } from '../settings';
@@ -32,7 +32,7 @@ const FIRST_PAUSE_MS = 2000;
 const LONGEST_PAUSE_MS = 60_000;
 const FETCH_SECONDS = 10;
 const TOKEN_SECONDS = 60;
-/** A group of layouts grows some time after somebody entered, when their picture is there. */
+/** A group of layouts grows some time after somebody entered, when their image is there. */
 const CONFIRM_MS = 3000;
 const LEFT_AT_ONCE = 50;
 
@@ -44,13 +44,13 @@ export function isWelcome(settings: RoomSettings, people: readonly Pick<Particip
 }
 
 /** Waits longer after each try in vain. */
-export const pauseBeforePicture = (tries: number): number =>
+export const pauseBeforeImage = (tries: number): number =>
   backoffMs(tries, { firstMs: FIRST_PAUSE_MS, longestMs: LONGEST_PAUSE_MS });
 
 /** @returns the kinds the session could not take over */
-async function bringPictures(deps: PictureDeps, session: SessionRow): Promise<PictureKind[]> {
+async function syncImages(deps: ImageDeps, session: SessionRow): Promise<ImageKind[]> {
   const settings = readSettings(session.settings);
-  const wanted = await store.listPictures(deps.db, session.room_id);
+  const wanted = await store.listImages(deps.db, session.room_id);
   if (!isMixed(settings)) return wanted.map(({ kind }) => kind);
   const nodeId = session.node_id;
   const placed = await store.listPlaced(deps.db, session.id);
@@ -59,21 +59,21 @@ async function bringPictures(deps: PictureDeps, session: SessionRow): Promise<Pi
   const people = await listParticipants(deps.db, session.id);
   const welcome = isWelcome(settings, people);
   const count = people.filter(({ state }) => state === 'in').length;
-  const waiting: PictureKind[] = [];
+  const waiting: ImageKind[] = [];
   let wiped = false; // the mixer has taken a layout anew, and lost a background that is not the layout's
   for (const kind of ['welcome', 'background'] as const) {
-    const picture = wanted.find((one) => one.kind === kind);
+    const image = wanted.find((one) => one.kind === kind);
     const before = placed.find((one) => one.kind === kind);
-    if (!picture && !before) continue;
+    if (!image && !before) continue;
     const row = before ?? newPlaced(session.id, nodeId, kind, await choosePath(deps, nodeId, session.id, kind));
-    if (!(await placePicture(deps, session, row, picture))) {
-      if (picture) waiting.push(kind);
+    if (!(await placeImage(deps, session, row, image))) {
+      if (image) waiting.push(kind);
       continue;
     }
-    const visible = picture !== undefined && (kind === 'background' || welcome);
-    const layoutsHave = picture !== undefined && kind === 'background' && isInLayouts(picture, session);
+    const visible = image !== undefined && (kind === 'background' || welcome);
+    const layoutsHave = image !== undefined && kind === 'background' && isInLayouts(image, session);
     const state = layoutsHave ? '' : `:${session.observed.layout ?? ''}:${count}`;
-    const shown = visible ? `${picture.id}${state}` : 'hidden';
+    const shown = visible ? `${image.id}${state}` : 'hidden';
     const did = await showPlaced(deps, session, row, {
       visible,
       shown,
@@ -82,7 +82,7 @@ async function bringPictures(deps: PictureDeps, session: SessionRow): Promise<Pi
     });
     if (did === 'hidden') wiped = true;
     if (did === 'refused') waiting.push(kind);
-    if (!picture) await forgetPlaced(deps, row);
+    if (!image) await forgetPlaced(deps, row);
   }
   return waiting;
 }
@@ -91,47 +91,47 @@ async function bringPictures(deps: PictureDeps, session: SessionRow): Promise<Pi
 const SKEW_MS = 60_000;
 
 /** Whether the layouts the session was started with surely bring the background along. */
-const isInLayouts = (picture: PictureFacts, session: SessionRow): boolean =>
-  session.started_at !== null && picture.created_at.getTime() < session.started_at.getTime() - SKEW_MS;
+const isInLayouts = (image: ImageFacts, session: SessionRow): boolean =>
+  session.started_at !== null && image.created_at.getTime() < session.started_at.getTime() - SKEW_MS;
 
-function newPlaced(sessionId: string, nodeId: string, kind: PictureKind, path: string): PlacedPicture {
-  const nothing = { picture_id: null, tried_id: null, tries: 0, next_try_at: null, fault: null };
+function newPlaced(sessionId: string, nodeId: string, kind: ImageKind, path: string): PlacedImage {
+  const nothing = { image_id: null, tried_id: null, tries: 0, next_try_at: null, fault: null };
   return { session_id: sessionId, node_id: nodeId, kind, path, ...nothing, shown: null, confirm_at: null };
 }
 
-async function choosePath(deps: PictureDeps, nodeId: string, sessionId: string, kind: PictureKind): Promise<string> {
+async function choosePath(deps: ImageDeps, nodeId: string, sessionId: string, kind: ImageKind): Promise<string> {
   const folder = parseTempFolder((await deps.links.api(nodeId, readGlobal('temp_dir'))).text);
-  return `${folder}/${pictureFile(sessionId, kind)}`;
+  return `${folder}/${imageFile(sessionId, kind)}`;
 }
 
 /** @returns whether what should lie on the node lies there; changes `row` */
-async function placePicture(
-  deps: PictureDeps,
+async function placeImage(
+  deps: ImageDeps,
   session: SessionRow,
-  row: PlacedPicture,
-  picture: PictureFacts | undefined,
+  row: PlacedImage,
+  image: ImageFacts | undefined,
 ): Promise<boolean> {
-  if (!picture || row.picture_id === picture.id) return true;
+  if (!image || row.image_id === image.id) return true;
   const now = deps.now();
-  const isNew = row.tried_id !== picture.id;
+  const isNew = row.tried_id !== image.id;
   if (!isNew && (row.tries >= TRIES || (row.next_try_at?.getTime() ?? 0) > now)) return false;
   const tries = (isNew ? 0 : row.tries) + 1;
-  Object.assign(row, { tried_id: picture.id, tries });
-  const fault = await fetchPicture(deps, row, picture).catch((error: unknown) =>
+  Object.assign(row, { tried_id: image.id, tries });
+  const fault = await fetchImage(deps, row, image).catch((error: unknown) =>
     error instanceof SwitchyardError ? error.message : 'the node was lost meanwhile',
   );
   if (fault === undefined) {
-    Object.assign(row, { picture_id: picture.id, fault: null, next_try_at: null, tries: 0, shown: null });
+    Object.assign(row, { image_id: image.id, fault: null, next_try_at: null, tries: 0, shown: null });
     await store.savePlaced(deps.db, row);
     return true;
   }
-  Object.assign(row, { fault, next_try_at: new Date(now + pauseBeforePicture(tries)) });
+  Object.assign(row, { fault, next_try_at: new Date(now + pauseBeforeImage(tries)) });
   await store.savePlaced(deps.db, row);
-  deps.logger.warn({ sessionId: session.id, picture: row.kind, tries, fault }, 'a picture did not come to its node');
+  deps.logger.warn({ sessionId: session.id, image: row.kind, tries, fault }, 'a image did not come to its node');
   if (tries >= TRIES) {
-    const data = { what: `${row.kind}.picture`, wanted: picture.id, seen: fault, tries };
+    const data = { what: `${row.kind}.image`, wanted: image.id, seen: fault, tries };
     await deps.events.record((_trx, emit) => {
-      emit(draftSessionEvent('wish.given_up', session, data));
+      emit(draftSessionEvent('participant.change_failed', session, data));
       return Promise.resolve();
     });
   }
@@ -139,15 +139,15 @@ async function placePicture(
 }
 
 /** @returns why it is not there; undefined where it is */
-async function fetchPicture(deps: PictureDeps, row: PlacedPicture, picture: PictureFacts): Promise<string | undefined> {
+async function fetchImage(deps: ImageDeps, row: PlacedImage, image: ImageFacts): Promise<string | undefined> {
   const { api } = deps.links;
-  const url = await pictureUrl(deps, row.node_id, picture.id);
+  const url = await imageUrl(deps, row.node_id, image.id);
   const hasCurl = (await api(row.node_id, askCurl())).text.startsWith('curl ');
   const arriving = `${row.path}.${randomUUID()}`;
   try {
     await inBackground(deps, row.node_id, fetchFile(hasCurl ? 'curl' : 'wget', url, arriving, FETCH_SECONDS));
     const sha256 = parseHash((await api(row.node_id, hashFile(arriving))).text);
-    if (sha256 !== picture.sha256) {
+    if (sha256 !== image.sha256) {
       return sha256
         ? 'another file arrived'
         : 'the node could not fetch it: it has neither curl nor wget, or no way here';
@@ -159,26 +159,26 @@ async function fetchPicture(deps: PictureDeps, row: PlacedPicture, picture: Pict
   }
 }
 
-const inBackground = (deps: PictureDeps, nodeId: string, command: ApiCommand): Promise<Reply> =>
+const inBackground = (deps: ImageDeps, nodeId: string, command: ApiCommand): Promise<Reply> =>
   deps.links.connection(nodeId).bgapi(command, { jobId: randomUUID(), timeoutMs: (FETCH_SECONDS + 2) * 1000 });
 
-/** A node writes commands that fail into its log, address and all: this one opens one picture, for a minute. */
-async function pictureUrl(deps: PictureDeps, nodeId: string, id: string): Promise<string> {
+/** A node writes commands that fail into its log, address and all: this one opens one image, for a minute. */
+async function imageUrl(deps: ImageDeps, nodeId: string, id: string): Promise<string> {
   const base = (await deps.links.api(nodeId, readGlobal('switchyard_xml_url'))).text.trim();
   if (!URL.canParse(base))
     throw new SwitchyardError('node_error', 'The node does not say where it reaches Switchyard.');
   const exp = Math.ceil(deps.now() / 1000) + TOKEN_SECONDS;
-  const token = signToken(deps.secretKey, 'picture', { picture: id, exp });
-  return `${new URL(base).origin}/freeswitch/pictures/${id}?token=${token}`;
+  const token = signToken(deps.secretKey, 'image', { image: id, exp });
+  return `${new URL(base).origin}/freeswitch/images/${id}?token=${token}`;
 }
 
 type Did = 'nothing' | 'shown' | 'hidden' | 'refused';
 
 /** Tells the node once for each state of the room. @param o.anew the layout was taken anew @param o.again once more later */
 async function showPlaced(
-  deps: PictureDeps,
+  deps: ImageDeps,
   session: SessionRow,
-  row: PlacedPicture,
+  row: PlacedImage,
   o: { visible: boolean; shown: string; anew: boolean; again: boolean },
 ): Promise<Did> {
   const now = deps.now();
@@ -201,7 +201,7 @@ async function showPlaced(
 }
 
 /** @returns whether the node has done it */
-async function hidePlaced(deps: PictureDeps, session: SessionRow, row: PlacedPicture): Promise<boolean> {
+async function hidePlaced(deps: ImageDeps, session: SessionRow, row: PlacedImage): Promise<boolean> {
   const { api } = deps.links;
   if (row.kind === 'welcome') {
     const layout = session.layout ?? readSettings(session.settings).layout;
@@ -211,37 +211,37 @@ async function hidePlaced(deps: PictureDeps, session: SessionRow, row: PlacedPic
   return true;
 }
 
-async function forgetPlaced(deps: PictureDeps, row: PlacedPicture): Promise<void> {
+async function forgetPlaced(deps: ImageDeps, row: PlacedImage): Promise<void> {
   await deps.links.api(row.node_id, removeFile(row.path));
   await store.deletePlaced(deps.db, row.session_id, row.kind);
 }
 
 /** The files of sessions that are over, on nodes that can be reached; the others when they are back. */
-async function clearPictures(deps: PictureDeps): Promise<void> {
+async function clearImages(deps: ImageDeps): Promise<void> {
   for (const row of await store.listLeftBehind(deps.db, LEFT_AT_ONCE)) {
     if (deps.links.isUp(row.node_id)) await forgetPlaced(deps, row);
   }
 }
 
-export interface PictureKeeper {
+export interface ImageSync {
   /** What is asked while it runs for the same session waits its turn. */
-  bring(session: SessionRow): Promise<PictureKind[]>;
+  bring(session: SessionRow): Promise<ImageKind[]>;
   /** Looks at one session, and forgets faults: the sweep tries again. */
   nudge(sessionId: string): void;
   sweep(): Promise<void>;
   stop(): Promise<void>;
 }
 
-export function createPictureKeeper(deps: PictureDeps): PictureKeeper {
-  const lines = new Map<string, Promise<PictureKind[]>>();
+export function createImageSync(deps: ImageDeps): ImageSync {
+  const lines = new Map<string, Promise<ImageKind[]>>();
 
-  function bring(session: SessionRow): Promise<PictureKind[]> {
+  function bring(session: SessionRow): Promise<ImageKind[]> {
     const before = lines.get(session.id) ?? Promise.resolve([]);
     const mine = before
       .catch(() => [])
       .then(async () => {
         const now = await findSession(deps.db, session.id);
-        return now?.state === 'live' ? bringPictures(deps, now) : [];
+        return now?.state === 'live' ? syncImages(deps, now) : [];
       });
     lines.set(session.id, mine);
     const done = (): void => void (lines.get(session.id) === mine && lines.delete(session.id));
@@ -254,12 +254,12 @@ export function createPictureKeeper(deps: PictureDeps): PictureKeeper {
     nudge(sessionId) {
       void findSession(deps.db, sessionId)
         .then((session) => session && bring(session))
-        .catch((error: unknown) => deps.logger.debug({ err: error, sessionId }, 'a picture waits for the sweep'));
+        .catch((error: unknown) => deps.logger.debug({ err: error, sessionId }, 'a image waits for the sweep'));
     },
     async sweep() {
-      const due = await store.listSessionsWithPictures(deps.db);
-      await Promise.all(due.map((session) => bring(session).catch(() => [...PICTURE_KINDS])));
-      await clearPictures(deps);
+      const due = await store.listSessionsWithImages(deps.db);
+      await Promise.all(due.map((session) => bring(session).catch(() => [...IMAGE_KINDS])));
+      await clearImages(deps);
     },
     async stop() {
       await Promise.allSettled(lines.values());

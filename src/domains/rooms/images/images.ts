@@ -1,4 +1,4 @@
-/** The pictures of a room: one behind the tiles, one over all while somebody is alone or waits for the moderator. */
+/** The images of a room: one behind the tiles, one over all while somebody is alone or waits for the moderator. */
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { SwitchyardError } from '../../../errors';
@@ -9,18 +9,18 @@ import { readToken } from '../../../infra/secrets';
 import type { EventLog } from '../../events/events';
 import type { NodeConnections } from '../../nodes/connections/node-connections';
 import * as store from './images.store';
-import { PICTURE_KINDS, type PictureKind, type PictureRow } from './images.store';
+import { IMAGE_KINDS, type ImageKind, type ImageRow } from './images.store';
 import { cleanPng, type CleanPng } from './png';
-import { showOpenly, type PictureView } from '../rooms';
+import { showOpenly, type ImageView } from '../rooms';
 import { findRoom, lockRoomRow, type RoomRow } from '../rooms.store';
 import { findLivingSession, type SessionRow } from '../sessions/sessions.store';
 
-export const MAX_PICTURE_BYTES = 2_000_000;
-export const PICTURE_TYPE = 'image/png';
+export const MAX_IMAGE_BYTES = 2_000_000;
+export const IMAGE_TYPE = 'image/png';
 
-export const pictureKind = z.enum(PICTURE_KINDS);
+export const imageKind = z.enum(IMAGE_KINDS);
 
-export interface PictureDeps {
+export interface ImageDeps {
   db: Db;
   events: EventLog;
   logger: Logger;
@@ -29,36 +29,36 @@ export interface PictureDeps {
   now: () => number;
 }
 
-/** Brings a session's node to what the room's pictures are now. @returns the names of what it could not take over */
-export type BringPictures = (session: SessionRow) => Promise<PictureKind[]>;
+/** Brings a session's node to what the room's images are now. @returns the names of what it could not take over */
+export type SyncImages = (session: SessionRow) => Promise<ImageKind[]>;
 
 /** Only PNG: FreeSWITCH reads nothing else for this (1.10.12). @throws unprocessable, unsupported_media_type */
-export async function readPicture(kind: PictureKind, type: string, bytes: Buffer): Promise<CleanPng> {
-  if (type !== PICTURE_TYPE) {
+export async function readImage(kind: ImageKind, type: string, bytes: Buffer): Promise<CleanPng> {
+  if (type !== IMAGE_TYPE) {
     throw new SwitchyardError('unsupported_media_type', 'Media nodes read PNG only: send it with image/png.');
   }
-  const picture = await cleanPng(bytes);
-  if (kind === 'background' && picture.hasAlpha) {
+  const image = await cleanPng(bytes);
+  if (kind === 'background' && image.hasAlpha) {
     // The node would lay it over memory that holds whatever was there before.
     throw new SwitchyardError(
       'unprocessable',
       'A background can not be transparent: save it without an alpha channel.',
     );
   }
-  return picture;
+  return image;
 }
 
-export interface ChangedPicture extends PictureView {
+export interface ChangedImage extends ImageView {
   pending: string[];
 }
 
-export async function putPicture(
-  deps: PictureDeps,
-  bring: BringPictures,
+export async function putImage(
+  deps: ImageDeps,
+  bring: SyncImages,
   room: RoomRow,
-  o: { kind: PictureKind; type: string; bytes: Buffer },
-): Promise<ChangedPicture> {
-  const { width, height, bytes } = await readPicture(o.kind, o.type, o.bytes);
+  o: { kind: ImageKind; type: string; bytes: Buffer },
+): Promise<ChangedImage> {
+  const { width, height, bytes } = await readImage(o.kind, o.type, o.bytes);
   const row = {
     id: createId(),
     room_id: room.id,
@@ -70,67 +70,62 @@ export async function putPicture(
     content: bytes,
     updated_at: new Date(deps.now()),
   };
-  const changed = await changePicture(deps, room, o.kind, (trx) => store.putPicture(trx, row).then(() => true));
-  const { pictures } = showRoomPictures(changed);
-  return { ...pictures[o.kind]!, pending: await bringNow(deps, bring, room, o.kind) };
+  const changed = await changeImage(deps, room, o.kind, (trx) => store.putImage(trx, row).then(() => true));
+  const { images } = showRoomImages(changed);
+  return { ...images[o.kind]!, pending: await bringNow(deps, bring, room, o.kind) };
 }
 
-export async function removePicture(
-  deps: PictureDeps,
-  bring: BringPictures,
-  room: RoomRow,
-  kind: PictureKind,
-): Promise<void> {
-  await changePicture(deps, room, kind, async (trx) => {
-    if (await store.deletePicture(trx, room.id, kind)) return true;
-    throw new SwitchyardError('not_found', 'The room has no such picture.');
+export async function removeImage(deps: ImageDeps, bring: SyncImages, room: RoomRow, kind: ImageKind): Promise<void> {
+  await changeImage(deps, room, kind, async (trx) => {
+    if (await store.deleteImage(trx, room.id, kind)) return true;
+    throw new SwitchyardError('not_found', 'The room has no such image.');
   });
   await bringNow(deps, bring, room, kind);
 }
 
-async function changePicture(
-  deps: PictureDeps,
+async function changeImage(
+  deps: ImageDeps,
   room: RoomRow,
-  kind: PictureKind,
-  change: (trx: Parameters<typeof store.putPicture>[0]) => Promise<unknown>,
+  kind: ImageKind,
+  change: (trx: Parameters<typeof store.putImage>[0]) => Promise<unknown>,
 ): Promise<RoomRow> {
   return deps.events.record(async (trx, emit) => {
     if (!(await lockRoomRow(trx, room.id))) throw new SwitchyardError('not_found', 'There is no such room.');
     await change(trx);
     const row = (await findRoom(trx, room.id))!;
-    const data = { room: showOpenly(row), changed: [`${kind}.picture`] };
+    const data = { room: showOpenly(row), changed: [`${kind}.image`] };
     emit({ stream: row.domain_id, type: 'room.updated', roomId: row.id, data });
     return row;
   });
 }
 
-const showRoomPictures = (row: RoomRow): { pictures: Record<PictureKind, PictureView | null> } => {
+const showRoomImages = (row: RoomRow): { images: Record<ImageKind, ImageView | null> } => {
   const { background, welcome } = showOpenly(row);
-  return { pictures: { background: background.picture, welcome: welcome.picture } };
+  return { images: { background: background.image, welcome: welcome.image } };
 };
 
 /** Who uploads waits until the node shows it, or has said why not. */
-async function bringNow(deps: PictureDeps, bring: BringPictures, room: RoomRow, kind: PictureKind): Promise<string[]> {
+async function bringNow(deps: ImageDeps, bring: SyncImages, room: RoomRow, kind: ImageKind): Promise<string[]> {
   const session = await findLivingSession(deps.db, room.id);
   if (session?.state !== 'live') return [];
   const waiting = await bring(session).catch((error: unknown) => {
-    deps.logger.warn({ err: error, sessionId: session.id }, 'a picture did not reach a room now');
+    deps.logger.warn({ err: error, sessionId: session.id }, 'a image did not reach a room now');
     return [kind];
   });
-  return waiting.includes(kind) ? [`${kind}.picture`] : [];
+  return waiting.includes(kind) ? [`${kind}.image`] : [];
 }
 
-/** For the door of nodes. @throws unauthorized without a token for this very picture; not_found */
-export async function admitPicture(
-  deps: Pick<PictureDeps, 'db' | 'secretKey' | 'now'>,
+/** For the door of nodes. @throws unauthorized without a token for this very image; not_found */
+export async function admitImage(
+  deps: Pick<ImageDeps, 'db' | 'secretKey' | 'now'>,
   id: string,
   token: string | undefined,
-): Promise<PictureRow> {
-  const claims = token === undefined ? undefined : readToken(deps.secretKey, 'picture', token, deps.now());
-  if (claims?.picture !== id) {
-    throw new SwitchyardError('unauthorized', 'A node shows the token it was given for this picture.');
+): Promise<ImageRow> {
+  const claims = token === undefined ? undefined : readToken(deps.secretKey, 'image', token, deps.now());
+  if (claims?.image !== id) {
+    throw new SwitchyardError('unauthorized', 'A node shows the token it was given for this image.');
   }
-  const row = await store.findPictureById(deps.db, id);
-  if (!row) throw new SwitchyardError('not_found', 'There is no such picture.');
+  const row = await store.findImageById(deps.db, id);
+  if (!row) throw new SwitchyardError('not_found', 'There is no such image.');
   return row;
 }

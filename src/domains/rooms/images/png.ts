@@ -1,4 +1,4 @@
-/** Reads a PNG as strictly as a media server should never have to, and writes it anew: nothing else than a picture is left. */
+/** Reads a PNG as strictly as a media server should never have to, and writes it anew: nothing else than a image is left. */
 import { promisify } from 'node:util';
 import { crc32, inflate, type InputType, type ZlibOptions } from 'node:zlib';
 import { SwitchyardError } from '../../../errors';
@@ -12,12 +12,12 @@ export interface CleanPng {
   bytes: Buffer;
 }
 
-/** The largest canvas a room can have; the node fits a picture into it, and keeps its proportions. */
-export const LARGEST_PICTURE = { width: 1920, height: 1080 };
+/** The largest canvas a room can have; the node fits a image into it, and keeps its proportions. */
+export const LARGEST_IMAGE = { width: 1920, height: 1080 };
 export const SMALLEST_SIDE = 16;
 
 const SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
-/** Encoders write 8 KB at once: a picture of 2 MB has some 250. */
+/** Encoders write 8 KB at once: a image of 2 MB has some 250. */
 const MAX_CHUNKS = 4096;
 const LAST_FILTER = 4;
 /** Colour type → samples a pixel, and the depths it may have (PNG 1.2, table 11.1). */
@@ -72,7 +72,7 @@ function readParts(bytes: Buffer): Parts {
       if (parts.IDAT.length === 0) throw broken('it has no pixels');
       return parts as Parts;
     } else if (!/^[a-z][A-Za-z]{3}$/.test(type)) {
-      throw broken('it holds a chunk that no reader may skip, and that is none of a picture');
+      throw broken('it holds a chunk that no reader may skip, and that is none of a image');
     }
     before = type;
   }
@@ -90,18 +90,18 @@ function readHeader(data: Buffer): Header {
   if (data.length !== 13) throw broken('its header is missing');
   const [width, height] = [data.readUInt32BE(0), data.readUInt32BE(4)];
   const [depth = 0, colour = 0, compression, filter, interlace] = [...data.subarray(8)];
-  const { width: maxWidth, height: maxHeight } = LARGEST_PICTURE;
+  const { width: maxWidth, height: maxHeight } = LARGEST_IMAGE;
   if (width < SMALLEST_SIDE || height < SMALLEST_SIDE || width > maxWidth || height > maxHeight) {
     throw new SwitchyardError(
       'unprocessable',
-      `The picture is ${width}x${height}: it can be ${SMALLEST_SIDE}x${SMALLEST_SIDE} to ${maxWidth}x${maxHeight}.`,
+      `The image is ${width}x${height}: it can be ${SMALLEST_SIDE}x${SMALLEST_SIDE} to ${maxWidth}x${maxHeight}.`,
     );
   }
   const form = COLOURS[colour];
   if (!form?.depths.includes(depth) || compression !== 0 || filter !== 0) {
     throw broken('its header says what none can be');
   }
-  if (interlace !== 0) throw new SwitchyardError('unprocessable', 'The picture is interlaced: save it without.');
+  if (interlace !== 0) throw new SwitchyardError('unprocessable', 'The image is interlaced: save it without.');
   return { width, height, depth, colour, lineBytes: 1 + Math.ceil((width * form.samples * depth) / 8) };
 }
 
@@ -111,7 +111,7 @@ function readPalette({ colour, depth }: Header, palette: Buffer | undefined): Bu
     throw broken('its palette is none');
   }
   if (colour !== WITH_PALETTE) {
-    if (palette && colour !== 2 && colour !== 6) throw broken('a picture in grey has no palette');
+    if (palette && colour !== 2 && colour !== 6) throw broken('a image in grey has no palette');
     return undefined; // with true colours it is a proposal for screens that have few
   }
   if (!palette) throw broken('its palette is missing');
@@ -129,7 +129,7 @@ function checkTransparency({ colour }: Header, tRNS: Buffer | undefined, palette
       : colour === 2
         ? tRNS.length === 6
         : colour === WITH_PALETTE && tRNS.length >= 1 && tRNS.length <= palette!.length / 3;
-  if (!isRight) throw broken('its transparency fits no such picture');
+  if (!isRight) throw broken('its transparency fits no such image');
 }
 
 type Inflate = (data: InputType, options: ZlibOptions) => Promise<{ buffer: Buffer; engine: { bytesWritten: number } }>;
@@ -137,7 +137,7 @@ type Inflate = (data: InputType, options: ZlibOptions) => Promise<{ buffer: Buff
 const inflateWithInfo = promisify(inflate) as unknown as Inflate;
 
 /**
- * The pixels unpack to exactly what the header says, so a small file can't become a huge picture on a node, and each
+ * The pixels unpack to exactly what the header says, so a small file can't become a huge image on a node, and each
  * line says how it is packed in a way that there is.
  * @returns the packed pixels without what stands behind them
  */
@@ -169,7 +169,7 @@ function writeChunk(type: string, data: Buffer): Buffer {
   return chunk;
 }
 
-/** @returns the picture written anew, and what it is @throws unprocessable where it is no PNG that can be shown */
+/** @returns the image written anew, and what it is @throws unprocessable where it is no PNG that can be shown */
 export async function cleanPng(bytes: Buffer): Promise<CleanPng> {
   const parts = readParts(bytes);
   const header = readHeader(parts.IHDR);

@@ -36,7 +36,7 @@ export type Admission =
   | { outcome: 'node_full' };
 
 /**
- * One who was in this meeting before gets their row again, with all that was wished for them; a grant is one person, so
+ * One who was in this meeting before gets their row again, with all that was desired for them; a grant is one person, so
  * its second entry takes the place of the first. All under the session's lock, the claim too: of two who enter at once
  * the second one sees the first.
  * @throws quota_exceeded where the domain's units are used up

@@ -2,7 +2,7 @@
 import type { Queryable } from '../../../infra/stores/db';
 
 /** Formats of recordings of the room that are to go on, and whether streams of it are to be sent. */
-export async function readRoomWishes(
+export async function readRoomNeeds(
   db: Queryable,
   roomId: string,
 ): Promise<{ formats: ('mp4' | 'wav')[]; hasRelays: boolean }> {

@@ -1,27 +1,27 @@
-/** Which node a room goes to: one that can record and relay it where that is wished for, before one that can't. */
+/** Which node a room goes to: one that can record and relay it where that is desired, before one that can't. */
 import { reserveNode, type ReserveDeps, type ReserveRequest } from '../../nodes/selection/reserve-node';
 import { FEATURE_NAMES, recordingFeature, type Feature } from '../../nodes/features/features';
 import { noNodeHas } from '../../nodes/features/require-feature';
 import type { Choice, Rejection } from '../../nodes/selection/select-node';
 import type { NodeRow } from '../../nodes/nodes.store';
 import type { RoomRow } from '../rooms.store';
-import { readRoomWishes } from './room-needs.store';
+import { readRoomNeeds } from './room-needs.store';
 
 /** Without these there is no room. */
 const BASE: readonly Feature[] = ['calls', 'rooms'];
 
-/** What is wished for as well: of the room, its recordings and its relays. */
+/** What is desired as well: of the room, its recordings and its relays. */
 export function decideNeeds(
   recordsFromStart: boolean,
-  wishes: { formats: readonly ('mp4' | 'wav')[]; hasRelays: boolean },
+  desiredChanges: { formats: readonly ('mp4' | 'wav')[]; hasRelays: boolean },
 ): Feature[] {
-  const wished = new Set<Feature>([
+  const desired = new Set<Feature>([
     ...BASE,
     ...(recordsFromStart ? [recordingFeature('mp4')] : []),
-    ...wishes.formats.map(recordingFeature),
-    ...(wishes.hasRelays ? (['relays'] as const) : []),
+    ...desiredChanges.formats.map(recordingFeature),
+    ...(desiredChanges.hasRelays ? (['relays'] as const) : []),
   ]);
-  return FEATURE_NAMES.filter((feature) => wished.has(feature));
+  return FEATURE_NAMES.filter((feature) => desired.has(feature));
 }
 
 /** A node that could is there, and has no room now: waiting for it helps. */
@@ -33,7 +33,7 @@ const IS_FULL: ReadonlySet<Rejection | null> = new Set<Rejection>([
 ]);
 
 /**
- * Of several units the first that a node has room for. Where no node has all that is wished for, people meet all the
+ * Of several units the first that a node has room for. Where no node has all that is desired, people meet all the
  * same, and what can't be done is told; where one that has it is only full, a room that nobody is in waits for it.
  * @returns no node where the pool is full @throws feature_missing where no node that serves can carry a room at all
  */
@@ -43,7 +43,7 @@ export async function holdRoomNode(
   request: Omit<ReserveRequest, 'units' | 'needs'>,
   o: { wanted: readonly [number, ...number[]]; isLive: boolean },
 ): Promise<{ node: NodeRow | undefined; units: number }> {
-  const needs = decideNeeds(room.settings.record === true, await readRoomWishes(deps.db, room.id));
+  const needs = decideNeeds(room.settings.record === true, await readRoomNeeds(deps.db, room.id));
   const rounds = needs.length > BASE.length ? [needs, BASE] : [BASE];
   let last: Choice | undefined;
   for (const round of rounds) {

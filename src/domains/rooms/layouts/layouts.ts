@@ -1,4 +1,4 @@
-/** Layouts: how a room's picture is divided. Every room has FreeSWITCH's own; a domain adds some of its own making. */
+/** Layouts: how a room's video is divided. Every room has FreeSWITCH's own; a domain adds some of its own making. */
 import { z } from 'zod';
 import { nameTaken, SwitchyardError } from '../../../errors';
 import { violatedUnique, type Db, type Queryable, type Trx } from '../../../infra/stores/db';
@@ -31,10 +31,10 @@ const image = z
     y: at,
     scale: side.describe(`Its width, of ${SIDE}; its height as well, where hscale is left out.`),
     hscale: side.optional(),
-    zoom: z.boolean().optional().describe('Cuts the picture to fit, instead of leaving bars.'),
+    zoom: z.boolean().optional().describe('Cuts the video to fit, instead of leaving bars.'),
     floor: z.boolean().optional().describe('Whoever has the floor is shown here.'),
     floorOnly: z.boolean().optional().describe('Only who has the floor is shown here.'),
-    overlap: z.boolean().optional().describe('May lie over another picture.'),
+    overlap: z.boolean().optional().describe('May lie over another video.'),
     reservationId: z
       .string()
       .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/, 'must be 1 to 32 of A-Z a-z 0-9 _ -')

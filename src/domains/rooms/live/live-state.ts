@@ -12,7 +12,7 @@ export interface LiveParticipant {
 }
 
 /** What is known of a session now. Floors are participants' ids. */
-export interface LivePicture {
+export interface LiveState {
   participants: Map<string, LiveParticipant>;
   floor: SeenFloor;
 }
@@ -21,8 +21,8 @@ export type LiveMessage =
   | { type: 'participant.talking'; data: { participantId: string; talking: boolean } }
   | { type: 'participant.quality'; data: { participantId: string; quality: QualityClass } }
   | { type: 'floor'; data: { participantId: string | null; videoParticipantId: string | null } }
-  /** Somebody came or went, or the room moved: the picture is to be read anew. */
-  | { type: 'picture'; data: Record<string, never> };
+  /** Somebody came or went, or the room moved: the state is to be read anew. */
+  | { type: 'state'; data: Record<string, never> };
 
 export interface LiveBoard {
   setTalking(session: LiveKey, participantId: string, talking: boolean): void;
@@ -34,10 +34,10 @@ export interface LiveBoard {
   setFloor(session: LiveKey, floor: SeenFloor, listedAtMs?: number): void;
   removeParticipant(session: LiveKey, participantId: string): void;
   forget(session: LiveKey): void;
-  /** Says that the picture is to be read anew. */
+  /** Says that the state is to be read anew. */
   announce(session: LiveKey): void;
   /** Empty while Redis is away. A floor that this replica has seen and not told yet is in it: it is newer than Redis's. */
-  read(sessionId: string): Promise<LivePicture>;
+  read(sessionId: string): Promise<LiveState>;
   /** @returns how to stop hearing */
   listen(roomId: string, listener: (message: LiveMessage) => void): () => void;
   start(): Promise<void>;
@@ -133,24 +133,24 @@ export function createLiveBoard(o: LiveBoardOptions): LiveBoard {
     },
     removeParticipant(session, participantId) {
       redis.hdel(keyOf(session.id), `talking:${participantId}`, `quality:${participantId}`).catch(fail);
-      tell(session, { type: 'picture', data: {} });
+      tell(session, { type: 'state', data: {} });
     },
     forget(session) {
       clearTimeout(floors.get(session.id)?.timer);
       floors.delete(session.id);
       redis.del(keyOf(session.id)).catch(fail);
-      tell(session, { type: 'picture', data: {} });
+      tell(session, { type: 'state', data: {} });
     },
-    announce: (session) => tell(session, { type: 'picture', data: {} }),
+    announce: (session) => tell(session, { type: 'state', data: {} }),
     async read(sessionId) {
       const waiting = (): SeenFloor | undefined => {
         const turn = floors.get(sessionId);
         return turn?.timer && turn.floor;
       };
       const before = waiting();
-      const picture = pictureOf(await redis.hgetall(keyOf(sessionId)).catch(() => ({})));
+      const state = stateOf(await redis.hgetall(keyOf(sessionId)).catch(() => ({})));
       const newer = waiting() ?? before;
-      return newer ? { ...picture, floor: newer } : picture;
+      return newer ? { ...state, floor: newer } : state;
     },
     listen(roomId, listener) {
       const set = listeners.get(roomId) ?? new Set();
@@ -172,7 +172,7 @@ export function createLiveBoard(o: LiveBoardOptions): LiveBoard {
   };
 }
 
-function pictureOf(fields: Record<string, string>): LivePicture {
+function stateOf(fields: Record<string, string>): LiveState {
   const participants = new Map<string, LiveParticipant>();
   const of = (id: string): LiveParticipant => {
     const known = participants.get(id) ?? { talking: false, quality: null };

@@ -6,11 +6,11 @@ import { defineRoute, type Caller, type Route } from '../../../infra/route';
 import type { StreamPlaces } from '../../quotas/streams';
 import type { LiveMessage } from './live-state';
 import { roomParams } from '../participants/participants.routes';
-import { showRoom, type SteeringDeps } from '../control/participants';
+import { showRoom, type ControlDeps } from '../control/participants';
 import { keepStream, openSseStream } from '../../../infra/sse';
 import { requireRoom } from '../require-room';
 
-export interface LiveRouteDeps extends SteeringDeps {
+export interface LiveRouteDeps extends ControlDeps {
   /** Is this key or token still good? */
   authenticate: (bearer: string) => Promise<Caller | undefined>;
   onKeyRevoked: (listener: (apiKeyId: string) => void) => () => void;
@@ -20,8 +20,8 @@ export interface LiveRouteDeps extends SteeringDeps {
 }
 
 const HEARTBEAT_MS = 15_000;
-/** Several come and go at once: the picture is read once for all of them. */
-const PICTURE_PAUSE_MS = 200;
+/** Several come and go at once: the state is read once for all of them. */
+const STATE_PAUSE_MS = 200;
 
 export function liveRoutes(deps: LiveRouteDeps): Route[] {
   return [
@@ -31,9 +31,9 @@ export function liveRoutes(deps: LiveRouteDeps): Route[] {
       tag: 'Live rooms',
       summary: 'Follow a room as it happens',
       description: [
-        'Server-Sent Events: first `picture` (as GET participants), and again whenever somebody comes or goes; then',
+        'Server-Sent Events: first `state` (as GET participants), and again whenever somebody comes or goes; then',
         '`participant.talking`, `participant.quality` and `floor` (twice a second at most). They carry no numbers and are',
-        'not kept: come back, and the picture says how it is. What must not be missed is at /v1/events.',
+        'not kept: come back, and the state says how it is. What must not be missed is at /v1/events.',
       ].join(' '),
       scope: 'domain',
       params: roomParams,
@@ -64,26 +64,26 @@ async function follow(
 ): Promise<void> {
   const stream = openSseStream(response);
   const end = (): void => void response.end();
-  // A reader that is behind is not sent more: what it misses is in the next picture.
+  // A reader that is behind is not sent more: what it misses is in the next state.
   let isBehind = false;
   const send = (type: string, data: unknown): void => {
     if (stream.isBehind()) isBehind = true;
     else stream.write(`event: ${type}\ndata: ${JSON.stringify(data)}\n\n`);
   };
   let timer: NodeJS.Timeout | undefined;
-  const sendPicture = async (): Promise<void> => {
+  const sendState = async (): Promise<void> => {
     timer = undefined;
     try {
-      send('picture', await showRoom(deps, await requireRoom(deps.db, caller, roomId)));
+      send('state', await showRoom(deps, await requireRoom(deps.db, caller, roomId)));
     } catch (error) {
       if (error instanceof SwitchyardError && error.code === 'not_found') end();
     }
   };
   const later = (): void => {
-    timer ??= setTimeout(() => void sendPicture(), PICTURE_PAUSE_MS);
+    timer ??= setTimeout(() => void sendState(), STATE_PAUSE_MS);
   };
   const unlisten = deps.live.listen(roomId, (message: LiveMessage) => {
-    if (message.type === 'picture') later();
+    if (message.type === 'state') later();
     else send(message.type, message.data);
   });
   response.on('drain', () => {
@@ -98,7 +98,7 @@ async function follow(
     end,
   });
   try {
-    await sendPicture();
+    await sendState();
     await new Promise<void>((resolve) => {
       if (!stream.isOpen()) return resolve();
       response.once('close', resolve);

@@ -1,4 +1,4 @@
-/** How somebody's network is: taken from what arrives of their sound and picture, over the last seconds and not for ever. */
+/** How somebody's network is: taken from what arrives of their sound and video, over the last seconds and not for ever. */
 import { copyMediaCounters, parseMediaCounters, readMediaCounters, type MediaCounters } from '../../../freeswitch/esl';
 import type { Db } from '../../../infra/stores/db';
 import type { Logger } from '../../../infra/logger';
@@ -28,7 +28,7 @@ export interface Sample {
 
 const FAIR_LOSS_PERCENT = 2;
 const POOR_LOSS_PERCENT = 8;
-/** Picture shows its losses less: it is asked for again. */
+/** Video shows its losses less: it is asked for again. */
 const FAIR_VIDEO_LOSS_PERCENT = 4;
 const POOR_VIDEO_LOSS_PERCENT = 15;
 /** Sound comes at 50 packets a second, of some phones at 33; less than this is a line that stands still. */
@@ -44,8 +44,8 @@ export function judgeQuality(before: Sample, now: Sample): Quality | undefined {
   if (seconds <= 0 || !a.audio || !b.audio || b.audio.packets < a.audio.packets) return undefined;
   const packets = b.audio.packets - a.audio.packets;
   const audioLoss = lossPercent(packets, Math.max(0, b.audio.flaws - a.audio.flaws));
-  const hasPicture = a.video !== null && b.video !== null && b.video.packets > a.video.packets;
-  const videoLoss = hasPicture
+  const hasVideo = a.video !== null && b.video !== null && b.video.packets > a.video.packets;
+  const videoLoss = hasVideo
     ? lossPercent(b.video!.packets - a.video!.packets, Math.max(0, b.video!.flaws - a.video!.flaws))
     : null;
   const isStill = packets / seconds < STILL_PACKETS_PER_SECOND;
@@ -56,7 +56,7 @@ export function judgeQuality(before: Sample, now: Sample): Quality | undefined {
     audioLossPercent: audioLoss,
     videoLossPercent: videoLoss,
     audioPacketsPerSecond: Math.round(packets / seconds),
-    videoKbps: hasPicture ? Math.round((8 * (b.video!.bytes - a.video!.bytes)) / seconds / 1000) : null,
+    videoKbps: hasVideo ? Math.round((8 * (b.video!.bytes - a.video!.bytes)) / seconds / 1000) : null,
     mos: b.mos,
     sampledAt: new Date(now.atMs).toISOString(),
   };

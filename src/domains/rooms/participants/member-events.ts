@@ -54,7 +54,7 @@ function takeTime(deps: SessionDeps, node: NodeRow, session: SessionRow, claimed
   return at;
 }
 
-/** The lives of rooms and of those in them; what they do there is taken in by steering. */
+/** The lives of rooms and of those in them; what they do there is taken in by room control. */
 export async function handleRoomEvent(deps: ParticipantDeps, node: NodeRow, event: RoomEvent): Promise<void> {
   switch (event.action) {
     case 'conference-create':

@@ -12,7 +12,7 @@ import {
   requireParticipant,
   showOne,
   showRoom,
-  type SteeringDeps,
+  type ControlDeps,
 } from '../control/participants';
 import { requireRoom } from '../require-room';
 
@@ -25,7 +25,7 @@ const one = {
   params: oneParams,
 } as const;
 
-export const roomPicture = z.object({
+export const roomState = z.object({
   room: z.string(),
   session: liveSessionSchema.nullable().describe('null: nobody is in the room.'),
   items: z.array(participantSchema),
@@ -49,7 +49,7 @@ const patch = z
       .max(64)
       .nullable()
       .optional()
-      .describe('Which picture of the layout is theirs; whoever had it gives it up. null: any.'),
+      .describe('Which video of the layout is theirs; whoever had it gives it up. null: any.'),
     reservation: z
       .string()
       .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/, 'must be 1 to 32 of A-Z a-z 0-9 _ -')
@@ -59,7 +59,7 @@ const patch = z
         'A place that the layout keeps under this name; whoever had it gives it up. While the layout has none of that ' +
           'name they are not shown. A layer or a reservation: the last one counts.',
       ),
-    banner: plainText({ min: 1, max: 64 }).nullable().optional().describe('Text under their picture.'),
+    banner: plainText({ min: 1, max: 64 }).nullable().optional().describe('Text under their video.'),
     maxVideoKbps: z
       .int()
       .min(64)
@@ -67,23 +67,23 @@ const patch = z
       .nullable()
       .optional()
       .describe(
-        'Of the mixed picture they are sent, at most: 64, 96, 128, 192, 256 … are what a node makes of it. What they send ' +
+        'Of the mixed video they are sent, at most: 64, 96, 128, 192, 256 … are what a node makes of it. What they send ' +
           "follows at their next entry. null: as the room's settings say.",
       ),
   })
   .refine((b) => b.layer == null || b.reservation == null, 'either a layer or a reservation');
 
-export function participantRoutes(deps: SteeringDeps): Route[] {
+export function participantRoutes(deps: ControlDeps): Route[] {
   return [
     defineRoute({
       method: 'get',
       path: '/v1/rooms/{id}/participants',
       tag: 'Live rooms',
       summary: 'Who is in the room',
-      description: 'With what is wished for each of them beside what was seen, and the session they are in.',
+      description: 'With what is desired for each of them beside what was seen, and the session they are in.',
       scope: 'domain',
       params: roomParams,
-      answers: { 200: roomPicture },
+      answers: { 200: roomState },
       handle: async ({ params, caller }) => ({
         body: await showRoom(deps, await requireRoom(deps.db, caller, params.id)),
       }),
@@ -101,11 +101,11 @@ export function participantRoutes(deps: SteeringDeps): Route[] {
     defineRoute({
       ...one,
       method: 'patch',
-      summary: 'Change what is wished for a participant',
+      summary: 'Change what is desired for a participant',
       description:
         'Answers when the node was seen to have done it, or after a second with what is `pending`. It is brought about ' +
         'again when it differs: after they come back, or when the room moves. What the node does not do in five tries is ' +
-        'told by the event wish.given_up.',
+        'told by the event participant.change_failed.',
       body: patch,
       answers: { 200: participantSchema },
       errors: ['conflict'],
@@ -150,7 +150,7 @@ export function participantRoutes(deps: SteeringDeps): Route[] {
       scope: 'domain',
       params: roomParams,
       body: z.strictObject({}),
-      answers: { 200: roomPicture },
+      answers: { 200: roomState },
       errors: ['conflict'],
       handle: async ({ params, caller }) => ({
         body: await muteAll(deps, await requireRoom(deps.db, caller, params.id)),

@@ -1,4 +1,4 @@
-/** The SQL of participants: what is wished for each, and what its node was seen to do. */
+/** The SQL of participants: what is desired for each, and what its node was seen to do. */
 import type { Queryable } from '../../../infra/stores/db';
 
 export type ParticipantState = 'joining' | 'in' | 'away' | 'left';

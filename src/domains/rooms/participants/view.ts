@@ -1,11 +1,11 @@
-/** A participant and the room's session as the API shows them: what is wished for beside what was seen. */
+/** A participant and the room's session as the API shows them: what is desired beside what was seen. */
 import { z } from 'zod';
 import { LEAVE_REASONS, type LeaveReason } from './leave-reasons';
 import { listHands } from '../control/hand-queue';
-import type { LivePicture } from '../live/live-state';
+import type { LiveState } from '../live/live-state';
 import type { ParticipantRow } from './participants.store';
 import type { SessionRow } from '../sessions/sessions.store';
-import { wishesOf, type ParticipantWish, type SeenParticipant, type SeenSession } from '../control/desired-state';
+import { desiredOf, type DesiredOfParticipant, type SeenParticipant, type SeenSession } from '../control/desired-state';
 import { instant, showInstant } from '../../../infra/text/instants';
 
 const desired = z.object({
@@ -71,8 +71,8 @@ export const participantSchema = z
     callId: z.uuid().nullable(),
     desired,
     observed,
-    pending: z.array(z.string()).describe('What is wished for and was not seen yet.'),
-    givenUp: z.array(z.string()).describe('What the node did not do in the tries it was given.'),
+    pending: z.array(z.string()).describe('What is desired and was not seen yet.'),
+    failed: z.array(z.string()).describe('What the node did not do in the tries it was given.'),
     talking: z.boolean(),
     floor: z.boolean(),
     videoFloor: z.boolean(),
@@ -97,20 +97,20 @@ export const liveSessionSchema = z
     floor: z.object({ heldFor: z.uuid().nullable(), participantId: z.uuid().nullable() }),
     videoFloor: z.object({ heldFor: z.uuid().nullable(), participantId: z.uuid().nullable() }),
     pending: z.array(z.string()),
-    givenUp: z.array(z.string()),
+    failed: z.array(z.string()),
   })
   .meta({ id: 'LiveSession' });
 export type LiveSessionView = z.output<typeof liveSessionSchema>;
 
-/** What is wished for them and was not seen. One who is away is awaited with all of it. */
-export function pendingWishes(p: ParticipantRow): string[] {
+/** What is desired for them and was not seen. One who is away is awaited with all of it. */
+export function pendingChanges(p: ParticipantRow): string[] {
   if (p.state !== 'in') return [];
   const seen = p.observed as SeenParticipant;
-  const wished = wishesOf(p);
-  const open = (Object.keys(wished) as ParticipantWish[]).filter((what) => {
-    if (what === 'maxVideoKbps' && wished[what] === null) return false; // what is seen is the room's
-    const isUnset = wished[what] === null || wished[what] === false || wished[what] === 0;
-    return isUnset ? (seen[what] ?? wished[what]) !== wished[what] : seen[what] !== wished[what];
+  const desired = desiredOf(p);
+  const open = (Object.keys(desired) as DesiredOfParticipant[]).filter((what) => {
+    if (what === 'maxVideoKbps' && desired[what] === null) return false; // what is seen is the room's
+    const isUnset = desired[what] === null || desired[what] === false || desired[what] === 0;
+    return isUnset ? (seen[what] ?? desired[what]) !== desired[what] : seen[what] !== desired[what];
   });
   const role = seen.moderator !== undefined && seen.moderator !== (p.role === 'moderator') ? ['role'] : [];
   return [...open, ...role];
@@ -119,7 +119,7 @@ export function pendingWishes(p: ParticipantRow): string[] {
 /** @param everybody all of the session: they tell the place in the queue of hands */
 export function showParticipant(
   p: ParticipantRow,
-  picture: LivePicture,
+  state: LiveState,
   everybody: readonly ParticipantRow[],
 ): ParticipantView {
   const seen = p.observed as SeenParticipant;
@@ -138,7 +138,7 @@ export function showParticipant(
     userId: p.user_id,
     grantId: p.grant_id,
     callId: p.call_id,
-    desired: wishesOf(p) as ParticipantView['desired'],
+    desired: desiredOf(p) as ParticipantView['desired'],
     observed: {
       muted: seen.muted ?? null,
       videoMuted: seen.videoMuted ?? null,
@@ -152,18 +152,18 @@ export function showParticipant(
       banner: seen.banner ?? null,
       maxVideoKbps: seen.maxVideoKbps ?? null,
     },
-    pending: pendingWishes(p),
-    givenUp: Object.keys(seen.givenUp ?? {}),
-    talking: isIn && (picture.participants.get(p.id)?.talking ?? false),
-    floor: isIn && picture.floor.audio === p.id,
-    videoFloor: isIn && picture.floor.video === p.id,
+    pending: pendingChanges(p),
+    failed: Object.keys(seen.failed ?? {}),
+    talking: isIn && (state.participants.get(p.id)?.talking ?? false),
+    floor: isIn && state.floor.audio === p.id,
+    videoFloor: isIn && state.floor.video === p.id,
     hand:
       p.hand_raised_at === null || place < 0 ? null : { raisedAt: p.hand_raised_at.toISOString(), position: place + 1 },
     quality: isIn ? (p.quality as ParticipantView['quality']) : null,
   };
 }
 
-export function showSession(session: SessionRow, nodeName: string | null, picture: LivePicture): LiveSessionView {
+export function showSession(session: SessionRow, nodeName: string | null, state: LiveState): LiveSessionView {
   const seen = session.observed as SeenSession;
   return {
     id: session.id,
@@ -173,10 +173,10 @@ export function showSession(session: SessionRow, nodeName: string | null, pictur
     startedAt: showInstant(session.started_at),
     layout: { desired: session.layout, observed: seen.layout ?? null },
     locked: { desired: session.locked, observed: seen.locked ?? null },
-    floor: { heldFor: session.floor_participant_id, participantId: picture.floor.audio ?? null },
-    videoFloor: { heldFor: session.video_floor_participant_id, participantId: picture.floor.video ?? null },
+    floor: { heldFor: session.floor_participant_id, participantId: state.floor.audio ?? null },
+    videoFloor: { heldFor: session.video_floor_participant_id, participantId: state.floor.video ?? null },
     pending: pendingOfSession(session),
-    givenUp: Object.keys(seen.givenUp ?? {}),
+    failed: Object.keys(seen.failed ?? {}),
   };
 }
 

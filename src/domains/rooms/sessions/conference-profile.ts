@@ -3,7 +3,7 @@ import { isUnreachable, type Queryable } from '../../../infra/stores/db';
 import type { RoomConfiguration } from '../../../freeswitch/xml';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { listCustomLayouts } from '../layouts/layouts';
-import { listPictures } from '../images/images.store';
+import { listImages } from '../images/images.store';
 import { roomProfile } from './profile';
 import { findOwnedSession } from './sessions.store';
 import { isMixed, readSettings } from '../settings';
@@ -32,8 +32,8 @@ export function createRoomConfiguration(db: Queryable): AnswerRoomConfiguration 
     const layouts = await listCustomLayouts(db, session.domain_id);
     const profile = roomProfile(settings, session);
     if (!isMixed(settings)) return { profile, layouts };
-    const hasBackground = (await listPictures(db, session.room_id)).some(({ kind }) => kind === 'background');
-    return { profile, layouts, pictures: { sessionId: session.id, hasBackground } };
+    const hasBackground = (await listImages(db, session.room_id)).some(({ kind }) => kind === 'background');
+    return { profile, layouts, images: { sessionId: session.id, hasBackground } };
   }
 
   return async (node, sessionId) => {

@@ -5,7 +5,7 @@ import { isMixed, type RoomSettings, type SoundName } from '../settings';
 /**
  * The params of the profile `room`. Who may enter, how many, and with which PIN is decided before the node is asked to
  * let somebody in: the node knows neither limit nor PIN.
- * @param session its layout is what is wished for before that of the room's settings
+ * @param session its layout is what is desired before that of the room's settings
  */
 export function roomProfile(settings: RoomSettings, session: { id: string; layout: string | null }): ProfileParams {
   const { sounds, video } = settings;

@@ -9,13 +9,13 @@ export type Weighed = Pick<ParticipantRow, 'observed'>;
 /** @param stored a room's settings, as its row or its session's has them */
 export function sessionUnits(stored: Record<string, unknown>, people: readonly Weighed[]): number {
   const settings = readSettings(stored);
-  // Who is not seen yet counts as sending a picture: too much for a moment is better than too little.
-  const withPicture = settings.audioOnly ? 0 : people.filter((p) => p.observed.hasVideo !== false).length;
+  // Who is not seen yet counts as sending a video: too much for a moment is better than too little.
+  const withVideo = settings.audioOnly ? 0 : people.filter((p) => p.observed.hasVideo !== false).length;
   return roomUnits({
     video: settings.audioOnly ? 'none' : isMixed(settings) ? 'mixed' : 'passed',
     canvas: settings.video,
-    withPicture,
-    withoutPicture: people.length - withPicture,
+    withVideo,
+    withoutVideo: people.length - withVideo,
   });
 }
 

@@ -35,7 +35,7 @@ export interface SessionRow {
   units: string;
   /** The room's settings as they were when the session was opened. */
   settings: Record<string, unknown>;
-  /** Wished for; null: as the room's settings say. */
+  /** Desired; null: as the room's settings say. */
   layout: string | null;
   locked: boolean;
   floor_participant_id: string | null;

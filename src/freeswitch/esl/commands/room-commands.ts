@@ -36,7 +36,7 @@ export const listRoom = (sessionId: string): ApiCommand => inRoom(sessionId, 'js
 
 export type MemberSwitch = 'mute' | 'unmute' | 'vmute' | 'unvmute' | 'deaf' | 'undeaf';
 
-/** Sound, picture and hearing. FreeSWITCH answers +OK; `mute-member` and its kin say that it was done. */
+/** Sound, video and hearing. FreeSWITCH answers +OK; `mute-member` and its kin say that it was done. */
 export const switchMember = (sessionId: string, target: MemberTarget, what: MemberSwitch): ApiCommand =>
   inRoom(sessionId, what, whom(target));
 
@@ -52,12 +52,12 @@ export const hangUpMember = (sessionId: string, target: MemberTarget): ApiComman
 export const toggleFloor = (sessionId: string, memberId: number): ApiCommand =>
   inRoom(sessionId, 'floor', whom(memberId));
 /**
- * Keeps the picture there whoever speaks. Said again for who has it by force, it lets go of it: clearVideoFloor() goes
- * before it. Who has no picture gets `-ERR no reply`.
+ * Keeps the video there whoever speaks. Said again for who has it by force, it lets go of it: clearVideoFloor() goes
+ * before it. Who has no video gets `-ERR no reply`.
  */
 export const forceVideoFloor = (sessionId: string, memberId: number): ApiCommand =>
   inRoom(sessionId, 'vid-floor', whom(memberId), 'force');
-/** The picture follows the voices again; it stays where it is until then. */
+/** The video follows the voices again; it stays where it is until then. */
 export const clearVideoFloor = (sessionId: string): ApiCommand => inRoom(sessionId, 'clear-vid-floor');
 
 /**
@@ -82,7 +82,7 @@ export const setReservation = (sessionId: string, memberId: number, name: string
   // Without `force` the same name said again would give the place back.
   inRoom(sessionId, 'vid-res-id', whom(memberId), ...(name === null ? ['clear'] : [reservation(name), 'force']));
 const reservation = (name: string): string => assertToken(name, 'reservation');
-/** Text under the picture; null takes it away. FreeSWITCH takes one word there and decodes its percent signs. */
+/** Text under the video; null takes it away. FreeSWITCH takes one word there and decodes its percent signs. */
 export const setBanner = (sessionId: string, memberId: number, text: string | null): ApiCommand =>
   inRoom(
     sessionId,
@@ -99,7 +99,7 @@ const VIDEO_STEPS_KBPS = [64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048
 export function limitVideo(sessionId: string, memberId: number, kbps: number | null): ApiCommand[] {
   const step = kbps === null ? undefined : (VIDEO_STEPS_KBPS.findLast((one) => one <= kbps) ?? VIDEO_STEPS_KBPS[0]);
   if (step === undefined) return [inRoom(sessionId, 'vid-codec-group', whom(memberId), 'clear')];
-  // The encoder is made with the next picture, and looks for its rate in this variable of the room.
+  // The encoder is made with the next video, and looks for its rate in this variable of the room.
   return [
     inRoom(sessionId, 'setvar', `group-k${step}`, `${step}kb`),
     inRoom(sessionId, 'vid-codec-group', whom(memberId), `k${step}`),
@@ -144,7 +144,7 @@ export function sayInRoom(sessionId: string, text: string, memberId?: number): A
     : inRoom(sessionId, 'saymember', whom(memberId), spoken);
 }
 
-/** Writes the mixed picture into a file of the node. */
+/** Writes the mixed video into a file of the node. */
 export const writeSnapshot = (sessionId: string, file: string): ApiCommand =>
   inRoom(sessionId, 'vid-write-png', path(file));
 

@@ -21,7 +21,7 @@ const microseconds = (dump: Dump, name: string): number => {
   return Number.isFinite(value) && value > 0 ? value : 0;
 };
 
-/** Only an offer or answer that is known to have no picture is none: else it is waited for. */
+/** Only an offer or answer that is known to have no video is none: else it is waited for. */
 const mayHaveVideo = (dump: Dump): boolean => {
   const sdp = dump.variable_switch_r_sdp;
   return typeof sdp !== 'string' || /^m=video [1-9]/m.test(sdp);

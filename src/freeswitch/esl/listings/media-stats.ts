@@ -1,4 +1,4 @@
-/** Asks a node how a channel's sound and picture arrive: counters of its RTP, taken without noise on the event stream. */
+/** Asks a node how a channel's sound and video arrive: counters of its RTP, taken without noise on the event stream. */
 import type { ApiCommand } from '../commands/commands';
 import { assertToken } from '../escape';
 
@@ -37,7 +37,7 @@ export const readMediaCounters = (legId: string): ApiCommand => ({
   line: `eval uuid:${assertToken(legId, 'legId')} ${EXPRESSION}`,
 });
 
-/** @returns undefined where the answer is none. A channel without picture has no counters of one. */
+/** @returns undefined where the answer is none. A channel without video has no counters of one. */
 export function parseMediaCounters(reply: string): MediaCounters | undefined {
   const fields = reply.trim().split(';');
   if (fields.length !== VARIABLES.length) return undefined;

@@ -12,7 +12,7 @@ export interface MemberFlags {
 export interface RoomFlags {
   /** The session's id, where the room is ours. */
   name: string;
-  /** The picture stays with who has the video floor; undefined where one room was asked for: it is not told there. */
+  /** The video stays with who has the video floor; undefined where one room was asked for: it is not told there. */
   videoFloorHeld?: boolean;
   members: MemberFlags[];
 }

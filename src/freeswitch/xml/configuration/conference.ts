@@ -11,12 +11,12 @@ export interface RoomConfiguration {
   profile: ProfileParams;
   /** Layouts of the room's domain, beside those that every room has. */
   layouts?: readonly CustomLayout[];
-  /** Where its pictures lie on the node: named after the session. */
-  pictures?: { sessionId: string; hasBackground: boolean };
+  /** Where its images lie on the node: named after the session. */
+  images?: { sessionId: string; hasBackground: boolean };
 }
 
 /**
- * What every room's profile has: wide-band sound, no keys (a key that mutes would be undone by who keeps the wished
+ * What every room's profile has: wide-band sound, no keys (a key that mutes would be undone by who keeps the desired
  * state), and a voice, which is silent on a node without mod_flite.
  */
 export const ROOM_BASE: ProfileParams = {

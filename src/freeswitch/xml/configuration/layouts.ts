@@ -1,4 +1,4 @@
-/** How a room's picture is divided, under the names FreeSWITCH's documentation gives: on a square of 360 by 360. */
+/** How a room's image is divided, under the names FreeSWITCH's documentation gives: on a square of 360 by 360. */
 import { element, type Element } from '../document';
 import type { RoomConfiguration } from './conference';
 import type { NodeSettings } from './settings';
@@ -7,7 +7,7 @@ import { ID_PATTERN } from '../../../infra/ids';
 /** FreeSWITCH stretches a square of this side over the canvas. */
 const SIDE = 360;
 
-/** One picture's place. `scale` is its width; its height is the same unless `hscale` says otherwise. */
+/** One image's place. `scale` is its width; its height is the same unless `hscale` says otherwise. */
 export interface LayoutPlace {
   x: number;
   y: number;
@@ -27,12 +27,12 @@ type Place = LayoutPlace;
 export interface CustomLayout {
   name: string;
   places: readonly Place[];
-  /** Sounds come from where the picture is. */
+  /** Sounds come from where the image is. */
   placesSound: boolean;
 }
 type Layout = CustomLayout;
 
-/** Equal pictures in rows. A row that is not full stands in the middle. */
+/** Equal images in rows. A row that is not full stands in the middle. */
 function rows(name: string, counts: number[], scale: number): Layout {
   const top = (SIDE - counts.length * scale) / 2;
   const places = counts.flatMap((count, row) => line(count, (SIDE - count * scale) / 2, top + row * scale, scale));
@@ -43,7 +43,7 @@ function grid(size: number): Layout {
   return rows(`${size}x${size}`, Array<number>(size).fill(size), SIDE / size);
 }
 
-/** Rows that fill the whole height, each picture cut to fit. */
+/** Rows that fill the whole height, each image cut to fit. */
 function zoomed(name: string, counts: number[]): Layout {
   const height = SIDE / counts.length;
   const places = counts.flatMap((count, row) =>
@@ -54,12 +54,12 @@ function zoomed(name: string, counts: number[]): Layout {
   return { name, places, placesSound: true };
 }
 
-/** `count` pictures side by side. */
+/** `count` images side by side. */
 function line(count: number, x: number, y: number, scale: number): Place[] {
   return Array.from({ length: count }, (_, i) => ({ x: x + i * scale, y, scale }));
 }
 
-/** A block of `columns` by `count` rows of pictures. */
+/** A block of `columns` by `count` rows of images. */
 function block(columns: number, count: number, x: number, y: number, scale: number): Place[] {
   return Array.from({ length: count }, (_, row) => line(columns, x, y + row * scale, scale)).flat();
 }
@@ -169,7 +169,7 @@ export const GROUPS: Readonly<Record<string, readonly string[]>> = {
 
 /**
  * The name a room's profile gives its layouts (`video-layout-conf`). A node asks for them each time a room with a mixed
- * picture starts, and says of the room nothing but this name: in 1.10.12 `conference_name` is still empty then. What it
+ * image starts, and says of the room nothing but this name: in 1.10.12 `conference_name` is still empty then. What it
  * gets it keeps with that room alone, so the names of two domains never meet, and a layout made now is there in the next
  * session.
  */
@@ -180,37 +180,36 @@ const LAYOUTS_OF_ROOM = new RegExp(`^conference_layouts\\.(${ID_PATTERN})$`);
 /** @returns the session whose layouts are asked for by this name */
 export const sessionOfLayouts = (confName: string): string | undefined => LAYOUTS_OF_ROOM.exec(confName)?.[1];
 
-/** The name of a session's picture in the node's folder for what is of no duration. */
-export const pictureFile = (sessionId: string, kind: 'background' | 'welcome'): string =>
-  `room-${sessionId}-${kind}.png`;
+/** The name of a session's image in the node's folder for what is of no duration. */
+export const imageFile = (sessionId: string, kind: 'background' | 'welcome'): string => `room-${sessionId}-${kind}.png`;
 
 /**
- * With a picture behind it a layout brings it along whenever it is taken; without, a change of layout would lose it.
+ * With a image behind it a layout brings it along whenever it is taken; without, a change of layout would lose it.
  * The node puts its own folder in the place of the variable.
  */
 const behind = (sessionId: string): { bgimg: string } => ({
-  bgimg: `$\${temp_dir}/${pictureFile(sessionId, 'background')}`,
+  bgimg: `$\${temp_dir}/${imageFile(sessionId, 'background')}`,
 });
 
 /** Taken while somebody is alone or waits. No layout of a person's making begins like this. */
 export const WELCOME_LAYOUT = '_welcome';
 const WELCOME: Layout = { name: WELCOME_LAYOUT, places: [{ ...whole, floor: true }], placesSound: false };
 const over = (sessionId: string): { fgimg: string } => ({
-  fgimg: `$\${temp_dir}/${pictureFile(sessionId, 'welcome')}`,
+  fgimg: `$\${temp_dir}/${imageFile(sessionId, 'welcome')}`,
 });
 
 export function conferenceLayoutsConf(
   _node: NodeSettings,
-  room?: Pick<RoomConfiguration, 'layouts' | 'pictures'>,
+  room?: Pick<RoomConfiguration, 'layouts' | 'images'>,
 ): Element[] {
-  const pictures = room?.pictures;
-  const extra = pictures?.hasBackground ? behind(pictures.sessionId) : {};
+  const images = room?.images;
+  const extra = images?.hasBackground ? behind(images.sessionId) : {};
   const layouts = [...LAYOUTS, ...(room?.layouts ?? [])];
   return [
     element('layout-settings', {}, [
       element('layouts', {}, [
         ...layouts.map((layout) => layoutElement(layout, extra)),
-        ...(pictures ? [layoutElement(WELCOME, over(pictures.sessionId))] : []),
+        ...(images ? [layoutElement(WELCOME, over(images.sessionId))] : []),
       ]),
       element(
         'groups',

@@ -39,7 +39,7 @@ test('a node says what it can not do, each module once', () => {
   expect(presentLacks(null)).toBeNull();
 });
 
-test('a room needs what is wished for it, and nothing else', () => {
+test('a room needs what is desired for it, and nothing else', () => {
   expect(decideNeeds(false, { formats: [], hasRelays: false })).toEqual(['calls', 'rooms']);
   expect(decideNeeds(true, { formats: ['wav'], hasRelays: true })).toEqual([
     'calls',

@@ -86,21 +86,21 @@ test('zone_first takes a busier node of the zone, and another zone only where it
   expect(pick(nodes, { policy: 'zone_first', zone: 'a' }).nodeId).toBe('there');
 });
 
-/** 20 replicas place calls from one old picture: how many land on the fullest node afterwards. */
+/** 20 replicas place calls from one old snapshot: how many land on the fullest node afterwards. */
 function spread(policy: PolicyName): number {
   const random = createSeededRandom(5);
   const truth = Array.from({ length: 50 }, (_, i) => node(`n${i}`, { claimedUnits: i % 10 }));
   for (let round = 0; round < 50; round += 1) {
-    const picture = truth.map((n) => ({ ...n }));
+    const video = truth.map((n) => ({ ...n }));
     for (let replica = 0; replica < 20; replica += 1) {
-      const { nodeId } = pick(picture, { policy }, random);
+      const { nodeId } = pick(video, { policy }, random);
       truth.find((n) => n.id === nodeId)!.claimedUnits += 1;
     }
   }
   return Math.max(...truth.map((n) => n.claimedUnits)) - Math.min(...truth.map((n) => n.claimedUnits));
 }
 
-test('with twenty replicas and old pictures, two_choices spreads better than least_loaded', () => {
+test('with twenty replicas and old snapshots, two_choices spreads better than least_loaded', () => {
   expect(spread('two_choices')).toBeLessThan(spread('least_loaded'));
   expect(spread('two_choices')).toBeLessThanOrEqual(8);
 });
@@ -192,8 +192,8 @@ describe('capacity', () => {
 test('costs: a call is one unit, a canvas is mixed once for all, and everybody in the room adds their own', () => {
   expect(AUDIO_CALL_UNITS).toBe(1);
   const canvas = { width: 1280, height: 720, fps: 25 };
-  expect(roomUnits({ video: 'mixed', canvas, withPicture: 0, withoutPicture: 0 })).toBe(18);
-  expect(roomUnits({ video: 'mixed', canvas, withPicture: 4, withoutPicture: 1 })).toBe(18 + 4 * 6 + 1);
-  expect(roomUnits({ video: 'passed', canvas, withPicture: 4, withoutPicture: 0 })).toBe(1 + 4 * 3);
-  expect(roomUnits({ video: 'none', canvas: null, withPicture: 0, withoutPicture: 10 })).toBe(11);
+  expect(roomUnits({ video: 'mixed', canvas, withVideo: 0, withoutVideo: 0 })).toBe(18);
+  expect(roomUnits({ video: 'mixed', canvas, withVideo: 4, withoutVideo: 1 })).toBe(18 + 4 * 6 + 1);
+  expect(roomUnits({ video: 'passed', canvas, withVideo: 4, withoutVideo: 0 })).toBe(1 + 4 * 3);
+  expect(roomUnits({ video: 'none', canvas: null, withVideo: 0, withoutVideo: 10 })).toBe(11);
 });

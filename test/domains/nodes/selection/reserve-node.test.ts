@@ -1,4 +1,4 @@
-/** Holds the pool's picture to what it may save: never past a capacity, never at a node that drains, never "full" in vain. */
+/** Holds the pool's snapshot to what it may save: never past a capacity, never at a node that drains, never "full" in vain. */
 import { Redis } from 'ioredis';
 import { CLAIM_TTL_MS, createClaims, type Claims } from '../../../../src/domains/nodes/capacity/claims';
 import { reserveNode } from '../../../../src/domains/nodes/selection/reserve-node';
@@ -45,9 +45,9 @@ function openReplica(now: () => number = Date.now) {
   return { pool, hold };
 }
 
-test('replicas with old pictures fill the pool exactly, and no node past its capacity', async () => {
+test('replicas with old snapshots fill the pool exactly, and no node past its capacity', async () => {
   const ids = await addNodes(60);
-  const frozen = () => 1; // a picture that is never taken anew by itself
+  const frozen = () => 1; // a snapshot that is never taken anew by itself
   const replicas = [openReplica(frozen), openReplica(frozen), openReplica(frozen)];
   const held = await Promise.all(Array.from({ length: 130 }, (_, i) => replicas[i % 3]!.hold()));
   expect(held.filter((h) => h.node).length).toBe(120);
@@ -63,7 +63,7 @@ test('what one replica holds it counts at once, so its calls spread', async () =
   expect(await claims.readTotals(ids, Date.now())).toEqual(ids.map(() => 4));
 });
 
-test('a node that began to drain after the picture gets nothing, and its capacity is given back', async () => {
+test('a node that began to drain after the snapshot gets nothing, and its capacity is given back', async () => {
   const [first, second] = await addNodes(2);
   const { pool, hold } = openReplica(() => 1);
   await pool.read();
@@ -92,7 +92,7 @@ test('where the claim can not be asked for, the fault is told and nothing stays 
   expect((await pool.read())[0]!.claimedUnits).toBe(0);
 });
 
-test('a reservation made while the pool is read is in the picture', async () => {
+test('a reservation made while the pool is read is in the snapshot', async () => {
   const [id] = await addNodes(1);
   const { pool } = openReplica(() => 1);
   const reading = pool.readExactly();

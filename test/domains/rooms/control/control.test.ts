@@ -21,7 +21,7 @@ beforeEach(() => {
   ({ api, room, domainId, roomId, sessionId } = steered.now());
 });
 
-test('Who is in is shown with what is wished for them, what was seen, and the session', async () => {
+test('Who is in is shown with what is desired for them, what was seen, and the session', async () => {
   const ada = await enter(1, 'ada');
   const { status, body } = await call('GET', '/participants');
   expect(status).toBe(200);
@@ -76,8 +76,8 @@ test('+OK is not success: what is not seen is pending, tried again, and given up
   room.deafTo.add('mute');
   const answer = await call('PATCH', `/participants/${ada}`, { muted: true });
   expect(answer.body).toMatchObject({ desired: { muted: true }, observed: { muted: false }, pending: ['muted'] });
-  await until('it is given up', async () => (await events('wish.given_up')).length > 0, 90_000);
-  expect((await events('wish.given_up'))[0]!.data).toMatchObject({
+  await until('it is given up', async () => (await events('participant.change_failed')).length > 0, 90_000);
+  expect((await events('participant.change_failed'))[0]!.data).toMatchObject({
     what: 'muted',
     wanted: true,
     seen: false,
@@ -86,10 +86,10 @@ test('+OK is not success: what is not seen is pending, tried again, and given up
   });
   const tries = room.lines.filter((l) => l.endsWith(' mute 1')).length;
   expect(tries).toBe(5);
-  expect((await call('GET', `/participants/${ada}`)).body.givenUp).toEqual(['muted']);
+  expect((await call('GET', `/participants/${ada}`)).body.failed).toEqual(['muted']);
   room.deafTo.clear();
   const again = await call('PATCH', `/participants/${ada}`, { muted: true });
-  expect(again.body).toMatchObject({ observed: { muted: true }, pending: [], givenUp: [] });
+  expect(again.body).toMatchObject({ observed: { muted: true }, pending: [], failed: [] });
 });
 
 test('All but the moderators are muted at once', async () => {
@@ -115,7 +115,7 @@ test('The floor goes to who is named, and back to them while it is held', async 
   expect([room.floor, room.videoFloor, room.videoHeld]).toEqual([1, 1, true]);
   room.videoFloor = 2;
   await room.tell('video-floor-change', undefined, { 'New-ID': '2' });
-  await until('the picture is back with ada', () => room.videoFloor === 1);
+  await until('the video is back with ada', () => room.videoFloor === 1);
   await call('PUT', '/floor', { participantId: null });
   expect(room.videoHeld).toBe(false);
   expect((await events('floor.changed')).map((e) => e.data.participantId)).toEqual([ada, null]);
@@ -215,7 +215,7 @@ test('Tones are read before they are played, and a room has only so much of them
   for (let i = 0; i < 25; i += 1) expect(await play({ file: 'no/such.wav' })).toBe(422); // what does not play waits for nothing
 });
 
-test('The picture comes as PNG, and its file is gone from the node', async () => {
+test('The video comes as PNG, and its file is gone from the node', async () => {
   await enter(1, 'ada');
   const answer = await fetch(api.url + at('/snapshot.png'), { headers: { authorization: `Bearer ${ADMIN_KEY}` } });
   expect(answer.headers.get('content-type')).toBe('image/png');
@@ -267,7 +267,7 @@ test('Where nobody is in the room it says so, and strangers are not found', asyn
   expect((await api.call('GET', `/v1/rooms/${randomUUID()}/participants`)).status).toBe(404);
 });
 
-test('Live listeners see the whole picture first, then who talks and who has the floor, twice a second at most', async () => {
+test('Live listeners see the whole video first, then who talks and who has the floor, twice a second at most', async () => {
   const [ada] = [await enter(1, 'ada'), await enter(2, 'bob')];
   const stop = new AbortController();
   const answer = await fetch(api.url + at('/live'), {
@@ -278,8 +278,8 @@ test('Live listeners see the whole picture first, then who talks and who has the
   const reading = (async () => {
     for await (const chunk of answer.body!) text += Buffer.from(chunk).toString();
   })().catch(() => undefined);
-  const picture = await until('the picture', () => /event: picture\ndata: (.*)\n\n/.exec(text)?.[1]);
-  expect(JSON.parse(picture).items).toHaveLength(2);
+  const video = await until('the video', () => /event: state\ndata: (.*)\n\n/.exec(text)?.[1]);
+  expect(JSON.parse(video).items).toHaveLength(2);
   await room.tell('start-talking', 1, { Talking: 'true' });
   await until('ada talks', () => text.includes(`{"participantId":"${ada}","talking":true}`));
   expect((await call('GET', `/participants/${ada}`)).body.talking).toBe(true);
@@ -297,7 +297,7 @@ test('Live listeners see the whole picture first, then who talks and who has the
   await reading;
 });
 
-test('While the node is away a wish waits, and comes true when it is back', async () => {
+test('While the node is away a desired change waits, and comes true when it is back', async () => {
   const ada = await enter(1, 'ada');
   room.isUp = false;
   expect((await call('PATCH', `/participants/${ada}`, { deaf: true })).body.pending).toEqual(['deaf']);

@@ -65,27 +65,27 @@ const lines = (s: SessionRow, people: ParticipantRow[], floor: SeenFloor = {}): 
     d.commands.map((c) => c.line.replace(`conference ${ROOM} `, '').replace(LEG, 'LEG')),
   );
 
-describe('what is wished for and what was seen', () => {
-  test('One of whom nothing is wished needs nothing, whether much or nothing was seen of them', () => {
+describe('what is desired and what was seen', () => {
+  test('One of whom nothing is desired needs nothing, whether much or nothing was seen of them', () => {
     expect(lines(session(), [person('a')])).toEqual([]);
     const seen = { muted: false, videoMuted: false, deaf: false, volumeIn: 0, volumeOut: 0, reservation: null };
     expect(lines(session({ observed: { locked: false } }), [person('a', {}, seen)])).toEqual([]);
   });
 
-  test('Somebody who comes back without the mute that was wished for them is muted again', () => {
+  test('Somebody who comes back without the mute that was desired for them is muted again', () => {
     expect(lines(session(), [person('a', { muted: true })])).toEqual(['mute 1']);
     expect(lines(session(), [person('a', { muted: true }, { muted: true })])).toEqual([]);
     expect(lines(session(), [person('a', {}, { muted: true, deaf: true })])).toEqual(['unmute 1', 'undeaf 1']);
   });
 
-  test('A room without a mixed picture is sent nothing about places in it: that would end its node', () => {
-    const wished = { muted: true, layer: 2, reservation: 'teacher', banner: 'Dr Löwe' };
+  test('A room without a mixed video is sent nothing about places in it: that would end its node', () => {
+    const desired = { muted: true, layer: 2, reservation: 'teacher', banner: 'Dr Löwe' };
     const passed = session({ settings: { video: { mode: 'passthrough' } } });
-    expect(lines(passed, [person('a', wished)])).toEqual(['mute 1']);
+    expect(lines(passed, [person('a', desired)])).toEqual(['mute 1']);
   });
 
-  test('Every wish has its command', () => {
-    const wished = {
+  test('Every desired change has its command', () => {
+    const desired = {
       video_muted: true,
       deaf: true,
       volume_in: -2,
@@ -95,7 +95,7 @@ describe('what is wished for and what was seen', () => {
       banner: 'Dr Löwe',
       max_video_kbps: 300,
     };
-    expect(lines(session({ locked: true, layout: 'group:grid' }), [person('a', wished)])).toEqual([
+    expect(lines(session({ locked: true, layout: 'group:grid' }), [person('a', desired)])).toEqual([
       'lock',
       'vid-layout group:grid',
       'vmute 1',
@@ -110,7 +110,7 @@ describe('what is wished for and what was seen', () => {
     ]);
   });
 
-  test('What was wished for a picture and is not any more is undone', () => {
+  test('What was desired a video and is not any more is undone', () => {
     const seen = { layer: 2, reservation: 'teacher', banner: 'x', maxVideoKbps: 300 };
     expect(lines(session(), [person('a', {}, seen)])).toEqual([
       'vid-res-id 1 clear',
@@ -122,7 +122,7 @@ describe('what is wished for and what was seen', () => {
     expect(lines(session(), [kept])).toEqual(['vid-res-id 1 teacher force']);
   });
 
-  test('Everybody is sent what the room says for one, but for those of whom something else is wished', () => {
+  test('Everybody is sent what the room says for one, but for those of whom something else is desired', () => {
     const narrow = session({ settings: { video: { maxKbps: 1000, participantKbps: 100 } } });
     expect(lines(narrow, [person('a')])).toEqual(['setvar group-k96 96kb', 'vid-codec-group 1 k96']);
     expect(lines(narrow, [person('a', {}, { maxVideoKbps: 100 })])).toEqual([]);
@@ -134,9 +134,9 @@ describe('what is wished for and what was seen', () => {
     expect(lines(narrow, [asAll])).toEqual(['vid-codec-group 1 clear']);
   });
 
-  test('Nothing of a picture is tried on one who sends none', () => {
-    const wished = { video_muted: true, layer: 2, banner: 'x', max_video_kbps: 300, muted: true };
-    expect(lines(session(), [person('a', wished, { hasVideo: false })])).toEqual(['mute 1']);
+  test('Nothing of a video is tried on one who sends none', () => {
+    const desired = { video_muted: true, layer: 2, banner: 'x', max_video_kbps: 300, muted: true };
+    expect(lines(session(), [person('a', desired, { hasVideo: false })])).toEqual(['mute 1']);
   });
 
   test('One who is on the way in, away or gone is left alone', () => {
@@ -146,11 +146,11 @@ describe('what is wished for and what was seen', () => {
     expect(lines(session(), [person('a', { member_id: null, muted: true })])).toEqual([]);
   });
 
-  test('A wish that was given up is left alone until another is wished for', () => {
-    const givenUp = { layer: 50 };
-    expect(lines(session(), [person('a', { layer: 50 }, { layer: 1, givenUp })])).toEqual([]);
-    expect(lines(session(), [person('a', { layer: 2 }, { layer: 1, givenUp })])).toEqual(['vid-layer 1 2']);
-    const observed = { locked: false, givenUp: { locked: true } };
+  test('A desired change that was given up is left alone until another is desired', () => {
+    const failed = { layer: 50 };
+    expect(lines(session(), [person('a', { layer: 50 }, { layer: 1, failed })])).toEqual([]);
+    expect(lines(session(), [person('a', { layer: 2 }, { layer: 1, failed })])).toEqual(['vid-layer 1 2']);
+    const observed = { locked: false, failed: { locked: true } };
     expect(lines(session({ locked: true, observed } as Partial<SessionRow>), [])).toEqual([]);
   });
 
@@ -173,7 +173,7 @@ describe('what is wished for and what was seen', () => {
     expect(lines(held, [person('a', { state: 'away' })], { audio: null, video: null })).toEqual([]);
   });
 
-  test('A wish is tried at once, again after growing pauses, and given up after five tries', () => {
+  test('A desired change is tried at once, again after growing pauses, and given up after five tries', () => {
     const times: number[] = [];
     let attempt: Attempt | undefined;
     for (let now = 0; now < 60_000; now += 100) {
@@ -273,7 +273,7 @@ describe("what a node's words tell", () => {
     expect(judgeQuality(start, sample(5000, 10, 0))).toBeUndefined(); // another channel
   });
 
-  test('Counters of a channel without picture are those of its sound', () => {
+  test('Counters of a channel without video are those of its sound', () => {
     expect(parseMediaCounters('2047;3;180016;;;;4.50\n')).toEqual({
       audio: { packets: 2047, flaws: 3, bytes: 180016 },
       video: null,
@@ -282,7 +282,7 @@ describe("what a node's words tell", () => {
     expect(parseMediaCounters('-ERR no such channel')).toBeUndefined();
   });
 
-  test('A picture is taken from base64 only', () => {
+  test('A video is taken from base64 only', () => {
     expect(parsePrinted('iVBORw0KGgo=\n')?.subarray(1, 4).toString()).toBe('PNG');
     expect(parsePrinted('base64: /tmp/x.png: No such file or directory')).toBeUndefined();
     expect(parsePrinted('')).toBeUndefined();

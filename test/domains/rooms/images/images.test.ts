@@ -1,7 +1,7 @@
-/** Holds what is taken for a picture, when a welcome is shown, and how long a node is left alone after a failure. */
+/** Holds what is taken for a image, when a welcome is shown, and how long a node is left alone after a failure. */
 import { crc32, deflateSync } from 'node:zlib';
-import { isWelcome, pauseBeforePicture } from '../../../../src/domains/rooms/images/image-sync';
-import { readPicture } from '../../../../src/domains/rooms/images/images';
+import { isWelcome, pauseBeforeImage } from '../../../../src/domains/rooms/images/image-sync';
+import { readImage } from '../../../../src/domains/rooms/images/images';
 import { cleanPng } from '../../../../src/domains/rooms/images/png';
 import { DEFAULT_SETTINGS } from '../../../../src/domains/rooms/settings';
 import { fetchFile, hideBackground, showBackground } from '../../../../src/freeswitch/esl';
@@ -72,7 +72,7 @@ const typesOf = (png: Buffer): string[] => {
   return types;
 };
 
-test('nothing of the file but the picture is kept, and a clean picture is kept as it is', async () => {
+test('nothing of the file but the image is kept, and a clean image is kept as it is', async () => {
   const clean = draw();
   expect((await cleanPng(clean)).bytes).toEqual(clean);
   const camera = draw({
@@ -89,7 +89,7 @@ test('nothing of the file but the picture is kept, and a clean picture is kept a
   expect(await cleanPng(bytes)).toEqual({ width: 64, height: 32, hasAlpha: true, bytes });
 });
 
-test('a picture whose pixels are in several chunks is one', async () => {
+test('a image whose pixels are in several chunks is one', async () => {
   const whole = draw();
   const idat = whole.indexOf('IDAT') - 4;
   const packed = whole.subarray(idat + 8, idat + 8 + whole.readUInt32BE(idat));
@@ -136,15 +136,15 @@ test.each<[string, Buffer, RegExp]>([
   ['one with pixels in two places', draw({ behind: [text, chunk('IDAT', Buffer.alloc(5))] }), /not in one place/],
   ['one with very many chunks', draw({ extra: Array<Buffer>(5000).fill(text) }), /too many chunks/],
   ['one with a filter that is none', draw({ pixels: Buffer.alloc(32 * (1 + 64 * 3), 9) }), /packed in a way/],
-])('%s is no picture of a room', async (_what, bytes, why) => {
+])('%s is no image of a room', async (_what, bytes, why) => {
   await expect(cleanPng(bytes)).rejects.toThrow(why);
 });
 
 test('a background can not be seen through, a welcome can; a JPEG is neither', async () => {
   const clear = draw({ colour: 6 });
-  await expect(readPicture('background', 'image/png', clear)).rejects.toThrow(/transparent/);
-  expect(await readPicture('welcome', 'image/png', clear)).toMatchObject({ width: 64, height: 32 });
-  await expect(readPicture('welcome', 'image/jpeg', clear)).rejects.toThrow(/PNG only/);
+  await expect(readImage('background', 'image/png', clear)).rejects.toThrow(/transparent/);
+  expect(await readImage('welcome', 'image/png', clear)).toMatchObject({ width: 64, height: 32 });
+  await expect(readImage('welcome', 'image/jpeg', clear)).rejects.toThrow(/PNG only/);
 });
 
 const settings = { ...DEFAULT_SETTINGS, waitForModerator: true };
@@ -159,28 +159,28 @@ test('the welcome is shown to who is alone, and to all who wait for a moderator'
 });
 
 test('a node that could not fetch is asked again after longer and longer', () => {
-  expect([1, 2, 3, 4].map(pauseBeforePicture)).toEqual([2000, 4000, 8000, 16_000]);
+  expect([1, 2, 3, 4].map(pauseBeforeImage)).toEqual([2000, 4000, 8000, 16_000]);
 });
 
 const SESSION = '01a1ff38-fb64-7002-87bd-3a1b4fb3fcb5';
 
-test('commands for pictures hold paths and addresses of ours, and nothing else', () => {
+test('commands for images hold paths and addresses of ours, and nothing else', () => {
   expect(showBackground(SESSION, '/tmp/a.png').line).toBe(`conference ${SESSION} vid-bgimg /tmp/a.png`);
   expect(hideBackground(SESSION, '/tmp/a.png').map(({ line }) => line)).toEqual([
     `conference ${SESSION} vid-bgimg /tmp/a.png.none`,
     `conference ${SESSION} vid-bgimg clear`,
   ]);
-  const url = 'http://10.0.0.1:8080/freeswitch/pictures/x?token=a.b-c_d';
+  const url = 'http://10.0.0.1:8080/freeswitch/images/x?token=a.b-c_d';
   expect(fetchFile('wget', url, '/tmp/a', 10).line).toBe(`spawn_stream wget -q -T 10 -O /tmp/a ${url}`);
   expect(() => showBackground(SESSION, '/tmp/a b.png')).toThrow();
   expect(() => fetchFile('curl', 'http://h/ -o /etc/passwd', '/tmp/a', 10)).toThrow();
 });
 
-test('layouts bring the picture behind them along where the room has one', () => {
+test('layouts bring the image behind them along where the room has one', () => {
   const node = {} as never;
   const name = layoutsConfName(SESSION);
   expect(configurationXml(name, node, { profile: {} })).not.toContain('bgimg');
-  const xml = configurationXml(name, node, { profile: {}, pictures: { sessionId: SESSION, hasBackground: true } })!;
+  const xml = configurationXml(name, node, { profile: {}, images: { sessionId: SESSION, hasBackground: true } })!;
   expect(xml.match(/bgimg="\$\$\{temp_dir\}\/room-[0-9a-f-]{36}-background\.png"/g)).toHaveLength(
     xml.match(/<layout name/g)!.length - 1,
   );

@@ -21,8 +21,8 @@ it.each([
   ['bridged 200 ms ago', dumpOf(200), 300],
   ['bridged long ago', dumpOf(60_000), 0],
   ['bridged by a clock that was put right', dumpOf(-5000), SETTLED_MS],
-  ['bridged without a picture', dumpOf(0, AUDIO), 0],
-  ['bridged with nothing known of its picture', dumpOf(0, undefined), SETTLED_MS],
+  ['bridged without a video', dumpOf(0, AUDIO), 0],
+  ['bridged with nothing known of its video', dumpOf(0, undefined), SETTLED_MS],
   ['that says nothing', {}, 0],
   ['that says nonsense', { 'Event-Date-Timestamp': 'x', 'Caller-Channel-Bridged-Time': 'NaN' }, 0],
 ])('a channel %s', (_, dump, ms) => expect(settlesInMs(dump)).toBe(ms));

@@ -1,6 +1,6 @@
-/** Pictures that people upload and a media node decodes. */
+/** Images that people upload and a media node decodes. */
 import * as fc from 'fast-check';
-import { cleanPng, LARGEST_PICTURE, SMALLEST_SIDE, type CleanPng } from '../../../../../src/domains/rooms/images/png';
+import { cleanPng, LARGEST_IMAGE, SMALLEST_SIDE, type CleanPng } from '../../../../../src/domains/rooms/images/png';
 import { SwitchyardError } from '../../../../../src/errors';
 import { pngPlans, writePng } from '../../grammar/png';
 import { damage, damages } from '../../grammar/text';
@@ -30,7 +30,7 @@ export const pngTarget = (clean: CleanAnyPng = cleanPng): Target =>
       if (!kept) return 'refused';
       const { width, height } = kept;
       must(width >= SMALLEST_SIDE && height >= SMALLEST_SIDE, 'it is too small');
-      must(width <= LARGEST_PICTURE.width && height <= LARGEST_PICTURE.height, 'it is too large');
+      must(width <= LARGEST_IMAGE.width && height <= LARGEST_IMAGE.height, 'it is too large');
       mustEqual(findPngFault(kept.bytes), undefined, 'what a strict reader says of the PNG that is kept');
       mustEqual((await clean(kept.bytes)).bytes, kept.bytes, 'what is kept, read once more');
       return 'let in';

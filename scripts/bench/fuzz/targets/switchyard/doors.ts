@@ -1,4 +1,4 @@
-/** The doors for nodes over HTTP: questions, call records, recordings and pictures, with and without a password. */
+/** The doors for nodes over HTTP: questions, call records, recordings and images, with and without a password. */
 import * as fc from 'fast-check';
 import { anyText, inUrl } from '../../grammar/text';
 import { formPlans, writeForm } from '../../grammar/node-form';
@@ -106,14 +106,14 @@ export function openDoorsTarget(at: Surroundings): Promise<Target> {
       weight: 1,
       arbitrary: fc.constantFrom(
         `/freeswitch/recordings/${ID}`,
-        `/freeswitch/pictures/${ID}`,
+        `/freeswitch/images/${ID}`,
         '/freeswitch/xml',
         '/freeswitch/',
       ),
     },
     { weight: 2, arbitrary: anyText.map((text) => `/freeswitch/recordings/${ID}?token=${inUrl(text)}`) },
     { weight: 1, arbitrary: anyText.map((text) => `/freeswitch/xml?host=${inUrl(text)}&esl=1&sip=1&internode=1&ws=1`) },
-    { weight: 1, arbitrary: anyText.map((text) => `/freeswitch/pictures/${ID}?token=${inUrl(text)}`) },
+    { weight: 1, arbitrary: anyText.map((text) => `/freeswitch/images/${ID}?token=${inUrl(text)}`) },
   );
   const target = defineAsyncTarget({
     name: 'doors',

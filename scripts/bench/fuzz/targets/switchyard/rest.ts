@@ -30,7 +30,7 @@ interface Asked {
 const OF_THE_POOL = ['no_capacity', 'node_error', 'node_unreachable', 'node_timeout'];
 /** Longer than any answer takes; those that wait for a node, or make a canary, are named. */
 const SLOW_MS = 4000;
-const MAY_WAIT = /canary|recordings|snapshot|hangup|participants|sessions|play|say|floor|picture/i;
+const MAY_WAIT = /canary|recordings|snapshot|hangup|participants|sessions|play|say|floor|image/i;
 /** Streams never end. A node that is removed, or a key that is deleted, would end the run. */
 const LEFT_OUT =
   /^(DELETE \/v1\/nodes|DELETE \/v1\/api-keys|POST \/v1\/nodes\/\{id\}\/(drain|shutdown)|GET \/v1\/events$|GET .*\/(live|stream)$|POST .*\/canary)/i;
