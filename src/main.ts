@@ -6,7 +6,6 @@ import { createLogger, type Logger } from './infra/logger';
 import { buildContainer } from './main/container';
 import { startOperating } from './main/listen';
 import { watchReadiness } from './main/readiness';
-import { startSecretRotation } from './main/secret-rotation';
 import { startApiRole } from './main/role-api';
 import { showSettings } from './main/shown-settings';
 import { openStores, type Stops, type Stores } from './main/stores';
@@ -56,7 +55,6 @@ async function startRoles(
   stops: Stops,
 ): Promise<Omit<RunningSwitchyard, 'stop'>> {
   const container = await buildContainer(config, logger, stores, stops);
-  startSecretRotation(container, stops);
   const streams = config.roles.includes('supervisor') ? startSupervisorRole(container, stops) : undefined;
   if (config.roles.includes('worker')) startWorkerRole(container, stops);
   const watch = watchReadiness(container, stops);

@@ -14,7 +14,7 @@ import type { ReconcileDeps } from '../domains/calls/reconcile/reconcile-node';
 import { createLeftRecords } from '../domains/calls/events/left-records';
 import { createHandovers } from '../domains/calls/trust/handovers';
 import { createStrayBudget } from '../domains/calls/trust/stray-records';
-import { openGrants } from '../domains/grants';
+import { createGrants } from '../domains/grants';
 import { createCanaryScheduler } from '../domains/nodes/health/canary/scheduler';
 import { createRecall } from '../domains/nodes/capacity/claim-holders.store';
 import { createClaims } from '../domains/nodes/capacity/claims';
@@ -25,7 +25,7 @@ import { createNodeConnections } from '../domains/nodes/connections/node-connect
 import { readAddressRules } from '../domains/nodes/entering/address-guard';
 import type { AdmissionDeps } from '../domains/nodes/entering/admission';
 import { createPoolSnapshots } from '../domains/nodes/pool/pool-snapshot';
-import { openQuotas } from '../domains/quotas';
+import { createQuotas } from '../domains/quotas';
 import { createRefusedReports } from '../domains/nodes/trust/refused-reports';
 import { requireDomain } from '../domains/domains/domains';
 import { createRecordings, openStorage } from '../domains/recordings';
@@ -46,6 +46,14 @@ import { createSignalQueue } from '../infra/stores/queues';
 import { createBlockingRedis } from '../infra/stores/redis';
 import { storeClock } from '../infra/store-clock';
 import type { Stops, Stores } from './stores';
+import { createApiKeys } from '../domains/api-keys';
+import { createDomains } from '../domains/domains';
+import { createUsers } from '../domains/users';
+import { createEvents } from '../domains/events';
+import { createSecrets } from '../domains/secrets';
+import { type Domain } from '../domains/domain';
+import { flushUserCache } from '../freeswitch/esl';
+import { listRegistrations } from '../domains/registrations/registrations';
 
 export type Container = Awaited<ReturnType<typeof buildContainer>>;
 
@@ -54,6 +62,13 @@ export async function buildContainer(config: Config, logger: Logger, stores: Sto
   const { db, lookups, callPool, redis, log, keyRing } = stores;
   const { secretKey } = config;
   const prefix = config.redisPrefix;
+  const isApi = config.roles.includes('api');
+  const isSupervisor = config.roles.includes('supervisor');
+  /** What is made later stands on what was made before, and is stopped first. */
+  const keep = <D extends Domain>(domain: D): D => {
+    stops.push(() => domain.stop?.());
+    return domain;
+  };
   const commandTimeoutMs = config.nodeCommandTimeoutMs;
   const claims = createClaims(redis, prefix, createRecall(db));
   const directory = createDirectory(lookups, storeClock.nowMs, secretKey);
@@ -76,19 +91,20 @@ export async function buildContainer(config: Config, logger: Logger, stores: Sto
     rules: await readAddressRules(config, logger),
   };
   const buckets = createSharedBuckets({ redis, prefix, now: storeClock.nowMs });
-  const quotas = openQuotas({
-    db,
-    log,
-    logger,
-    redis,
-    prefix,
-    buckets,
-    now: storeClock.nowMs,
-    defaults: config.quotas,
-    mostStreams: config.eventStreamsMax,
-    countRefusal: metrics.countQuotaRefusal,
-  });
-  stops.push(() => quotas.stop());
+  const quotas = keep(
+    createQuotas({
+      db,
+      log,
+      logger,
+      redis,
+      prefix,
+      buckets,
+      now: storeClock.nowMs,
+      defaults: config.quotas,
+      mostStreams: config.eventStreamsMax,
+      countRefusal: metrics.countQuotaRefusal,
+    }),
+  );
   const queueConnection = createBlockingRedis(config.redisUrl, logger);
   stops.push(() => queueConnection.disconnect());
   const signals = createSignalQueue(DIAL_QUEUE, prefix, queueConnection);
@@ -114,17 +130,18 @@ export async function buildContainer(config: Config, logger: Logger, stores: Sto
     memories: createChannelMemories(),
     leftRecords: createLeftRecords(settle, () => performance.now()),
   };
-  const bans = createBans({
-    ...stores,
-    logger,
-    prefix,
-    now: () => performance.now(),
-    registry: metrics.registry,
-    countFailure: metrics.countFailure,
-    countRefusal: metrics.countRefusal,
-    neverNetworks: [...config.banNever, ...config.trustedProxies, ...config.controlNetworks, ...config.nodeNetworks],
-  });
-  stops.push(() => bans.stop());
+  const bans = keep(
+    createBans({
+      ...stores,
+      logger,
+      prefix,
+      now: () => performance.now(),
+      registry: metrics.registry,
+      countFailure: metrics.countFailure,
+      countRefusal: metrics.countRefusal,
+      neverNetworks: [...config.banNever, ...config.trustedProxies, ...config.controlNetworks, ...config.nodeNetworks],
+    }),
+  );
   const hold = {
     db,
     claims,
@@ -186,63 +203,101 @@ export async function buildContainer(config: Config, logger: Logger, stores: Sto
     redis,
     prefix,
     hooks: rooms.hooks,
-    sweeps: config.roles.includes('supervisor'),
+    sweeps: isSupervisor,
   });
   stops.push(() => images.stop());
   const findDomain = (nameOrId: string | undefined, caller: Caller) => requireDomain(db, caller, nameOrId);
   const storage = openStorage({ dir: config.recordingsDir, s3: config.recordingsS3 });
   const figures = { db, folder: config.recordingsDir, now: () => performance.now() };
-  const recordings = createRecordings(
-    {
-      ...registerRecordingFigures(metrics.registry, figures),
+  const recordings = keep(
+    createRecordings(
+      {
+        ...registerRecordingFigures(metrics.registry, figures),
+        ...settle,
+        links,
+        storage,
+        secretKey,
+        commandTimeoutMs,
+        keepDays: config.recordingsKeepDays,
+        maxUploadBytes: config.recordingsMaxBytes,
+        now: storeClock.nowMs,
+        findDomain,
+      },
+      rooms.hooks,
+    ),
+  );
+  const relays = keep(
+    await createRelays({
       ...settle,
       links,
-      storage,
+      hooks: rooms.hooks,
+      findDomain,
       secretKey,
       commandTimeoutMs,
-      keepDays: config.recordingsKeepDays,
-      maxUploadBytes: config.recordingsMaxBytes,
-      now: storeClock.nowMs,
-      findDomain,
-    },
-    rooms.hooks,
+      relayHost: config.relayHost,
+      relayPort: config.relayPort,
+      listenHost: config.relayListenHost,
+      keeps: isSupervisor,
+      allowPrivate: config.relayAllowPrivate,
+      allowedHosts: config.relayAllowedHosts,
+      ports: config.relayPorts,
+      findOwnHosts: async () => listOwnHosts(config, await listNodeRows(db), networkInterfaces()),
+    }),
   );
-  stops.push(() => recordings.stop());
-  const relays = await createRelays({
-    ...settle,
-    links,
-    hooks: rooms.hooks,
-    findDomain,
-    secretKey,
-    commandTimeoutMs,
-    relayHost: config.relayHost,
-    relayPort: config.relayPort,
-    listenHost: config.relayListenHost,
-    keeps: config.roles.includes('supervisor'),
-    allowPrivate: config.relayAllowPrivate,
-    allowedHosts: config.relayAllowedHosts,
-    ports: config.relayPorts,
-    findOwnHosts: async () => listOwnHosts(config, await listNodeRows(db), networkInterfaces()),
-  });
-  stops.push(() => relays.stop());
-  const grants = openGrants({
-    ...hold,
-    log,
+  const grants = keep(
+    createGrants({
+      ...hold,
+      log,
+      logger,
+      secretKey,
+      quotas,
+      lookups,
+      keyRing,
+      links,
+      publicUrl: config.publicUrl,
+      openSession: rooms.open,
+      commandTimeoutMs,
+      ice: { turnUrls: config.turnUrls, turnSecret: config.turnSecret, stunUrls: config.stunUrls },
+    }),
+  );
+  const provisioning = {
+    db,
+    events: log,
     logger,
     secretKey,
     quotas,
-    lookups,
-    keyRing,
-    links,
-    publicUrl: config.publicUrl,
-    openSession: rooms.open,
-    ice: { turnUrls: config.turnUrls, turnSecret: config.turnSecret, stunUrls: config.stunUrls },
-  });
-  stops.push(() => grants.stop());
+    commandTimeoutMs,
+    onKeysRevoked: keyRing.revoked,
+    onUserChanged: ({ domain, username }: { domain: string; username: string }): void => {
+      directory.forget(username, domain);
+      links.broadcast(flushUserCache(username, domain));
+    },
+    endings: { onGrantsEnded: keyRing.revoked, broadcast: links.broadcast },
+    onPasswordChanged: bans.onPasswordChanged,
+  };
+  const domains = keep(createDomains(provisioning));
+  const users = keep(createUsers({ ...provisioning, listRegistrations: (userIds) => listRegistrations(db, userIds) }));
+  const apiKeys = keep(
+    await createApiKeys({ ...provisioning, bootstrapKey: isApi ? config.bootstrapApiKey : undefined }),
+  );
+  const events = keep(
+    createEvents({
+      ...stores,
+      logger,
+      authenticate: grants.authenticate,
+      onKeyRevoked: keyRing.onRevoked,
+      streams: quotas.streams,
+    }),
+  );
+  keep(createSecrets({ ...stores, prefix, logger, secretKey, seals: isSupervisor }));
   return {
     config,
     logger,
     stores,
+    domains,
+    users,
+    apiKeys,
+    events,
     directory,
     linkSettings,
     links,

@@ -1,25 +1,16 @@
 /** The role `api`: REST, the numbered log for its readers, and the doors through which nodes ask. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { storeBootstrapKey } from '../domains/api-keys/bootstrap';
-import { apiKeysRoutes } from '../domains/api-keys/api-keys.routes';
 import { createRememberedPhones } from '../domains/calls/dialing/remembered-phones';
 import { callRoutes } from '../domains/calls/calls.routes';
-import { domainsRoutes } from '../domains/domains/domains.routes';
 import { readMediaTimeouts } from '../domains/calls/dialplan/media-timeouts';
-import { createEventsEndpoints } from '../domains/events/events.routes';
-import { startEventRetention } from '../domains/events/retention';
 import { healthRoutes } from '../domains/nodes/health/health.routes';
 import { nodeRoutes } from '../domains/nodes/nodes.routes';
 import { poolRoutes } from '../domains/nodes/pool/pool.routes';
 import { watchAskedUsers } from '../domains/nodes/trust/asked-users';
-import { listRegistrations } from '../domains/registrations/registrations';
 import { createRoomConfiguration } from '../domains/rooms/sessions/conference-profile';
 import { layoutsRoutes } from '../domains/rooms/layouts/layouts.routes';
 import { roomsRoutes } from '../domains/rooms/rooms.routes';
-import { sweepEndedUsers } from '../domains/users/ended/end-user';
-import { usersRoutes } from '../domains/users/users.routes';
-import { flushUserCache } from '../freeswitch/esl';
 import { createApp } from '../http/app';
 import { createPhoneDoor } from '../domains/nodes/drain/door';
 import { createDrainEndpoint } from '../http/nodes/drain.endpoint';
@@ -42,7 +33,6 @@ import { listen } from './listen';
 import type { Stops } from './stores';
 
 const HOUR_MS = 3_600_000;
-const EVENTS_KEPT_MS = 30 * 24 * HOUR_MS;
 
 /** Where this role answers; `nodesUrl` is the same where nodes ask at the API's port. */
 export interface ApiRole {
@@ -80,42 +70,17 @@ export async function startApiRole(
     buckets,
     quotas,
     findDomain,
+    domains,
+    users,
+    apiKeys,
+    events,
   } = container;
-  const { db, broadcaster, log, keyRing, redis } = container.stores;
+  const { db, log, redis } = container.stores;
   const { secretKey } = config;
   const idempotency = createIdempotencyStore({ db, secretKey });
   const hourly = runEvery('old answers', HOUR_MS, logger, async () => void (await idempotency.sweep()));
   stops.push(() => hourly.stop());
-  const retention = startEventRetention({ db, logger, keepMs: EVENTS_KEPT_MS, everyMs: HOUR_MS });
-  stops.push(() => retention.stop());
-
   const { authenticate } = grants;
-  const provisioning = {
-    db,
-    events: log,
-    secretKey,
-    quotas,
-    onKeysRevoked: keyRing.revoked,
-    onUserChanged: ({ domain, username }: { domain: string; username: string }): void => {
-      directory.forget(username, domain);
-      links.broadcast(flushUserCache(username, domain));
-    },
-    endings: { onGrantsEnded: keyRing.revoked, broadcast: links.broadcast },
-    onPasswordChanged: bans.onPasswordChanged,
-  };
-  const ended = sweepEndedUsers({ db, logger, broadcast: links.broadcast });
-  stops.push(() => ended.stop());
-  if (config.bootstrapApiKey) {
-    await storeBootstrapKey({ ...provisioning, logger }, config.bootstrapApiKey, storeClock.now());
-  }
-  const events = createEventsEndpoints({
-    db,
-    broadcaster,
-    logger,
-    authenticate,
-    onKeyRevoked: keyRing.onRevoked,
-    streams: quotas.streams,
-  });
   const { trustedProxies } = config;
   const doorkeeper = createDoorkeeper({
     authenticate,
@@ -128,9 +93,9 @@ export async function startApiRole(
   const guard = createCredentialGuard({ buckets, trustedProxies, now: storeClock.nowMs });
   const app = createApp({
     routes: [
-      ...domainsRoutes(provisioning),
-      ...usersRoutes({ ...provisioning, listRegistrations: (userIds) => listRegistrations(db, userIds) }),
-      ...apiKeysRoutes(provisioning),
+      ...(domains.routes ?? []),
+      ...(users.routes ?? []),
+      ...(apiKeys.routes ?? []),
       ...bans.routes,
       ...nodeRoutes({ ...admission, claims, now: storeClock.nowMs }),
       ...healthRoutes({ runCanary: canaryScheduler.run }),

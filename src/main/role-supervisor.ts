@@ -9,7 +9,6 @@ import { settleForgottenAttempts } from '../domains/calls/reconcile/forgotten-at
 import { reconcileChannels, settleCallsOfNode, SWEEP_INTERVAL_MS } from '../domains/calls/reconcile/reconcile-node';
 import { createCallSweep } from '../domains/calls/reconcile/sweep';
 import { endUnadmitted } from '../domains/calls/reconcile/unadmitted-channels';
-import { reconcileGrants } from '../domains/grants/end-grants';
 import { followEffectiveCapacity } from '../domains/nodes/capacity/follow-capacity';
 import { watchNetworkLists } from '../domains/nodes/connections/acl-refresh';
 
@@ -25,7 +24,6 @@ import { collectPhoneEvents } from '../domains/registrations/events/collect';
 import { createLateProofs } from '../domains/registrations/events/late-proofs';
 import { createDoubts } from '../domains/registrations/still-there';
 import { noteLeaveReason } from '../domains/rooms/participants/leave-reasons';
-import { reconcileEndedUsers } from '../domains/users/ended/end-user';
 import { runEvery } from '../infra/flow/interval';
 import { storeClock } from '../infra/store-clock';
 import { createLeaderLease } from '../infra/stores/leader-lease';
@@ -56,6 +54,8 @@ export function startSupervisorRole(container: Container, stops: Stops): EventIn
     metrics,
     shownLogins,
     reconcile,
+    grants,
+    users,
   } = container;
   const { db, log, redis } = container.stores;
   const commandTimeoutMs = config.nodeCommandTimeoutMs;
@@ -99,14 +99,14 @@ export function startSupervisorRole(container: Container, stops: Stops): EventIn
       await phones.settled();
       // Before it serves: what it can do decides what is sent there.
       await learnModules({ log, logger }, node, (command) => connection.api(command, { timeoutMs: commandTimeoutMs }));
-      await reconcileGrants({ db }, connection, commandTimeoutMs, storeClock.now());
-      await reconcileEndedUsers({ db }, connection, commandTimeoutMs, storeClock.now());
+      await grants.handlers?.onSnapshot?.(node, connection);
+      await users.handlers?.onSnapshot?.(node, connection);
       await reconcileRegistrations(registrations, node, connection, commandTimeoutMs);
       await reconcileChannels(reconcile, node, connection, storeClock.now());
       await rooms.compare(node, connection);
       await roomControl.compareLive(node);
-      await recordings.reconcileRecordings(node, connection);
-      await relays.compareRelays(node, connection);
+      await recordings.handlers.onSnapshot(node, connection);
+      await relays.handlers?.onSnapshot?.(node, connection);
     },
     async onEvent(node, event) {
       metrics.countNodeEvent(event.type);
@@ -119,9 +119,9 @@ export function startSupervisorRole(container: Container, stops: Stops): EventIn
       if (event.type === 'room') {
         await rooms.handleRoomEvent(node, event);
         await roomControl.takeLiveEvent(node, event);
-        await relays.takeRelayEvent(node, event);
+        await relays.handlers?.onEvent?.(node, event);
       }
-      await recordings.handleRecordingEvent(node, event);
+      await recordings.handlers.onEvent(node, event);
       if (event.type === 'registered' || event.type === 'unregistered') phones.add({ node, event });
     },
     async onReport(node, report) {
@@ -162,7 +162,7 @@ export function startSupervisorRole(container: Container, stops: Stops): EventIn
     await endLongHolds({ ...settle, noteLeaveReason }, now, config.holdLimitMinutes * MINUTE_MS);
     await expireRegistrations(registrations, now);
     await rooms.sweep(now);
-    await bans.sweep(now);
+    for (const each of bans.sweeps) await each.run(now);
     await claimsSweep.run(now).catch(() => undefined); // while Redis is away there are none
   });
   stops.push(async () => {

@@ -18,6 +18,7 @@ import { createPinGuard, type PinGuard } from './pins';
 import { createRefusals } from './refusals';
 import { createStrangerGuard, type StrangerGuard } from './strangers';
 import { createTally } from './tally';
+import { type Domain, type Sweep } from '../domain';
 
 export interface BansOptions {
   db: Db;
@@ -37,16 +38,14 @@ export interface BansOptions {
   listNever?: () => Promise<readonly string[]>;
 }
 
-export interface Bans {
+export interface Bans extends Domain {
   logins: LoginGuard;
   pins: PinGuard;
   strangers: StrangerGuard;
   routes: Route[];
   /** After a user's password was changed. */
   onPasswordChanged(user: { domainId: string; username: string }): Promise<void>;
-  /** Says of bans that they are over; by one replica at a time. */
-  sweep(now: Date): Promise<void>;
-  stop(): Promise<void>;
+  sweeps: Sweep[];
 }
 
 const FORGET_EVERY_MS = 3_600_000;
@@ -97,6 +96,12 @@ export function createBans(o: BansOptions): Bans {
     },
   });
   let forgotAtMs = -Infinity;
+  async function sweep(at: Date): Promise<void> {
+    await endExpiredBans(deps);
+    if (at.getTime() - forgotAtMs < FORGET_EVERY_MS) return;
+    forgotAtMs = at.getTime();
+    await forgetOldBans(db);
+  }
   refusals.open();
   failures.open();
   return {
@@ -105,12 +110,7 @@ export function createBans(o: BansOptions): Bans {
     strangers: createStrangerGuard(guard),
     routes: bansRoutes(deps),
     onPasswordChanged: ({ domainId, username }) => forgiveLogin(deps, domainId, username),
-    async sweep(at) {
-      await endExpiredBans(deps);
-      if (at.getTime() - forgotAtMs < FORGET_EVERY_MS) return;
-      forgotAtMs = at.getTime();
-      await forgetOldBans(db);
-    },
+    sweeps: [{ name: 'bans', run: sweep }],
     async stop() {
       await refusals.stop();
       await failures.stop();

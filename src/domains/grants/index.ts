@@ -9,10 +9,12 @@ import type { GrantDeps } from './grants';
 import { grantRoutes } from './grants.routes';
 import { authenticateGrants, createGrantFinder, type FindGrantOfUser } from './holder';
 import { createPhonePick, type PhonePickDeps } from './location';
-import { GRANT_SWEEP_MS, sweepGrants, type OverDeps } from './end-grants';
+import { GRANT_SWEEP_MS, reconcileGrants, sweepGrants, type OverDeps } from './end-grants';
+import { type Domain } from '../domain';
 
 export interface GrantsOptions
   extends Omit<GrantDeps, 'pickForPhone'>, Omit<OverDeps, 'onRevoked'>, Omit<PhonePickDeps, 'db'> {
+  commandTimeoutMs: number;
   /** createLookupPool(): the directory's own connections. */
   lookups: Pool;
   /** createKeyRing(): grants' ids are told beside keys' when they are revoked. */
@@ -23,7 +25,7 @@ export interface GrantsOptions
   };
 }
 
-export interface Grants {
+export interface Grants extends Domain {
   routes: Route[];
   /** In the place of keyRing.authenticate, for the app, the events' entrance and the sockets. */
   authenticate: (bearer: string) => Promise<Caller | undefined>;
@@ -31,10 +33,9 @@ export interface Grants {
   loginsBeside(users: Pick<Directory, 'findUser' | 'readFresh'>): Pick<Directory, 'findUser' | 'readFresh'>;
   /** For the dialplan. */
   findGrantOfUser: FindGrantOfUser;
-  stop(): Promise<void>;
 }
 
-export function openGrants(o: GrantsOptions): Grants {
+export function createGrants(o: GrantsOptions): Grants {
   const { db, logger, lookups, keyRing } = o;
   const directory = createGrantDirectory(lookups, storeClock.nowMs, o.secretKey);
   const deps: GrantDeps & OverDeps = { ...o, pickForPhone: createPhonePick(o), onRevoked: keyRing.revoked };
@@ -45,6 +46,9 @@ export function openGrants(o: GrantsOptions): Grants {
     authenticate: authenticateGrants(db, keyRing.authenticate, storeClock.nowMs),
     loginsBeside: (users) => createLogins(users, directory),
     findGrantOfUser: createGrantFinder({ ...o, grants: directory }),
+    handlers: {
+      onSnapshot: (_node, connection) => reconcileGrants(o, connection, o.commandTimeoutMs, storeClock.now()),
+    },
     async stop() {
       unhear();
       await sweep.stop();

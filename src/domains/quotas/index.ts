@@ -6,15 +6,16 @@ import type { Redis } from '../../infra/stores/redis';
 import type { Route } from '../../infra/route';
 import type { EventLog } from '../events/events';
 import { readDefaults } from './catalogue';
-import { createQuotas, type Quotas } from './quotas';
+import { createQuotaChecks, type Quotas } from './quotas';
 import { quotaRoutes } from './quotas.routes';
 import { createRefusals } from './refusals';
 import { createStreamPlaces, type StreamPlaces } from './streams';
+import { type Domain } from '../domain';
 
 export type { Quotas } from './quotas';
 export type { StreamPlaces } from './streams';
 
-export interface OpenQuotasOptions {
+export interface QuotasOptions {
   db: Db;
   log: EventLog;
   logger: Logger;
@@ -30,17 +31,17 @@ export interface OpenQuotasOptions {
   countRefusal: (quota: string) => void;
 }
 
-export interface OpenQuotas extends Quotas {
+export interface OpenQuotas extends Quotas, Domain {
   routes: Route[];
-  streams: StreamPlaces;
   stop(): Promise<void>;
+  streams: StreamPlaces;
 }
 
 /** @throws Error where a default is set for what is no quota */
-export function openQuotas(o: OpenQuotasOptions): OpenQuotas {
+export function createQuotas(o: QuotasOptions): OpenQuotas {
   const defaults = readDefaults(o.defaults);
   const refusals = createRefusals(o);
-  const quotas = createQuotas({ db: o.db, buckets: o.buckets, defaults, refusals, now: o.now });
+  const quotas = createQuotaChecks({ db: o.db, buckets: o.buckets, defaults, refusals, now: o.now });
   const streams = createStreamPlaces({ redis: o.redis, prefix: o.prefix, quotas, mostHere: o.mostStreams });
   return {
     ...quotas,

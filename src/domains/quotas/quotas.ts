@@ -76,7 +76,7 @@ const LIMITS_KEPT_MS = 2000;
 const MOST_KEPT = 10_000;
 
 /** @returns what forgets a domain's limits, beside the quotas themselves */
-export function createQuotas(deps: QuotasDeps): Quotas & { forgetLimits(domainId: string): void } {
+export function createQuotaChecks(deps: QuotasDeps): Quotas & { forgetLimits(domainId: string): void } {
   const { db, buckets, defaults, refusals, now } = deps;
   const kept = new Map<string, { limits: Partial<Record<QuotaName, number>>; atMs: number }>();
 

@@ -1,9 +1,9 @@
 /** Puts the room of recordings together: what main wires is one value with routes, handlers, sweeps and an end. */
 import { join } from 'node:path';
 import { runEvery } from '../../infra/flow/interval';
-import type { Route } from '../../infra/route';
-import type { NodeConnection, NodeEvent } from '../../freeswitch/esl';
+import type { NodeConnection } from '../../freeswitch/esl';
 import type { NodeRow } from '../nodes/nodes.store';
+import type { Route } from '../../infra/route';
 import type { RoomHooks } from '../rooms/sessions/listeners';
 import { stepDueRecordings } from './control/reconcile';
 import type { RecordingDeps } from './control/transition';
@@ -17,6 +17,7 @@ import type { RecordingStorage } from './storage/storage';
 import { createLocalStorage } from './storage/local';
 import { createS3Storage, type S3Settings } from './storage/s3';
 import { watchGrowth } from './control/growth-monitor';
+import { type Domain, type NodeHandlers } from '../domain';
 
 export interface RecordingSettings {
   /** Kept here, or on the way to S3. */
@@ -28,13 +29,14 @@ export interface RecordingSettings {
 export const openStorage = (o: RecordingSettings): RecordingStorage =>
   o.s3 ? createS3Storage({ ...o.s3, arrivals: join(o.dir, 'arriving') }) : createLocalStorage(o.dir);
 
-export interface Recordings {
+export interface Recordings extends Domain {
   routes: Route[];
+  handlers: Required<Pick<NodeHandlers, 'onEvent'>> & {
+    onSnapshot(node: NodeRow, connection: Pick<NodeConnection, 'api'>): Promise<void>;
+  };
+  stop(): Promise<void>;
   /** For createRecordingEndpoint(). */
   deps: RecordingDeps;
-  handleRecordingEvent(node: NodeRow, event: NodeEvent): Promise<void>;
-  reconcileRecordings(node: NodeRow, connection: Pick<NodeConnection, 'api'>): Promise<void>;
-  stop(): Promise<void>;
 }
 
 const STEP_EVERY_MS = 500;
@@ -64,8 +66,10 @@ export function createRecordings(deps: RecordingRouteDeps, hooks: RoomHooks): Re
   return {
     routes: recordingRoutes(deps),
     deps,
-    handleRecordingEvent: (node, event) => handleRecordingEvent(deps, node, event),
-    reconcileRecordings: (node, connection) => reconcileRecordings(deps, node, connection),
+    handlers: {
+      onEvent: (node, event) => handleRecordingEvent(deps, node, event),
+      onSnapshot: (node, connection) => reconcileRecordings(deps, node, connection),
+    },
     async stop() {
       for (const off of forget) off();
       await Promise.all([...schedules.map((schedule) => schedule.stop()), collector.stop()]);

@@ -1,6 +1,6 @@
 /** Puts the parts of relays together: the process that forwards, the keeper of the relays, their REST. */
 import { randomUUID } from 'node:crypto';
-import { listRooms, parseRooms, recordRoom, type NodeConnection, type NodeEvent } from '../../freeswitch/esl';
+import { listRooms, parseRooms, recordRoom, type NodeConnection } from '../../freeswitch/esl';
 import { uriHost } from '../../address';
 import type { Db } from '../../infra/stores/db';
 import type { Logger } from '../../infra/logger';
@@ -21,6 +21,7 @@ import type { RelayActions } from './relays';
 import { relayRoutes } from './relays.routes';
 import { countSentRelays } from './relays.store';
 import type { SendingDeps } from './sending';
+import { type Domain } from '../domain';
 
 export interface RelaysDeps {
   db: Db;
@@ -51,12 +52,8 @@ export interface RelaysDeps {
   relayProcess?: RelayProcess;
 }
 
-export interface Relays {
+export interface Relays extends Domain {
   routes: Route[];
-  /** A node's report of a stream's end; the replica that sends the relay sees the end by itself. */
-  takeRelayEvent(node: NodeRow, event: NodeEvent): Promise<void>;
-  /** After a reconnect: streams of ours that nobody sends any more are ended at the node. */
-  compareRelays(node: NodeRow, connection: NodeConnection): Promise<void>;
   sweep(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -98,11 +95,14 @@ export async function createRelays(deps: RelaysDeps): Promise<Relays> {
       keeper: { wake },
       findDomain: deps.findDomain,
     }),
-    async takeRelayEvent(_node, event) {
-      if (event.type === 'room' && event.action === 'stop-recording' && isRelayPath(addressOf(event.path ?? '')))
-        keeper.wake();
+    handlers: {
+      /** A node's report of a stream's end; the replica that sends the relay sees the end by itself. */
+      async onEvent(_node, event) {
+        if (event.type === 'room' && event.action === 'stop-recording' && isRelayPath(addressOf(event.path ?? '')))
+          keeper.wake();
+      },
+      onSnapshot: (node, connection) => endOrphans(deps, node, connection),
     },
-    compareRelays: (node, connection) => endOrphans(deps, node, connection),
     sweep: () => keeper.sweep(),
     async stop() {
       for (const forget of forgets) forget();

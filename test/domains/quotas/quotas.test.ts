@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { down, up } from '../../../migrations/013_quotas';
 import { createEventLog } from '../../../src/domains/events/events';
-import { openQuotas, type OpenQuotas } from '../../../src/domains/quotas';
+import { createQuotas, type OpenQuotas } from '../../../src/domains/quotas';
 import { QUOTA_NAMES, readDefaults } from '../../../src/domains/quotas/catalogue';
 import { createLocalBuckets, createSharedBuckets, takeTokens } from '../../../src/infra/stores/buckets';
 import { createDb, type Db } from '../../../src/infra/stores/db';
@@ -32,7 +32,7 @@ async function openReplica(defaults: Record<string, number>, mostStreams = 1000)
   await redis.connect();
   const refused: string[] = [];
   const prefix = stores.redisPrefix;
-  const quotas = openQuotas({
+  const quotas = createQuotas({
     db,
     log: createEventLog(db, { ring: () => undefined }, logger),
     logger,

@@ -55,7 +55,7 @@ describeWithRealNode('recordings that end with their node', (binary) => {
     for (const { id } of running) await api.call('POST', `/v1/recordings/${id}/stop`, {});
     await recorder.start();
     await nodeIs('serving', null);
-    await api.recordings.reconcileRecordings(recorder.node, recorder.connection());
+    await api.recordings.handlers.onSnapshot(recorder.node, recorder.connection());
     let view: RecordingView | undefined;
     return Promise.all(
       running.map(({ id }) =>
@@ -138,7 +138,7 @@ describeWithRealNode('recordings that end with their node', (binary) => {
     await recorder.tell(`uuid_kill ${legId}`);
     await stores.db('calls').where({ id: callId }).update({ state: 'ended', outcome: 'answered' });
     deaf();
-    await api.recordings.reconcileRecordings(recorder.node, recorder.connection());
+    await api.recordings.handlers.onSnapshot(recorder.node, recorder.connection());
     const view = await api.stateIs(id, 'completed');
     expect(view).toMatchObject({ reason: 'call_ended', gaps: [], parts: [{ endReason: 'call_ended' }] });
     await expectWhole(view);

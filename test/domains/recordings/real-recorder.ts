@@ -141,7 +141,7 @@ export async function openRealRecorder(
       });
       connection = await connect();
       connection.onEvent((event) => {
-        if (!isMute) void api.recordings.handleRecordingEvent(node, event).catch(() => undefined);
+        if (!isMute) void api.recordings.handlers.onEvent(node, event).catch(() => undefined);
       });
       await connection.subscribe(SUBSCRIPTION.events, SUBSCRIPTION.subclasses);
     },

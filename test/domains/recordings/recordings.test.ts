@@ -39,7 +39,7 @@ beforeAll(async () => {
   const links = fake.links as never;
   api = await startApi(stores, links, { now: () => Date.now() + laterMs });
   node = await api.addNode('fake', NODE_SECRET);
-  fake.onEvent = (event) => api.recordings.handleRecordingEvent(node, event);
+  fake.onEvent = (event) => api.recordings.handlers.onEvent(node, event);
 });
 
 beforeEach(() => {
@@ -158,7 +158,7 @@ it('is absent while its node is dead, and complete when the node is back with th
   fake.writing.delete(path);
   await stores.db('nodes').where({ id: node.id }).update({ state: 'serving', down_reason: null });
   await writeFile(path, wavOf(64_000));
-  await api.recordings.reconcileRecordings(node, fake.asConnection);
+  await api.recordings.handlers.onSnapshot(node, fake.asConnection);
   const back = await api.stateIs(id, 'completed');
   expect(back.parts[0]).toMatchObject({ state: 'stored', seconds: 2 });
 });

@@ -2,7 +2,7 @@
 import { createEventLog } from '../../../src/domains/events/events';
 import type { NodeRow } from '../../../src/domains/nodes/nodes.store';
 import { QUOTAS } from '../../../src/domains/quotas/catalogue';
-import { createQuotas } from '../../../src/domains/quotas/quotas';
+import { createQuotaChecks } from '../../../src/domains/quotas/quotas';
 import { createLateProofs } from '../../../src/domains/registrations/events/late-proofs';
 import { handleRegistrationEvents } from '../../../src/domains/registrations/events/registration-events';
 import type { RegistrationDeps } from '../../../src/domains/registrations/registrations';
@@ -32,7 +32,7 @@ test('phones past the limit of their user are counted where the pool has one con
     db,
     log: createEventLog(db, { ring: () => undefined }, logger),
     logger,
-    quotas: createQuotas({
+    quotas: createQuotaChecks({
       db,
       buckets: { take: () => Promise.resolve({ waitMs: 0 }) } as never,
       defaults: defaults as never,
