@@ -1,4 +1,5 @@
 /** Finds the caller of a key, from memory where it can, and forgets a revoked key at once in every replica. */
+import { LRUCache } from 'lru-cache';
 import type { Db } from '../../infra/stores/db';
 import type { Logger } from '../../infra/logger';
 import type { Redis } from '../../infra/stores/redis';
@@ -35,14 +36,14 @@ const MAX_KEPT = 10_000;
 export function createKeyRing(o: KeyRingOptions): KeyRing {
   const { db, redis, subscriber, prefix, logger, now = storeClock.nowMs } = o;
   const channel = `${prefix}:api-keys`;
-  const kept = new Map<string, { caller: Caller; untilMs: number }>();
+  const kept = new LRUCache<string, { caller: Caller; untilMs: number }>({ max: MAX_KEPT });
   const listeners = new Set<(apiKeyId: string) => void>();
   /** Counts revocations: what was read before one may not be kept after it. */
   let generation = 0;
 
   function forget(apiKeyId: string): void {
     generation += 1;
-    for (const [hash, entry] of kept) if (entry.caller.apiKeyId === apiKeyId) kept.delete(hash);
+    for (const [hash, entry] of [...kept]) if (entry.caller.apiKeyId === apiKeyId) kept.delete(hash);
     for (const listener of [...listeners]) listener(apiKeyId);
   }
   function forgetAll(): void {
@@ -63,7 +64,6 @@ export function createKeyRing(o: KeyRingOptions): KeyRing {
     if (seen === generation) {
       const untilMs = Math.min(at + KEPT_MS, row.expires_at?.getTime() ?? Infinity);
       kept.set(hash, { caller, untilMs });
-      if (kept.size > MAX_KEPT) kept.delete(kept.keys().next().value!);
     }
     return caller;
   }

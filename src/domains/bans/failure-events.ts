@@ -1,4 +1,5 @@
 /** Tells a domain that somebody tries to log in as its users: one event for each user and address in ten seconds. */
+import { LRUCache } from 'lru-cache';
 import type { Logger } from '../../infra/logger';
 import type { Redis } from '../../infra/stores/redis';
 import { runEvery, type Interval } from '../../infra/flow/interval';
@@ -39,13 +40,11 @@ export function createFailureEvents(o: {
   const waiting = new Map<string, Waiting>();
   let schedule: Interval | undefined;
 
-  const toldHere = new Map<string, number>();
+  const toldHere = new LRUCache<string, number>({ max: MOST_WAITING });
   function takeTurnHere(key: string): number {
     const againMs = (toldHere.get(key) ?? -Infinity) + APART_MS - o.now();
     if (againMs > 0) return againMs;
-    toldHere.delete(key);
     toldHere.set(key, o.now());
-    if (toldHere.size > MOST_WAITING) toldHere.delete(toldHere.keys().next().value!);
     return 0;
   }
 

@@ -1,4 +1,5 @@
 /** Stands where nodes ask for passwords: knows by itself which were wrong, and refuses those who guess. */
+import { LRUCache } from 'lru-cache';
 import { provesPassword, proofMark, type UserRequest } from '../../freeswitch/xml';
 import { isGrantName } from '../grants/grant-name';
 import type { DirectoryUser } from '../users/directory';
@@ -63,10 +64,10 @@ const loginKey = ({ address, user }: Attempt): string => `login|${user}|${addres
 
 export function createLoginGuard(deps: LoginGuardDeps): LoginGuard {
   const { refusals, tally, logger } = deps;
-  const noted = new Map<string, number>();
+  const noted = new LRUCache<string, number>({ max: MOST_NOTED });
   /** Bans that are being written: a hundred failures at once are one. */
   const beginning = new Set<string>();
-  const toldMarks = new Set<string>();
+  const toldMarks = new LRUCache<string, true>({ max: MOST_MARKS });
 
   function gateOf(attempt: Attempt): { gate: Gate; why: 'banned' | 'slowed' } {
     const refused = refusals.find(addressKey('sip', attempt.address));
@@ -83,9 +84,7 @@ export function createLoginGuard(deps: LoginGuardDeps): LoginGuard {
     const key = `${address}|${user}`;
     const atMs = noted.get(key);
     if (atMs !== undefined && deps.now() - atMs < NOTED_MS) return;
-    noted.delete(key);
     noted.set(key, deps.now());
-    if (noted.size > MOST_NOTED) noted.delete(noted.keys().next().value!);
     void tally.note({ key: `good:${address}`, member: user }, GOOD_MS);
   }
 
@@ -147,8 +146,7 @@ export function createLoginGuard(deps: LoginGuardDeps): LoginGuard {
   /** Where the answer is "not found" a node asks once more: that is one failure, and told as one. */
   function isTold(mark: string): boolean {
     if (toldMarks.has(mark)) return true;
-    toldMarks.add(mark);
-    if (toldMarks.size > MOST_MARKS) toldMarks.delete(toldMarks.values().next().value!);
+    toldMarks.set(mark, true);
     return false;
   }
 

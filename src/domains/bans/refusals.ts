@@ -2,6 +2,7 @@
  * What this replica refuses at this moment, in memory: a phone's question waits for no store. Other replicas tell of
  * theirs over Redis; Postgres, which is looked at now and then, has the last word about bans.
  */
+import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import type { Db } from '../../infra/stores/db';
 import type { Logger } from '../../infra/logger';
@@ -73,7 +74,7 @@ const NOBODY: ReadonlySet<string> = new Set();
 export function createRefusals(o: RefusalsOptions): Refusals {
   const { db, redis, subscriber, logger, now } = o;
   const channel = `${o.prefix}:bans`;
-  const held = new Map<string, Refusal & { kind: BanKind | undefined }>();
+  const held = new LRUCache<string, Refusal & { kind: BanKind | undefined }>({ max: MOST_HELD });
   let since: Date | undefined;
   let poll: Interval | undefined;
 
@@ -87,9 +88,7 @@ export function createRefusals(o: RefusalsOptions): Refusals {
     // A ban is not made shorter by what slows.
     if (refusal.kind === undefined && known && (known.kind !== undefined || known.untilMs > untilMs)) return;
     const spared = refusal.spared?.length ? new Set(refusal.spared) : NOBODY;
-    held.delete(name);
     held.set(name, { untilMs, banId: refusal.id, kind: refusal.kind, spared });
-    if (held.size > MOST_HELD) held.delete(held.keys().next().value!);
   }
 
   function take(told: Notice): void {
@@ -113,7 +112,7 @@ export function createRefusals(o: RefusalsOptions): Refusals {
   }
 
   async function check(): Promise<void> {
-    for (const [name, refusal] of held) if (refusal.untilMs <= now()) held.delete(name);
+    for (const [name, refusal] of [...held]) if (refusal.untilMs <= now()) held.delete(name);
     const { bans, now: at } = await readHeldBans(db, since, MOST_HELD);
     // Oldest change last: what was banned, lifted and banned again has two rows, and the active one counts.
     for (const ban of bans.filter((one) => one.remaining_ms === 0)) {

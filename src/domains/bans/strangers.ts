@@ -1,4 +1,5 @@
 /** Stands before the API: an address that shows key after key that nobody has is told to wait, and looked up no more. */
+import { LRUCache } from 'lru-cache';
 import { countedAddress } from './addresses';
 import { startBan, type BansDeps } from './bans';
 import { decideAfterApiFailure, GOOD_MS, LOGIN_WINDOW_MS } from './levels';
@@ -26,7 +27,7 @@ export function createStrangerGuard(
   },
 ): StrangerGuard {
   const { refusals, tally, logger } = deps;
-  const noted = new Map<string, number>();
+  const noted = new LRUCache<string, number>({ max: MOST_NOTED });
 
   async function count(address: string): Promise<void> {
     const [[failures = 0], good] = await Promise.all([
@@ -56,9 +57,7 @@ export function createStrangerGuard(
       const key = `${address}|${callerId}`;
       const atMs = noted.get(key);
       if (atMs !== undefined && deps.now() - atMs < NOTED_MS) return;
-      noted.delete(key);
       noted.set(key, deps.now());
-      if (noted.size > MOST_NOTED) noted.delete(noted.keys().next().value!);
       void tally.note({ key: `api-good:${address}`, member: callerId }, GOOD_MS);
     },
   };

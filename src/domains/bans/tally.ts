@@ -1,4 +1,5 @@
 /** Counts failures over all replicas in Redis, each once; while Redis is away, each replica by itself. */
+import { LRUCache } from 'lru-cache';
 import type { Redis } from '../../infra/stores/redis';
 
 /** One thing to count in one place. */
@@ -134,7 +135,7 @@ export function createTally(redis: Redis, prefix: string, now: () => number): Ta
 
 /** The same in this process. */
 function createTallyHere(now: () => number) {
-  const counted = new Map<string, Map<string, number>>();
+  const counted = new LRUCache<string, Map<string, number>>({ max: KEPT_HERE });
   const livingOf = (key: string, windowMs: number): Map<string, number> => {
     const from = now() - windowMs;
     return new Map([...(counted.get(key) ?? [])].filter(([, atMs]) => atMs > from));
@@ -145,9 +146,7 @@ function createTallyHere(now: () => number) {
       living.delete(member);
       living.set(member, now());
       if (living.size > KEPT) living.delete(living.keys().next().value!);
-      counted.delete(key);
       counted.set(key, living);
-      if (counted.size > KEPT_HERE) counted.delete(counted.keys().next().value!);
       return living.size;
     });
   return {

@@ -1,4 +1,5 @@
 /** Knows who shows a grant: a page by its token, a phone by the SIP name that a node has checked. */
+import { LRUCache } from 'lru-cache';
 import type { Db } from '../../infra/stores/db';
 import type { Logger } from '../../infra/logger';
 import type { Caller } from '../../infra/route';
@@ -49,15 +50,17 @@ function noteCall(deps: UseDeps, grantId: string): void {
 
 export type FindGrantOfUser = (sipName: string, domain: string) => Promise<GrantView | undefined>;
 
+/** Of grants in use; one that is forgotten here is noted once more. */
+const MOST_NOTED = 10_000;
+
 /** For the dialplan, which asks about names that a node has checked; so a grant that is found is in use. */
 export function createGrantFinder(deps: UseDeps & { grants: GrantDirectory }): FindGrantOfUser {
-  const noted = new Set<string>();
+  const noted = new LRUCache<string, true>({ max: MOST_NOTED });
   return async (sipName, domain) => {
     if (!isGrantName(sipName)) return undefined;
     const grant = await deps.grants.findGrant(sipName, domain);
     if (grant && !noted.has(grant.id)) {
-      noted.add(grant.id);
-      if (noted.size > 10_000) noted.delete(noted.values().next().value!);
+      noted.set(grant.id, true);
       noteCall(deps, grant.id);
     }
     return grant;

@@ -1,4 +1,5 @@
 /** Holds domains to their quotas: whoever takes a place asks here first, and the last place is given once. */
+import { LRUCache } from 'lru-cache';
 import type { Db, Queryable, Trx } from '../../infra/stores/db';
 import type { BucketLimit, TokenBuckets } from '../../infra/stores/buckets';
 import {
@@ -78,15 +79,13 @@ const MOST_KEPT = 10_000;
 /** @returns what forgets a domain's limits, beside the quotas themselves */
 export function createQuotaChecks(deps: QuotasDeps): Quotas & { forgetLimits(domainId: string): void } {
   const { db, buckets, defaults, refusals, now } = deps;
-  const kept = new Map<string, { limits: Partial<Record<QuotaName, number>>; atMs: number }>();
+  const kept = new LRUCache<string, { limits: Partial<Record<QuotaName, number>>; atMs: number }>({ max: MOST_KEPT });
 
   async function limitsOf(domainId: string, by: Queryable = db): Promise<Partial<Record<QuotaName, number>>> {
     const known = kept.get(domainId);
     if (known && now() - known.atMs < LIMITS_KEPT_MS) return known.limits;
     const limits = await readLimits(by, domainId).catch(() => known?.limits ?? {});
-    kept.delete(domainId);
     kept.set(domainId, { limits, atMs: now() });
-    if (kept.size > MOST_KEPT) kept.delete(kept.keys().next().value!);
     return limits;
   }
 

@@ -1,4 +1,5 @@
 /** Tells of refusals: each in a metric and a log line, and in the domain's events once a minute for each quota. */
+import { LRUCache } from 'lru-cache';
 import { SwitchyardError, type QuotaFault } from '../../errors';
 import type { Logger } from '../../infra/logger';
 import type { Redis } from '../../infra/stores/redis';
@@ -40,7 +41,7 @@ export function quotaExceeded(refusal: Refusal): SwitchyardError {
 
 export function createRefusals(deps: RefusalsDeps): Refusals {
   const { log, logger, redis, prefix, now } = deps;
-  const toldAtMs = new Map<string, number>();
+  const toldAtMs = new LRUCache<string, number>({ max: MOST_REMEMBERED });
   const underWay = new Set<Promise<void>>();
 
   /** One replica tells it; while Redis is away each does, so nobody is told nothing. */
@@ -64,9 +65,7 @@ export function createRefusals(deps: RefusalsDeps): Refusals {
       const key = `${domainId} ${refusal.quota}`;
       const before = toldAtMs.get(key);
       if (before !== undefined && now() - before < TOLD_EVERY_MS) return;
-      toldAtMs.delete(key);
       toldAtMs.set(key, now());
-      if (toldAtMs.size > MOST_REMEMBERED) toldAtMs.delete(toldAtMs.keys().next().value!);
       logger.warn({ domainId, ...refusal }, 'a domain has used up a quota');
       const telling: Promise<void> = tell(domainId, refusal)
         .catch((error: unknown) => logger.warn({ err: error, domainId }, 'a used-up quota was not told as an event'))

@@ -2,6 +2,7 @@
  * Remembers at which node each login was shown lately. A node that was broken into says what it likes of registrations and
  * of who calls: it is believed only of those whose password somebody has just proved there (Switchyard checks it itself).
  */
+import { LRUCache } from 'lru-cache';
 import type { Redis } from '../../infra/stores/redis';
 
 /** A phone proves it anew with each REGISTER, which `sip-force-expires-max` asks for within the hour. */
@@ -34,7 +35,7 @@ export function createShownLogins(o: {
   now: () => number;
   sleep: (ms: number) => Promise<unknown>;
 }): ShownLogins {
-  const notedAtMs = new Map<string, number>();
+  const notedAtMs = new LRUCache<string, number>({ max: MOST_REMEMBERED });
   const keyOf = (nodeId: string, username: string, domain: string): string =>
     `${o.prefix}:shown:${nodeId}:${username}@${domain.toLowerCase()}`;
   const isFresh = (key: string): boolean => o.now() - (notedAtMs.get(key) ?? -Infinity) < FRESH_MS;
@@ -43,9 +44,7 @@ export function createShownLogins(o: {
     note(nodeId, username, domain) {
       const key = keyOf(nodeId, username, domain);
       if (isFresh(key)) return;
-      notedAtMs.delete(key);
       notedAtMs.set(key, o.now());
-      if (notedAtMs.size > MOST_REMEMBERED) notedAtMs.delete(notedAtMs.keys().next().value!);
       o.redis.set(key, '1', 'EX', KEPT_SECONDS).catch(() => notedAtMs.delete(key));
     },
     async shownAtMs(nodeId, username, domain) {

@@ -1,5 +1,6 @@
 /** Says which node asks: by its name and password, looked up every few seconds, and before its body is read. */
 import type { IncomingMessage } from 'node:http';
+import { LRUCache } from 'lru-cache';
 import { SwitchyardError } from '../../errors';
 import {
   admitNode,
@@ -47,13 +48,7 @@ export interface Admission {
 
 /** Remembers of each purpose and credential the last node: no query string makes it grow. */
 export function createAdmission(deps: AdmissionDeps): Admission {
-  const admitted = new Map<string, Admitted>();
-
-  function remember(key: string, entry: Admitted): void {
-    admitted.delete(key);
-    admitted.set(key, entry);
-    if (admitted.size > MOST_ADMITTED) admitted.delete(admitted.keys().next().value!);
-  }
+  const admitted = new LRUCache<string, Admitted>({ max: MOST_ADMITTED });
 
   async function prove(request: IncomingMessage, purpose: Purpose, key: string, nowMs: number): Promise<NodeRow> {
     const header = request.headers.authorization ?? '';
@@ -71,7 +66,7 @@ export function createAdmission(deps: AdmissionDeps): Admission {
         throw new SwitchyardError('node_pending', `The node "${node.name}" waits for an admin to approve it.`);
       }
       if (node.state === 'joining' || node.state === 'down') deps.onNodeSeen();
-      remember(key, { node, url: request.url ?? '', atMs: nowMs });
+      admitted.set(key, { node, url: request.url ?? '', atMs: nowMs });
       return node;
     });
   }

@@ -1,5 +1,6 @@
 /** Guards the nodes' doors: who shows wrong credentials there is soon not even looked up any more. */
 import type { IncomingMessage } from 'node:http';
+import { LRUCache } from 'lru-cache';
 import { SwitchyardError } from '../../errors';
 import { createLocalBuckets, type BucketLimit, type TokenBuckets } from '../../infra/stores/buckets';
 import { hashSecret } from '../../infra/secrets';
@@ -34,12 +35,10 @@ const isWrong = (error: unknown): boolean => error instanceof SwitchyardError &&
 export function createCredentialGuard(o: CredentialGuardOptions): CredentialGuard {
   const trusted = listNetworks(o.trustedProxies);
   /** Hash of what was shown → until when it counts as good. */
-  const good = new Map<string, number>();
+  const good = new LRUCache<string, number>({ max: MOST_KNOWN });
 
   function remember(hash: string): void {
-    good.delete(hash);
     good.set(hash, o.now() + GOOD_MS);
-    if (good.size > MOST_KNOWN) good.delete(good.keys().next().value!);
   }
 
   return {

@@ -1,4 +1,5 @@
 /** Who asks: reads the bearer key, and keeps those who guess away from the look-ups that others wait for. */
+import { LRUCache } from 'lru-cache';
 import { SwitchyardError } from '../../errors';
 import type { BucketLimit, TokenBuckets } from '../../infra/stores/buckets';
 import type { SharedMarks } from '../../infra/stores/marks';
@@ -102,7 +103,7 @@ export function createDoorkeeper(o: {
   now: () => number;
 }): Doorkeeper {
   const { authenticate, buckets, limits, marks, strangers, now } = o;
-  const known = new Map<string, Known>();
+  const known = new LRUCache<string, Known>({ max: MOST_KNOWN });
   const underWay = new Map<string, Promise<Caller | undefined>>();
   const strangerKey = (address: string): string => `stranger:${limitedBy(address)}`;
 
@@ -116,9 +117,7 @@ export function createDoorkeeper(o: {
     const grantOf = caller.grant ? caller.domainId : null;
     const entry = { callerId: caller.apiKeyId, grantOf, untilMs: now() + GOOD_MS };
     if (!known.has(hash)) void marks?.set(`good:${hash}`, GOOD_MS);
-    known.delete(hash);
     known.set(hash, entry);
-    if (known.size > MOST_KNOWN) known.delete(known.keys().next().value!);
   }
 
   /** @throws rate_limited; undefined where nobody is known by it */

@@ -1,4 +1,5 @@
 /** Looks names up thousands of times a second, in batches, and goes on answering for known ones while Postgres is away. */
+import { LRUCache } from 'lru-cache';
 import type { Pool } from 'pg';
 import { SwitchyardError } from '../../errors';
 import { isUnreachable } from '../stores/db';
@@ -63,8 +64,8 @@ interface Question<T> {
 export function createReadThroughCache<T>(o: ReadThroughCacheOptions<T>): ReadThroughCache<T> {
   const { pool, now, isOver } = o;
   const statement = { ...o.statement, rowMode: 'array' as const };
-  const known = new Map<string, Entry<T>>();
-  const absent = new Map<string, number>();
+  const known = new LRUCache<string, Entry<T>>({ max: REMEMBERED });
+  const absent = new LRUCache<string, number>({ max: ABSENT_REMEMBERED });
   const pending = new Map<string, Question<T>>();
   const waiting: Question<T>[] = [];
   let queries = 0;
@@ -76,12 +77,10 @@ export function createReadThroughCache<T>(o: ReadThroughCacheOptions<T>): ReadTh
     // What was changed while the question was under way was forgotten: this answer may be the old one.
     if (pending.get(question.key) !== question) return;
     pending.delete(question.key);
-    known.delete(question.key); // a Map keeps its order: the longest unasked stand first
+    known.delete(question.key);
     absent.delete(question.key);
     if (value !== undefined) known.set(question.key, { value, atMs });
     else absent.set(question.key, atMs);
-    if (known.size > REMEMBERED) known.delete(known.keys().next().value!);
-    if (absent.size > ABSENT_REMEMBERED) absent.delete(absent.keys().next().value!);
   }
 
   function fail(questions: Question<T>[], error: unknown): void {
@@ -174,7 +173,7 @@ export function createReadThroughCache<T>(o: ReadThroughCacheOptions<T>): ReadTh
       pending.delete(key);
     },
     drop(isGone) {
-      for (const [key, entry] of known) if (isGone(entry.value)) known.delete(key);
+      for (const [key, entry] of [...known]) if (isGone(entry.value)) known.delete(key);
       pending.clear(); // an answer under way may have been read before it was gone: it is told, and not kept
     },
   };

@@ -1,5 +1,6 @@
 /** Binds a token to whoever shows it first: shown again by somebody else it opens nothing. */
 import { randomBytes } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import type { Redis } from '../stores/redis';
 
 /** More than are shown in the seconds for which one is good; past this the oldest is forgotten. */
@@ -19,7 +20,7 @@ export type BindToken = (tokenId: string, holder: string, expSeconds: number) =>
  * @param now milliseconds since 1970
  */
 export function createTokenBinder(redis: Pick<Redis, 'set' | 'get'>, prefix: string, now: () => number): BindToken {
-  const seen = new Map<string, string>();
+  const seen = new LRUCache<string, string>({ max: REMEMBERED });
   return async (tokenId, holder, expSeconds) => {
     const known = seen.get(tokenId);
     if (known !== undefined && known !== holder) return false;
@@ -34,7 +35,6 @@ export function createTokenBinder(redis: Pick<Redis, 'set' | 'get'>, prefix: str
     // Another question may have been asked here meanwhile.
     const first = seen.get(tokenId) ?? holder;
     seen.set(tokenId, first);
-    if (seen.size > REMEMBERED) seen.delete(seen.keys().next().value!);
     return first === holder;
   };
 }

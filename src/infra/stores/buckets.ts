@@ -1,4 +1,5 @@
 /** Token buckets that all replicas share: in Redis by one script, and in this process for as long as Redis is away. */
+import { LRUCache } from 'lru-cache';
 import type { Redis } from './redis';
 import { withDeadline } from '../flow/deadline';
 
@@ -52,12 +53,10 @@ export function takeTokens(
 
 /** Buckets of this process only. The longest unused are forgotten first. */
 export function createLocalBuckets(now: () => number, maxKeys = 20_000): TokenBuckets {
-  const buckets = new Map<string, Bucket>();
+  const buckets = new LRUCache<string, Bucket>({ max: maxKeys });
   const use = (key: string, limit: BucketLimit, count: number): Taken => {
     const { bucket, waitMs } = takeTokens(buckets.get(key), limit, count, now());
-    buckets.delete(key);
     buckets.set(key, bucket);
-    if (buckets.size > maxKeys) buckets.delete(buckets.keys().next().value!);
     return { waitMs, tokens: limit.burst - bucket.spent };
   };
   return {

@@ -1,4 +1,5 @@
 /** Knows where users' phones were last seen, for the time in which Postgres is away. */
+import { LRUCache } from 'lru-cache';
 import { isUnreachable, type Db } from '../../../infra/stores/db';
 import { findRegistrationsOfUsers, type NamedRegistration } from '../../registrations/registrations.store';
 
@@ -11,14 +12,12 @@ export interface RememberedPhones {
 const REMEMBERED_USERS = 50_000;
 
 export function createRememberedPhones(db: Db): RememberedPhones {
-  const lastSeen = new Map<string, NamedRegistration[]>();
+  const lastSeen = new LRUCache<string, NamedRegistration[]>({ max: REMEMBERED_USERS });
   return {
     async read(userId) {
       try {
         const rows = await findRegistrationsOfUsers(db, [userId]);
-        lastSeen.delete(userId);
         lastSeen.set(userId, rows);
-        if (lastSeen.size > REMEMBERED_USERS) lastSeen.delete(lastSeen.keys().next().value!);
         return rows;
       } catch (error) {
         const known = lastSeen.get(userId);

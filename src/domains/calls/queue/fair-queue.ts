@@ -6,6 +6,7 @@
  * A domain that enters the ring sends a signal, and who takes a turn sends another while the ring holds more: so there
  * is one as long as there is work, and no more of them than domains. The sweep sends one again where it was lost.
  */
+import { LRUCache } from 'lru-cache';
 import { timeOfId } from '../../../infra/ids';
 import type { Logger } from '../../../infra/logger';
 import type { SignalQueue } from '../../../infra/stores/queues';
@@ -73,7 +74,7 @@ export function createFairQueue(
 ): FairQueue {
   const { takenMs = TAKEN_MS, fullMs = FULL_MS, observeWait } = o;
   /** When calls came that this replica has queued and nobody here has taken yet. */
-  const addedAt = new Map<string, number>();
+  const addedAt = new LRUCache<string, number>({ max: MOST_TIMED });
   const base = `${prefix}:{dialing}`;
   const run = (script: string, ...args: (string | number)[]): Promise<unknown> => redis.eval(script, 1, base, ...args);
   const signalIf = async (entered: unknown): Promise<void> => {
@@ -82,7 +83,6 @@ export function createFairQueue(
   return {
     async add({ domainId, callId }) {
       if (observeWait) addedAt.set(callId, performance.now());
-      if (addedAt.size > MOST_TIMED) addedAt.delete(addedAt.keys().next().value!); // another replica took it
       await signalIf(await run(scripts.ADD, domainId, callId, orderOf(callId)));
     },
     async next() {

@@ -1,4 +1,5 @@
 /** Bounds the call records that belong to no call of ours: a node may send some, as for a channel that was refused at once, and must not fill the database with them. */
+import { LRUCache } from 'lru-cache';
 
 /** One window's worth for each node, at each replica. */
 export interface StrayBudget {
@@ -15,16 +16,14 @@ const MOST_NODES = 10_000;
 
 /** @param nowMs milliseconds of any clock that goes forward only */
 export function createStrayBudget(nowMs: () => number): StrayBudget {
-  const windows = new Map<string, { sinceMs: number; taken: number }>();
+  const windows = new LRUCache<string, { sinceMs: number; taken: number }>({ max: MOST_NODES });
 
   function windowOf(nodeId: string): { taken: number } {
     const at = nowMs();
     const known = windows.get(nodeId);
     if (known && at - known.sinceMs < WINDOW_MS) return known;
     const fresh = { sinceMs: at, taken: 0 };
-    windows.delete(nodeId);
     windows.set(nodeId, fresh);
-    if (windows.size > MOST_NODES) windows.delete(windows.keys().next().value!);
     return fresh;
   }
 

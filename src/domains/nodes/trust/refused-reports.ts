@@ -1,4 +1,5 @@
 /** Counts what nodes report and is not believed, and writes it into the log once a minute for each node: one that is broken into must not fill the disk. */
+import { LRUCache } from 'lru-cache';
 import type { Logger } from '../../../infra/logger';
 import type { RefusedReport } from '../../../infra/metrics';
 
@@ -19,7 +20,7 @@ export function createRefusedReports(o: {
   count: (about: RefusedReport) => void;
   now: () => number;
 }): RefuseReport {
-  const nodes = new Map<string, { loggedAtMs: number; unsaid: number }>();
+  const nodes = new LRUCache<string, { loggedAtMs: number; unsaid: number }>({ max: MOST_NODES });
   return (node, about, details = {}) => {
     o.count(about);
     const nowMs = o.now();
@@ -28,9 +29,7 @@ export function createRefusedReports(o: {
       known.unsaid += 1;
       return;
     }
-    nodes.delete(node.id);
     nodes.set(node.id, { loggedAtMs: nowMs, unsaid: 0 });
-    if (nodes.size > MOST_NODES) nodes.delete(nodes.keys().next().value!);
     o.logger.warn(
       { node: node.name, about, ...details, unsaid: known?.unsaid ?? 0 },
       'a node reported what is not its own, and is not believed',

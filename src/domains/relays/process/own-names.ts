@@ -1,4 +1,5 @@
 /** Where names of ours lead: asked for at every check, so kept for a minute, and longer while nobody answers. */
+import { LRUCache } from 'lru-cache';
 import type { Resolve } from '../targets/address-rules';
 
 const KEPT_MS = 60_000;
@@ -6,7 +7,7 @@ const KEPT_MS = 60_000;
 const MOST_NAMES = 5000;
 
 export function createOwnNames(resolve: Resolve, now: () => number): Resolve {
-  const known = new Map<string, { addresses: Promise<string[]>; atMs: number }>();
+  const known = new LRUCache<string, { addresses: Promise<string[]>; atMs: number }>({ max: MOST_NAMES });
   return async (host) => {
     const last = known.get(host);
     if (last && now() - last.atMs < KEPT_MS) return last.addresses;
@@ -15,7 +16,6 @@ export function createOwnNames(resolve: Resolve, now: () => number): Resolve {
       known.delete(host);
       throw error;
     });
-    if (known.size >= MOST_NAMES) known.clear();
     known.set(host, { addresses, atMs: now() });
     return addresses;
   };

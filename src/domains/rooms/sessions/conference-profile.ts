@@ -1,4 +1,5 @@
 /** Gives a node a room's profile, if the room is its own: a node that was cut off can't run a twin of it. */
+import { LRUCache } from 'lru-cache';
 import { isUnreachable, type Queryable } from '../../../infra/stores/db';
 import type { RoomConfiguration } from '../../../freeswitch/xml';
 import type { NodeRow } from '../../nodes/nodes.store';
@@ -23,7 +24,7 @@ export type AnswerRoomConfiguration = (
  * known: Postgres is away and the session was never answered before.
  */
 export function createRoomConfiguration(db: Queryable): AnswerRoomConfiguration {
-  const remembered = new Map<string, RoomConfiguration>();
+  const remembered = new LRUCache<string, RoomConfiguration>({ max: REMEMBERED });
 
   async function check(nodeId: string, sessionId: string): Promise<RoomConfiguration | 'refused'> {
     const session = await findOwnedSession(db, sessionId, nodeId);
@@ -40,9 +41,8 @@ export function createRoomConfiguration(db: Queryable): AnswerRoomConfiguration 
     const key = `${node.id}\n${sessionId}`;
     try {
       const answer = await check(node.id, sessionId);
-      remembered.delete(key); // a Map keeps its order: the longest unasked stand first
-      if (answer !== 'refused') remembered.set(key, answer);
-      if (remembered.size > REMEMBERED) remembered.delete(remembered.keys().next().value!);
+      if (answer === 'refused') remembered.delete(key);
+      else remembered.set(key, answer);
       return answer;
     } catch (error) {
       const known = isUnreachable(error) ? remembered.get(key) : undefined;
