@@ -27,7 +27,7 @@ import type { AdmissionDeps } from '../domains/nodes/entering/admission';
 import { createPoolSnapshots } from '../domains/nodes/pool/pool-snapshot';
 import { createQuotas } from '../domains/quotas';
 import { createRefusedReports } from '../domains/nodes/trust/refused-reports';
-import { requireDomain } from '../domains/domains/domains';
+import { createDomainLookup } from '../domains/domains/domain-lookup';
 import { createRecordings, openStorage } from '../domains/recordings';
 import { registerRecordingFigures } from '../domains/recordings/figures';
 import { createRelays } from '../domains/relays';
@@ -40,7 +40,6 @@ import { createDirectory } from '../domains/users/directory';
 import { createSharedBuckets } from '../infra/stores/buckets';
 import type { Logger } from '../infra/logger';
 import { createShownLogins } from '../domains/users/shown-logins';
-import type { Caller } from '../infra/route';
 import { createMetrics } from '../infra/metrics';
 import { createSignalQueue } from '../infra/stores/queues';
 import { createBlockingRedis } from '../infra/stores/redis';
@@ -206,7 +205,7 @@ export async function buildContainer(config: Config, logger: Logger, stores: Sto
     sweeps: isSupervisor,
   });
   stops.push(() => images.stop());
-  const findDomain = (nameOrId: string | undefined, caller: Caller) => requireDomain(db, caller, nameOrId);
+  const findDomain = createDomainLookup(lookups, db, storeClock.nowMs);
   const storage = openStorage({ dir: config.recordingsDir, s3: config.recordingsS3 });
   const figures = { db, folder: config.recordingsDir, now: () => performance.now() };
   const recordings = keep(

@@ -31,12 +31,15 @@ export interface KeyRingOptions {
 }
 
 const KEPT_MS = 5000;
+/** One that is shown after this is looked up again, beside whoever shows it. */
+const AGAIN_MS = 3000;
 const MAX_KEPT = 10_000;
 
 export function createKeyRing(o: KeyRingOptions): KeyRing {
   const { db, redis, subscriber, prefix, logger, now = storeClock.nowMs } = o;
   const channel = `${prefix}:api-keys`;
-  const kept = new LRUCache<string, { caller: Caller; untilMs: number }>({ max: MAX_KEPT });
+  const kept = new LRUCache<string, { caller: Caller; againMs: number; untilMs: number }>({ max: MAX_KEPT });
+  const refreshing = new Set<string>();
   const listeners = new Set<(apiKeyId: string) => void>();
   /** Counts revocations: what was read before one may not be kept after it. */
   let generation = 0;
@@ -63,9 +66,18 @@ export function createKeyRing(o: KeyRingOptions): KeyRing {
     void touchApiKey(db, row.id).catch((error: Error) => logger.debug({ fault: error.message }, 'key use not noted'));
     if (seen === generation) {
       const untilMs = Math.min(at + KEPT_MS, row.expires_at?.getTime() ?? Infinity);
-      kept.set(hash, { caller, untilMs });
+      kept.set(hash, { caller, againMs: at + AGAIN_MS, untilMs });
     }
     return caller;
+  }
+
+  function refresh(hash: string): void {
+    if (refreshing.has(hash)) return;
+    refreshing.add(hash);
+    load(hash)
+      .then((caller) => caller ?? kept.delete(hash))
+      .catch(() => undefined) // it is asked for by who shows it next, once this is over
+      .finally(() => refreshing.delete(hash));
   }
 
   return {
@@ -73,7 +85,10 @@ export function createKeyRing(o: KeyRingOptions): KeyRing {
       const hash = hashSecret(bearer);
       const entry = kept.get(hash);
       // While we can't hear of revocations, memory is not to be trusted.
-      if (entry && entry.untilMs > now() && subscriber.status === 'ready') return entry.caller;
+      if (entry && entry.untilMs > now() && subscriber.status === 'ready') {
+        if (entry.againMs <= now()) refresh(hash);
+        return entry.caller;
+      }
       kept.delete(hash);
       return load(hash);
     },

@@ -152,11 +152,13 @@ async function requireReachable(deps: CallDeps, text: string, domain: string, en
 /** Writes the call down; its event queues it (dialing/feed.ts). The answer is what was written, and asks nobody again. */
 export async function createCall(deps: CallDeps, asked: NewCallRequest): Promise<PresentedCall> {
   for (const text of [asked.from, asked.to]) readAddress(text, asked.domain);
-  await deps.quotas.spend(asked.domainId, 'callsPerSecond');
-  const [from, to] = await Promise.all([
+  const reaching = Promise.all([
     requireReachable(deps, asked.from, asked.domain, 'from'),
     requireReachable(deps, asked.to, asked.domain, 'to'),
   ]);
+  reaching.catch(() => undefined); // who asks too often is told that first
+  await deps.quotas.spend(asked.domainId, 'callsPerSecond');
+  const [from, to] = await reaching;
   const now = storeClock.now();
   const waitMs = asked.queueTimeoutSeconds === undefined ? deps.queueTimeoutMs : asked.queueTimeoutSeconds * 1000;
   const written = {

@@ -26,6 +26,17 @@ export async function findDomain(db: Queryable, nameOrId: string): Promise<Domai
   return (await db('domains').where(where).first()) as DomainRecord | undefined;
 }
 
+/** The same for many at once; see createReadThroughCache. A reference that looks like an id is none that could be a name. */
+export const DOMAIN_LOOKUP = {
+  name: 'domain-by-reference',
+  text: `select asked.n::int, d.id, d.name from unnest($1::text[], $2::text[]) with ordinality as asked(reference, unused, n),
+         lateral (select id, name from domains where name = asked.reference
+                  union all
+                  select id, name from domains
+                  where id = case when asked.reference ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+                                  then asked.reference::uuid end) d`,
+};
+
 export async function listDomains(
   db: Db,
   o: { after?: string; limit: number; onlyId?: string },

@@ -74,18 +74,36 @@ export interface QuotasDeps {
 }
 
 const LIMITS_KEPT_MS = 2000;
+
+interface Kept {
+  limits: Partial<Record<QuotaName, number>>;
+  atMs: number;
+}
 const MOST_KEPT = 10_000;
 
 /** @returns what forgets a domain's limits, beside the quotas themselves */
 export function createQuotaChecks(deps: QuotasDeps): Quotas & { forgetLimits(domainId: string): void } {
   const { db, buckets, defaults, refusals, now } = deps;
-  const kept = new LRUCache<string, { limits: Partial<Record<QuotaName, number>>; atMs: number }>({ max: MOST_KEPT });
+  const kept = new LRUCache<string, Kept>({ max: MOST_KEPT });
+  const underWay = new Set<string>();
 
   async function limitsOf(domainId: string, by: Queryable = db): Promise<Partial<Record<QuotaName, number>>> {
     const known = kept.get(domainId);
-    if (known && now() - known.atMs < LIMITS_KEPT_MS) return known.limits;
+    const ageMs = known ? now() - known.atMs : Infinity;
+    if (!known || ageMs >= LIMITS_KEPT_MS) return readAgain(domainId, by, known);
+    // Nobody waits for a look where somebody asks every second.
+    if (ageMs >= LIMITS_KEPT_MS / 2 && !underWay.has(domainId)) {
+      underWay.add(domainId);
+      void readAgain(domainId, db, known).finally(() => underWay.delete(domainId));
+    }
+    return known.limits;
+  }
+
+  async function readAgain(domainId: string, by: Queryable, known: Kept | undefined): Promise<Kept['limits']> {
+    const atMs = now();
     const limits = await readLimits(by, domainId).catch(() => known?.limits ?? {});
-    kept.set(domainId, { limits, atMs: now() });
+    // Forgotten meanwhile: this may be what was before the change.
+    if (kept.get(domainId) === known) kept.set(domainId, { limits, atMs });
     return limits;
   }
 

@@ -23,7 +23,7 @@ export interface CallSweep {
 
 const PAGE = 1000;
 /** A pool of this many live calls is looked at whole each time. */
-const LEAST_SLICE = 5000;
+const LEAST_SLICE = 500;
 const STEPS_A_ROUND = Math.floor(CLAIM_TTL_MS / 4 / SWEEP_INTERVAL_MS);
 
 /**
@@ -41,10 +41,12 @@ export function createCallSweep(deps: SweepDeps): CallSweep {
     let seen = 0;
     let forgotten = 0;
     while (seen < slice || forgotten > 0) {
-      const page = await listClaimHolders(deps.db, 'calls', after, PAGE);
+      // A page is as much as all that waits beside it can wait for.
+      const size = forgotten > 0 ? PAGE : Math.min(PAGE, slice - seen);
+      const page = await listClaimHolders(deps.db, 'calls', after, size);
       forgotten += await deps.claims.keepAll(page, now.getTime(), (claims) => findHolders(deps.db, 'calls', claims));
       seen += page.length;
-      after = page.length < PAGE ? undefined : page.at(-1);
+      after = page.length < size ? undefined : page.at(-1);
       if (!after) return;
     }
   }

@@ -65,22 +65,19 @@ for i = 3, #ARGV, 2 do
 end
 redis.call('set', KEYS[4], '1', 'EX', 86400)`;
 
-/** ARGV: now, call, expiry. Answers whether it was held, and is for longer now. */
-const RENEW = `${SWEEP}
-if redis.call('hexists', KEYS[2], ARGV[2]) == 0 then return 0 end
-redis.call('zadd', KEYS[1], ARGV[3], ARGV[2])
-return 1`;
-
 /** ARGV: now, expiry, calls. Answers those that were not held; the others are for longer now. */
 const RENEW_ALL = `${SWEEP}
-local forgotten = {}
-for i = 3, #ARGV do
-  if redis.call('hexists', KEYS[2], ARGV[i]) == 1 then
-    redis.call('zadd', KEYS[1], ARGV[2], ARGV[i])
+local forgotten, kept = {}, {}
+for i, expiry in ipairs(redis.call('zmscore', KEYS[1], unpack(ARGV, 3))) do
+  local call = ARGV[i + 2]
+  if expiry then
+    kept[#kept + 1] = ARGV[2]
+    kept[#kept + 1] = call
   else
-    forgotten[#forgotten + 1] = ARGV[i]
+    forgotten[#forgotten + 1] = call
   end
 end
+if #kept > 0 then redis.call('zadd', KEYS[1], unpack(kept)) end
 return forgotten`;
 
 const RELEASE = `${SWEEP}
@@ -124,12 +121,9 @@ export interface Claims {
   resize(nodeId: string, callId: string, units: number, capacityUnits: number | null, nowMs: number): Promise<boolean>;
   release(nodeId: string, callId: string, nowMs: number): Promise<void>;
   /**
-   * Makes a claim last. Where Redis has forgotten it, it is made anew; and given back where `isNeeded` then says that
-   * what it was for has ended meanwhile, since whoever ended it found nothing to release.
-   */
-  keep(nodeId: string, callId: string, units: number, nowMs: number, isNeeded: () => Promise<boolean>): Promise<void>;
-  /**
-   * The same for many: one script for each node, all sent together, and one question about those that were made anew.
+   * Makes claims last: one script for each node, all sent together. Those that Redis has forgotten are made anew; and given
+   * back where `findNeeded` then says that what they were for has ended meanwhile, since whoever ended it found nothing to
+   * release.
    * @param findNeeded answers the ids of those that are still needed
    * @returns how many Redis had forgotten
    */
@@ -207,12 +201,6 @@ export function createClaims(redis: Redis, prefix: string, recall?: Recall): Cla
     return (answer as [number, number])[0] === 1;
   }
 
-  async function makeAnew(claim: HeldClaim, nowMs: number, isNeeded: () => Promise<boolean>): Promise<void> {
-    const { nodeId, callId, units } = claim;
-    await ask(CLAIM, nodeId, callId, units, null, nowMs);
-    if (!(await isNeeded())) await redis.eval(RELEASE, 3, ...claimKeys(prefix, nodeId), nowMs, callId);
-  }
-
   /** In one script, so that nobody claims beside half of it; what has ended meanwhile is given back. */
   async function remember(nodeId: string, from: Recall, nowMs: number): Promise<void> {
     const held = await from.list(nodeId);
@@ -249,11 +237,6 @@ export function createClaims(redis: Redis, prefix: string, recall?: Recall): Cla
         ? claimKnown(nodeId, callId, units, capacityUnits, nowMs, recall)
         : ask(CLAIM, nodeId, callId, units, capacityUnits, nowMs),
     resize: (...asked) => ask(RESIZE, ...asked),
-    async keep(nodeId, callId, units, nowMs, isNeeded) {
-      const keys = claimKeys(prefix, nodeId);
-      if ((await redis.eval(RENEW, 3, ...keys, nowMs, callId, nowMs + CLAIM_TTL_MS)) === 1) return;
-      await makeAnew({ nodeId, callId, units }, nowMs, isNeeded);
-    },
     async keepAll(held, nowMs, findNeeded) {
       const batches = batchByNode(held);
       if (batches.length === 0) return 0;
