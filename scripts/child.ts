@@ -1,6 +1,6 @@
 /** Starts programs so that none outlives us: each hangs on a pipe, and ends when that closes, even by kill -9. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, mkdirSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Readable } from 'node:stream';
 
@@ -52,6 +52,7 @@ export interface Child {
 export function startChild(options: ChildOptions): Child {
   mkdirSync(dirname(options.logFile), { recursive: true });
   const log = openSync(options.logFile, 'a', 0o600);
+  const startsAt = fstatSync(log).size; // former runs wrote what is before
   const process_: ChildProcess = spawn(
     '/bin/sh',
     ['-c', KEEPER, options.name, options.stopSignal ?? 'TERM', options.command, ...options.args],
@@ -90,7 +91,7 @@ export function startChild(options: ChildOptions): Child {
     pid: readPid(process_.stdio[3] as Readable),
     ended,
     isRunning: () => running,
-    lastLines: (count = 15) => tail(options.logFile, count),
+    lastLines: (count = 15) => tail(options.logFile, startsAt, count),
     stop,
   };
 }
@@ -115,9 +116,10 @@ function killGroup(pid: number | undefined): void {
   }
 }
 
-function tail(file: string, count: number): string {
+/** @param from where this run's output starts in the file, in bytes */
+function tail(file: string, from: number, count: number): string {
   try {
-    return readFileSync(file, 'utf8').trimEnd().split('\n').slice(-count).join('\n');
+    return readFileSync(file).subarray(from).toString('utf8').trimEnd().split('\n').slice(-count).join('\n');
   } catch {
     return '';
   }

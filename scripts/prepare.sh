@@ -14,7 +14,7 @@ require_node() {
     exit 1
   fi
   if ! command -v npm >/dev/null 2>&1; then
-    say_error "npm is needed, and is not on PATH."
+    say_error "npm is required, but not on PATH."
     exit 1
   fi
 }
@@ -24,9 +24,11 @@ require_node() {
 install_packages() {
   local mark=node_modules/.switchyard-installed
   if [ -e "$mark" ] && cmp -s package-lock.json "$mark"; then return; fi
-  echo "Installing packages…"
+  local since=$SECONDS
+  echo "Installing packages: a minute or two, and npm prints nothing until it is done…"
   npm ci --include=dev --no-audit --no-fund --loglevel=error
   cp package-lock.json "$mark"
+  echo "Packages installed in $((SECONDS - since)) s."
 }
 
 # Installs Debian packages where a program is missing. Says what follows where it can't.
@@ -42,6 +44,6 @@ apt_install_missing() {
     DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq install -y --no-install-recommends "$2" >/dev/null || true
   fi
   if command -v "$1" >/dev/null 2>&1; then return 0; fi
-  say_error "$1 is missing ($3), and could not be installed: that needs apt-get and root. Install \"$2\" by hand."
+  say_error "$1 is missing ($3) and could not be installed: that needs apt-get and root. Install \"$2\" yourself."
   return 1
 }

@@ -76,7 +76,7 @@ async function main(): Promise<void> {
   ];
   const sum = (part: keyof Outcome): number => outcomes.reduce((total, outcome) => total + outcome[part], 0);
   const skipped = sum('skipped') ? `, ${sum('skipped')} skipped` : '';
-  if (skipped) console.log('\nWhat was skipped needs a program that is not here; each says which.');
+  if (skipped) console.log('\nSkipped tests need a program that is not installed; each test names it.');
   console.log(`\n${sum('passed')} passed, ${sum('failed')} failed${skipped}`);
   process.exitCode = sum('failed') ? 1 : 0;
 }

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { findMisspelt } from './config-names';
 import { readNetwork } from './address';
+import { describeIssue } from './schema-faults';
 
 const port = z.coerce.number().int().min(0).max(65535);
 const ms = z.coerce.number().int().min(1);
@@ -12,7 +13,7 @@ const urlList = (pattern: RegExp, example: string) =>
     .default('')
     .transform((text) => text.split(',').map((url) => url.trim()))
     .transform((urls) => urls.filter((url) => url !== ''))
-    .refine((urls) => urls.every((url) => pattern.test(url)), `must be addresses like ${example}, with commas between`);
+    .refine((urls) => urls.every((url) => pattern.test(url)), `must be addresses like ${example}, separated by commas`);
 
 /** Addresses and networks as ADDRESS/BITS, each in its one spelling. */
 const networkList = z
@@ -22,7 +23,7 @@ const networkList = z
   .transform((networks) => networks.map(readNetwork))
   .refine(
     (networks): networks is string[] => networks.every((network) => network !== undefined),
-    'must be addresses or networks like 10.0.0.0/8 or 2001:db8::/32, without a zone, with commas between',
+    'must be addresses or networks like 10.0.0.0/8 or 2001:db8::/32, without a zone, separated by commas',
   );
 
 /** `443` or `8000-8010`, as first and last. */
@@ -55,7 +56,7 @@ const hostList = z
   .transform((hosts) => hosts.filter((host) => host !== ''))
   .refine(
     (hosts) => hosts.every((host) => /^(\*\.)?[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$/.test(host)),
-    'must be hosts like media.example.org or *.media.example.org, with commas between',
+    'must be hosts like media.example.org or *.media.example.org, separated by commas',
   );
 
 const schema = z.object({
@@ -90,14 +91,14 @@ const schema = z.object({
     .regex(/^[a-z0-9-]+$/)
     .default('switchyard'),
   /** 32 random bytes in base64, from which all keys are derived: they seal what is kept, and sign tokens. */
-  SWITCHYARD_SECRET: z.string().refine(isSecret, 'must be 32 bytes in base64 (openssl rand -base64 32)'),
+  SWITCHYARD_SECRET: z.string().refine(isSecret, 'must be 32 bytes in base64 (make one with: openssl rand -base64 32)'),
   /** Secrets that are still read, with commas between: former ones until all is sealed anew, or the next one. */
   SWITCHYARD_SECRET_OLD: z
     .string()
     .default('')
     .transform((text) => text.split(',').map((secret) => secret.trim()))
     .transform((secrets) => secrets.filter((secret) => secret !== ''))
-    .refine((secrets) => secrets.every(isSecret), 'must be secrets of 32 bytes in base64, with commas between'),
+    .refine((secrets) => secrets.every(isSecret), 'must be secrets of 32 bytes in base64, separated by commas'),
   /** Lets a node of any name enrol, again and again; left out: only tokens for one name do (POST /v1/nodes/tokens). */
   NODE_JOIN_TOKEN: z.string().min(16).optional(),
   /** Which new nodes wait for an admin's yes: those that came by NODE_JOIN_TOKEN, none, or all. */
@@ -170,7 +171,7 @@ const schema = z.object({
     )
     .refine(
       (hosts) => hosts.every((host) => !host.includes('/') || readNetwork(host) !== undefined),
-      'must be names, addresses or networks like 10.0.0.0/8, with commas between',
+      'must be names, addresses or networks like 10.0.0.0/8, separated by commas',
     ),
   /** In the place of our own defaults: `units=500,ringingCalls=100`. The names are those of GET /v1/quotas/{domain}. */
   QUOTAS: amounts.prefault(''),
@@ -214,15 +215,15 @@ function readS3(e: Environment): Config['recordingsS3'] {
 const whole = schema
   .refine((e) => !e.NODES_PORT || e.NODES_PORT !== e.HTTP_PORT || e.NODES_HOST !== e.HTTP_HOST, {
     path: ['NODES_PORT'],
-    message: 'is HTTP_PORT: leave it out where nodes ask there, or choose another',
+    message: 'equals HTTP_PORT: omit it if nodes use that port, or set another port',
   })
   .refine((e) => e.TURN_URLS.length === 0 || e.TURN_SECRET !== undefined, {
     path: ['TURN_SECRET'],
-    message: 'is needed with TURN_URLS',
+    message: 'is required with TURN_URLS',
   })
   .refine((e) => countS3(e) === 0 || countS3(e) === S3_TOGETHER.length, {
     path: ['S3_ENDPOINT'],
-    message: `is one of four that go together: ${S3_TOGETHER.join(', ')}`,
+    message: `is one of four settings that go together: ${S3_TOGETHER.join(', ')}`,
   });
 
 export interface Config {
@@ -293,11 +294,11 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
   const result = whole.safeParse(given);
   const faults = [
-    ...(result.error?.issues ?? []).map((i) => `${i.path.join('.')}: ${i.message}`),
+    ...(result.error?.issues ?? []).map((i) => `${i.path.join('.')}: ${describeIssue(i)}`),
     ...findMisspelt(Object.keys(given), SETTING_NAMES),
   ];
   if (!result.success || faults.length > 0)
-    throw new Error(`The environment is not right:\n${faults.map((fault) => `  ${fault}`).join('\n')}`);
+    throw new Error(`The settings are not valid:\n${faults.map((fault) => `  ${fault}`).join('\n')}`);
   const e = result.data;
   return Object.freeze({
     httpHost: e.HTTP_HOST,

@@ -77,7 +77,7 @@ async function main(): Promise<void> {
   logger.info({ ...where, roles: config.roles, settings: showSettings(config) }, 'Switchyard answers');
   for (const kind of ['uncaughtException', 'unhandledRejection'] as const) {
     process.on(kind, (error: unknown) => {
-      logger.fatal({ err: error }, 'Switchyard ends: something happened that nobody had thought of');
+      logger.fatal({ err: error }, 'Switchyard exits: unexpected error');
       process.exit(1);
     });
   }

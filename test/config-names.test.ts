@@ -29,7 +29,7 @@ test.each([
   ['SWITCHYARD_SECRETS', 'SWITCHYARD_SECRET'],
 ])('%s is refused, and %s is what was meant', (wrong, meant) => {
   expect(faultOf({ [wrong]: '1' })).toBe(
-    `The environment is not right:\n  ${wrong}: is no setting; did you mean ${meant}?`,
+    `The settings are not valid:\n  ${wrong}: is no setting; did you mean ${meant}?`,
   );
 });
 

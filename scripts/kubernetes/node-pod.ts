@@ -70,8 +70,8 @@ export async function settleIn(pod: NodePod): Promise<void> {
     const node = await pod.door.read();
     if (node.state === 'draining' && node.drainedItself) {
       await pod.door.resume();
-      pod.say(`${pod.name}: was left draining, and takes calls again`);
-    } else if (node.state === 'draining') pod.say(`${pod.name}: an operator drained it, and it stays so`);
+      pod.say(`${pod.name}: was draining, takes calls again`);
+    } else if (node.state === 'draining') pod.say(`${pod.name}: an operator drained it: it stays drained`);
     else if (node.state !== 'serving') return `waiting for ${pod.name} to serve`;
     writeFileSync(settledMark(pod.dir), '');
     return 'done';
@@ -100,7 +100,7 @@ export async function leavePool(pod: NodePod): Promise<void> {
     return looks.empty < EMPTY_LOOKS ? 'looking once more' : 'done';
   });
   if (!isOut) return;
-  pod.say(`${pod.name}: nothing is on it`);
+  pod.say(`${pod.name}: empty`);
   writeFileSync(emptyMark(pod.dir), '');
 }
 

@@ -54,7 +54,7 @@ export async function enrolAsAdmin(api: ApiClient, node: NodeToEnrol): Promise<v
     const { token } = await api.post<{ token: string }>('/v1/nodes/tokens', { name: node.name, expiresInSeconds: 60 });
     state = await enrolNode(node, token);
   }
-  if (state === 'no_token') throw new StartFault(`${node.name} was not enrolled: its token was not taken.`);
+  if (state === 'no_token') throw new StartFault(`${node.name} was not enrolled: its token was rejected.`);
   if (state === 'pending') await approveNode(api, node.name);
 }
 
@@ -78,8 +78,7 @@ export async function enrolPatiently(
     try {
       const state = await enrolNode(node, token);
       if (state === 'in') return true;
-      if (state === 'no_token')
-        throw new StartFault(`${node.name} is not enrolled, and has no token that is good for it.`);
+      if (state === 'no_token') throw new StartFault(`${node.name} is not enrolled, and has no valid join token.`);
       say(`${node.name} waits for an admin: ./scripts/pool approve ${node.name}`);
     } catch (fault) {
       if (fault instanceof StartFault && !/: 5\d\d /.test(fault.message)) throw fault;

@@ -42,7 +42,7 @@ export async function keepNode(o: KeepOptions): Promise<KeptNode> {
       endsInARow = Date.now() - sinceMs < (o.steadyMs ?? STEADY_MS) ? endsInARow + 1 : 0;
       for (;;) {
         const waitMs = pauseMs(Math.max(0, endsInARow - 1), o.againMs, o.longestPauseMs);
-        o.say(`${o.name} ended by itself, and is started again${inSeconds(waitMs)}. What it wrote: ${node.logFile}`);
+        o.say(`${o.name} exited and is restarted${inSeconds(waitMs)}. Its output: ${node.logFile}`);
         await sleep(waitMs, undefined, { signal: stopping.signal }).catch(() => undefined);
         if (stopping.signal.aborted) return end;
         const next = await o.launch().catch((fault: unknown) => void o.say((fault as Error).message));

@@ -101,7 +101,7 @@ export async function prepareRealNode(o: RealNodeOptions): Promise<PreparedNode>
   const closed = user && findClosedFolder(dirname(await realpath(o.binary)), user);
   if (closed)
     throw new StartFault(
-      `FreeSWITCH is run as ${user.name} and not as root, and ${closed} is closed to that user: open it (chmod o+x), name another user with FREESWITCH_USER, or start as that user yourself. FREESWITCH_USER=root runs it as root all the same.`,
+      `FreeSWITCH runs as ${user.name} and not as root, and ${closed} is closed to that user: open it (chmod o+x), name another user with FREESWITCH_USER, or start as that user yourself. FREESWITCH_USER=root runs it as root all the same.`,
     );
   const dir = placeNode(o.dir, user);
   const conf = join(dir, 'conf');

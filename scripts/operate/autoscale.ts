@@ -49,7 +49,7 @@ export function decideScaling(
     if (coolingMs > 0 && !tooFew) return { do: 'keep', why: `${r.why} It would add ${r.count}; ${cooling}.` };
     return { do: 'add', count: Math.max(1, r.count - joining), why: r.why };
   }
-  if (empty) return { do: 'remove', node: empty.name, why: 'It is drained, and nothing is left on it.' };
+  if (empty) return { do: 'remove', node: empty.name, why: 'It is drained and empty.' };
   if (r.action === 'keep') return { do: 'keep', why: r.why };
   if (state.quietLooks + 1 < QUIET_LOOKS)
     return { do: 'keep', why: `${r.why} Quiet for ${state.quietLooks + 1} of ${QUIET_LOOKS} looks.` };
@@ -93,13 +93,14 @@ export async function autoscale(o: Operator, once: boolean): Promise<void> {
       await take(o, step, pool);
     } catch (fault) {
       if (o.interrupted.aborted) break;
-      o.say(`That did not work, and is looked at again: ${(fault as Error).message}`);
+      o.say(`Failed, will retry: ${(fault as Error).message}`);
     }
     if (once) break;
     await sleep(intervalSeconds * 1000, undefined, { signal: o.interrupted }).catch(() => undefined);
   }
   const leaving = kept.list().filter((node) => node.leaving);
-  if (leaving.length) o.say(`Left draining: ${leaving.map((n) => n.name).join(', ')}. The next run goes on with them.`);
+  if (leaving.length)
+    o.say(`Left draining: ${leaving.map((n) => n.name).join(', ')}. The next run continues with them.`);
 }
 
 async function take(o: Operator, step: ScalingStep, pool: PoolAnswer): Promise<void> {

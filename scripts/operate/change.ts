@@ -35,7 +35,7 @@ export async function addNodes(o: Operator, count: number): Promise<string[]> {
     const all = kept.list();
     const taken = new Set([...known, ...all.map((node) => node.name)]);
     const name = options.name ?? nextName(taken);
-    if (taken.has(name)) throw new StartFault(`There is a node "${name}" already.`);
+    if (taken.has(name)) throw new StartFault(`A node named "${name}" already exists.`);
     if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(name)) throw new StartFault(`"${name}" can't be a node's name.`);
     if (!/^[A-Za-z0-9._-]{0,64}$/.test(options.zone)) throw new StartFault(`"${options.zone}" can't be a zone.`);
     const provider = providerOf(options);
@@ -227,6 +227,6 @@ export async function scaleTo(o: Operator, wanted: number): Promise<boolean> {
   const left = await untilEmpty(o, going, options.timeoutSeconds, (node) => removeNode(o, node.name, true));
   for (const name of going.filter((n) => !left.includes(n))) await stopKept(o, kept.find(name));
   if (left.length === 0) return true;
-  o.say(`${left.join(', ')} still in use: draining, not stopped. The same command again goes on from here.`);
+  o.say(`${left.join(', ')} still in use: draining, not stopped. Run the same command again to continue.`);
   return false;
 }

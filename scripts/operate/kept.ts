@@ -46,7 +46,7 @@ export function openKept(stateDir: string): Kept {
     try {
       return JSON.parse(readFileSync(file, 'utf8')) as KeptNode;
     } catch {
-      throw new StartFault(`${file} can not be read. Remove it when nothing of that name runs any more.`);
+      throw new StartFault(`${file} can't be read. Remove it if nothing of that name runs.`);
     }
   };
   return {

@@ -74,7 +74,7 @@ async function run(options: PoolOptions, interrupted: AbortSignal): Promise<numb
       return 0;
     case 'approve': {
       const { name, state } = await node();
-      if (state !== 'pending') throw new StartFault(`${name} is ${state}: it does not wait to be approved.`);
+      if (state !== 'pending') throw new StartFault(`${name} is ${state}: it is not pending.`);
       await approveNode(switchyard.api, name);
       say(`${name}: approved`);
       return 0;
@@ -139,7 +139,7 @@ async function explainCall(switchyard: Switchyard, options: PoolOptions): Promis
   const placement = await switchyard.api.get<PlacementAnswer>(`/v1/calls/${id}/placement`);
   if (options.json) say(JSON.stringify(placement));
   else if (placement.decisions.length === 0)
-    say('No node was chosen for this call (yet): a phone dialled it, or it waits.');
+    say('No node was selected for this call: a phone dialled it, or it is still waiting.');
   else
     for (const d of placement.decisions) {
       say(`Attempt ${d.attempt}, ${d.decidedAt}: ${d.node ?? 'no node'}`);

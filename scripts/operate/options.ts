@@ -12,7 +12,7 @@ export const POOL_HELP = `Usage: ./scripts/pool COMMAND [options]
   resume NODE                   takes calls again
   approve NODE                  lets a node in that waits for it (pending)
   remove NODE                   takes an empty, drained or dead node out, and stops it if it was started here
-                                                                               [--force: also with phones on it]
+                                                                               [--force: even with phones registered at it]
   explain CALL                  why a call went where it went
   simulate                      what if                                        [--remove NODE]… [--add N] [--calls N] [--rooms N]
   scale COUNT                   adds nodes, or drains the emptiest, waits until nothing runs on them, removes them
@@ -85,8 +85,8 @@ export function readPoolOptions(args: string[], env: Record<string, string | und
   if (values.help || command === undefined || command === 'help') return undefined;
   // With another address than was meant it would change another pool.
   refuseMisspelt(Object.keys(env).filter((name) => name.startsWith('SWITCHYARD_') && env[name]));
-  if (!COMMANDS.includes(command as Command)) throw new StartFault(`There is no command "${command}".\n\n${POOL_HELP}`);
-  if (more.length) throw new StartFault(`"${more.join(' ')}" is too much: one node, call or count at a time.`);
+  if (!COMMANDS.includes(command as Command)) throw new StartFault(`No such command: "${command}".\n\n${POOL_HELP}`);
+  if (more.length) throw new StartFault(`"${more.join(' ')}" is unexpected: name one node, call or count.`);
   const number = (name: string, given: string | undefined, fallback: number, from: number, to: number): number => {
     const value = given === undefined || given === '' ? fallback : Number(given);
     if (!Number.isFinite(value) || value < from || value > to)

@@ -97,7 +97,7 @@ export function findSwitchyard(stateDir: string, env: Env): Switchyard {
   const apiKey = env.SWITCHYARD_API_KEY || run?.apiKey;
   if (!url || !apiKey)
     throw new StartFault(
-      `No Switchyard is known: ${stateDir}/run.json is not there, so start one with ./scripts/start, or set SWITCHYARD_URL and SWITCHYARD_API_KEY.`,
+      `No Switchyard found: ${stateDir}/run.json is not there, so start one with ./scripts/start, or set SWITCHYARD_URL and SWITCHYARD_API_KEY.`,
     );
   const [base, nodesUrl] = [url, env.SWITCHYARD_NODES_URL || (env.SWITCHYARD_URL ? url : run?.nodesUrl) || url].map(
     (each) => each.replace(/\/+$/, ''),
@@ -121,8 +121,7 @@ export const readPool = (switchyard: Switchyard, query = ''): Promise<PoolAnswer
 export function requireNode(pool: PoolAnswer, wanted: string | undefined): PoolNode {
   if (wanted === undefined) throw new StartFault('Which node? See ./scripts/pool status.');
   const node = pool.nodes.find((n) => n.name === wanted || n.id === wanted);
-  if (!node)
-    throw new StartFault(`There is no node "${wanted}". There are: ${pool.nodes.map((n) => n.name).join(', ')}.`);
+  if (!node) throw new StartFault(`No such node: "${wanted}". There are: ${pool.nodes.map((n) => n.name).join(', ')}.`);
   return node;
 }
 

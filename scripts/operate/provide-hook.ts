@@ -28,7 +28,7 @@ async function runHook(
   more: Record<string, string>,
 ): Promise<void> {
   const hook = context.env.SWITCHYARD_POOL_HOOK;
-  if (!hook) throw new StartFault('SWITCHYARD_POOL_HOOK names no command that makes nodes.');
+  if (!hook) throw new StartFault('SWITCHYARD_POOL_HOOK is not set to a command that makes nodes.');
   const env = {
     ...context.env,
     SWITCHYARD_URL: context.switchyardUrl,

@@ -34,12 +34,12 @@ export async function endRecordings(o: EndRecordings): Promise<void> {
       const open = [...running, ...(await list(o, CLOSING))];
       if (open.length === 0) break;
       if (Date.now() > deadlineMs || o.hurry.aborted)
-        return o.say(`  recordings still on their nodes, which bring them when they are back: ${open.length}`);
+        return o.say(`  recordings still on their nodes, uploaded when they are back: ${open.length}`);
       await sleep(LOOK_MS, undefined, { signal: o.hurry }).catch(() => undefined);
     }
-    if (ended.size) o.say(`  recordings ended, and here: ${ended.size}`);
+    if (ended.size) o.say(`  recordings ended and uploaded: ${ended.size}`);
   } catch (fault) {
-    o.say(`  What is recorded could not be ended first: ${(fault as Error).message}`);
+    o.say(`  Running recordings couldn't be ended first: ${(fault as Error).message}`);
   }
 }
 

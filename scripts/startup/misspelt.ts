@@ -22,5 +22,5 @@ const START_NAMES = [
 export function refuseMisspelt(given: readonly string[]): void {
   const faults = findMisspelt(given, [...SETTING_NAMES, ...START_NAMES]);
   if (faults.length > 0)
-    throw new StartFault(`The environment is not right:\n${faults.map((fault) => `  ${fault}`).join('\n')}`);
+    throw new StartFault(`The settings are not valid:\n${faults.map((fault) => `  ${fault}`).join('\n')}`);
 }

@@ -48,7 +48,7 @@ export function keepSecrets(stateDir: string, nodeNames: string[]): KeptSecrets 
       kept = JSON.parse(readFileSync(file, 'utf8')) as Partial<KeptSecrets>;
     } catch {
       throw new StartFault(
-        `${file} is not JSON any more. The data can't be read without it; see scripts/startup/README.md, "Reset".`,
+        `${file} is no longer valid JSON. The data can't be read without it; see scripts/startup/README.md, "Reset".`,
       );
     }
   }

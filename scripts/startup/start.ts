@@ -147,10 +147,10 @@ async function run(
 async function refuseTakenPorts(options: StartOptions, plans: NodePlan[]): Promise<void> {
   const taken: string[] = [];
   for (const { port, use, setting } of portsOf(options, plans)) {
-    if (port > 65535) throw new StartFault(`There is no port ${port} for ${use}: lower ${setting}.`);
+    if (port > 65535) throw new StartFault(`No port ${port} for ${use}: lower ${setting}.`);
     if (!(await isPortFree(port))) taken.push(`  port ${port} (${use}): choose another with ${setting}`);
   }
-  if (taken.length) throw new StartFault(`Something else already uses\n${taken.join('\n')}`);
+  if (taken.length) throw new StartFault(`These ports are already in use:\n${taken.join('\n')}`);
 }
 
 function startSwitchyard(
@@ -207,7 +207,7 @@ async function untilServing(
   const ask = async (): Promise<string[]> => {
     const ended = children.find((child) => !child.isRunning());
     if (ended && plans.some((plan) => plan.name === ended.name))
-      throw new StartFault(`${endedText(ended)}\nIt never served, so this is a fault of its setup.`);
+      throw new StartFault(`${endedText(ended)}\nIt never served, so its setup is wrong.`);
     failIfEnded(children);
     const { items } = await api.get<{ items: NodeSeen[] }>('/v1/nodes');
     // A node of an earlier run may be shown as it was: only one that has reported since serves.

@@ -179,7 +179,9 @@ async function waitUntilAnswering(url: string, child: Child): Promise<void> {
     } catch (fault) {
       if (!child.isRunning()) throw new StartFault(`Postgres ended at once:\n${child.lastLines()}`);
       if ((fault as { code?: string }).code === '28P01')
-        throw new StartFault('Postgres refuses the kept password: secrets.json and the data folder do not fit.');
+        throw new StartFault(
+          "Postgres rejects the stored password: secrets.json and the data folder don't belong together.",
+        );
       if (Date.now() > deadline) throw new StartFault(`Postgres does not answer:\n${child.lastLines()}`);
       await sleep(30);
     }

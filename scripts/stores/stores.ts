@@ -1,7 +1,9 @@
 /** Brings up Postgres and Redis where nobody names a running one, for `start` and for the tests alike. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { connect } from 'node:net';
 import type { Child } from '../child';
+import { StartFault } from '../project';
 import { ensureDatabase, startPostgres } from './postgres';
 import { startRedis } from './redis';
 
@@ -54,7 +56,8 @@ export async function startStores(options: StoresOptions): Promise<Stores> {
       dataDir = postgres.dataDir;
     }
     let redisUrl = options.redisUrl;
-    if (!redisUrl) {
+    if (redisUrl) await requireRedis(redisUrl);
+    else {
       const redis = await startRedis({
         dataDir: join(options.stateDir, 'redis'),
         password: options.password,
@@ -71,4 +74,30 @@ export async function startStores(options: StoresOptions): Promise<Stores> {
     await stop();
     throw fault;
   }
+}
+
+const REDIS_TIMEOUT_MS = 5000;
+const REDIS_PORT = 6379;
+
+/** Switchyard itself waits for Redis and goes on without it; at a start a wrong REDIS_URL is the likelier reason. */
+async function requireRedis(redisUrl: string): Promise<void> {
+  if (!URL.canParse(redisUrl)) return; // Switchyard names what is wrong with it
+  const { hostname, port } = new URL(redisUrl);
+  if (hostname === '') return; // a local socket
+  const at = { host: hostname.replaceAll(/[[\]]/g, ''), port: Number(port || REDIS_PORT) };
+  const fault = await new Promise<string | undefined>((resolve) => {
+    const socket = connect(at);
+    const end = (why?: string): void => {
+      clearTimeout(deadline);
+      socket.destroy();
+      resolve(why);
+    };
+    const deadline = setTimeout(() => end(`no answer within ${REDIS_TIMEOUT_MS / 1000} s`), REDIS_TIMEOUT_MS);
+    socket.once('connect', () => end());
+    socket.once('error', (error: NodeJS.ErrnoException) => end(error.code ?? error.message));
+  });
+  if (fault !== undefined)
+    throw new StartFault(
+      `REDIS_URL: Redis can't be reached at ${at.host}, port ${at.port} (${fault}). Start it there, or unset REDIS_URL to use one of Switchyard's own.`,
+    );
 }

@@ -97,7 +97,7 @@ export function createApp(o: AppOptions): Express {
   });
   o.pages?.(app);
   app.use((_request, _response, next) => {
-    next(new SwitchyardError('not_found', 'There is nothing at this path.', { fix: 'See /docs for all paths.' }));
+    next(new SwitchyardError('not_found', 'No such endpoint.', { fix: 'See /docs for all of them.' }));
   });
   app.use(problemHandler(o.logger));
   return app;

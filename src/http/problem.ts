@@ -10,17 +10,17 @@ export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';
 /** The schema of a problem, for the document. */
 export const problemSchema = z
   .object({
-    type: z.string().describe('Where this kind of problem is described.'),
+    type: z.string().describe('Documentation of this kind of problem.'),
     title: z.string(),
     status: z.number().int(),
-    code: z.enum(Object.keys(ERROR_CODES) as [ErrorCode, ...ErrorCode[]]).describe('Stable: decide by this.'),
-    detail: z.string().describe('What happened this time, for a person.'),
-    fix: z.string().describe('What to do about it.'),
-    requestId: z.string().describe('Also in the header X-Request-Id and in our log.'),
+    code: z.enum(Object.keys(ERROR_CODES) as [ErrorCode, ...ErrorCode[]]).describe('Stable: use this in programs.'),
+    detail: z.string().describe('What happened this time, in words.'),
+    fix: z.string().describe('What you can do about it.'),
+    requestId: z.string().describe("Also in the header X-Request-Id and in Switchyard's log."),
     errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
-    quota: z.string().optional().describe('With `quota_exceeded`: which one.'),
-    limit: z.number().optional().describe('With `quota_exceeded`: what the domain may have.'),
-    used: z.number().optional().describe('With `quota_exceeded`: what it has.'),
+    quota: z.string().optional().describe('With `quota_exceeded`: which quota.'),
+    limit: z.number().optional().describe("With `quota_exceeded`: the domain's limit."),
+    used: z.number().optional().describe('With `quota_exceeded`: how much is used.'),
   })
   .meta({ id: 'Problem' });
 

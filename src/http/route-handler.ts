@@ -106,7 +106,7 @@ async function replayable(
     { apiKeyId: caller.apiKeyId, key, request },
     async () => {
       const given = await route.handle(context);
-      if (!given) throw new Error(`${route.path} streams: it can not be replayed`);
+      if (!given) throw new Error(`${route.path} streams: it can't be replayed`);
       return complete(route, given, o);
     },
   );
@@ -128,8 +128,8 @@ function readParams(route: Route, request: Request): unknown {
   const result = route.params.safeParse(request.params);
   if (result.success) return result.data;
   const { path } = result.error.issues[0]!;
-  throw new SwitchyardError('not_found', `What stands for {${path.join('.')}} in the path names nothing.`, {
-    fix: 'Use the id or name as the API answered it.',
+  throw new SwitchyardError('not_found', `{${path.join('.')}} in the path is not valid.`, {
+    fix: 'Use the id or name as the API returned it.',
   });
 }
 

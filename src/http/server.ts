@@ -33,7 +33,8 @@ export function createHttpServer(app: RequestListener, limits: ServerLimits = DE
 
 function nameClientError(error: NodeJS.ErrnoException): SwitchyardError {
   if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') return new SwitchyardError('request_timeout');
-  if (error.code === 'HPE_HEADER_OVERFLOW') return new SwitchyardError('invalid_request', 'The headers are too long.');
+  if (error.code === 'HPE_HEADER_OVERFLOW')
+    return new SwitchyardError('invalid_request', 'The request headers are too long.');
   return new SwitchyardError('invalid_request', 'This is not an HTTP request.');
 }
 

@@ -29,7 +29,7 @@ export function attachEventSockets(
 
   async function accept(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const url = new URL(request.url ?? '/', 'http://localhost');
-    if (url.pathname !== '/v1/events') throw new SwitchyardError('not_found', 'There is nothing at this path.');
+    if (url.pathname !== '/v1/events') throw new SwitchyardError('not_found', 'No such endpoint.');
     const { access_token: accessToken, ...query } = Object.fromEntries(url.searchParams);
     const shown = shownBearer(request.headers.authorization, accessToken);
     const { caller, bearer } = await o.doorkeeper.require(shown, readClientAddress(request, trusted), 'grant');

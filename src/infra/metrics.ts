@@ -82,7 +82,7 @@ export function createMetrics(): Metrics {
   for (const about of REFUSED_REPORTS) refused.inc({ about }, 0);
   const suspicious = new Counter({
     name: 'switchyard_nodes_suspicious_total',
-    help: 'Nodes found to ask for far more users than their phones and calls explain.',
+    help: 'Nodes that ask for far more users than their phones and calls explain.',
     registers,
   });
   const nodeEvents = counter('node_events_total', 'Events of nodes taken in by this replica.', 'kind');
@@ -105,14 +105,14 @@ export function createMetrics(): Metrics {
   });
   const placements = new Histogram({
     name: 'switchyard_placement_seconds',
-    help: 'Time to choose and claim a node.',
+    help: 'Time to select and claim a node.',
     labelNames: ['result'],
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5],
     registers,
   });
   new Gauge({
     name: 'switchyard_machine_clock_offset_seconds',
-    help: "By how much this replica's machine is ahead of the database's clock, which all replicas go by.",
+    help: "By how much this replica's machine is ahead of the database's clock, which all replicas use.",
     registers,
     collect() {
       this.set(storeClock.machineOffsetMs() / 1000);
@@ -142,7 +142,7 @@ export function registerChecks(
 ): void {
   const gauge: Gauge = new Gauge({
     name: 'switchyard_check',
-    help: 'Whether what the whole needs is there (1) or not (0); what could not be looked at is not told.',
+    help: "Whether a dependency of the pool works (1) or not (0); what couldn't be checked is left out.",
     labelNames: ['check'],
     registers: [registry],
     async collect() {

@@ -5,15 +5,15 @@ import { isOwnId } from './ids';
 
 /** The query fields of every list; spread into a route's query schema. */
 export const pageQuery = {
-  limit: z.coerce.number().int().min(1).max(200).default(50).describe('How many items at most.'),
-  cursor: z.string().max(200).optional().describe('`nextCursor` of the page before; left out for the first page.'),
+  limit: z.coerce.number().int().min(1).max(200).default(50).describe('Maximum number of items.'),
+  cursor: z.string().max(200).optional().describe('`nextCursor` of the previous page; omit it for the first page.'),
 };
 
 /** The schema of a list's answer. */
 export function pageOf<T extends z.ZodType>(item: T) {
   return z.object({
     items: z.array(item),
-    nextCursor: z.string().nullable().describe('The cursor of the next page; null on the last one.'),
+    nextCursor: z.string().nullable().describe('The cursor of the next page; null on the last page.'),
   });
 }
 

@@ -6,9 +6,9 @@ test('a name that is taken, and a conflict of another kind, have words of their 
   const taken = problemOf(nameTaken('room', 'daily'), 'r');
   expect(taken).toMatchObject({
     code: 'conflict',
-    detail: 'There is a room "daily" already.',
-    fix: 'Choose another name, or use the room that is there.',
+    detail: 'A room named "daily" already exists.',
+    fix: 'Use another name, or the existing room.',
   });
-  const other = problemOf(new SwitchyardError('conflict', 'It is recorded already.'), 'r');
-  expect(other.fix).toBe('Read the resource again, then decide.');
+  const other = problemOf(new SwitchyardError('conflict', 'It is already being recorded.'), 'r');
+  expect(other.fix).toBe('See "detail": read the resource, then send a request that fits its state.');
 });

@@ -1,7 +1,8 @@
-/** The house terms of src/README.md, held in what users read: pages. */
+/** The house terms of src/README.md, held in what users read: pages, errors, OpenAPI texts and lines of the commands. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import ts from 'typescript';
 
 const root = resolve(__dirname, '..', '..');
 const listFiles = (...patterns: string[]): string[] =>
@@ -41,6 +42,37 @@ const proseOf = (page: string): string[] =>
     .replaceAll(/`[^`]*`/g, '``')
     .split('\n');
 
+const READ_ALOUD = new Set(['summary', 'description', 'title', 'fix', 'detail']);
+const CALLS = /(?:\.(?:describe|refine|regex|min|max)|^(?:say|print|nameTaken|console\.(?:log|error))|\.say)$/;
+
+function isReadByUsers(node: ts.Node): boolean {
+  for (let at = node.parent; !ts.isBlock(at) && !ts.isSourceFile(at); at = at.parent) {
+    if (ts.isNewExpression(at) && /Error$|Fault$/.test(at.expression.getText())) return true;
+    if (ts.isCallExpression(at) && CALLS.test(at.expression.getText())) return true;
+    if (ts.isPropertyAssignment(at) && READ_ALOUD.has(at.name.getText())) return true;
+  }
+  return false;
+}
+
+/** Every text of the file that ends in an answer, a document or a terminal. */
+function textsOf(file: string): string[] {
+  const source = ts.createSourceFile(file, readFileSync(join(root, file), 'utf8'), ts.ScriptTarget.Latest, true);
+  const texts: string[] = [];
+  const visit = (node: ts.Node): void => {
+    const isText = ts.isStringLiteralLike(node) || ts.isTemplateExpression(node);
+    if (isText && /\s/.test(node.getText()) && isReadByUsers(node))
+      texts.push(
+        node
+          .getText()
+          .replaceAll(/\$\{[^}]*\}/g, '…')
+          .replaceAll(/\s+/g, ' '),
+      );
+    else ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return texts;
+}
+
 test('pages use the house terms', () => {
   // The list itself names what it does without.
   const pages = listFiles('*.md').filter((page) => page !== 'src/README.md');
@@ -50,4 +82,13 @@ test('pages use the house terms', () => {
     ),
   );
   expect(faults).toEqual([]);
+});
+
+test('errors, OpenAPI texts and lines of the commands use the house terms', () => {
+  const files = listFiles('src/**/*.ts', 'scripts/**/*.ts').filter(
+    (file) => !/^scripts\/(?:simulator|bench)\/|^src\/domains\/rooms\//.test(file),
+  );
+  const texts = files.flatMap((file) => textsOf(file).map((text) => [file, text] as const));
+  expect(texts.length).toBeGreaterThan(500);
+  expect(texts.flatMap(([file, text]) => faultsIn(text).map((fault) => `${file}: ${fault}`))).toEqual([]);
 });

@@ -132,7 +132,7 @@ describe('children', () => {
     launched[3]!();
     await times(5);
     expect(node.isRunning()).toBe(true);
-    expect(said[0]).toBe('node-1 ended by itself, and is started again. What it wrote: node-1.log');
+    expect(said[0]).toBe('node-1 exited and is restarted. Its output: node-1.log');
     expect(said).toContain('FreeSWITCH node-1 did not start:\nno memory');
     await node.stop();
     expect([node.isRunning(), launched.length]).toEqual([false, 5]);

@@ -11,11 +11,8 @@ import { findApiKey, listApiKeys } from './api-keys.store';
 
 const one = { path: '/v1/api-keys/{id}', tag: 'API keys', scope: 'admin', params: z.object({ id: z.uuid() }) } as const;
 const all = { path: '/v1/api-keys', tag: 'API keys', scope: 'admin' } as const;
-const name = plainText({ min: 1, max: 128 }).describe('What it is for.');
-const expiresAt = z.iso
-  .datetime({ offset: true })
-  .nullable()
-  .describe('When it stops working by itself; null for never.');
+const name = plainText({ min: 1, max: 128 }).describe('What the key is for.');
+const expiresAt = z.iso.datetime({ offset: true }).nullable().describe('When it expires; null: never.');
 
 const toDate = (text: string | null) => (text === null ? null : new Date(text));
 
@@ -25,10 +22,12 @@ export function apiKeysRoutes(deps: ApiKeysDeps): Route[] {
       ...all,
       method: 'post',
       summary: 'Create an API key',
-      description: 'The answer holds the key. It is shown this once.',
+      description: 'The response contains the key. It is shown only this once.',
       body: z.object({
         name,
-        scope: z.enum(['admin', 'domain']).describe('`admin` may do everything; `domain` all within one domain.'),
+        scope: z
+          .enum(['admin', 'domain'])
+          .describe('`admin` can do everything; `domain` everything within one domain.'),
         domain: domainReference.optional().describe('The domain of a domain key, by name or id.'),
         expiresAt: expiresAt.default(null),
       }),
@@ -46,7 +45,7 @@ export function apiKeysRoutes(deps: ApiKeysDeps): Route[] {
       query: z.object({
         ...pageQuery,
         domain: domainReference.optional().describe('Only keys of this domain (name or id).'),
-        revoked: z.enum(['true', 'false']).default('false').describe('Whether revoked keys are listed as well.'),
+        revoked: z.enum(['true', 'false']).default('false').describe('Include revoked keys.'),
       }),
       answers: { 200: pageOf(apiKeySchema) },
       errors: ['not_found'],
@@ -68,7 +67,7 @@ export function apiKeysRoutes(deps: ApiKeysDeps): Route[] {
       answers: { 200: apiKeySchema },
       handle: async ({ params }) => {
         const row = await findApiKey(deps.db, params.id);
-        if (!row) throw new SwitchyardError('not_found', 'There is no such API key.');
+        if (!row) throw new SwitchyardError('not_found', 'No such API key.');
         return { body: showApiKey(row) };
       },
     }),
@@ -88,7 +87,7 @@ export function apiKeysRoutes(deps: ApiKeysDeps): Route[] {
       ...one,
       method: 'delete',
       summary: 'Revoke an API key',
-      description: 'It is dead at once, in every replica; streams that were opened with it end.',
+      description: 'Takes effect at once, on every replica; event streams opened with it end.',
       answers: { 204: null },
       errors: ['conflict'],
       handle: async ({ params }) => {

@@ -14,7 +14,7 @@ export const apiKeySchema = z
   .object({
     id: z.uuid(),
     name: z.string(),
-    hint: z.string().describe('How the key begins and ends.'),
+    hint: z.string().describe('The first and last characters of the key.'),
     scopes: z.array(z.enum(['admin', 'domain'])),
     domain: z.string().nullable(),
     createdAt: z.iso.datetime(),
@@ -57,8 +57,8 @@ export async function createApiKey(
   input: { name: string; scope: 'admin' | 'domain'; domain?: string; expiresAt: Date | null },
 ): Promise<ApiKeyView & { key: string }> {
   if (input.scope === 'admin' && input.domain !== undefined) {
-    throw new SwitchyardError('invalid_request', 'An admin key sees every domain: leave "domain" out.', {
-      errors: [{ path: 'domain', message: 'does not go with the scope "admin"' }],
+    throw new SwitchyardError('invalid_request', 'An admin key sees every domain: omit "domain".', {
+      errors: [{ path: 'domain', message: 'can\'t be combined with the scope "admin"' }],
     });
   }
   const key = `sk_${createSecret()}`;
@@ -116,10 +116,10 @@ async function keepOneAdmin(trx: Parameters<typeof store.countOtherAdminKeys>[0]
   const row = await store.findApiKey(trx, id);
   if (!row) throw noSuchKey();
   if (row.scopes.includes('admin') && (await store.countOtherAdminKeys(trx, id)) === 0) {
-    throw new SwitchyardError('conflict', 'This is the last admin key: create another one first.');
+    throw new SwitchyardError('conflict', 'This is the last admin key: create another one before you revoke it.');
   }
 }
 
 function noSuchKey(): SwitchyardError {
-  return new SwitchyardError('not_found', 'There is no such API key, or it was revoked.');
+  return new SwitchyardError('not_found', 'No such API key, or it is already revoked.');
 }

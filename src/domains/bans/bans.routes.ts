@@ -14,8 +14,8 @@ const all = { path: '/v1/bans', tag: 'Bans' } as const;
 const address = z
   .string()
   .max(64)
-  .refine((text) => countedAddress(text) !== NO_ADDRESS, 'must be an IPv4 or IPv6 address, or a /64 of IPv6')
-  .describe('Of IPv6 the /64 counts in which it is.');
+  .refine((text) => countedAddress(text) !== NO_ADDRESS, 'must be an IPv4 or IPv6 address, or an IPv6 /64')
+  .describe('An IPv6 address counts as its /64.');
 
 export function bansRoutes(deps: BansDeps): Route[] {
   return [
@@ -24,10 +24,10 @@ export function bansRoutes(deps: BansDeps): Route[] {
       method: 'get',
       scope: 'domain',
       summary: 'List bans',
-      description: 'A domain key sees those of its own users and rooms; bans of addresses are of the whole pool.',
+      description: 'A domain key sees bans of its own users and rooms. Bans of addresses belong to the whole pool.',
       query: z.object({
         ...pageQuery,
-        ended: z.enum(['true', 'false']).default('false').describe('Those that are over, instead of those that hold.'),
+        ended: z.enum(['true', 'false']).default('false').describe('List ended bans instead of active ones.'),
         kind: banSchema.shape.kind.optional(),
         address: address.optional(),
       }),
@@ -51,9 +51,9 @@ export function bansRoutes(deps: BansDeps): Route[] {
       summary: 'Ban an address',
       body: z.object({
         address,
-        door: z.enum(['sip', 'api']).default('sip').describe('Where it is refused.'),
+        door: z.enum(['sip', 'api']).default('sip').describe('Where the address is refused.'),
         seconds: z.number().int().min(1).max(86_400).default(3600),
-        note: plainText({ max: 256 }).default('').describe('For whoever reads it later.'),
+        note: plainText({ max: 256 }).default('').describe('A note for later readers.'),
       }),
       answers: { 201: banSchema },
       errors: ['conflict', 'unprocessable'],
@@ -62,7 +62,7 @@ export function bansRoutes(deps: BansDeps): Route[] {
         if (await deps.readNever(counted)) {
           throw new SwitchyardError(
             'unprocessable',
-            `${counted} is never banned: it is the pool's own, a trusted proxy's, or named in BAN_NEVER.`,
+            `${counted} is never banned: it belongs to the pool or a trusted proxy, or is listed in BAN_NEVER.`,
           );
         }
         const ban = await startBan(deps, {
@@ -75,7 +75,7 @@ export function bansRoutes(deps: BansDeps): Route[] {
           failures: 0,
           forMs: body.seconds * 1000,
         });
-        if (!ban) throw new SwitchyardError('conflict', `${counted} is banned already: lift that ban first.`);
+        if (!ban) throw new SwitchyardError('conflict', `${counted} is already banned: lift that ban first.`);
         return { status: 201, body: showBan(ban), headers: { Location: `/v1/bans/${ban.id}` } };
       },
     }),
@@ -87,7 +87,7 @@ export function bansRoutes(deps: BansDeps): Route[] {
       answers: { 200: banSchema },
       handle: async ({ params, caller }) => {
         const row = await findBan(deps.db, params.id, caller.domainId);
-        if (!row) throw new SwitchyardError('not_found', 'There is no such ban.');
+        if (!row) throw new SwitchyardError('not_found', 'No such ban.');
         return { body: showBan(row) };
       },
     }),
@@ -96,7 +96,7 @@ export function bansRoutes(deps: BansDeps): Route[] {
       method: 'delete',
       scope: 'domain',
       summary: 'Lift a ban',
-      description: 'It holds no more, in every replica at once, and counts for nothing when the next one begins.',
+      description: 'Takes effect at once on every replica. The next ban starts again at the first level.',
       answers: { 204: null },
       errors: ['conflict'],
       handle: async ({ params, caller }) => {

@@ -17,11 +17,11 @@ export const banSchema = z
     kind: z
       .enum(['address', 'login', 'pin', 'room_pin'])
       .describe(
-        '`address`: nobody new gets in from there. `login`: one user from one address. `pin`: one caller at the PIN of ' +
-          'one room. `room_pin`: the room asks callers it does not know for no PIN.',
+        '`address`: nobody new can log in from there. `login`: one user from one address. `pin`: one caller at the PIN of ' +
+          'one room. `room_pin`: the room accepts no PIN from callers it does not know.',
       ),
     door: z.enum(['sip', 'api', 'room']),
-    address: z.string().nullable().describe('An IPv4 address, or a /64 of IPv6.'),
+    address: z.string().nullable().describe('An IPv4 address, or an IPv6 /64.'),
     domain: z.string().nullable(),
     username: z.string().nullable(),
     roomId: z.string().nullable(),
@@ -31,9 +31,11 @@ export const banSchema = z
     level: z
       .number()
       .int()
-      .describe('1 to 5: each lasts longer than the one before, and a day without one takes one away.'),
-    failures: z.number().int().describe('How many were counted when it began.'),
-    spared: z.array(z.string()).describe('Who may go on from a banned address, since they got in from there before.'),
+      .describe('1 to 5: each level lasts longer than the one before; a day without a ban takes one level off.'),
+    failures: z.number().int().describe('Failures counted when the ban began.'),
+    spared: z
+      .array(z.string())
+      .describe('Users who can still log in from a banned address, since they logged in from there before.'),
     startedAt: z.iso.datetime(),
     until: z.iso.datetime(),
     endedAt: z.iso.datetime().nullable(),
@@ -176,12 +178,12 @@ export async function startBan(deps: BansDeps, target: BanTarget): Promise<store
 /** Lifts at once, in every replica; its level counts for nothing. @throws not_found */
 export async function liftBan(deps: BansDeps, id: string, domainId: string | null): Promise<store.BanRow> {
   const row = await deps.log.record(async (trx, emit) => {
-    if (!(await store.findBan(trx, id, domainId))) throw new SwitchyardError('not_found', 'There is no such ban.');
+    if (!(await store.findBan(trx, id, domainId))) throw new SwitchyardError('not_found', 'No such ban.');
     const [ended] = await store.endBans(trx, { id }, 'lifted');
     if (ended) emit(draftBanEvent('ban.ended', ended));
     return ended;
   });
-  if (!row) throw new SwitchyardError('conflict', 'The ban is over already.');
+  if (!row) throw new SwitchyardError('conflict', 'The ban has already ended.');
   deps.refusals.end(row.key);
   return row;
 }

@@ -87,7 +87,7 @@ export function createBans(o: BansOptions): Bans {
   const guard = { ...deps, tally, now, isNever: never.has, countFailure: o.countFailure, createMark: randomUUID };
   const gauge = new Gauge({
     name: 'switchyard_bans',
-    help: 'Bans that are active, by kind; every replica tells the same.',
+    help: 'Active bans, by kind; the same on every replica.',
     labelNames: ['kind'],
     registers: [o.registry],
     collect() {

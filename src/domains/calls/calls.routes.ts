@@ -25,11 +25,14 @@ const instant = z.iso.datetime().nullable();
 const attemptSchema = z.object({
   number: z.number(),
   node: z.string(),
-  leg: z.uuid().describe('The leg that carries it.'),
+  leg: z.uuid().describe('The leg that carries the attempt.'),
   placedAt: instant,
   rangAt: instant,
   endedAt: instant,
-  result: z.string().nullable().describe('The outcome; `retried` where another node tried; null while it goes on.'),
+  result: z
+    .string()
+    .nullable()
+    .describe('The outcome; `retried` if another node tried next; null while it is in progress.'),
   hangupCause: z.string().nullable(),
 });
 const legSchema = z.object({
@@ -38,7 +41,7 @@ const legSchema = z.object({
     .enum(['from', 'to', 'transit'])
     .describe('Each phone that rings has a leg; `transit` only leads from one node to another.'),
   address: z.string(),
-  node: z.string().nullable().describe('null where the node is in the pool no more.'),
+  node: z.string().nullable().describe('null if the node has left the pool.'),
   state: z.enum(['placing', 'ringing', 'answered', 'ended']),
   createdAt: instant,
   ringingAt: instant,
@@ -60,8 +63,8 @@ const callSchema = z
       .enum(CALL_OUTCOMES)
       .nullable()
       .describe(
-        '`answered`: they talked, and somebody hung up. `connection_lost`: a phone or browser was not heard of any more ' +
-          '(killed, frozen, without a network). `hold_limit`: it was on hold for too long. `lost`: its node was.',
+        '`answered`: they talked, and somebody hung up. `connection_lost`: nothing more was received from a phone or browser ' +
+          '(killed, frozen, offline). `hold_limit`: on hold for too long. `lost`: its node was lost.',
       ),
     node: z.string().nullable(),
     hangupCause: z.string().nullable(),
@@ -70,11 +73,11 @@ const callSchema = z
     answeredAt: instant,
     endedAt: instant,
     talkSeconds: z.number().nullable(),
-    joinedInto: z.uuid().nullable().describe('The call in which its people talk on, where they were bridged.'),
+    joinedInto: z.uuid().nullable().describe('The call in which its people continue, if they were bridged.'),
     joined: z
       .array(z.object({ id: z.uuid(), from: z.string(), to: z.string() }))
-      .describe('Calls that have ended into this one.'),
-    adoptedAt: instant.describe('When it was found on a node although its record was over, or missing.'),
+      .describe('Calls that were merged into this one.'),
+    adoptedAt: instant.describe('When it was found on a node although its record had ended or was missing.'),
     metadata: z.record(z.string(), z.unknown()),
     attempts: z.array(attemptSchema),
     legs: z.array(legSchema),
@@ -96,14 +99,14 @@ function basicRoutes(deps: CallRouteDeps): Route[] {
       tag: 'Calls',
       summary: 'Start a call',
       description:
-        'Rings `from` first, and connects it to `to` when it answers. Answers at once with the queued call; follow ' +
-        'it by its events or by reading it.',
+        'Rings `from` first and connects it to `to` when it answers. Returns the queued call at once; follow ' +
+        'it with events, or read it again.',
       scope: 'domain',
       body: z.strictObject({
-        domain: z.string().min(1).max(253).describe('The name of the domain both ends are in.'),
-        from: address.describe('Who is rung first: user:NAME, or the digits of a user.'),
-        to: address.describe('user:NAME, or what one would dial: 9196 is the echo test.'),
-        callerName: plainText({ max: 128 }).optional().describe('What the display of "from" shows while it rings.'),
+        domain: z.string().min(1).max(253).describe('The domain that both ends belong to.'),
+        from: address.describe("Rings first: user:NAME, or a user's digits."),
+        to: address.describe('user:NAME, room:NAME, or what a phone would dial: 9196 is the echo test.'),
+        callerName: plainText({ max: 128 }).optional().describe('What the phone of "from" displays while it rings.'),
         ringTimeoutSeconds: z.number().int().min(5).max(300).optional(),
         queueTimeoutSeconds: z
           .number()
@@ -111,7 +114,7 @@ function basicRoutes(deps: CallRouteDeps): Route[] {
           .min(1)
           .max(600)
           .optional()
-          .describe('How long it may wait for a node with capacity before it ends with no_capacity.'),
+          .describe('How long the call may wait for a node with capacity before it ends with no_capacity.'),
         metadata: z.record(z.string().max(64), z.string().max(1024)).optional(),
       }),
       answers: { 201: callSchema },
@@ -125,7 +128,7 @@ function basicRoutes(deps: CallRouteDeps): Route[] {
       method: 'get',
       path: '/v1/calls',
       tag: 'Calls',
-      summary: 'List calls, the newest first',
+      summary: 'List calls, newest first',
       scope: 'domain',
       query: z.strictObject({
         domain: z.string().max(253).optional(),
@@ -156,7 +159,7 @@ function basicRoutes(deps: CallRouteDeps): Route[] {
       method: 'get',
       path: '/v1/calls/{id}/placement',
       tag: 'Calls',
-      summary: 'Why this node: every decision with its scores and rejections',
+      summary: 'Explain the placement: every decision with scores and rejections',
       scope: 'domain',
       params: idParams,
       answers: {
@@ -181,9 +184,7 @@ function basicRoutes(deps: CallRouteDeps): Route[] {
       path: '/v1/calls/{id}/hangup',
       tag: 'Calls',
       summary: 'End a call, in any state',
-      description:
-        'A call that has a node is answered as it is now, and ends a moment later: `call.ended` tells. Ending a call ' +
-        'twice is no fault.',
+      description: 'Returns the call as it is; the event `call.ended` follows. ' + 'Idempotent.',
       scope: 'domain',
       params: idParams,
       answers: { 200: callSchema },
@@ -193,7 +194,7 @@ function basicRoutes(deps: CallRouteDeps): Route[] {
   ];
 }
 
-const HOLD = 'While the call is answered. `call.held` and `call.unheld` tell; asking twice is no fault.';
+const HOLD = 'While the call is answered. `call.held` and `call.unheld` tell; asking Idempotent.';
 
 function actionRoutes(deps: CallRouteDeps): Route[] {
   const action = <B extends z.ZodObject>(
@@ -235,7 +236,9 @@ function actionRoutes(deps: CallRouteDeps): Route[] {
     action(
       'dtmf',
       ['Send digits to the caller', 'As if the other end had pressed them.'],
-      z.strictObject({ digits: z.string().regex(/^[0-9A-Da-d*#wW]{1,128}$/, 'must be DTMF digits; w and W pause') }),
+      z.strictObject({
+        digits: z.string().regex(/^[0-9A-Da-d*#wW]{1,128}$/, 'must be DTMF digits; w and W are pauses'),
+      }),
       (b) => ({ do: 'dtmf', digits: b.digits }),
     ),
     action(

@@ -144,8 +144,8 @@ async function requireReachable(deps: CallDeps, text: string, domain: string, en
   throw new SwitchyardError(
     'unprocessable',
     end === 'from'
-      ? `${formatAddress(address)} can't be rung: only users of the domain can (by name, or by their number); this pool has no gateway.`
-      : `There is no way to ${formatAddress(address)}: it is nobody's number in ${domain}, and this pool has no gateway.`,
+      ? `${formatAddress(address)} can't be called: this pool has no gateway, so only users of the domain can (by name or by their number).`
+      : `Can't reach ${formatAddress(address)}: no user has this number in ${domain}, and this pool has no gateway.`,
   );
 }
 
@@ -179,7 +179,7 @@ export async function createCall(deps: CallDeps, asked: NewCallRequest): Promise
   const draft = draftCallEvent('call.queued', call);
   const limit = deps.quotas.defaults.queuedCalls;
   const queued = await deps.log.write<Queued>(() => queueCall(deps.callPool, written, limit, draft));
-  if (queued.outcome === 'no_domain') throw new SwitchyardError('not_found', 'There is no such domain.');
+  if (queued.outcome === 'no_domain') throw new SwitchyardError('not_found', 'No such domain.');
   if (queued.outcome === 'full') {
     const refusal = { quota: 'queuedCalls', limit: queued.limit, used: queued.used } as const;
     deps.quotas.refuse(asked.domainId, refusal);
@@ -209,7 +209,7 @@ const UNPLACED = {
 async function requireCall(deps: CallDeps, id: string, domainId: string | null): Promise<CallRow> {
   const call = await findCall(deps.db, id);
   if (!call || (domainId !== null && call.domain_id !== domainId)) {
-    throw new SwitchyardError('not_found', 'There is no such call.');
+    throw new SwitchyardError('not_found', 'No such call.');
   }
   return call;
 }
@@ -280,7 +280,7 @@ export async function actOnCall(
   const call = await requireCall(deps, id, domainId);
   const attempt = await findLastAttempt(deps.db, id);
   if (call.state !== 'answered' || !attempt?.node_id) {
-    throw new SwitchyardError('conflict', `The call is ${call.state}: that can be done while it is answered.`);
+    throw new SwitchyardError('conflict', `This needs an answered call; this one is ${call.state}.`);
   }
   const command = await commandFor(deps, call, attempt.leg_id, action);
   const reply = await deps.links.api(attempt.node_id, command);
@@ -288,7 +288,7 @@ export async function actOnCall(
     await deps.links.api(attempt.node_id, noteHold(attempt.leg_id, action.do === 'hold'));
   }
   if (!reply.ok && !isSoAlready(action, reply))
-    throw new SwitchyardError('node_error', `The node says: ${reply.text.slice(0, 200)}`);
+    throw new SwitchyardError('node_error', `The node answered: ${reply.text.slice(0, 200)}`);
   return getCall(deps, id, domainId);
 }
 

@@ -13,7 +13,7 @@ const TONES_HELP =
 export const soundFile = z
   .string()
   .max(256)
-  .regex(SOUND_FILE, "must be the path of a sound below the node's sounds: music/hold.wav");
+  .regex(SOUND_FILE, "must be a path below the node's sounds folder, like music/hold.wav");
 
 function checkTones(text: string, ctx: z.RefinementCtx): void {
   const found = readTones(text);
@@ -28,7 +28,7 @@ export const soundOrTones = z
   .superRefine((text, ctx) => {
     if (text.startsWith(TONES)) return checkTones(text.slice(TONES.length), ctx);
     if (text.length <= 256 && SOUND_FILE.test(text)) return;
-    ctx.addIssue({ code: 'custom', message: "must be tone_stream://… or the path of a sound below the node's sounds" });
+    ctx.addIssue({ code: 'custom', message: "must be tone_stream://… or a path below the node's sounds folder" });
   })
   .meta({ maxLength: TONE_LIMITS.length + TONES.length })
-  .describe(`The path of a sound below the node's sounds, or tone_stream:// and tones. ${TONES_HELP}`);
+  .describe(`A path below the node's sounds folder, or tone_stream:// and tones. ${TONES_HELP}`);

@@ -23,7 +23,7 @@ export const domainName = z
     /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/,
     'must be a DNS name: labels of letters, digits and inner hyphens, joined by dots',
   )
-  .refine((s) => s !== 'anonymous.invalid', 'is what callers call themselves who hide (RFC 3323)')
+  .refine((s) => s !== 'anonymous.invalid', 'is reserved for anonymous callers (RFC 3323)')
   .refine((s) => !isId(s), 'must not look like an id');
 
 /** How a request names a domain: by its name or id. */
@@ -32,11 +32,11 @@ export const domainReference = plainText({ min: 1, max: 253 }).describe("A domai
 /** By whose habits people of the domain dial. */
 export const domainCountry = z
   .string()
-  .refine(isCountry, 'must be the ISO 3166 code of a country in two capital letters, like DE')
+  .refine(isCountry, 'must be an ISO 3166 country code in two capital letters, like DE')
   .nullable()
   .describe(
-    'By whose habits its people dial: with DE, 030 12345 and 0049 30 12345 are +493012345. Null: only numbers with a ' +
-      '+ are international. It reads what is written and dialled from then on; numbers that are there stay.',
+    'How national numbers are read: with DE, 030 12345 and 0049 30 12345 are +493012345. Null: only numbers with a ' +
+      '+ are international. Applies to numbers stored and dialled from then on; stored numbers stay.',
   );
 
 export const domainSchema = z
@@ -80,12 +80,12 @@ export async function requireDomain(
 ): Promise<store.DomainRecord> {
   const wanted = nameOrId ?? caller.domainId;
   if (wanted === null || wanted === undefined) {
-    throw new SwitchyardError('invalid_request', 'Name a domain.', {
-      errors: [{ path: 'domain', message: 'is needed with an admin key' }],
+    throw new SwitchyardError('invalid_request', 'A domain is required.', {
+      errors: [{ path: 'domain', message: 'is required with an admin key' }],
     });
   }
   const row = await store.findDomain(db, wanted);
-  if (!row || !mayUseDomain(caller, row.id)) throw new SwitchyardError('not_found', 'There is no such domain.');
+  if (!row || !mayUseDomain(caller, row.id)) throw new SwitchyardError('not_found', 'No such domain.');
   return row;
 }
 
@@ -134,7 +134,7 @@ export async function changeDomain(
   };
   return deps.events.record(async (trx, emit) => {
     const row = await store.updateDomain(trx, id, changes);
-    if (!row) throw new SwitchyardError('not_found', 'There is no such domain.');
+    if (!row) throw new SwitchyardError('not_found', 'No such domain.');
     const view = showDomain(row);
     domainEvents('domain.updated', view).forEach(emit);
     return view;
@@ -145,8 +145,8 @@ export async function changeDomain(
 export async function removeDomain(deps: DomainsDeps, domain: store.DomainRecord): Promise<void> {
   const gone = await deps.events.record(async (trx, emit) => {
     const { found, liveCalls } = await store.lockDomain(trx, domain.id);
-    if (!found) throw new SwitchyardError('not_found', 'There is no such domain.');
-    if (liveCalls) throw new SwitchyardError('conflict', 'Calls of this domain are going on: hang them up first.');
+    if (!found) throw new SwitchyardError('not_found', 'No such domain.');
+    if (liveCalls) throw new SwitchyardError('conflict', 'This domain has live calls: hang them up first.');
     const usernames = await store.listUsernames(trx, domain.id);
     const keyIds = await store.listKeyIds(trx, domain.id);
     const sipNames = await store.listRegisteredNames(trx, domain.id);

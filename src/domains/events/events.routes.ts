@@ -50,8 +50,8 @@ const page = z.object({
   gap: z
     .object({ from: z.number().int(), to: z.number().int() })
     .nullable()
-    .describe('Numbers that are no more, before or among these events.'),
-  nextSince: z.number().int().describe('`since` of the next page; the same as before where there is nothing new.'),
+    .describe('Numbers of events that were trimmed, before or among these.'),
+  nextSince: z.number().int().describe('`since` of the next page; unchanged if there is nothing new.'),
 });
 
 export function createEventsEndpoints(deps: EventsDeps): EventsEndpoints {
@@ -74,10 +74,10 @@ export function createEventsEndpoints(deps: EventsDeps): EventsEndpoints {
     summary: 'Read events',
     description: [
       'Server-Sent Events: `id` is the number, `event` the type, `data` the event as JSON. A connection that upgrades to',
-      'a WebSocket gets the same as JSON messages. Come back with `since` (or `Last-Event-ID`): you get each event once,',
-      'in order. Where events are kept no more, an event `gap` `{from, to}` says so. A comment comes every 15 seconds.',
+      'a WebSocket gets the same as JSON messages. Reconnect with `since` (or `Last-Event-ID`): you get each event once,',
+      'in order. If events were trimmed, an event `gap` `{from, to}` reports it. A comment is sent every 15 seconds.',
       "`format=json` reads one page. A grant's token reads the events of its own room or user since it was made; in a",
-      'browser it may stand in the query as `access_token`.',
+      'browser it can be sent in the query as `access_token`.',
     ].join(' '),
     scope: 'grant',
     query: eventsQuery,
@@ -105,7 +105,7 @@ export function createEventsEndpoints(deps: EventsDeps): EventsEndpoints {
       const result = eventsQuery.strict().safeParse(query);
       if (!result.success) {
         const errors = result.error.issues.map((i) => ({ path: i.path.join('.'), message: i.message }));
-        throw new SwitchyardError('invalid_request', 'The query is not valid.', { errors });
+        throw new SwitchyardError('invalid_request', 'The query parameters are not valid.', { errors });
       }
       const subscription = await openSubscription(deps.db, caller, result.data, lastEventId);
       return { subscription, place: await deps.streams.take(caller) };

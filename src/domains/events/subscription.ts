@@ -10,14 +10,16 @@ import type { Followed } from './broadcaster';
 const number = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 
 export const eventsQuery = z.object({
-  domain: domainReference.optional().describe("A domain's name or id. An admin key that names none reads the pool's."),
-  since: number.optional().describe('The number of the last event you have; left out: only what happens from now on.'),
+  domain: domainReference
+    .optional()
+    .describe("A domain's name or id. Without it an admin key reads the pool's events."),
+  since: number.optional().describe('The number of the last event you have. Without it you get only new events.'),
   types: z
     .string()
     .regex(/^(\*|[a-z_]+(\.[a-z_]+)*(\.\*)?)(,(\*|[a-z_]+(\.[a-z_]+)*(\.\*)?))*$/, 'must be like call.*,user.created')
     .max(500)
     .optional()
-    .describe('Only events of these types: names, or the beginnings of names, as in `call.*,registration.created`.'),
+    .describe('Only events of these types: names or prefixes, as in `call.*,registration.created`.'),
   callId: z.uuid().optional().describe('Only events of this call.'),
   userId: z.uuid().optional().describe('Only events of this user.'),
   roomId: z.uuid().optional().describe('Only events of this room.'),
@@ -68,7 +70,7 @@ export async function openSubscription(
   if (back && !back.success) throw new SwitchyardError('invalid_request', 'Last-Event-ID must be a number.');
   const after = back?.data ?? query.since ?? (query.format === 'json' ? 0 : last);
   if (after > last) {
-    throw new SwitchyardError('invalid_request', `The log ends at ${last}: number ${after} was not given yet.`);
+    throw new SwitchyardError('invalid_request', `"since" is ${after}, but the last event is ${last}.`);
   }
   const wanted = eventFilter(query);
   const { grant } = caller;

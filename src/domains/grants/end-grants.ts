@@ -62,7 +62,7 @@ function endAtNodes(deps: Pick<OverDeps, 'links'>, grant: store.NamedGrant): voi
 /** @throws not_found, also where the caller may not know of it. Revoking twice is the same as once. */
 export async function revokeGrant(deps: OverDeps, caller: Caller, id: string, now: Date): Promise<void> {
   const grant = await store.findGrant(deps.db, id, caller.domainId);
-  if (!grant) throw new SwitchyardError('not_found', 'There is no such grant.');
+  if (!grant) throw new SwitchyardError('not_found', 'No such grant.');
   await deps.log.record(async (trx, emit) => {
     const row = await store.markRevoked(trx, id, now);
     if (!row) return;

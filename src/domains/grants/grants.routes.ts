@@ -28,11 +28,11 @@ export function grantRoutes(deps: GrantDeps & OverDeps & ExtendDeps): Route[] {
     defineRoute({
       ...ofRoom,
       method: 'post',
-      summary: 'Let a browser into a room',
+      summary: 'Create a grant for a room',
       description:
-        'The answer holds all it needs: the node is chosen before it signals, where the room is or the best one for a ' +
-        'new session. A place there is held for less than 20 seconds; whoever comes later is let in all the same, ' +
-        `perhaps over another node. The credentials open this room only. ${LIFE}`,
+        "For a browser or a guest. The response contains all that a page needs: the node (the room's, or the best one for a " +
+        'new session), a SIP login and a token. Capacity is reserved for at most 20 seconds; later arrivals are admitted as well, ' +
+        `perhaps over another node. The credentials are valid for this room only. ${LIFE}`,
       body: roomGrantBody,
       answers: { 201: newGrantSchema },
       errors: ['unprocessable', 'no_capacity', 'feature_missing', 'quota_exceeded'],
@@ -54,10 +54,10 @@ export function grantRoutes(deps: GrantDeps & OverDeps & ExtendDeps): Route[] {
     defineRoute({
       ...ofUser,
       method: 'post',
-      summary: "Log a user's softphone in",
+      summary: "Create a grant for a user's softphone",
       description:
-        'It registers at the node that is named, with credentials of its own: the password of the user is not needed, ' +
-        `and a call to the user rings it. ${LIFE}`,
+        "The softphone registers at the returned node with its own credentials, without the user's password, " +
+        `and rings when the user is called. ${LIFE}`,
       body: userGrantBody,
       answers: { 201: newGrantSchema },
       errors: ['unprocessable', 'no_capacity', 'feature_missing', 'quota_exceeded'],
@@ -66,7 +66,7 @@ export function grantRoutes(deps: GrantDeps & OverDeps & ExtendDeps): Route[] {
     defineRoute({
       ...ofUser,
       method: 'get',
-      summary: 'List the logins of a user',
+      summary: 'List the grants of a user',
       query: z.object(pageQuery),
       answers: { 200: pageOf(grantSchema) },
       handle: async ({ params, query, caller }) => {
@@ -81,10 +81,10 @@ export function grantRoutes(deps: GrantDeps & OverDeps & ExtendDeps): Route[] {
       tag: 'Grants',
       scope: 'grant',
       method: 'get',
-      summary: 'Where to go now',
+      summary: 'Read the grant of this token',
       description:
-        "For the holder of a grant's token: the node of the room or the phone as it is now. A page asks it when its " +
-        'node died or the room moved, and enters again with the credentials it has.',
+        "For the holder of a grant's token: returns the current node of the room or phone. A page requests it when its " +
+        'node died or the room moved, then enters again with the same credentials.',
       answers: { 200: selfSchema },
       errors: ['forbidden', 'gone', 'no_capacity', 'feature_missing', 'quota_exceeded'],
       handle: async ({ caller }) => {
@@ -99,17 +99,17 @@ export function grantRoutes(deps: GrantDeps & OverDeps & ExtendDeps): Route[] {
       answers: { 200: grantSchema },
       handle: async ({ params, caller }) => {
         const row = await findGrant(deps.db, params.id, caller.domainId);
-        if (!row) throw new SwitchyardError('not_found', 'There is no such grant.');
+        if (!row) throw new SwitchyardError('not_found', 'No such grant.');
         return { body: showGrant(row, storeClock.now()) };
       },
     }),
     defineRoute({
       ...one,
       method: 'patch',
-      summary: 'Extend a grant, or let it end sooner',
+      summary: 'Change when a grant expires',
       description:
-        'With `expiresAt` or `expiresInSeconds`, a day from now at most. One that has expired is good again, with the ' +
-        'same login and token; one that was revoked never is. TURN credentials end as they were given: a page gets new ' +
+        'With `expiresAt` or `expiresInSeconds`, at most a day from now. An expired grant becomes valid again, with the ' +
+        'same login and token; a revoked one never does. TURN credentials keep their expiry: a page gets new ' +
         'ones with `GET /v1/grants/self`.',
       body: grantPatch,
       answers: { 200: grantSchema },
@@ -124,8 +124,8 @@ export function grantRoutes(deps: GrantDeps & OverDeps & ExtendDeps): Route[] {
       method: 'delete',
       summary: 'Revoke a grant',
       description:
-        'Within a second: its registrations end, its calls are hung up, who is in a room by it is put out, new calls ' +
-        'are refused, and streams of its token end.',
+        'Within a second its registrations end, its calls are hung up, its participants are removed from rooms, new calls ' +
+        'are refused, and event streams of its token end.',
       answers: { 204: null },
       handle: async ({ params, caller }) => {
         await revokeGrant(deps, caller, params.id, storeClock.now());

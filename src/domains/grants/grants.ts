@@ -44,7 +44,7 @@ export function draftGrantEvent(
 /** @throws not_found, also where the caller may not know of the user; unprocessable for one who is disabled */
 export async function requireUserOf(deps: Pick<GrantDeps, 'db'>, caller: Caller, userId: string): Promise<NamedUser> {
   const user = await findUser(deps.db, userId, caller.domainId);
-  if (!user) throw new SwitchyardError('not_found', 'There is no such user.');
+  if (!user) throw new SwitchyardError('not_found', 'No such user.');
   return user;
 }
 
@@ -86,8 +86,8 @@ export async function createRoomGrant(
   const user = await findNamedUser(deps, room, input);
   const id = createId();
   if (user && input.identity !== undefined) {
-    throw new SwitchyardError('invalid_request', 'A user has an identity already.', {
-      errors: [{ path: 'identity', message: 'does not go with userId or username' }],
+    throw new SwitchyardError('invalid_request', 'A user already has an identity.', {
+      errors: [{ path: 'identity', message: "can't be combined with userId or username" }],
     });
   }
   const identity = user ? `user:${user.username}` : (input.identity ?? `grant:${id}`);
@@ -169,7 +169,7 @@ async function makeGrant(
 /** Where the holder of a token has to go now. After the death of a node this is another one. */
 export async function locateSelf(deps: GrantDeps, grantId: string): Promise<z.output<typeof selfSchema>> {
   const grant = await store.findGrant(deps.db, grantId, null);
-  if (!grant) throw new SwitchyardError('gone', 'The grant is no more.');
+  if (!grant) throw new SwitchyardError('gone', 'The grant was revoked or has expired.');
   const { node, location } = await locateGrant(deps, grant);
   if (node.id !== grant.node_id) await store.moveGrant(deps.db, grant.id, node.id);
   return {

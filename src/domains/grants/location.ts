@@ -57,7 +57,7 @@ const endOfRelay = (expiresAt: Date): Date =>
 
 async function locateRoom(deps: LocationDeps, roomId: string): Promise<NodeRow> {
   const room = await findRoom(deps.db, roomId);
-  if (!room) throw new SwitchyardError('gone', 'The room is no more.');
+  if (!room) throw new SwitchyardError('gone', 'The room was deleted.');
   return (await deps.openSession(room, { preferNodeIds: [], excludedNodeIds: [] })).node;
 }
 
@@ -85,7 +85,7 @@ export function createPhonePick(deps: PhonePickDeps): () => Promise<NodeRow> {
     const request = { units: 0, registeredNodeIds: [], excludedNodeIds: [], needs: ['calls' as const], ...limits };
     const choice = selectNode(views, request, storeClock.nowMs(), deps.random);
     const node = choice.nodeId === null ? undefined : await findNode(deps.db, choice.nodeId);
-    if (!node) throw new SwitchyardError('no_capacity', 'No node of the pool can take a phone now.');
+    if (!node) throw new SwitchyardError('no_capacity', 'No media node is serving with room for another phone.');
     return node;
   };
 }

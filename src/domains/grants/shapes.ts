@@ -12,12 +12,12 @@ const iceServer = z.object({
 const locationShape = {
   node: z.string().describe("The node's name."),
   wssUrl: z.string().describe('Where the browser signals: SIP over WebSocket.'),
-  target: z.string().nullable().describe("What to dial to enter the room; null for a user's phone."),
-  iceServers: z.array(iceServer).describe('For RTCPeerConnection. TURN credentials end with the grant.'),
+  target: z.string().nullable().describe("What to dial to enter the room; null for a user's softphone."),
+  iceServers: z.array(iceServer).describe('For RTCPeerConnection. TURN credentials expire with the grant.'),
 };
 
 const metadata = z.record(z.string().max(64), z.unknown()).refine((m) => JSON.stringify(m).length <= 4000, {
-  message: 'must be 4000 characters of JSON at most',
+  message: 'must be at most 4000 characters of JSON',
 });
 
 /** Without secrets: as lists and events show it. */
@@ -33,8 +33,8 @@ export const grantSchema = z
     role: z.enum(['moderator', 'participant']),
     maxVideoKbps: z.number().int().nullable(),
     metadata: z.record(z.string(), z.unknown()),
-    username: z.string().describe('Its SIP name.'),
-    node: z.string().nullable().describe('Where it was told to go last.'),
+    username: z.string().describe('Its SIP user name.'),
+    node: z.string().nullable().describe('The node it was last sent to.'),
     state: z.enum(['valid', 'expired', 'revoked']),
     createdAt: z.iso.datetime(),
     expiresAt: z.iso.datetime(),
@@ -49,15 +49,15 @@ export const newGrantSchema = z
     id: z.uuid(),
     ...locationShape,
     sipUri: z.string(),
-    username: z.string().describe('SIP name, also for the digest.'),
-    ha1: z.string().describe('MD5 of username:realm:password, which JsSIP takes in the place of a password.'),
+    username: z.string().describe('SIP user name, also for the digest.'),
+    ha1: z.string().describe('MD5 of username:realm:password, which JsSIP accepts instead of a password.'),
     realm: z.string(),
     identity: z.string(),
     role: z.enum(['moderator', 'participant']),
     maxVideoKbps: z.number().int().nullable(),
     expiresAt: z.iso.datetime(),
-    token: z.string().describe("Reads the room's or user's events, and `GET /v1/grants/self`. Shown this once."),
-    eventsUrl: z.string().describe('Its events from now on; an EventSource adds `&access_token=TOKEN`.'),
+    token: z.string().describe("Reads the room's or user's events, and `GET /v1/grants/self`. Shown only this once."),
+    eventsUrl: z.string().describe('Its events from now on; with EventSource add `&access_token=TOKEN`.'),
   })
   .meta({ id: 'NewGrant' });
 
@@ -85,8 +85,14 @@ const RESERVED = /^(?:user|number|grant|guest|anonymous|room|tel|sip):/i;
 export const MOST_SECONDS = 86_400;
 
 const grantBody = {
-  name: plainText({ max: 128 }).optional().describe('Shown to the others; the display name of the user by default.'),
-  maxVideoKbps: z.number().int().min(32).max(20_000).optional().describe('Most video it may send and gets, kilobit/s.'),
+  name: plainText({ max: 128 }).optional().describe("Shown to the others; by default the user's display name."),
+  maxVideoKbps: z
+    .number()
+    .int()
+    .min(32)
+    .max(20_000)
+    .optional()
+    .describe('Maximum video bandwidth in either direction, kilobit/s.'),
   expiresInSeconds: z.number().int().min(60).max(MOST_SECONDS).default(3600),
   metadata: metadata.default({}),
 };
@@ -95,8 +101,8 @@ export const roomGrantBody = z.object({
   identity: plainText({ min: 1, max: 128 })
     .refine((text) => !RESERVED.test(text), 'must not begin with user:, number: and the like')
     .optional()
-    .describe('Who it is, for you: who comes back under the same identity is the same participant.'),
-  userId: z.uuid().optional().describe('The user it is for; a guest where neither this nor `username` is given.'),
+    .describe('Your id for this person: the same identity is the same participant.'),
+  userId: z.uuid().optional().describe('The user it is for; without this and `username` it is for a guest.'),
   username: z.string().min(1).max(64).optional().describe('The user it is for, by name.'),
   role: z.enum(['moderator', 'participant']).default('participant'),
 });
@@ -104,12 +110,12 @@ export const userGrantBody = z.object(grantBody);
 
 export const grantPatch = z
   .object({
-    expiresAt: z.iso.datetime({ offset: true }).optional().describe('Its new end, within a day from now.'),
+    expiresAt: z.iso.datetime({ offset: true }).optional().describe('The new expiry, within a day from now.'),
     expiresInSeconds: z.number().int().min(60).max(MOST_SECONDS).optional().describe('The same, counted from now.'),
   })
   .refine((body) => (body.expiresAt === undefined) !== (body.expiresInSeconds === undefined), {
     path: ['expiresAt'],
-    message: 'is needed, or expiresInSeconds, and not both',
+    message: 'is required, or expiresInSeconds, but not both',
   });
 
 export type GrantPatch = z.output<typeof grantPatch>;

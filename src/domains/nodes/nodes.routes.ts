@@ -41,7 +41,7 @@ const nodeSchema = z
     state: z.enum(NODE_STATES),
     downReason: z.string().nullable(),
     connectionFault: connectionFaultSchema,
-    version: z.string().nullable().describe('of FreeSWITCH, from its reports'),
+    version: z.string().nullable().describe("FreeSWITCH's version, from its reports"),
     zone: z.string(),
     host: z.string(),
     eslPort: z.number(),
@@ -49,9 +49,11 @@ const nodeSchema = z
     internodePort: z.number(),
     wsPort: z.number(),
     wsUrl: z.string(),
-    capacityUnits: z.number().describe('What the node says it can carry.'),
-    effectiveUnits: z.number().describe('What placement counts with: corrected by the idle CPU its reports tell.'),
-    claimedUnits: z.number().nullable().describe('null while Redis is away'),
+    capacityUnits: z.number().describe('The declared capacity.'),
+    effectiveUnits: z
+      .number()
+      .describe('Capacity used for placement: the declared one, corrected by reported idle CPU.'),
+    claimedUnits: z.number().nullable().describe('null while Redis is unavailable'),
     liveCalls: z.number(),
     sessionCount: z.number(),
     maxSessions: z.number(),
@@ -59,7 +61,7 @@ const nodeSchema = z
     reportedAt: z.iso.datetime().nullable(),
     downSince: z.iso.datetime().nullable(),
     drainDeadlineAt: z.iso.datetime().nullable(),
-    refusesPhones: z.boolean().describe('It drains, and sends its phones to other nodes.'),
+    refusesPhones: z.boolean().describe('It is draining, and its phones move to other nodes.'),
     health: healthSchema,
     clock: clockSchema,
     lacks: lacksSchema,
@@ -112,7 +114,7 @@ async function presentNodes(deps: NodeRouteDeps, rows: NodeRow[]): Promise<z.out
 
 async function presentOne(deps: NodeRouteDeps, id: string): Promise<z.output<typeof nodeSchema>> {
   const row = await findNode(deps.db, id);
-  if (!row) throw new SwitchyardError('not_found', 'There is no such node.');
+  if (!row) throw new SwitchyardError('not_found', 'No such node.');
   return (await presentNodes(deps, [row]))[0]!;
 }
 
@@ -145,13 +147,13 @@ export function nodeRoutes(deps: NodeRouteDeps): Route[] {
       method: 'post',
       path: '/v1/nodes/{id}/drain',
       tag: 'Nodes',
-      summary: 'Take no new calls on a node; those that run go on',
+      summary: 'Drain a node: no new calls, running ones continue',
       description:
-        'At the deadline rooms are moved to other nodes, with everybody in them. Calls are never cut off: they go on ' +
-        'until they end, and only then can the node be removed. Draining again sets the deadline anew. Its phones are given ' +
-        'up while another node serves: pages are told by `registration.move_requested` to ask `GET /v1/grants/self`. ' +
-        'Telephones register for a minute at a time, and once no room is on the node whatever they begin (REGISTER, ' +
-        'INVITE, OPTIONS) gets 503, by which they go to the next of their servers. Until then they are rung where they are. `"phones": "keep"` is for telephones that know this node only.',
+        'At the deadline rooms move to other nodes, with everybody in them. Calls are never cut off: they continue ' +
+        'until they end, and only then can the node be removed. Draining again resets the deadline. Its phones are released ' +
+        'while another node serves: the event `registration.move_requested` makes pages request `GET /v1/grants/self`. ' +
+        'Telephones get registrations of one minute, and once the node has no rooms left every new request of theirs (REGISTER, ' +
+        'INVITE, OPTIONS) gets 503, so that they try their next server. Until then they still ring here. `"phones": "keep"` is for telephones that know only this node.',
       scope: 'admin',
       params: idParams,
       body: z.strictObject({
@@ -169,7 +171,7 @@ export function nodeRoutes(deps: NodeRouteDeps): Route[] {
       method: 'post',
       path: '/v1/nodes/{id}/resume',
       tag: 'Nodes',
-      summary: 'Let a draining node take calls again',
+      summary: 'Resume a draining node',
       scope: 'admin',
       params: idParams,
       answers: { 200: nodeSchema },
@@ -183,13 +185,15 @@ export function nodeRoutes(deps: NodeRouteDeps): Route[] {
       method: 'delete',
       path: '/v1/nodes/{id}',
       tag: 'Nodes',
-      summary: 'Remove a node that is drained or down and has no live calls or rooms',
+      summary: 'Remove a drained or down node without live calls and rooms',
       description:
-        'Nor phones: they would ring no more until they register elsewhere by themselves. `force=true` takes it away ' +
-        'with its phones; never with calls, rooms, or recordings that have not been brought from it.',
+        "Refused while phones are registered at it: they couldn't be called until they register elsewhere. `force=true` removes it " +
+        'with its phones, but never with calls, rooms or recordings that are not uploaded.',
       scope: 'admin',
       params: idParams,
-      query: z.object({ force: z.enum(['true', 'false']).default('false').describe('also with phones on it') }),
+      query: z.object({
+        force: z.enum(['true', 'false']).default('false').describe('even with phones registered at it'),
+      }),
       answers: { 204: null },
       errors: ['conflict'],
       handle: async ({ params, query }) => {
@@ -206,7 +210,7 @@ function registerRoute(deps: NodeRouteDeps): Route {
     method: 'post',
     path: '/v1/nodes',
     tag: 'Nodes',
-    summary: 'Register a node beforehand, and get its credentials (shown once)',
+    summary: 'Register a node in advance (returns its credentials, once)',
     scope: 'admin',
     body: z.strictObject({
       name: z.string().regex(NODE_NAME),

@@ -98,7 +98,7 @@ export async function resumeNode(deps: NodeDeps, id: string): Promise<NodeRow> {
  */
 export async function removeNode(deps: NodeDeps, id: string, force = false): Promise<void> {
   const node = await findNode(deps.db, id);
-  if (!node) throw new SwitchyardError('not_found', 'There is no such node.');
+  if (!node) throw new SwitchyardError('not_found', 'No such node.');
   const removed = await deps.log.record(async (trx, emit) => {
     const phones = await countPhones(trx, id);
     const done = (force || phones === 0 || node.state === 'down') && (await deleteIdleNode(trx, id));
@@ -120,6 +120,6 @@ async function explainStay(deps: NodeDeps, { id, name, state }: NodeRow, phones:
 
 async function refuseState(deps: NodeDeps, id: string, what: string): Promise<never> {
   const node = await findNode(deps.db, id);
-  if (!node) throw new SwitchyardError('not_found', 'There is no such node.');
+  if (!node) throw new SwitchyardError('not_found', 'No such node.');
   throw new SwitchyardError('conflict', `Node ${node.name} is ${node.state}: it can't be ${what} now.`);
 }

@@ -22,9 +22,9 @@ export interface QuotaRouteDeps {
 }
 
 const shownQuota = z.object({
-  limit: z.number().int().describe('What the domain may have.'),
-  used: z.number().describe('What it has now.'),
-  default: z.number().int().describe('Its limit where none is set for this domain.'),
+  limit: z.number().int().describe("The domain's limit."),
+  used: z.number().describe('Current usage.'),
+  default: z.number().int().describe('The default limit.'),
 });
 
 const forEachQuota = <T>(make: (name: QuotaName) => T): Record<QuotaName, T> =>
@@ -85,10 +85,10 @@ export function quotaRoutes(deps: QuotaRouteDeps): Route[] {
       ...one,
       method: 'get',
       scope: 'domain',
-      summary: 'Read what a domain may use, and uses now',
+      summary: "Read a domain's quotas and usage",
       description:
-        'A request beyond a quota is refused with `quota_exceeded`, which names it in `quota`, `limit` and `used`. A ' +
-        "phone's own call is refused with 503. The event `quota.exceeded` tells of it, once a minute for each quota.",
+        'A request above a quota gets `quota_exceeded` with `quota`, `limit` and `used`. A ' +
+        "phone's own call gets 503. The event `quota.exceeded` reports it, at most once a minute per quota.",
       answers: { 200: quotasSchema },
       handle: async ({ params, caller }) => ({
         body: await showQuotas(deps, await requireDomain(deps.db, caller, params.domain)),
@@ -100,8 +100,8 @@ export function quotaRoutes(deps: QuotaRouteDeps): Route[] {
       scope: 'admin',
       summary: "Set a domain's quotas",
       description:
-        'The whole set: a quota that is left out, or null, has its default again. What is in use already stays, also ' +
-        'where it is more than the new limit. Other replicas follow within two seconds.',
+        'Replaces the whole set: an omitted or null quota returns to its default. Existing usage stays, even ' +
+        'above the new limit. Other replicas follow within two seconds.',
       body: limits,
       answers: { 200: quotasSchema },
       handle: async ({ params, body, caller }) => {

@@ -150,9 +150,13 @@ export function createStreamPlaces(o: StreamPlacesOptions): StreamPlaces {
     async take(caller) {
       const isGrant = caller.grant !== undefined;
       if (open.size >= mostHere) {
-        throw new SwitchyardError('rate_limited', 'This replica has all the event streams open that it may have.', {
-          retryAfterMs: 5000,
-        });
+        throw new SwitchyardError(
+          'rate_limited',
+          'This replica has reached its maximum of event streams (EVENT_STREAMS_MAX).',
+          {
+            retryAfterMs: 5000,
+          },
+        );
       }
       if (!isGrant && (counts.get(caller.apiKeyId) ?? 0) >= mostByKey) {
         throw new SwitchyardError('rate_limited', 'This key has too many event streams open.', { retryAfterMs: 5000 });

@@ -31,7 +31,7 @@ export function registerRecordingFigures(
   let readAtMs = -Infinity;
   const recordings = new Gauge({
     name: 'switchyard_recordings',
-    help: 'Recordings by state, without those that are complete or deleted. Every replica tells the same.',
+    help: 'Recordings by state, except complete and deleted ones; the same on every replica.',
     labelNames: ['state'],
     registers,
     async collect() {
@@ -45,7 +45,7 @@ export function registerRecordingFigures(
   });
   new Gauge({
     name: 'switchyard_recordings_free_bytes',
-    help: 'Room that is left on this replica where recordings arrive.',
+    help: "Free space on this replica's volume for recordings.",
     registers,
     async collect() {
       const disk = await statfs(o.folder).catch(() => undefined);
@@ -54,7 +54,7 @@ export function registerRecordingFigures(
   });
   const failures = new Counter({
     name: 'switchyard_recording_upload_failures_total',
-    help: 'Tries to bring a file from its node that failed, at this replica. Each is tried again.',
+    help: 'Failed uploads of recordings at this replica. Each is retried.',
     registers,
   });
   return { countUploadFailure: () => failures.inc() };

@@ -27,7 +27,7 @@ export interface RecordingRouteDeps extends RecordingDeps {
 const idParams = z.object({ id: z.uuid() });
 const one = { path: '/v1/recordings/{id}', tag: 'Recordings', scope: 'domain', params: idParams } as const;
 const wanted = {
-  keepDays: z.number().int().min(1).max(36_500).optional().describe('Removed this long after it is complete.'),
+  keepDays: z.number().int().min(1).max(36_500).optional().describe('Deleted this many days after it is complete.'),
   metadata: z.record(z.string().max(64), plainText({ max: 1024 })).optional(),
 };
 const stateName = recordingSchema.shape.state;
@@ -44,12 +44,12 @@ function beginRoutes(deps: RecordingRouteDeps): Route[] {
       tag: 'Recordings',
       summary: 'Record a room',
       description:
-        'Answers at once; `recording.recording` tells when the node writes. Each pause ends a part, each resume begins ' +
-        'the next; a room that moves to another node goes on there with a part of its own.',
+        'Returns at once; the event `recording.recording` follows when the node writes. Each pause ends a part, each resume starts ' +
+        'the next one; a room that moves continues in a new part on the other node.',
       scope: 'domain',
       params: idParams,
       body: z.strictObject({
-        format: z.enum(['mp4', 'wav']).default('mp4').describe('mp4: the mixed video with sound. wav: sound alone.'),
+        format: z.enum(['mp4', 'wav']).default('mp4').describe('mp4: the mixed video with audio. wav: audio only.'),
         ...wanted,
       }),
       answers: { 201: recordingSchema },
@@ -68,7 +68,7 @@ function beginRoutes(deps: RecordingRouteDeps): Route[] {
       params: idParams,
       body: z.strictObject({
         action: z.enum(['start', 'stop', 'pause', 'resume']).default('start'),
-        format: z.enum(['wav', 'mp4']).default('wav').describe('mp4 has the video of "from" where it sends one.'),
+        format: z.enum(['wav', 'mp4']).default('wav').describe('mp4 contains the video of "from", if it sends any.'),
         ...wanted,
       }),
       answers: { 200: recordingSchema },
@@ -84,8 +84,8 @@ function readRoutes(deps: RecordingRouteDeps): Route[] {
       method: 'get',
       path: '/v1/recordings',
       tag: 'Recordings',
-      summary: 'List recordings, the newest first',
-      description: 'Those that were deleted, or whose time was over, are read by their id alone.',
+      summary: 'List recordings, newest first',
+      description: 'Deleted and expired recordings can only be read by id.',
       scope: 'domain',
       query: z.strictObject({
         domain: z.string().max(253).optional(),
@@ -120,16 +120,16 @@ function readRoutes(deps: RecordingRouteDeps): Route[] {
       ...one,
       method: 'get',
       path: '/v1/recordings/{id}/media',
-      summary: 'Download a recording, whole or by ranges',
+      summary: 'Download a recording, whole or in ranges',
       description:
-        'Without `part`, a recording of one part is sent as it is, and the parts of a wav are joined. The parts of an ' +
-        'mp4 are not joined: 409 names them. A part that can not be played is refused with 409 and a reason.',
+        'Without `part`, a recording with one part is sent as it is, and the parts of a wav are joined. The parts of an ' +
+        "mp4 can't be joined: 409 lists them. A part that can't be played gets 409 with the reason.",
       query: z.strictObject({
         part: z.coerce.number().int().min(1).max(100_000).optional(),
         damaged: z
           .enum(['true', 'false'])
           .optional()
-          .describe('true: a part that can not be played is sent as it is, for programs that rescue such files.'),
+          .describe("true: send a part that can't be played as it is, for repair programs."),
       }),
       answers: { 200: z.string().meta({ format: 'binary' }) },
       errors: ['conflict', 'gone', 'not_found'],
@@ -168,7 +168,7 @@ function actionRoutes(deps: RecordingRouteDeps): Route[] {
       ...one,
       method: 'post',
       path: '/v1/recordings/{id}/retry',
-      summary: 'Bring files from their nodes that could not be brought before',
+      summary: 'Retry failed uploads from nodes',
       body: z.strictObject({}),
       answers: { 200: recordingSchema },
       errors: ['conflict'],
@@ -191,7 +191,7 @@ function actionRoutes(deps: RecordingRouteDeps): Route[] {
     defineRoute({
       ...one,
       method: 'delete',
-      summary: 'Delete the files of a recording; what was recorded when stays readable',
+      summary: "Delete a recording's files; its ledger stays readable",
       answers: { 204: null },
       errors: ['conflict'],
       handle: async ({ params, caller }) => {

@@ -41,14 +41,13 @@ export interface NewRecordingRequest {
 /** @throws not_found, also for a recording of another domain */
 export async function requireRecording(deps: RecordingDeps, id: string, caller: Caller): Promise<RecordingRow> {
   const row = await findRecording(deps.db, id);
-  if (!row || !mayUseDomain(caller, row.domain_id))
-    throw new SwitchyardError('not_found', 'There is no such recording.');
+  if (!row || !mayUseDomain(caller, row.domain_id)) throw new SwitchyardError('not_found', 'No such recording.');
   return row;
 }
 
 async function viewRecording(deps: RecordingDeps, id: string): Promise<RecordingView> {
   const row = await findRecording(deps.db, id);
-  if (!row) throw new SwitchyardError('not_found', 'There is no such recording.');
+  if (!row) throw new SwitchyardError('not_found', 'No such recording.');
   return (await showRecordings(deps.db, [row], deps.now()))[0]!;
 }
 
@@ -62,7 +61,10 @@ export async function recordRoomOf(
   const room = await requireRoom(deps.db, caller, roomId);
   const session = await findLivingSession(deps.db, room.id);
   if (session?.state !== 'live') {
-    throw new SwitchyardError('conflict', 'Nobody is in the room. Its setting "record" records from the start.');
+    throw new SwitchyardError(
+      'conflict',
+      'Nobody is in the room. To record from the start, use the room\'s setting "record".',
+    );
   }
   if (session.node_id) await requireFeature(deps, session.node_id, recordingFeature(asked.format));
   const of = { kind: 'room' as const, room_id: room.id, meeting_id: session.meeting_id, domain_id: room.domain_id };
@@ -72,7 +74,7 @@ export async function recordRoomOf(
 /** @throws not_found, also for a call of another domain */
 async function requireCall(db: Queryable, caller: Caller, id: string): Promise<CallRow> {
   const call = await findCall(db, id);
-  if (!call || !mayUseDomain(caller, call.domain_id)) throw new SwitchyardError('not_found', 'There is no such call.');
+  if (!call || !mayUseDomain(caller, call.domain_id)) throw new SwitchyardError('not_found', 'No such call.');
   return call;
 }
 
@@ -86,7 +88,7 @@ async function recordCallOf(
   const call = await requireCall(deps.db, caller, callId);
   const attempt = await findLastAttempt(deps.db, callId);
   if (call.state !== 'answered' || !attempt?.node_id) {
-    throw new SwitchyardError('conflict', `The call is ${call.state}: it can be recorded while it is answered.`);
+    throw new SwitchyardError('conflict', `Only an answered call can be recorded; this one is ${call.state}.`);
   }
   await requireFeature(deps, attempt.node_id, recordingFeature(asked.format));
   const of = { kind: 'call' as const, call_id: call.id, leg_id: attempt.leg_id, domain_id: call.domain_id };
@@ -117,7 +119,7 @@ async function begin(
       if (row) emit(draftRecordingEvent('recording.starting', row, { origin: 'api' }));
     });
   } catch (error) {
-    if (violatedUnique(error)) throw new SwitchyardError('conflict', 'It is recorded already.', { cause: error });
+    if (violatedUnique(error)) throw new SwitchyardError('conflict', 'It is already being recorded.', { cause: error });
     throw error;
   }
   await stepNow(deps, id);
@@ -140,7 +142,7 @@ export async function actOnRecording(deps: RecordingDeps, id: string, action: Re
     const at = new Date(deps.now());
     if (action === 'stop') return finishRecording(held, 'stopped', at);
     if (recording.desired === 'stopped') {
-      throw new SwitchyardError('conflict', `The recording is ${recording.state}: it can't be ${action}d any more.`);
+      throw new SwitchyardError('conflict', `The recording is ${recording.state}: it can no longer be ${action}d.`);
     }
     const desired = action === 'pause' ? 'paused' : 'recording';
     if (desired === recording.desired) return;
@@ -163,7 +165,7 @@ export async function actOnCallRecording(
   if (asked.action === 'start') return recordCallOf(deps, callId, caller, asked);
   await requireCall(deps.db, caller, callId);
   const running = await findRunning(deps.db, { callId });
-  if (!running) throw new SwitchyardError('conflict', 'The call is not recorded.');
+  if (!running) throw new SwitchyardError('conflict', 'The call is not being recorded.');
   return actOnRecording(deps, running.id, asked.action);
 }
 
@@ -171,7 +173,7 @@ export async function actOnCallRecording(
 export async function retryRecording(deps: RecordingDeps, id: string): Promise<RecordingView> {
   const parts = (await listParts(deps.db, [id])).filter((part) => part.ended_at && part.node_copy && !isDamaged(part));
   const tried = await Promise.all(parts.map((part) => retryPart(deps, part)));
-  if (!tried.includes(true)) throw new SwitchyardError('conflict', 'No file of it is missing that a node could have.');
+  if (!tried.includes(true)) throw new SwitchyardError('conflict', 'Nothing to retry: no file is waiting on a node.');
   return viewRecording(deps, id);
 }
 

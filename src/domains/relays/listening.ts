@@ -17,7 +17,7 @@ export async function requireListening({ host, port }: { host: string; port: num
         : code === 'EADDRINUSE'
           ? 'it is taken: set RELAY_PORT to another one'
           : `it can not be had (${code ?? 'unknown'})`;
-    throw new Error(`Relays can not be taken in at ${host}, port ${port}: ${why}.`, { cause });
+    throw new Error(`The relay listener can't listen at ${host}, port ${port}: ${why}.`, { cause });
   }
   await new Promise((resolve) => server.close(resolve));
 }

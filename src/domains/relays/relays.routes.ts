@@ -16,7 +16,7 @@ const relaySchema = z
     roomId: z.uuid(),
     room: z.string(),
     name: z.string(),
-    url: z.string().describe('Without the stream key, which is never shown.'),
+    url: z.string().describe('Without the stream key, which is never returned.'),
     state: state.describe('`waiting`: for the room to be live. `restarting`: see nextTryAt and lastFault.'),
     desired: z.enum(['live', 'stopped']),
     sessionId: z.uuid().nullable(),
@@ -27,10 +27,10 @@ const relaySchema = z
     lastFault: z.string().nullable(),
     gaps: z
       .array(z.object({ from: z.iso.datetime(), to: instant, reason: z.string() }))
-      .describe('When the target got nothing although the room was live; the last 100.'),
+      .describe('When the target received nothing although the room was live; the last 100.'),
     gapSeconds: z.number(),
-    bytesSent: z.number().describe('What the target has taken.'),
-    flowedAt: instant.describe('When the target was last seen to take something.'),
+    bytesSent: z.number().describe('Bytes accepted by the target.'),
+    flowedAt: instant.describe('When the target last accepted data.'),
     createdAt: z.iso.datetime(),
     firstLiveAt: instant,
     liveSince: instant,
@@ -48,19 +48,19 @@ export function relayRoutes(deps: RelayActions): Route[] {
       ...one,
       method: 'post',
       path: '/v1/rooms/{id}/relays',
-      summary: "Send the room's video and sound to an RTMP address",
+      summary: 'Relay a room to an RTMP address',
       description:
-        'The target is checked first: its port is one that relays may go to (1935, 443 and 80, where the operator has ' +
-        'set no others), its name leads to public addresses that are not ours, and it answers the RTMP handshake. A ' +
-        'target that does not is refused after some seconds, and not told apart by why. A room that is not live now is ' +
-        'waited for; a room that moves takes its relays with it.',
+        'Sends the mixed video and audio. The target is checked first: its port must be allowed (1935, 443 and 80, unless the operator has ' +
+        'set others), its name must resolve to public addresses outside the pool, and it must complete the RTMP handshake. A ' +
+        'target that fails is rejected after some seconds, without the reason. If the room is not live, the relay ' +
+        'waits for it; if the room moves, its relays move with it.',
       body: z.strictObject({
         url: z
           .string()
           .min(1)
           .max(1024)
-          .describe('rtmp(s)://host[:port]/app; where streamKey is left out, the last part of the path is the key.'),
-        streamKey: z.string().min(1).max(512).optional().describe('Kept encrypted, and never shown again.'),
+          .describe('rtmp(s)://host[:port]/app; without streamKey, the last part of the path is the key.'),
+        streamKey: z.string().min(1).max(512).optional().describe('Stored encrypted, never returned.'),
         name: plainText({ max: 128 }).default(''),
         maxRestarts: z
           .number()
@@ -68,7 +68,7 @@ export function relayRoutes(deps: RelayActions): Route[] {
           .min(0)
           .max(1000)
           .default(20)
-          .describe('How often it is tried again in a row before it fails. A minute live, and the count begins anew.'),
+          .describe('Retries in a row before it fails. Resets after one minute live.'),
       }),
       answers: { 201: relaySchema },
       errors: ['not_found', 'unprocessable', 'conflict', 'feature_missing', 'quota_exceeded'],
@@ -82,7 +82,7 @@ export function relayRoutes(deps: RelayActions): Route[] {
       path: '/v1/relays',
       tag: 'Relays',
       scope: 'domain',
-      summary: 'List relays, the newest first',
+      summary: 'List relays, newest first',
       query: z.strictObject({
         domain: z.string().max(253).optional(),
         roomId: z.uuid().optional(),
@@ -107,7 +107,7 @@ export function relayRoutes(deps: RelayActions): Route[] {
       ...one,
       method: 'get',
       path: '/v1/relays/{id}',
-      summary: 'Read a relay with its restarts and gaps',
+      summary: 'Read a relay with restarts and gaps',
       answers: { 200: relaySchema },
       handle: async ({ params, caller }) => ({ body: show(await requireRelay(deps.db, params.id, caller.domainId)) }),
     }),

@@ -62,14 +62,20 @@ export async function createRelay(
   const { target, streamKey } = readTarget(input.url, input.streamKey);
   await checkTarget(deps, room.domain_id, target);
   if ((await countOpenRelays(deps.db, room.id)) >= MAX_PER_ROOM) {
-    throw new SwitchyardError('conflict', `A room has ${MAX_PER_ROOM} relays at most: stop one first.`);
+    throw new SwitchyardError(
+      'conflict',
+      `A room has ${MAX_PER_ROOM} relays at most: stop one before you add another.`,
+    );
   }
   const id = createId();
   const row = await deps.log.record(async (trx, emit) => {
     // Holds the domain's places, so that two at once are not both the last of the room.
     await deps.quotas.take(trx, room.domain_id, { relays: 1 });
     if ((await countOpenRelays(trx, room.id)) >= MAX_PER_ROOM) {
-      throw new SwitchyardError('conflict', `A room has ${MAX_PER_ROOM} relays at most: stop one first.`);
+      throw new SwitchyardError(
+        'conflict',
+        `A room has ${MAX_PER_ROOM} relays at most: stop one before you add another.`,
+      );
     }
     await insertRelay(trx, {
       id,
@@ -106,18 +112,21 @@ async function checkTarget(deps: RelayActions, domainId: string, target: Target)
   }
   const going = deps.checks.get(domainId) ?? 0;
   if (going >= MAX_CHECKS_PER_DOMAIN) {
-    throw new SwitchyardError('rate_limited', 'Other targets of this domain are still being checked: wait for them.');
+    throw new SwitchyardError(
+      'rate_limited',
+      'Other targets of this domain are still being checked: retry in a few seconds.',
+    );
   }
   deps.checks.set(domainId, going + 1);
   try {
     await deps.sending.forwarder.check(target, rules, deps.sending.stepTimeoutMs);
   } catch (error) {
     if (error instanceof ProcessAway) {
-      throw new SwitchyardError('unavailable', 'Targets can not be checked now: try again in some seconds.');
+      throw new SwitchyardError('unavailable', "Targets can't be checked now: retry in a few seconds.");
     }
     if (!(error instanceof TargetRefused)) throw error;
     deps.logger.info({ domainId, url: target.url, detail: error.detail }, 'the target of a relay was refused');
-    throw new SwitchyardError('unprocessable', `Nothing can be sent to that target: ${error.message}.`, {
+    throw new SwitchyardError('unprocessable', `Can't send to this target: ${error.message}.`, {
       errors: [{ path: 'url', message: error.message }],
     });
   } finally {
@@ -131,7 +140,7 @@ async function checkTarget(deps: RelayActions, domainId: string, target: Target)
 export async function requireRelay(db: Db, id: string, callerDomainId: string | null): Promise<RelayRow> {
   const row = await findRelay(db, id);
   if (!row || (callerDomainId !== null && row.domain_id !== callerDomainId)) {
-    throw new SwitchyardError('not_found', 'There is no such relay.');
+    throw new SwitchyardError('not_found', 'No such relay.');
   }
   return row;
 }

@@ -32,7 +32,7 @@ export const roomName = newDialledName
 
 const metadata = z
   .record(z.string().min(1).max(64).refine(isPlainText, 'must be plain text'), plainText({ max: 512 }))
-  .refine((all) => Object.keys(all).length <= MAX_METADATA, `must have ${MAX_METADATA} entries at most`)
+  .refine((all) => Object.keys(all).length <= MAX_METADATA, `must have at most ${MAX_METADATA} entries`)
   .describe('Yours; kept and shown as it is.');
 
 /** What can be said of a room when it is made or changed, beside its name. */
@@ -142,7 +142,11 @@ export async function createRoom(
     await refuseNumberAsName(trx, domain, input.name);
     const id = createId();
     const same = await findSameName(trx, 'rooms', domain.id, input.name);
-    if (same !== undefined) throw new SwitchyardError('conflict', `There is a room "${same}" already.`);
+    if (same !== undefined)
+      throw new SwitchyardError(
+        'conflict',
+        `A room named "${same}" already exists: names may not differ by case alone.`,
+      );
     const made = await store.insertRoom(trx, {
       id,
       domain_id: domain.id,

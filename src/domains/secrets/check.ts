@@ -36,7 +36,7 @@ export function decideStart({ here, known, samples }: StartFacts): StartDecision
     return {
       do: 'refuse',
       why:
-        `SWITCHYARD_SECRET is not the one that this database is sealed with: the database's is called ${current}, ` +
+        `SWITCHYARD_SECRET is not the secret of this database: the database's secret is called ${current}, ` +
         `this one ${here[0]}. ${REMEDY}`,
     };
   }
@@ -45,8 +45,8 @@ export function decideStart({ here, known, samples }: StartFacts): StartDecision
     return {
       do: 'refuse',
       why:
-        `The database is not yet free of the former secret called ${missing.join(' and ')}: name it in ` +
-        'SWITCHYARD_SECRET_OLD until the log says that it is needed no more.',
+        `The database still uses the previous secret called ${missing.join(' and ')}: name it in ` +
+        'SWITCHYARD_SECRET_OLD until the log says that it is no longer needed.',
     };
   }
   if (known.length > 0) return { do: 'start', is: current === here[0] ? 'same' : 'changed', names: [here[0]] };
@@ -55,7 +55,7 @@ export function decideStart({ here, known, samples }: StartFacts): StartDecision
     return {
       do: 'refuse',
       why:
-        'SWITCHYARD_SECRET is not the one that this database is sealed with: it opens none of ' +
+        'SWITCHYARD_SECRET is not the secret of this database: it opens none of ' +
         `${samples.tried} sealed texts. ${REMEDY}`,
     };
   }

@@ -92,7 +92,7 @@ export function createRotation(deps: RotationDeps): Rotation {
     if (!(await forgetSecret(db, secret.name, secret.used_at))) return;
     logger.info(
       { secret: secret.name },
-      'nothing is sealed with the former secret: SWITCHYARD_SECRET_OLD is needed no more',
+      'nothing is sealed with the former secret: SWITCHYARD_SECRET_OLD is no longer needed',
     );
   }
 

@@ -73,7 +73,7 @@ function readRow(secretKey: Buffer, columns: unknown[], before: DirectoryUser | 
   };
 }
 
-const AWAY = 'The user can not be looked up: the database is out of reach.';
+const AWAY = "The user can't be looked up: the database is unavailable.";
 
 export function createDirectory(pool: Pool, now: () => number, secretKey: Buffer): Directory {
   const { find, readFresh, forget } = createReadThroughCache<DirectoryUser>({

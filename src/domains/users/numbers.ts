@@ -9,12 +9,12 @@ import { findNumberHolder, findOtherDialled, listNumericNames } from './users.st
 export const callerNumber = plainText({ max: 64 })
   .refine((text) => readTelephoneNumber(text) !== undefined, {
     error:
-      'must be a telephone number: digits, with a + before them where it is international, at most 15 of them then; spaces, brackets and hyphens are left out',
+      'must be a telephone number: digits, with a leading + if it is international (then at most 15); spaces, brackets and hyphens are ignored',
   })
   .nullable()
   .describe(
-    'Shown to who is called, and dialled by colleagues: each number leads to one user of the domain. International ' +
-      'numbers are kept as E.164 (+493012345), whatever way they are written; other digits are an extension. Null: none, ' +
+    'Shown to callees, and dialled by colleagues: each number belongs to one user of the domain. International ' +
+      'numbers are stored as E.164 (+493012345), however they are written; other digits are an extension. Null: none, ' +
       'and the username is shown.',
   );
 
@@ -48,8 +48,8 @@ export async function refuseTakenNumber(
   if (other === undefined) return;
   throw new SwitchyardError(
     'conflict',
-    `The number ${number} leads to ${other} already: give another, or take it from there first.`,
-    { errors: [{ path: 'callerNumber', message: `leads to ${other} already` }] },
+    `The number ${number} belongs to ${other} already: use another number, or remove it there first.`,
+    { errors: [{ path: 'callerNumber', message: `belongs to ${other} already` }] },
   );
 }
 

@@ -22,7 +22,7 @@ import { listUsers } from './users.store';
 
 const one = { path: '/v1/users/{id}', tag: 'Users', scope: 'domain', params: z.object({ id: z.uuid() }) } as const;
 const all = { path: '/v1/users', tag: 'Users', scope: 'domain' } as const;
-const displayName = plainText({ max: 128 }).describe('Shown to who is called. Any characters but control characters.');
+const displayName = plainText({ max: 128 }).describe('Shown to callees. Any characters except control characters.');
 
 export function usersRoutes(deps: UsersDeps): Route[] {
   return [
@@ -31,12 +31,12 @@ export function usersRoutes(deps: UsersDeps): Route[] {
       method: 'post',
       summary: 'Create a user',
       body: z.object({
-        domain: domainReference.optional().describe("A domain's name or id; a domain key's own where it is left out."),
+        domain: domainReference.optional().describe("A domain's name or id. With a domain key it can be omitted."),
         username,
-        password: password.optional().describe('Left out, one is made; the answer shows it this once.'),
+        password: password.optional().describe('If omitted, one is generated and returned only this once.'),
         displayName: displayName.default(''),
         callerNumber: callerNumber.default(null),
-        enabled: z.boolean().default(true).describe('A user that is not enabled can not register.'),
+        enabled: z.boolean().default(true).describe("A disabled user can't register."),
       }),
       answers: { 201: newUserSchema },
       errors: ['conflict', 'not_found', 'quota_exceeded'],
@@ -82,7 +82,7 @@ export function usersRoutes(deps: UsersDeps): Route[] {
       ...one,
       method: 'patch',
       summary: 'Change a user',
-      description: "The username can't be changed: the password's digest is made over it.",
+      description: "The username can't be changed: the password digest includes it.",
       body: z.object({
         password: password.optional(),
         displayName: displayName.optional(),

@@ -18,9 +18,9 @@ import * as store from './users.store';
 
 export const username = newDialledName
   .refine((name) => !isGrantName(name), 'must not look like the SIP name of a grant')
-  .describe('What the phone registers as, and what is dialled.');
+  .describe('What the phone registers as, and what callers dial.');
 export const password = plainText({ min: 8, max: 128 }).describe(
-  'Kept only as a digest. Words, names, dates, sequences and rows of keys are refused.',
+  'Stored only as a digest. Words, names, dates, sequences and keyboard rows are rejected.',
 );
 /** One phone of a user, as the pool knows it. */
 export const registrationSchema = z
@@ -35,7 +35,7 @@ export const registrationSchema = z
     unproven: z
       .boolean()
       .describe(
-        'Listed by a node that was started anew, and not heard of since. It is rung until a call finds nobody there.',
+        'Listed by a restarted node, and not heard from since. It rings until a call finds that nobody answers.',
       ),
     expiresAt: z.iso.datetime(),
   })
@@ -52,14 +52,16 @@ export const userSchema = z
     enabled: z.boolean(),
     createdAt: z.iso.datetime(),
     updatedAt: z.iso.datetime(),
-    registrations: z.array(registrationSchema).describe('Where its phones are registered now.'),
+    registrations: z.array(registrationSchema).describe('Where its phones are registered.'),
   })
   .meta({ id: 'User' });
 export type UserView = z.output<typeof userSchema>;
 
 /** The answer to a user that was made: the one time at which a made password is shown. */
 export const newUserSchema = userSchema
-  .extend({ password: z.string().optional().describe('The password that was made, where none was given. Shown once.') })
+  .extend({
+    password: z.string().optional().describe('The generated password, if none was given. Shown only this once.'),
+  })
   .meta({ id: 'NewUser' });
 
 export interface UsersDeps {
@@ -121,7 +123,7 @@ export async function showUsers(deps: UsersDeps, rows: readonly store.NamedUser[
 /** @throws SwitchyardError not_found, also where the user is of a domain the caller can't see */
 export async function requireUser(db: Db, caller: Caller, id: string): Promise<store.NamedUser> {
   const row = await store.findUser(db, id, caller.domainId);
-  if (!row) throw new SwitchyardError('not_found', 'There is no such user.');
+  if (!row) throw new SwitchyardError('not_found', 'No such user.');
   return row;
 }
 
@@ -158,7 +160,11 @@ export async function createUser(
       const number = input.callerNumber === null ? null : canonicalNumber(input.callerNumber, domain.country);
       if (number !== null && number !== input.username) await refuseTakenNumber(trx, domain, number, null);
       const same = await store.findSameName(trx, 'users', domain.id, input.username);
-      if (same !== undefined) throw new SwitchyardError('conflict', `There is a user "${same}" already.`);
+      if (same !== undefined)
+        throw new SwitchyardError(
+          'conflict',
+          `A user named "${same}" already exists: names may not differ by case alone.`,
+        );
       const row = await store.insertUser(trx, {
         id: createId(),
         domain_id: domain.id,
@@ -182,7 +188,7 @@ function nameConflict(error: unknown, username: string): unknown {
   const violated = violatedUnique(error);
   if (violated === undefined) return error;
   if (violated === 'users_dial_number_unique')
-    return new SwitchyardError('conflict', 'Another user has just been given that number.');
+    return new SwitchyardError('conflict', 'This number has just been assigned to another user.');
   return nameTaken('user', username);
 }
 
@@ -218,7 +224,7 @@ export async function changeUser(deps: UsersDeps, user: store.NamedUser, patch: 
       await refuseTakenNumber(trx, { id: user.domain_id, country: user.domain_country }, number, user.id);
     }
     const row = await store.updateUser(trx, user.id, changes);
-    if (!row) throw new SwitchyardError('not_found', 'There is no such user.');
+    if (!row) throw new SwitchyardError('not_found', 'No such user.');
     const shown = showProvisioned(row, user.domain_name);
     emit({ stream: user.domain_id, type: 'user.updated', userId: user.id, data: { user: shown } });
     if (patch.enabled === true) await forgetEnd(trx, user.id);
@@ -241,7 +247,7 @@ export async function changeUser(deps: UsersDeps, user: store.NamedUser, patch: 
 export async function removeUser(deps: UsersDeps, user: store.NamedUser): Promise<void> {
   const ends = await deps.events.record(async (trx, emit) => {
     const ending = await endUser(trx, emit, user, 'user_deleted');
-    if (!(await store.deleteUser(trx, user.id))) throw new SwitchyardError('not_found', 'There is no such user.');
+    if (!(await store.deleteUser(trx, user.id))) throw new SwitchyardError('not_found', 'No such user.');
     const shown = showProvisioned(user, user.domain_name);
     emit({ stream: user.domain_id, type: 'user.deleted', userId: user.id, data: { user: shown } });
     return ending;

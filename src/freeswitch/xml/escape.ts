@@ -66,7 +66,7 @@ export const isHostPart = (text: string): boolean => isAddressPart(text) || (isI
 /** @throws SwitchyardError invalid_request: a part of an address is used as it is or not at all. */
 export function addressPart(text: string, what: string): string {
   if (!isAddressPart(text))
-    throw new SwitchyardError('invalid_request', `${what} has characters that can not be dialled.`);
+    throw new SwitchyardError('invalid_request', `${what} contains characters that can't be dialled.`);
   return text;
 }
 

@@ -157,7 +157,7 @@ export const ROOM_EXTENSION = 'room';
 /** Goes on to the node that has the room; sound and video pass through this one. */
 export function bridgeToRoomPlan(o: BridgeToRoom): string {
   if (!isHostPart(o.host))
-    throw new SwitchyardError('invalid_request', 'The host has characters that can not be dialled.');
+    throw new SwitchyardError('invalid_request', "The host contains characters that can't be dialled.");
   const callId = plain(o.callId, 'The call id');
   const variables = [
     'switchyard_leg=transit',

@@ -112,7 +112,8 @@ function describe(route: Route, schemas: JsonObject): JsonObject {
 const IDEMPOTENCY_KEY: JsonObject = {
   name: 'Idempotency-Key',
   in: 'header',
-  description: 'Any name for this request. Sent again within 24 hours it is not done again, but answered the same.',
+  description:
+    'Any name for this request. The same request with the same key within 24 hours is not carried out again: it gets the stored response.',
   schema: { type: 'string', minLength: 1, maxLength: 255 },
 };
 
@@ -136,7 +137,7 @@ function parametersOf(schema: z.ZodObject | undefined, place: 'path' | 'query', 
 function responsesOf(route: Route, schemas: JsonObject): JsonObject {
   const responses: JsonObject = {};
   for (const [status, schema] of Object.entries(route.answers)) {
-    const answer: JsonObject = { description: schema?.description ?? (schema ? 'Done.' : 'Done; there is no body.') };
+    const answer: JsonObject = { description: schema?.description ?? (schema ? 'Done.' : 'Done; no body.') };
     if (schema)
       answer.content = { [route.produces ?? 'application/json']: { schema: toSchema(schema, 'output', schemas) } };
     responses[status] = answer;

@@ -170,13 +170,17 @@ export function createDoorkeeper(o: {
   return {
     async require(bearer, address, need) {
       const caller = await lookUp(bearer, address);
-      if (bearer === undefined) throw new SwitchyardError('unauthorized', 'The request shows no API key.');
+      if (bearer === undefined)
+        throw new SwitchyardError(
+          'unauthorized',
+          'The request has no API key, or one that is not 16 to 256 characters long.',
+        );
       if (!caller)
-        throw new SwitchyardError('unauthorized', 'This key or token is not known, was revoked, or is over.', {
-          fix: 'Check that all of it was sent; an admin makes another one with POST /v1/api-keys.',
+        throw new SwitchyardError('unauthorized', 'This API key or token is unknown, revoked or expired.', {
+          fix: 'Check that the whole key was sent. An admin creates a new one with POST /v1/api-keys.',
         });
       if (!isScopeEnough(caller.scopes, need)) {
-        throw new SwitchyardError('forbidden', `This needs a key with the scope "${need}".`);
+        throw new SwitchyardError('forbidden', `This needs an API key with the scope "${need}".`);
       }
       return { caller, bearer };
     },

@@ -50,10 +50,10 @@ export async function readFileBody(
   const encoding = request.headers['content-encoding'] ?? 'identity';
   if (!o.types.includes(type) || encoding !== 'identity') {
     discard(request);
-    throw new SwitchyardError('unsupported_media_type', `The body is read as ${o.types.join(' or ')} only.`);
+    throw new SwitchyardError('unsupported_media_type', `Content-Type must be ${o.types.join(' or ')}.`);
   }
   const bytes = await collect(request, response, o);
-  if (bytes.length === 0) throw new SwitchyardError('invalid_request', 'The body is empty.');
+  if (bytes.length === 0) throw new SwitchyardError('invalid_request', 'The request body is empty.');
   return { type, bytes };
 }
 
@@ -64,7 +64,7 @@ function isJson(request: Request): boolean {
 }
 
 function tooLarge(limits: BodyLimits): SwitchyardError {
-  return new SwitchyardError('payload_too_large', `A body has ${limits.maxBytes} bytes at most.`);
+  return new SwitchyardError('payload_too_large', `The body must not exceed ${limits.maxBytes} bytes.`);
 }
 
 /** Lets the client finish sending, so that it reads our answer, but not for ever. Nothing of it is kept. */
@@ -93,7 +93,9 @@ function collect(request: Request, response: Response, limits: BodyLimits): Prom
     const timer = setTimeout(() => {
       response.set('Connection', 'close');
       request.removeAllListeners('data');
-      fail(new SwitchyardError('request_timeout', `The body was not there after ${limits.deadlineMs / 1000} seconds.`));
+      fail(
+        new SwitchyardError('request_timeout', `The body did not arrive within ${limits.deadlineMs / 1000} seconds.`),
+      );
     }, limits.deadlineMs);
     request.on('data', (chunk: Buffer) => {
       size += chunk.length;
@@ -107,7 +109,9 @@ function collect(request: Request, response: Response, limits: BodyLimits): Prom
       resolve(Buffer.concat(chunks));
     });
     request.once('error', fail);
-    request.once('close', () => fail(new SwitchyardError('request_timeout', 'The connection ended within the body.')));
+    request.once('close', () =>
+      fail(new SwitchyardError('request_timeout', 'The connection ended before the end of the body.')),
+    );
   });
 }
 
@@ -119,7 +123,7 @@ function parseObject(bytes: Buffer): unknown {
     throw new SwitchyardError('invalid_json');
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new SwitchyardError('invalid_json', 'The body must be one JSON object.');
+    throw new SwitchyardError('invalid_json', 'The body must be a single JSON object.');
   }
   return value;
 }

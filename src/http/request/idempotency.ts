@@ -8,7 +8,7 @@ const UNKNOWN_AFTER_MS = 60_000;
 export function readIdempotencyKey(header: string | undefined): string | undefined {
   if (header === undefined) return undefined;
   if (/^[\x21-\x7e]{1,255}$/.test(header)) return header;
-  throw new SwitchyardError('invalid_request', 'Idempotency-Key has 1 to 255 visible ASCII characters.');
+  throw new SwitchyardError('invalid_request', 'Idempotency-Key must be 1 to 255 visible ASCII characters.');
 }
 
 /**
@@ -26,7 +26,7 @@ export async function answerOnce(
     throw claimed.sinceMs > UNKNOWN_AFTER_MS
       ? new SwitchyardError(
           'idempotency_in_progress',
-          'The first request never finished, so its outcome is not known: look whether it was done, then use a new key.',
+          'The first request never finished, so its result is unknown. Check whether it was carried out, then use a new key.',
         )
       : new SwitchyardError('idempotency_in_progress');
   }

@@ -1,6 +1,7 @@
 /** Input is what its schema says or it is refused: unknown fields are faults, and every fault is named at once. */
 import type { z } from 'zod';
 import { SwitchyardError, type FieldFault } from '../../errors';
+import { describeIssue } from '../../schema-faults';
 import { findJsonFaults, MAX_JSON_DEPTH, type JsonFault } from '../../infra/text/json-faults';
 
 const MAX_FAULTS = 20;
@@ -33,8 +34,8 @@ function findTextFaults(input: unknown, where: 'body' | 'query' | 'path'): Field
 }
 
 const TEXT_FAULTS: Record<JsonFault['what'], string> = {
-  nul: 'must not hold the character U+0000',
-  half_character: 'must not hold half a surrogate pair, which is no character',
+  nul: 'must not contain the character U+0000',
+  half_character: 'must not contain half a surrogate pair, which is not a character',
   too_deep: `is nested deeper than ${MAX_JSON_DEPTH}`,
 };
 
@@ -49,50 +50,7 @@ function nameIssue(issue: z.core.$ZodIssue): FieldFault[] {
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({ path: dotted([...issue.path, key]), message: 'is not a known field' }));
   }
-  return [{ path: dotted(issue.path), message: sayIssue(issue) }];
-}
-
-const KINDS: Readonly<Record<string, string>> = {
-  string: 'a text',
-  number: 'a number',
-  int: 'a whole number',
-  boolean: 'true or false',
-  array: 'a list',
-  object: 'an object',
-  record: 'an object',
-};
-const FORMATS: Readonly<Record<string, string>> = {
-  datetime: 'must be a time like 2026-01-31T12:00:00Z',
-  uuid: 'must be an id (a UUID)',
-};
-
-/** What a schema says itself is kept; the library's own words are for those who write schemas. */
-function sayIssue(issue: z.core.$ZodIssue): string {
-  if (!/^(Invalid |Too (small|big):)/.test(issue.message)) return issue.message;
-  switch (issue.code) {
-    case 'invalid_type':
-      if (issue.message.endsWith('received undefined')) return 'is needed';
-      return `must be ${KINDS[issue.expected] ?? issue.expected}`;
-    case 'too_small':
-      return sayLimit(issue.origin, Number(issue.minimum), 'least');
-    case 'too_big':
-      return sayLimit(issue.origin, Number(issue.maximum), 'most');
-    case 'invalid_value':
-      return `must be ${issue.values.length > 1 ? 'one of ' : ''}${issue.values.map(String).join(', ')}`;
-    case 'not_multiple_of':
-      return `must be a multiple of ${issue.divisor}`;
-    case 'invalid_format':
-      return FORMATS[issue.format] ?? issue.message;
-    default:
-      return issue.message;
-  }
-}
-
-function sayLimit(origin: string, limit: number, which: 'least' | 'most'): string {
-  const unit = { string: 'character', array: 'entry' }[origin];
-  if (unit === undefined) return `must be ${limit} at ${which}`;
-  const units = limit === 1 ? unit : unit === 'entry' ? 'entries' : `${unit}s`;
-  return `must have ${limit} ${units} at ${which}`;
+  return [{ path: dotted(issue.path), message: describeIssue(issue) }];
 }
 
 function dotted(path: readonly PropertyKey[]): string {

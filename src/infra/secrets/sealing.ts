@@ -30,7 +30,7 @@ export function decryptSecret(secretKey: Buffer, what: Sealed, sealed: string): 
   if (parts[0] !== 'v2' || parts.length !== 5) throw new Error('not a sealed text');
   const [, id, iv, tag, text] = parts as [string, string, string, string, string];
   const key = purposeKeys(secretKey, `seal/${what.purpose}`).find((one) => one.id === id)?.key;
-  if (!key) throw new Error('it was sealed with a SWITCHYARD_SECRET that is not known here');
+  if (!key) throw new Error('it was sealed with an unknown SWITCHYARD_SECRET');
   return open(key, { iv, tag, text, of: what.of });
 }
 
@@ -44,7 +44,7 @@ function openFirstForm(secretKey: Buffer, parts: string[]): string {
       // another one's
     }
   }
-  throw new Error('it was sealed with a SWITCHYARD_SECRET that is not known here, or was changed');
+  throw new Error('it was sealed with an unknown SWITCHYARD_SECRET, or was changed');
 }
 
 function open(key: Buffer, o: { iv: string; tag: string; text: string; of?: string }): string {

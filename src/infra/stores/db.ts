@@ -127,7 +127,7 @@ export function violatedUnique(error: unknown): string | undefined {
 /** Gives a fault of the database its code: `unavailable` where it is away, else as it came. */
 export function nameDbFault(error: unknown): unknown {
   return isUnreachable(error)
-    ? new SwitchyardError('unavailable', 'The database is out of reach.', { cause: error })
+    ? new SwitchyardError('unavailable', 'The database is unavailable.', { cause: error })
     : error;
 }
 

@@ -30,7 +30,8 @@ export function createSignalQueue(name: string, prefix: string, connection: Redi
   };
   const waiting = new Set<NodeJS.Timeout>();
   async function sendNow(): Promise<void> {
-    if (connection.status !== 'ready') throw new SwitchyardError('unavailable', 'The queue is out of reach.');
+    if (connection.status !== 'ready')
+      throw new SwitchyardError('unavailable', "The queue is unavailable: Redis doesn't answer.");
     // One that comes through after its deadline does no harm: who takes it up finds nothing to do.
     await withDeadline(queue.add(name, {}, options), SEND_TIMEOUT_MS, () => {
       throw new SwitchyardError('unavailable', 'The queue did not answer in time.');

@@ -7,7 +7,7 @@ export function addressOf(url: string): string {
     const { host, pathname } = new URL(url);
     return `${host || 'a local socket'}${pathname.length > 1 ? pathname : ''}`;
   } catch {
-    return 'an address that can not be read';
+    return 'an unreadable address';
   }
 }
 
@@ -31,7 +31,7 @@ export async function connectRedis(redis: Redis, url: string): Promise<boolean> 
   redis.off('error', note);
   if (!isThere && isRefusal(fault)) {
     throw new Error(
-      `Redis at ${addressOf(url)} refuses us (${firstWords(fault)}): correct the user and password in REDIS_URL.`,
+      `Redis at ${addressOf(url)} rejects Switchyard's login (${firstWords(fault)}): correct the user and password in REDIS_URL.`,
     );
   }
   return isThere;
@@ -39,15 +39,15 @@ export async function connectRedis(redis: Redis, url: string): Promise<boolean> 
 
 /** @returns what is wrong, where nothing can be written: Redis is away, full, or a replica that only reads */
 export async function findRedisFault(redis: Redis, prefix: string): Promise<string | undefined> {
-  if (redis.status !== 'ready') return 'Redis is out of reach: no call can be placed.';
+  if (redis.status !== 'ready') return 'Redis is unavailable: no call can be placed.';
   try {
     await redis.set(`${prefix}:can-be-written`, '1', 'PX', 60_000);
     return undefined;
   } catch (error) {
     const said = firstWords(error);
-    if (said.startsWith('READONLY')) return 'Redis only reads (READONLY): REDIS_URL has to name the primary.';
+    if (said.startsWith('READONLY')) return 'Redis is read-only (READONLY): set REDIS_URL to the primary.';
     if (said.startsWith('OOM')) return 'Redis is full (OOM): give it more maxmemory. No call can be placed.';
-    if (said.startsWith('MISCONF')) return 'Redis can not save to its disk (MISCONF), and takes nothing until it can.';
+    if (said.startsWith('MISCONF')) return "Redis can't save to its disk (MISCONF) and rejects writes until it can.";
     return `Nothing can be written to Redis (${said}).`;
   }
 }
@@ -58,7 +58,7 @@ export async function findEvictionFault(redis: Redis): Promise<string | undefine
   const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1];
   return policy === undefined || policy === 'noeviction'
     ? undefined
-    : `Redis may throw away claims and calls that wait (maxmemory-policy ${policy}): set it to noeviction.`;
+    : `Redis may evict claims and waiting calls (maxmemory-policy ${policy}): set it to noeviction.`;
 }
 
 /** Gives a fault of Postgres at the start its address; what it is recognised by stays. */

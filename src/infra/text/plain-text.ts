@@ -20,8 +20,8 @@ export function plainText(options: { min?: number; max: number }) {
   const { min = 0, max } = options;
   return z
     .string()
-    .refine((s) => s.length <= max * 2 && [...s].length <= max, `must have ${max} characters at most`)
-    .refine((s) => s.length >= min, `must have ${min} characters at least`)
-    .refine(isPlainText, 'must not hold control characters or line breaks')
+    .refine((s) => s.length <= max * 2 && [...s].length <= max, `must have at most ${max} characters`)
+    .refine((s) => s.length >= min, `must have at least ${min} characters`)
+    .refine(isPlainText, 'must not contain control characters or line breaks')
     .meta({ ...(min > 0 ? { minLength: min } : {}), maxLength: max });
 }

@@ -105,7 +105,7 @@ it('says what the store says where it refuses, and keeps the file', async () => 
   const { file, facts } = await arrive(Buffer.from('abc'));
   await expect(open('another secret').keep(newKey(), file, facts)).rejects.toMatchObject({
     code: 'unavailable',
-    message: 'The store answers 403 (SignatureDoesNotMatch).',
+    message: 'The storage answered 403 (SignatureDoesNotMatch).',
   });
   await expect(storage.keep(newKey(), file, { ...facts, sha256: sha('abd') })).rejects.toThrow('BadDigest');
   expect(await readdir(storage.arrivals)).toHaveLength(1);

@@ -71,7 +71,7 @@ describe('what is decided', () => {
 test('the first start writes down which secret it was; the same one starts again, another one does not', async () => {
   await start(first);
   await start(first);
-  await expect(start(second)).rejects.toThrow(/SWITCHYARD_SECRET is not the one that this database is sealed with/);
+  await expect(start(second)).rejects.toThrow(/SWITCHYARD_SECRET is not the secret of this database/);
   await expect(start(second)).rejects.toThrow(nameOf(first));
   expect(await known()).toEqual([[nameOf(first), true]]);
 });

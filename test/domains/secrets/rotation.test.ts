@@ -111,7 +111,7 @@ test('the old secret can go when all is sealed anew and nobody writes with it', 
   expect(await known()).toHaveLength(2); // something was left: it is looked through once more
   await later.step(go);
   expect(await known()).toEqual([nameOfSecond]);
-  expect(lines.join('')).toContain('SWITCHYARD_SECRET_OLD is needed no more');
+  expect(lines.join('')).toContain('SWITCHYARD_SECRET_OLD is no longer needed');
   expect((await stores.db('users').first()).ha1).toContain(sealedPrefix(second));
   await checkSecrets(stores.db, second, logger);
 });

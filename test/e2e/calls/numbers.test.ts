@@ -88,11 +88,11 @@ test('a call is transferred to a number', async () => {
 test('what is nobody here is said to be that', async () => {
   expect(await makeCall('sip:bert@elsewhere.test')).toMatchObject({
     status: 422,
-    body: { detail: expect.stringMatching(/^There is no way to sip:bert@elsewhere.test/) },
+    body: { detail: expect.stringMatching(/^Can't reach sip:bert@elsewhere.test/) },
   });
   expect(await makeCall('+49 30 99999')).toMatchObject({
     status: 422,
-    body: { detail: expect.stringMatching(/^There is no way to tel:\+493099999: it is nobody's number/) },
+    body: { detail: expect.stringMatching(/^Can't reach tel:\+493099999: no user has this number/) },
   });
   expect((await makeCall('4712')).body.detail).toBe('There is no user "4712" in clinic.test.');
   for (const wrong of [
@@ -125,7 +125,7 @@ test("the country of a domain makes its people's digits numbers, and extensions 
   expect(wrong.body.errors).toEqual([{ path: 'country', message: expect.stringContaining('ISO 3166') }]);
 });
 
-test('a number leads to one user, and what else is dialled by it is refused with who has it', async () => {
+test('a number belongs to one user, and what else is dialled by it is refused with who has it', async () => {
   const conflict = (who: string) => ({
     status: 409,
     body: { code: 'conflict', detail: expect.stringContaining(who) },

@@ -56,9 +56,7 @@ test('A relay is refused at once where no node can send it, also for a room that
   const relay = { url: 'rtmp://127.0.0.1:1935/live', streamKey: 'key' };
   const refused = await app.api('POST', `/v1/rooms/${room.id}/relays`, relay);
   expect(refused).toMatchObject({ status: 409, body: { code: 'feature_missing' } });
-  expect(refused.body.detail).toMatch(
-    /^No node that serves now can do this\. bare: without mod_av it can't send relays\./,
-  );
+  expect(refused.body.detail).toMatch(/^No serving node can do this\. bare: without mod_av it can't send relays\./);
 });
 
 test('Where no node can record, people meet all the same, and the recording says at once why it failed', async () => {

@@ -162,7 +162,7 @@ test('a node that was broken into takes no calls again which an operator took fr
   await drain(node);
   const pod = podOf('pod-2', secretOf(node));
   await settleIn(pod);
-  expect(said).toEqual(['pod-2: an operator drained it, and it stays so']);
+  expect(said).toEqual(['pod-2: an operator drained it: it stays drained']);
   await expect(pod.door.resume()).rejects.toThrow(/409 conflict/);
   // Nor does draining itself make the drain its own, or move the operator's deadline.
   const deadline = async (): Promise<string> =>

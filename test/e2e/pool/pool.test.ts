@@ -72,7 +72,7 @@ test('what if: nodes by name or id, and the same question has the same answer', 
   expect(rooms.body.rooms).toEqual({ asked: 3, placed: 2, notPlaced: 1 });
   expect((await app.api('POST', '/v1/pool/simulate', { remove: 'nowhere' })).body).toMatchObject({
     code: 'unprocessable',
-    detail: 'There is no node "nowhere".',
+    detail: 'No such node: "nowhere".',
   });
   expect((await app.api('POST', '/v1/pool/simulate', { calls: -1 })).status).toBe(400);
 });

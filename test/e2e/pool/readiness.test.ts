@@ -112,7 +112,7 @@ test.each([
 
 test('it says that Redis only reads', async () => {
   await admin.call('REPLICAOF', '127.0.0.1', '1');
-  const now = await readyIs('Redis only reads', ({ http }) => http === 503);
+  const now = await readyIs('Redis is read-only', ({ http }) => http === 503);
   expect(now.faults).toEqual([expect.stringContaining('READONLY')]);
   await admin.call('REPLICAOF', 'NO', 'ONE');
   await readyIs('all is well again', ({ http }) => http === 200);

@@ -114,7 +114,7 @@ describeWithRealNode('start with a real node', (freeswitch) => {
     start.kill('SIGINT');
     await once(start, 'exit');
 
-    expect(said).toContain('recordings ended, and here: 2');
+    expect(said).toContain('recordings ended and uploaded: 2');
     const rows = await stores.db('recordings').select('id', 'state', 'reason');
     for (const id of Object.values(recorded))
       expect(rows.find((row: { id: string }) => row.id === id)).toMatchObject({

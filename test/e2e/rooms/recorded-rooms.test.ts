@@ -52,7 +52,7 @@ test('What is recorded is ended and here before the nodes of a start are stopped
   await end(['another']);
   expect((await recordingOf(room.id)).state).toBe('recording');
   await end([node.name]);
-  expect(said).toEqual(['  recordings ended, and here: 1']);
+  expect(said).toEqual(['  recordings ended and uploaded: 1']);
   expect(await recordingOf(room.id)).toMatchObject({ state: 'completed', reason: 'stopped' });
   call.hangup();
 });

@@ -130,7 +130,7 @@ test('it gets no plan of a call that another node places, whichever channel it n
   expect(await legOf(id)).toBe(leg);
   const phone = { variable_sip_authorized: 'true', variable_user_name: 'bob', variable_domain_name: DOMAIN };
   const asked = await app.askXml(two, dialplan(leg, 'users', '9196', phone));
-  expect(asked.text).toContain('Nobody has logged in here by that name');
+  expect(asked.text).toContain('No login by that name on this node');
   // Also where bob has logged in at it: the leg is another's.
   await app.askXml(two, loginQuestion({ username: 'bob' }));
   expect((await app.askXml(two, dialplan(leg, 'users', '9196', phone))).status).toBe(403);

@@ -175,7 +175,7 @@ test('a node that is up moves nowhere but to where it asks from, and is told wha
   const away = at(two, { host: '8.8.4.4' });
   const said = await enrol(away).catch((error: Error) => error.message);
   expect(said).toContain('409 conflict');
-  expect(said).toContain('stop it and wait until it is down, or let it ask from 8.8.4.4 itself');
+  expect(said).toContain('stop it and wait until it is down, or send the request from 8.8.4.4 itself');
   expect((await app.askXml(away, configuration)).status).toBe(409);
   expect(await placeOf('two')).toEqual(before);
 });
@@ -257,7 +257,10 @@ describe('a node that waits for an admin', () => {
     expect(await enrol(node, JOIN_TOKEN)).toBe('pending');
     expect(await enrol(node)).toBe('pending');
     const asked = await strict.askXml(node, configuration);
-    expect([asked.status, asked.text]).toEqual([403, expect.stringMatching(/^node_pending: The node .* waits for an admin/)]);
+    expect([asked.status, asked.text]).toEqual([
+      403,
+      expect.stringMatching(/^node_pending: The node .* waits for an admin/),
+    ]);
     expect((await strict.sendCdr(node as unknown as Node, '{}')).status).toBe(403);
     expect((await app.askXml(one, configuration)).text).not.toContain('127.0.0.2');
     const { id, state } = await listed('waiting');

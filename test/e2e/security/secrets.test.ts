@@ -186,7 +186,7 @@ test('nor does any row of any table', async () => {
 test('a replica with another secret does not start, in words, and the others notice nothing', async () => {
   const silent = createLogger('silent');
   await expect(startSwitchyard({ ...app.config, secretKey: SECOND }, silent)).rejects.toThrow(
-    /^SWITCHYARD_SECRET is not the one that this database is sealed with.*SWITCHYARD_SECRET_OLD\.$/,
+    /^SWITCHYARD_SECRET is not the secret of this database.*SWITCHYARD_SECRET_OLD\.$/,
   );
   expect((await app.api('GET', `/v1/nodes/${one.id}`)).body.state).toBe('serving');
 });

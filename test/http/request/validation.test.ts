@@ -39,23 +39,23 @@ const good = {
 test('Every fault is named with what is wanted instead', () => {
   expect(faults(good)).toEqual([]);
   expect(faults({ ...good, name: undefined, colour: 'red' })).toEqual([
-    'name is needed',
+    'name is required',
     'colour is not a known field',
   ]);
   const others = { name: 'abc', pin: 'x', fps: 31, width: 3, images: [], role: 'king', muted: null };
   expect(faults({ ...others, until: 'tomorrow', id: 'x' })).toEqual([
-    'name must have 2 characters at most',
+    'name must have at most 2 characters',
     'pin must be digits',
-    'fps must be 30 at most',
+    'fps must be at most 30',
     'width must be a multiple of 2',
-    'images must have 1 entry at least',
+    'images must have at least 1 entry',
     'role must be one of moderator, participant',
     'muted must be true or false',
     'until must be a time like 2026-01-31T12:00:00Z',
     'id must be an id (a UUID)',
   ]);
   expect(faults({ ...good, name: '', fps: 4.5, images: 'x' })).toEqual([
-    'name must have 1 character at least',
+    'name must have at least 1 character',
     'fps must be a whole number',
     'images must be a list',
   ]);

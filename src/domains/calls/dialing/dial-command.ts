@@ -14,7 +14,7 @@ export const extensionOf = (to: Address): string =>
 /** What the caller's phone rings with; pure, and golden in its test. */
 export function dialCommand(call: CallRow, attempt: AttemptRow): ApiCommand {
   const from = parseAddress(call.from_address);
-  if (from.kind !== 'user') throw new Error(`a call from ${from.kind} can not be dialled`);
+  if (from.kind !== 'user') throw new Error(`a call from ${from.kind} can't be dialled`);
   const shown = extensionOf(parseAddress(call.to_address));
   return originateCall({
     legId: attempt.leg_id,

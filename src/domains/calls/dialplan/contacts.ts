@@ -146,7 +146,7 @@ export async function connectTo(
   caller: Caller,
 ): Promise<string> {
   if (to.kind === 'service') return echoPlan(caller);
-  if (to.kind !== 'user') return refusePlan({ ...caller, sipStatus: 404, reason: 'No way to that address' });
+  if (to.kind !== 'user') return refusePlan({ ...caller, sipStatus: 404, reason: 'No route to that address' });
   const user = await deps.directory.findUser(to.username, domain);
   if (!user) return refusePlan({ ...caller, sipStatus: 404, reason: 'No such number' });
   if (!user.enabled) return refusePlan({ ...caller, sipStatus: 480, reason: 'The user is disabled' });

@@ -80,11 +80,11 @@ async function continueCall(deps: DialplanDeps, node: NodeRow, request: Dialplan
   const call = request.callId && isId(request.callId) ? await findCall(deps.db, request.callId) : undefined;
   const context = request.context;
   if (!call || call.state === 'ended' || call.hangup_requested_at) {
-    return refusePlan({ context, sipStatus: 410, reason: 'The call is over' });
+    return refusePlan({ context, sipStatus: 410, reason: 'The call has ended' });
   }
   if (!(await isPlacedLeg(deps.db, node, call, request.legId))) {
     deps.refuseReport?.(node, 'plan', { leg: request.legId.slice(0, 64), callId: call.id });
-    return refusePlan({ context, sipStatus: 403, reason: 'That is no channel of the call' });
+    return refusePlan({ context, sipStatus: 403, reason: 'Not a channel of the call' });
   }
   const to = parseAddress(call.to_address);
   const known = await findKnownLeg(deps, node, request.legId);
@@ -144,7 +144,7 @@ async function deliverCall(deps: DialplanDeps, node: NodeRow, request: DialplanR
   const isValid = claims && claims.n === node.name && (isForRoom || isForUser);
   if (!isValid || !(await handleHandover(deps, node, request, claims))) {
     deps.logger.warn({ node: node.name, from: request.networkIp }, 'a call without a valid token was refused');
-    return refusePlan({ context, sipStatus: 403, reason: 'No valid token' });
+    return refusePlan({ context, sipStatus: 403, reason: 'Invalid token' });
   }
   if (isForRoom) return deliverToRoom(deps.rooms, node, request, claims);
   const user = await deps.directory.findUser(username!, domain!);
@@ -152,7 +152,7 @@ async function deliverCall(deps: DialplanDeps, node: NodeRow, request: DialplanR
   const callId = String(claims.c);
   const attemptLegId = claims.a === undefined ? undefined : String(claims.a);
   if (attemptLegId && (await isOver(deps, callId, attemptLegId))) {
-    return refusePlan({ context, callId, sipStatus: 410, reason: 'The call rings elsewhere by now, or is over' });
+    return refusePlan({ context, callId, sipStatus: 410, reason: 'The call now rings elsewhere, or has ended' });
   }
   const deliveredLeg = claims.l === 'from' ? ('from' as const) : ('to' as const);
   const dialString = await findContacts(deps, node, user, { callId, leg: deliveredLeg, ownOnly: true });

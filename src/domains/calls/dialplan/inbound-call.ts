@@ -48,7 +48,7 @@ async function answerGuest(
 ): Promise<string> {
   const { context } = request;
   const room = grant.roomId ? await findRoom(deps.db, grant.roomId) : undefined;
-  if (!room) return refusePlan({ context, sipStatus: 404, reason: 'The room is no more' });
+  if (!room) return refusePlan({ context, sipStatus: 404, reason: 'The room was deleted' });
   const from = { address: `guest:${grant.id}`, domainId: room.domain_id, name: grant.name };
   const callId = await recordPhoneCall(deps, node, request, from, `room:${room.name}`, createId());
   const who: RoomCaller = {
@@ -105,7 +105,7 @@ async function answerCaller(deps: DialplanDeps, node: NodeRow, request: Dialplan
   if (!request.username || !request.domain) return refusePlan({ context, sipStatus: 403, reason: 'Not authenticated' });
   if (!(await deps.wasShown(node.id, request.username, request.domain, true))) {
     deps.refuseReport?.(node, 'caller', { username: request.username.slice(0, 64), leg: request.legId.slice(0, 64) });
-    return refusePlan({ context, sipStatus: 403, reason: 'Nobody has logged in here by that name' });
+    return refusePlan({ context, sipStatus: 403, reason: 'No login by that name on this node' });
   }
   const caller = await findCaller(deps, request.username, request.domain);
   if (caller && 'kind' in caller) return answerGuest(deps, node, request, caller);

@@ -10,7 +10,7 @@ function readEnd(patch: GrantPatch, nowMs: number): Date {
   const endMs = patch.expiresAt ? Date.parse(patch.expiresAt) : nowMs + patch.expiresInSeconds! * 1000;
   const path = patch.expiresAt ? 'expiresAt' : 'expiresInSeconds';
   const refuse = (message: string): never => {
-    throw new SwitchyardError('invalid_request', `The grant can't end then: "${path}" ${message}.`, {
+    throw new SwitchyardError('invalid_request', `Invalid expiry: "${path}" ${message}.`, {
       errors: [{ path, message }],
     });
   };
@@ -36,14 +36,14 @@ export async function extendGrant(
   now: Date,
 ): Promise<NamedGrant> {
   if (!(await findGrant(deps.db, id, caller.domainId))) {
-    throw new SwitchyardError('not_found', 'There is no such grant.');
+    throw new SwitchyardError('not_found', 'No such grant.');
   }
   const expiresAt = readEnd(patch, now.getTime());
   await deps.log.record(async (trx, emit) => {
     const grant = await lockGrant(trx, id);
-    if (!grant) throw new SwitchyardError('not_found', 'There is no such grant.');
+    if (!grant) throw new SwitchyardError('not_found', 'No such grant.');
     if (grant.revoked_at) {
-      throw new SwitchyardError('gone', 'The grant was revoked, which is for good: make a new one.');
+      throw new SwitchyardError('gone', 'The grant was revoked for good: create a new one.');
     }
     const isOver = grant.closed_at !== null || grant.expires_at <= now;
     if (isOver) await deps.quotas.take(trx, grant.domain_id, { liveGrants: 1 });
@@ -51,7 +51,7 @@ export async function extendGrant(
     emit(draftGrantEvent('grant.updated', changed, { expiredBefore: isOver }));
   });
   const extended = await findGrant(deps.db, id, null);
-  if (!extended) throw new SwitchyardError('not_found', 'There is no such grant.'); // its room has just been deleted
+  if (!extended) throw new SwitchyardError('not_found', 'No such grant.'); // its room has just been deleted
   deps.onExtended(extended);
   return extended;
 }

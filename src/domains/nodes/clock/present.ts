@@ -7,11 +7,11 @@ export const clockSchema = z.object({
   offsetMs: z
     .number()
     .nullable()
-    .describe('Milliseconds it is ahead of ours, negative: behind. null: not measured yet'),
-  skewed: z.boolean().describe('Past the limit. It serves all the same: its times are read by our clock.'),
+    .describe("Milliseconds the node's clock is ahead of Switchyard's; negative: behind; null: not measured yet"),
+  skewed: z.boolean().describe('Above the limit. The node still serves: its times are corrected.'),
   limitMs: z.number(),
   measuredAt: z.iso.datetime().nullable(),
-  note: z.string().nullable().describe('What is wrong, and what becomes of it.'),
+  note: z.string().nullable().describe('What is wrong, and what happens next.'),
 });
 
 export const presentClock = (clock: ClockRecord | null): z.output<typeof clockSchema> => ({

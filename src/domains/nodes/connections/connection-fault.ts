@@ -27,10 +27,10 @@ export const connectionFaultSchema = z
   .object({
     kind: z.enum(CONNECTION_FAULTS),
     since: z.iso.datetime(),
-    why: z.string().describe('What it may be, and what to do.'),
+    why: z.string().describe('The likely cause, and what to do.'),
   })
   .nullable()
-  .describe('Why Switchyard has no connection to the node; null: it has one, or has not tried yet.');
+  .describe("Why Switchyard isn't connected to the node; null: it is, or hasn't tried yet.");
 
 /** What it may be, and what to do; each names address and setting. */
 export function explainConnectionFault(

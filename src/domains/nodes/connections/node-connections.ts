@@ -176,7 +176,7 @@ export function createNodeConnections(settings: LinkSettings): NodeConnections {
   });
   const connection = (nodeId: string): NodeConnection => {
     const open = links.get(nodeId)?.connection();
-    if (!open) throw new SwitchyardError('node_unreachable', 'There is no connection to the node now.');
+    if (!open) throw new SwitchyardError('node_unreachable', "Switchyard isn't connected to the node at the moment.");
     return open;
   };
   return {

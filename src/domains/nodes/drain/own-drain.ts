@@ -43,7 +43,7 @@ const isEmptied = (
 
 export async function readOwnState(deps: OwnDrainDeps, id: string): Promise<OwnState> {
   const node = await findNode(deps.db, id);
-  if (!node) throw new SwitchyardError('unauthorized', 'That is no node of this pool.');
+  if (!node) throw new SwitchyardError('unauthorized', 'Unknown node.');
   const work = await countNodeWork(deps.db, id);
   return {
     name: node.name,
@@ -79,6 +79,6 @@ export async function resumeItself(deps: OwnDrainDeps, id: string): Promise<OwnS
   const change = { state: 'serving' as const, drain_deadline_at: null, drained_itself: false, keeps_phones: false };
   const row = await changeNodeState(deps, id, ['draining'], change, { by: 'itself' }, { drained_itself: true });
   if (!row && (await findNode(deps.db, id))?.state === 'draining')
-    throw new SwitchyardError('conflict', 'An operator drained this node, and has to let it take calls again.');
+    throw new SwitchyardError('conflict', 'An operator drained this node: only an operator can resume it.');
   return readOwnState(deps, id);
 }

@@ -111,9 +111,9 @@ export interface Enrolment {
  */
 export async function enrolNode(deps: AdmissionDeps, o: Enrolment): Promise<'in' | 'pending'> {
   const { name, secret, token, address } = o;
-  if (!NODE_NAME.test(name)) throw new SwitchyardError('invalid_request', 'That is no name for a node.');
+  if (!NODE_NAME.test(name)) throw new SwitchyardError('invalid_request', 'Not a valid node name.');
   if (!NODE_SECRET.test(secret)) {
-    throw new SwitchyardError('invalid_request', 'A node makes a secret of 16 to 256 characters without blanks.');
+    throw new SwitchyardError('invalid_request', "A node's secret must have 16 to 256 characters without spaces.");
   }
   if (address) requireAddress(deps, address);
   const secretHash = hashSecret(secret);
@@ -141,7 +141,7 @@ export async function enrolNode(deps: AdmissionDeps, o: Enrolment): Promise<'in'
       address,
       token === undefined ? 'it shows no token' : 'its token is none for this name, was used, or is over',
     );
-    throw new SwitchyardError('unauthorized', `The node "${name}" shows no token that is good for it.`);
+    throw new SwitchyardError('unauthorized', `The node "${name}" has no valid join token.`);
   }
   return row?.state === 'pending' ? 'pending' : 'in';
 }
@@ -243,7 +243,7 @@ async function requireOwnPlace(
   explain(deps, o.name, o.address, `the node "${there}" is at one of its ports`);
   throw new SwitchyardError(
     'conflict',
-    `Another node is at ${host} with one of the ports ${eslPort}, ${sipPort}, ${internodePort}: give this one ports of its own, or stop the other and wait until it is down.`,
+    `Another node is at ${host} with one of the ports ${eslPort}, ${sipPort}, ${internodePort}: use other ports for this one, or stop the other one and wait until it is down.`,
   );
 }
 
@@ -268,7 +268,7 @@ async function moveNode(
     explain(deps, known.name, address, `it is ${known.state} at another place, and did not ask from the new one`);
     throw new SwitchyardError(
       'conflict',
-      `The node "${known.name}" is ${known.state} at ${known.host} with Event Socket port ${known.esl_port}: to move it, stop it and wait until it is down, or let it ask from ${address.host} itself.`,
+      `The node "${known.name}" is ${known.state} at ${known.host} with Event Socket port ${known.esl_port}: to move it, stop it and wait until it is down, or send the request from ${address.host} itself.`,
     );
   }
   return deps.log.record(async (trx, emit) => {

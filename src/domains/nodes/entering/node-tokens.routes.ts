@@ -14,7 +14,7 @@ const DAY_MS = 86_400_000;
 const tokenSchema = z
   .object({
     id: z.uuid(),
-    name: z.string().describe('The one node it lets in.'),
+    name: z.string().describe('The name of the node that it admits.'),
     createdAt: z.iso.datetime(),
     expiresAt: z.iso.datetime(),
   })
@@ -35,10 +35,10 @@ export function nodeTokenRoutes<N>(
       method: 'post',
       path: '/v1/nodes/tokens',
       tag: 'Nodes',
-      summary: 'Make a token that lets one node in, once (shown once)',
+      summary: 'Create a token that admits one node, once (shown once)',
       description:
-        "The node's launcher shows it at POST /freeswitch/enrol together with the node's name and a secret it has made; " +
-        'from then on the node shows that secret, and nothing on it lets another node in.',
+        "The node's launcher sends it to POST /freeswitch/enrol with the node's name and a secret that it made; " +
+        'from then on the node uses that secret, and holds nothing that admits another node.',
       scope: 'admin',
       body: z.strictObject({
         name: z.string().regex(NODE_NAME),
@@ -67,7 +67,7 @@ export function nodeTokenRoutes<N>(
       method: 'get',
       path: '/v1/nodes/tokens',
       tag: 'Nodes',
-      summary: 'List the tokens for nodes that can still be used',
+      summary: 'List join tokens that can still be used',
       scope: 'admin',
       answers: { 200: z.object({ items: z.array(tokenSchema), nextCursor: z.null() }) },
       handle: async () => ({
@@ -78,13 +78,13 @@ export function nodeTokenRoutes<N>(
       method: 'delete',
       path: '/v1/nodes/tokens/{id}',
       tag: 'Nodes',
-      summary: 'Take back a token that was not used',
+      summary: 'Revoke an unused join token',
       scope: 'admin',
       params: idParams,
       answers: { 204: null },
       handle: async ({ params }) => {
         if (!(await deleteOpenToken(deps.db, params.id)))
-          throw new SwitchyardError('not_found', 'There is no such token, or it was used.');
+          throw new SwitchyardError('not_found', 'No such join token, or it was used.');
         return { status: 204 };
       },
     }),
@@ -92,7 +92,7 @@ export function nodeTokenRoutes<N>(
       method: 'post',
       path: '/v1/nodes/{id}/approve',
       tag: 'Nodes',
-      summary: 'Let a node in that waits for it (pending)',
+      summary: 'Approve a pending node',
       scope: 'admin',
       params: idParams,
       answers: { 200: deps.nodeSchema },

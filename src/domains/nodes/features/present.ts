@@ -4,12 +4,12 @@ import { explainLacks, FEATURE_NAMES, findLacks } from './features';
 
 export const lacksSchema = z
   .object({
-    modules: z.array(z.string()).describe('Of FreeSWITCH, and not loaded there.'),
-    features: z.array(z.enum(FEATURE_NAMES)).describe('What needs one of them: it is not sent there.'),
+    modules: z.array(z.string()).describe('FreeSWITCH modules that are not loaded on the node.'),
+    features: z.array(z.enum(FEATURE_NAMES)).describe('Features that need them: the node gets no such work.'),
     note: z.string(),
   })
   .nullable()
-  .describe('What the node lacks. null: nothing, or it was not asked yet');
+  .describe('What the node lacks; null: nothing, or not known yet');
 
 export function presentLacks(missing: readonly string[] | null): z.output<typeof lacksSchema> {
   const lacks = findLacks(missing, FEATURE_NAMES);

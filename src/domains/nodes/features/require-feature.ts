@@ -57,8 +57,5 @@ export function noNodeHas(nodes: readonly { name: string; lacks: readonly Lack[]
   const shown = nodes.slice(0, NAMED).map(({ name, lacks }) => `${name}: ${explainLacks(lacks)}`);
   const more = nodes.length > NAMED ? [`and ${nodes.length - NAMED} more`] : [];
   const said = [...shown, ...more].join('; ');
-  return new SwitchyardError(
-    'feature_missing',
-    `No node that serves now can do this. ${said}. So ${wayOut(nodes[0]!.lacks)}.`,
-  );
+  return new SwitchyardError('feature_missing', `No serving node can do this. ${said}. So ${wayOut(nodes[0]!.lacks)}.`);
 }

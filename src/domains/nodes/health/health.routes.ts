@@ -6,26 +6,23 @@ import type { CanaryResult } from './health';
 const canarySchema = z.object({
   at: z.iso.datetime(),
   ok: z.boolean(),
-  heard: z.boolean().describe("One leg heard the other's tone through the mixer."),
-  recorded: z.boolean().describe("The room's own recording holds the tone."),
+  heard: z.boolean().describe("One leg received the other's tone through the mixer."),
+  recorded: z.boolean().describe("The room's recording contains the tone."),
   setupMs: z.number().nullable().describe('From the first command until both legs were in the room.'),
-  mixedMs: z.number().nullable().describe('From then until the tone was in what the other leg heard.'),
-  levelDb: z.number().nullable().describe('Loudness of what was heard; 0 is the loudest there can be.'),
+  mixedMs: z.number().nullable().describe('From then until the other leg received the tone.'),
+  levelDb: z.number().nullable().describe('Level of the received tone; 0 is the maximum.'),
   tookMs: z.number(),
   failure: z.string().nullable(),
 });
 
 export const healthSchema = z.object({
-  healthy: z.boolean().describe('false: it gets no new calls and rooms; those that run go on.'),
+  healthy: z.boolean().describe('false: no new calls and rooms; running ones continue.'),
   reason: z.string().nullable(),
-  since: z.iso.datetime().nullable().describe('of the last change; null where there was none'),
-  conferenceMs: z.number().nullable().describe('How long the last conference command took; null: it failed.'),
-  webSocket: z
-    .enum(['open', 'closed', 'none'])
-    .nullable()
-    .describe('none: the node has no port of its own for browsers.'),
-  checkedAt: z.iso.datetime().nullable().describe('Looked at every few seconds, written down twice a minute.'),
-  canary: canarySchema.nullable().describe('The last synthetic call; null: there was none yet.'),
+  since: z.iso.datetime().nullable().describe('when it last changed; null: never'),
+  conferenceMs: z.number().nullable().describe('Duration of the last conference command; null: it failed.'),
+  webSocket: z.enum(['open', 'closed', 'none']).nullable().describe('none: the node has no WebSocket port of its own.'),
+  checkedAt: z.iso.datetime().nullable().describe('Checked every few seconds, stored twice a minute.'),
+  canary: canarySchema.nullable().describe('The last synthetic call; null: none yet.'),
 });
 
 export interface HealthRouteDeps {
@@ -39,10 +36,10 @@ export function healthRoutes(deps: HealthRouteDeps): Route[] {
       method: 'post',
       path: '/v1/nodes/{id}/canary',
       tag: 'Nodes',
-      summary: 'Make a synthetic call on a node now: does it mix, record, and is it heard',
+      summary: 'Run a synthetic call on a node now',
       description:
-        'Two legs of the node itself meet in a room of their own; one plays a tone, and it is looked for in what the other ' +
-        'hears and in the recording of the room. It takes about two seconds and is no call of any domain. A node that ' +
+        'Checks mixing, recording and audio: two legs of the node meet in a room; one plays a tone, which must be in what the other ' +
+        "receives and in the room's recording. It takes about two seconds and belongs to no domain. A node that " +
         'fails gets no new calls until it passes.',
       scope: 'admin',
       params: z.object({ id: z.uuid() }),

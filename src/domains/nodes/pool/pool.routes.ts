@@ -35,20 +35,20 @@ const memberSchema = z.object({
   id: z.uuid(),
   name: z.string(),
   state: z.enum(NODE_STATES),
-  silent: z.boolean().describe('Its last report is too old: it gets no calls.'),
-  saturated: z.enum(['busy_cpu', 'full']).nullable().describe('It was at this limit a moment ago.'),
+  silent: z.boolean().describe('Its last report is too old: it gets no new calls.'),
+  saturated: z.enum(['busy_cpu', 'full']).nullable().describe('It reached this limit a moment ago.'),
   downReason: z.string().nullable(),
   connectionFault: connectionFaultSchema,
   zone: z.string(),
   version: z.string().nullable(),
-  sessions: z.number().describe('Channels FreeSWITCH counted in its last report.'),
+  sessions: z.number().describe("Channels in FreeSWITCH's last report."),
   maxSessions: z.number(),
   idleCpuPercent: z.number(),
-  claimedUnits: z.number().nullable().describe('null while Redis is away'),
+  claimedUnits: z.number().nullable().describe('null while Redis is unavailable'),
   capacityUnits: z.number(),
   effectiveUnits: z.number(),
   liveCalls: z.number(),
-  liveLegs: z.number().describe('Channels of live calls, also of calls that another node carries.'),
+  liveLegs: z.number().describe('Channels of live calls, including calls that another node carries.'),
   rooms: z.number(),
   registrations: z.number(),
   drainDeadlineAt: instant,
@@ -68,7 +68,7 @@ const poolSchema = z
       nodes: z.number(),
       serving: z.number(),
       claimedUnits: z.number().nullable(),
-      effectiveUnits: z.number().describe('Of serving nodes.'),
+      effectiveUnits: z.number().describe('Of all serving nodes.'),
       liveCalls: z.number(),
       rooms: z.number(),
       registrations: z.number(),
@@ -166,7 +166,7 @@ function snapshotRoute(deps: PoolRouteDeps): Route {
     method: 'get',
     path: '/v1/pool',
     tag: 'Nodes',
-    summary: 'The pool at a glance, and whether it should grow or shrink',
+    summary: 'Read the pool: nodes, load, and whether it should grow or shrink',
     scope: 'admin',
     query: z.strictObject({
       target: z.coerce.number().min(10).max(90).default(SCALING.targetPercent).describe('percent of capacity in use'),
@@ -192,10 +192,10 @@ function whatIfRoute(deps: PoolRouteDeps): Route {
     method: 'post',
     path: '/v1/pool/simulate',
     tag: 'Nodes',
-    summary: 'What if: nodes away or added, more calls, more rooms',
+    summary: 'Simulate: nodes removed or added, more calls, more rooms',
     description:
-      'Plays the placement over a copy of the pool as it is now. Nothing is changed. What is on a removed node has to ' +
-      'find a place elsewhere first. The same question about the same pool has the same answer.',
+      'Runs the placement on a copy of the current pool. Nothing is changed. The load of a removed node must ' +
+      'fit elsewhere first. The same request for the same pool gets the same response.',
     scope: 'admin',
     body: z.strictObject({
       remove: z
@@ -241,10 +241,11 @@ function whatIfRoute(deps: PoolRouteDeps): Route {
     },
     handle: async ({ body }) => {
       const snapshot = await takeSnapshot(deps);
-      if (!snapshot.claimsKnown) throw new SwitchyardError('unavailable', 'What is claimed can not be read now.');
+      if (!snapshot.claimsKnown)
+        throw new SwitchyardError('unavailable', 'Claimed capacity is unknown while Redis is unavailable.');
       const remove = [body.remove].flat().map((wanted) => {
         const row = snapshot.rows.find((r) => r.id === wanted || r.name === wanted);
-        if (!row) throw new SwitchyardError('unprocessable', `There is no node "${wanted}".`);
+        if (!row) throw new SwitchyardError('unprocessable', `No such node: "${wanted}".`);
         return row.id;
       });
       const pool = snapshot.rows.map((row) => {

@@ -34,7 +34,7 @@ export async function choosePath(ask: Ask, partId: string, format: RecordingForm
   const reply = await ask(readGlobal('recordings_dir'));
   const folder = reply.text.trim();
   if (!reply.ok || !/^\/[A-Za-z0-9/_. -]{1,400}$/.test(folder)) {
-    throw new SwitchyardError('node_error', 'The node names no folder for recordings (recordings_dir).');
+    throw new SwitchyardError('node_error', 'The node has no recordings_dir.');
   }
   return posix.join(folder, `${partId}.${format}`);
 }

@@ -1,4 +1,4 @@
-/** Plays recordings out: whole or by ranges, one part or all; sound is joined as it is read, videos are not. */
+/** Plays recordings out: whole or by ranges, one part or all; sound is joined as it is read, pictures are not. */
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Request, Response } from 'express';
@@ -93,7 +93,7 @@ export async function choosePieces(
   if (stored.length === 1) return [wholeOf(stored[0]!)];
   const numbers = stored.map((part) => part.number).join(', ');
   if (recording.format !== 'wav') {
-    throw new SwitchyardError('conflict', `Videos are not joined: ask for ?part=, one of ${numbers}.`);
+    throw new SwitchyardError('conflict', `Video parts can't be joined: request one with ?part=, one of ${numbers}.`);
   }
   return joinWavs(deps.storage, stored, numbers);
 }
@@ -101,7 +101,7 @@ export async function choosePieces(
 const refuseDamaged = (part: PartRow): SwitchyardError =>
   new SwitchyardError(
     'conflict',
-    `Part ${part.number}: ${part.fault}. Its bytes as they are: ?part=${part.number}&damaged=true.`,
+    `Part ${part.number}: ${part.fault}. For its bytes as they are: ?part=${part.number}&damaged=true.`,
   );
 
 /** The head of a file of FreeSWITCH's is 44 or some more bytes; its sound comes right after. */
@@ -122,7 +122,10 @@ async function joinWavs(storage: RecordingStorage, parts: readonly PartRow[], nu
   }
   const format = sounds[0]?.format;
   if (!format || sounds.some((sound) => !sound.format.equals(format))) {
-    throw new SwitchyardError('conflict', `These parts differ in how they sound: ask for ?part=, one of ${numbers}.`);
+    throw new SwitchyardError(
+      'conflict',
+      `These parts have different audio formats: request one with ?part=, one of ${numbers}.`,
+    );
   }
   const pieces = sounds.map(({ piece }) => piece);
   return [{ bytes: wavHeader(format, totalOf(pieces)) }, ...pieces];

@@ -12,7 +12,7 @@ export function createLocalStorage(folder: string): RecordingStorage {
   const arrivals = join(folder, 'arriving');
   mkdirSync(arrivals, { recursive: true, mode: 0o700 });
   const pathOf = (key: string): string => {
-    if (!KEY.test(key)) throw new SwitchyardError('invalid_request', 'That is no key of a recording.');
+    if (!KEY.test(key)) throw new SwitchyardError('invalid_request', 'Not a storage key of a recording.');
     return join(folder, key);
   };
   return {
@@ -29,7 +29,7 @@ export function createLocalStorage(folder: string): RecordingStorage {
     async open(key, range) {
       const path = pathOf(key);
       await stat(path).catch((cause: unknown) => {
-        throw new SwitchyardError('not_found', 'The file is not in the store.', { cause });
+        throw new SwitchyardError('not_found', 'The file is not in storage.', { cause });
       });
       return createReadStream(path, { start: range.from, end: range.to });
     },

@@ -64,12 +64,12 @@ async function finish(answer: IncomingMessage, expected: number[]): Promise<void
   const status = answer.statusCode ?? 0;
   if (expected.includes(status)) return;
   const code = /<Code>([A-Za-z]{1,64})<\/Code>/.exec(text)?.[1] ?? 'no code';
-  if (status === 404) throw new SwitchyardError('not_found', `The store has no such file (${code}).`);
-  throw new SwitchyardError('unavailable', `The store answers ${status} (${code}).`);
+  if (status === 404) throw new SwitchyardError('not_found', `The storage has no such file (${code}).`);
+  throw new SwitchyardError('unavailable', `The storage answered ${status} (${code}).`);
 }
 
 async function send(settings: S3Settings, o: Sent): Promise<IncomingMessage> {
-  if (!KEY.test(o.key)) throw new SwitchyardError('invalid_request', 'That is no key of a recording.');
+  if (!KEY.test(o.key)) throw new SwitchyardError('invalid_request', 'Not a storage key of a recording.');
   const signer = new AwsV4Signer({
     method: o.method,
     url: `${settings.endpoint.replace(/\/+$/, '')}/${settings.bucket}/${o.key}`,
@@ -93,9 +93,9 @@ async function send(settings: S3Settings, o: Sent): Promise<IncomingMessage> {
   const ask = signed.url.protocol === 'https:' ? requestHttps : requestHttp;
   return new Promise((resolve, reject) => {
     const fail = (cause: unknown): void =>
-      reject(new SwitchyardError('unavailable', 'The store for recordings is out of reach.', { cause }));
+      reject(new SwitchyardError('unavailable', 'The storage for recordings is unavailable.', { cause }));
     const request = ask(signed.url, options, resolve);
-    request.on('timeout', () => request.destroy(new Error(`no word for ${SILENCE_MS} ms`)));
+    request.on('timeout', () => request.destroy(new Error(`no data for ${SILENCE_MS} ms`)));
     request.on('error', fail);
     if (o.file === undefined) request.end();
     else pipeline(createReadStream(o.file), request).catch(fail);

@@ -153,7 +153,7 @@ async function uploadUrl(
   const claims = { part: part.id, bytes: o.bytes, sha256: o.sha256, exp: o.expSeconds };
   const base = deps.uploadUrl ?? (await askNode(deps, part.node_id!)(readGlobal('switchyard_xml_url'))).text.trim();
   if (!URL.canParse(base))
-    throw new SwitchyardError('node_error', 'The node does not say where it reaches Switchyard.');
+    throw new SwitchyardError('node_error', "The node hasn't reported at which URL it reaches Switchyard.");
   return `${new URL(base).origin}/freeswitch/recordings/${part.id}?token=${signToken(deps.secretKey, 'recording', claims)}`;
 }
 

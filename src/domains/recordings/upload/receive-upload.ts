@@ -27,20 +27,23 @@ export async function admitUpload(deps: RecordingDeps, o: Arrival): Promise<Part
   const claims = o.token === undefined ? undefined : readToken(deps.secretKey, 'recording', o.token, deps.now());
   const isTokenRight = claims?.part === o.partId;
   if (!isTokenRight && o.nodeId === undefined) {
-    throw new SwitchyardError('unauthorized', 'A node shows the token it was given, or its name and its password.');
+    throw new SwitchyardError(
+      'unauthorized',
+      "Send the upload's token, or the node's name and password with HTTP Basic.",
+    );
   }
   const part = await findPart(deps.db, o.partId);
-  if (!part) throw new SwitchyardError('not_found', 'There is no such part of a recording.');
+  if (!part) throw new SwitchyardError('not_found', 'No such part of a recording.');
   if (!isTokenRight && part.node_id !== o.nodeId) {
     throw new SwitchyardError('forbidden', 'This part was recorded by another node.');
   }
   if (part.state === 'stored') return part;
   if (part.state === 'deleted') throw new SwitchyardError('gone', 'The recording was deleted.');
   if (part.state !== 'uploading' || part.sha256 === null || part.bytes === null) {
-    throw new SwitchyardError('conflict', `The part is ${part.state}: its file is not awaited.`);
+    throw new SwitchyardError('conflict', `The part is ${part.state}: no upload is expected.`);
   }
   if (isTokenRight && (claims.sha256 !== part.sha256 || claims.bytes !== Number(part.bytes))) {
-    throw new SwitchyardError('conflict', 'The file has changed since this token was given.');
+    throw new SwitchyardError('conflict', 'The file has changed since this token was issued.');
   }
   return part;
 }
@@ -129,5 +132,5 @@ async function noteArrival(
   const now = await findPart(deps.db, part.id);
   if (now?.storage_key === key) return 'known';
   await deps.storage.remove(key);
-  throw new SwitchyardError('gone', 'The recording was deleted meanwhile.');
+  throw new SwitchyardError('gone', 'The recording was deleted during the upload.');
 }

@@ -20,7 +20,7 @@ const HOST = /^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/;
 const STREAM_KEY = /^[\x21-\x7e]{1,512}$/;
 
 function refuse(path: string, message: string): never {
-  throw new SwitchyardError('unprocessable', `The relay's address can not be used: ${path} ${message}.`, {
+  throw new SwitchyardError('unprocessable', `Invalid relay address: ${path} ${message}.`, {
     errors: [{ path, message }],
   });
 }
@@ -42,7 +42,7 @@ export function readTarget(text: string, streamKey: string | undefined): { targe
   if (port < 1 || port > 65_535) refuse('url', 'has a port that does not exist');
   const parts = path!.split('/').filter(Boolean);
   const key = streamKey ?? (parts.length > 1 ? parts.pop() : undefined);
-  if (key === undefined) refuse('streamKey', 'is needed where the address has only an application');
+  if (key === undefined) refuse('streamKey', 'is required if the address has only an application');
   if (!STREAM_KEY.test(key)) refuse('streamKey', 'must have 1 to 512 printable characters without blanks');
   const app = parts.join('/');
   if (!APP.test(app) || app.length > 255) refuse('url', 'needs an application: rtmp://host/app');

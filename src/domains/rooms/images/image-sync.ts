@@ -166,7 +166,7 @@ const inBackground = (deps: ImageDeps, nodeId: string, command: ApiCommand): Pro
 async function imageUrl(deps: ImageDeps, nodeId: string, id: string): Promise<string> {
   const base = (await deps.links.api(nodeId, readGlobal('switchyard_xml_url'))).text.trim();
   if (!URL.canParse(base))
-    throw new SwitchyardError('node_error', 'The node does not say where it reaches Switchyard.');
+    throw new SwitchyardError('node_error', "The node hasn't reported at which URL it reaches Switchyard.");
   const exp = Math.ceil(deps.now() / 1000) + TOKEN_SECONDS;
   const token = signToken(deps.secretKey, 'image', { image: id, exp });
   return `${new URL(base).origin}/freeswitch/images/${id}?token=${token}`;

@@ -100,7 +100,7 @@ export const askCurl = (): ApiCommand => ({ line: 'spawn_stream curl --version' 
 
 function address(url: string): string {
   if (/^https?:\/\/[A-Za-z0-9.:[\]-]+\/[A-Za-z0-9/_.~?=&-]*$/.test(url)) return url;
-  throw new SwitchyardError('invalid_request', 'A file can not be sent there.');
+  throw new SwitchyardError('invalid_request', "A file can't be sent there.");
 }
 
 /** Sends a file by PUT and prints the status; readSent() reads it. Needs the program `curl` on the node. */
@@ -112,8 +112,7 @@ export const putFile = (path: string, url: string, timeoutSeconds: number): ApiC
 
 /** Sends a file as a form by POST, with mod_curl alone: nothing else has to be installed. readSent() reads the answer. */
 export const postFile = (path: string, url: string): ApiCommand => {
-  if (!/^[A-Za-z0-9/_.-]+$/.test(path))
-    throw new SwitchyardError('invalid_request', 'mod_curl can not name this path.');
+  if (!/^[A-Za-z0-9/_.-]+$/.test(path)) throw new SwitchyardError('invalid_request', "mod_curl can't name this path.");
   return { line: `curl_sendfile ${address(url)} file=${path} nopost none` };
 };
 

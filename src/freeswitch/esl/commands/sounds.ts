@@ -13,7 +13,7 @@ const OTHER_SOURCE = /^\s*\{|:/;
  */
 export function soundSource(source: string): string {
   if (!source.startsWith(TONES)) {
-    if (OTHER_SOURCE.test(source)) throw new SwitchyardError('invalid_request', 'That is no file and no tone.');
+    if (OTHER_SOURCE.test(source)) throw new SwitchyardError('invalid_request', 'Neither a file nor a tone.');
     return escapeArgument(source, 'path');
   }
   const found = readTones(source.slice(TONES.length));

@@ -292,7 +292,7 @@ describe("what a node's words tell", () => {
 describe('what reaches a node', () => {
   test('Speech can not be smuggled in as a file: it would end a node that has no voice', () => {
     for (const source of ['say:flite|slt|hello', ' SAY:x', '{a=b}say:x']) {
-      expect(() => playInRoom(ROOM, source, 1)).toThrow('no file and no tone');
+      expect(() => playInRoom(ROOM, source, 1)).toThrow('Neither a file nor a tone');
     }
     expect(playInRoom(ROOM, 'tone_stream://%(200,100,440);loops=2', 3).line).toBe(
       `conference ${ROOM} play tone_stream://%(200,100,440);loops=2 3`,

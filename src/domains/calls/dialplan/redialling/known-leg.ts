@@ -35,7 +35,7 @@ export async function dialOn(
   const plan = { context: request.context, callId: call.id };
   const person = leg.role === 'transit' ? undefined : parseAddress(leg.address);
   const user = person?.kind === 'user' ? await deps.directory.findUser(person.username, call.domain_name) : undefined;
-  if (!user?.enabled) return refusePlan({ ...plan, sipStatus: 403, reason: 'Nobody who may dial has that leg' });
+  if (!user?.enabled) return refusePlan({ ...plan, sipStatus: 403, reason: 'This leg belongs to nobody who may dial' });
   const { address: to, room } = (await readTarget(deps, request.destination, user.domain)) ?? {};
   if (!to) return refusePlan({ ...plan, sipStatus: 484, reason: 'Not a number' });
   try {

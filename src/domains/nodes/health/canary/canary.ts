@@ -96,7 +96,7 @@ function createAsk(call: Pick<CanaryCall, 'connection' | 'signal'>, leftMs: () =
   return async (command) => {
     call.signal.throwIfAborted();
     const timeoutMs = Math.round(leftMs());
-    if (timeoutMs < 1) throw new CanaryFault(`it was not done within ${CANARY.deadlineMs / 1000} s`);
+    if (timeoutMs < 1) throw new CanaryFault(`not done within ${CANARY.deadlineMs / 1000} s`);
     return call.connection.bgapi(command, { jobId: createId(), timeoutMs });
   };
 }
@@ -104,7 +104,7 @@ function createAsk(call: Pick<CanaryCall, 'connection' | 'signal'>, leftMs: () =
 /** One of each on a node, under the same names each time: what a replica that died left behind is written over. */
 async function chooseFiles(ask: Ask): Promise<string[]> {
   const folder = (await ask(readGlobal('recordings_dir'))).text.trim();
-  if (!/^\/[A-Za-z0-9/_. -]{1,400}$/.test(folder)) throw new CanaryFault('it names no folder for recordings');
+  if (!/^\/[A-Za-z0-9/_. -]{1,400}$/.test(folder)) throw new CanaryFault('the node has no recordings_dir');
   const files = ['canary-room.wav', 'canary-heard.wav'].map((name) => posix.join(folder, name));
   for (const file of files) await ask(removeFile(file));
   return files;
@@ -194,7 +194,7 @@ function explainFault(error: unknown): string {
   if (error instanceof EslError && error.kind === 'bad_reply') return error.message;
   throw error instanceof SwitchyardError
     ? error
-    : new SwitchyardError('node_unreachable', 'The canary was broken off.', { cause: error });
+    : new SwitchyardError('node_unreachable', 'The canary call was aborted.', { cause: error });
 }
 
 /** Also after a failure; what can't be told now ends by itself, and the files are written over. */

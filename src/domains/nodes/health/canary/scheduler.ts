@@ -49,7 +49,7 @@ export function createCanaryScheduler(deps: CanarySchedulerDeps): CanarySchedule
     const id = createId();
     const capacity = CANARY.mostUsedShare * Number(node.effective_units ?? node.capacity_units);
     const granted = await deps.claims.claim(node.id, id, CANARY.units, capacity, storeClock.nowMs());
-    if (!granted) throw new SwitchyardError('conflict', `${node.name} is nearly full: nothing is taken from it now.`);
+    if (!granted) throw new SwitchyardError('conflict', `${node.name} is nearly full: it gets no canary call now.`);
     try {
       return await work();
     } finally {
@@ -68,7 +68,8 @@ export function createCanaryScheduler(deps: CanarySchedulerDeps): CanarySchedule
 
   async function inTurn<T>(node: NodeRow, work: () => Promise<T>): Promise<T> {
     const lease = createLeaderLease(deps.redis, `${deps.prefix}:canary:${node.id}`, LEASE_MS);
-    if (!(await lease.acquire())) throw new SwitchyardError('conflict', `A canary of ${node.name} is under way.`);
+    if (!(await lease.acquire()))
+      throw new SwitchyardError('conflict', `A canary call on ${node.name} is already running.`);
     try {
       return await claimed(node, work);
     } finally {
@@ -81,7 +82,7 @@ export function createCanaryScheduler(deps: CanarySchedulerDeps): CanarySchedule
 
   async function run(nodeId: string): Promise<CanaryResult> {
     const node = await findNode(deps.db, nodeId);
-    if (!node) throw new SwitchyardError('not_found', 'There is no such node.');
+    if (!node) throw new SwitchyardError('not_found', 'No such node.');
     const result = await perform(node, deps.signal);
     await recordHealth(deps, nodeId, { canary: result });
     return result;
