@@ -153,7 +153,7 @@ const layout: RoomCommand = {
   },
 };
 
-/** A image behind or over the tiles: it is read at once, and `clear` says -ERR whatever it did. */
+/** An image behind or over the tiles: it is read at once, and `clear` says -ERR whatever it did. */
 function image(what: string): RoomCommand {
   return {
     usage: '<file> | clear [<canvas-id>]',

@@ -20,7 +20,7 @@ export interface RoomRow {
   updated_at: Date;
 }
 
-/** Of a image what stands in the room's answer; the time as Postgres writes it in JSON. */
+/** Of an image what stands in the room's answer; the time as Postgres writes it in JSON. */
 export interface StoredImage {
   contentType: string;
   width: number;

@@ -68,7 +68,7 @@ const leave = async (callId: string): Promise<void> => {
   await app.callIs(callId, 'ended');
 };
 
-test('a image is kept as it came, stands in the room, and is told without its bytes', async () => {
+test('an image is kept as it came, stands in the room, and is told without its bytes', async () => {
   const image = draw(100);
   const put = await send('PUT', 'background', image);
   expect(put).toMatchObject({
@@ -88,10 +88,10 @@ test('a image is kept as it came, stands in the room, and is told without its by
 test.each<[string, Buffer, { type?: string; key?: string }, number, string]>([
   ['a JPEG', draw(1), { type: 'image/jpeg' }, 415, 'unsupported_media_type'],
   ['JSON', Buffer.from('{}'), { type: 'application/json' }, 415, 'unsupported_media_type'],
-  ['half a image', draw(1).subarray(0, 50), {}, 422, 'unprocessable'],
+  ['half an image', draw(1).subarray(0, 50), {}, 422, 'unprocessable'],
   ['nothing', Buffer.alloc(0), {}, 400, 'invalid_request'],
   ['more than 2 MB', Buffer.alloc(2_000_001), {}, 413, 'payload_too_large'],
-  ['a image with a wrong key', draw(1), { key: 'sk_wrong_key_of_somebody_else' }, 401, 'unauthorized'],
+  ['an image with a wrong key', draw(1), { key: 'sk_wrong_key_of_somebody_else' }, 401, 'unauthorized'],
 ])('%s is refused, and the old image stays', async (_what, body, o, status, code) => {
   const before = (await send('GET', 'background')).bytes;
   expect(await send('PUT', 'background', body, o)).toMatchObject({ status, body: { code } });

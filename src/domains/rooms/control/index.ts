@@ -90,7 +90,7 @@ export function createRoomControl(deps: RoomControlOptions): RoomControl {
     }
   }
 
-  /** No list tells whether a image is muted: a volume that is said again makes the node tell all of a member. */
+  /** No list tells whether an image is muted: a volume that is said again makes the node tell all of a member. */
   async function askOfImages(nodeId: string, sessionIds: readonly string[]): Promise<void> {
     for (const p of await listPeopleOfSessions(db, sessionIds)) {
       const seen = p.observed as SeenParticipant;

@@ -127,7 +127,7 @@ async function placeImage(
   }
   Object.assign(row, { fault, next_try_at: new Date(now + pauseBeforeImage(tries)) });
   await store.savePlaced(deps.db, row);
-  deps.logger.warn({ sessionId: session.id, image: row.kind, tries, fault }, 'a image did not come to its node');
+  deps.logger.warn({ sessionId: session.id, image: row.kind, tries, fault }, 'an image did not come to its node');
   if (tries >= TRIES) {
     const data = { what: `${row.kind}.image`, wanted: image.id, seen: fault, tries };
     await deps.events.record((_trx, emit) => {
@@ -254,7 +254,7 @@ export function createImageSync(deps: ImageDeps): ImageSync {
     nudge(sessionId) {
       void findSession(deps.db, sessionId)
         .then((session) => session && bring(session))
-        .catch((error: unknown) => deps.logger.debug({ err: error, sessionId }, 'a image waits for the sweep'));
+        .catch((error: unknown) => deps.logger.debug({ err: error, sessionId }, 'an image waits for the sweep'));
     },
     async sweep() {
       const due = await store.listSessionsWithImages(deps.db);

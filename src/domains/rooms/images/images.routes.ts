@@ -67,7 +67,7 @@ function imageRoutes(deps: ImageDeps, keeper: ImageSync): Route[] {
     defineRoute({
       ...of,
       method: 'put',
-      summary: 'Give a room a image',
+      summary: 'Give a room an image',
       description:
         '`background` lies behind the participants; `welcome` lies over all while somebody is alone, or waits for the ' +
         'moderator. PNG of 16x16 to 1920x1080 and 2 MB; it is fitted into the canvas. The body is the file itself; what it holds ' +
@@ -83,7 +83,7 @@ function imageRoutes(deps: ImageDeps, keeper: ImageSync): Route[] {
     defineRoute({
       ...of,
       method: 'get',
-      summary: 'Read a image of a room',
+      summary: 'Read an image of a room',
       answers: { 200: z.string().meta({ format: 'binary' }) },
       produces: IMAGE_TYPE,
       handle: async ({ params: { id, kind }, caller, response }) => {
@@ -97,7 +97,7 @@ function imageRoutes(deps: ImageDeps, keeper: ImageSync): Route[] {
     defineRoute({
       ...of,
       method: 'delete',
-      summary: 'Take a image from a room',
+      summary: 'Take an image from a room',
       answers: { 204: null },
       handle: async ({ params: { id, kind }, caller }) => {
         const room = await requireRoom(deps.db, caller, id);

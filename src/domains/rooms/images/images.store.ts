@@ -22,7 +22,7 @@ export interface ImageRow extends ImageFacts {
   content: Buffer;
 }
 
-/** A image on the node of one session. */
+/** An image on the node of one session. */
 export interface PlacedImage {
   session_id: string;
   kind: ImageKind;
@@ -65,7 +65,7 @@ export async function listImages(db: Queryable, roomId: string): Promise<ImageFa
   return (await db('room_images').where({ room_id: roomId }).select(FACTS)) as ImageFacts[];
 }
 
-/** Live sessions that should show a image, or have one on their node. */
+/** Live sessions that should show an image, or have one on their node. */
 export async function listSessionsWithImages(db: Queryable): Promise<SessionRow[]> {
   return (await db('sessions as s')
     .where('s.state', 'live')

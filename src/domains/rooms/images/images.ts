@@ -109,7 +109,7 @@ async function bringNow(deps: ImageDeps, bring: SyncImages, room: RoomRow, kind:
   const session = await findLivingSession(deps.db, room.id);
   if (session?.state !== 'live') return [];
   const waiting = await bring(session).catch((error: unknown) => {
-    deps.logger.warn({ err: error, sessionId: session.id }, 'a image did not reach a room now');
+    deps.logger.warn({ err: error, sessionId: session.id }, 'an image did not reach a room now');
     return [kind];
   });
   return waiting.includes(kind) ? [`${kind}.image`] : [];

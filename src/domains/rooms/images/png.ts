@@ -1,4 +1,4 @@
-/** Reads a PNG as strictly as a media server should never have to, and writes it anew: nothing else than a image is left. */
+/** Reads a PNG as strictly as a media server should never have to, and writes it anew: nothing else than an image is left. */
 import { promisify } from 'node:util';
 import { crc32, inflate, type InputType, type ZlibOptions } from 'node:zlib';
 import { SwitchyardError } from '../../../errors';
@@ -12,12 +12,12 @@ export interface CleanPng {
   bytes: Buffer;
 }
 
-/** The largest canvas a room can have; the node fits a image into it, and keeps its proportions. */
+/** The largest canvas a room can have; the node fits an image into it, and keeps its proportions. */
 export const LARGEST_IMAGE = { width: 1920, height: 1080 };
 export const SMALLEST_SIDE = 16;
 
 const SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
-/** Encoders write 8 KB at once: a image of 2 MB has some 250. */
+/** Encoders write 8 KB at once: an image of 2 MB has some 250. */
 const MAX_CHUNKS = 4096;
 const LAST_FILTER = 4;
 /** Colour type → samples a pixel, and the depths it may have (PNG 1.2, table 11.1). */
@@ -72,7 +72,7 @@ function readParts(bytes: Buffer): Parts {
       if (parts.IDAT.length === 0) throw broken('it has no pixels');
       return parts as Parts;
     } else if (!/^[a-z][A-Za-z]{3}$/.test(type)) {
-      throw broken('it holds a chunk that no reader may skip, and that is none of a image');
+      throw broken('it holds a chunk that no reader may skip, and that is none of an image');
     }
     before = type;
   }
@@ -111,7 +111,7 @@ function readPalette({ colour, depth }: Header, palette: Buffer | undefined): Bu
     throw broken('its palette is none');
   }
   if (colour !== WITH_PALETTE) {
-    if (palette && colour !== 2 && colour !== 6) throw broken('a image in grey has no palette');
+    if (palette && colour !== 2 && colour !== 6) throw broken('an image in grey has no palette');
     return undefined; // with true colours it is a proposal for screens that have few
   }
   if (!palette) throw broken('its palette is missing');

@@ -1,4 +1,4 @@
-/** Commands that show a picture in a room: fetched by the node itself, laid behind or over what it mixes. */
+/** Commands that show an image in a room: fetched by the node itself, laid behind or over what it mixes. */
 import { SwitchyardError } from '../../../errors';
 import type { ApiCommand } from './commands';
 import { assertToken } from '../escape';
@@ -30,19 +30,19 @@ export const replaceFile = (from: string, to: string): ApiCommand => ({
 });
 
 /**
- * Lays a picture behind the tiles, fitted into the canvas. 1.10.12 reads PNG and nothing else, and forgets it when the
+ * Lays an image behind the tiles, fitted into the canvas. 1.10.12 reads PNG and nothing else, and forgets it when the
  * layout changes, also when a group of layouts grows by itself, unless the layout has its own (`bgimg`).
  *
- * There is a `vid-fgimg` for a picture over all, too. It is not used: what it had before is freed by the command's
+ * There is a `vid-fgimg` for an image over all, too. It is not used: what it had before is freed by the command's
  * thread while the mixer's reads it with every frame, and that ended a node (1.10.12; 122 changes were enough). The
- * mixer changes layouts by itself, so a layout with a picture over all (`fgimg`) is taken in its place.
+ * mixer changes layouts by itself, so a layout with an image over all (`fgimg`) is taken in its place.
  */
 export const showBackground = (sessionId: string, path: string): ApiCommand => ({
   line: `conference ${assertToken(sessionId, 'sessionId')} vid-bgimg ${ownPath(path)}`,
 });
 
 /**
- * Takes the background away. `clear` alone wipes the canvas once and keeps the picture, which comes back later
+ * Takes the background away. `clear` alone wipes the canvas once and keeps the image, which comes back later
  * (1.10.12); naming a file that is not there makes the node forget it. Both answer `-ERR` where they have worked.
  */
 export const hideBackground = (sessionId: string, path: string): ApiCommand[] => [

@@ -184,7 +184,7 @@ export const sessionOfLayouts = (confName: string): string | undefined => LAYOUT
 export const imageFile = (sessionId: string, kind: 'background' | 'welcome'): string => `room-${sessionId}-${kind}.png`;
 
 /**
- * With a image behind it a layout brings it along whenever it is taken; without, a change of layout would lose it.
+ * With an image behind it a layout brings it along whenever it is taken; without, a change of layout would lose it.
  * The node puts its own folder in the place of the variable.
  */
 const behind = (sessionId: string): { bgimg: string } => ({

@@ -1,4 +1,4 @@
-/** Holds what is taken for a image, when a welcome is shown, and how long a node is left alone after a failure. */
+/** Holds what is taken for an image, when a welcome is shown, and how long a node is left alone after a failure. */
 import { crc32, deflateSync } from 'node:zlib';
 import { isWelcome, pauseBeforeImage } from '../../../../src/domains/rooms/images/image-sync';
 import { readImage } from '../../../../src/domains/rooms/images/images';
@@ -89,7 +89,7 @@ test('nothing of the file but the image is kept, and a clean image is kept as it
   expect(await cleanPng(bytes)).toEqual({ width: 64, height: 32, hasAlpha: true, bytes });
 });
 
-test('a image whose pixels are in several chunks is one', async () => {
+test('an image whose pixels are in several chunks is one', async () => {
   const whole = draw();
   const idat = whole.indexOf('IDAT') - 4;
   const packed = whole.subarray(idat + 8, idat + 8 + whole.readUInt32BE(idat));
