@@ -1,4 +1,4 @@
-/** Puts the rooms of the house together: what they can do, before any role makes them do it. */
+/** Puts the rooms of the container together: what they can do, before any role makes them do it. */
 import { setMaxListeners } from 'node:events';
 import { networkInterfaces } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,9 +9,9 @@ import { createChannelMemories } from '../domains/calls/adoption/channel-memory'
 import { createCall, type CallDeps } from '../domains/calls/calls';
 import { createDialFeed } from '../domains/calls/queue/feed';
 import { createFairQueue, DIAL_QUEUE, tellQueue } from '../domains/calls/queue/fair-queue';
-import { answerCall } from '../domains/calls/events/channel-events';
+import { answerCall } from '../domains/calls/events/move-calls';
 import type { ReconcileDeps } from '../domains/calls/reconcile/reconcile-node';
-import { createLeftRecords } from '../domains/calls/events/left-records';
+import { createLeftRecords } from '../domains/calls/records/left-records';
 import { createHandovers } from '../domains/calls/trust/handovers';
 import { createStrayBudget } from '../domains/calls/trust/stray-records';
 import { createGrants } from '../domains/grants';

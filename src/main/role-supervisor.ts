@@ -4,11 +4,9 @@ import { parseProfileRegistrations, showRegistrationsOf, type ApiCommand } from 
 import { createClaimsSweep } from '../domains/calls/reconcile/claims-sweep';
 import { endLongHolds } from '../domains/calls/reconcile/hold-limit';
 import { endOverlongCalls } from '../domains/calls/reconcile/max-duration';
-import { handleChannelEvent } from '../domains/calls/events/channel-events';
 import { settleForgottenAttempts } from '../domains/calls/reconcile/forgotten-attempts';
 import { reconcileChannels, settleCallsOfNode, SWEEP_INTERVAL_MS } from '../domains/calls/reconcile/reconcile-node';
 import { createCallSweep } from '../domains/calls/reconcile/sweep';
-import { endUnadmitted } from '../domains/calls/reconcile/unadmitted-channels';
 import { followEffectiveCapacity } from '../domains/nodes/capacity/follow-capacity';
 import { watchNetworkLists } from '../domains/nodes/connections/acl-refresh';
 
@@ -20,7 +18,6 @@ import {
 } from '../domains/nodes/connections/event-intake';
 import { reconcileRegistrations } from '../domains/registrations/reconcile-node';
 import { dropRegistrations, expireRegistrations, type RegistrationDeps } from '../domains/registrations/registrations';
-import { collectPhoneEvents } from '../domains/registrations/events/collect';
 import { createLateProofs } from '../domains/registrations/events/late-proofs';
 import { createDoubts } from '../domains/registrations/still-there';
 import { noteLeaveReason } from '../domains/rooms/participants/leave-reasons';
@@ -30,6 +27,7 @@ import { createLeaderLease } from '../infra/stores/leader-lease';
 import { createNodeSupervision } from './node-supervision';
 import { followDrains } from './drains';
 import type { Container } from './container';
+import { createLanes, laneOf } from './lanes';
 import type { Stops } from './stores';
 
 const MINUTE_MS = 60_000;
@@ -78,7 +76,6 @@ export function startSupervisorRole(container: Container, stops: Stops): EventIn
   });
   const waiting = { askProfile, doubts, lateProofs };
   const registrations: RegistrationDeps = { db, log, logger, quotas, flush, ...waiting, shownLogins, refuseReport };
-  const phones = collectPhoneEvents(registrations);
   const calibrator = followEffectiveCapacity({ db, claims, now: storeClock.nowMs, mostUnits: config.nodeMaxUnits });
   const { controlNetworks, nodeNetworks } = config;
   const lists = watchNetworkLists({
@@ -91,12 +88,10 @@ export function startSupervisorRole(container: Container, stops: Stops): EventIn
   });
   const handlers: EventIntakeHandlers = {
     async onRestarted(node, coreUuid) {
-      await phones.settled();
       await settleCallsOfNode(reconcile, node.id, 'NODE_DIED', coreUuid);
       await rooms.takeNodeGone(node.id);
     },
     async onSnapshot(node, connection) {
-      await phones.settled();
       // Before it serves: what it can do decides what is sent there.
       await learnModules({ log, logger }, node, (command) => connection.api(command, { timeoutMs: commandTimeoutMs }));
       await grants.handlers?.onSnapshot?.(node, connection);
@@ -108,29 +103,14 @@ export function startSupervisorRole(container: Container, stops: Stops): EventIn
       await recordings.handlers.onSnapshot(node, connection);
       await relays.handlers?.onSnapshot?.(node, connection);
     },
-    async onEvent(node, event) {
-      metrics.countNodeEvent(event.type);
-      if (event.type === 'channel') {
-        if (await endUnadmitted(settle, node, event)) return;
-        await handleChannelEvent(settle, node, event);
-        await rooms.handleChannelEvent(node, event);
-        phones.add({ node, event });
-      }
-      if (event.type === 'room') {
-        await rooms.handleRoomEvent(node, event);
-        await roomControl.takeLiveEvent(node, event);
-        await relays.handlers?.onEvent?.(node, event);
-      }
-      await recordings.handlers.onEvent(node, event);
-      if (event.type === 'registered' || event.type === 'unregistered') phones.add({ node, event });
-    },
+    lanes: createLanes(container, registrations),
+    laneOf,
     async onReport(node, report) {
       metrics.countNodeEvent(report.type);
       await calibrator.takeReport(node.id, report.idleCpuPercent);
     },
     onHeld: createNodeSupervision(container, lists),
     async onDown(node, reason) {
-      await phones.settled();
       await rooms.takeNodeGone(node.id);
       if (reason !== 'refused') return; // it may only be cut off: the sweep gives it time
       await settleCallsOfNode(reconcile, node.id, 'NODE_DIED');
@@ -147,7 +127,6 @@ export function startSupervisorRole(container: Container, stops: Stops): EventIn
   });
   stops.push(async () => {
     await streams.stop();
-    await phones.stop();
     await lists.stop();
   });
   const claimsSweep = createClaimsSweep({ ...settle, claims });

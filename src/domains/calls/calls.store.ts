@@ -109,16 +109,6 @@ export async function listLiveCallIds(db: Queryable, ids: readonly string[]): Pr
   return new Set(rows.map((row) => row.id));
 }
 
-/** @returns whether the call was in one of `expected` and is now as asked. */
-export async function updateCall(
-  db: Queryable,
-  id: string,
-  expected: readonly CallState[],
-  change: Partial<CallRow>,
-): Promise<boolean> {
-  return (await db('calls').where({ id }).whereIn('state', expected).update(change)) > 0;
-}
-
 /** The names are read beside the row and not joined: a join would be looked at before the lock was waited for. */
 export async function lockCall(db: Queryable, id: string): Promise<CallRow | undefined> {
   const nameOf = (table: string, key: string) => db(table).whereRaw('id = ??', [key]).select('name');
@@ -150,27 +140,10 @@ export async function listAttempts(db: Queryable, callIds: readonly string[]): P
   return (await db('call_attempts').whereIn('call_id', callIds).orderBy(['call_id', 'number'])) as AttemptRow[];
 }
 
-/** @returns whether the attempt was still open. */
-export async function closeAttempt(
-  db: Queryable,
-  legId: string,
-  change: { ended_at: Date; result: string; hangup_cause: string },
-): Promise<boolean> {
-  return (await db('call_attempts').where({ leg_id: legId }).whereNull('ended_at').update(change)) > 0;
-}
-
 /** Says which process of the node carries the attempt. @returns whether it is still open. */
 export async function noteAttemptCore(db: Queryable, legId: string, coreUuid: string): Promise<boolean> {
   const open = db('call_attempts').where({ leg_id: legId }).whereNull('ended_at');
   return (await open.update({ node_core_uuid: coreUuid })) > 0;
-}
-
-export async function markAttemptRang(db: Queryable, callId: string, at: Date): Promise<void> {
-  await db('call_attempts')
-    .where({ call_id: callId })
-    .whereNull('ended_at')
-    .whereNull('rang_at')
-    .update({ rang_at: at });
 }
 
 /** @returns false where the leg is known already. */
@@ -206,28 +179,6 @@ export async function listLegs(db: Queryable, callIds: readonly string[]): Promi
     .select('l.*', 'n.name as node_name')) as LegRow[];
 }
 
-/** The nodes that have, or had, a leg of the call which began no earlier than `since`. */
-export async function listNodeIdsOfLegs(db: Queryable, callId: string, since: Date): Promise<string[]> {
-  const legs = db('legs').where({ call_id: callId }).where('created_at', '>=', since).whereNotNull('node_id');
-  return (await legs.distinct().pluck('node_id')) as string[];
-}
-
-export async function updateLeg(
-  db: Queryable,
-  id: string,
-  expected: readonly LegRow['state'][],
-  change: Partial<LegRow>,
-): Promise<boolean> {
-  return (await db('legs').where({ id }).whereIn('state', expected).update(change)) > 0;
-}
-
-/** Since when the phone of a leg holds; null: it does not. @returns whether that is new */
-export async function markHeld(db: Queryable, legId: string, since: Date | null): Promise<boolean> {
-  const query = db('legs').where({ id: legId }).whereNot('state', 'ended');
-  void (since ? query.whereNull('held_since') : query.whereNotNull('held_since'));
-  return (await query.update({ held_since: since })) > 0;
-}
-
 export type HeldLeg = Pick<LegRow, 'id' | 'call_id' | 'node_id' | 'role'>;
 
 /** Legs of calls that talk, held since before then; a call that was told to end lately is left out. */
@@ -244,14 +195,6 @@ export async function listHeldLegs(
     .orderBy('l.held_since')
     .limit(o.limit)
     .select('l.id', 'l.call_id', 'l.node_id', 'l.role')) as HeldLeg[];
-}
-
-/** Ends whatever leg of the call is still open: none outlives its call. */
-export async function endLegsOfCall(db: Queryable, callId: string, at: Date, cause: string): Promise<void> {
-  await db('legs')
-    .where({ call_id: callId })
-    .whereNot('state', 'ended')
-    .update({ state: 'ended', ended_at: at, hangup_cause: cause });
 }
 
 export async function listLiveLegsOfNode(db: Queryable, nodeId: string): Promise<LegRow[]> {

@@ -27,8 +27,6 @@ import {
   listCallRows,
   listLegs,
   listPlacements,
-  lockCall,
-  updateCall,
   type AttemptRow,
   type CallRow,
   type LegRow,
@@ -36,9 +34,11 @@ import {
 import { queueCall, type Queued } from './dialing/placement.store';
 import { hangUpAttempt, hangUpTalk } from './dialing/forked-legs';
 import { CALLS_CONTEXT, extensionOf } from './dialing/dial-command';
+import { moveCall } from './events/move-calls';
 import { noteHold } from './reconcile/hold-limit';
 import { listJoined, type JoinedCall } from './joining/joining.store';
-import { draftCallEvent, endCall, type CallEndDeps } from './events/call-end';
+import { draftCallEvent } from './events/reduction';
+import type { CallEndDeps } from './events/move-calls';
 
 export interface CallDeps extends CallEndDeps {
   directory: Directory;
@@ -243,15 +243,9 @@ export async function explainPlacement(deps: CallDeps, id: string, domainId: str
 
 /** Ends the call in whatever state it is; ending it twice is no fault. */
 export async function hangupCall(deps: CallDeps, id: string, domainId: string | null): Promise<PresentedCall> {
-  const call = await requireCall(deps, id, domainId);
-  const state = await deps.log.record(async (trx, emit) => {
-    const now = await lockCall(trx, call.id);
-    if (!now || now.state === 'ended') return 'ended';
-    await updateCall(trx, id, [now.state], { hangup_requested_at: storeClock.now() });
-    if (now.state !== 'queued') return now.state;
-    await endCall(trx, emit, now, { outcome: 'cancelled', cause: 'ORIGINATOR_CANCEL', at: storeClock.now() });
-    return 'ended';
-  });
+  await requireCall(deps, id, domainId);
+  await moveCall(deps, { kind: 'hangup_asked', callId: id, at: storeClock.now() });
+  const state = (await findCall(deps.db, id))?.state ?? 'ended';
   if (state !== 'ended') {
     const attempt = await findLastAttempt(deps.db, id);
     const cause = state === 'answered' ? 'NORMAL_CLEARING' : 'ORIGINATOR_CANCEL';
@@ -309,10 +303,7 @@ async function commandFor(deps: CallDeps, call: CallRow, legId: string, action: 
     case 'transfer': {
       const to = await requireReachable(deps, action.to, call.domain_name, 'to');
       // The dialplan answer reads where to go from the row, as it did for the first end.
-      await deps.log.record(async (trx, emit) => {
-        await updateCall(trx, call.id, ['answered'], { to_address: formatAddress(to) });
-        emit(draftCallEvent('call.transferred', call, { to: formatAddress(to) }));
-      });
+      await moveCall(deps, { kind: 'redirected', callId: call.id, to: formatAddress(to) });
       return transferChannel(legId, { extension: extensionOf(to), context: CALLS_CONTEXT });
     }
   }

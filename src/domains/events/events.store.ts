@@ -29,39 +29,70 @@ export interface LoggedEvent {
 }
 
 /**
- * Writes events as the last thing of a transaction. The row lock on the stream's head is held until the commit, so
- * numbers are given in the order of commits: a reader that has seen n can't later find a number below n. (A sequence
- * would commit out of order.) Streams are locked in their alphabetical order, so two writers can't deadlock.
+ * Writes events as the last thing of a transaction, of all streams in one statement. The row lock on a stream's head is
+ * held until the commit, so numbers are given in the order of commits: a reader that has seen n can't later find a number
+ * below n. (A sequence would commit out of order.) Heads are locked in the order of the streams' bytes, so two writers
+ * can't deadlock.
  */
 export async function appendEvents(trx: Trx, drafts: readonly EventDraft[]): Promise<LoggedEvent[]> {
   const byStream = new Map<string, EventDraft[]>();
-  for (const draft of drafts) byStream.set(draft.stream, [...(byStream.get(draft.stream) ?? []), draft]);
-  const logged: LoggedEvent[] = [];
-  for (const stream of [...byStream.keys()].sort()) {
-    const rows = byStream.get(stream)!.map((d) => ({
+  for (const draft of drafts) {
+    const some = byStream.get(draft.stream);
+    if (some) some.push(draft);
+    else byStream.set(draft.stream, [draft]);
+  }
+  const streams = [...byStream].map(([stream, some]) => ({ stream, count: some.length }));
+  const rows = [...byStream.values()].flatMap((some) =>
+    some.map((d, i) => ({
+      stream: d.stream,
+      ord: i + 1,
       type: d.type,
       call_id: d.callId ?? null,
       user_id: d.userId ?? null,
       room_id: d.roomId ?? null,
       node_id: d.nodeId ?? null,
       data: d.data,
-    }));
-    const result = await trx.raw<{ rows: EventRow[] }>(
-      `with head as (
-         insert into event_heads (stream, last_number) values (?, ?)
-         on conflict (stream) do update set last_number = event_heads.last_number + excluded.last_number
-         returning last_number)
-       insert into events (stream, number, type, call_id, user_id, room_id, node_id, data)
-       select ?, head.last_number - ? + d.ord, d.item->>'type', (d.item->>'call_id')::uuid,
-              (d.item->>'user_id')::uuid, (d.item->>'room_id')::uuid, (d.item->>'node_id')::uuid, d.item->'data'
-       from head, jsonb_array_elements(?::jsonb) with ordinality as d(item, ord)
-       returning *`,
-      [stream, rows.length, stream, rows.length, JSON.stringify(rows)],
-    );
-    logged.push(...result.rows.map(readEventRow).sort((a, b) => a.number - b.number));
-  }
-  return logged;
+    })),
+  );
+  const result = await trx.raw<{ rows: { stream: string; number: string; at: Date }[] }>(
+    `with head as (
+       insert into event_heads (stream, last_number)
+       select stream, count from json_to_recordset(?::json) as s(stream text, count integer) order by stream collate "C"
+       on conflict (stream) do update set last_number = event_heads.last_number + excluded.last_number
+       returning stream, last_number)
+     insert into events (stream, number, type, call_id, user_id, room_id, node_id, data)
+     select d.stream, head.last_number - s.count + d.ord, d.type, d.call_id, d.user_id, d.room_id, d.node_id, d.data
+     from json_to_recordset(?::json) as d(stream text, ord integer, type text, call_id uuid, user_id uuid, room_id uuid,
+            node_id uuid, data jsonb)
+     join json_to_recordset(?::json) as s(stream text, count integer) on s.stream = d.stream
+     join head on head.stream = d.stream
+     order by d.stream, d.ord
+     returning stream, number, at`,
+    [JSON.stringify(streams), JSON.stringify(rows), JSON.stringify(streams)],
+  );
+  const numbered = result.rows.map((row) => ({ ...row, number: Number(row.number) }));
+  numbered.sort((a, b) => a.number - b.number);
+  const next = new Map<string, number>();
+  return numbered
+    .map(({ stream, number, at }) => {
+      const i = next.get(stream) ?? 0;
+      next.set(stream, i + 1);
+      return logged(byStream.get(stream)![i]!, number, at);
+    })
+    .sort((a, b) => (a.stream === b.stream ? a.number - b.number : a.stream < b.stream ? -1 : 1));
 }
+
+const logged = (draft: EventDraft, number: number, at: Date): LoggedEvent => ({
+  stream: draft.stream,
+  number,
+  type: draft.type,
+  at: at.toISOString(),
+  callId: draft.callId ?? null,
+  userId: draft.userId ?? null,
+  roomId: draft.roomId ?? null,
+  nodeId: draft.nodeId ?? null,
+  data: draft.data,
+});
 
 interface EventRow {
   stream: string;

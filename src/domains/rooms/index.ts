@@ -7,7 +7,7 @@ import { drainOf, type DrainDeps } from './sessions/drain';
 import type { EnteringDeps } from './joining/join.dialplan';
 import { createRoomHooks, type RoomHooksOwner } from './sessions/listeners';
 import { markLeft, takeLeft, handleRoomEvent } from './participants/member-events';
-import type { ParticipantRow } from './participants/participants.store';
+import { listLegsInRooms, type ParticipantRow } from './participants/participants.store';
 import type { RoomRow } from './rooms.store';
 import { closeSession, openSession, type Opened, type OpenOptions, type SessionDeps } from './sessions/sessions';
 import type { SessionRow } from './sessions/sessions.store';
@@ -15,6 +15,7 @@ import { readSettings } from './settings';
 import { createRoomsSweep } from './sessions/sweep';
 import { weighSession } from './sessions/claim-size';
 import { signalUrl, type NodeRow } from '../nodes/nodes.store';
+import { isId } from '../../infra/ids';
 import { storeClock } from '../../infra/store-clock';
 
 export interface RunningRoomsOptions extends Omit<SessionDeps, 'hooks' | 'lockedFromStart'> {
@@ -35,7 +36,8 @@ export interface RunningRooms {
   /** Ends a session for everybody in it. */
   close(session: SessionRow): Promise<void>;
   handleRoomEvent(node: NodeRow, event: RoomEvent): Promise<void>;
-  handleChannelEvent(node: NodeRow, event: ChannelEvent): Promise<void>;
+  /** Of these, whose channel has ended is out of their room. */
+  takeChannelEnds(facts: readonly { node: NodeRow; event: ChannelEvent }[]): Promise<void>;
   /** @param suspects kept from look to look, where events flow meanwhile */
   compare(node: NodeRow, connection: NodeConnection, suspects?: Set<string>): Promise<void>;
   /** The node's process is gone: its rooms go on elsewhere. */
@@ -102,10 +104,16 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
     open: (room, options) => openSession(session, room, options),
     close: (living) => closeSession(session, living, 'closed'),
     handleRoomEvent: (node, event) => handleRoomEvent(compare, node, event),
-    async handleChannelEvent(node, event) {
-      if (event.phase !== 'hangup') return;
-      const { legId, hangupCause, endedAtMs, atMs } = event;
-      await takeLeft(compare, node, { legId, hangupCause, atMs: endedAtMs ?? atMs });
+    async takeChannelEnds(facts) {
+      const ends = facts.filter(({ event }) => event.phase === 'hangup' && isId(event.legId));
+      const members = await listLegsInRooms(
+        o.db,
+        ends.map(({ event }) => event.legId),
+      );
+      for (const { node, event } of ends) {
+        const { legId, hangupCause, endedAtMs, atMs } = event;
+        if (members.has(legId)) await takeLeft(compare, node, { legId, hangupCause, atMs: endedAtMs ?? atMs });
+      }
     },
     compare: (node, connection, suspects) => reconcileRooms(compare, node, connection, storeClock.now(), suspects),
     takeNodeGone: (nodeId) => moveSessionsOfNode(compare, nodeId, 'node_died'),

@@ -13,7 +13,7 @@ import {
 } from '../../freeswitch/xml';
 import { readAddress } from '../../address';
 import type { Gate, LoginGuard } from '../../domains/bans/logins';
-import { handleCdr } from '../../domains/calls/events/cdr';
+import { handleCdr } from '../../domains/calls/records/cdr';
 import { answerDialplan } from '../../domains/calls/dialplan/dialplan';
 import { findContactsForCall, type DialplanDeps } from '../../domains/calls/dialplan/contacts';
 import { expiresSecondsAt } from '../../domains/nodes/drain/phones';

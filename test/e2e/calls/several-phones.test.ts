@@ -1,8 +1,10 @@
 /** Somebody with several phones is called like anybody: all ring, whichever is picked up goes on, the others say nothing of it. */
 import { findLastAttempt, insertAttempt, insertCall, insertLeg } from '../../../src/domains/calls/calls.store';
-import { isCarriedOn } from '../../../src/domains/calls/dialing/forked-legs';
+import { writeFacts } from '../../../src/domains/calls/events/move-calls';
+import { createEventLog } from '../../../src/domains/events/events';
 import { createDb } from '../../../src/infra/stores/db';
 import { createId } from '../../../src/infra/ids';
+import { createLogger } from '../../../src/infra/logger';
 import type { PhoneBehaviour } from '../../../scripts/simulator/phones/registrar';
 import { useStores } from '../../stores';
 import { DOMAIN, startApp, until, type Node, type App } from '../harness';
@@ -86,6 +88,11 @@ test('a phone that is busy at once does not end the call before the others are k
   await nothingIsLeft();
 });
 
+const busyEvent = {
+  ...{ type: 'channel' as const, phase: 'hangup' as const, hangupCause: 'USER_BUSY', direction: 'outbound' as const },
+  ...{ channelName: '', callerName: '', callerNumber: '', destination: '' },
+};
+
 test.each([
   ['several phones', 2, true],
   ['one phone', 1, false],
@@ -117,9 +124,13 @@ test.each([
         node_name: 'one',
       });
       const started = { call_id: id, role: 'from' as const, address: from, created_at: at, node_id: one.id };
-      await insertLeg(db, { id: leg, ...started, state: 'ended', ended_at: at, hangup_cause: 'USER_BUSY' });
+      await insertLeg(db, { id: leg, ...started, state: 'placing' });
+      const log = createEventLog(db, { ring: () => undefined }, createLogger('silent'));
+      const node = { id: one.id, name: 'one', core_uuid: null };
+      const event = { ...busyEvent, legId: leg, callId: id, atMs: at.getTime() };
+      await log.record((trx, emit) => writeFacts({}, trx, emit, [{ kind: 'channel', node, event }]));
       const attempt = (await findLastAttempt(db, id))!;
-      expect(await isCarriedOn(db, attempt, { cause: 'USER_BUSY' })).toBe(isCarried); // no leg of another is known yet
+      expect(attempt.ended_at === null).toBe(isCarried); // no leg of another is known yet
     } finally {
       await db.destroy();
     }

@@ -4,7 +4,8 @@ import { storeClock } from '../../../infra/store-clock';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { boundTime } from '../../nodes/trust/bounded-time';
 import { hasCdr, insertCall, insertLeg, lockCall, type CallRow } from '../calls.store';
-import { draftCallEvent, type CallEndDeps } from '../events/call-end';
+import { draftCallEvent } from '../events/reduction';
+import type { CallEndDeps } from '../events/move-calls';
 import { hasDomain, reopenAttempt, reopenLegs, reviveCall } from './adopted.store';
 import type { CallProof } from './proof';
 

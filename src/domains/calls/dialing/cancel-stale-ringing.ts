@@ -17,7 +17,7 @@ import { findUserIds, listNodeIdsOfUsers } from '../../registrations/registratio
 import { parseAddress } from '../address';
 import { markOf } from './forked-legs';
 import { listLegs, type AttemptRow, type CallRow } from '../calls.store';
-import type { CallEndDeps } from '../events/call-end';
+import type { CallEndDeps } from '../events/move-calls';
 
 /**
  * A node that can't be told for so long is not waited for: a second ring beside a first one is better than none. Most

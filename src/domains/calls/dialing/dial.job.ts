@@ -2,9 +2,10 @@
  * One turn of one domain: its first waiting call is placed and handed to its node, or put back. It never dials twice: a
  * call leaves `queued` in one statement, with its attempt written before anything is dialled.
  */
-import { findLastAttempt, lockCall, type CallRow } from '../calls.store';
+import { findLastAttempt, type CallRow } from '../calls.store';
+import { moveCall } from '../events/move-calls';
 import { placeCall, type PlaceDeps } from './placement';
-import { endCall } from '../events/call-end';
+import type { CallEndDeps } from '../events/move-calls';
 import { cancelStaleRinging } from './cancel-stale-ringing';
 import { decideQueued, isTooLate } from './decisions';
 import type { FairQueue, TakenCall } from '../queue/fair-queue';
@@ -79,14 +80,9 @@ async function waitForNode(deps: DialDeps, call: CallRow, taken: TakenCall): Pro
 
 /** Ends a call that waits, where it still does; `no_capacity` only where its time is over by what is written now. */
 export async function endQueued(
-  deps: Pick<DialDeps, 'log'>,
+  deps: CallEndDeps,
   callId: string,
   outcome: 'cancelled' | 'no_capacity',
 ): Promise<void> {
-  await deps.log.record(async (trx, emit) => {
-    const call = await lockCall(trx, callId);
-    const at = storeClock.now();
-    if (call?.state !== 'queued' || (outcome === 'no_capacity' && !isTooLate(call, at.getTime()))) return;
-    await endCall(trx, emit, call, { outcome, cause: outcome === 'cancelled' ? 'ORIGINATOR_CANCEL' : null, at });
-  });
+  await moveCall(deps, { kind: 'never_placed', callId, outcome, at: storeClock.now() });
 }

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { EslError, type Reply } from '../../../freeswitch/esl';
 import type { NodeConnections } from '../../nodes/connections/node-connections';
 import { findLastAttempt, noteAttemptCore, type AttemptRow, type CallRow } from '../calls.store';
-import { settleAttempt, type CallEndDeps } from '../events/call-end';
+import { moveCall, type CallEndDeps } from '../events/move-calls';
 import { dialCommand } from './dial-command';
 import { storeClock } from '../../../infra/store-clock';
 
@@ -69,7 +69,8 @@ export function createOriginates(deps: OriginateDeps): Originates {
       try {
         const attempt = await findLastAttempt(deps.db, call.id);
         if (attempt?.number !== placed.number || attempt.ended_at) return;
-        await settleAttempt(deps, attempt.leg_id, call.id, { cause, at: storeClock.now() });
+        const over = { callId: call.id, legId: attempt.leg_id, cause, at: storeClock.now() };
+        await moveCall(deps, { kind: 'attempt_over', ...over });
         return;
       } catch (error) {
         deps.logger.debug({ err: error, callId: call.id }, 'what a node said of a call could not be written down');

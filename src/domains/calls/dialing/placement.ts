@@ -14,7 +14,8 @@ import type { Choice, NodeView } from '../../nodes/selection/select-node';
 import type { Quotas } from '../../quotas/quotas';
 import type { Refusal } from '../../quotas/refusals';
 import { savePlacement, type AttemptRow } from '../calls.store';
-import { draftCallEvent, type CallEndDeps } from '../events/call-end';
+import { draftCallEvent } from '../events/reduction';
+import type { CallEndDeps } from '../events/move-calls';
 import { writePlacement, type DialableRow, type PlacementAnswer } from './placement.store';
 
 export interface PlaceDeps extends CallEndDeps, ReserveDeps {

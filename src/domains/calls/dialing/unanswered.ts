@@ -1,8 +1,9 @@
 /** Looks after calls that are placed or ring, for what no event and no answer told: asks nodes, ends again, and settles. */
 import { channelExists } from '../../../freeswitch/esl';
-import { findLastAttempt, type AttemptRow } from '../calls.store';
-import { hangUpAttempt, ringsElsewhere } from './forked-legs';
-import { settleAttempt, type CallEndDeps } from '../events/call-end';
+import { findLastAttempt, listLegs, type AttemptRow } from '../calls.store';
+import { hangUpAttempt } from './forked-legs';
+import { ringsElsewhere } from '../events/call-end';
+import { moveCall, type CallEndDeps } from '../events/move-calls';
 import type { UnansweredRow } from '../reconcile/sweep.store';
 import { decideUnanswered, YOUNG_MS, HANGUP_AGAIN_MS, type UnansweredCall, type UnansweredStep } from './decisions';
 
@@ -26,7 +27,7 @@ export function createUnansweredWatch(deps: CallEndDeps): UnansweredWatch {
     try {
       const { text } = await deps.links.api(attempt.node_id!, channelExists(attempt.leg_id));
       if (text.trim() === 'true') return 'there';
-      return (await ringsElsewhere(deps.db, attempt)) ? 'there' : 'gone';
+      return ringsElsewhere(await listLegs(deps.db, [attempt.call_id]), attempt) ? 'there' : 'gone';
     } catch {
       return 'unknown';
     }
@@ -46,7 +47,8 @@ export function createUnansweredWatch(deps: CallEndDeps): UnansweredWatch {
       step = decideUnanswered({ ...known, says, goneMs }, nowMs);
     }
     if (step.do === 'settle') {
-      await settleAttempt(deps, attempt.leg_id, row.id, { cause: step.cause, at: new Date(nowMs) });
+      const over = { callId: row.id, legId: attempt.leg_id, cause: step.cause, at: new Date(nowMs) };
+      await moveCall(deps, { kind: 'attempt_over', ...over });
     }
     if (step.do === 'hang up') {
       await hangUpAttempt(deps.links, attempt.node_id, attempt, 'ORIGINATOR_CANCEL').catch(() => undefined); // next time

@@ -1,9 +1,5 @@
 /** Tells a phone's failure from a node's, where the hangup cause is the same: by who was rung, and through whom. */
-import type { Trx } from '../../../infra/stores/db';
-import { findRegistrationsOfUsers, findUserIds } from '../../registrations/registrations.store';
-import { parseAddress } from '../address';
-import { listNodeIdsOfLegs, type AttemptRow, type CallRow } from '../calls.store';
-import { ANSWERED_CAUSES, isDoubtful } from '../events/outcome';
+import { ANSWERED_CAUSES } from '../events/outcome';
 
 export interface Rung {
   cause: string;
@@ -26,26 +22,4 @@ export function judgeFailure(rung: Rung): 'node' | 'phone' {
   if (rung.isUnderWay) return 'phone';
   const wasRung = (nodeId: string): boolean => nodeId === rung.nodeId || rung.legsAt.includes(nodeId);
   return rung.phonesAt.length > 0 && rung.phonesAt.every(wasRung) ? 'phone' : 'node';
-}
-
-/** Looks up what there is to know, where the cause leaves it in doubt. */
-export async function whoFailed(
-  trx: Trx,
-  call: CallRow,
-  attempt: Pick<AttemptRow, 'node_id' | 'placed_at' | 'rang_at'>,
-  cause: string,
-): Promise<'node' | 'phone'> {
-  if (!isDoubtful(cause)) return 'node';
-  const isUnderWay = call.origin === 'phone' || attempt.rang_at !== null;
-  const from = parseAddress(call.from_address);
-  const user =
-    from.kind === 'user' && !isUnderWay ? await findUserIds(trx, from.username, call.domain_name) : undefined;
-  const phones = user ? await findRegistrationsOfUsers(trx, [user.id], 'dead ones too') : [];
-  return judgeFailure({
-    cause,
-    isUnderWay,
-    nodeId: attempt.node_id,
-    phonesAt: phones.map((phone) => phone.node_id),
-    legsAt: user ? await listNodeIdsOfLegs(trx, call.id, attempt.placed_at) : [],
-  });
 }

@@ -22,7 +22,7 @@ import type { Directory, DirectoryUser } from '../../users/directory';
 import type { Address } from '../address';
 import type { RememberedPhones } from '../dialing/remembered-phones';
 import { findCall } from '../calls.store';
-import type { CallEndDeps } from '../events/call-end';
+import type { CallEndDeps } from '../events/move-calls';
 
 export interface DialplanDeps extends CallEndDeps {
   directory: Directory;

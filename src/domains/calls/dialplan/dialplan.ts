@@ -21,8 +21,9 @@ import { ROOMS_CONTEXT } from '../../rooms/joining/tickets';
 import { parseAddress, type Address } from '../address';
 import { provePlan } from '../adoption/proof';
 import { findCall, findLastAttempt, type CallRow, type LegRow } from '../calls.store';
-import { carryOn, markOf } from '../dialing/forked-legs';
+import { markOf } from '../dialing/forked-legs';
 import { CALLS_CONTEXT, extensionOf } from '../dialing/dial-command';
+import { moveCall } from '../events/move-calls';
 import { judgeMedia } from './media-address';
 import { answerPhone, callerOf, shownCaller } from './inbound-call';
 import { dialOn, findKnownLeg } from './redialling/known-leg';
@@ -94,7 +95,7 @@ async function continueCall(deps: DialplanDeps, node: NodeRow, request: Dialplan
     deps.refuseReport?.(node, 'plan', { leg: request.legId.slice(0, 64), callId: call.id });
     return refusePlan({ context, callId: call.id, sipStatus: 403, reason: 'The call does not lead there' });
   }
-  await carryOn(deps.db, call, node.id, request.legId);
+  await notePickedUp(deps, call, node, request.legId);
   const from = parseAddress(call.from_address);
   const caller = from.kind === 'user' ? await deps.directory.findUser(from.username, call.domain_name) : undefined;
   if (to.kind === 'room') {
@@ -165,4 +166,10 @@ async function deliverCall(deps: DialplanDeps, node: NodeRow, request: DialplanR
 async function isOver(deps: DialplanDeps, callId: string, attemptLegId: string): Promise<boolean> {
   const attempt = await findLastAttempt(deps.db, callId).catch(() => undefined);
   return attempt !== undefined && (markOf(attempt) !== attemptLegId || attempt.ended_at !== null);
+}
+
+/** The leg that asks where to go is the one that has answered: it carries the attempt from here on. */
+async function notePickedUp(deps: DialplanDeps, call: CallRow, node: NodeRow, legId: string): Promise<void> {
+  if (call.origin !== 'api' || (await findLastAttempt(deps.db, call.id))?.leg_id === legId) return;
+  await moveCall(deps, { kind: 'picked_up', callId: call.id, nodeId: node.id, legId });
 }

@@ -16,7 +16,7 @@ import { resolveAddress, type Resolved } from './resolve-address';
 import { findLeg, insertAttempt, insertCall, insertLeg, type CallRow, type LegRow } from '../calls.store';
 import { connectTo, RING_SECONDS, type DialplanDeps } from './contacts';
 import { noteDialledOn } from './redialling/dialled-on';
-import { draftCallEvent } from '../events/call-end';
+import { draftCallEvent } from '../events/reduction';
 
 /** A phone's call of two legs. */
 const PHONE_CALL_UNITS = 1;

@@ -1,31 +1,14 @@
-/** Takes in what nodes report of channels and moves legs and calls on; the same report twice changes nothing. */
-import { isId } from '../../../infra/ids';
-import type { Trx } from '../../../infra/stores/db';
-import { storeClock } from '../../../infra/store-clock';
+/** Moves legs and calls on by what a node reports of a channel: pure, on a draft; the same report twice changes nothing. */
 import type { ChannelEvent } from '../../../freeswitch/esl';
-import type { NodeRow } from '../../nodes/nodes.store';
-import { boundTime, putInOrder } from '../../nodes/trust/bounded-time';
 import { ECHO_NUMBER } from '../../../infra/text/dialled-name';
-import {
-  findCall,
-  findLastAttempt,
-  findLeg,
-  findLegWithCall,
-  insertLeg,
-  lockCall,
-  markAttemptRang,
-  markHeld,
-  updateCall,
-  updateLeg,
-  type CallRow,
-  type LegRole,
-  type LegRow,
-} from '../calls.store';
-import { hangUpAttempt, isCarriedOn } from '../dialing/forked-legs';
-import { handleBridge } from '../joining/join';
-import { settleIfOver } from '../joining/last-leg';
-import { draftCallEvent, settleAttempt, type Emit, type CallEndDeps } from './call-end';
-import { refuseLegReport } from '../trust/reporting-node';
+import { isId } from '../../../infra/ids';
+import { boundTime, putInOrder } from '../../nodes/trust/bounded-time';
+import type { CallRow, LegRole, LegRow } from '../calls.store';
+import { refuseLeg } from '../trust/judge-report';
+import { endAttempt, endTalkIfOver, isCarriedOn } from './call-end';
+import type { ChannelFact, FactNode } from './call-facts';
+import { joinBridged } from './joined-calls';
+import { draftCallEvent, timeInCall, type Reduction } from './reduction';
 
 const ROLES: readonly string[] = ['from', 'to', 'transit'];
 /** A bridge exports its role to every leg it makes; one that only leads to another node is on its way. */
@@ -34,66 +17,7 @@ function readRole(event: ChannelEvent): LegRole {
   return ROLES.includes(event.legRole ?? '') ? (event.legRole as LegRole) : 'to';
 }
 
-export async function handleChannelEvent(deps: CallEndDeps, node: NodeRow, event: ChannelEvent): Promise<void> {
-  if (!isId(event.legId)) return;
-  const known = await findLegWithCall(deps.db, event.legId);
-  const callId = known?.call_id ?? event.callId;
-  if (!callId || !isId(callId)) return; // a channel nobody asked us for
-  // A leg ends in the transaction that settles its attempt, or behind it: nothing is left to do, which is half of all ends.
-  if (known?.state === 'ended' && known.node_id === node.id) return;
-  const refusal = await refuseLegReport(deps, node, { legId: event.legId, callId, known });
-  if (refusal) {
-    deps.refuseReport?.(node, refusal, { leg: event.legId, callId, phase: event.phase });
-    return;
-  }
-  if (event.phase === 'hangup' || event.phase === 'destroyed') {
-    await endLeg(deps, node, callId, known, event);
-    return;
-  }
-  if (event.phase === 'bridged' && known && event.otherLegId && isId(event.otherLegId)) {
-    await handleBridge(deps, node, { legId: event.legId, otherLegId: event.otherLegId, atMs: event.atMs });
-    return;
-  }
-  if (known && !movesLeg(known, event)) {
-    if (event.phase === 'created' && isUnwanted(known.call)) await endUnwanted(deps, callId);
-    return;
-  }
-  const unwanted = await deps.log.record(async (trx, emit) => {
-    const call = await lockCall(trx, callId);
-    if (!call || call.state === 'ended') return false;
-    const leg = known ?? (await ensureLeg(trx, emit, call, node, event));
-    if (leg.node_id !== node.id) return false; // another node has told of it meanwhile
-    await moveLeg(trx, emit, call, leg, { phase: event.phase, at: takeTime(deps, node, call, event.atMs) });
-    return isUnwanted(call);
-  });
-  if (unwanted) await endUnwanted(deps, callId);
-}
-
-/** Somebody hung up before anybody answered: maybe before there was a channel that their node could end. */
-const isUnwanted = (call: Pick<CallRow, 'state' | 'hangup_requested_at'>): boolean =>
-  call.hangup_requested_at !== null && (call.state === 'placing' || call.state === 'ringing');
-
-async function endUnwanted(deps: CallEndDeps, callId: string): Promise<void> {
-  const attempt = await findLastAttempt(deps.db, callId);
-  if (!attempt?.node_id || attempt.ended_at) return;
-  await hangUpAttempt(deps.links, attempt.node_id, attempt, 'ORIGINATOR_CANCEL').catch((error: unknown) => {
-    deps.logger.debug({ err: error, callId }, 'a call that nobody wants is ended by the sweep');
-  });
-}
-
-interface LegMove {
-  phase: ChannelEvent['phase'];
-  at: Date;
-}
-
-/** When something came about in the call, within the call's own time. */
-function takeTime(deps: CallEndDeps, node: NodeRow, call: CallRow, claimedMs: number): Date {
-  const { at, isMoved } = boundTime(claimedMs, call.queued_at.getTime(), storeClock.nowMs());
-  if (isMoved) deps.refuseReport?.(node, 'time', { callId: call.id });
-  return at;
-}
-
-/** Most events tell nothing new of a leg that is known: they cost one look, and no transaction. */
+/** Whether an event of a leg that is known can tell something new of it. */
 export function movesLeg(known: Pick<LegRow, 'state'>, event: Pick<ChannelEvent, 'phase'>): boolean {
   switch (event.phase) {
     case 'progress':
@@ -109,9 +33,42 @@ export function movesLeg(known: Pick<LegRow, 'state'>, event: Pick<ChannelEvent,
   }
 }
 
-async function ensureLeg(trx: Trx, emit: Emit, call: CallRow, node: NodeRow, event: ChannelEvent): Promise<LegRow> {
-  const attempt = await findLastAttempt(trx, call.id);
-  const role: LegRole = attempt?.leg_id === event.legId ? 'from' : readRole(event);
+/** Somebody hung up before anybody answered: maybe before there was a channel that their node could end. */
+const isUnwanted = (call: CallRow): boolean =>
+  call.hangup_requested_at !== null && (call.state === 'placing' || call.state === 'ringing');
+
+export function takeChannel(r: Reduction, { node, event }: ChannelFact): void {
+  if (!isId(event.legId)) return;
+  const known = r.draft.leg(event.legId);
+  const callId = known?.call_id ?? event.callId;
+  const call = callId === undefined ? undefined : r.draft.call(callId);
+  if (!call) return; // a channel nobody asked us for
+  if (known?.state === 'ended' && known.node_id === node.id) return;
+  const refusal = refuseLeg(r, node, call, event.legId);
+  if (refusal) {
+    const details = { leg: event.legId, callId: call.id, phase: event.phase };
+    r.refusals.push({ node, about: refusal, details });
+    return;
+  }
+  if (event.phase === 'hangup' || event.phase === 'destroyed') return endLeg(r, node, call, known, event);
+  if (event.phase === 'bridged' && known && event.otherLegId && isId(event.otherLegId)) {
+    joinBridged(r, { node, legId: event.legId, otherLegId: event.otherLegId, atMs: event.atMs });
+    return;
+  }
+  if (!known || movesLeg(known, event)) {
+    if (call.state === 'ended') return;
+    moveLeg(r, node, call, known ?? addLeg(r, node, call, event), event);
+  }
+  if ((!known || movesLeg(known, event) || event.phase === 'created') && isUnwanted(call)) noteUnwanted(r, call.id);
+}
+
+function noteUnwanted(r: Reduction, callId: string): void {
+  const attempt = r.draft.lastAttempt(callId);
+  if (attempt?.node_id && !attempt.ended_at) r.unwanted.push(attempt);
+}
+
+function addLeg(r: Reduction, node: FactNode, call: CallRow, event: ChannelEvent): LegRow {
+  const role = r.draft.lastAttempt(call.id)?.leg_id === event.legId ? 'from' : readRole(event);
   const row: LegRow = {
     id: event.legId,
     call_id: call.id,
@@ -119,100 +76,77 @@ async function ensureLeg(trx: Trx, emit: Emit, call: CallRow, node: NodeRow, eve
     role,
     address: role === 'from' ? call.from_address : call.to_address,
     state: 'placing',
-    created_at: boundTime(event.createdAtMs ?? event.atMs, call.queued_at.getTime(), storeClock.nowMs()).at,
+    created_at: boundTime(event.createdAtMs ?? event.atMs, call.queued_at.getTime(), r.context.nowMs).at,
     ringing_at: null,
     answered_at: null,
     ended_at: null,
     hangup_cause: null,
     held_since: null,
   };
-  if (!(await insertLeg(trx, row))) return (await findLeg(trx, event.legId)) ?? row;
-  emit(draftCallEvent('call.leg_created', call, { leg: row.id, role, node: node.name }));
+  r.draft.addLeg(row);
+  r.events.push(draftCallEvent('call.leg_created', call, { leg: row.id, role, node: node.name }));
   return row;
 }
 
-async function moveLeg(trx: Trx, emit: Emit, call: CallRow, leg: LegRow, event: LegMove): Promise<void> {
-  const { at } = event;
-  if (event.phase === 'progress' || event.phase === 'progress_media') {
-    const rang = await updateLeg(trx, leg.id, ['placing'], { state: 'ringing', ringing_at: at });
-    if (rang && leg.role !== 'transit') await moveToRinging(trx, emit, call, leg, at);
-  }
-  if (event.phase === 'answered') {
-    const answered = await updateLeg(trx, leg.id, ['placing', 'ringing'], {
-      state: 'answered',
-      answered_at: putInOrder(leg.ringing_at, at),
-    });
-    if (!answered || leg.role === 'transit') return;
-    if (leg.role === 'to' || call.to_address === ECHO_NUMBER) await moveToAnswered(trx, emit, call, at);
-    else await moveToRinging(trx, emit, call, leg, at);
-  }
-  if (event.phase === 'held' || event.phase === 'unheld') {
-    if (await markHeld(trx, leg.id, event.phase === 'held' ? at : null))
-      emit(draftCallEvent(`call.${event.phase}`, call, { leg: leg.id, role: leg.role }));
-  }
-}
-
-async function moveToRinging(trx: Trx, emit: Emit, call: CallRow, leg: LegRow, at: Date): Promise<void> {
-  if (call.state !== 'placing') return; // it is locked: what it rang with first is written
-  await markAttemptRang(trx, call.id, at);
-  if (await updateCall(trx, call.id, ['placing'], { state: 'ringing', ringing_at: at })) {
-    emit(draftCallEvent('call.ringing', call, { node: call.node_name, leg: leg.id, role: leg.role }));
+function moveLeg(r: Reduction, node: FactNode, call: CallRow, leg: LegRow, event: ChannelEvent): void {
+  const at = timeInCall(r, node, call, event.atMs);
+  switch (event.phase) {
+    case 'progress':
+    case 'progress_media':
+      if (leg.state !== 'placing') return;
+      r.draft.setLeg(leg.id, { state: 'ringing', ringing_at: at });
+      if (leg.role !== 'transit') moveToRinging(r, call, leg, at);
+      return;
+    case 'answered':
+      if (leg.state !== 'placing' && leg.state !== 'ringing') return;
+      r.draft.setLeg(leg.id, { state: 'answered', answered_at: putInOrder(leg.ringing_at, at) });
+      if (leg.role === 'transit') return;
+      if (leg.role === 'to' || call.to_address === ECHO_NUMBER) moveToAnswered(r, call, at);
+      else moveToRinging(r, call, leg, at);
+      return;
+    case 'held':
+    case 'unheld':
+      return markHeld(r, call, leg, event.phase === 'held' ? at : null);
   }
 }
 
-async function moveToAnswered(trx: Trx, emit: Emit, call: CallRow, at: Date): Promise<void> {
-  const answeredAt = putInOrder(call.ringing_at, at);
-  if (await updateCall(trx, call.id, ['placing', 'ringing'], { state: 'answered', answered_at: answeredAt })) {
-    emit(draftCallEvent('call.answered', call, { node: call.node_name }));
-  }
+/** Since when the phone of a leg holds; null: it does not. */
+export function markHeld(r: Reduction, call: CallRow, leg: LegRow, since: Date | null): void {
+  if (leg.state === 'ended' || (leg.held_since === null) === (since === null)) return;
+  r.draft.setLeg(leg.id, { held_since: since });
+  const type = since ? 'call.held' : 'call.unheld';
+  r.events.push(draftCallEvent(type, call, { leg: leg.id, role: leg.role }));
 }
 
-/** Ends a leg; where it carried the attempt, the attempt is settled with it. */
-async function endLeg(
-  deps: CallEndDeps,
-  node: NodeRow,
-  callId: string,
-  known: LegRow | undefined,
-  event: ChannelEvent,
-): Promise<void> {
-  const call = await findCall(deps.db, callId);
-  if (!call) return;
-  const at = takeTime(deps, node, call, event.endedAtMs ?? event.atMs);
+function moveToRinging(r: Reduction, call: CallRow, leg: LegRow, at: Date): void {
+  if (call.state !== 'placing') return;
+  for (const attempt of r.draft.attemptsOf(call.id)) {
+    if (attempt.ended_at === null && attempt.rang_at === null) r.draft.setAttempt(attempt, { rang_at: at });
+  }
+  r.draft.setCall(call.id, { state: 'ringing', ringing_at: at });
+  r.events.push(draftCallEvent('call.ringing', call, { node: call.node_name, leg: leg.id, role: leg.role }));
+}
+
+export function moveToAnswered(r: Reduction, call: CallRow, at: Date): void {
+  if (call.state !== 'placing' && call.state !== 'ringing') return;
+  r.draft.setCall(call.id, { state: 'answered', answered_at: putInOrder(call.ringing_at, at) });
+  r.events.push(draftCallEvent('call.answered', call, { node: call.node_name }));
+}
+
+/** Ends a leg; where it carried the attempt, the attempt ends with it. */
+function endLeg(r: Reduction, node: FactNode, call: CallRow, known: LegRow | undefined, event: ChannelEvent): void {
+  const at = timeInCall(r, node, call, event.endedAtMs ?? event.atMs);
   const cause = event.hangupCause ?? known?.hangup_cause ?? 'UNKNOWN';
-  const attempt = await findLastAttempt(deps.db, callId);
-  if (attempt?.leg_id === event.legId && !attempt.ended_at && !(await isCarriedOn(deps.db, attempt, { cause }))) {
-    const failed = event.registrationId === undefined ? undefined : 'phone';
-    const told = { cause, at, partnerCause: event.partnerCause, failed } as const;
-    if (await settleAttempt(deps, event.legId, callId, told)) return; // that ends all legs of the call
+  const attempt = r.draft.lastAttempt(call.id);
+  if (attempt?.leg_id === event.legId && !attempt.ended_at && !isCarriedOn(r, attempt, cause)) {
+    const failed = event.registrationId === undefined ? undefined : ('phone' as const);
+    const told = { callId: call.id, legId: event.legId, cause, at, partnerCause: event.partnerCause, failed };
+    if (endAttempt(r, told)) return; // that ends all legs of the call
   }
   if (!known) return;
-  await markLegEnded(deps, node, call, known, { cause, at });
-  // The carrying leg may have ended before, with this one still in the call; or at this moment, told by its record.
-  if (attempt && !attempt.ended_at && call.state === 'answered') await settleIfOver(deps, callId);
-}
-
-async function markLegEnded(
-  deps: CallEndDeps,
-  node: NodeRow,
-  call: CallRow,
-  known: LegRow,
-  { cause, at }: { cause: string; at: Date },
-): Promise<void> {
-  await deps.log.record(async (trx, emit) => {
-    const ended = await updateLeg(trx, known.id, ['placing', 'ringing', 'answered'], {
-      state: 'ended',
-      ended_at: at,
-      hangup_cause: cause,
-    });
-    if (ended) {
-      const data = { leg: known.id, role: known.role, hangupCause: cause, node: node.name };
-      emit(draftCallEvent('call.leg_ended', call, data));
-    }
-  });
-}
-
-/** A call whose other end is no leg: somebody is in the room they called, or that called them. */
-export async function answerCall(trx: Trx, emit: Emit, callId: string, at: Date): Promise<void> {
-  const call = await lockCall(trx, callId);
-  if (call) await moveToAnswered(trx, emit, call, at);
+  r.draft.setLeg(known.id, { state: 'ended', ended_at: at, hangup_cause: cause });
+  const data = { leg: known.id, role: known.role, hangupCause: cause, node: node.name };
+  r.events.push(draftCallEvent('call.leg_ended', call, data));
+  // The carrying leg may have ended before, with this one still in the call.
+  if (attempt && !attempt.ended_at && call.state === 'answered') endTalkIfOver(r, call.id);
 }

@@ -1,37 +1,5 @@
-/** The SQL by which legs go over to another call, and another leg comes to carry a call. */
+/** The SQL of calls that were joined, and of those whose carrying leg is over. */
 import type { Queryable } from '../../../infra/stores/db';
-import type { NodeRow } from '../../nodes/nodes.store';
-
-/** @param exceptLegId who stays behind */
-export async function moveLegs(
-  db: Queryable,
-  fromCallId: string,
-  toCallId: string,
-  exceptLegId: string | undefined,
-): Promise<void> {
-  const legs = db('legs').where({ call_id: fromCallId }).whereNot('state', 'ended');
-  if (exceptLegId !== undefined) void legs.whereNot('id', exceptLegId);
-  await legs.update({ call_id: toCallId });
-}
-
-/** @returns whether the attempt was still open, and carried by the first. */
-export async function moveAttempt(
-  db: Queryable,
-  legId: string,
-  to: { legId: string; node: Pick<NodeRow, 'id' | 'name' | 'core_uuid'> },
-): Promise<boolean> {
-  const changed = await db('call_attempts')
-    .where({ leg_id: legId })
-    .whereNull('ended_at')
-    .update({
-      leg_id: to.legId,
-      first_leg_id: db.raw('coalesce(first_leg_id, leg_id)'),
-      node_id: to.node.id,
-      node_name: to.node.name,
-      node_core_uuid: to.node.core_uuid,
-    });
-  return changed > 0;
-}
 
 export interface Widowed {
   callId: string;

@@ -3,18 +3,16 @@ import { killChannel } from '../../../freeswitch/esl';
 import { ALONE_LIMIT_MS } from '../adoption/verdict';
 import type { NodeLook } from '../adoption/unaccounted';
 import { isEnding } from '../adoption/unaccounted';
-import { lockCall, type LegRow } from '../calls.store';
+import type { LegRow } from '../calls.store';
+import { moveCall } from '../events/move-calls';
 import type { ReconcileDeps } from '../reconcile/reconcile-node';
-import { draftCallEvent, releaseClaim } from '../events/call-end';
-import { moveCarrying, handleBridge } from './join';
 import { listWidowed } from './joining.store';
-import { settleIfOver } from './last-leg';
 
 /** @param legs living ones of the node */
 export async function carryWidowed(deps: ReconcileDeps, check: NodeLook, legs: readonly LegRow[]): Promise<void> {
   for (const { callId, legId } of await listWidowed(deps.db, check.node.id)) {
     const left = legs.filter((leg) => leg.call_id === callId && leg.state === 'answered');
-    if (left.length === 0) await settleIfOver(deps, callId);
+    if (left.length === 0) await moveCall(deps, { kind: 'talk_over', callId });
     for (const leg of left) if (await carryOn(deps, check, leg, legId)) break;
   }
 }
@@ -37,15 +35,9 @@ async function carryOn(deps: ReconcileDeps, check: NodeLook, leg: LegRow, fromLe
     return false;
   }
   const pair = partner === undefined ? undefined : { legId: leg.id, otherLegId: partner, atMs: now.getTime() };
-  if (pair && (await handleBridge(deps, node, pair))) return true;
-  const carried = await deps.log.record(async (trx, emit) => {
-    const call = await lockCall(trx, leg.call_id);
-    if (call?.state !== 'answered') return undefined;
-    const before = await moveCarrying(trx, call, fromLegId, leg.id, node);
-    emit(draftCallEvent('call.carried_on', call, { leg: leg.id, role: leg.role, node: node.name }));
-    return { before };
-  });
-  if (carried?.before) await releaseClaim(deps, carried.before, leg.call_id);
-  if (carried) deps.countOrphan?.('adopted');
-  return carried !== undefined;
+  if (pair && (await moveCall(deps, { kind: 'bridged', node, ...pair }))) return true;
+  const carried = { callId: leg.call_id, fromLegId, legId: leg.id };
+  const isCarried = await moveCall(deps, { kind: 'carried_on', node, ...carried });
+  if (isCarried) deps.countOrphan?.('adopted');
+  return isCarried;
 }

@@ -3,7 +3,7 @@ import { runEvery, type Interval } from '../../../infra/flow/interval';
 import { storeClock } from '../../../infra/store-clock';
 import type { LeaderLease } from '../../../infra/stores/leader-lease';
 import { listOverdue } from '../reconcile/sweep.store';
-import type { CallEndDeps } from '../events/call-end';
+import type { CallEndDeps } from '../events/move-calls';
 import { endQueued } from '../dialing/dial.job';
 
 export const OVERDUE_EVERY_MS = 2000;

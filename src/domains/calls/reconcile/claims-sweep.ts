@@ -3,7 +3,7 @@ import { isId } from '../../../infra/ids';
 import type { Queryable } from '../../../infra/stores/db';
 import type { Claims } from '../../nodes/capacity/claims';
 import { listNodeRows } from '../../nodes/nodes.store';
-import type { CallEndDeps } from '../events/call-end';
+import type { CallEndDeps } from '../events/move-calls';
 
 /** A claim is made before the row that needs it is written: only one that two looks have found idle is given back. */
 export interface ClaimsSweep {

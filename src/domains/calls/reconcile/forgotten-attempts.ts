@@ -1,6 +1,8 @@
 /** Settles attempts whose leg is known to be over, and which nothing has settled: whoever learnt of the end died, or was too early. */
 import type { Queryable } from '../../../infra/stores/db';
-import { settleAttempt, type CallEndDeps } from '../events/call-end';
+import { UNKNOWN_CAUSE } from '../events/call-end';
+import { moveCalls } from '../events/move-calls';
+import type { CallEndDeps } from '../events/move-calls';
 
 /** The end of a leg and that of its attempt are written one after the other. */
 const GRACE_MS = 5000;
@@ -34,9 +36,11 @@ async function listForgotten(db: Queryable, before: Date): Promise<Forgotten[]> 
 /** @returns how many there were */
 export async function settleForgottenAttempts(deps: CallEndDeps, now: Date): Promise<number> {
   const forgotten = await listForgotten(deps.db, new Date(now.getTime() - GRACE_MS));
-  for (const { leg_id: legId, call_id: callId, hangup_cause: cause, ended_at: at } of forgotten) {
-    await settleAttempt(deps, legId, callId, { cause: cause ?? 'NODE_UNKNOWN', at });
-  }
+  const facts = forgotten.map(({ leg_id: legId, call_id: callId, hangup_cause: cause, ended_at: at }) => ({
+    ...{ kind: 'attempt_over' as const, legId, callId },
+    ...{ cause: cause ?? UNKNOWN_CAUSE, at },
+  }));
+  await moveCalls(deps, facts);
   if (forgotten.length > 0) deps.countOrphan?.('attempt', forgotten.length);
   if (forgotten.length > 0) deps.logger.warn({ count: forgotten.length }, 'attempts whose leg was over were settled');
   return forgotten.length;

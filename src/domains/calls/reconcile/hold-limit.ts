@@ -1,17 +1,9 @@
 /** Hangs up calls that were on hold for too long, and says so: a phone that was put down and forgotten holds for ever. */
 import { dumpChannel, killChannel, readDump, setVariable, type ApiCommand } from '../../../freeswitch/esl';
 import type { RoomEndings } from '../../rooms/participants/leave-reasons';
-import {
-  findCall,
-  findLastAttempt,
-  listHeldLegs,
-  lockCall,
-  markHeld,
-  updateCall,
-  type CallRow,
-  type HeldLeg,
-} from '../calls.store';
-import { draftCallEvent, type CallEndDeps } from '../events/call-end';
+import { findLastAttempt, listHeldLegs, type HeldLeg } from '../calls.store';
+import { moveCall, moveCalls } from '../events/move-calls';
+import type { CallEndDeps } from '../events/move-calls';
 
 export interface HoldLimitDeps extends CallEndDeps, Pick<RoomEndings, 'noteLeaveReason'> {}
 
@@ -50,26 +42,20 @@ export async function endLongHolds(deps: HoldLimitDeps, now: Date, limitMs: numb
 }
 
 /** No event told that they talk again. */
-async function takeBack(deps: HoldLimitDeps, leg: HeldLeg): Promise<void> {
-  const call = await findCall(deps.db, leg.call_id);
-  if (!call) return;
-  await deps.log.record(async (trx, emit) => {
-    if (await markHeld(trx, leg.id, null)) emit(draftCallEvent('call.unheld', call, { leg: leg.id, role: leg.role }));
-  });
-}
+const takeBack = (deps: HoldLimitDeps, leg: HeldLeg): Promise<boolean> =>
+  moveCall(deps, { kind: 'unheld', callId: leg.call_id, legId: leg.id });
 
 /** The reason is written first: whoever learns of the end finds it. */
 async function endHeld(deps: HoldLimitDeps, leg: HeldLeg, now: Date): Promise<boolean> {
-  const isWritten = await deps.log.record(async (trx) => {
-    const call: CallRow | undefined = await lockCall(trx, leg.call_id);
-    if (call?.state !== 'answered') return false;
-    await deps.noteLeaveReason(trx, { callId: call.id }, 'hold_limit');
-    return updateCall(trx, call.id, ['answered'], { hangup_requested_at: now, hangup_reason: 'hold_limit' });
+  const callId = leg.call_id;
+  const asked = { kind: 'hangup_asked' as const, callId, at: now, reason: 'hold_limit' as const, whileAnswered: true };
+  const [isWritten] = await moveCalls(deps, [asked], async (trx, [isAsked]) => {
+    if (isAsked) await deps.noteLeaveReason(trx, { callId }, 'hold_limit');
   });
-  const attempt = isWritten ? await findLastAttempt(deps.db, leg.call_id) : undefined;
+  const attempt = isWritten ? await findLastAttempt(deps.db, callId) : undefined;
   if (!attempt?.node_id) return false;
   await deps.links.api(attempt.node_id, killChannel(attempt.leg_id, 'ALLOTTED_TIMEOUT')).catch((error: unknown) => {
-    deps.logger.warn({ err: error, callId: leg.call_id }, 'a call that is on hold for too long could not be ended now');
+    deps.logger.warn({ err: error, callId }, 'a call that is on hold for too long could not be ended now');
   });
   return true;
 }

@@ -1,36 +1,28 @@
 /** Hangs up calls that were answered too long ago: nobody talks for a day, somebody forgot to hang up. */
-import type { Queryable } from '../../../infra/stores/db';
 import { findLastAttempt } from '../calls.store';
 import { hangUpTalk } from '../dialing/forked-legs';
-import type { CallEndDeps } from '../events/call-end';
+import { moveCalls } from '../events/move-calls';
+import type { CallEndDeps } from '../events/move-calls';
+import { listAnsweredBefore } from './sweep.store';
 
 /** At once; the next round takes the next ones. */
 const MOST = 200;
 /** A node that did not do it is told again. */
 const AGAIN_MS = 30_000;
 
-/** Marks them as asked to end, each once in a while, whichever replica does it. @returns their ids */
-async function claimOverlongCalls(db: Queryable, answeredBefore: Date, now: Date): Promise<string[]> {
-  const old = db('calls')
-    .where('state', 'answered')
-    .where('answered_at', '<', answeredBefore)
-    .where((w) => w.whereNull('hangup_requested_at').orWhere('hangup_requested_at', '<', new Date(+now - AGAIN_MS)))
-    .limit(MOST)
-    .select('id');
-  const rows = (await db('calls')
-    .whereIn('id', old)
-    .where('state', 'answered')
-    .update({ hangup_requested_at: now })
-    .returning('id')) as { id: string }[];
-  return rows.map((row) => row.id);
-}
-
 /**
  * The call ends as every call that is hung up: answered, with its whole length. One whose channel is gone is found by the
  * comparison. @param longestMs how long a call may be @returns how many were told to end
  */
 export async function endOverlongCalls(deps: CallEndDeps, now: Date, longestMs: number): Promise<number> {
-  const ids = await claimOverlongCalls(deps.db, new Date(now.getTime() - longestMs), now);
+  const again = { answeredBefore: new Date(now.getTime() - longestMs), toldBefore: new Date(+now - AGAIN_MS) };
+  const old = await listAnsweredBefore(deps.db, { ...again, limit: MOST });
+  const asked = { kind: 'hangup_asked' as const, at: now, notSince: again.toldBefore, whileAnswered: true };
+  const isAsked = await moveCalls(
+    deps,
+    old.map((callId) => ({ ...asked, callId })),
+  );
+  const ids = old.filter((_, i) => isAsked[i]);
   for (const id of ids) {
     const attempt = await findLastAttempt(deps.db, id);
     if (!attempt?.node_id) continue;

@@ -1,5 +1,11 @@
 /** Brings calls and nodes together again: after a reconnect, after a node's death, and by a sweep now and then. */
-import { parseChannels, showChannels, type ChannelRow, type NodeConnection } from '../../../freeswitch/esl';
+import {
+  parseChannels,
+  showChannels,
+  type ChannelPhase,
+  type ChannelRow,
+  type NodeConnection,
+} from '../../../freeswitch/esl';
 import type { Queryable } from '../../../infra/stores/db';
 import { isId } from '../../../infra/ids';
 import { storeClock } from '../../../infra/store-clock';
@@ -7,26 +13,17 @@ import { CLAIM_TTL_MS } from '../../nodes/capacity/claims';
 import type { NodeRow } from '../../nodes/nodes.store';
 import type { ChannelMemories } from '../adoption/channel-memory';
 import { bridgesOf, isEnding, settleUnaccounted, type NodeLook } from '../adoption/unaccounted';
-import {
-  findCall,
-  findLastAttempt,
-  listEndedLegs,
-  listLegs,
-  listLiveLegsOfNode,
-  listOpenAttemptsOfNode,
-  updateLeg,
-  type LegRow,
-} from '../calls.store';
-import { isCarriedOn } from '../dialing/forked-legs';
+import { findCall, listEndedLegs, listLiveLegsOfNode, listOpenAttemptsOfNode, type LegRow } from '../calls.store';
 import { listNews, phaseOf } from './differences';
-import { readEnd, settleIfOver, UNKNOWN_CAUSE } from '../joining/last-leg';
+import { moveCalls } from '../events/move-calls';
 import { carryWidowed } from '../joining/widowed';
-import { handleChannelEvent } from '../events/channel-events';
-import type { LeftRecords } from '../events/left-records';
-import { settleAttempt, type CallEndDeps } from '../events/call-end';
+import type { LeftRecords } from '../records/left-records';
+import type { CallEndDeps } from '../events/move-calls';
 
 /** A leg placed this shortly ago may not have reached the node: its job asks by itself. */
 const YOUNG_MS = 5000;
+/** Calls of a node that died, in one transaction. */
+const SETTLED_AT_ONCE = 200;
 /** A node nobody can ask may come back with its calls; after this they are given up. */
 export const SILENCE_LIMIT_MS = 30_000;
 
@@ -66,7 +63,11 @@ export async function reconcileChannels(
   await deps.leftRecords?.take(node, connection, suspects === undefined);
   const legs = await listLiveLegsOfNode(deps.db, node.id);
   const missing = legs.filter((leg) => !channels.has(leg.id));
-  for (const leg of missing) if (!suspects || suspects.legs.has(leg.id)) await settleMissingLeg(deps, leg, now);
+  await settleMissingLegs(
+    deps,
+    missing.filter((leg) => !suspects || suspects.legs.has(leg.id)),
+    now,
+  );
   suspects?.legs.clear();
   for (const leg of missing) suspects?.legs.add(leg.id);
   const memory = deps.memories.of(node.id);
@@ -125,26 +126,12 @@ async function listNameless(
   return unnamed.filter((c) => !justEnded.has(c.legId));
 }
 
-/** The leg ended unseen. Its record, where it came, has said how; else the call is lost with what is known. */
-async function settleMissingLeg(deps: ReconcileDeps, leg: LegRow, now: Date): Promise<void> {
-  if (now.getTime() - leg.created_at.getTime() < YOUNG_MS) return;
-  deps.countOrphan?.('row');
-  const attempt = await findLastAttempt(deps.db, leg.call_id);
-  const cause = UNKNOWN_CAUSE;
-  if (attempt?.leg_id === leg.id && !attempt.ended_at && !(await isCarriedOn(deps.db, attempt, { cause }))) {
-    // Where another leg of it has told how it ended, the call is not lost.
-    const end = readEnd(
-      { ...leg, state: 'ended', ended_at: now, hangup_cause: cause },
-      await listLegs(deps.db, [leg.call_id]),
-    );
-    await settleAttempt(deps, leg.id, leg.call_id, end);
-  }
-  await updateLeg(deps.db, leg.id, ['placing', 'ringing', 'answered'], {
-    state: 'ended',
-    ended_at: now,
-    hangup_cause: cause,
-  });
-  if (attempt && !attempt.ended_at) await settleIfOver(deps, leg.call_id);
+/** They ended unseen. Their records, where they came, have said how; else their calls are lost with what is known. */
+async function settleMissingLegs(deps: ReconcileDeps, legs: readonly LegRow[], now: Date): Promise<void> {
+  const old = legs.filter((leg) => now.getTime() - leg.created_at.getTime() >= YOUNG_MS);
+  const facts = old.map((leg) => ({ kind: 'leg_missing' as const, callId: leg.call_id, legId: leg.id, at: now }));
+  const settled = (await moveCalls(deps, facts)).filter(Boolean).length;
+  if (settled > 0) deps.countOrphan?.('row', settled);
 }
 
 /** A channel of a living call is taken in, as if its events had been seen; of any other it is decided what becomes of it. */
@@ -169,10 +156,13 @@ async function settleChannel(deps: ReconcileDeps, check: NodeLook, channel: Chan
     createdAtMs: channel.createdAtMs,
     atMs: now.getTime(),
   };
-  await handleChannelEvent(deps, node, { ...base, phase: 'created' });
-  const phase = phaseOf(channel);
-  if (phase) await handleChannelEvent(deps, node, { ...base, phase });
-  if (channel.callState === 'HELD') await handleChannelEvent(deps, node, { ...base, phase: 'held' });
+  const told = phaseOf(channel);
+  const phases: ChannelPhase[] = ['created', ...(told ? [told] : [])];
+  if (channel.callState === 'HELD') phases.push('held');
+  await moveCalls(
+    deps,
+    phases.map((phase) => ({ kind: 'channel', node, event: { ...base, phase } })),
+  );
 }
 
 /**
@@ -186,9 +176,15 @@ export async function settleCallsOfNode(
   cause: string,
   livingCore?: string,
 ): Promise<void> {
-  for (const attempt of await listOpenAttemptsOfNode(deps.db, nodeId)) {
-    if (livingCore !== undefined && attempt.node_core_uuid === livingCore) continue;
-    await settleAttempt(deps, attempt.leg_id, attempt.call_id, { cause, at: storeClock.now() });
+  const at = storeClock.now();
+  const open = await listOpenAttemptsOfNode(deps.db, nodeId);
+  const lost = open.filter((a) => livingCore === undefined || a.node_core_uuid !== livingCore);
+  for (let from = 0; from < lost.length; from += SETTLED_AT_ONCE) {
+    const facts = lost.slice(from, from + SETTLED_AT_ONCE).map((attempt) => ({
+      ...{ kind: 'attempt_over' as const, callId: attempt.call_id, legId: attempt.leg_id },
+      ...{ cause, at },
+    }));
+    await moveCalls(deps, facts);
   }
 }
 

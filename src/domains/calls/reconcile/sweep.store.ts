@@ -41,3 +41,16 @@ export async function listOverdue(db: Queryable, placeBefore: Date, limit: numbe
     .limit(limit)
     .pluck('id')) as string[];
 }
+
+/** Calls that were answered before then, and that nobody asked to end since `toldBefore`. */
+export async function listAnsweredBefore(
+  db: Queryable,
+  o: { answeredBefore: Date; toldBefore: Date; limit: number },
+): Promise<string[]> {
+  return (await db('calls')
+    .where('state', 'answered')
+    .where('answered_at', '<', o.answeredBefore)
+    .where((w) => w.whereNull('hangup_requested_at').orWhere('hangup_requested_at', '<', o.toldBefore))
+    .limit(o.limit)
+    .pluck('id')) as string[];
+}

@@ -7,7 +7,7 @@ import { endQueued } from '../dialing/dial.job';
 import type { FairQueue, WaitingCall } from '../queue/fair-queue';
 import { createUnansweredWatch, type UnansweredWatch } from '../dialing/unanswered';
 import { settleCallsOfNode, SILENCE_LIMIT_MS, SWEEP_INTERVAL_MS } from './reconcile-node';
-import type { CallEndDeps } from '../events/call-end';
+import type { CallEndDeps } from '../events/move-calls';
 import { countClaimHolders, listUnanswered, type UnansweredRow } from './sweep.store';
 
 export interface SweepDeps extends CallEndDeps {

@@ -3,7 +3,7 @@ import { killChannel, type ChannelEvent } from '../../../freeswitch/esl';
 import { CANARY_VARIABLE } from '../../../freeswitch/xml';
 import { POOL_STREAM } from '../../events/events.store';
 import type { NodeRow } from '../../nodes/nodes.store';
-import type { CallEndDeps } from '../events/call-end';
+import type { CallEndDeps } from '../events/move-calls';
 
 /** The profiles by which somebody else than Switchyard opens a channel. */
 const DOORS: readonly string[] = ['internal', 'internode'];

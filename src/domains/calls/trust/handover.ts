@@ -6,7 +6,7 @@ import type { DialplanRequest } from '../../../freeswitch/xml';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { findLeg, insertLeg, lockCall } from '../calls.store';
 import type { DialplanDeps } from '../dialplan/contacts';
-import { draftCallEvent } from '../events/call-end';
+import { draftCallEvent } from '../events/reduction';
 
 /**
  * Takes the token of a call from another node for this channel alone; the node may ask again for it.

@@ -1,6 +1,5 @@
 /** One replica at a time takes in a node's events: it holds the lease, subscribes once, compares, then listens. */
 import { randomUUID } from 'node:crypto';
-import { createBatch, type Batch } from '../../../infra/flow/batch';
 import { isUnreachable } from '../../../infra/stores/db';
 import { createConcurrencyLimit, type ConcurrencyLimit } from '../../../infra/flow/concurrency-limit';
 import { isPortRefused } from '../../../infra/flow/port-probe';
@@ -16,6 +15,7 @@ import {
 } from '../../../freeswitch/esl';
 import type { EventLog } from '../../events/events';
 import { createConnectionFaults } from './connection-fault';
+import { createEventBatches, type EventBatches, type IntakeLane, type NodeFact } from './event-batches';
 import { followClock } from '../clock/follow-clock';
 import { askMissingReports } from '../clock/missing-reports';
 import { followNodes, linkToNode, readCore, type LinkSettings } from './node-connections';
@@ -32,18 +32,13 @@ const GRACE_MS = 2000;
 const FROZEN_GRACE_MS = 1000;
 /** With the probe's time and the grace, a frozen node is down within two heartbeats of the default period. */
 const PROBE_MS = 1000;
-/** Events kept while the database is away; past this the snapshot after its return tells what was missed. */
-const BACKLOG_LIMIT = 10_000;
-const DB_RETRY_MS = 250;
 const PROBE_PORT_MS = 1000;
 /** Of what a node calls its process. */
 const LONGEST_CORE = 64;
-/**
- * Of all nodes together, so that a thousand of them do not wait for twenty database connections until all time out.
- * A comparison also waits for its node, so it has a gate of its own.
- */
-const EVENTS_AT_ONCE = 48;
+/** Of all nodes together: a comparison waits for its node, and with a thousand of them nobody else would have a connection. */
 const SNAPSHOTS_AT_ONCE = 24;
+/** Reports are written together: a thousand nodes that report are some dozen statements. */
+const REPORTS_AT_ONCE = 48;
 
 export interface EventIntake {
   /** Undefined while it is not up. */
@@ -58,7 +53,10 @@ export interface EventIntakeHandlers {
   onSnapshot(node: NodeRow, connection: NodeConnection): Promise<void>;
   /** The node is up under another core UUID than it had: what it had is gone. Before the new one is written down. */
   onRestarted(node: NodeRow, coreUuid: string): Promise<void>;
-  onEvent(node: NodeRow, event: NodeEvent): Promise<void>;
+  /** Who takes in which events, and how many at once; a node's own stay in their order (event-batches.ts). */
+  lanes: readonly IntakeLane[];
+  /** @returns the name of one of the lanes; undefined where nobody wants to know of it. A HEARTBEAT is not asked for. */
+  laneOf(event: NodeEvent): string | undefined;
   /** A HEARTBEAT, after it was saved. */
   onReport?(node: NodeRow, report: HeartbeatEvent): Promise<void>;
   /** From now on this replica looks after the node; what is started here ends with that. */
@@ -78,9 +76,8 @@ export interface EventIntakeSettings extends LinkSettings {
 
 /** What the streams of a replica have in common. */
 interface Shared {
-  events: ConcurrencyLimit;
+  intake: EventBatches;
   snapshots: ConcurrencyLimit;
-  reports: Batch<NodeReport>;
 }
 
 export interface EventIntakes {
@@ -90,44 +87,36 @@ export interface EventIntakes {
 
 export function createEventIntakes(settings: EventIntakeSettings): EventIntakes {
   const replicaId = randomUUID();
-  const shared = {
-    events: createConcurrencyLimit(EVENTS_AT_ONCE),
-    snapshots: createConcurrencyLimit(SNAPSHOTS_AT_ONCE),
-    reports: createBatch<NodeReport>(EVENTS_AT_ONCE, (reports) => saveReports(settings.db, reports)),
-  };
+  const { handlers, logger } = settings;
+  const intake = createEventBatches({
+    logger,
+    lanes: [...handlers.lanes, reportsLane(settings)],
+    laneOf: (event) => (event.type === 'heartbeat' ? REPORTS : handlers.laneOf(event)),
+    now: () => performance.now(),
+  });
+  const shared = { intake, snapshots: createConcurrencyLimit(SNAPSHOTS_AT_ONCE) };
   return followNodes(settings, (node) => holdStream(settings, node, replicaId, shared));
 }
 
-/** Runs steps one after another, tries again while the database is away, and forgets what it was too long away for. */
-function createSequence(
-  settings: EventIntakeSettings,
-  nodeName: string,
-): { add(step: () => Promise<void>): void; end(): Promise<void> } {
-  let tail: Promise<void> = Promise.resolve();
-  let waiting = 0;
-  let ended = false;
-  const run = async (step: () => Promise<void>): Promise<void> => {
-    while (!ended) {
-      try {
-        return await step();
-      } catch (error) {
-        if (!isUnreachable(error)) {
-          settings.logger.error({ err: error, node: nodeName }, 'a report of a node could not be taken in');
-          return;
-        }
-        await new Promise((resolve) => setTimeout(resolve, DB_RETRY_MS));
-      }
-    }
-  };
+const REPORTS = 'reports';
+
+/** HEARTBEATs: only the last one of each node counts. */
+function reportsLane({ db, handlers }: EventIntakeSettings): IntakeLane {
   return {
-    add(step) {
-      if (waiting >= BACKLOG_LIMIT) return;
-      waiting += 1;
-      tail = tail.then(() => run(step)).finally(() => (waiting -= 1));
-    },
-    async end() {
-      ended = true;
-      await tail;
+    ...{ name: REPORTS, most: REPORTS_AT_ONCE, batches: 1, gatherMs: 0 },
+    async take(facts) {
+      const last = new Map<string, NodeFact & { event: HeartbeatEvent }>();
+      for (const { event, ...of } of facts) if (event.type === 'heartbeat') last.set(of.node.id, { ...of, event });
+      const reports = [...last.values()].map((fact) => ({ ...fact, figures: boundReport(fact.event) }));
+      await saveReports(
+        db,
+        reports.map(({ node, arrivedMs, figures }): NodeReport => ({
+          id: node.id,
+          at: new Date(arrivedMs),
+          ...figures,
+        })),
+      );
+      await Promise.all(reports.map(({ node, event, figures }) => handlers.onReport?.(node, { ...event, ...figures })));
     },
   };
 }
@@ -177,7 +166,7 @@ function openStream(
   shared: Shared,
 ): { link: NodeLink; stop(): Promise<void> } {
   const { db, handlers, logger } = settings;
-  const sequence = createSequence(settings, node.name);
+  const queue = shared.intake.open(node);
   let graceTimer: NodeJS.Timeout | undefined;
   const faults = createConnectionFaults({ db, logger, node, now: storeClock.nowMs });
   let stopped = false;
@@ -217,25 +206,13 @@ function openStream(
     );
     if (row) await handlers.onDown(row, reason);
   }
-  async function takeIn(event: NodeEvent, arrivedMs: number): Promise<void> {
-    if (event.type === 'heartbeat') {
-      const figures = boundReport(event);
-      await shared.reports.add({ id: node.id, at: new Date(arrivedMs), ...figures });
-      await handlers.onReport?.(node, { ...event, ...figures });
-      return;
-    }
-    await handlers.onEvent(node, event);
-  }
-
-  const enqueue = (event: NodeEvent, arrivedMs: number): void =>
-    sequence.add(() => shared.events.run(() => takeIn(event, arrivedMs)));
   const clock = followClock(settings, node, () => link.connection());
   const missing = askMissingReports({
     ...{ node, logger, commandTimeoutMs: settings.commandTimeoutMs },
     everyMs: settings.heartbeatSeconds * 1000,
     silentUntilMs: () => clock.silentUntilMs(),
     connection: () => link.connection(),
-    take: enqueue,
+    take: (report, arrivedMs) => queue.add(report, arrivedMs),
   });
 
   const link = linkToNode(settings, node, {
@@ -247,13 +224,13 @@ function openStream(
       connection.onEvent((event) => {
         if (event.type === 'job') return;
         if (event.type === 'heartbeat') missing.noteReport();
-        if (listening) enqueue(event, storeClock.nowMs());
+        if (listening) queue.add(event, storeClock.nowMs());
         else early.push({ event, arrivedMs: storeClock.nowMs() });
       });
       await clock.begin();
       await connection.subscribe(SUBSCRIPTION.events, SUBSCRIPTION.subclasses);
       await clock.measure(connection);
-      sequence.add(async () => {
+      queue.run(async () => {
         await shared.snapshots.run(async () => {
           if (!connection.isOpen) return;
           // Asked here and not before: whoever answers now lives now, however long this step has waited.
@@ -267,25 +244,25 @@ function openStream(
           }
         });
       });
-      for (const { event, arrivedMs } of early) enqueue(event, arrivedMs);
+      for (const { event, arrivedMs } of early) queue.add(event, arrivedMs);
       listening = true;
       clearTimeout(graceTimer);
       graceTimer = undefined;
     },
     onDown(reason) {
       if (stopped) return;
-      if (faults.take(reason)) sequence.add(() => faults.save());
+      if (faults.take(reason)) queue.run(() => faults.save());
       // Each attempt that fails tells again: the grace counts from the first.
       if (graceTimer !== undefined && reason.kind !== 'refused') return;
       clearTimeout(graceTimer);
       const graceMs = reason.kind === 'refused' ? 0 : reason.kind === 'timeout' ? FROZEN_GRACE_MS : GRACE_MS;
       graceTimer = setTimeout(() => {
         graceTimer = undefined;
-        if (link.connection() === undefined) sequence.add(() => reportDown(reason.kind));
+        if (link.connection() === undefined) queue.run(() => reportDown(reason.kind));
       }, graceMs);
     },
   });
-  const held = handlers.onHeld?.(node, { connection: () => link.connection(), run: (step) => sequence.add(step) });
+  const held = handlers.onHeld?.(node, { connection: () => link.connection(), run: (step) => queue.run(step) });
   return {
     link,
     async stop() {
@@ -294,7 +271,7 @@ function openStream(
       await held?.stop();
       await Promise.all([clock.stop(), missing.stop()]);
       await link.stop();
-      await sequence.end();
+      await queue.end();
     },
   };
 }

@@ -1,7 +1,6 @@
-/** Many nodes report at once: each report counts, the older one of a node does not, and a write that fails says so to each. */
+/** Many nodes report at once: each report counts, and the older one of a node does not. */
 import { randomUUID } from 'node:crypto';
 import { saveReports, type NodeReport } from '../../../../src/domains/nodes/nodes.store';
-import { createBatch } from '../../../../src/infra/flow/batch';
 import { useStores } from '../../../stores';
 
 const stores = useStores();
@@ -31,28 +30,4 @@ test('reports of several nodes are taken in together, and an older one than the 
     { session_count: 3, idle_cpu_percent: '91.5', version: '1.10.12', reported_at: new Date(2000) },
     { session_count: 8, idle_cpu_percent: '91.5', version: '1.10.12', reported_at: new Date(3000) },
   ]);
-});
-
-test('what comes while a write is under way goes together with the next, and each is told of its own', async () => {
-  const writes: number[][] = [];
-  let finish: (() => void)[] = [];
-  const batch = createBatch<number>(3, async (items) => {
-    writes.push(items);
-    await new Promise<void>((resolve) => finish.push(resolve));
-    if (items.includes(5)) throw new Error('the database is away');
-  });
-  const told = [1, 2, 3, 4, 5].map((item) =>
-    batch.add(item).then(
-      () => 'written',
-      (error: Error) => error.message,
-    ),
-  );
-  for (let turn = 0; turn < 3; turn += 1) {
-    const [first] = finish;
-    finish = [];
-    first!();
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  expect(writes).toEqual([[1], [2, 3, 4], [5]]);
-  expect(await Promise.all(told)).toEqual(['written', 'written', 'written', 'written', 'the database is away']);
 });

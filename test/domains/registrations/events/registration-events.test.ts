@@ -2,7 +2,6 @@
 import { createEventLog } from '../../../../src/domains/events/events';
 import { readEvents } from '../../../../src/domains/events/events.store';
 import type { NodeRow } from '../../../../src/domains/nodes/nodes.store';
-import { collectPhoneEvents } from '../../../../src/domains/registrations/events/collect';
 import { createLateProofs } from '../../../../src/domains/registrations/events/late-proofs';
 import {
   handleRegistrationEvents,
@@ -149,15 +148,4 @@ test('a disabled user is not refreshed either', async () => {
   await handleRegistrationEvents(deps, [registered('user-1')]);
   expect(await stores.db('registrations').pluck('refreshed_at')).toEqual([new Date(0)]);
   await stores.db('users').update({ enabled: true });
-});
-
-test('what is gathered is taken in within milliseconds, in its order, and nothing of it is left when it stops', async () => {
-  const phones = collectPhoneEvents(deps);
-  for (const name of names) phones.add(registered(name));
-  phones.add(unregistered('user-7'));
-  await phones.settled();
-  expect(await kept()).toHaveLength(PEOPLE - 1);
-  phones.add(registered('user-7'));
-  await phones.stop();
-  expect(await kept()).toHaveLength(PEOPLE);
 });

@@ -1,7 +1,7 @@
 /** Call records that a node has left as files: what is broken, empty, too large or odd among them holds up no other, and no node. */
 import { randomUUID } from 'node:crypto';
-import { createLeftRecords } from '../../../../src/domains/calls/events/left-records';
-import type { CallEndDeps } from '../../../../src/domains/calls/events/call-end';
+import { createLeftRecords } from '../../../../src/domains/calls/records/left-records';
+import type { CallEndDeps } from '../../../../src/domains/calls/events/move-calls';
 import type { NodeRow } from '../../../../src/domains/nodes/nodes.store';
 import type { NodeConnection } from '../../../../src/freeswitch/esl';
 import { createId } from '../../../../src/infra/ids';

@@ -19,7 +19,7 @@ import {
 import { isUnreachable } from '../../../infra/stores/db';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { handleCdr } from './cdr';
-import type { CallEndDeps } from './call-end';
+import type { CallEndDeps } from '../events/move-calls';
 
 export interface LeftRecords {
   /**

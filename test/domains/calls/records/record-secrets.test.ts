@@ -1,6 +1,6 @@
 /** What a call record says once nobody's secret stands in it. */
 import { randomBytes } from 'node:crypto';
-import { withoutSecrets } from '../../../../src/domains/calls/events/record-secrets';
+import { withoutSecrets } from '../../../../src/domains/calls/records/record-secrets';
 import { signToken } from '../../../../src/infra/secrets';
 
 const token = signToken(randomBytes(32), 'call', { c: 'call', n: 'two', exp: 1 });

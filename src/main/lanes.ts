@@ -1,0 +1,79 @@
+/** Says who takes in which reports of nodes, and how many at once: calls and their rooms, registrations, and all else. */
+import { moveCalls } from '../domains/calls/events/move-calls';
+import { endUnadmitted, isUnadmitted } from '../domains/calls/reconcile/unadmitted-channels';
+import type { IntakeLane, NodeFact } from '../domains/nodes/connections/event-batches';
+import { handleRegistrationEvents, type PhoneEvent } from '../domains/registrations/events/registration-events';
+import type { RegistrationDeps } from '../domains/registrations/registrations';
+import type { ChannelEvent, NodeEvent } from '../freeswitch/esl';
+import type { Container } from './container';
+
+/** A transaction of so many takes some 20 ms; one of a few some 5. */
+const GATHERED = { most: 500, batches: 1, gatherMs: 5 };
+/** Of all nodes together, so that a thousand of them do not wait for twenty database connections until all time out. */
+const OTHERS_AT_ONCE = 48;
+
+type ChannelReport = NodeFact<ChannelEvent>;
+const isOfPhone = (fact: NodeFact): fact is NodeFact & PhoneEvent =>
+  fact.event.type === 'registered' || fact.event.type === 'unregistered';
+const isChannel = (fact: NodeFact): fact is ChannelReport => fact.event.type === 'channel';
+
+/** Channels and phones are taken in many at once; all others one by one, those of different nodes beside each other. */
+export function laneOf({ type }: NodeEvent): string {
+  if (type === 'channel') return 'channels';
+  return type === 'registered' || type === 'unregistered' ? 'phones' : 'others';
+}
+
+export function createLanes(container: Container, registrations: RegistrationDeps): IntakeLane[] {
+  const { metrics, settle, rooms, roomControl, relays, recordings } = container;
+
+  async function takeChannels(facts: readonly ChannelReport[]): Promise<void> {
+    const admitted = facts.filter(({ event }) => !isUnadmitted(event));
+    await moveCalls(
+      settle,
+      admitted.map(({ node, event }) => ({ kind: 'channel', node, event })),
+    );
+    await rooms.takeChannelEnds(admitted);
+    await handleRegistrationEvents(
+      registrations,
+      admitted.filter(({ event }) => event.phase === 'hangup' && event.registrationId !== undefined),
+    );
+    const holds = admitted.filter(({ event }) => event.phase === 'held' || event.phase === 'unheld');
+    for (const { node, event } of holds) await recordings.handlers.onEvent(node, event);
+    for (const { node, event } of facts) await endUnadmitted(settle, node, event);
+  }
+
+  async function takeOther({ node, event }: NodeFact): Promise<void> {
+    if (event.type === 'room') {
+      await rooms.handleRoomEvent(node, event);
+      await roomControl.takeLiveEvent(node, event);
+      await relays.handlers?.onEvent?.(node, event);
+    }
+    await recordings.handlers.onEvent(node, event);
+  }
+
+  return [
+    {
+      ...{ name: 'channels', ...GATHERED },
+      async take(facts) {
+        for (const { event } of facts) metrics.countNodeEvent(event.type);
+        await takeChannels(facts.filter(isChannel));
+      },
+    },
+    {
+      ...{ name: 'phones', ...GATHERED },
+      async take(facts) {
+        for (const { event } of facts) metrics.countNodeEvent(event.type);
+        await handleRegistrationEvents(registrations, facts.filter(isOfPhone));
+      },
+    },
+    {
+      ...{ name: 'others', most: 1, batches: OTHERS_AT_ONCE, gatherMs: 0 },
+      async take(facts) {
+        for (const fact of facts) {
+          metrics.countNodeEvent(fact.event.type);
+          await takeOther(fact);
+        }
+      },
+    },
+  ];
+}
