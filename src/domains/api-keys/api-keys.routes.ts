@@ -6,7 +6,7 @@ import { defineRoute, type Route } from '../../infra/route';
 import { storeClock } from '../../infra/store-clock';
 import { plainText } from '../../infra/text/plain-text';
 import { domainReference, requireDomain } from '../domains/domains';
-import { apiKeySchema, changeApiKey, createApiKey, revokeApiKey, showApiKey, type ApiKeysDeps } from './api-keys';
+import { apiKeySchema, changeApiKey, createApiKey, revokeApiKey, presentApiKey, type ApiKeysDeps } from './api-keys';
 import { findApiKey, listApiKeys } from './api-keys.store';
 
 const one = { path: '/v1/api-keys/{id}', tag: 'API keys', scope: 'admin', params: z.object({ id: z.uuid() }) } as const;
@@ -57,7 +57,7 @@ export function apiKeysRoutes(deps: ApiKeysDeps): Route[] {
           after: readCursor(query.cursor),
           limit: query.limit,
         });
-        return { body: makePage(rows, query.limit, showApiKey) };
+        return { body: makePage(rows, query.limit, presentApiKey) };
       },
     }),
     defineRoute({
@@ -68,7 +68,7 @@ export function apiKeysRoutes(deps: ApiKeysDeps): Route[] {
       handle: async ({ params }) => {
         const row = await findApiKey(deps.db, params.id);
         if (!row) throw new SwitchyardError('not_found', 'No such API key.');
-        return { body: showApiKey(row) };
+        return { body: presentApiKey(row) };
       },
     }),
     defineRoute({

@@ -5,7 +5,7 @@ import type { Scope } from '../../infra/route';
 /** A key's own; `grant` is no key's. */
 export type KeyScope = Exclude<Scope, 'grant'>;
 
-export interface ApiKeyRecord {
+export interface ApiKeyRow {
   id: string;
   name: string;
   key_hash: string;
@@ -20,31 +20,30 @@ export interface ApiKeyRecord {
   made_at_start: boolean;
 }
 
-export interface NamedApiKey extends ApiKeyRecord {
+export interface NamedApiKey extends ApiKeyRow {
   domain_name: string | null;
 }
 
-export type NewApiKey = Pick<
-  ApiKeyRecord,
-  'id' | 'name' | 'key_hash' | 'hint' | 'scopes' | 'domain_id' | 'expires_at'
-> & { made_at_start?: boolean };
+export type NewApiKey = Pick<ApiKeyRow, 'id' | 'name' | 'key_hash' | 'hint' | 'scopes' | 'domain_id' | 'expires_at'> & {
+  made_at_start?: boolean;
+};
 
 /** The name of a key that is made of BOOTSTRAP_API_KEY; anybody may call another one so. */
 export const BOOTSTRAP_NAME = 'bootstrap';
 
-export async function insertApiKey(db: Queryable, row: NewApiKey): Promise<ApiKeyRecord> {
-  const rows = (await db('api_keys').insert(row).returning('*')) as ApiKeyRecord[];
+export async function insertApiKey(db: Queryable, row: NewApiKey): Promise<ApiKeyRow> {
+  const rows = (await db('api_keys').insert(row).returning('*')) as ApiKeyRow[];
   return rows[0]!;
 }
 
 /** Leaves a key that is there as it is, also where it was revoked. @returns the row that has the key */
-export async function insertApiKeyOnce(db: Queryable, row: NewApiKey): Promise<ApiKeyRecord> {
+export async function insertApiKeyOnce(db: Queryable, row: NewApiKey): Promise<ApiKeyRow> {
   await db('api_keys').insert(row).onConflict('key_hash').ignore();
   return (await findApiKeyByHash(db, row.key_hash))!;
 }
 
 /** Other admin keys that are valid and were made of BOOTSTRAP_API_KEY, or have the name of one. */
-export async function listBootstrapKeys(db: Queryable, exceptId: string, now: Date): Promise<ApiKeyRecord[]> {
+export async function listBootstrapKeys(db: Queryable, exceptId: string, now: Date): Promise<ApiKeyRow[]> {
   return (await db('api_keys')
     .whereNot({ id: exceptId })
     .whereNull('revoked_at')
@@ -52,7 +51,7 @@ export async function listBootstrapKeys(db: Queryable, exceptId: string, now: Da
     .whereRaw("'admin' = any(scopes)")
     .where((w) => w.whereNull('expires_at').orWhere('expires_at', '>', now))
     .where((w) => w.where('made_at_start', true).orWhere('name', BOOTSTRAP_NAME))
-    .orderBy('id')) as ApiKeyRecord[];
+    .orderBy('id')) as ApiKeyRow[];
 }
 
 export async function markMadeAtStart(db: Queryable, id: string): Promise<void> {
@@ -64,8 +63,8 @@ export async function lockAdminKeys(trx: Trx): Promise<void> {
   await trx.raw("select pg_advisory_xact_lock(hashtext('switchyard.admin-keys'))");
 }
 
-export async function findApiKeyByHash(db: Queryable, hash: string): Promise<ApiKeyRecord | undefined> {
-  return (await db('api_keys').where({ key_hash: hash }).first()) as ApiKeyRecord | undefined;
+export async function findApiKeyByHash(db: Queryable, hash: string): Promise<ApiKeyRow | undefined> {
+  return (await db('api_keys').where({ key_hash: hash }).first()) as ApiKeyRow | undefined;
 }
 
 export async function findApiKey(db: Queryable, id: string): Promise<NamedApiKey | undefined> {
@@ -88,7 +87,7 @@ export async function listApiKeys(
 export async function updateApiKey(
   db: Queryable,
   id: string,
-  changes: Partial<Pick<ApiKeyRecord, 'name' | 'expires_at' | 'revoked_at'>>,
+  changes: Partial<Pick<ApiKeyRow, 'name' | 'expires_at' | 'revoked_at'>>,
 ): Promise<boolean> {
   return (await db('api_keys').where({ id }).whereNull('revoked_at').update(changes)) > 0;
 }

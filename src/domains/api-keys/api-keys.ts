@@ -32,7 +32,7 @@ export interface ApiKeysDeps {
   onKeysRevoked: (apiKeyIds: readonly string[]) => void | Promise<void>;
 }
 
-export function showApiKey(row: store.NamedApiKey): ApiKeyView {
+export function presentApiKey(row: store.NamedApiKey): ApiKeyView {
   return {
     id: row.id,
     name: row.name,
@@ -73,7 +73,7 @@ export async function createApiKey(
       domain_id: domain?.id ?? null,
       expires_at: input.expiresAt,
     });
-    const view = showApiKey({ ...row, domain_name: domain?.name ?? null });
+    const view = presentApiKey({ ...row, domain_name: domain?.name ?? null });
     emit({ stream: POOL_STREAM, type: 'api_key.created', data: { apiKey: view } });
     return { ...view, key };
   });
@@ -93,7 +93,7 @@ export async function changeApiKey(
     if (Object.keys(set).length > 0 && !(await store.updateApiKey(trx, id, set))) throw noSuchKey();
     const row = await store.findApiKey(trx, id);
     if (!row) throw noSuchKey();
-    const shown = showApiKey(row);
+    const shown = presentApiKey(row);
     if (Object.keys(set).length > 0) emit({ stream: POOL_STREAM, type: 'api_key.updated', data: { apiKey: shown } });
     return shown;
   });
@@ -107,7 +107,7 @@ export async function revokeApiKey(deps: ApiKeysDeps, id: string, now: Date): Pr
     await keepOneAdmin(trx, id);
     if (!(await store.updateApiKey(trx, id, { revoked_at: now }))) throw noSuchKey();
     const row = await store.findApiKey(trx, id);
-    if (row) emit({ stream: POOL_STREAM, type: 'api_key.revoked', data: { apiKey: showApiKey(row) } });
+    if (row) emit({ stream: POOL_STREAM, type: 'api_key.revoked', data: { apiKey: presentApiKey(row) } });
   });
   await deps.onKeysRevoked([id]);
 }

@@ -3,7 +3,7 @@ import { createId } from '../../infra/ids';
 import type { Logger } from '../../infra/logger';
 import { hashSecret } from '../../infra/secrets';
 import { POOL_STREAM } from '../events/events.store';
-import { hintOf, showApiKey, type ApiKeysDeps } from './api-keys';
+import { hintOf, presentApiKey, type ApiKeysDeps } from './api-keys';
 import * as store from './api-keys.store';
 
 export interface BootstrapDeps extends ApiKeysDeps {
@@ -35,7 +35,7 @@ export async function storeBootstrapKey(deps: BootstrapDeps, key: string, now: D
     const revoked = others.filter((row) => row.made_at_start);
     for (const row of revoked) {
       await store.updateApiKey(trx, row.id, { revoked_at: now });
-      const apiKey = showApiKey({ ...row, revoked_at: now, domain_name: null });
+      const apiKey = presentApiKey({ ...row, revoked_at: now, domain_name: null });
       emit({ stream: POOL_STREAM, type: 'api_key.revoked', data: { apiKey } });
     }
     return { mine, fault, revoked, doubtful: others.filter((row) => !row.made_at_start) };
@@ -56,7 +56,7 @@ export async function storeBootstrapKey(deps: BootstrapDeps, key: string, now: D
 }
 
 /** Pure: why the key of the environment lets nobody in as an admin; undefined where it does. */
-function whyVoid(row: store.ApiKeyRecord, now: Date): string | undefined {
+function whyVoid(row: store.ApiKeyRow, now: Date): string | undefined {
   if (row.revoked_at) return 'is a key that was revoked: it lets nobody in. Set a new one, or leave it out';
   if (row.expires_at && row.expires_at <= now) return 'is a key that has expired: it lets nobody in. Set a new one';
   if (!row.scopes.includes('admin')) return 'is the key of a domain, and no admin key. Set a new one';

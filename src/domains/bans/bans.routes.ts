@@ -5,7 +5,7 @@ import { makePage, pageOf, pageQuery, readCursor } from '../../infra/pagination'
 import { defineRoute, type Route } from '../../infra/route';
 import { plainText } from '../../infra/text/plain-text';
 import { countedAddress, NO_ADDRESS } from './addresses';
-import { banSchema, liftBan, showBan, startBan, type BansDeps } from './bans';
+import { banSchema, liftBan, presentBan, startBan, type BansDeps } from './bans';
 import { findBan, listBans } from './bans.store';
 import { addressKey } from './logins';
 
@@ -41,7 +41,7 @@ export function bansRoutes(deps: BansDeps): Route[] {
           after: readCursor(query.cursor),
           limit: query.limit,
         });
-        return { body: makePage(rows, query.limit, showBan) };
+        return { body: makePage(rows, query.limit, presentBan) };
       },
     }),
     defineRoute({
@@ -76,7 +76,7 @@ export function bansRoutes(deps: BansDeps): Route[] {
           forMs: body.seconds * 1000,
         });
         if (!ban) throw new SwitchyardError('conflict', `${counted} is already banned: lift that ban first.`);
-        return { status: 201, body: showBan(ban), headers: { Location: `/v1/bans/${ban.id}` } };
+        return { status: 201, body: presentBan(ban), headers: { Location: `/v1/bans/${ban.id}` } };
       },
     }),
     defineRoute({
@@ -88,7 +88,7 @@ export function bansRoutes(deps: BansDeps): Route[] {
       handle: async ({ params, caller }) => {
         const row = await findBan(deps.db, params.id, caller.domainId);
         if (!row) throw new SwitchyardError('not_found', 'No such ban.');
-        return { body: showBan(row) };
+        return { body: presentBan(row) };
       },
     }),
     defineRoute({

@@ -80,7 +80,7 @@ const EXPIRE_AT_ONCE = 200;
 /** A level is gone after five days at most; a ban is shown for longer. */
 const KEPT_DAYS = 90;
 
-export function showBan(row: store.BanRow): z.output<typeof banSchema> {
+export function presentBan(row: store.BanRow): z.output<typeof banSchema> {
   return {
     id: row.id,
     kind: row.kind,
@@ -105,7 +105,7 @@ export function showBan(row: store.BanRow): z.output<typeof banSchema> {
 /** A ban of an address is the pool's matter; others are of a domain, where there is one. */
 function draftBanEvent(type: 'ban.started' | 'ban.ended', row: store.BanRow): EventDraft {
   // Whose phones an address has is nobody's business in the log.
-  const { spared: _spared, ...ban } = showBan(row);
+  const { spared: _spared, ...ban } = presentBan(row);
   return { stream: row.domain_id ?? POOL_STREAM, type, roomId: row.room_id, data: { ban } };
 }
 

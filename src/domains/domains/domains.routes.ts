@@ -12,7 +12,7 @@ import {
   domainSchema,
   removeDomain,
   requireDomain,
-  showDomain,
+  presentDomain,
   type DomainsDeps,
 } from './domains';
 import { listDomains } from './domains.store';
@@ -52,7 +52,7 @@ export function domainsRoutes(deps: DomainsDeps): Route[] {
           limit: query.limit,
           onlyId: caller.domainId ?? undefined,
         });
-        return { body: makePage(rows, query.limit, showDomain) };
+        return { body: makePage(rows, query.limit, presentDomain) };
       },
     }),
     defineRoute({
@@ -61,7 +61,7 @@ export function domainsRoutes(deps: DomainsDeps): Route[] {
       summary: 'Read a domain',
       scope: 'domain',
       answers: { 200: domainSchema },
-      handle: async ({ params, caller }) => ({ body: showDomain(await requireDomain(deps.db, caller, params.id)) }),
+      handle: async ({ params, caller }) => ({ body: presentDomain(await requireDomain(deps.db, caller, params.id)) }),
     }),
     defineRoute({
       ...one,
@@ -73,7 +73,7 @@ export function domainsRoutes(deps: DomainsDeps): Route[] {
       handle: async ({ params, body, caller }) => {
         const domain = await requireDomain(deps.db, caller, params.id);
         const isEmpty = body.displayName === undefined && body.country === undefined;
-        return { body: isEmpty ? showDomain(domain) : await changeDomain(deps, domain.id, body) };
+        return { body: isEmpty ? presentDomain(domain) : await changeDomain(deps, domain.id, body) };
       },
     }),
     defineRoute({

@@ -2,7 +2,7 @@
 import { isId } from '../../infra/ids';
 import type { Db, Queryable } from '../../infra/stores/db';
 
-export interface DomainRecord {
+export interface DomainRow {
   id: string;
   name: string;
   display_name: string;
@@ -14,16 +14,16 @@ export interface DomainRecord {
 
 export async function insertDomain(
   db: Queryable,
-  row: Pick<DomainRecord, 'id' | 'name' | 'display_name' | 'country'>,
-): Promise<DomainRecord> {
-  const rows = (await db('domains').insert(row).returning('*')) as DomainRecord[];
+  row: Pick<DomainRow, 'id' | 'name' | 'display_name' | 'country'>,
+): Promise<DomainRow> {
+  const rows = (await db('domains').insert(row).returning('*')) as DomainRow[];
   return rows[0]!;
 }
 
 /** By name or id. A name that looks like an id is read as an id. */
-export async function findDomain(db: Queryable, nameOrId: string): Promise<DomainRecord | undefined> {
+export async function findDomain(db: Queryable, nameOrId: string): Promise<DomainRow | undefined> {
   const where = isId(nameOrId) ? { id: nameOrId.toLowerCase() } : { name: nameOrId.toLowerCase() };
-  return (await db('domains').where(where).first()) as DomainRecord | undefined;
+  return (await db('domains').where(where).first()) as DomainRow | undefined;
 }
 
 /** The same for many at once; see createReadThroughCache. A reference that looks like an id is none that could be a name. */
@@ -37,29 +37,22 @@ export const DOMAIN_LOOKUP = {
                                   then asked.reference::uuid end) d`,
 };
 
-export async function listDomains(
-  db: Db,
-  o: { after?: string; limit: number; onlyId?: string },
-): Promise<DomainRecord[]> {
+export async function listDomains(db: Db, o: { after?: string; limit: number; onlyId?: string }): Promise<DomainRow[]> {
   const query = db('domains')
     .orderBy('id')
     .limit(o.limit + 1);
   if (o.after) void query.where('id', '>', o.after);
   if (o.onlyId) void query.where({ id: o.onlyId });
-  return (await query) as DomainRecord[];
+  return (await query) as DomainRow[];
 }
 
-export type DomainChanges = Partial<Pick<DomainRecord, 'display_name' | 'country'>>;
+export type DomainChanges = Partial<Pick<DomainRow, 'display_name' | 'country'>>;
 
-export async function updateDomain(
-  db: Queryable,
-  id: string,
-  changes: DomainChanges,
-): Promise<DomainRecord | undefined> {
+export async function updateDomain(db: Queryable, id: string, changes: DomainChanges): Promise<DomainRow | undefined> {
   const rows = (await db('domains')
     .where({ id })
     .update({ ...changes, updated_at: db.fn.now() })
-    .returning('*')) as DomainRecord[];
+    .returning('*')) as DomainRow[];
   return rows[0];
 }
 

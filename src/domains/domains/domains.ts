@@ -52,7 +52,7 @@ export const domainSchema = z
 
 export type DomainView = z.output<typeof domainSchema>;
 
-export function showDomain(row: store.DomainRecord): DomainView {
+export function presentDomain(row: store.DomainRow): DomainView {
   return {
     id: row.id,
     name: row.name,
@@ -77,7 +77,7 @@ export async function requireDomain(
   db: Queryable,
   caller: Caller,
   nameOrId: string | undefined,
-): Promise<store.DomainRecord> {
+): Promise<store.DomainRow> {
   const wanted = nameOrId ?? caller.domainId;
   if (wanted === null || wanted === undefined) {
     throw new SwitchyardError('invalid_request', 'A domain is required.', {
@@ -113,7 +113,7 @@ export async function createDomain(
   try {
     return await deps.events.record(async (trx, emit) => {
       const row = await store.insertDomain(trx, { id: createId(), name, display_name: displayName, country });
-      const view = showDomain(row);
+      const view = presentDomain(row);
       domainEvents('domain.created', view).forEach(emit);
       return view;
     });
@@ -135,14 +135,14 @@ export async function changeDomain(
   return deps.events.record(async (trx, emit) => {
     const row = await store.updateDomain(trx, id, changes);
     if (!row) throw new SwitchyardError('not_found', 'No such domain.');
-    const view = showDomain(row);
+    const view = presentDomain(row);
     domainEvents('domain.updated', view).forEach(emit);
     return view;
   });
 }
 
 /** Refused while a call of the domain is going on. */
-export async function removeDomain(deps: DomainsDeps, domain: store.DomainRecord): Promise<void> {
+export async function removeDomain(deps: DomainsDeps, domain: store.DomainRow): Promise<void> {
   const gone = await deps.events.record(async (trx, emit) => {
     const { found, liveCalls } = await store.lockDomain(trx, domain.id);
     if (!found) throw new SwitchyardError('not_found', 'No such domain.');
@@ -152,7 +152,7 @@ export async function removeDomain(deps: DomainsDeps, domain: store.DomainRecord
     const sipNames = await store.listRegisteredNames(trx, domain.id);
     const grantIds = await store.listLivingGrantIds(trx, domain.id, storeClock.now());
     await store.deleteDomain(trx, domain.id);
-    domainEvents('domain.deleted', showDomain(domain)).forEach(emit);
+    domainEvents('domain.deleted', presentDomain(domain)).forEach(emit);
     return { usernames, keyIds, sipNames, grantIds };
   });
   await deps.onKeysRevoked(gone.keyIds);

@@ -1,7 +1,7 @@
 /** Sends a reader what it follows, no faster than it takes it: a slow reader costs one batch, never more. */
 import type { Logger } from '../../infra/logger';
 import type { EventBroadcaster } from './broadcaster';
-import { isWanted, showEvent, type Subscription } from './subscription';
+import { isWanted, presentEvent, type Subscription } from './subscription';
 import { withDeadline } from '../../infra/flow/deadline';
 import { keepStream, type KeptStream } from '../../infra/sse';
 
@@ -59,7 +59,7 @@ export async function deliverEvents(
 
 function messageOf(item: Parameters<typeof isWanted>[0]): Message {
   if (item.kind === 'gap') return { number: item.to, type: 'gap', data: { from: item.from, to: item.to } };
-  return { number: item.event.number, type: item.event.type, data: showEvent(item.event) };
+  return { number: item.event.number, type: item.event.type, data: presentEvent(item.event) };
 }
 
 const within = (work: Promise<void>, ms: number): Promise<void> =>

@@ -13,7 +13,7 @@ import {
   eventSchema,
   eventsQuery,
   openSubscription,
-  showEvent,
+  presentEvent,
   type EventsQuery,
   type Subscription,
 } from './subscription';
@@ -138,7 +138,7 @@ async function readPage(
         at = item.to;
       } else {
         at = item.event.number;
-        if (subscription.wanted(item.event)) items.push(showEvent(item.event));
+        if (subscription.wanted(item.event)) items.push(presentEvent(item.event));
       }
       if (items.length === query.limit) break;
     }

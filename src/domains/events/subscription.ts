@@ -42,7 +42,7 @@ export const eventSchema = z
   .meta({ id: 'Event' });
 
 /** An event as readers get it. */
-export function showEvent(event: LoggedEvent): z.output<typeof eventSchema> {
+export function presentEvent(event: LoggedEvent): z.output<typeof eventSchema> {
   const { stream: _stream, ...shown } = event;
   return shown;
 }

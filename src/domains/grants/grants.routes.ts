@@ -9,7 +9,15 @@ import { findGrant, listGrants } from './grants.store';
 import { revokeGrant, type OverDeps } from './end-grants';
 import { COME_BACK_HOURS, COME_BACK_SECONDS } from './lasting/come-back.store';
 import { extendGrant, type ExtendDeps } from './lasting/extend-grant';
-import { grantPatch, grantSchema, newGrantSchema, roomGrantBody, selfSchema, showGrant, userGrantBody } from './shapes';
+import {
+  grantPatch,
+  grantSchema,
+  newGrantSchema,
+  roomGrantBody,
+  selfSchema,
+  presentGrant,
+  userGrantBody,
+} from './shapes';
 import { requireRoom } from '../rooms/require-room';
 
 const params = z.object({ id: z.uuid() });
@@ -48,7 +56,7 @@ export function grantRoutes(deps: GrantDeps & OverDeps & ExtendDeps): Route[] {
         const room = await requireRoom(deps.db, caller, params.id);
         const page = { after: readCursor(query.cursor), limit: query.limit };
         const rows = await listGrants(deps.db, { room_id: room.id }, page);
-        return { body: makePage(rows, query.limit, (row) => showGrant(row, storeClock.now())) };
+        return { body: makePage(rows, query.limit, (row) => presentGrant(row, storeClock.now())) };
       },
     }),
     defineRoute({
@@ -73,7 +81,7 @@ export function grantRoutes(deps: GrantDeps & OverDeps & ExtendDeps): Route[] {
         const user = await requireUserOf(deps, caller, params.id);
         const page = { after: readCursor(query.cursor), limit: query.limit };
         const rows = await listGrants(deps.db, { user_id: user.id, kind: 'user' }, page);
-        return { body: makePage(rows, query.limit, (row) => showGrant(row, storeClock.now())) };
+        return { body: makePage(rows, query.limit, (row) => presentGrant(row, storeClock.now())) };
       },
     }),
     defineRoute({
@@ -100,7 +108,7 @@ export function grantRoutes(deps: GrantDeps & OverDeps & ExtendDeps): Route[] {
       handle: async ({ params, caller }) => {
         const row = await findGrant(deps.db, params.id, caller.domainId);
         if (!row) throw new SwitchyardError('not_found', 'No such grant.');
-        return { body: showGrant(row, storeClock.now()) };
+        return { body: presentGrant(row, storeClock.now()) };
       },
     }),
     defineRoute({
@@ -116,7 +124,7 @@ export function grantRoutes(deps: GrantDeps & OverDeps & ExtendDeps): Route[] {
       errors: ['gone', 'quota_exceeded'],
       handle: async ({ params, body, caller }) => {
         const row = await extendGrant(deps, caller, params.id, body, storeClock.now());
-        return { body: showGrant(row, storeClock.now()) };
+        return { body: presentGrant(row, storeClock.now()) };
       },
     }),
     defineRoute({

@@ -122,7 +122,7 @@ export type GrantPatch = z.output<typeof grantPatch>;
 export type RoomGrantInput = z.output<typeof roomGrantBody>;
 export type UserGrantInput = z.output<typeof userGrantBody>;
 
-export function showGrant(row: NamedGrant, now: Date): ShownGrant {
+export function presentGrant(row: NamedGrant, now: Date): ShownGrant {
   return {
     id: row.id,
     kind: row.kind,

@@ -112,7 +112,7 @@ async function presentNodes(deps: NodeRouteDeps, rows: NodeRow[]): Promise<z.out
   return rows.map((row, i) => presentNode(row, totals?.[i] ?? null, live.get(row.id) ?? 0));
 }
 
-async function presentOne(deps: NodeRouteDeps, id: string): Promise<z.output<typeof nodeSchema>> {
+async function presentNodeById(deps: NodeRouteDeps, id: string): Promise<z.output<typeof nodeSchema>> {
   const row = await findNode(deps.db, id);
   if (!row) throw new SwitchyardError('not_found', 'No such node.');
   return (await presentNodes(deps, [row]))[0]!;
@@ -139,10 +139,10 @@ export function nodeRoutes(deps: NodeRouteDeps): Route[] {
       scope: 'admin',
       params: idParams,
       answers: { 200: nodeSchema },
-      handle: async ({ params }) => ({ body: await presentOne(deps, params.id) }),
+      handle: async ({ params }) => ({ body: await presentNodeById(deps, params.id) }),
     }),
     registerRoute(deps),
-    ...nodeTokenRoutes({ ...deps, nodeSchema, show: (id) => presentOne(deps, id) }),
+    ...nodeTokenRoutes({ ...deps, nodeSchema, show: (id) => presentNodeById(deps, id) }),
     defineRoute({
       method: 'post',
       path: '/v1/nodes/{id}/drain',
@@ -164,7 +164,7 @@ export function nodeRoutes(deps: NodeRouteDeps): Route[] {
       errors: ['conflict'],
       handle: async ({ params, body }) => {
         await drainNode(deps, params.id, body.deadlineSeconds, body.phones);
-        return { body: await presentOne(deps, params.id) };
+        return { body: await presentNodeById(deps, params.id) };
       },
     }),
     defineRoute({
@@ -178,7 +178,7 @@ export function nodeRoutes(deps: NodeRouteDeps): Route[] {
       errors: ['conflict'],
       handle: async ({ params }) => {
         await resumeNode(deps, params.id);
-        return { body: await presentOne(deps, params.id) };
+        return { body: await presentNodeById(deps, params.id) };
       },
     }),
     defineRoute({
@@ -258,7 +258,7 @@ function registerRoute(deps: NodeRouteDeps): Route {
         emit({ stream: POOL_STREAM, type: 'node.joining', nodeId: id, data: { name: body.name, host: body.host } });
       });
       const credentials = { username: name, password: secret };
-      return { status: 201, body: { node: await presentOne(deps, id), credentials } };
+      return { status: 201, body: { node: await presentNodeById(deps, id), credentials } };
     },
   });
 }

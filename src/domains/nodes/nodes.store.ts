@@ -3,7 +3,7 @@ import { familyOf, hostAndPort } from '../../address';
 import type { Queryable, Trx } from '../../infra/stores/db';
 import { storeClock } from '../../infra/store-clock';
 import type { ConnectionFault } from './connections/connection-fault';
-import type { ClockRecord } from './clock/judge';
+import type { ClockRow } from './clock/judge';
 import type { CanaryResult, ProbeState } from './health/health';
 
 /** `pending`: it waits for an admin's yes, and is not answered. */
@@ -60,7 +60,7 @@ export interface NodeRow {
   /** Modules that were asked for and are not there; null: not asked yet. */
   missing_modules: string[] | null;
   /** Null before it was measured. */
-  clock: ClockRecord | null;
+  clock: ClockRow | null;
   created_at: Date;
   updated_at: Date;
 }

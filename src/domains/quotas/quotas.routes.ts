@@ -66,7 +66,7 @@ async function readAllUsed(deps: QuotaRouteDeps, domainId: string, limitOf: (q: 
   };
 }
 
-async function showQuotas(
+async function presentQuotas(
   deps: QuotaRouteDeps,
   domain: { id: string; name: string },
 ): Promise<z.output<typeof quotasSchema>> {
@@ -91,7 +91,7 @@ export function quotaRoutes(deps: QuotaRouteDeps): Route[] {
         "phone's own call gets 503. The event `quota.exceeded` reports it, at most once a minute per quota.",
       answers: { 200: quotasSchema },
       handle: async ({ params, caller }) => ({
-        body: await showQuotas(deps, await requireDomain(deps.db, caller, params.domain)),
+        body: await presentQuotas(deps, await requireDomain(deps.db, caller, params.domain)),
       }),
     }),
     defineRoute({
@@ -114,7 +114,7 @@ export function quotaRoutes(deps: QuotaRouteDeps): Route[] {
           }
         });
         deps.onChanged(domain.id);
-        return { body: await showQuotas(deps, domain) };
+        return { body: await presentQuotas(deps, domain) };
       },
     }),
   ];

@@ -17,7 +17,7 @@ import {
   type RecordingAction,
 } from './recordings';
 import { listRecordingRows } from './recordings.store';
-import { recordingSchema, showRecordings } from './view';
+import { recordingSchema, presentRecordings } from './view';
 
 export interface RecordingRouteDeps extends RecordingDeps {
   /** Finds a domain by its name or id as far as the caller may see it. @throws not_found */
@@ -101,7 +101,7 @@ function readRoutes(deps: RecordingRouteDeps): Route[] {
         const domainId = domain?.id ?? caller.domainId ?? undefined;
         const before = readCursor(query.cursor);
         const rows = await listRecordingRows(deps.db, { domainId, roomId, callId, state, before, limit: limit + 1 });
-        const views = await showRecordings(deps.db, rows, deps.now());
+        const views = await presentRecordings(deps.db, rows, deps.now());
         return { body: makePage(views, limit, (view) => view) };
       },
     }),
@@ -113,7 +113,7 @@ function readRoutes(deps: RecordingRouteDeps): Route[] {
       answers: { 200: recordingSchema },
       handle: async ({ params, caller }) => {
         const row = await requireRecording(deps, params.id, caller);
-        return { body: (await showRecordings(deps.db, [row], deps.now()))[0] };
+        return { body: (await presentRecordings(deps.db, [row], deps.now()))[0] };
       },
     }),
     defineRoute({

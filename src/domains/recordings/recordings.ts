@@ -29,7 +29,7 @@ import {
   type RecordingFormat,
   type RecordingRow,
 } from './recordings.store';
-import { showRecordings, type RecordingView } from './view';
+import { presentRecordings, type RecordingView } from './view';
 import { requireRoom } from '../rooms/require-room';
 
 export interface NewRecordingRequest {
@@ -45,10 +45,10 @@ export async function requireRecording(deps: RecordingDeps, id: string, caller: 
   return row;
 }
 
-async function viewRecording(deps: RecordingDeps, id: string): Promise<RecordingView> {
+async function presentRecordingOf(deps: RecordingDeps, id: string): Promise<RecordingView> {
   const row = await findRecording(deps.db, id);
   if (!row) throw new SwitchyardError('not_found', 'No such recording.');
-  return (await showRecordings(deps.db, [row], deps.now()))[0]!;
+  return (await presentRecordings(deps.db, [row], deps.now()))[0]!;
 }
 
 /** @throws conflict where nobody is in the room, or it is recorded already; feature_missing where its node can't */
@@ -123,7 +123,7 @@ async function begin(
     throw error;
   }
   await stepNow(deps, id);
-  return viewRecording(deps, id);
+  return presentRecordingOf(deps, id);
 }
 
 /** The node may be out of reach now: then the sweep goes on. */
@@ -152,7 +152,7 @@ export async function actOnRecording(deps: RecordingDeps, id: string, action: Re
     if (desired === 'paused' && recording.started_at && !parts.some(isLiving)) await openGap(trx, id, 'paused', at);
   });
   await stepNow(deps, id);
-  return viewRecording(deps, id);
+  return presentRecordingOf(deps, id);
 }
 
 /** What `POST /v1/calls/{id}/record` does: begins one, or acts on the one that runs. @throws conflict */
@@ -174,13 +174,13 @@ export async function retryRecording(deps: RecordingDeps, id: string): Promise<R
   const parts = (await listParts(deps.db, [id])).filter((part) => part.ended_at && part.node_copy && !isDamaged(part));
   const tried = await Promise.all(parts.map((part) => retryPart(deps, part)));
   if (!tried.includes(true)) throw new SwitchyardError('conflict', 'Nothing to retry: no file is waiting on a node.');
-  return viewRecording(deps, id);
+  return presentRecordingOf(deps, id);
 }
 
 /** @param expiresAt null: kept for ever */
 export async function setExpiry(deps: RecordingDeps, id: string, expiresAt: Date | null): Promise<RecordingView> {
   await updateRecording(deps.db, id, ['recording', 'paused', 'stopped'], { expires_at: expiresAt });
-  return viewRecording(deps, id);
+  return presentRecordingOf(deps, id);
 }
 
 /** Removes the files, here and on nodes; what was recorded when stays readable. @throws conflict while it runs */

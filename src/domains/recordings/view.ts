@@ -4,7 +4,7 @@ import type { Queryable } from '../../infra/stores/db';
 import { drawLedger } from './ledger';
 import { listParts, type PartRow } from './parts.store';
 import { listGaps, type GapRow, type RecordingRow } from './recordings.store';
-import { instant, showInstant } from '../../infra/text/instants';
+import { instant, presentInstant } from '../../infra/text/instants';
 
 const partSchema = z.object({
   number: z.number().int(),
@@ -91,7 +91,7 @@ export type RecordingView = z.output<typeof recordingSchema>;
 const seconds = (ms: string | null): number | null => (ms === null ? null : Math.round(Number(ms) / 100) / 10);
 const bytesOf = (part: PartRow): number => Number(part.bytes ?? part.seen_bytes);
 
-function showRecording(
+function presentRecording(
   row: RecordingRow,
   parts: readonly PartRow[],
   gaps: readonly GapRow[],
@@ -110,11 +110,11 @@ function showRecording(
     state: row.state,
     reason: row.reason,
     createdAt: row.created_at.toISOString(),
-    startedAt: showInstant(row.started_at),
-    endedAt: showInstant(row.ended_at),
-    completedAt: showInstant(row.completed_at),
-    expiresAt: showInstant(row.expires_at),
-    deletedAt: showInstant(row.deleted_at),
+    startedAt: presentInstant(row.started_at),
+    endedAt: presentInstant(row.ended_at),
+    completedAt: presentInstant(row.completed_at),
+    expiresAt: presentInstant(row.expires_at),
+    deletedAt: presentInstant(row.deleted_at),
     expectedSeconds: ledger.expectedSeconds,
     recordedSeconds: ledger.recordedSeconds,
     completeness: ledger.completeness,
@@ -124,8 +124,8 @@ function showRecording(
       id: part.id,
       state: part.state,
       node: part.node_name,
-      startedAt: showInstant(part.started_at),
-      endedAt: showInstant(part.ended_at),
+      startedAt: presentInstant(part.started_at),
+      endedAt: presentInstant(part.ended_at),
       endReason: part.end_reason,
       seconds: seconds(part.media_ms ?? part.node_ms),
       bytes: bytesOf(part),
@@ -139,7 +139,7 @@ function showRecording(
       reason: gap.reason,
       seconds: Math.round(gap.ms / 100) / 10,
       from: gap.from.toISOString(),
-      to: showInstant(gap.to),
+      to: presentInstant(gap.to),
       part: gap.part,
     })),
     metadata: row.metadata,
@@ -147,7 +147,7 @@ function showRecording(
 }
 
 /** Several at once, with two more queries however many they are. */
-export async function showRecordings(
+export async function presentRecordings(
   db: Queryable,
   rows: readonly RecordingRow[],
   nowMs: number,
@@ -156,7 +156,7 @@ export async function showRecordings(
   const parts = await listParts(db, ids);
   const gaps = await listGaps(db, ids);
   return rows.map((row) =>
-    showRecording(
+    presentRecording(
       row,
       parts.filter((part) => part.recording_id === row.id),
       gaps.filter((gap) => gap.recording_id === row.id),

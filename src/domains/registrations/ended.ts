@@ -3,7 +3,7 @@ import type { UnregisteredEvent } from '../../freeswitch/esl';
 import type { TellingNode } from './events/reduce-phones';
 import { describe, draftOf, type RegistrationDeps } from './registrations';
 import { isStillThere } from './still-there';
-import { deleteRegistrations, type RegistrationRecord } from './registrations.store';
+import { deleteRegistrations, type RegistrationRow } from './registrations.store';
 
 /** The way there is the node's to write, and changes with the socket. */
 const withoutPath = (contact: string): string => contact.replace(/;fs_(?:nat|path)=[^;>]*/g, '').toLowerCase();
@@ -14,7 +14,7 @@ const withoutPath = (contact: string): string => contact.replace(/;fs_(?:nat|pat
  * @returns `unsure` where nothing but the Call-ID is told of a phone that has changed its socket
  */
 export function judgeEnd(
-  row: Pick<RegistrationRecord, 'sip_call_id' | 'contact' | 'network_ip' | 'network_port' | 'moved_at'>,
+  row: Pick<RegistrationRow, 'sip_call_id' | 'contact' | 'network_ip' | 'network_port' | 'moved_at'>,
   event: Pick<UnregisteredEvent, 'sipCallId' | 'contact' | 'networkIp' | 'networkPort' | 'reason'>,
 ): 'gone' | 'stays' | 'unsure' {
   const isSameCall = event.sipCallId === row.sip_call_id;
@@ -44,7 +44,7 @@ async function endThem(deps: RegistrationDeps, node: TellingNode, ids: string[],
 export async function endUnlessThere(
   deps: RegistrationDeps,
   node: TellingNode,
-  row: RegistrationRecord,
+  row: RegistrationRow,
   reason: string,
 ): Promise<void> {
   if (!(await isStillThere(deps, node, row))) await endThem(deps, node, [row.id], reason);

@@ -5,7 +5,7 @@ import {
   readUptime,
   showRegistrations,
   type NodeConnection,
-  type RegistrationRow,
+  type ListedRegistration,
 } from '../../freeswitch/esl';
 import type { NodeRow } from '../nodes/nodes.store';
 import type { FoundRegistration, PhoneReport } from './events/reduce-phones';
@@ -51,7 +51,7 @@ export async function reconcileRegistrations(
       if (goneIds.length > 0) await endRegistrations(trx, emit, node, goneIds, 'node_restarted');
       await markUnproven(trx, unprovenIds);
     });
-  const asListed = (row: RegistrationRow) => ({ ...row, node_id: node.id, sip_call_id: row.sipCallId });
+  const asListed = (row: ListedRegistration) => ({ ...row, node_id: node.id, sip_call_id: row.sipCallId });
   const seen = new Set(known.map((row) => row.sip_call_id));
   const unseen = await judgeUnseen(
     deps,
@@ -76,11 +76,11 @@ async function readStartedMs(connection: NodeConnection, timeoutMs: number): Pro
 async function judgeUnseen(
   deps: RegistrationDeps,
   node: NodeRow,
-  listed: readonly RegistrationRow[],
+  listed: readonly ListedRegistration[],
   startedMs: number,
-): Promise<{ gone: RegistrationRow[]; found: PhoneReport[] }> {
+): Promise<{ gone: ListedRegistration[]; found: PhoneReport[] }> {
   const nowMs = storeClock.nowMs();
-  const gone: RegistrationRow[] = [];
+  const gone: ListedRegistration[] = [];
   const found = await Promise.all(
     listed.map(async (row): Promise<PhoneReport | undefined> => {
       const phone = fromListing(row, nowMs);
@@ -94,7 +94,7 @@ async function judgeUnseen(
   return { gone, found: found.filter((one) => one !== undefined) };
 }
 
-function fromListing(row: RegistrationRow, nowMs: number): FoundRegistration {
+function fromListing(row: ListedRegistration, nowMs: number): FoundRegistration {
   return {
     username: row.username,
     domain: row.domain,

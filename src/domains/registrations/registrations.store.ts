@@ -2,7 +2,7 @@
 import type { Queryable } from '../../infra/stores/db';
 import { storeClock } from '../../infra/store-clock';
 
-export interface RegistrationRecord {
+export interface RegistrationRow {
   id: string;
   node_id: string;
   domain_id: string;
@@ -32,15 +32,15 @@ export interface RegistrationRecord {
 export async function deleteRegistrations(
   db: Queryable,
   where: { node_id?: string; user_id?: string; grant_id?: string | null; sip_call_id?: string; ids?: string[] },
-): Promise<RegistrationRecord[]> {
+): Promise<RegistrationRow[]> {
   const { ids, ...exact } = where;
   const query = db('registrations').where(exact);
   if (ids) void query.whereIn('id', ids);
-  return (await query.delete().returning('*')) as RegistrationRecord[];
+  return (await query.delete().returning('*')) as RegistrationRow[];
 }
 
-export async function deleteExpiredRegistrations(db: Queryable, before: Date): Promise<RegistrationRecord[]> {
-  return (await db('registrations').where('expires_at', '<', before).delete().returning('*')) as RegistrationRecord[];
+export async function deleteExpiredRegistrations(db: Queryable, before: Date): Promise<RegistrationRow[]> {
+  return (await db('registrations').where('expires_at', '<', before).delete().returning('*')) as RegistrationRow[];
 }
 
 /** By what name a phone is registered: its user's, or that of a grant. */
@@ -57,11 +57,11 @@ export async function findSipName(
     { username: string; domain: string } | undefined;
 }
 
-export async function findRegistrationsOfNode(db: Queryable, nodeId: string): Promise<RegistrationRecord[]> {
-  return (await db('registrations').where({ node_id: nodeId })) as RegistrationRecord[];
+export async function findRegistrationsOfNode(db: Queryable, nodeId: string): Promise<RegistrationRow[]> {
+  return (await db('registrations').where({ node_id: nodeId })) as RegistrationRow[];
 }
 
-export interface NamedRegistration extends RegistrationRecord {
+export interface NamedRegistration extends RegistrationRow {
   node_name: string;
   node_host: string;
   internode_port: number;

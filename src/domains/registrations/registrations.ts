@@ -14,7 +14,7 @@ import {
   deleteExpiredRegistrations,
   deleteRegistrations,
   findRegistrationsOfUsers,
-  type RegistrationRecord,
+  type RegistrationRow,
 } from './registrations.store';
 
 export interface RegistrationDeps extends AskingDeps {
@@ -46,11 +46,11 @@ export interface Registration {
 
 export type Emit = (draft: EventDraft) => void;
 
-export function draftOf(type: string, row: RegistrationRecord, data: Record<string, unknown>): EventDraft {
+export function draftOf(type: string, row: RegistrationRow, data: Record<string, unknown>): EventDraft {
   return { stream: row.domain_id, type, userId: row.user_id, nodeId: row.node_id, data };
 }
 
-export const describe = (row: RegistrationRecord): Record<string, unknown> => ({
+export const describe = (row: RegistrationRow): Record<string, unknown> => ({
   ...(row.grant_id ? { grantId: row.grant_id } : {}),
   contact: row.contact,
   transport: row.transport,
@@ -71,7 +71,7 @@ export async function endRegistrations(
 }
 
 /** The end of one that a call found dead is told already. */
-export const isLiving = (row: RegistrationRecord): boolean => row.unreachable_at === null;
+export const isLiving = (row: RegistrationRow): boolean => row.unreachable_at === null;
 
 /** A dead node reaches nobody. */
 export async function dropRegistrations(deps: Pick<RegistrationDeps, 'log'>, node: NodeRow): Promise<void> {

@@ -2,7 +2,7 @@
 import type { Logger } from '../../infra/logger';
 import type { Db } from '../../infra/stores/db';
 import type { ProfileRegistration } from '../../freeswitch/esl';
-import { findSipName, type RegistrationRecord } from './registrations.store';
+import { findSipName, type RegistrationRow } from './registrations.store';
 
 /** A node takes a closed socket out of its own list a moment after it has told of it. */
 const ASK_AFTER_MS = 1000;
@@ -45,7 +45,7 @@ export interface AskingDeps {
 export async function isStillThere(
   deps: AskingDeps,
   node: { id: string; name: string },
-  row: RegistrationRecord,
+  row: RegistrationRow,
 ): Promise<boolean> {
   const name = await findSipName(deps.db, row.id);
   if (!name) return false;
@@ -71,18 +71,18 @@ export async function isStillThere(
 export async function findStillThere(
   deps: AskingDeps,
   node: { id: string; name: string },
-  missing: readonly RegistrationRecord[],
-  known: readonly RegistrationRecord[],
+  missing: readonly RegistrationRow[],
+  known: readonly RegistrationRow[],
 ): Promise<Set<string>> {
   const [callIds, contacts] = [countOf(known, 'sip_call_id'), countOf(known, 'contact')];
-  const isHidden = (row: RegistrationRecord): boolean =>
+  const isHidden = (row: RegistrationRow): boolean =>
     row.moved_at !== null || callIds.get(row.sip_call_id)! > 1 || contacts.get(row.contact)! > 1;
   const there = new Set<string>();
   for (const row of missing.filter(isHidden)) if (await isStillThere(deps, node, row)) there.add(row.id);
   return there;
 }
 
-function countOf(rows: readonly RegistrationRecord[], column: 'sip_call_id' | 'contact'): Map<string, number> {
+function countOf(rows: readonly RegistrationRow[], column: 'sip_call_id' | 'contact'): Map<string, number> {
   const counts = new Map<string, number>();
   for (const row of rows) counts.set(row[column], (counts.get(row[column]) ?? 0) + 1);
   return counts;

@@ -18,7 +18,7 @@ import { draftRelayEvent } from './relay-events';
 import { countOpenRelays, findRelay, insertRelay, updateRelay, type RelayRow, OPEN_STATES } from './relays.store';
 import type { SendingDeps } from './sending';
 import { readTarget, type Target } from './targets/target';
-import { showInstant } from '../../infra/text/instants';
+import { presentInstant } from '../../infra/text/instants';
 import { requireRoom } from '../rooms/require-room';
 
 /** What the routes need. */
@@ -173,15 +173,15 @@ export function presentRelay(relay: RelayRow, now: Date) {
     node: relay.node_name,
     restarts: relay.restarts,
     maxRestarts: relay.max_restarts,
-    nextTryAt: relay.state === 'restarting' ? showInstant(relay.next_try_at) : null,
+    nextTryAt: relay.state === 'restarting' ? presentInstant(relay.next_try_at) : null,
     lastFault: relay.last_fault,
     gaps: relay.gaps,
     gapSeconds: (Number(relay.gap_ms) + openMs) / 1000,
     bytesSent: Number(relay.bytes_sent),
-    flowedAt: showInstant(relay.flowed_at),
+    flowedAt: presentInstant(relay.flowed_at),
     createdAt: relay.created_at.toISOString(),
-    firstLiveAt: showInstant(relay.first_live_at),
-    liveSince: showInstant(relay.live_since),
-    endedAt: showInstant(relay.ended_at),
+    firstLiveAt: presentInstant(relay.first_live_at),
+    liveSince: presentInstant(relay.live_since),
+    endedAt: presentInstant(relay.ended_at),
   };
 }

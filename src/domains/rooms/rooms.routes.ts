@@ -13,7 +13,7 @@ import {
   roomFields,
   roomName,
   roomSchema,
-  showRoom,
+  presentRoom,
   type RoomsDeps,
 } from './rooms';
 import { listRoomRows } from './rooms.store';
@@ -38,7 +38,7 @@ const sessionSchema = z
   })
   .meta({ id: 'Session' });
 
-function showSession(row: SessionRow, nodeNames: ReadonlyMap<string, string>): z.output<typeof sessionSchema> {
+function presentSession(row: SessionRow, nodeNames: ReadonlyMap<string, string>): z.output<typeof sessionSchema> {
   return {
     id: row.id,
     roomId: row.room_id,
@@ -84,7 +84,7 @@ export function roomsRoutes(deps: RoomsDeps): Route[] {
         const domain = named ? await requireDomain(deps.db, caller, query.domain) : undefined;
         const { limit, name } = query;
         const rows = await listRoomRows(deps.db, { domainId: domain?.id, name, after, limit });
-        return { body: makePage(rows, limit, (row) => showRoom(deps.secretKey, row)) };
+        return { body: makePage(rows, limit, (row) => presentRoom(deps.secretKey, row)) };
       },
     }),
     defineRoute({
@@ -93,7 +93,7 @@ export function roomsRoutes(deps: RoomsDeps): Route[] {
       summary: 'Read a room',
       answers: { 200: roomSchema },
       handle: async ({ params, caller }) => ({
-        body: showRoom(deps.secretKey, await requireRoom(deps.db, caller, params.id)),
+        body: presentRoom(deps.secretKey, await requireRoom(deps.db, caller, params.id)),
       }),
     }),
     defineRoute({
@@ -137,7 +137,7 @@ export function roomsRoutes(deps: RoomsDeps): Route[] {
         const { limit } = query;
         const rows = await listSessionRows(deps.db, { roomId: room.id, before, limit: limit + 1 });
         const names = new Map((await listNodeRows(deps.db)).map((node) => [node.id, node.name]));
-        return { body: makePage(rows, limit, (row) => showSession(row, names)) };
+        return { body: makePage(rows, limit, (row) => presentSession(row, names)) };
       },
     }),
   ];

@@ -93,13 +93,13 @@ export interface RoomsDeps {
   closeSession: (session: SessionRow) => Promise<void>;
 }
 
-function showImage(row: RoomRow, kind: string): ImageView | null {
+function presentImage(row: RoomRow, kind: string): ImageView | null {
   const image = row.images?.[kind];
   return image ? { ...image, updatedAt: new Date(image.updatedAt).toISOString() } : null;
 }
 
 /** A room without its PINs: this is what events carry. */
-export function showOpenly(row: RoomRow): Omit<RoomView, 'pin' | 'moderatorPin'> {
+export function presentRoomWithoutPins(row: RoomRow): Omit<RoomView, 'pin' | 'moderatorPin'> {
   const settings = readSettings(row.settings);
   return {
     id: row.id,
@@ -108,15 +108,15 @@ export function showOpenly(row: RoomRow): Omit<RoomView, 'pin' | 'moderatorPin'>
     displayName: row.display_name,
     metadata: row.metadata as Record<string, string>,
     ...settings,
-    background: { ...settings.background, image: showImage(row, 'background') },
-    welcome: { image: showImage(row, 'welcome') },
+    background: { ...settings.background, image: presentImage(row, 'background') },
+    welcome: { image: presentImage(row, 'welcome') },
     createdAt: row.created_at.toISOString(),
     updatedAt: row.updated_at.toISOString(),
   };
 }
 
-export function showRoom(secretKey: Buffer, row: RoomRow): RoomView {
-  return { ...showOpenly(row), ...openPins(secretKey, row) };
+export function presentRoom(secretKey: Buffer, row: RoomRow): RoomView {
+  return { ...presentRoomWithoutPins(row), ...openPins(secretKey, row) };
 }
 
 /** @throws SwitchyardError invalid_request where both are the same. Two equal PINs would say nothing of who is a moderator. */
@@ -159,8 +159,8 @@ export async function createRoom(
     });
     if (!made) throw nameTaken('room', input.name);
     const row = (await store.findRoom(trx, id))!;
-    emit({ stream: row.domain_id, type: 'room.created', roomId: id, data: { room: showOpenly(row) } });
-    return showRoom(deps.secretKey, row);
+    emit({ stream: row.domain_id, type: 'room.created', roomId: id, data: { room: presentRoomWithoutPins(row) } });
+    return presentRoom(deps.secretKey, row);
   });
 }
 
@@ -184,6 +184,11 @@ export async function removeRoom(deps: RoomsDeps, room: RoomRow, force: boolean)
       throw new SwitchyardError('conflict', 'Somebody has just entered the room: try again.');
     }
     await store.deleteRoom(trx, room.id);
-    emit({ stream: room.domain_id, type: 'room.deleted', roomId: room.id, data: { room: showOpenly(room) } });
+    emit({
+      stream: room.domain_id,
+      type: 'room.deleted',
+      roomId: room.id,
+      data: { room: presentRoomWithoutPins(room) },
+    });
   });
 }

@@ -12,7 +12,7 @@ import {
   password,
   removeUser,
   requireUser,
-  showUsers,
+  presentUsers,
   username,
   userSchema,
   type UsersDeps,
@@ -64,7 +64,7 @@ export function usersRoutes(deps: UsersDeps): Route[] {
             : undefined;
         const { limit, username: name } = query;
         const rows = await listUsers(deps.db, { domainId: domain?.id, username: name, after, limit });
-        const views = await showUsers(deps, rows.slice(0, limit));
+        const views = await presentUsers(deps, rows.slice(0, limit));
         return { body: makePage(rows, limit, (row) => views.get(row.id)) };
       },
     }),
@@ -75,7 +75,7 @@ export function usersRoutes(deps: UsersDeps): Route[] {
       answers: { 200: userSchema },
       handle: async ({ params, caller }) => {
         const user = await requireUser(deps.db, caller, params.id);
-        return { body: (await showUsers(deps, [user])).get(user.id) };
+        return { body: (await presentUsers(deps, [user])).get(user.id) };
       },
     }),
     defineRoute({
@@ -92,7 +92,7 @@ export function usersRoutes(deps: UsersDeps): Route[] {
       answers: { 200: userSchema },
       handle: async ({ params, body, caller }) => {
         const user = await changeUser(deps, await requireUser(deps.db, caller, params.id), body);
-        return { body: (await showUsers(deps, [user])).get(user.id) };
+        return { body: (await presentUsers(deps, [user])).get(user.id) };
       },
     }),
     defineRoute({

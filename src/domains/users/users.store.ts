@@ -1,7 +1,7 @@
 /** The SQL of users. */
 import type { Queryable } from '../../infra/stores/db';
 
-export interface UserRecord {
+export interface UserRow {
   id: string;
   domain_id: string;
   username: string;
@@ -18,20 +18,15 @@ export interface UserRecord {
 }
 
 /** A user with its domain's name. */
-export interface NamedUser extends UserRecord {
+export interface NamedUser extends UserRow {
   domain_name: string;
   domain_country: string | null;
 }
 
-export type UserChanges = Partial<
-  Pick<UserRecord, 'display_name' | 'caller_number' | 'dial_number' | 'ha1' | 'enabled'>
->;
+export type UserChanges = Partial<Pick<UserRow, 'display_name' | 'caller_number' | 'dial_number' | 'ha1' | 'enabled'>>;
 
-export async function insertUser(
-  db: Queryable,
-  row: Omit<UserRecord, 'created_at' | 'updated_at'>,
-): Promise<UserRecord> {
-  const rows = (await db('users').insert(row).returning('*')) as UserRecord[];
+export async function insertUser(db: Queryable, row: Omit<UserRow, 'created_at' | 'updated_at'>): Promise<UserRow> {
+  const rows = (await db('users').insert(row).returning('*')) as UserRow[];
   return rows[0]!;
 }
 
@@ -74,11 +69,11 @@ export async function listUsers(
   return (await query) as NamedUser[];
 }
 
-export async function updateUser(db: Queryable, id: string, changes: UserChanges): Promise<UserRecord | undefined> {
+export async function updateUser(db: Queryable, id: string, changes: UserChanges): Promise<UserRow | undefined> {
   const rows = (await db('users')
     .where({ id })
     .update({ ...changes, updated_at: db.fn.now() })
-    .returning('*')) as UserRecord[];
+    .returning('*')) as UserRow[];
   return rows[0];
 }
 

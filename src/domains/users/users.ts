@@ -93,7 +93,7 @@ export interface NewUser {
 export type UserPatch = Partial<Pick<NewUser, 'password' | 'displayName' | 'callerNumber' | 'enabled'>>;
 
 /** A user without what changes by itself; this is what events carry. */
-function showProvisioned(row: store.UserRecord, domain: string): Omit<UserView, 'registrations'> {
+function presentUserAlone(row: store.UserRow, domain: string): Omit<UserView, 'registrations'> {
   return {
     id: row.id,
     domain,
@@ -107,13 +107,13 @@ function showProvisioned(row: store.UserRecord, domain: string): Omit<UserView, 
 }
 
 /** Users with their registrations, asked for once for all of them. */
-export async function showUsers(deps: UsersDeps, rows: readonly store.NamedUser[]): Promise<Map<string, UserView>> {
+export async function presentUsers(deps: UsersDeps, rows: readonly store.NamedUser[]): Promise<Map<string, UserView>> {
   const registrations = rows.length > 0 ? await deps.listRegistrations(rows.map((r) => r.id)) : new Map();
   return new Map(
     rows.map((row) => [
       row.id,
       {
-        ...showProvisioned(row, row.domain_name),
+        ...presentUserAlone(row, row.domain_name),
         registrations: (registrations.get(row.id) as RegistrationView[] | undefined) ?? [],
       },
     ]),
@@ -175,7 +175,7 @@ export async function createUser(
         ha1: digestOf(deps, { username: input.username, domain: domain.name }, input.password ?? made!),
         enabled: input.enabled,
       });
-      const user = showProvisioned(row, domain.name);
+      const user = presentUserAlone(row, domain.name);
       emit({ stream: domain.id, type: 'user.created', userId: row.id, data: { user } });
       return { ...user, registrations: [], ...(made === undefined ? {} : { password: made }) };
     });
@@ -225,7 +225,7 @@ export async function changeUser(deps: UsersDeps, user: store.NamedUser, patch: 
     }
     const row = await store.updateUser(trx, user.id, changes);
     if (!row) throw new SwitchyardError('not_found', 'No such user.');
-    const shown = showProvisioned(row, user.domain_name);
+    const shown = presentUserAlone(row, user.domain_name);
     emit({ stream: user.domain_id, type: 'user.updated', userId: user.id, data: { user: shown } });
     if (patch.enabled === true) await forgetEnd(trx, user.id);
     const ends =
@@ -248,7 +248,7 @@ export async function removeUser(deps: UsersDeps, user: store.NamedUser): Promis
   const ends = await deps.events.record(async (trx, emit) => {
     const ending = await endUser(trx, emit, user, 'user_deleted');
     if (!(await store.deleteUser(trx, user.id))) throw new SwitchyardError('not_found', 'No such user.');
-    const shown = showProvisioned(user, user.domain_name);
+    const shown = presentUserAlone(user, user.domain_name);
     emit({ stream: user.domain_id, type: 'user.deleted', userId: user.id, data: { user: shown } });
     return ending;
   });

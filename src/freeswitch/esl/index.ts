@@ -30,7 +30,7 @@ export {
   readDump,
   type ChannelRow,
   type ProfileRegistration,
-  type RegistrationRow,
+  type ListedRegistration,
 } from './listings/snapshots';
 export * from './listings/node-status';
 export type { EventClock } from './events/event-clock';

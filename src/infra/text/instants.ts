@@ -3,4 +3,4 @@ import { z } from 'zod';
 
 export const instant = z.iso.datetime().nullable();
 
-export const showInstant = (date: Date | null): string | null => date?.toISOString() ?? null;
+export const presentInstant = (date: Date | null): string | null => date?.toISOString() ?? null;

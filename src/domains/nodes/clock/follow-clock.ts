@@ -9,7 +9,7 @@ import type { EventLog } from '../../events/events';
 import { POOL_STREAM } from '../../events/events.store';
 import { CLOCK } from '../limits';
 import type { NodeRow } from '../nodes.store';
-import { decideSync, explainClock, isSkewed, type ClockHindrance, type ClockRecord } from './judge';
+import { decideSync, explainClock, isSkewed, type ClockHindrance, type ClockRow } from './judge';
 import { hearTime, isDoubtful, readTime, silentUntilMs, type NodeClock } from './node-clock';
 import { countWhatASyncTouches, findNodeClock, saveNodeClock } from './node-clocks.store';
 
@@ -37,7 +37,7 @@ export function followClock(
   connection: () => NodeConnection | undefined,
 ): FollowedClock {
   let clock: NodeClock | null = node.clock;
-  let saved: ClockRecord | null = node.clock;
+  let saved: ClockRow | null = node.clock;
   let savedAtMs = -Infinity;
   let askedAtMs = -Infinity;
   let isDoubted = false;

@@ -10,7 +10,7 @@ export type ClockHindrance =
   | 'machine'; // it was read again, and is as wrong: the machine's own is
 
 /** What is written down of a node's clock. */
-export interface ClockRecord extends NodeClock {
+export interface ClockRow extends NodeClock {
   /** Past the limit; the node serves all the same. */
   isSkewed: boolean;
   /** ISO 8601, by our clock. */
@@ -41,7 +41,7 @@ const CURES: Record<ClockHindrance, string> = {
 };
 
 /** One sentence an operator can act on; null: it is right. */
-export function explainClock(clock: ClockRecord | null): string | null {
+export function explainClock(clock: ClockRow | null): string | null {
   if (!clock?.isSkewed) return null;
   const what = `its clock is ${describeOffset(clock.offsetMs)}`;
   return clock.hindrance === null ? what : `${what}; ${CURES[clock.hindrance]}`;

@@ -1,13 +1,13 @@
 /** The SQL of nodes' clocks. */
 import type { Queryable } from '../../../infra/stores/db';
-import type { ClockRecord } from './judge';
+import type { ClockRow } from './judge';
 
-export async function findNodeClock(db: Queryable, nodeId: string): Promise<ClockRecord | null> {
-  const row = (await db('nodes').where({ id: nodeId }).first('clock')) as { clock: ClockRecord | null } | undefined;
+export async function findNodeClock(db: Queryable, nodeId: string): Promise<ClockRow | null> {
+  const row = (await db('nodes').where({ id: nodeId }).first('clock')) as { clock: ClockRow | null } | undefined;
   return row?.clock ?? null;
 }
 
-export async function saveNodeClock(db: Queryable, nodeId: string, clock: ClockRecord): Promise<void> {
+export async function saveNodeClock(db: Queryable, nodeId: string, clock: ClockRow): Promise<void> {
   await db('nodes')
     .where({ id: nodeId })
     .update({ clock: JSON.stringify(clock) });

@@ -1,7 +1,7 @@
 /** A node's clock as the API shows it. */
 import { z } from 'zod';
 import { CLOCK } from '../limits';
-import { explainClock, type ClockRecord } from './judge';
+import { explainClock, type ClockRow } from './judge';
 
 export const clockSchema = z.object({
   offsetMs: z
@@ -14,7 +14,7 @@ export const clockSchema = z.object({
   note: z.string().nullable().describe('What is wrong, and what happens next.'),
 });
 
-export const presentClock = (clock: ClockRecord | null): z.output<typeof clockSchema> => ({
+export const presentClock = (clock: ClockRow | null): z.output<typeof clockSchema> => ({
   offsetMs: clock?.offsetMs ?? null,
   skewed: clock?.isSkewed ?? false,
   limitMs: CLOCK.limitMs,

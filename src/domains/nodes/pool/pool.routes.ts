@@ -94,7 +94,7 @@ interface Snapshot {
   business: Map<string, NodeBusiness>;
 }
 
-async function takeSnapshot(deps: PoolRouteDeps): Promise<Snapshot> {
+async function readSnapshot(deps: PoolRouteDeps): Promise<Snapshot> {
   const [rows, business, views] = await Promise.all([
     listNodeRows(deps.db),
     countBusiness(deps.db),
@@ -175,7 +175,7 @@ function snapshotRoute(deps: PoolRouteDeps): Route {
     }),
     answers: { 200: poolSchema },
     handle: async ({ query }) => {
-      const snapshot = await takeSnapshot(deps);
+      const snapshot = await readSnapshot(deps);
       const nowMs = deps.now();
       const nodes = snapshot.rows.map((row) => presentMember(snapshot, row, nowMs, deps.reportLimitMs));
       const goal = { targetPercent: query.target, minNodes: query.min, maxNodes: query.max ?? null };
@@ -240,7 +240,7 @@ function whatIfRoute(deps: PoolRouteDeps): Route {
       }),
     },
     handle: async ({ body }) => {
-      const snapshot = await takeSnapshot(deps);
+      const snapshot = await readSnapshot(deps);
       if (!snapshot.claimsKnown)
         throw new SwitchyardError('unavailable', 'Claimed capacity is unknown while Redis is unavailable.');
       const remove = [body.remove].flat().map((wanted) => {

@@ -1,6 +1,6 @@
 /** The SQL of a batch of reports of phones: everything of it is looked up, and written, with one statement for each verb. */
 import { isDeadlock, type Queryable, type Trx } from '../../../infra/stores/db';
-import type { NamedHolder, RegistrationRecord } from '../registrations.store';
+import type { NamedHolder, RegistrationRow } from '../registrations.store';
 
 /** By which name somebody logs in; `is_grant` where its shape is that of a grant. */
 export interface WantedLogin {
@@ -59,8 +59,8 @@ export async function lockHolders(
 }
 
 /** All phones of these users, held until the transaction ends. */
-export async function lockPhonesOf(trx: Trx, userIds: readonly string[]): Promise<RegistrationRecord[]> {
-  const result = await trx.raw<{ rows: RegistrationRecord[] }>(
+export async function lockPhonesOf(trx: Trx, userIds: readonly string[]): Promise<RegistrationRow[]> {
+  const result = await trx.raw<{ rows: RegistrationRow[] }>(
     'select * from registrations where user_id = any(?::uuid[]) order by id for update',
     [[...userIds]],
   );
@@ -68,7 +68,7 @@ export async function lockPhonesOf(trx: Trx, userIds: readonly string[]): Promis
 }
 
 /** Keeps registrations as they are given, whether they are known or not; since when and by which grant stays. */
-export async function savePhones(trx: Trx, rows: readonly RegistrationRecord[]): Promise<void> {
+export async function savePhones(trx: Trx, rows: readonly RegistrationRow[]): Promise<void> {
   if (rows.length === 0) return;
   await trx.raw(
     `insert into registrations (id, node_id, domain_id, user_id, sip_call_id, contact, profile, user_agent, network_ip,
@@ -148,7 +148,7 @@ export async function refreshPhones(db: Queryable, rows: readonly Refresh[], now
  * one a phone would have a user's phones ended, or a whole tenant's (sofia_reg.c, sofia_reg_expire_call_id). And a node
  * forgets every phone with a Call-ID, whoever's they are. One that is left there for that ends with its time.
  */
-export async function listForgettable<Phone extends Pick<RegistrationRecord, 'node_id' | 'profile' | 'sip_call_id'>>(
+export async function listForgettable<Phone extends Pick<RegistrationRow, 'node_id' | 'profile' | 'sip_call_id'>>(
   db: Queryable,
   phones: readonly Phone[],
 ): Promise<Phone[]> {

@@ -5,7 +5,7 @@ import type { NodeRow } from '../../nodes/nodes.store';
 import { judgeEnd } from '../ended';
 import { phoneKeyOf } from '../phone-key';
 import { describe, draftOf, isLiving } from '../registrations';
-import type { NamedHolder, RegistrationRecord } from '../registrations.store';
+import type { NamedHolder, RegistrationRow } from '../registrations.store';
 
 export type TellingNode = Pick<NodeRow, 'id' | 'name'>;
 export type FoundRegistration = Omit<RegisteredEvent, 'type' | 'status' | 'atMs'>;
@@ -21,7 +21,7 @@ export type PhoneReport =
 export interface KnownPhones {
   /** By loginKey(). */
   holders: ReadonlyMap<string, NamedHolder>;
-  phones: readonly RegistrationRecord[];
+  phones: readonly RegistrationRow[];
   /** By domain: how many phones one user may have. */
   limits: ReadonlyMap<string, number>;
 }
@@ -34,14 +34,14 @@ export interface GrantUse {
 
 export interface PhoneChanges {
   /** As they are now. */
-  saved: RegistrationRecord[];
+  saved: RegistrationRow[];
   removedIds: string[];
   /** In the order in which it came about. */
   told: (EventDraft | GrantUse)[];
   /** What their nodes have to forget: else they list these, and would ring them. */
-  forgotten: Pick<RegistrationRecord, 'node_id' | 'profile' | 'sip_call_id'>[];
+  forgotten: Pick<RegistrationRow, 'node_id' | 'profile' | 'sip_call_id'>[];
   /** Phones that may be gone: their nodes are asked. */
-  doubts: { node: TellingNode; row: RegistrationRecord; reason: string }[];
+  doubts: { node: TellingNode; row: RegistrationRow; reason: string }[];
   refusals: { domainId: string; limit: number; used: number }[];
 }
 
@@ -62,10 +62,10 @@ export function expiryOf(found: Pick<FoundRegistration, 'expiresSeconds'>, nowMs
 interface Reducing extends PhoneChanges {
   known: KnownPhones;
   /** By user, as they are after what was taken in; the newest last. */
-  byUser: Map<string, RegistrationRecord[]>;
+  byUser: Map<string, RegistrationRow[]>;
   now: Date;
   createId: () => string;
-  savedIds: Map<string, RegistrationRecord>;
+  savedIds: Map<string, RegistrationRow>;
 }
 
 /** Takes reports in, in their order: each sees what the ones before it have changed. */
@@ -74,7 +74,7 @@ export function reducePhones(
   reports: readonly PhoneReport[],
   o: { now: Date; createId: () => string },
 ): PhoneChanges {
-  const byUser = new Map<string, RegistrationRecord[]>();
+  const byUser = new Map<string, RegistrationRow[]>();
   for (const row of known.phones) byUser.set(row.user_id, [...(byUser.get(row.user_id) ?? []), { ...row }]);
   const empty: PhoneChanges = { saved: [], removedIds: [], told: [], forgotten: [], doubts: [], refusals: [] };
   const to: Reducing = { ...empty, known, byUser, ...o, savedIds: new Map() };
@@ -103,7 +103,7 @@ function handleRegistered(to: Reducing, o: Extract<PhoneReport, { kind: 'registe
     before !== undefined &&
     (before.network_ip !== found.networkIp || before.network_port !== (found.networkPort || null));
   const isNew = before === undefined || before.unreachable_at !== null;
-  const row: RegistrationRecord = {
+  const row: RegistrationRow = {
     ...(before ?? firstOf(to, node, holder, found)),
     contact: found.contact,
     profile: found.profile,
@@ -141,8 +141,8 @@ const firstOf = (to: Reducing, node: TellingNode, holder: NamedHolder, found: Fo
 });
 
 /** A phone is one, whatever Call-ID it has now and wherever it registers: it was started anew, or has changed its node. */
-function dropLeftBehind(to: Reducing, node: TellingNode, row: RegistrationRecord): void {
-  const isSame = (other: RegistrationRecord): boolean =>
+function dropLeftBehind(to: Reducing, node: TellingNode, row: RegistrationRow): void {
+  const isSame = (other: RegistrationRow): boolean =>
     (other.node_id === row.node_id && other.contact === row.contact) ||
     (row.phone_key !== '' && other.phone_key === row.phone_key);
   for (const gone of phonesOf(to, row.user_id).filter((other) => other.id !== row.id && isSame(other))) {
@@ -158,7 +158,7 @@ function dropLeftBehind(to: Reducing, node: TellingNode, row: RegistrationRecord
  * A user may have so many phones: a further one takes the place of the one not seen for longest, as a phone that was
  * started anew does. Those that are gone give way first.
  */
-function dropSurplus(to: Reducing, row: RegistrationRecord): void {
+function dropSurplus(to: Reducing, row: RegistrationRow): void {
   const limit = to.known.limits.get(row.domain_id) ?? Infinity;
   const surplus = phonesOf(to, row.user_id).reverse().sort(byLastSeen).slice(limit);
   if (surplus.length === 0) return;
@@ -170,7 +170,7 @@ function dropSurplus(to: Reducing, row: RegistrationRecord): void {
   }
 }
 
-const byLastSeen = (a: RegistrationRecord, b: RegistrationRecord): number =>
+const byLastSeen = (a: RegistrationRow, b: RegistrationRow): number =>
   Number(isLiving(b)) - Number(isLiving(a)) || b.refreshed_at.getTime() - a.refreshed_at.getTime();
 
 function handleUnregistered(to: Reducing, o: Extract<PhoneReport, { kind: 'unregistered' }>): void {
@@ -200,20 +200,20 @@ function handleRungInVain(to: Reducing, o: Extract<PhoneReport, { kind: 'rung_in
   }
 }
 
-function tellEnd(to: Reducing, node: TellingNode, row: RegistrationRecord, reason: string): void {
+function tellEnd(to: Reducing, node: TellingNode, row: RegistrationRow, reason: string): void {
   to.told.push(draftOf('registration.ended', row, { node: node.name, reason, ...describe(row) }));
 }
 
 /** A copy: it may be gone through while it changes. */
-const phonesOf = (to: Reducing, userId: string): RegistrationRecord[] => [...(to.byUser.get(userId) ?? [])];
+const phonesOf = (to: Reducing, userId: string): RegistrationRow[] => [...(to.byUser.get(userId) ?? [])];
 
-function save(to: Reducing, row: RegistrationRecord): void {
+function save(to: Reducing, row: RegistrationRow): void {
   const others = phonesOf(to, row.user_id).filter(({ id }) => id !== row.id);
   to.byUser.set(row.user_id, [...others, row]);
   to.savedIds.set(row.id, row);
 }
 
-function remove(to: Reducing, row: RegistrationRecord): void {
+function remove(to: Reducing, row: RegistrationRow): void {
   to.byUser.set(
     row.user_id,
     phonesOf(to, row.user_id).filter(({ id }) => id !== row.id),

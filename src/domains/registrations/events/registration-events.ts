@@ -11,7 +11,7 @@ import { markGrantsUsed } from '../../grants/grants.store';
 import { endUnlessThere, foundNobody } from '../ended';
 import { isPlausible } from '../plausible';
 import type { RegistrationDeps } from '../registrations';
-import type { RegistrationRecord } from '../registrations.store';
+import type { RegistrationRow } from '../registrations.store';
 import {
   deletePhones,
   listForgettable,
@@ -222,7 +222,7 @@ async function tellChanges(
 export async function forgetAtNodes(
   deps: Pick<RegistrationDeps, 'flush'>,
   db: Db,
-  phones: readonly Pick<RegistrationRecord, 'node_id' | 'profile' | 'sip_call_id'>[],
+  phones: readonly Pick<RegistrationRow, 'node_id' | 'profile' | 'sip_call_id'>[],
 ): Promise<void> {
   const ours = phones.filter(({ profile }) => profile === 'internal');
   for (const { node_id, profile, sip_call_id } of await listForgettable(db, ours))

@@ -12,7 +12,7 @@ import {
   play,
   setFloor,
   setLock,
-  showHands,
+  presentHands,
   stopPlaying,
   type PlayRequest,
 } from './room';
@@ -68,7 +68,7 @@ function desiredStateRoutes(deps: ControlDeps): Route[] {
       answers: { 200: z.object({ items: z.array(participantSchema) }) },
       errors: ['conflict'],
       handle: async ({ params, caller }) => ({
-        body: { items: await showHands(deps, await requireRoom(deps.db, caller, params.id)) },
+        body: { items: await presentHands(deps, await requireRoom(deps.db, caller, params.id)) },
       }),
     }),
     defineRoute({

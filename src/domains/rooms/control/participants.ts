@@ -11,8 +11,8 @@ import type { NodeConnections } from '../../nodes/connections/node-connections';
 import type { LiveBoard } from '../live/live-state';
 import {
   pendingChanges,
-  showParticipant,
-  showSession,
+  presentParticipant,
+  presentLiveSession,
   type LiveSessionView,
   type ParticipantView,
 } from '../participants/view';
@@ -113,7 +113,7 @@ export interface RoomState {
 }
 
 /** Who is in the room, who is on the way in, and who is awaited after it moved. */
-export async function showRoom(deps: ControlDeps, room: RoomRow): Promise<RoomState> {
+export async function presentRoomState(deps: ControlDeps, room: RoomRow): Promise<RoomState> {
   const session = await findLivingSession(deps.db, room.id);
   if (!session) return { room: room.name, session: null, items: [] };
   const [state, people, nodeName] = await Promise.all([
@@ -123,17 +123,17 @@ export async function showRoom(deps: ControlDeps, room: RoomRow): Promise<RoomSt
   ]);
   return {
     room: room.name,
-    session: showSession(session, nodeName, state),
-    items: people.map((p) => showParticipant(p, state, people)),
+    session: presentLiveSession(session, nodeName, state),
+    items: people.map((p) => presentParticipant(p, state, people)),
   };
 }
 
-export async function showOne(deps: ControlDeps, row: ParticipantRow): Promise<ParticipantView> {
+export async function presentParticipantNow(deps: ControlDeps, row: ParticipantRow): Promise<ParticipantView> {
   const [state, people] = await Promise.all([
     deps.live.read(row.session_id),
     listPresent(deps.db, { sessionId: row.session_id, meetingId: row.meeting_id }),
   ]);
-  return showParticipant(row, state, people);
+  return presentParticipant(row, state, people);
 }
 
 export interface ParticipantPatch {
@@ -198,7 +198,7 @@ export async function changeParticipant(
   if (!row) throw new SwitchyardError('conflict', 'They have left the room.');
   const desiredChanges = named.map(([name]) => name).filter((name) => name !== 'role');
   if (desiredChanges.length > 0) await bringAbout(deps, [row], desiredChanges);
-  return showOne(deps, (await findParticipant(deps.db, id)) ?? row);
+  return presentParticipantNow(deps, (await findParticipant(deps.db, id)) ?? row);
 }
 
 /** A node shows nobody in a layer who has a reservation: the one that was named last counts. */
@@ -244,7 +244,7 @@ export async function muteAll(deps: ControlDeps, room: RoomRow): Promise<RoomSta
     return rows;
   });
   if (muted.length > 0) await bringAbout(deps, muted, ['muted']);
-  return showRoom(deps, room);
+  return presentRoomState(deps, room);
 }
 
 /** Hangs up. @throws conflict where they have left already */

@@ -152,7 +152,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   /** @throws where the node is out of reach: that is no try */
   async function attempt(session: SessionRow, key: string, d: Difference): Promise<void> {
     const before = attempts.get(key);
-    const commands = d.commandsFor ? await floorCommands(session, d) : d.commands;
+    const commands = d.commandsFor ? await commandsToRestoreFloor(session, d) : d.commands;
     if (commands.length === 0) return;
     const replies = await Promise.all(commands.map((command) => deps.links.api(session.node_id!, command)));
     const tries = before?.wanted === d.wanted ? before.tries + 1 : 1;
@@ -178,7 +178,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   }
 
   /** To say "floor" twice takes it away again, and its event may be on its way: so the node is asked who has it now. */
-  async function floorCommands(session: SessionRow, d: Difference): Promise<ApiCommand[]> {
+  async function commandsToRestoreFloor(session: SessionRow, d: Difference): Promise<ApiCommand[]> {
     const listedAtMs = storeClock.nowMs();
     const listed = await deps.links.api(session.node_id!, listMemberFlags(session.id));
     const holder = parseRoomFlags(listed.text, session.id)[0]?.members.find((m) => m.floor);

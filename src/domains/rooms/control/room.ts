@@ -15,7 +15,7 @@ import {
 } from '../../../freeswitch/esl';
 import { listHands, nextHand } from './hand-queue';
 import type { LiveSessionView, ParticipantView } from '../participants/view';
-import { pendingOfSession, showParticipant } from '../participants/view';
+import { pendingOfSession, presentParticipant } from '../participants/view';
 import { findParticipant, listParticipants, type ParticipantRow } from '../participants/participants.store';
 import { draftParticipantEvent, draftSessionEvent } from '../room-events';
 import type { RoomRow } from '../rooms.store';
@@ -27,8 +27,8 @@ import {
   requireLive,
   requireParticipant,
   requireSession,
-  showOne,
-  showRoom,
+  presentParticipantNow,
+  presentRoomState,
   type ControlDeps,
 } from './participants';
 import { forgetFailed, listPresent, moveHand } from './control.store';
@@ -36,14 +36,14 @@ import { CHARACTER_MS, FILE_MS } from './waiting-sounds';
 import { moveFloor, moveVideoFloor, type DesiredOfRoom } from './desired-state';
 import { storeClock } from '../../../infra/store-clock';
 
-async function showLiveSession(deps: ControlDeps, room: RoomRow): Promise<LiveSessionView> {
-  const { session } = await showRoom(deps, room);
+async function requireLiveSessionView(deps: ControlDeps, room: RoomRow): Promise<LiveSessionView> {
+  const { session } = await presentRoomState(deps, room);
   if (!session) throw new SwitchyardError('conflict', `Nobody is in the room "${room.name}" any more.`);
   return session;
 }
 
 /** Writes desired changes for the room down, and waits a moment for the node. */
-async function changeSession(
+async function changeDesired(
   deps: ControlDeps,
   room: RoomRow,
   session: SessionRow,
@@ -65,11 +65,11 @@ async function changeSession(
       return !now || !pendingOfSession(now).some((desired) => desired in change);
     });
   }
-  return showLiveSession(deps, room);
+  return requireLiveSessionView(deps, room);
 }
 
 export async function setLock(deps: ControlDeps, room: RoomRow, locked: boolean): Promise<LiveSessionView> {
-  return changeSession(deps, room, await requireSession(deps, room), { locked });
+  return changeDesired(deps, room, await requireSession(deps, room), { locked });
 }
 
 /** @throws unprocessable for a layout that does not exist, conflict where the room mixes no video */
@@ -77,7 +77,7 @@ export async function chooseLayout(deps: ControlDeps, room: RoomRow, layout: str
   const session = await requireSession(deps, room);
   await deps.requireLayout(room.domain_id, layout);
   requireMixed(session);
-  return changeSession(deps, room, session, { layout });
+  return changeDesired(deps, room, session, { layout });
 }
 
 /** @throws conflict where nothing is mixed that could be arranged or looked at */
@@ -113,7 +113,7 @@ export async function setFloor(deps: ControlDeps, room: RoomRow, o: FloorRequest
       return (!o.audio || floor.audio === person.id) && (!o.video || !hasVideo || floor.video === person.id);
     });
   }
-  return showLiveSession(deps, room);
+  return requireLiveSessionView(deps, room);
 }
 
 /** Writes the desired state down and tells the node. The sweep must not take it in hand in between: it would take it away again. */
@@ -136,12 +136,12 @@ async function giveFloor(
     emit(draftSessionEvent('floor.changed', row, { ...o }));
   });
   if (person) deps.reconciler.forgetAttempts(person.id, ['floor', 'videoFloor']);
-  const commands = await floorCommands(deps, session, person, { ...o, video: o.video && (!person || hasVideo) });
+  const commands = await commandsToMoveFloor(deps, session, person, { ...o, video: o.video && (!person || hasVideo) });
   const replies = await Promise.all(commands.map((c) => deps.links.api(session.node_id, c)));
   if (o.video && hasVideo && replies.every((r) => r.ok)) deps.live.setFloor(session, { videoHeld: o.hold });
 }
 
-async function floorCommands(
+async function commandsToMoveFloor(
   deps: ControlDeps,
   session: SessionRow & { node_id: string },
   person: ParticipantRow | undefined,
@@ -173,7 +173,7 @@ export async function raiseHand(deps: ControlDeps, room: RoomRow, id: string): P
     const row = await moveHand(trx, id, storeClock.now());
     if (row) emit(draftParticipantEvent('hand.raised', row));
   });
-  return showOne(deps, (await findParticipant(deps.db, id)) ?? person);
+  return presentParticipantNow(deps, (await findParticipant(deps.db, id)) ?? person);
 }
 
 export async function lowerHand(deps: ControlDeps, room: RoomRow, id: string): Promise<ParticipantView> {
@@ -182,15 +182,15 @@ export async function lowerHand(deps: ControlDeps, room: RoomRow, id: string): P
     const row = await moveHand(trx, id, null);
     if (row) emit(draftParticipantEvent('hand.lowered', row, { reason: 'lowered' }));
   });
-  return showOne(deps, (await findParticipant(deps.db, id)) ?? person);
+  return presentParticipantNow(deps, (await findParticipant(deps.db, id)) ?? person);
 }
 
 /** The queue, the next one first. */
-export async function showHands(deps: ControlDeps, room: RoomRow): Promise<ParticipantView[]> {
+export async function presentHands(deps: ControlDeps, room: RoomRow): Promise<ParticipantView[]> {
   const session = await requireSession(deps, room);
   const people = await listPresent(deps.db, { sessionId: session.id, meetingId: session.meeting_id });
   const state = await deps.live.read(session.id);
-  return listHands(people).map((p) => showParticipant(p, state, people));
+  return listHands(people).map((p) => presentParticipant(p, state, people));
 }
 
 /** The floor goes round: the first in the queue gets it. Two who ask at once serve two hands. */
@@ -201,7 +201,7 @@ export async function callNext(
   const session = await requireLive(deps, room);
   for (;;) {
     const next = nextHand(await listParticipants(deps.db, session.id, ['in']));
-    if (!next) return { participant: null, hands: await showHands(deps, room) };
+    if (!next) return { participant: null, hands: await presentHands(deps, room) };
     const lowered = await deps.log.record(async (trx, emit) => {
       const row = await moveHand(trx, next.id, null);
       if (row) emit(draftParticipantEvent('hand.lowered', row, { reason: 'next' }));
@@ -209,8 +209,8 @@ export async function callNext(
     });
     if (!lowered) continue;
     await setFloor(deps, room, { participantId: next.id, audio: true, video: true, hold: true });
-    const participant = await showOne(deps, (await findParticipant(deps.db, next.id)) ?? lowered);
-    return { participant, hands: await showHands(deps, room) };
+    const participant = await presentParticipantNow(deps, (await findParticipant(deps.db, next.id)) ?? lowered);
+    return { participant, hands: await presentHands(deps, room) };
   }
 }
 

@@ -74,7 +74,7 @@ async function syncImages(deps: ImageDeps, session: SessionRow): Promise<ImageKi
     const layoutsHave = image !== undefined && kind === 'background' && isInLayouts(image, session);
     const state = layoutsHave ? '' : `:${session.observed.layout ?? ''}:${count}`;
     const shown = visible ? `${image.id}${state}` : 'hidden';
-    const did = await showPlaced(deps, session, row, {
+    const did = await presentPlaced(deps, session, row, {
       visible,
       shown,
       anew: wiped && !layoutsHave,
@@ -175,7 +175,7 @@ async function imageUrl(deps: ImageDeps, nodeId: string, id: string): Promise<st
 type Did = 'nothing' | 'shown' | 'hidden' | 'refused';
 
 /** Tells the node once for each state of the room. @param o.anew the layout was taken anew @param o.again once more later */
-async function showPlaced(
+async function presentPlaced(
   deps: ImageDeps,
   session: SessionRow,
   row: PlacedImage,

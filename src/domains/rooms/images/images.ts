@@ -11,7 +11,7 @@ import type { NodeConnections } from '../../nodes/connections/node-connections';
 import * as store from './images.store';
 import { IMAGE_KINDS, type ImageKind, type ImageRow } from './images.store';
 import { cleanPng, type CleanPng } from './png';
-import { showOpenly, type ImageView } from '../rooms';
+import { presentRoomWithoutPins, type ImageView } from '../rooms';
 import { findRoom, lockRoomRow, type RoomRow } from '../rooms.store';
 import { findLivingSession, type SessionRow } from '../sessions/sessions.store';
 
@@ -71,7 +71,7 @@ export async function putImage(
     updated_at: new Date(deps.now()),
   };
   const changed = await changeImage(deps, room, o.kind, (trx) => store.putImage(trx, row).then(() => true));
-  const { images } = showRoomImages(changed);
+  const { images } = presentRoomImages(changed);
   return { ...images[o.kind]!, pending: await bringNow(deps, bring, room, o.kind) };
 }
 
@@ -93,14 +93,14 @@ async function changeImage(
     if (!(await lockRoomRow(trx, room.id))) throw new SwitchyardError('not_found', 'There is no such room.');
     await change(trx);
     const row = (await findRoom(trx, room.id))!;
-    const data = { room: showOpenly(row), changed: [`${kind}.image`] };
+    const data = { room: presentRoomWithoutPins(row), changed: [`${kind}.image`] };
     emit({ stream: row.domain_id, type: 'room.updated', roomId: row.id, data });
     return row;
   });
 }
 
-const showRoomImages = (row: RoomRow): { images: Record<ImageKind, ImageView | null> } => {
-  const { background, welcome } = showOpenly(row);
+const presentRoomImages = (row: RoomRow): { images: Record<ImageKind, ImageView | null> } => {
+  const { background, welcome } = presentRoomWithoutPins(row);
   return { images: { background: background.image, welcome: welcome.image } };
 };
 

@@ -13,7 +13,7 @@ import {
   layoutSchema,
   removeLayout,
   requireLayoutRow,
-  showLayout,
+  presentLayout,
   STOCK_LAYOUTS,
   stockLayoutSchema,
   type LayoutsDeps,
@@ -54,7 +54,7 @@ export function layoutsRoutes(deps: LayoutsDeps): Route[] {
         const domain = named ? await requireDomain(deps.db, caller, query.domain) : undefined;
         const { limit, name } = query;
         const rows = await listLayoutRows(deps.db, { domainId: domain?.id, name, after, limit });
-        return { body: { ...makePage(rows, limit, showLayout), stock: STOCK_LAYOUTS, groups: LAYOUT_GROUPS } };
+        return { body: { ...makePage(rows, limit, presentLayout), stock: STOCK_LAYOUTS, groups: LAYOUT_GROUPS } };
       },
     }),
     defineRoute({
@@ -62,7 +62,9 @@ export function layoutsRoutes(deps: LayoutsDeps): Route[] {
       method: 'get',
       summary: 'Read a layout',
       answers: { 200: layoutSchema },
-      handle: async ({ params, caller }) => ({ body: showLayout(await requireLayoutRow(deps.db, caller, params.id)) }),
+      handle: async ({ params, caller }) => ({
+        body: presentLayout(await requireLayoutRow(deps.db, caller, params.id)),
+      }),
     }),
     defineRoute({
       ...one,

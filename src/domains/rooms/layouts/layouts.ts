@@ -89,7 +89,7 @@ export interface LayoutsDeps {
   quotas: Pick<Quotas, 'take'>;
 }
 
-export function showLayout(row: store.LayoutRow): LayoutView {
+export function presentLayout(row: store.LayoutRow): LayoutView {
   return {
     id: row.id,
     domain: row.domain_name,
@@ -177,7 +177,7 @@ type Emit = Parameters<Parameters<EventLog['record']>[0]>[1];
 async function showAndTell(trx: Trx, emit: Emit, id: string, type: string): Promise<LayoutView> {
   const row = await store.findLayout(trx, id);
   if (!row) throw new SwitchyardError('not_found', 'There is no such layout.');
-  const layout = showLayout(row);
+  const layout = presentLayout(row);
   emit({ stream: row.domain_id, type, data: { layout } });
   return layout;
 }
@@ -199,6 +199,6 @@ export async function removeLayout(deps: LayoutsDeps, row: store.LayoutRow): Pro
       throw new SwitchyardError('conflict', `Rooms use this layout: ${rooms.join(', ')}. Give them another one first.`);
     }
     await store.deleteLayout(trx, row.id);
-    emit({ stream: row.domain_id, type: 'layout.deleted', data: { layout: showLayout(row) } });
+    emit({ stream: row.domain_id, type: 'layout.deleted', data: { layout: presentLayout(row) } });
   });
 }

@@ -6,7 +6,7 @@ import { defineRoute, type Caller, type Route } from '../../../infra/route';
 import type { StreamPlaces } from '../../quotas/streams';
 import type { LiveMessage } from './live-state';
 import { roomParams } from '../participants/participants.routes';
-import { showRoom, type ControlDeps } from '../control/participants';
+import { presentRoomState, type ControlDeps } from '../control/participants';
 import { keepStream, openSseStream } from '../../../infra/sse';
 import { requireRoom } from '../require-room';
 
@@ -74,7 +74,7 @@ async function follow(
   const sendState = async (): Promise<void> => {
     timer = undefined;
     try {
-      send('state', await showRoom(deps, await requireRoom(deps.db, caller, roomId)));
+      send('state', await presentRoomState(deps, await requireRoom(deps.db, caller, roomId)));
     } catch (error) {
       if (error instanceof SwitchyardError && error.code === 'not_found') end();
     }

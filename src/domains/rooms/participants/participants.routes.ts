@@ -10,8 +10,8 @@ import {
   muteAll,
   removeParticipant,
   requireParticipant,
-  showOne,
-  showRoom,
+  presentParticipantNow,
+  presentRoomState,
   type ControlDeps,
 } from '../control/participants';
 import { requireRoom } from '../require-room';
@@ -85,7 +85,7 @@ export function participantRoutes(deps: ControlDeps): Route[] {
       params: roomParams,
       answers: { 200: roomState },
       handle: async ({ params, caller }) => ({
-        body: await showRoom(deps, await requireRoom(deps.db, caller, params.id)),
+        body: await presentRoomState(deps, await requireRoom(deps.db, caller, params.id)),
       }),
     }),
     defineRoute({
@@ -95,7 +95,7 @@ export function participantRoutes(deps: ControlDeps): Route[] {
       answers: { 200: participantSchema },
       handle: async ({ params, caller }) => {
         const room = await requireRoom(deps.db, caller, params.id);
-        return { body: await showOne(deps, await requireParticipant(deps, room, params.pid)) };
+        return { body: await presentParticipantNow(deps, await requireParticipant(deps, room, params.pid)) };
       },
     }),
     defineRoute({

@@ -6,7 +6,7 @@ import type { LiveState } from '../live/live-state';
 import type { ParticipantRow } from './participants.store';
 import type { SessionRow } from '../sessions/sessions.store';
 import { desiredOf, type DesiredOfParticipant, type SeenParticipant, type SeenSession } from '../control/desired-state';
-import { instant, showInstant } from '../../../infra/text/instants';
+import { instant, presentInstant } from '../../../infra/text/instants';
 
 const desired = z.object({
   muted: z.boolean(),
@@ -117,7 +117,7 @@ export function pendingChanges(p: ParticipantRow): string[] {
 }
 
 /** @param everybody all of the session: they tell the place in the queue of hands */
-export function showParticipant(
+export function presentParticipant(
   p: ParticipantRow,
   state: LiveState,
   everybody: readonly ParticipantRow[],
@@ -132,8 +132,8 @@ export function showParticipant(
     name: p.name,
     role: p.role,
     state: p.state,
-    since: showInstant(p.joined_at),
-    leftAt: showInstant(p.left_at),
+    since: presentInstant(p.joined_at),
+    leftAt: presentInstant(p.left_at),
     leaveReason: p.state === 'left' || p.state === 'away' ? (p.leave_reason as LeaveReason | null) : null,
     userId: p.user_id,
     grantId: p.grant_id,
@@ -163,14 +163,14 @@ export function showParticipant(
   };
 }
 
-export function showSession(session: SessionRow, nodeName: string | null, state: LiveState): LiveSessionView {
+export function presentLiveSession(session: SessionRow, nodeName: string | null, state: LiveState): LiveSessionView {
   const seen = session.observed as SeenSession;
   return {
     id: session.id,
     meetingId: session.meeting_id,
     node: nodeName,
     state: session.state,
-    startedAt: showInstant(session.started_at),
+    startedAt: presentInstant(session.started_at),
     layout: { desired: session.layout, observed: seen.layout ?? null },
     locked: { desired: session.locked, observed: seen.locked ?? null },
     floor: { heldFor: session.floor_participant_id, participantId: state.floor.audio ?? null },

@@ -25,7 +25,7 @@ export interface ChannelRow {
 }
 
 /** One registration, from `show registrations as json`. */
-export interface RegistrationRow {
+export interface ListedRegistration {
   username: string;
   domain: string;
   sipCallId: string;
@@ -127,7 +127,7 @@ export function parseProfileRegistrations(text: string): ProfileRegistration[] {
 }
 
 /** Reads the answer of showRegistrations(). Rows without a user are left out. @param read gives the node's times by our clock */
-export function parseRegistrations(json: string, read: ReadTime = asTold): RegistrationRow[] {
+export function parseRegistrations(json: string, read: ReadTime = asTold): ListedRegistration[] {
   return rowsOf(json, 'The list of registrations')
     .filter((row) => text(row, 'reg_user') !== '')
     .map((row) => {

@@ -1,4 +1,4 @@
-import { decideSync, explainClock, isSkewed, type ClockRecord } from '../../../../src/domains/nodes/clock/judge';
+import { decideSync, explainClock, isSkewed, type ClockRow } from '../../../../src/domains/nodes/clock/judge';
 import {
   hearTime,
   isDoubtful,
@@ -126,7 +126,7 @@ describe('a clock is judged', () => {
   });
 
   test('and said in words that tell what to do', () => {
-    const record: ClockRecord = {
+    const record: ClockRow = {
       offsetMs: -3_600_000,
       past: [],
       isSkewed: true,

@@ -8,7 +8,7 @@ import {
   type PhoneChanges,
   type PhoneReport,
 } from '../../../../src/domains/registrations/events/reduce-phones';
-import type { NamedHolder, RegistrationRecord } from '../../../../src/domains/registrations/registrations.store';
+import type { NamedHolder, RegistrationRow } from '../../../../src/domains/registrations/registrations.store';
 
 const DOMAIN = 'clinic.test';
 const now = new Date('2026-01-01T12:00:00Z');
@@ -52,7 +52,7 @@ const told = (changes: PhoneChanges): string[] =>
 const callIds = (changes: PhoneChanges): string[] => changes.saved.map((row) => row.sip_call_id).sort();
 
 /** As the database has them afterwards. */
-function apply(phones: readonly RegistrationRecord[], changes: PhoneChanges): RegistrationRecord[] {
+function apply(phones: readonly RegistrationRow[], changes: PhoneChanges): RegistrationRow[] {
   const rows = new Map(phones.map((row) => [row.id, row]));
   for (const id of changes.removedIds) rows.delete(id);
   for (const row of changes.saved) rows.set(row.id, row);
@@ -163,7 +163,7 @@ test('a batch does what its reports do one after the other', () => {
   fc.assert(
     fc.property(fc.array(report, { maxLength: 25 }), (reports) => {
       const together = reduce(known(), reports);
-      let phones: RegistrationRecord[] = [];
+      let phones: RegistrationRow[] = [];
       const alone: string[] = [];
       let made = 0;
       for (const each of reports) {
@@ -174,7 +174,7 @@ test('a batch does what its reports do one after the other', () => {
         phones = apply(phones, changes).sort((a, b) => Number(touched.has(a.id)) - Number(touched.has(b.id)));
         alone.push(...told(changes));
       }
-      const plain = (rows: readonly RegistrationRecord[]): string[] =>
+      const plain = (rows: readonly RegistrationRow[]): string[] =>
         rows.map(({ id: _id, ...row }) => JSON.stringify(row)).sort();
       expect(plain(apply([], together))).toEqual(plain(phones));
       expect(told(together)).toEqual(alone);
