@@ -186,4 +186,3 @@ export function playFile(legId: string, source: string, to: 'aleg' | 'bleg' | 'b
   if (/^[^:]*::/.test(sound)) throw new SwitchyardError('invalid_request', 'path names an application');
   return command('uuid_broadcast', leg(legId), sound, to);
 }
-
