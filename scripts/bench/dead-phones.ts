@@ -9,7 +9,7 @@ import type { PresentedCall } from '../../src/domains/calls/calls';
 import { createLogger } from '../../src/infra/logger';
 import { startSimulatedNode } from '../simulator/node';
 import { ApiFault, createApiClient, waitFor, type ApiClient } from '../api/client';
-import { startPhone } from '../demo/sip-phone';
+import { startPhone } from '../sip-phone/phone';
 import { enrolAsAdmin, makeNodeSecret } from '../nodes/enrol';
 import { launchRealNode } from '../nodes/launch-node';
 import { xmlUrlOf, type NodePlan } from '../nodes/media-nodes';
@@ -73,9 +73,9 @@ async function startNode(api: ApiClient, url: string, dir: string, index: number
     async register(username, password) {
       const phone = await startPhone({
         ...{ username, domain: DOMAIN, password, nodeHost: plan.host, nodePort: port },
-        answerAfterMs: 3_600_000,
+        behaviour: { ringOnly: true },
       });
-      return phone.vanish;
+      return phone.close;
     },
     stop: () => node.stop(),
   };

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor, type ApiClient, type StreamedEvent } from '../api/client';
-import { startPhone, type Phone } from './sip-phone';
+import { startPhone, type Phone } from '../sip-phone/phone';
 import { playRoomChapter } from './demo-room';
 import type { NodePlan } from '../nodes/media-nodes';
 
@@ -40,7 +40,7 @@ interface Placement {
 /** @throws Error with the step that failed. */
 export async function playDemo(options: DemoOptions): Promise<void> {
   const { api, say } = options;
-  const phones: Phone[] = [];
+  const phones: DemoPhone[] = [];
   const reading = new AbortController();
   const end = (): void => reading.abort();
   options.interrupted.addEventListener('abort', end, { once: true });
@@ -141,7 +141,15 @@ async function provideUser(
   return 'POST /v1/users   ';
 }
 
-async function registerPhone(options: DemoOptions, node: NodePlan, username: string, password: string): Promise<Phone> {
+/** A phone of the demo, at a real node or at a simulated one. */
+type DemoPhone = Pick<Phone, 'heard' | 'stop'>;
+
+async function registerPhone(
+  options: DemoOptions,
+  node: NodePlan,
+  username: string,
+  password: string,
+): Promise<DemoPhone> {
   if (!options.simulatorUrl) {
     return startPhone({
       username,
@@ -149,7 +157,9 @@ async function registerPhone(options: DemoOptions, node: NodePlan, username: str
       password,
       nodeHost: node.host,
       nodePort: node.sipPort,
-      answerAfterMs: ANSWER_AFTER_MS,
+      behaviour: { answerAfterMs: ANSWER_AFTER_MS },
+      sound: 'silence',
+      timeoutMs: STEP_TIMEOUT_MS,
     });
   }
   const answer = await fetch(`${options.simulatorUrl}/phones`, {

@@ -1,15 +1,8 @@
 /** What the wire contract asks of a media node, so that the same tests run against a real one and a simulated one. */
+import type { PhoneBehaviour } from '../../scripts/sip-phone/incoming';
 
 /** How a phone takes calls; answers after 100 ms where nothing is said. */
-export interface PhoneBehaviour {
-  answerAfterMs?: number;
-  busy?: boolean;
-  reject?: boolean;
-  ringOnly?: boolean;
-  hangupAfterMs?: number;
-  /** Takes a video as well. */
-  video?: boolean;
-}
+export type { PhoneBehaviour };
 
 export interface ContractPhone {
   /** @returns the SIP status of the last answer: 200 or 403 */

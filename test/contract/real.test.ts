@@ -2,18 +2,27 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openPhone } from '../../scripts/sip-phone/phone';
 import { launchRealNode } from '../../scripts/nodes/launch-node';
 import { describeWithRealNode, freeswitchBinary } from '../real-node';
 import { callContract } from './calls.contract';
 import { describeNode, waitForPort } from './describe-node';
-import type { StartMediaNode } from './harness';
+import type { ContractPhone, MediaNode, StartMediaNode } from './harness';
 import { loginContract } from './logins.contract';
 import { roomContract } from './rooms.contract';
 import { roomMediaContract } from './room-media.contract';
-import { openSipPhone } from './peers/sip-phone';
+
 import { socketContract } from './socket.contract';
 
 const binary = freeswitchBinary();
+
+/** A cold node takes its time for the first login. */
+const LOGIN_TIMEOUT_MS = 30_000;
+
+async function openContractPhone(o: Parameters<MediaNode['openPhone']>[0], nodePort: number): Promise<ContractPhone> {
+  const phone = await openPhone({ ...o, nodePort, timeoutMs: LOGIN_TIMEOUT_MS, resendMs: LOGIN_TIMEOUT_MS });
+  return { ...phone, register: (expiresSeconds) => phone.register({ expiresSeconds }) };
+}
 
 const start: StartMediaNode = async ({ name, xmlUrl, password, ports }) => {
   const dir = await mkdtemp(join(tmpdir(), 'contract-node-'));
@@ -38,7 +47,7 @@ const start: StartMediaNode = async ({ name, xmlUrl, password, ports }) => {
     kind: 'real',
     eslPort: ports.esl,
     folder: join(node.dir, 'recordings'),
-    openPhone: (o) => openSipPhone({ ...o, nodePort: ports.sip }),
+    openPhone: (o) => openContractPhone(o, ports.sip),
     stop,
   };
 };

@@ -2,7 +2,7 @@
 import { describeWithRealNode } from '../real-node';
 import { useStores } from '../stores';
 import { until } from '../until';
-import { headerOf } from '../../scripts/demo/sip-message';
+import { headerOf } from '../../scripts/sip-phone/message';
 import { BETA, startHostileApp, type Call, type HostileApp } from './hostile-app';
 import type { RawRequest, RawSip } from './raw-sip';
 

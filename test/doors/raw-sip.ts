@@ -1,16 +1,18 @@
 /** SIP written by hand over UDP, for those who say what no honest phone says: each header is the test's own. */
-import { createHash, randomBytes } from 'node:crypto';
-import { createSocket } from 'node:dgram';
+import { proofHeader } from '../../scripts/sip-phone/digest';
 import {
+  contactOf,
   formatAnswer,
-  formatRequest,
   headerOf,
-  parseChallenge,
-  parseSip,
+  methodOf,
+  statusOf,
+  tagOf,
   type SipMessage,
-} from '../../scripts/demo/sip-message';
+} from '../../scripts/sip-phone/message';
+import { openSipSocket, sipId } from '../../scripts/sip-phone/sip-socket';
 
 const ANSWER_TIMEOUT_MS = 10_000;
+const RESEND_MS = 2000;
 
 /** Who a password is shown for; `realm` is what the digest is over, and the challenge's where it is left out. */
 export interface Login {
@@ -69,12 +71,6 @@ export interface RawSip {
   close(): void;
 }
 
-const md5 = (text: string): string => createHash('md5').update(text).digest('hex');
-const tag = (): string => randomBytes(6).toString('hex');
-const statusOf = (message: SipMessage): number => Number(message.start.split(' ')[1]);
-const methodOf = (message: SipMessage): string => message.start.split(' ')[0]!;
-const tagIn = (header: string | undefined): string => /;tag=([^;>\s]+)/.exec(header ?? '')?.[1] ?? '';
-
 const familyOf = (address: string): string => (address.includes(':') ? 'IP6' : 'IP4');
 /** Sound only, to a port at which nobody listens. */
 export const sdpOf = (address: string, port = 40_000): string =>
@@ -90,122 +86,66 @@ export const sdpOf = (address: string, port = 40_000): string =>
     '',
   ].join('\r\n');
 
-function proofOf(message: SipMessage, request: RawRequest, login: Login): string {
-  const isProxy = statusOf(message) === 407;
-  const challenge = parseChallenge(headerOf(message, isProxy ? 'proxy-authenticate' : 'www-authenticate') ?? '');
-  const realm = login.realm ?? challenge.realm;
-  const ha1 = login.ha1 ?? md5(`${login.username}:${realm}:${login.password ?? ''}`);
-  const response = md5(`${ha1}:${challenge.nonce}:00000001:abc:auth:${md5(`${request.method}:${request.uri}`)}`);
-  const fields = [`username="${login.username}"`, `realm="${realm}"`, `nonce="${challenge.nonce}"`];
-  fields.push(`uri="${request.uri}"`, `response="${response}"`, 'algorithm=MD5', 'qop=auth', 'nc=00000001');
-  return `${isProxy ? 'Proxy-Authorization' : 'Authorization'}: Digest ${fields.join(', ')}, cnonce="abc"`;
-}
-
 /** @param o.address the loopback address it speaks from */
 export async function openRawSip(o: { nodePort: number; address?: string }): Promise<RawSip> {
   const address = o.address ?? '127.0.0.1';
-  const isIpv6 = address.includes(':');
-  const named = isIpv6 ? `[${address}]` : address;
-  const socket = createSocket(isIpv6 ? 'udp6' : 'udp4');
-  await new Promise<void>((done) => socket.bind(0, address, done));
-  const { port } = socket.address();
-  const waiters = new Map<string, (message: SipMessage) => void>();
+  const to = { host: address.includes(':') ? '::1' : '127.0.0.1', port: o.nodePort };
   const got: SipMessage[] = [];
-  const write = (text: string, to = o.nodePort, host = isIpv6 ? '::1' : '127.0.0.1'): void =>
-    socket.send(text, to, host);
-
-  socket.on('message', (bytes, from) => {
-    const message = parseSip(bytes.toString());
-    if (!message) return;
-    if (message.start.startsWith('SIP/2.0')) {
-      if (statusOf(message) >= 200)
-        waiters.get(`${headerOf(message, 'call-id')} ${headerOf(message, 'cseq')}`)?.(message);
-      return;
-    }
-    got.push(message);
-    const method = methodOf(message);
-    if (method === 'ACK') return;
-    const answer = method === 'INVITE' ? raw.onInvite(message) : { status: '200 OK' };
-    if (!answer) return;
-    const withSdp = method === 'INVITE' && answer.status.startsWith('200');
-    const headers = [`Contact: <sip:x@${named}:${port}>`, ...(answer.headers ?? [])];
-    if (withSdp) headers.push('Content-Type: application/sdp');
-    const own = answer.headers?.some((header) => header.startsWith('Contact')) ? headers.slice(1) : headers;
-    const body = withSdp ? sdpOf(address) : undefined;
-    write(formatAnswer(message, answer.status, { toTag: 'raw', headers: own, body }), from.port, from.address);
+  const sip = await openSipSocket({
+    ...{ host: address, timeoutMs: ANSWER_TIMEOUT_MS, resendMs: RESEND_MS },
+    onRequest(message, from) {
+      got.push(message);
+      const method = methodOf(message);
+      if (method === 'ACK') return;
+      const answer = method === 'INVITE' ? raw.onInvite(message) : { status: '200 OK' };
+      if (!answer) return;
+      const withSdp = method === 'INVITE' && answer.status.startsWith('200');
+      const headers = [`Contact: <${own}>`, ...(answer.headers ?? [])];
+      if (withSdp) headers.push('Content-Type: application/sdp');
+      const said = answer.headers?.some((header) => header.startsWith('Contact')) ? headers.slice(1) : headers;
+      const body = withSdp ? sdpOf(address) : undefined;
+      sip.send(formatAnswer(message, answer.status, { toTag: 'raw', headers: said, body }), from);
+    },
   });
+  const own = `sip:x@${sip.host}:${sip.port}`;
 
-  async function once(request: RawRequest, ids: { callId: string; fromTag: string; sequence: number }, more: string[]) {
-    const branch = `z9hG4bK${tag()}`;
-    const dialog = request.dialog;
-    const via = `Via: SIP/2.0/UDP ${named}:${port};rport;branch=`;
-    const names = [
+  function ask(request: RawRequest, ids: { callId: string; fromTag: string; sequence: number }, more: string[]) {
+    const { method, uri, body, dialog, contact = own } = request;
+    const headers = [
       `From: <${dialog?.from ?? request.from}>;tag=${ids.fromTag}`,
       `To: <${dialog?.to ?? request.to}>${dialog ? `;tag=${dialog.toTag}` : ''}`,
-      `Call-ID: ${ids.callId}`,
-    ];
-    const contact = request.contact ?? `sip:x@${named}:${port}`;
-    const lines = [
-      `${via}${branch}`,
-      ...names,
-      `CSeq: ${ids.sequence} ${request.method}`,
       ...(contact === '' ? [] : [`Contact: ${contact.startsWith('*') ? contact : `<${contact}>`}`]),
       ...(request.headers ?? []),
       ...more,
       ...(request.bodyType ? [`Content-Type: ${request.bodyType}`] : []),
     ];
-    const key = `${ids.callId} ${ids.sequence} ${request.method}`;
-    const text = formatRequest(`${request.method} ${request.uri} SIP/2.0`, lines, request.body);
-    return new Promise<SipMessage>((resolve, reject) => {
-      const again = setInterval(() => write(text), 2000);
-      const end = (): void => {
-        clearInterval(again);
-        clearTimeout(timer);
-        waiters.delete(key);
-      };
-      const timer = setTimeout(() => {
-        end();
-        reject(new Error(`no answer to ${request.method} ${request.uri}`));
-      }, ANSWER_TIMEOUT_MS);
-      waiters.set(key, (message) => {
-        end();
-        if (request.method === 'INVITE') {
-          const isOk = statusOf(message) < 300;
-          const target = isOk ? (contactOf(message) ?? request.uri) : request.uri;
-          const ack = [`${via}${isOk ? `z9hG4bK${tag()}` : branch}`, names[0]!, `To: ${headerOf(message, 'to')}`];
-          write(formatRequest(`ACK ${target} SIP/2.0`, [...ack, names[2]!, `CSeq: ${ids.sequence} ACK`]));
-        }
-        resolve(message);
-      });
-      write(text);
-    });
+    return sip.request({ method, uri, callId: ids.callId, sequence: ids.sequence, headers, body, to });
   }
 
-  const contactOf = (message: SipMessage): string | undefined =>
-    /<([^>]+)>/.exec(headerOf(message, 'contact') ?? '')?.[1];
-
   const raw: RawSip = {
-    port,
+    port: sip.port,
     address,
     got,
     onInvite: () => ({ status: '200 OK' }),
     async send(request) {
+      const { method, uri, login, dialog: inside } = request;
       const ids = {
-        callId: request.dialog?.callId ?? request.callId ?? `${tag()}@raw`,
-        fromTag: request.dialog?.fromTag ?? tag(),
-        sequence: request.dialog ? request.dialog.nextSequence++ : 1,
+        callId: inside?.callId ?? request.callId ?? `${sipId(6)}@raw`,
+        fromTag: inside?.fromTag ?? sipId(6),
+        sequence: inside ? inside.nextSequence++ : 1,
       };
-      let message = await once(request, ids, []);
-      if ([401, 407].includes(statusOf(message)) && request.login) {
-        ids.sequence = request.dialog ? request.dialog.nextSequence++ : 2;
-        message = await once(request, ids, [proofOf(message, request, request.login)]);
+      let message = await ask(request, ids, []);
+      const proof = login && proofHeader(message, { method, uri, ...login });
+      if (proof) {
+        ids.sequence = inside ? inside.nextSequence++ : 2;
+        message = await ask(request, ids, [proof]);
       }
-      const isCall = request.method === 'INVITE' && statusOf(message) === 200;
+      const isCall = method === 'INVITE' && statusOf(message) === 200;
       const dialog: Dialog | undefined = isCall
         ? {
             callId: ids.callId,
             fromTag: ids.fromTag,
-            toTag: tagIn(headerOf(message, 'to')),
+            toTag: tagOf(headerOf(message, 'to')),
             target: contactOf(message) ?? request.uri,
             from: request.from,
             to: request.to,
@@ -215,7 +155,7 @@ export async function openRawSip(o: { nodePort: number; address?: string }): Pro
       return { status: statusOf(message), message, ...(dialog ? { dialog } : {}) };
     },
     countOf: (method) => got.filter((message) => methodOf(message) === method).length,
-    close: () => socket.close(),
+    close: () => sip.close(),
   };
   return raw;
 }

@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { launchRealNode, type RealNode } from '../../scripts/nodes/launch-node';
-import { headerOf } from '../../scripts/demo/sip-message';
+import { headerOf } from '../../scripts/sip-phone/message';
 import { openConnection, parseChannels, type NodeConnection } from '../../src/freeswitch/esl';
 import {
   bridgeToUserPlan,
@@ -18,7 +18,7 @@ import {
 } from '../../src/freeswitch/xml';
 import { createLogger } from '../../src/infra/logger';
 import { describeWithRealNode } from '../real-node';
-import { openTestPhone, type TestPhone } from './sip-client';
+import { openPhone, type Phone } from '../../scripts/sip-phone/phone';
 import { startXmlServer, type XmlServer } from './xml-server';
 
 const DOMAIN = 'clinic.test';
@@ -29,8 +29,8 @@ describeWithRealNode('a real node on our documents alone', (binary) => {
   let server: XmlServer;
   let node: RealNode;
   let esl: NodeConnection;
-  let ada: TestPhone;
-  let bob: TestPhone;
+  let ada: Phone;
+  let bob: Phone;
   let callerName = 'Ada';
   let ringTimeoutSeconds = 5;
 
@@ -49,8 +49,8 @@ describeWithRealNode('a real node on our documents alone', (binary) => {
         logger: createLogger('silent'),
       }),
     );
-    ada = await openTestPhone({ username: '1001', domain: DOMAIN, nodePort: sipPort });
-    bob = await openTestPhone({ username: '1002', domain: DOMAIN, nodePort: sipPort });
+    ada = await openPhone({ username: '1001', domain: DOMAIN, nodePort: sipPort });
+    bob = await openPhone({ username: '1002', domain: DOMAIN, nodePort: sipPort, behaviour: { busy: true } });
   }, 40_000);
 
   afterAll(async () => {
@@ -132,14 +132,14 @@ describeWithRealNode('a real node on our documents alone', (binary) => {
   }, 20_000);
 
   it('registers by the digest hash alone, and refuses a wrong password', async () => {
-    expect(await ada.register('wrong')).toBe(403);
-    expect(await ada.register(PASSWORD)).toBe(200);
+    expect(await ada.register({ password: 'wrong' })).toBe(403);
+    expect(await ada.register({ password: PASSWORD })).toBe(200);
     expect(await api('sofia status profile internal reg')).toContain('1001@clinic.test');
   });
 
   it('refuses who does not know the password, and what is not in the plan with 404', async () => {
-    expect((await ada.call('9196', { password: 'wrong' })).status).toBe(403);
-    expect((await ada.call('555', { password: PASSWORD })).status).toBe(404);
+    expect((await ada.dial('9196', { password: 'wrong' })).status).toBe(403);
+    expect((await ada.dial('555', { password: PASSWORD })).status).toBe(404);
     expect(dialplans().at(-1)).toMatchObject({
       context: 'users',
       username: '1001',
@@ -149,7 +149,7 @@ describeWithRealNode('a real node on our documents alone', (binary) => {
   });
 
   it('echoes', async () => {
-    const call = await ada.call('9196', { password: PASSWORD });
+    const call = await ada.dial('9196', { password: PASSWORD });
     expect(call.status).toBe(200);
     await eventually(async () => {
       const codes = parseChannels(await api('show channels as json')).map((row) => row.callId);
@@ -159,8 +159,8 @@ describeWithRealNode('a real node on our documents alone', (binary) => {
   });
 
   it('connects two users: the dial string is asked for, both legs know their call, records tell it', async () => {
-    bob.answer = '200 OK';
-    const call = await ada.call('1002', { password: PASSWORD });
+    bob.behaviour = { answerAfterMs: 0 };
+    const call = await ada.dial('1002', { password: PASSWORD });
     expect(call.status).toBe(200);
     await eventually(async () => {
       const other = await api(`uuid_getvar ${dialplans().at(-1)!.legId} bridge_uuid`);
@@ -183,16 +183,16 @@ describeWithRealNode('a real node on our documents alone', (binary) => {
   }, 20_000);
 
   it('ends the caller with the cause of the other leg', async () => {
-    bob.answer = '486 Busy Here';
-    expect((await ada.call('1002', { password: PASSWORD })).status).toBe(486);
-    bob.answer = 'ring';
+    bob.behaviour = { busy: true };
+    expect((await ada.dial('1002', { password: PASSWORD })).status).toBe(486);
+    bob.behaviour = { ringOnly: true };
     ringTimeoutSeconds = 1;
-    expect((await ada.call('1002', { password: PASSWORD })).status).toBe(480);
+    expect((await ada.dial('1002', { password: PASSWORD })).status).toBe(480);
     ringTimeoutSeconds = 5;
   }, 15_000);
 
   it('runs nothing that a caller is called', async () => {
-    bob.answer = '486 Busy Here';
+    bob.behaviour = { busy: true };
     const touched = join(node.dir, 'temp', `touched-${randomBytes(4).toString('hex')}`);
     const wide = touched.replaceAll('/', '／');
     const names: [string, string][] = [
@@ -211,7 +211,7 @@ describeWithRealNode('a real node on our documents alone', (binary) => {
     for (const [name] of names) {
       callerName = name;
       bob.invites.length = 0;
-      expect((await ada.call('1002', { password: PASSWORD })).status).toBe(486);
+      expect((await ada.dial('1002', { password: PASSWORD })).status).toBe(486);
       const invite = bob.invites[0]!;
       expect(headerOf(invite, 'x-evil')).toBeUndefined();
       arrived.push([name, /^"(.*)" </.exec(headerOf(invite, 'from') ?? '')?.[1]]);
@@ -222,10 +222,10 @@ describeWithRealNode('a real node on our documents alone', (binary) => {
   }, 30_000);
 
   it("takes a call from another node: the dialplan question carries that node's token", async () => {
-    bob.answer = '486 Busy Here';
+    bob.behaviour = { busy: true };
     bob.invites.length = 0;
     const headers = ['X-Switchyard-Token: a.b-c_d', 'X-Switchyard-Call: call-9', 'X-Switchyard-Leg: from'];
-    const call = await ada.call('1002', { toPort: server.settings.internodePort, headers });
+    const call = await ada.dial('1002', { nodePort: server.settings.internodePort, headers });
     expect(call.status).toBe(486);
     expect(dialplans().at(-1)).toMatchObject({
       context: 'internode',
@@ -253,12 +253,12 @@ describeWithRealNode('a real node on our documents alone', (binary) => {
   });
 
   it('has nothing on disk to fall back on', async () => {
-    const stranger = await openTestPhone({
+    const stranger = await openPhone({
       username: '1000',
       domain: 'elsewhere.test',
       nodePort: server.settings.sipPort,
     });
-    expect(await stranger.register('1234')).toBe(403);
+    expect(await stranger.register({ password: '1234' })).toBe(403);
     stranger.close();
   });
 });

@@ -12,7 +12,7 @@ import { findFreePort, isPortFree } from '../../scripts/stores/ports';
 import { StartFault } from '../../scripts/project';
 import { holdStateDir, keepSecrets } from '../../scripts/startup/run-state';
 import { count } from '../../scripts/run-tests';
-import { answerChallenge, parseChallenge } from '../../scripts/demo/sip-message';
+import { answerChallenge, parseChallenge } from '../../scripts/sip-phone/digest';
 import { readStartOptions } from '../../scripts/startup/options';
 import { until } from '../until';
 

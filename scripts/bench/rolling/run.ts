@@ -1,7 +1,7 @@
 /** Restarts replicas one after the other under standing and new calls, and counts what was lost on the way. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor, type ApiClient } from '../../api/client';
-import { startPhone, type Phone } from '../../demo/sip-phone';
+import { startPhone, type Phone } from '../../sip-phone/phone';
 import type { RollingPool } from './pool';
 
 const DOMAIN = 'rolling.test';
@@ -35,7 +35,7 @@ async function createPhones(api: ApiClient, pool: RollingPool, count: number): P
     await api.post('/v1/users', { domain: DOMAIN, username, password: PASSWORD });
     const { host: nodeHost, sipPort: nodePort } = nodes[i % nodes.length]!;
     phones.push(
-      await startPhone({ username, domain: DOMAIN, password: PASSWORD, nodeHost, nodePort, answerAfterMs: 100 }),
+      await startPhone({ username, domain: DOMAIN, password: PASSWORD, nodeHost, nodePort, sound: 'silence' }),
     );
   }
   return phones;

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor } from '../../../scripts/api/client';
-import { startPhone, type Phone, type PhoneOptions } from '../../../scripts/demo/sip-phone';
+import { startPhone, type Phone, type PhoneOptions } from '../../../scripts/sip-phone/phone';
 import { useStores } from '../../stores';
 import {
   describeWithBrowser,
@@ -86,7 +86,7 @@ describeWithBrowser('calls of browsers at real nodes', (freeswitch, chromium) =>
   async function openUdp(username: string, node: PoolNode, o: Partial<PhoneOptions> = {}): Promise<Phone> {
     const password = passwords.get(username)!;
     const at = { nodeHost: node.host, nodePort: node.sipPort };
-    const phone = await startPhone({ username, domain: DOMAIN, password, ...at, answerAfterMs: 200, ...o });
+    const phone = await startPhone({ username, domain: DOMAIN, password, ...at, sound: 'silence', ...o });
     open.push({ close: () => phone.stop() });
     return phone;
   }

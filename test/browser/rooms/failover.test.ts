@@ -3,7 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { waitFor } from '../../../scripts/api/client';
 import { useStores } from '../../stores';
 import { describeWithBrowser, startBrowserApp, type BrowserApp } from '../pages/browser';
-import { openTelephone, type DialIn } from '../pool/dial-in';
+import type { PhoneCall } from '../../../scripts/sip-phone/outgoing';
+import { startPhone } from '../../../scripts/sip-phone/phone';
 import { startRealPool, type PoolNode, type RealPool } from '../pool/real-pool';
 import {
   isIn,
@@ -120,7 +121,7 @@ describeWithBrowser('rooms whose real node dies, drains or freezes', (freeswitch
   }
 
   /** A telephone can't be told to go elsewhere: its node sends it on, and it hears the others as before. */
-  async function seeTelephoneBack(line: DialIn): Promise<void> {
+  async function seeTelephoneBack(line: PhoneCall): Promise<void> {
     await room.see('the telephone back', (seen) => isIn(seen, 4)).catch((fault: Error) => explain(fault));
     const before = line.heard();
     await watchUntil(
@@ -136,14 +137,20 @@ describeWithBrowser('rooms whose real node dies, drains or freezes', (freeswitch
     async () => {
       const node = nodeOf(await room.look());
       const { sipPort } = pool.nodes.find(({ name }) => name !== node.name)!;
-      const telephone = await openTelephone({ username: '1001', password, domain: DOMAIN, nodePort: sipPort });
+      const telephone = await startPhone({
+        username: '1001',
+        password,
+        domain: DOMAIN,
+        nodePort: sipPort,
+        sound: 'tone',
+      });
       const line = await telephone.dial('daily');
       const { roomState: before } = await room.see('the telephone', (seen) => isIn(seen, 4));
       const killedMs = Date.now();
       node.process.kill('SIGKILL');
       await followMove(before, killedMs, BACK_MS);
       await seeTelephoneBack(line);
-      await telephone.close();
+      await telephone.stop();
       await node.relaunch();
       await waitForNode(node.name, 'serving');
     },
@@ -152,7 +159,13 @@ describeWithBrowser('rooms whose real node dies, drains or freezes', (freeswitch
 
   it('moves everybody at the deadline of a drain; the recording goes on as part 2', async () => {
     const node = nodeOf(await room.look());
-    const telephone = await openTelephone({ username: '1001', password, domain: DOMAIN, nodePort: node.sipPort });
+    const telephone = await startPhone({
+      username: '1001',
+      password,
+      domain: DOMAIN,
+      nodePort: node.sipPort,
+      sound: 'tone',
+    });
     const line = await telephone.dial('daily');
     const { roomState: before } = await room.see('the telephone', (seen) => isIn(seen, 4));
     const { id } = await pool.api.post<{ id: string }>(`/v1/rooms/${room.roomId}/recordings`);
@@ -181,7 +194,7 @@ describeWithBrowser('rooms whose real node dies, drains or freezes', (freeswitch
     expect(done.gaps).toMatchObject([{ reason: 'moved' }]);
     const [gap] = done.gaps;
     const gapMs = Date.parse(gap!.to!) - Date.parse(gap!.from);
-    await telephone.close();
+    await telephone.stop();
     await room.see('the telephone gone', (seen) => isIn(seen, 3));
     say(`parts of ${done.parts.map(({ seconds }) => seconds).join(' and ')} s with a gap of ${gapMs} ms`);
   }, 90_000);

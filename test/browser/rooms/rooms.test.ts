@@ -9,7 +9,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { useStores } from '../../stores';
 import { describeWithBrowser, startBrowserApp, type BrowserApp } from '../pages/browser';
-import { openTelephone, type DialIn, type Telephone } from '../pool/dial-in';
+import type { PhoneCall } from '../../../scripts/sip-phone/outgoing';
+import { startPhone, type Phone } from '../../../scripts/sip-phone/phone';
 import { readPng } from '../pages/png';
 import { startRealPool, type RealPool } from '../pool/real-pool';
 import {
@@ -42,8 +43,8 @@ describeWithBrowser('rooms of browsers and telephones at real nodes', (freeswitc
   let pool: RealPool;
   let browsers: BrowserApp;
   let room: RoomApp;
-  let telephone: Telephone;
-  let line: DialIn;
+  let telephone: Phone;
+  let line: PhoneCall;
   let ann: Guest;
   let ben: Guest;
   let folder: string;
@@ -51,7 +52,7 @@ describeWithBrowser('rooms of browsers and telephones at real nodes', (freeswitc
 
   // Before useStores(), whose own afterAll takes the database away: jest runs them in this order.
   afterAll(async () => {
-    await telephone?.close();
+    await telephone?.stop();
     await browsers?.close();
     await pool?.stop();
     if (folder && !KEPT) await rm(folder, { recursive: true, force: true });
@@ -72,7 +73,7 @@ describeWithBrowser('rooms of browsers and telephones at real nodes', (freeswitc
     ben = await openGuest('Ben', { paint: '#0000c0', grant: { identity: 'ben' } });
     // At the other node than the room's, so that it is bridged between them.
     const { sipPort } = pool.nodes.find(({ name }) => name !== ann.grant.node)!;
-    telephone = await openTelephone({ username: '1001', password, domain: DOMAIN, nodePort: sipPort });
+    telephone = await startPhone({ username: '1001', password, domain: DOMAIN, nodePort: sipPort, sound: 'tone' });
   }, 90_000);
 
   async function openGuest(...asked: Parameters<RoomApp['openGuest']>): Promise<Guest> {

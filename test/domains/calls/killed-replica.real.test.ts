@@ -1,6 +1,6 @@
 /** Switchyard is killed while people talk at real nodes: they notice nothing, and afterwards every record is right. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { headerOf } from '../../../scripts/demo/sip-message';
+import { headerOf } from '../../../scripts/sip-phone/message';
 import type { RawSip } from '../../doors/raw-sip';
 import { describeWithRealNode } from '../../real-node';
 import { useStores } from '../../stores';

@@ -1,6 +1,6 @@
 /** Quotas on a real FreeSWITCH: what a phone hears that is refused, and that a node lets a surplus phone go. */
 import { startRealPool, type RealPool } from '../../browser/pool/real-pool';
-import { openTestPhone, type TestPhone } from '../../freeswitch/sip-client';
+import { openPhone as openSipPhone, type Phone } from '../../../scripts/sip-phone/phone';
 import { describeWithRealNode } from '../../real-node';
 import { useStores } from '../../stores';
 import { until } from '../harness';
@@ -11,7 +11,7 @@ const PASSWORD = 'a-long-password-of-carl';
 describeWithRealNode('quotas on a real node', (freeswitch) => {
   let pool: RealPool;
   const stores = useStores();
-  const phones: TestPhone[] = [];
+  const phones: Phone[] = [];
 
   beforeAll(async () => {
     pool = await startRealPool(freeswitch, stores, 1, { HEALTH_SECONDS: '0', CANARY_SECONDS: '0' });
@@ -23,9 +23,9 @@ describeWithRealNode('quotas on a real node', (freeswitch) => {
     await pool?.stop();
   });
 
-  const openPhone = async (): Promise<TestPhone> => {
+  const openPhone = async (): Promise<Phone> => {
     const { sip_port: nodePort } = (await stores.db('nodes').first('sip_port')) as { sip_port: number };
-    const phone = await openTestPhone({ username: 'carl', domain: DOMAIN, nodePort });
+    const phone = await openSipPhone({ username: 'carl', domain: DOMAIN, password: PASSWORD, nodePort });
     phones.push(phone);
     return phone;
   };
@@ -33,14 +33,14 @@ describeWithRealNode('quotas on a real node', (freeswitch) => {
 
   test("a phone's call beyond each quota ends with 503 at once, and within it is answered", async () => {
     const phone = await openPhone();
-    expect(await phone.register(PASSWORD)).toBe(200);
+    expect(await phone.register()).toBe(200);
     for (const quota of ['callsPerSecond', 'ringingCalls', 'units']) {
       await setQuotas({ [quota]: 0 });
-      expect([quota, (await phone.call('9196', { password: PASSWORD })).status]).toEqual([quota, 503]);
+      expect([quota, (await phone.dial('9196')).status]).toEqual([quota, 503]);
     }
     expect(await stores.db('calls').count('* as n').first()).toEqual({ n: '0' });
     await setQuotas({});
-    const call = await phone.call('9196', { password: PASSWORD });
+    const call = await phone.dial('9196');
     expect(call.status).toBe(200);
     await call.hangup();
   });
@@ -51,12 +51,12 @@ describeWithRealNode('quotas on a real node', (freeswitch) => {
     const contacts = async (): Promise<string[]> =>
       ((await stores.db('registrations').select('contact')) as { contact: string }[]).map(({ contact }) => contact);
     await until('the other is the only one', async () => {
-      await other.register(PASSWORD); // a new Call-ID each time, as after a restart
+      await other.register({ isRestarted: true }); // a new Call-ID each time, as after a restart
       const known = await contacts();
       return known.length === 1 && known[0]!.endsWith(`:${other.port}`);
     });
-    other.answer = 'ring';
-    phones[0]!.answer = 'ring';
+    other.behaviour = { ringOnly: true };
+    phones[0]!.behaviour = { ringOnly: true };
     const { id } = await pool.api.post<{ id: string }>('/v1/calls', { domain: DOMAIN, from: 'user:carl', to: '9196' });
     await until('the one that is left rings', () => other.invites.length > 0);
     expect(phones[0]!.invites).toHaveLength(0);

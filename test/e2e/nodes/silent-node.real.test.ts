@@ -1,7 +1,7 @@
 /** A real node stands still (SIGSTOP) for so long that its calls are given up; when it goes on, so do they. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startRealPool, type RealPool } from '../../browser/pool/real-pool';
-import { openTestPhone, type TestPhone } from '../../freeswitch/sip-client';
+import { openPhone, type Phone } from '../../../scripts/sip-phone/phone';
 import { describeWithRealNode } from '../../real-node';
 import { useStores } from '../../stores';
 import { until } from '../harness';
@@ -15,7 +15,7 @@ const ALONE_MS = 20_000;
 
 describeWithRealNode('a real node that stands still', (freeswitch) => {
   let pool: RealPool;
-  let phone: TestPhone | undefined;
+  let phone: Phone | undefined;
   const stores = useStores();
   afterAll(async () => {
     phone?.close();
@@ -27,9 +27,9 @@ describeWithRealNode('a real node that stands still', (freeswitch) => {
     await pool.api.post('/v1/domains', { name: DOMAIN });
     await pool.api.post('/v1/users', { domain: DOMAIN, username: 'carl', password: PASSWORD });
     const node = pool.nodes[0]!;
-    phone = await openTestPhone({ username: 'carl', domain: DOMAIN, nodePort: node.sipPort });
-    expect(await phone.register(PASSWORD)).toBe(200);
-    expect((await phone.call('9196', { password: PASSWORD })).status).toBe(200);
+    phone = await openPhone({ username: 'carl', domain: DOMAIN, password: PASSWORD, nodePort: node.sipPort });
+    expect(await phone.register()).toBe(200);
+    expect((await phone.dial('9196')).status).toBe(200);
     const read = async (): Promise<{ state: string; outcome: string | null }[]> =>
       (await pool.api.get<{ items: { state: string; outcome: string | null }[] }>('/v1/calls')).items;
     await until('the call is answered', async () => (await read())[0]?.state === 'answered');

@@ -10,7 +10,7 @@ import { findFreePort } from '../../../scripts/stores/ports';
 import type { RunFile } from '../../../scripts/startup/run-state';
 import { inspectMedia } from '../../../src/domains/recordings/playback/media-file';
 import type { RecordingView } from '../../../src/domains/recordings/view';
-import { openTelephone, type Telephone } from '../../browser/pool/dial-in';
+import { startPhone, type Phone } from '../../../scripts/sip-phone/phone';
 import { describeWithRealNode } from '../../real-node';
 import { useStores } from '../../stores';
 import { until } from '../../until';
@@ -21,7 +21,7 @@ const root = resolve(__dirname, '..', '..', '..');
 
 describeWithRealNode('start with a real node', (freeswitch) => {
   const stores = useStores();
-  const phones: Telephone[] = [];
+  const phones: Phone[] = [];
   let dir: string;
   let start: ReturnType<typeof spawn>;
   let said = '';
@@ -51,7 +51,7 @@ describeWithRealNode('start with a real node', (freeswitch) => {
     for (const username of ['ann', 'bert', 'carl']) {
       await api.post('/v1/users', { domain: DOMAIN, username, password: PASSWORD });
       const at = { username, password: PASSWORD, domain: DOMAIN, nodePort: run.nodes[0]!.sipPort };
-      phones.push(await openTelephone(at));
+      phones.push(await startPhone({ ...at, sound: 'tone' }));
     }
     const video = { width: 320, height: 180, fps: 10 };
     const { id: roomId } = await api.post<{ id: string }>('/v1/rooms', {

@@ -1,7 +1,8 @@
 /** Somebody on a UDP socket who speaks to a node's SIP door: sends what they are told, and keeps what comes. */
 import { createHash, randomBytes } from 'node:crypto';
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
-import { formatAnswer, headerOf, parseChallenge, parseSip, type SipMessage } from '../../../../demo/sip-message';
+import { parseChallenge } from '../../../../sip-phone/digest';
+import { formatAnswer, headerOf, parseSip, type SipMessage } from '../../../../sip-phone/message';
 
 /** Who somebody is to a node; nobody where there is none. */
 export interface Login {

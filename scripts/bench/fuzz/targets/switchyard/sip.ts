@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { sipSteps, type SipStep } from '../../grammar/sip';
 import { callApi, make, type RealNodeParts, type Surroundings } from '../../cluster';
 import { defineAsyncTarget, must, type Target } from '../../target';
-import { headerOf } from '../../../../demo/sip-message';
+import { headerOf } from '../../../../sip-phone/message';
 import { hashPassword, openSipActor, SDP, statusOf, tagOf, type SipActor, type SipDialog } from './sip-actor';
 import { openEar, type Ear } from './sip-ear';
 

@@ -1,5 +1,4 @@
-/** Reads and writes just enough SIP for a phone that registers and answers: no library, so that the demo needs nothing. */
-import { createHash, randomBytes } from 'node:crypto';
+/** Reads and writes just enough SIP for a phone that registers, answers and calls: no library, so that the demo needs nothing. */
 
 export interface SipMessage {
   /** "INVITE sip:…  SIP/2.0" or "SIP/2.0 200 OK". */
@@ -32,6 +31,19 @@ export function headerOf(message: SipMessage, name: string): string | undefined 
   return message.headers.find(([n]) => n === name)?.[1];
 }
 
+/** The status of an answer; NaN for a request. */
+export const statusOf = (message: SipMessage): number => Number(message.start.split(' ')[1]);
+
+/** The method of a request. */
+export const methodOf = (message: SipMessage): string => message.start.split(' ')[0]!;
+
+/** The tag in a From or To; empty where there is none yet. */
+export const tagOf = (header: string | undefined): string => /;tag=([^;>\s]+)/.exec(header ?? '')?.[1] ?? '';
+
+/** Where requests to its sender go. */
+export const contactOf = (message: SipMessage): string | undefined =>
+  /<([^>]+)>/.exec(headerOf(message, 'contact') ?? '')?.[1];
+
 /** An answer to `request`: it repeats what ties the two together. */
 export function formatAnswer(
   request: SipMessage,
@@ -53,48 +65,4 @@ export function formatRequest(start: string, headers: string[], body = ''): stri
 
 function join(lines: string[], body: string): string {
   return [...lines, `Content-Length: ${Buffer.byteLength(body)}`, '', body].join('\r\n');
-}
-
-export interface Challenge {
-  realm: string;
-  nonce: string;
-  qop: boolean;
-  opaque?: string;
-}
-
-/** Reads "Digest realm=…, nonce=…". */
-export function parseChallenge(value: string): Challenge {
-  const field = (name: string): string | undefined =>
-    new RegExp(`\\b${name}="?([^",]+)"?`, 'i').exec(value.replace(/^Digest\s+/i, ''))?.[1];
-  return {
-    realm: field('realm') ?? '',
-    nonce: field('nonce') ?? '',
-    qop: /auth/.test(field('qop') ?? ''),
-    opaque: field('opaque'),
-  };
-}
-
-/** The Authorization header's value (RFC 2617, MD5). */
-export function answerChallenge(
-  challenge: Challenge,
-  o: { method: string; uri: string; username: string; password: string; cnonce?: string },
-): string {
-  const md5 = (s: string): string => createHash('md5').update(s).digest('hex');
-  const ha1 = md5(`${o.username}:${challenge.realm}:${o.password}`);
-  const ha2 = md5(`${o.method}:${o.uri}`);
-  const cnonce = o.cnonce ?? randomBytes(8).toString('hex');
-  const response = challenge.qop
-    ? md5(`${ha1}:${challenge.nonce}:00000001:${cnonce}:auth:${ha2}`)
-    : md5(`${ha1}:${challenge.nonce}:${ha2}`);
-  const parts = [
-    `username="${o.username}"`,
-    `realm="${challenge.realm}"`,
-    `nonce="${challenge.nonce}"`,
-    `uri="${o.uri}"`,
-    `response="${response}"`,
-    'algorithm=MD5',
-  ];
-  if (challenge.qop) parts.push('qop=auth', 'nc=00000001', `cnonce="${cnonce}"`);
-  if (challenge.opaque) parts.push(`opaque="${challenge.opaque}"`);
-  return `Digest ${parts.join(', ')}`;
 }

@@ -1,4 +1,4 @@
-/** The sound of a telephone in tests: a tone in PCMU, and digits as telephones send them (RFC 4733). */
+/** What a phone says and how it describes that: PCMU, digits as telephones send them (RFC 4733), and SDP. */
 import { randomInt } from 'node:crypto';
 import type { Socket } from 'node:dgram';
 
@@ -32,21 +32,27 @@ function encodeMuLaw(sample: number): number {
 export const isLoud = (packet: Buffer): boolean =>
   (packet[1]! & 0x7f) === 0 && packet.subarray(HEADER_BYTES).some((byte) => (byte & 0x7f) < 0x60);
 
-/** Sends a frame each 20 ms until its timer is cleared: the tone, or the next piece of a digit of the queue. */
-export function startSound(rtp: Socket, to: { host: string; port: number }, digits: string[]): NodeJS.Timeout {
+const SILENCE = Buffer.alloc(FRAME_BYTES, 0xff);
+
+/** Sends a frame each 20 ms until its timer is cleared: the next piece of a digit of the queue, else tone or silence. */
+export function startSound(
+  rtp: Socket,
+  to: { host: string; port: number },
+  o: { digits: string[]; isTone: boolean },
+): NodeJS.Timeout {
   let sequence = randomInt(2 ** 15);
   let at = randomInt(2 ** 30);
   let digit: { event: number; step: number; from: number } | undefined;
   const ssrc = randomInt(2 ** 32 - 1);
   return setInterval(() => {
-    const next = digit ? undefined : digits.shift();
+    const next = digit ? undefined : o.digits.shift();
     if (next !== undefined) digit = { event: DIGITS.indexOf(next), step: 0, from: at };
     const header = Buffer.alloc(HEADER_BYTES);
     header[0] = 0x80;
     header.writeUInt16BE((sequence += 1) & 0xffff, 2);
     header.writeUInt32BE(digit?.from ?? at, 4);
     header.writeUInt32BE(ssrc, 8);
-    let payload = toneFrame(at);
+    let payload = o.isTone ? toneFrame(at) : SILENCE;
     if (digit) {
       const { event, step } = digit;
       header[1] = (step === 0 ? 0x80 : 0) | EVENT_TYPE;
@@ -59,14 +65,21 @@ export function startSound(rtp: Socket, to: { host: string; port: number }, digi
   }, FRAME_MS);
 }
 
-/** Its offer, and its answer to a change inside the call. */
-export function describeSound(host: string, port: number): string {
+/** Where the other side wants its sound. */
+export function soundAddress(sdp: string): { host: string; port: number } | undefined {
+  const port = Number(/^m=audio (\d+)/m.exec(sdp)?.[1] ?? 0);
+  return port === 0 ? undefined : { host: /^c=IN IP[46] (\S+)/m.exec(sdp)?.[1] ?? '127.0.0.1', port };
+}
+
+function sessionOf(host: string): string[] {
+  const address = `IN ${host.includes(':') ? 'IP6' : 'IP4'} ${host}`;
+  return ['v=0', `o=- ${Date.now()} 1 ${address}`, 's=-', `c=${address}`, 't=0 0'];
+}
+
+/** An offer of sound. */
+export function offerSound(host: string, port: number): string {
   return [
-    'v=0',
-    `o=- ${Date.now()} 1 IN IP4 ${host}`,
-    's=-',
-    `c=IN IP4 ${host}`,
-    't=0 0',
+    ...sessionOf(host),
     `m=audio ${port} RTP/AVP 0 ${EVENT_TYPE}`,
     'a=rtpmap:0 PCMU/8000',
     `a=rtpmap:${EVENT_TYPE} telephone-event/8000`,
@@ -74,4 +87,18 @@ export function describeSound(host: string, port: number): string {
     'a=ptime:20',
     '',
   ].join('\r\n');
+}
+
+/** Takes PCMU, and VP8 where the phone has video; every other line of the offer is declined. */
+export function answerOffer(offer: string, at: { host: string; port: number }, withVideo: boolean): string {
+  const vp8 = /a=rtpmap:(\d+) VP8\/90000/i.exec(offer)?.[1];
+  const lines = offer.split(/\r?\n/).filter((line) => line.startsWith('m='));
+  const media = (lines.length > 0 ? lines : ['m=audio 0 RTP/AVP 0']).flatMap((line) => {
+    const [kind, , transport = 'RTP/AVP', first = '0'] = line.slice(2).split(' ');
+    if (kind === 'audio') return [`m=audio ${at.port} RTP/AVP 0`, 'a=rtpmap:0 PCMU/8000', 'a=ptime:20', 'a=sendrecv'];
+    if (kind === 'video' && withVideo && vp8)
+      return [`m=video ${at.port + 2} ${transport} ${vp8}`, `a=rtpmap:${vp8} VP8/90000`];
+    return [`m=${kind} 0 ${transport} ${first}`];
+  });
+  return [...sessionOf(at.host), ...media, ''].join('\r\n');
 }
