@@ -121,7 +121,7 @@ export const readPool = (switchyard: Switchyard, query = ''): Promise<PoolAnswer
 export function requireNode(pool: PoolAnswer, wanted: string | undefined): PoolNode {
   if (wanted === undefined) throw new StartFault('Which node? See ./scripts/pool status.');
   const node = pool.nodes.find((n) => n.name === wanted || n.id === wanted);
-  if (!node) throw new StartFault(`No such node: "${wanted}". There are: ${pool.nodes.map((n) => n.name).join(', ')}.`);
+  if (!node) throw new StartFault(`No such node: "${wanted}". Known: ${pool.nodes.map((n) => n.name).join(', ')}.`);
   return node;
 }
 

@@ -8,6 +8,6 @@ import { findRoom, type RoomRow } from './rooms.store';
 /** @throws SwitchyardError not_found, also where the room is of a domain the caller may not know of */
 export async function requireRoom(db: Queryable, caller: Caller, id: string): Promise<RoomRow> {
   const room = await findRoom(db, id);
-  if (!room || !mayUseDomain(caller, room.domain_id)) throw new SwitchyardError('not_found', 'There is no such room.');
+  if (!room || !mayUseDomain(caller, room.domain_id)) throw new SwitchyardError('not_found', 'No such room.');
   return room;
 }

@@ -27,7 +27,7 @@ const sessionSchema = z
   .object({
     id: z.uuid(),
     roomId: z.uuid(),
-    meetingId: z.uuid().describe('The first session of a room that then moved from node to node.'),
+    meetingId: z.uuid().describe('The first session of this chain of moves between nodes.'),
     node: z.string().nullable(),
     epoch: z.int(),
     state: z.enum(['opening', 'live', 'ended']),
@@ -101,8 +101,8 @@ export function roomsRoutes(deps: RoomsDeps): Route[] {
       method: 'patch',
       summary: 'Change a room',
       description:
-        'A session that is going on takes over at once what its node can change; `pending` names the settings that ' +
-        'wait for the next session. The name stays.',
+        'The current session adopts at once what its node can change; `pending` lists the settings that ' +
+        "wait for the next session. The name can't be changed.",
       body: z.object(roomFields),
       answers: { 200: changedRoomSchema },
       errors: ['unprocessable'],
@@ -114,7 +114,7 @@ export function roomsRoutes(deps: RoomsDeps): Route[] {
       ...one,
       method: 'delete',
       summary: 'Delete a room',
-      description: 'Refused while a session is going on, unless `force` says to end it for everybody in it.',
+      description: 'Refused while a session is live; `force=true` ends it for everybody.',
       query: z.object({ force: z.enum(['true', 'false']).default('false') }),
       answers: { 204: null },
       errors: ['conflict'],
@@ -128,7 +128,7 @@ export function roomsRoutes(deps: RoomsDeps): Route[] {
       path: '/v1/rooms/{id}/sessions',
       method: 'get',
       summary: 'List the sessions of a room',
-      description: 'The newest first.',
+      description: 'Newest first.',
       query: z.object(pageQuery),
       answers: { 200: pageOf(sessionSchema) },
       handle: async ({ params, query, caller }) => {

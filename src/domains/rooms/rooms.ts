@@ -26,20 +26,18 @@ const MAX_METADATA = 20;
 
 export const roomName = newDialledName
   .refine((name) => !isGrantName(name), 'must not look like the SIP name of a grant')
-  .describe(
-    'What is dialled. Where a user has the same name, digits ring the user; `room:NAME` always means the room.',
-  );
+  .describe('What callers dial. If a user has the same name, digits call the user; `room:NAME` always means the room.');
 
 const metadata = z
   .record(z.string().min(1).max(64).refine(isPlainText, 'must be plain text'), plainText({ max: 512 }))
   .refine((all) => Object.keys(all).length <= MAX_METADATA, `must have at most ${MAX_METADATA} entries`)
-  .describe('Yours; kept and shown as it is.');
+  .describe('Your own data, stored and returned unchanged.');
 
 /** What can be said of a room when it is made or changed, beside its name. */
 export const roomFields = {
   displayName: plainText({ max: 128 }).optional(),
-  pin: pin.optional().describe('Asked of those who dial in; null: none.'),
-  moderatorPin: pin.optional().describe('Who dials in with it is a moderator; null: none.'),
+  pin: pin.optional().describe('Callers must enter it; null: no PIN.'),
+  moderatorPin: pin.optional().describe('Makes a caller a moderator; null: none.'),
   metadata: metadata.optional(),
   ...settingsPatch.shape,
 };
@@ -61,10 +59,10 @@ export const roomSchema = z
     metadata: z.record(z.string(), z.string()),
     ...roomSettings.shape,
     background: roomSettings.shape.background.extend({
-      image: imageSchema.nullable().describe('Behind the participants; uploaded on its own.'),
+      image: imageSchema.nullable().describe('Behind the participants; the image is uploaded separately.'),
     }),
     welcome: z.object({
-      image: imageSchema.nullable().describe('Seen by who is alone, or waits for the moderator.'),
+      image: imageSchema.nullable().describe('Shown to someone who is alone or waits for the moderator.'),
     }),
     createdAt: z.iso.datetime(),
     updatedAt: z.iso.datetime(),
@@ -76,7 +74,7 @@ export const changedRoomSchema = roomSchema
   .extend({
     pending: z
       .array(z.string())
-      .describe('Settings (`video.mode`) that the session that is going on does not have; they wait for the next one.'),
+      .describe("Settings (`video.mode`) that the current session doesn't have; they apply to the next one."),
   })
   .meta({ id: 'ChangedRoom' });
 
@@ -122,7 +120,7 @@ export function presentRoom(secretKey: Buffer, row: RoomRow): RoomView {
 /** @throws SwitchyardError invalid_request where both are the same. Two equal PINs would say nothing of who is a moderator. */
 export function checkPins(room: { pin: string | null; moderatorPin: string | null }): void {
   if (room.pin === null || room.pin !== room.moderatorPin) return;
-  throw new SwitchyardError('invalid_request', 'The PINs must differ: the moderator is known by theirs.', {
+  throw new SwitchyardError('invalid_request', 'The two PINs must differ.', {
     errors: [{ path: 'moderatorPin', message: 'must differ from pin' }],
   });
 }
@@ -175,13 +173,13 @@ export function settingsOf(input: RoomPatch): z.output<typeof settingsPatch> {
 export async function removeRoom(deps: RoomsDeps, room: RoomRow, force: boolean): Promise<void> {
   const living = await findLivingSession(deps.db, room.id);
   if (living && !force) {
-    throw new SwitchyardError('conflict', 'A session of this room is going on: wait for its end, or say ?force=true.');
+    throw new SwitchyardError('conflict', 'This room has a live session: wait for its end, or use ?force=true.');
   }
   if (living) await deps.closeSession(living);
   await deps.events.record(async (trx, emit) => {
-    if (!(await store.lockRoomRow(trx, room.id))) throw new SwitchyardError('not_found', 'There is no such room.');
+    if (!(await store.lockRoomRow(trx, room.id))) throw new SwitchyardError('not_found', 'No such room.');
     if (await findLivingSession(trx, room.id)) {
-      throw new SwitchyardError('conflict', 'Somebody has just entered the room: try again.');
+      throw new SwitchyardError('conflict', 'Somebody has just entered the room: retry.');
     }
     await store.deleteRoom(trx, room.id);
     emit({

@@ -9,7 +9,7 @@ const LAYOUT_CHOICE = /^(group:[A-Za-z0-9_+-]{1,64}|(?!group|list$)[A-Za-z0-9][A
 export const layoutChoice = z
   .string()
   .regex(LAYOUT_CHOICE, 'must be the name of a layout, or group:NAME')
-  .describe('How the video is divided: a layout by name, or group:NAME for one that grows with the room.');
+  .describe("Layout of the mixed video: a layout's name, or group:NAME for one that grows with the room.");
 
 export const pin = z
   .string()
@@ -23,45 +23,47 @@ export type SoundName = (typeof SOUND_NAMES)[number];
 const even = (min: number, max: number) => z.int().min(min).max(max).multipleOf(2);
 
 const video = z.strictObject({
-  width: even(320, 1920).describe('Of the mixed video, in pixels.'),
+  width: even(320, 1920).describe('Size of the mixed video, in pixels.'),
   height: even(180, 1080),
-  fps: z.int().min(5).max(30).describe('Frames a second.'),
-  maxKbps: z.int().min(64).max(20_000).describe('The mixed video, as it is sent to everybody.'),
+  fps: z.int().min(5).max(30).describe('Frames per second.'),
+  maxKbps: z.int().min(64).max(20_000).describe('Bandwidth of the mixed video that everybody receives.'),
   participantKbps: z
     .int()
     .min(64)
     .max(20_000)
     .nullable()
-    .describe('What one participant may send, and get; null: as the room. What they send follows at their next entry.'),
+    .describe(
+      'Maximum that one participant may send and receive; null: as the room. What they send changes at their next join.',
+    ),
   mode: z
     .enum(['mixed', 'passthrough'])
-    .describe('mixed: one video of all. passthrough: the video of who has the floor, as it came.'),
+    .describe("mixed: one composed video. passthrough: the floor holder's video, unchanged."),
 });
 
 const sounds = z.strictObject({
-  entry: z.enum(SOUND_NAMES).describe('Heard by those who are there when somebody enters.'),
-  exit: z.enum(SOUND_NAMES).describe('Heard when somebody leaves.'),
+  entry: z.enum(SOUND_NAMES).describe('Played to the participants when somebody joins.'),
+  exit: z.enum(SOUND_NAMES).describe('Played when somebody leaves.'),
 });
 
 const background = z.strictObject({
   color: z
     .string()
     .regex(/^#[0-9a-f]{6}$/i, 'must be a colour like #1b2430')
-    .describe('Of the video where nobody stands.'),
+    .describe('Colour of empty canvas areas.'),
 });
 
 export const roomSettings = z.strictObject({
   layout: layoutChoice,
   video,
-  audioOnly: z.boolean().describe('No video at all.'),
+  audioOnly: z.boolean().describe('No video, neither sent nor mixed.'),
   maxParticipants: z.int().min(2).max(1000),
-  waitForModerator: z.boolean().describe('Nobody is heard before a moderator is there.'),
-  endWithModerator: z.boolean().describe('The room ends some seconds after its last moderator has left.'),
-  locked: z.boolean().describe('Nobody but moderators gets in.'),
-  mutedOnEntry: z.boolean().describe('Whoever enters is muted, but for moderators.'),
+  waitForModerator: z.boolean().describe('Nobody is heard until a moderator joins.'),
+  endWithModerator: z.boolean().describe('The session ends some seconds after its last moderator has left.'),
+  locked: z.boolean().describe('Only moderators can join.'),
+  mutedOnEntry: z.boolean().describe('Mutes everyone on entry except moderators.'),
   sounds,
-  musicWhileAlone: z.boolean().describe('For who is alone, or waits for the moderator.'),
-  record: z.boolean().describe('From the start of every session.'),
+  musicWhileAlone: z.boolean().describe('Plays hold music to someone who is alone or waiting for a moderator.'),
+  record: z.boolean().describe('Record from the start of every session.'),
   background,
 });
 

@@ -105,7 +105,7 @@ test('what is wrong is said in one line, with what to do', async () => {
   const unknown = await pool(['shrink']);
   expect(unknown).toMatchObject({ code: 1, out: '' });
   expect(unknown.err).toContain('No such command: "shrink".');
-  expect((await pool(['drain', 'nowhere'])).err.trim()).toBe('No such node: "nowhere". There are: base-1, base-2.');
+  expect((await pool(['drain', 'nowhere'])).err.trim()).toBe('No such node: "nowhere". Known: base-1, base-2.');
   const lost = await pool(['status'], { env: { SWITCHYARD_URL: 'http://127.0.0.1:9' } });
   expect(lost).toMatchObject({
     code: 1,

@@ -27,10 +27,13 @@ const playBody = z
   .strictObject({
     file: soundFile.optional(),
     tone: tones.optional(),
-    text: plainText({ min: 1, max: 1000 }).optional().describe('Spoken by the node, in its voice.'),
-    participantId: z.uuid().optional().describe('Only they hear it.'),
+    text: plainText({ min: 1, max: 1000 }).optional().describe('Text that the node speaks.'),
+    participantId: z.uuid().optional().describe('Play it only to this participant.'),
   })
-  .refine((b) => [b.file, b.tone, b.text].filter((x) => x !== undefined).length === 1, 'one of file, tone and text');
+  .refine(
+    (b) => [b.file, b.tone, b.text].filter((x) => x !== undefined).length === 1,
+    'must have exactly one of file, tone and text',
+  );
 
 export function controlRoutes(deps: ControlDeps): Route[] {
   return [...desiredStateRoutes(deps), ...soundRoutes(deps)];
@@ -42,10 +45,10 @@ function desiredStateRoutes(deps: ControlDeps): Route[] {
       ...of,
       method: 'put',
       path: '/v1/rooms/{id}/floor',
-      summary: 'Give the floor to somebody, or let it go',
+      summary: 'Give or release the video floor',
       description:
-        'Who has the floor of the video is shown large by layouts that have such a place. With `hold` it is given back ' +
-        'to them whenever somebody else takes it; without, it follows the voices from then on. null lets it go.',
+        'Layouts with a main tile show whoever holds the video floor in it. With `hold` the floor returns ' +
+        'to this participant whenever somebody else gets it; without, it then follows the speakers. null releases it.',
       body: z
         .strictObject({
           participantId: z.uuid().nullable(),
@@ -64,7 +67,7 @@ function desiredStateRoutes(deps: ControlDeps): Route[] {
       ...of,
       method: 'get',
       path: '/v1/rooms/{id}/hands',
-      summary: 'The queue of raised hands',
+      summary: 'List raised hands',
       answers: { 200: z.object({ items: z.array(participantSchema) }) },
       errors: ['conflict'],
       handle: async ({ params, caller }) => ({
@@ -88,7 +91,7 @@ function desiredStateRoutes(deps: ControlDeps): Route[] {
       method: 'put',
       path: '/v1/rooms/{id}/lock',
       summary: 'Lock or unlock the session',
-      description: 'Nobody but moderators gets in; those who are in stay.',
+      description: 'Only moderators can join; participants stay.',
       body: z.strictObject({ locked: z.boolean() }),
       answers: { 200: liveSessionSchema },
       errors: ['conflict'],
@@ -100,10 +103,10 @@ function desiredStateRoutes(deps: ControlDeps): Route[] {
       ...of,
       method: 'put',
       path: '/v1/rooms/{id}/layout',
-      summary: 'Choose how the video is divided',
+      summary: 'Change the video layout',
       description:
-        'For this session, also after it moved; the room keeps its own for the next. A layout that was made after the ' +
-        'session began is not known to its node yet: it is `pending`, and given up after some tries.',
+        'Applies to this session, also after a move; the room keeps its own layout for the next one. A layout created after the ' +
+        'session started is unknown to its node: the change stays `pending`, and fails after some tries.',
       body: z.strictObject({ layout: layoutChoice }),
       answers: { 200: liveSessionSchema },
       errors: ['conflict', 'unprocessable'],
@@ -121,8 +124,7 @@ function soundRoutes(deps: ControlDeps): Route[] {
       method: 'post',
       path: '/v1/rooms/{id}/play',
       summary: 'Play a sound, tones or spoken text',
-      description:
-        'To all, or to one. What is played waits for what is playing; 20 sounds, and two minutes of tones, may play or wait.',
+      description: 'To everybody or to one participant. Sounds are queued: at most 20, and two minutes of tones.',
       body: playBody,
       answers: { 202: null },
       errors: ['conflict', 'unprocessable', 'node_error', 'quota_exceeded'],
@@ -135,8 +137,10 @@ function soundRoutes(deps: ControlDeps): Route[] {
       ...of,
       method: 'post',
       path: '/v1/rooms/{id}/stop',
-      summary: 'Stop what plays',
-      body: z.strictObject({ participantId: z.uuid().optional().describe('What is played to them alone.') }),
+      summary: 'Stop playback',
+      body: z.strictObject({
+        participantId: z.uuid().optional().describe('Stop only what is played to this participant.'),
+      }),
       answers: { 200: z.object({ stopped: z.int() }) },
       errors: ['conflict', 'node_error'],
       handle: async ({ params, body, caller }) => ({
@@ -147,7 +151,7 @@ function soundRoutes(deps: ControlDeps): Route[] {
       ...of,
       method: 'get',
       path: '/v1/rooms/{id}/snapshot.png',
-      summary: 'See the room: its mixed video at this moment',
+      summary: 'Get a snapshot of the mixed video',
       answers: { 200: z.string().meta({ format: 'binary' }) },
       produces: 'image/png',
       errors: ['conflict', 'node_error'],
@@ -161,10 +165,10 @@ function soundRoutes(deps: ControlDeps): Route[] {
       ...of,
       method: 'post',
       path: '/v1/rooms/{id}/dial',
-      summary: 'Call somebody into the room',
-      description: 'Answers at once with the queued call; they are in the room when they answer.',
+      summary: 'Call a user into the room',
+      description: 'Returns the queued call at once; the user joins when they answer.',
       body: z.strictObject({
-        to: z.string().min(1).max(255).describe('user:NAME, or the digits of a user. This pool has no gateway.'),
+        to: z.string().min(1).max(255).describe("user:NAME, or a user's digits. This pool has no gateway."),
         ringTimeoutSeconds: z.int().min(5).max(300).optional(),
       }),
       answers: { 201: z.record(z.string(), z.unknown()) },

@@ -85,14 +85,14 @@ export async function requireParticipant(
   id: string,
 ): Promise<ParticipantRow> {
   const row = await findParticipant(deps.db, id);
-  if (row?.room_id !== room.id) throw new SwitchyardError('not_found', 'There is no such participant in this room.');
+  if (row?.room_id !== room.id) throw new SwitchyardError('not_found', 'No such participant in this room.');
   return row;
 }
 
 /** Sends a command to the room's node. @throws node_error with the node's own word where it refuses */
 export async function command(deps: ControlDeps, nodeId: string, what: ApiCommand): Promise<string> {
   const reply = await deps.links.api(nodeId, what);
-  if (!reply.ok) throw new SwitchyardError('node_error', `The node says: ${reply.text.slice(0, 200)}`);
+  if (!reply.ok) throw new SwitchyardError('node_error', `The node answered: ${reply.text.slice(0, 200)}`);
   return reply.text;
 }
 
@@ -195,7 +195,7 @@ export async function changeParticipant(
           }
           return changed;
         });
-  if (!row) throw new SwitchyardError('conflict', 'They have left the room.');
+  if (!row) throw new SwitchyardError('conflict', 'The participant has left the room.');
   const desiredChanges = named.map(([name]) => name).filter((name) => name !== 'role');
   if (desiredChanges.length > 0) await bringAbout(deps, [row], desiredChanges);
   return presentParticipantNow(deps, (await findParticipant(deps.db, id)) ?? row);
@@ -251,7 +251,7 @@ export async function muteAll(deps: ControlDeps, room: RoomRow): Promise<RoomSta
 export async function removeParticipant(deps: ControlDeps, room: RoomRow, id: string): Promise<void> {
   await requireParticipant(deps, room, id);
   const row = await updateParticipant(deps.db, id, HERE, { leave_reason: 'removed' });
-  if (!row) throw new SwitchyardError('conflict', 'They have left the room.');
+  if (!row) throw new SwitchyardError('conflict', 'The participant has left the room.');
   const session = await findSession(deps.db, row.session_id);
   if (row.state === 'away') {
     await deps.log.record(async (trx, emit) => {
@@ -281,7 +281,7 @@ async function requireTarget(deps: ControlDeps, room: RoomRow, nameOrId: string)
   if (target?.domain_id !== room.domain_id) {
     throw new SwitchyardError('unprocessable', `There is no room "${nameOrId}" in ${room.domain_name}.`);
   }
-  if (target.id === room.id) throw new SwitchyardError('conflict', 'They are in that room.');
+  if (target.id === room.id) throw new SwitchyardError('conflict', 'The participant is already in that room.');
   return target;
 }
 
@@ -299,11 +299,11 @@ export async function moveParticipant(
   const target = await requireTarget(deps, room, to);
   const session = await findSession(deps.db, person.session_id);
   if (person.state !== 'in' || !person.leg_id || !session?.node_id) {
-    throw new SwitchyardError('conflict', 'They are not in the room now.');
+    throw new SwitchyardError('conflict', 'The participant is not in the room at the moment.');
   }
   const { leg_id: legId, member_id: memberId } = person;
   if (!(await deps.markLeft({ ...person, leave_reason: null }, storeClock.now(), 'moved_to_room'))) {
-    throw new SwitchyardError('conflict', 'They have just left the room.');
+    throw new SwitchyardError('conflict', 'The participant has just left the room.');
   }
   const nodeId = session.node_id;
   const reply = await sendIntoRoom(deps.db, { participantId: person.id, roomId: target.id, legId, nodeId })
@@ -318,5 +318,5 @@ export async function moveParticipant(
     if (row) emit(draftParticipantEvent('participant.in', row, { hasVideo: row.observed.hasVideo ?? false }));
   });
   if (reply instanceof Error) throw reply;
-  throw new SwitchyardError('node_error', 'The node has not moved them.');
+  throw new SwitchyardError('node_error', "The node didn't move the participant.");
 }

@@ -83,7 +83,7 @@ export async function chooseLayout(deps: ControlDeps, room: RoomRow, layout: str
 /** @throws conflict where nothing is mixed that could be arranged or looked at */
 export function requireMixed(session: SessionRow): void {
   if (!isMixed(readSettings(session.settings))) {
-    throw new SwitchyardError('conflict', 'This session mixes no video.');
+    throw new SwitchyardError('conflict', 'This session has no mixed video.');
   }
 }
 
@@ -100,11 +100,11 @@ export async function setFloor(deps: ControlDeps, room: RoomRow, o: FloorRequest
   const session = await requireLive(deps, room);
   const person = o.participantId === null ? undefined : await requireParticipant(deps, room, o.participantId);
   if (person && (person.state !== 'in' || person.member_id === null || person.session_id !== session.id)) {
-    throw new SwitchyardError('conflict', 'They are not in the room now.');
+    throw new SwitchyardError('conflict', 'The participant is not in the room at the moment.');
   }
   const hasVideo = person?.observed.hasVideo === true;
   if (person && o.video && !o.audio && !hasVideo) {
-    throw new SwitchyardError('unprocessable', 'They send no video that could be shown.');
+    throw new SwitchyardError('unprocessable', 'The participant sends no video.');
   }
   await deps.reconciler.alone(session.id, () => giveFloor(deps, room, session, person, o));
   if (person) {
@@ -167,7 +167,7 @@ async function commandsToMoveFloor(
 export async function raiseHand(deps: ControlDeps, room: RoomRow, id: string): Promise<ParticipantView> {
   const person = await requireParticipant(deps, room, id);
   if (person.state !== 'in' && person.state !== 'joining') {
-    throw new SwitchyardError('conflict', 'They are not in the room now.');
+    throw new SwitchyardError('conflict', 'The participant is not in the room at the moment.');
   }
   await deps.log.record(async (trx, emit) => {
     const row = await moveHand(trx, id, storeClock.now());
@@ -249,7 +249,7 @@ export async function play(
   if (/not found/.test(reply.text) && 'file' in what) {
     throw new SwitchyardError('unprocessable', `The room's node has no sound "${what.file}".`);
   }
-  throw new SwitchyardError('node_error', `The node says: ${reply.text.slice(0, 200)}`);
+  throw new SwitchyardError('node_error', `The node answered: ${reply.text.slice(0, 200)}`);
 }
 
 async function memberOf(
@@ -261,7 +261,7 @@ async function memberOf(
   if (participantId === undefined) return undefined;
   const person = await requireParticipant(deps, room, participantId);
   if (person.state !== 'in' || person.member_id === null || person.session_id !== session.id) {
-    throw new SwitchyardError('conflict', 'They are not in the room now.');
+    throw new SwitchyardError('conflict', 'The participant is not in the room at the moment.');
   }
   return person.member_id;
 }

@@ -27,7 +27,7 @@ export async function takeSnapshot(deps: ControlDeps, room: RoomRow): Promise<Bu
     await command(deps, session.node_id, writeSnapshot(session.id, file));
     const image = parsePrinted(await command(deps, session.node_id, printFile(file)));
     if (!image?.subarray(0, 8).equals(PNG) || !image.subarray(-8).equals(PNG_END)) {
-      throw new SwitchyardError('node_error', 'The node has written no image, or could not read it back.');
+      throw new SwitchyardError('node_error', "The node didn't write the snapshot, or couldn't read it back.");
     }
     return image;
   } finally {

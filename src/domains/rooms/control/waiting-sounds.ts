@@ -63,13 +63,15 @@ export function createWaitingSounds(redis: Redis, prefix: string, createId: () =
       const id = createId();
       const args = [whom(memberId), renderedMs, playedMs, id, MOST_SOUNDS, MOST_RENDERED_MS];
       const entered = await redis.eval(ENTER, 1, key, ...args).catch((error: unknown) => {
-        throw new SwitchyardError('unavailable', 'What waits to be played is not known now.', { cause: error });
+        throw new SwitchyardError('unavailable', 'The playback queue is unknown while Redis is unavailable.', {
+          cause: error,
+        });
       });
       if (entered !== 1) {
         throw new SwitchyardError(
           'conflict',
-          `Too much waits to be played in this room: ${MOST_SOUNDS} sounds, and ${MOST_RENDERED_MS / 1000} s of tones, ` +
-            'may play or wait. Stop them, or ask again later.',
+          `The room's playback queue is full: at most ${MOST_SOUNDS} sounds, and ${MOST_RENDERED_MS / 1000} s of tones, ` +
+            'can play or wait. Stop playback, or retry later.',
         );
       }
       return async () => {

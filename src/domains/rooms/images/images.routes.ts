@@ -55,7 +55,7 @@ const changedImage = imageSchema
   .extend({
     pending: z
       .array(z.string())
-      .describe('`background.image` or `welcome.image` where the session that is going on does not show it (yet).'),
+      .describe("`background.image` or `welcome.image` if the current session doesn't show it (yet)."),
   })
   .meta({ id: 'ChangedPicture' });
 
@@ -67,11 +67,11 @@ function imageRoutes(deps: ImageDeps, keeper: ImageSync): Route[] {
     defineRoute({
       ...of,
       method: 'put',
-      summary: 'Give a room an image',
+      summary: "Upload a room's image",
       description:
-        '`background` lies behind the participants; `welcome` lies over all while somebody is alone, or waits for the ' +
-        'moderator. PNG of 16x16 to 1920x1080 and 2 MB; it is fitted into the canvas. The body is the file itself; what it holds ' +
-        'beside the image (colour profiles, text, camera data) is left out, and is not in the file that is read back.',
+        '`background` is shown behind the participants; `welcome` covers everything while one is alone or waits for the ' +
+        'moderator. A PNG of 16x16 to 1920x1080, at most 2 MB; it is scaled into the canvas. The body is the file itself; its ' +
+        'metadata (colour profiles, text, camera data) is removed, and is not in the file that GET returns.',
       file: { types: [IMAGE_TYPE], maxBytes: MAX_IMAGE_BYTES },
       answers: { 200: changedImage },
       errors: ['unprocessable'],
@@ -83,7 +83,7 @@ function imageRoutes(deps: ImageDeps, keeper: ImageSync): Route[] {
     defineRoute({
       ...of,
       method: 'get',
-      summary: 'Read an image of a room',
+      summary: "Read a room's image",
       answers: { 200: z.string().meta({ format: 'binary' }) },
       produces: IMAGE_TYPE,
       handle: async ({ params: { id, kind }, caller, response }) => {
@@ -97,7 +97,7 @@ function imageRoutes(deps: ImageDeps, keeper: ImageSync): Route[] {
     defineRoute({
       ...of,
       method: 'delete',
-      summary: 'Take an image from a room',
+      summary: "Delete a room's image",
       answers: { 204: null },
       handle: async ({ params: { id, kind }, caller }) => {
         const room = await requireRoom(deps.db, caller, id);

@@ -40,10 +40,7 @@ export async function readImage(kind: ImageKind, type: string, bytes: Buffer): P
   const image = await cleanPng(bytes);
   if (kind === 'background' && image.hasAlpha) {
     // The node would lay it over memory that holds whatever was there before.
-    throw new SwitchyardError(
-      'unprocessable',
-      'A background can not be transparent: save it without an alpha channel.',
-    );
+    throw new SwitchyardError('unprocessable', "A background can't be transparent: save it without an alpha channel.");
   }
   return image;
 }
@@ -90,7 +87,7 @@ async function changeImage(
   change: (trx: Parameters<typeof store.putImage>[0]) => Promise<unknown>,
 ): Promise<RoomRow> {
   return deps.events.record(async (trx, emit) => {
-    if (!(await lockRoomRow(trx, room.id))) throw new SwitchyardError('not_found', 'There is no such room.');
+    if (!(await lockRoomRow(trx, room.id))) throw new SwitchyardError('not_found', 'No such room.');
     await change(trx);
     const row = (await findRoom(trx, room.id))!;
     const data = { room: presentRoomWithoutPins(row), changed: [`${kind}.image`] };
@@ -123,9 +120,9 @@ export async function admitImage(
 ): Promise<ImageRow> {
   const claims = token === undefined ? undefined : readToken(deps.secretKey, 'image', token, deps.now());
   if (claims?.image !== id) {
-    throw new SwitchyardError('unauthorized', 'A node shows the token it was given for this image.');
+    throw new SwitchyardError('unauthorized', 'Send the token that was issued for this image.');
   }
   const row = await store.findImageById(deps.db, id);
-  if (!row) throw new SwitchyardError('not_found', 'There is no such image.');
+  if (!row) throw new SwitchyardError('not_found', 'No such image.');
   return row;
 }

@@ -30,7 +30,7 @@ const COLOURS: Record<number, { samples: number; depths: number[] }> = {
 };
 const WITH_PALETTE = 3;
 
-const broken = (why: string): SwitchyardError => new SwitchyardError('unprocessable', `That is no whole PNG: ${why}.`);
+const broken = (why: string): SwitchyardError => new SwitchyardError('unprocessable', `Not a valid PNG: ${why}.`);
 
 interface Parts {
   IHDR: Buffer;
@@ -44,12 +44,12 @@ interface Parts {
  * has some of it, no node shows it, and each is read by a parser of its own there. What a reader may not skip is refused.
  */
 function readParts(bytes: Buffer): Parts {
-  if (!bytes.subarray(0, 8).equals(SIGNATURE)) throw broken('it does not begin as one');
+  if (!bytes.subarray(0, 8).equals(SIGNATURE)) throw broken('the signature is missing');
   const parts: Partial<Parts> & { IDAT: Buffer[] } = { IDAT: [] };
   let before = '';
   for (let at = 8, count = 0; ; count += 1) {
     if (count >= MAX_CHUNKS) throw broken('it has too many chunks');
-    if (at + 12 > bytes.length) throw broken('it has no end');
+    if (at + 12 > bytes.length) throw broken('IEND is missing');
     const length = bytes.readUInt32BE(at);
     if (at + 12 + length > bytes.length) throw broken('a chunk is longer than the file');
     const body = bytes.subarray(at + 4, at + 8 + length);
@@ -67,8 +67,8 @@ function readParts(bytes: Buffer): Parts {
       if (type === 'PLTE' && parts.tRNS) throw broken('PLTE stands behind tRNS');
       parts[type] = data;
     } else if (type === 'IEND') {
-      if (length > 0) throw broken('its end holds something');
-      if (at !== bytes.length) throw broken('something stands behind its end');
+      if (length > 0) throw broken('IEND is not empty');
+      if (at !== bytes.length) throw broken('data after IEND');
       if (parts.IDAT.length === 0) throw broken('it has no pixels');
       return parts as Parts;
     } else if (!/^[a-z][A-Za-z]{3}$/.test(type)) {
@@ -94,14 +94,15 @@ function readHeader(data: Buffer): Header {
   if (width < SMALLEST_SIDE || height < SMALLEST_SIDE || width > maxWidth || height > maxHeight) {
     throw new SwitchyardError(
       'unprocessable',
-      `The image is ${width}x${height}: it can be ${SMALLEST_SIDE}x${SMALLEST_SIDE} to ${maxWidth}x${maxHeight}.`,
+      `The image is ${width}x${height}: it must be ${SMALLEST_SIDE}x${SMALLEST_SIDE} to ${maxWidth}x${maxHeight}.`,
     );
   }
   const form = COLOURS[colour];
   if (!form?.depths.includes(depth) || compression !== 0 || filter !== 0) {
-    throw broken('its header says what none can be');
+    throw broken('unsupported colour type or depth');
   }
-  if (interlace !== 0) throw new SwitchyardError('unprocessable', 'The image is interlaced: save it without.');
+  if (interlace !== 0)
+    throw new SwitchyardError('unprocessable', 'The PNG is interlaced: save it without interlacing.');
   return { width, height, depth, colour, lineBytes: 1 + Math.ceil((width * form.samples * depth) / 8) };
 }
 
@@ -151,9 +152,9 @@ async function readPixels({ height, lineBytes }: Header, parts: readonly Buffer[
     pixels = buffer;
     used = engine.bytesWritten;
   } catch (cause) {
-    throw new SwitchyardError('unprocessable', 'That is no whole PNG: its pixels can not be unpacked.', { cause });
+    throw new SwitchyardError('unprocessable', "Not a valid PNG: its pixel data can't be decompressed.", { cause });
   }
-  if (pixels.length !== expected) throw broken('it has not the pixels its header tells of');
+  if (pixels.length !== expected) throw broken('pixel data does not match the header');
   for (let at = 0; at < expected; at += lineBytes) {
     if (pixels[at]! > LAST_FILTER) throw broken('a line of its pixels is packed in a way that there is not');
   }

@@ -106,7 +106,7 @@ export async function enterRoom(deps: EnteringDeps, node: NodeRow, o: JoinAttemp
       { roomId: room.id, callId: o.call.callId, why: error.message },
       'nobody can enter: no node can take the room',
     );
-    return refusePlan({ ...plan, sipStatus: 503, reason: 'No node can take the room' });
+    return refusePlan({ ...plan, sipStatus: 503, reason: 'No node has capacity for the room' });
   }
   if (!entered) {
     deps.logger.warn({ roomId: room.id, callId: o.call.callId }, 'a session was over before somebody could enter');
@@ -329,10 +329,10 @@ export async function deliverToRoom(
   const participant = await findParticipant(deps.db, String(claims.p));
   const session = room && (await findLivingSession(deps.db, room.id));
   if (!room || !session || session.node_id !== node.id || participant?.session_id !== session.id) {
-    return refusePlan({ ...plan, sipStatus: 503, reason: 'The room is not here any more' });
+    return refusePlan({ ...plan, sipStatus: 503, reason: 'The room is no longer here' });
   }
   const arrived = await updateParticipant(deps.db, participant.id, ['joining'], { leg_id: request.legId });
-  if (!arrived) return refusePlan({ ...plan, sipStatus: 503, reason: 'They are in already, or gone' });
+  if (!arrived) return refusePlan({ ...plan, sipStatus: 503, reason: 'Already in the room, or gone' });
   const proof = proofOf(deps, node, { room, request }, session, arrived);
   return roomPlan(plan, proof, session, arrived, deps.readAdmissionPolicy(room));
 }

@@ -29,7 +29,7 @@ export function layoutsRoutes(deps: LayoutsDeps): Route[] {
       ...all,
       method: 'post',
       summary: 'Create a layout',
-      description: 'Rooms of the domain can use it from their next session on.',
+      description: "The domain's rooms can use it from their next session on.",
       body: z.object({ domain: domainReference.optional(), name: layoutName, images }),
       answers: { 201: layoutSchema },
       errors: ['conflict', 'not_found', 'unprocessable', 'quota_exceeded'],
@@ -42,7 +42,7 @@ export function layoutsRoutes(deps: LayoutsDeps): Route[] {
       ...all,
       method: 'get',
       summary: 'List layouts',
-      description: 'Those that domains made, and with them the stock layouts and groups that every room has.',
+      description: 'Layouts of domains, and the stock layouts and groups that every room has.',
       query: z.object({ ...pageQuery, domain: domainReference.optional(), name: layoutName.optional() }),
       answers: {
         200: pageOf(layoutSchema).extend({ stock: z.array(stockLayoutSchema), groups: z.array(layoutGroupSchema) }),
@@ -70,7 +70,7 @@ export function layoutsRoutes(deps: LayoutsDeps): Route[] {
       ...one,
       method: 'patch',
       summary: 'Change a layout',
-      description: 'Sessions that are going on keep it as it was.',
+      description: 'Current sessions keep the old version.',
       body: z.object({ images }),
       answers: { 200: layoutSchema },
       handle: async ({ params, body, caller }) => ({

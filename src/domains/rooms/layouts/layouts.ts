@@ -29,17 +29,17 @@ const image = z
   .strictObject({
     x: at,
     y: at,
-    scale: side.describe(`Its width, of ${SIDE}; its height as well, where hscale is left out.`),
+    scale: side.describe(`Its width, of ${SIDE}; also its height, if hscale is omitted.`),
     hscale: side.optional(),
-    zoom: z.boolean().optional().describe('Cuts the video to fit, instead of leaving bars.'),
-    floor: z.boolean().optional().describe('Whoever has the floor is shown here.'),
-    floorOnly: z.boolean().optional().describe('Only who has the floor is shown here.'),
-    overlap: z.boolean().optional().describe('May lie over another video.'),
+    zoom: z.boolean().optional().describe('Crops the video to fit instead of adding bars.'),
+    floor: z.boolean().optional().describe('Shows whoever has the floor.'),
+    floorOnly: z.boolean().optional().describe('Shows nobody but the holder of the floor.'),
+    overlap: z.boolean().optional().describe('May overlap another tile.'),
     reservationId: z
       .string()
       .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/, 'must be 1 to 32 of A-Z a-z 0-9 _ -')
       .optional()
-      .describe('Kept for whoever is given this reservation.'),
+      .describe('Reserved for a participant with this reservation.'),
     border: z.int().min(0).max(50).optional().describe('In pixels.'),
   })
   .refine((i) => i.x + i.scale <= SIDE && i.y + (i.hscale ?? i.scale) <= SIDE, `must lie within ${SIDE} by ${SIDE}`);
@@ -48,12 +48,12 @@ export const images = z
   .array(image)
   .min(1)
   .max(MAX_IMAGES)
-  .refine((all) => all.filter((i) => i.floor || i.floorOnly).length <= 1, 'only one can be for the floor');
+  .refine((all) => all.filter((i) => i.floor || i.floorOnly).length <= 1, 'only one layer can be for the floor');
 
 export const layoutName = z
   .string()
   .regex(LAYOUT_NAME, 'must be 1 to 64 of A-Z a-z 0-9 . _ + -, and not begin with "group"')
-  .describe('What rooms call it; none of the stock layouts has it.');
+  .describe('The name that rooms use; must differ from the stock layouts.');
 
 interface Definition {
   images: z.output<typeof images>;
@@ -73,7 +73,7 @@ export type LayoutView = z.output<typeof layoutSchema>;
 
 export const stockLayoutSchema = z.object({ name: z.string(), images: z.int() }).meta({ id: 'StockLayout' });
 export const layoutGroupSchema = z
-  .object({ name: z.string(), layouts: z.array(z.string()).describe('By growing size.') })
+  .object({ name: z.string(), layouts: z.array(z.string()).describe('In order of size.') })
   .meta({ id: 'LayoutGroup' });
 
 export const STOCK_LAYOUTS = LAYOUTS.map(({ name, places }) => ({ name, images: places.length }));
@@ -135,8 +135,8 @@ export async function requireLayout(db: Queryable, domainId: string, name: strin
   if (!name.startsWith('group:') && (await store.holdLayoutNamed(db, domainId, name))) return;
   const own = await store.listLayoutNames(db, domainId);
   const known = [...LAYOUT_GROUPS, ...STOCK_LAYOUTS].map((l) => l.name).concat(own);
-  throw new SwitchyardError('unprocessable', `There is no layout "${name}". There are: ${known.join(', ')}.`, {
-    errors: [{ path: 'layout', message: 'is none of the layouts there are' }],
+  throw new SwitchyardError('unprocessable', `No such layout: "${name}". Known: ${known.join(', ')}.`, {
+    errors: [{ path: 'layout', message: 'is not a known layout' }],
   });
 }
 
@@ -144,7 +144,7 @@ export async function requireLayout(db: Queryable, domainId: string, name: strin
 export async function requireLayoutRow(db: Queryable, caller: Caller, id: string): Promise<store.LayoutRow> {
   const row = await store.findLayout(db, id);
   if (!row || !mayUseDomain(caller, row.domain_id)) {
-    throw new SwitchyardError('not_found', 'There is no such layout.');
+    throw new SwitchyardError('not_found', 'No such layout.');
   }
   return row;
 }
@@ -155,7 +155,7 @@ export async function createLayout(
   input: { domain?: string; name: string } & Definition,
 ): Promise<LayoutView> {
   if (STOCK_NAMES.has(input.name)) {
-    throw new SwitchyardError('conflict', `"${input.name}" is a stock layout: take another name.`);
+    throw new SwitchyardError('conflict', `"${input.name}" is a stock layout: use another name.`);
   }
   try {
     return await deps.events.record(async (trx, emit) => {
@@ -176,7 +176,7 @@ type Emit = Parameters<Parameters<EventLog['record']>[0]>[1];
 
 async function showAndTell(trx: Trx, emit: Emit, id: string, type: string): Promise<LayoutView> {
   const row = await store.findLayout(trx, id);
-  if (!row) throw new SwitchyardError('not_found', 'There is no such layout.');
+  if (!row) throw new SwitchyardError('not_found', 'No such layout.');
   const layout = presentLayout(row);
   emit({ stream: row.domain_id, type, data: { layout } });
   return layout;
@@ -193,10 +193,13 @@ export async function changeLayout(deps: LayoutsDeps, row: store.LayoutRow, inpu
 /** @throws SwitchyardError conflict where rooms use it */
 export async function removeLayout(deps: LayoutsDeps, row: store.LayoutRow): Promise<void> {
   await deps.events.record(async (trx, emit) => {
-    if (!(await store.lockLayout(trx, row.id))) throw new SwitchyardError('not_found', 'There is no such layout.');
+    if (!(await store.lockLayout(trx, row.id))) throw new SwitchyardError('not_found', 'No such layout.');
     const rooms = await store.listUsesOfLayout(trx, row.domain_id, row.name);
     if (rooms.length > 0) {
-      throw new SwitchyardError('conflict', `Rooms use this layout: ${rooms.join(', ')}. Give them another one first.`);
+      throw new SwitchyardError(
+        'conflict',
+        `Rooms use this layout: ${rooms.join(', ')}. Give these rooms another layout first.`,
+      );
     }
     await store.deleteLayout(trx, row.id);
     emit({ stream: row.domain_id, type: 'layout.deleted', data: { layout: presentLayout(row) } });

@@ -34,32 +34,29 @@ export const roomState = z.object({
 const volume = z.int().min(-4).max(4);
 const patch = z
   .strictObject({
-    role: z
-      .enum(['moderator', 'participant'])
-      .optional()
-      .describe('What the node allows them follows at their next entry.'),
+    role: z.enum(['moderator', 'participant']).optional().describe('Permissions on the node change at the next join.'),
     muted: z.boolean().optional(),
     videoMuted: z.boolean().optional(),
     deaf: z.boolean().optional(),
-    volumeIn: volume.optional().describe('What is heard of them.'),
-    volumeOut: volume.optional().describe('What they hear.'),
+    volumeIn: volume.optional().describe('Volume of their voice for others.'),
+    volumeOut: volume.optional().describe('Volume of what they hear.'),
     layer: z
       .int()
       .min(1)
       .max(64)
       .nullable()
       .optional()
-      .describe('Which video of the layout is theirs; whoever had it gives it up. null: any.'),
+      .describe('Their tile in the layout; its previous holder loses it. null: any.'),
     reservation: z
       .string()
       .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/, 'must be 1 to 32 of A-Z a-z 0-9 _ -')
       .nullable()
       .optional()
       .describe(
-        'A place that the layout keeps under this name; whoever had it gives it up. While the layout has none of that ' +
-          'name they are not shown. A layer or a reservation: the last one counts.',
+        'A tile that the layout reserves under this name; its previous holder loses it. While the layout has none of this ' +
+          'name the participant is not shown. Of layer and reservation the last one set counts.',
       ),
-    banner: plainText({ min: 1, max: 64 }).nullable().optional().describe('Text under their video.'),
+    banner: plainText({ min: 1, max: 64 }).nullable().optional().describe('Caption of their tile.'),
     maxVideoKbps: z
       .int()
       .min(64)
@@ -67,11 +64,11 @@ const patch = z
       .nullable()
       .optional()
       .describe(
-        'Of the mixed video they are sent, at most: 64, 96, 128, 192, 256 … are what a node makes of it. What they send ' +
-          "follows at their next entry. null: as the room's settings say.",
+        'Maximum bandwidth of the mixed video they receive: a node uses 64, 96, 128, 192, 256 … What they send ' +
+          "changes at their next join. null: as in the room's settings.",
       ),
   })
-  .refine((b) => b.layer == null || b.reservation == null, 'either a layer or a reservation');
+  .refine((b) => b.layer == null || b.reservation == null, 'set either a layer or a reservation');
 
 export function participantRoutes(deps: ControlDeps): Route[] {
   return [
@@ -79,8 +76,8 @@ export function participantRoutes(deps: ControlDeps): Route[] {
       method: 'get',
       path: '/v1/rooms/{id}/participants',
       tag: 'Live rooms',
-      summary: 'Who is in the room',
-      description: 'With what is desired for each of them beside what was seen, and the session they are in.',
+      summary: 'List participants',
+      description: 'With desired and observed state of each, and their session.',
       scope: 'domain',
       params: roomParams,
       answers: { 200: roomState },
@@ -101,11 +98,11 @@ export function participantRoutes(deps: ControlDeps): Route[] {
     defineRoute({
       ...one,
       method: 'patch',
-      summary: 'Change what is desired for a participant',
+      summary: 'Change a participant',
       description:
-        'Answers when the node was seen to have done it, or after a second with what is `pending`. It is brought about ' +
-        'again when it differs: after they come back, or when the room moves. What the node does not do in five tries is ' +
-        'told by the event participant.change_failed.',
+        'Returns once the node confirmed it, or after a second with `pending`. Re-applied ' +
+        'after a rejoin or a move. After five failed tries the failure is reported ' +
+        'by the event participant.change_failed.',
       body: patch,
       answers: { 200: participantSchema },
       errors: ['conflict'],
@@ -117,8 +114,8 @@ export function participantRoutes(deps: ControlDeps): Route[] {
     defineRoute({
       ...one,
       method: 'delete',
-      summary: 'Remove somebody from the room',
-      description: 'Hangs up. They can come back unless the room is locked.',
+      summary: 'Remove a participant from the room',
+      description: 'Hangs up. The participant can come back unless the room is locked.',
       answers: { 204: null },
       errors: ['conflict'],
       handle: async ({ params, caller }) => {
@@ -130,8 +127,8 @@ export function participantRoutes(deps: ControlDeps): Route[] {
       ...one,
       method: 'post',
       path: '/v1/rooms/{id}/participants/{pid}/move',
-      summary: 'Move somebody to another room',
-      description: 'Also into one that is locked or full, and on another node. They are a new participant there.',
+      summary: 'Move a participant to another room',
+      description: 'Also into a locked or full room, and to another node. They are a new participant there.',
       body: z.strictObject({
         room: plainText({ min: 1, max: 64 }).describe("A room's name or id, of the same domain."),
       }),
@@ -146,7 +143,7 @@ export function participantRoutes(deps: ControlDeps): Route[] {
       method: 'post',
       path: '/v1/rooms/{id}/mute-all',
       tag: 'Live rooms',
-      summary: 'Mute everybody but the moderators',
+      summary: 'Mute everybody except moderators',
       scope: 'domain',
       params: roomParams,
       body: z.strictObject({}),

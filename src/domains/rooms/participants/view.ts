@@ -25,10 +25,7 @@ const observed = z.object({
   videoMuted: z.boolean().nullable(),
   deaf: z.boolean().nullable(),
   hasVideo: z.boolean().nullable(),
-  moderator: z
-    .boolean()
-    .nullable()
-    .describe('What the node takes them for; a role changed meanwhile counts from their next entry.'),
+  moderator: z.boolean().nullable().describe('Their role on the node; a changed role takes effect at the next join.'),
   volumeIn: z.int().nullable(),
   volumeOut: z.int().nullable(),
   layer: z.int().nullable(),
@@ -50,34 +47,32 @@ const quality = z.object({
 export const participantSchema = z
   .object({
     id: z.uuid(),
-    identity: z.string().describe('user:NAME, a grant’s identity, number:+49…, or anonymous:CALL for who hides'),
+    identity: z.string().describe('user:NAME, a grant’s identity, number:+49…, or anonymous:CALL for hidden callers'),
     kind: z.enum(['grant', 'user', 'number']),
     name: z.string(),
     role: z.enum(['moderator', 'participant']),
-    state: z
-      .enum(['joining', 'in', 'away', 'left'])
-      .describe('away: their session ended under them, and they are awaited.'),
-    since: instant.describe('When they came in.'),
+    state: z.enum(['joining', 'in', 'away', 'left']).describe('away: their session ended and they are expected back.'),
+    since: instant.describe('When they joined.'),
     leftAt: instant,
     leaveReason: z
       .enum(LEAVE_REASONS)
       .nullable()
       .describe(
-        '`hung_up`: by themselves. `connection_lost`: their phone or browser was not heard of any more. `lost`: nobody ' +
-          'saw how. Those from `empty` on are the reasons of their session.',
+        '`hung_up`: they hung up. `connection_lost`: nothing more was received from their phone or browser. `lost`: the reason ' +
+          'is unknown. The values from `empty` on are reasons of their session.',
       ),
     userId: z.uuid().nullable(),
     grantId: z.uuid().nullable(),
     callId: z.uuid().nullable(),
     desired,
     observed,
-    pending: z.array(z.string()).describe('What is desired and was not seen yet.'),
-    failed: z.array(z.string()).describe('What the node did not do in the tries it was given.'),
+    pending: z.array(z.string()).describe('Desired, but not observed yet.'),
+    failed: z.array(z.string()).describe('Changes that the node failed to apply.'),
     talking: z.boolean(),
     floor: z.boolean(),
     videoFloor: z.boolean(),
     hand: z.object({ raisedAt: z.iso.datetime(), position: z.int().describe('1 is next.') }).nullable(),
-    quality: quality.nullable().describe('Of what arrives from them, over the last seconds.'),
+    quality: quality.nullable().describe('Of the media received from them, over the last seconds.'),
   })
   .meta({ id: 'Participant' });
 export type ParticipantView = z.output<typeof participantSchema>;
@@ -90,8 +85,8 @@ export const liveSessionSchema = z
     state: z.enum(['opening', 'live', 'ended']),
     startedAt: instant,
     layout: z.object({
-      desired: z.string().nullable().describe("null: as the room's settings say."),
-      observed: z.string().nullable().describe('null: the one it started with.'),
+      desired: z.string().nullable().describe("null: as in the room's settings."),
+      observed: z.string().nullable().describe('null: the initial one.'),
     }),
     locked: z.object({ desired: z.boolean(), observed: z.boolean().nullable() }),
     floor: z.object({ heldFor: z.uuid().nullable(), participantId: z.uuid().nullable() }),

@@ -95,7 +95,7 @@ export async function openSession(deps: SessionDeps, room: RoomRow, o: OpenOptio
     const placed = await placeSession(deps, room, living, 'node_died', o);
     if (placed) return placed;
   }
-  throw new SwitchyardError('conflict', 'The room changes hands too fast: try again.');
+  throw new SwitchyardError('conflict', 'The room is moving between nodes. Try again.');
 }
 
 /** @returns undefined where somebody else opened it first. */
@@ -119,7 +119,8 @@ export async function placeSession(
     { callId: id, registeredNodeIds: o.preferNodeIds, excludedNodeIds },
     { wanted, isLive: before?.state === 'live' },
   );
-  if (!node) throw new SwitchyardError('no_capacity', `No node of the pool can take the room "${room.name}" now.`);
+  if (!node)
+    throw new SwitchyardError('no_capacity', `No media node is serving with capacity for the room "${room.name}" now.`);
   try {
     const done = await deps.log.record(async (trx, emit) => {
       const lease = await lockLease(trx, room.id);
