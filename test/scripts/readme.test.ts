@@ -26,9 +26,9 @@ const anchorsOf = (text: string): string[] =>
 const namedFiles = (page: string): string[] =>
   page === 'test/e2e/security/README.md'
     ? []
-    : [
-        ...read(page).matchAll(/`((?:[\w.-]+\/)*[\w.-]+\.(?:ts|js|nft)|(?:src|scripts|test|migrations)\/[\w./-]+)`/g),
-      ].map(([, path]) => path!);
+    : [...read(page).matchAll(/`((?:[\w.-]+\/)*[\w.-]+\.(?:ts|js|nft)|(?:src|scripts|test|migrations)\/[\w./-]+)`/g)]
+        .map(([, path]) => path!)
+        .filter((path) => path !== 'index.ts'); // of every domain
 
 const MOST_README_LINES = 250;
 const MOST_STEPS = 5;

@@ -4,7 +4,15 @@ import type { Trx } from '../../infra/stores/db';
 import { requireLayout } from './layouts/layouts';
 import { planLiveChanges, type LiveChange } from './control/apply-settings';
 import { sealPin } from './joining/pins';
-import { checkPins, settingsOf, showOpenly, presentRoom, type RoomPatch, type RoomsDeps, type RoomView } from './rooms';
+import {
+  checkPins,
+  settingsOf,
+  presentRoomWithoutPins,
+  presentRoom,
+  type RoomPatch,
+  type RoomsDeps,
+  type RoomView,
+} from './rooms';
 import { findRoom, lockRoomRow, updateRoom, type RoomRow } from './rooms.store';
 import { findLivingSession, lockSession, updateSession, type SessionRow } from './sessions/sessions.store';
 import { changedSettings, mergeSettings, readSettings, type RoomSettings } from './settings';
@@ -28,12 +36,12 @@ export async function changeRoom(
   const change = await deps.events.record(async (trx, emit) => {
     const done = await writeChange(deps, trx, room.id, patch);
     if (done.changed.length > 0) {
-      const data = { room: showOpenly(done.row), changed: done.changed };
+      const data = { room: presentRoomWithoutPins(done.row), changed: done.changed };
       emit({ stream: done.row.domain_id, type: 'room.updated', roomId: room.id, data });
     }
     return done;
   });
-  const pending = change.living ? await changeSession(deps, change.living, change.settings) : [];
+  const pending = change.living ? await applyToSession(deps, change.living, change.settings) : [];
   if (change.changed.length > 0) deps.hooks.settingsChanged(change.row, change.changed);
   return { ...presentRoom(deps.secretKey, change.row), pending };
 }
@@ -75,7 +83,7 @@ async function writeChange(deps: RoomsDeps, trx: Trx, id: string, patch: RoomPat
 }
 
 /** Brings a living session as near to the settings as its node can. @returns what waits for the next one */
-async function changeSession(deps: RoomsDeps, session: SessionRow, wanted: RoomSettings): Promise<string[]> {
+async function applyToSession(deps: RoomsDeps, session: SessionRow, wanted: RoomSettings): Promise<string[]> {
   const running = readSettings(session.settings);
   const plan = planLiveChanges(session.id, running, wanted, changedSettings(running, wanted));
   // Nobody is there yet: the node asks for the profile when somebody enters, and gets the new one.
