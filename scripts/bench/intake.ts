@@ -1,4 +1,5 @@
 /** How many events of nodes a second become state, from memory and from sockets, beside bare transactions in the same run. */
+import { readdirSync, readFileSync } from 'node:fs';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { parseArgs } from 'node:util';
 import { pino } from 'pino';
@@ -24,6 +25,12 @@ const DOMAINS = 20;
 const LIMIT_MS = 120_000;
 const EVENTS_PER_CALL = SETUP.length + END.length;
 const logger = pino({ level: 'error' });
+
+interface Measured {
+  perSecond: number;
+  /** Processor time until it began. */
+  before: { node: number; postgres: number };
+}
 
 interface BenchNodeCalls {
   node: NodeRow;
@@ -98,7 +105,7 @@ function openQueues(stage: Stage, onTaken: (count: number) => void): Map<string,
     logger,
     lanes: [
       {
-        ...{ name: 'channels', most: 500, batches: 1, gatherMs: 5 },
+        ...{ name: 'channels', most: 500, batches: 2, gatherMs: 5 },
         async take(facts) {
           const channels = facts.flatMap(({ node, event }) => (event.type === 'channel' ? [{ node, event }] : []));
           await moveCalls(
@@ -138,9 +145,10 @@ function untilTaken(total: number): { onTaken: (count: number) => void; seconds:
 }
 
 /** Bytes in memory → JSON → typed → state. */
-async function fromMemory(stage: Stage, count: number): Promise<number> {
+async function fromMemory(stage: Stage, count: number): Promise<Measured> {
   const placed = await placeCalls(stage, count);
   const bodies = placed.map(({ node, calls }) => ({ node, bodies: framesOf(calls).map(bodyOf) }));
+  const before = await readCpu(stage);
   const { onTaken, seconds } = untilTaken(count * EVENTS_PER_CALL);
   const queues = openQueues(stage, onTaken);
   const longest = Math.max(...bodies.map((of) => of.bodies.length));
@@ -155,11 +163,11 @@ async function fromMemory(stage: Stage, count: number): Promise<number> {
   }
   const perSecond = (count * EVENTS_PER_CALL) / (await seconds);
   await checkOver(stage);
-  return perSecond;
+  return { perSecond, before };
 }
 
 /** Sockets → frames → JSON → typed → state; another process writes. */
-async function fromSockets(stage: Stage, sender: Role, count: number): Promise<number> {
+async function fromSockets(stage: Stage, sender: Role, count: number): Promise<Measured> {
   const placed = await placeCalls(stage, count);
   const { port } = await sender.ask<{ port: number }>({ lists: placed.map(({ calls }) => calls) }, LIMIT_MS);
   const queues: { of: Map<string, NodeQueue> } = { of: new Map() };
@@ -171,13 +179,14 @@ async function fromSockets(stage: Stage, sender: Role, count: number): Promise<n
     connection.onEvent((event: NodeEvent) => queues.of.get(node.id)?.add(event, Date.now()));
     connections.push(connection);
   }
+  const before = await readCpu(stage);
   const { onTaken, seconds } = untilTaken(count * EVENTS_PER_CALL);
   queues.of = openQueues(stage, onTaken);
   await sender.ask({ begin: true }, LIMIT_MS);
   const perSecond = (count * EVENTS_PER_CALL) / (await seconds);
   for (const connection of connections) connection.close();
   await checkOver(stage);
-  return perSecond;
+  return { perSecond, before };
 }
 
 /** The other process: a server that plays each connection one node's events. */
@@ -203,9 +212,10 @@ function createSender(): (order: { lists?: BenchCall[][]; begin?: true }) => Pro
 }
 
 /** A leg and one numbered event in a transaction, 20 at once: the least that any event costs where each stands alone. */
-async function bareTransactions(stage: Stage, count: number): Promise<number> {
+async function bareTransactions(stage: Stage, count: number): Promise<Measured> {
   const [{ calls }] = (await placeCalls({ ...stage, nodes: stage.nodes.slice(0, 1) }, 1)) as [BenchNodeCalls];
   const callId = calls[0]!.callId;
+  const before = await readCpu(stage);
   let left = count;
   const began = performance.now();
   const one = async (): Promise<void> => {
@@ -238,7 +248,36 @@ async function bareTransactions(stage: Stage, count: number): Promise<number> {
   await Promise.all(Array.from({ length: POOL }, one));
   const perSecond = count / ((performance.now() - began) / 1000);
   await stage.db('calls').where({ id: callId }).del();
-  return perSecond;
+  return { perSecond, before };
+}
+
+/** Fields of /proc/PID/stat behind the program's name, which may hold anything. */
+const statOf = (pid: string | number): number[] => {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  return stat
+    .slice(stat.lastIndexOf(')') + 4)
+    .split(' ')
+    .map(Number);
+};
+const PARENT = 0;
+const TIMES = [10, 11]; // user and system
+const TICK_US = 10_000;
+
+/** Processor time of this process and of all of Postgres, in microseconds: neighbours change it least. */
+async function readCpu({ db }: Stage): Promise<{ node: number; postgres: number }> {
+  const { rows } = await db.raw<{ rows: { pid: number }[] }>('select pg_backend_pid() as pid');
+  const postmaster = statOf(rows[0]!.pid)[PARENT]!;
+  const timesOf = (pid: string): number => {
+    try {
+      const stat = statOf(pid);
+      return stat[PARENT] === postmaster ? TIMES.reduce((sum, field) => sum + stat[field]!, 0) : 0;
+    } catch {
+      return 0; // it has ended
+    }
+  };
+  const pids = readdirSync('/proc').filter((name) => /^[0-9]+$/.test(name));
+  const { user, system } = process.cpuUsage();
+  return { node: user + system, postgres: TICK_US * pids.reduce((sum, pid) => sum + timesOf(pid), 0) };
 }
 
 /** No call is left, and no number was skipped. */
@@ -260,19 +299,25 @@ async function measure(stage: Stage, sender: Role, o: { rounds: number; calls: n
     sockets: () => fromSockets(stage, sender, o.calls),
     bare: () => bareTransactions(stage, o.calls * 3),
   };
+  const events = { memory: o.calls * EVENTS_PER_CALL, sockets: o.calls * EVENTS_PER_CALL, bare: o.calls * 3 };
   const seen: Record<keyof typeof kinds, number[]> = { memory: [], sockets: [], bare: [] };
+  const cpu: Record<keyof typeof kinds, number[]> = { memory: [], sockets: [], bare: [] };
   for (let i = -1; i < o.rounds; i += 1) {
     const names = Object.keys(kinds) as (keyof typeof kinds)[];
     if (i % 2) names.reverse();
     for (const name of names) {
-      const perSecond = await kinds[name]();
-      if (i >= 0) seen[name].push(perSecond); // the first warms up
+      const { perSecond, before } = await kinds[name]();
+      const after = await readCpu(stage);
+      if (i < 0) continue; // the first warms up
+      seen[name].push(perSecond);
+      cpu[name].push((after.node - before.node + after.postgres - before.postgres) / events[name]);
     }
     await stage.db.raw('truncate calls, events cascade');
     await stage.db('event_heads').update({ last_number: 0, first_number: 1 });
   }
   const of = (name: keyof typeof kinds): number => median(seen[name]);
   const ratio = (name: keyof typeof kinds): number => round(median(seen[name].map((n, i) => n / seen.bare[i]!)), 2);
+  const cpuOf = (name: keyof typeof kinds): number => round(median(cpu[name]));
   console.log(
     JSON.stringify({
       rounds: o.rounds,
@@ -282,6 +327,7 @@ async function measure(stage: Stage, sender: Role, o: { rounds: number; calls: n
       bareTransactionsPerSecond: round(of('bare')),
       memoryToBare: ratio('memory'),
       socketsToBare: ratio('sockets'),
+      cpuMicros: { memory: cpuOf('memory'), sockets: cpuOf('sockets'), bare: cpuOf('bare') },
       aim: { socketsPerSecond: 15_000, toBare: 4 },
     }),
   );

@@ -18,7 +18,8 @@ export function buildInto(into: string): string {
       writeFileSync(out, transform(file));
     }
   }
-  symlinkSync(join(root, 'node_modules'), join(into, 'node_modules'));
+  // The simulator reads what a node is configured with.
+  for (const name of ['node_modules', 'freeswitch']) symlinkSync(join(root, name), join(into, name));
   writeFileSync(join(into, 'package.json'), '{"type":"commonjs"}\n');
   return into;
 }
