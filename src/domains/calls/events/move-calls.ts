@@ -174,9 +174,11 @@ export async function releaseClaims(
   claims: readonly { nodeId: string; callId: string }[],
 ): Promise<void> {
   const nowMs = storeClock.nowMs();
-  const released = claims.map(({ nodeId, callId }) =>
-    deps.claims.release(nodeId, callId, nowMs).catch((error: unknown) => {
-      deps.logger.debug({ err: error, callId }, 'a claim is left to expire');
+  const ofNodes = new Map<string, string[]>();
+  for (const { nodeId, callId } of claims) ofNodes.set(nodeId, [...(ofNodes.get(nodeId) ?? []), callId]);
+  const released = [...ofNodes].map(([nodeId, callIds]) =>
+    deps.claims.release(nodeId, callIds, nowMs).catch((error: unknown) => {
+      deps.logger.debug({ err: error, callIds }, 'claims are left to expire');
     }),
   );
   await Promise.all(released);

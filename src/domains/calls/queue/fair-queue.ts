@@ -122,8 +122,8 @@ export function createFairQueue(
 export function tellQueue(claims: Claims, queue: Pick<FairQueue, 'resumeDry'>, logger: Logger): Claims {
   return {
     ...claims,
-    async release(nodeId, callId, nowMs) {
-      await claims.release(nodeId, callId, nowMs);
+    async release(nodeId, callIds, nowMs) {
+      await claims.release(nodeId, callIds, nowMs);
       queue.resumeDry().catch((error: unknown) => logger.debug({ err: error }, 'those that wait look by themselves'));
     },
   };

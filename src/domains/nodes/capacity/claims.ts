@@ -81,11 +81,14 @@ if #kept > 0 then redis.call('zadd', KEYS[1], unpack(kept)) end
 return forgotten`;
 
 const RELEASE = `${SWEEP}
-local units = redis.call('hget', KEYS[2], ARGV[2])
-if not units then return 0 end
-redis.call('zrem', KEYS[1], ARGV[2])
-redis.call('hdel', KEYS[2], ARGV[2])
-redis.call('decrby', KEYS[3], units)
+for i = 2, #ARGV do
+  local units = redis.call('hget', KEYS[2], ARGV[i])
+  if units then
+    redis.call('zrem', KEYS[1], ARGV[i])
+    redis.call('hdel', KEYS[2], ARGV[i])
+    redis.call('decrby', KEYS[3], units)
+  end
+end
 return 1`;
 
 const TOTAL = `${SWEEP}
@@ -119,7 +122,8 @@ export interface Claims {
    * @returns false where the node would be past its capacity: the claim stays as it was, and is renewed.
    */
   resize(nodeId: string, callId: string, units: number, capacityUnits: number | null, nowMs: number): Promise<boolean>;
-  release(nodeId: string, callId: string, nowMs: number): Promise<void>;
+  /** One, or all of these in one script. */
+  release(nodeId: string, callIds: string | readonly string[], nowMs: number): Promise<void>;
   /**
    * Makes claims last: one script for each node, all sent together. Those that Redis has forgotten are made anew; and given
    * back where `findNeeded` then says that what they were for has ended meanwhile, since whoever ended it found nothing to
@@ -267,8 +271,8 @@ export function createClaims(redis: Redis, prefix: string, recall?: Recall): Cla
       failOnError(await giving.exec());
       return forgotten.length;
     },
-    async release(nodeId, callId, nowMs) {
-      await redis.eval(RELEASE, 3, ...claimKeys(prefix, nodeId), nowMs, callId);
+    async release(nodeId, callIds, nowMs) {
+      await redis.eval(RELEASE, 3, ...claimKeys(prefix, nodeId), nowMs, ...[callIds].flat());
     },
     readTotals,
     async estimateTotals(nodeIds, nowMs) {
