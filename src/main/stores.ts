@@ -16,7 +16,7 @@ import { followStoreClock, setStoreClock } from '../infra/store-clock';
 /** Of the pool's connections; the others are for those who read. */
 const SHARE_OF_CHANGES = 0.5;
 /** Beside the pool, in relation to it. A call is three statements of a millisecond. */
-const SHARE_OF_CALLS = 0.3;
+const SHARE_OF_CALLS = 0.5;
 /** Longer than the pool lets wait, since who waits here holds nothing that others want. */
 const CHANGE_WAIT_MS = 5000;
 

@@ -11,11 +11,14 @@ import { decideQueued, isTooLate } from './decisions';
 import type { FairQueue, TakenCall } from '../queue/fair-queue';
 import type { Originates } from './originate';
 import { countRinging, findDialable, type DialableRow } from './placement.store';
+import type { ConcurrencyLimit } from '../../../infra/flow/concurrency-limit';
 import { storeClock } from '../../../infra/store-clock';
 
 export interface DialDeps extends PlaceDeps {
   queue: FairQueue;
   originates: Pick<Originates, 'dial'>;
+  /** Leaves connections of `callPool` to requests: a burst of calls must not keep the next one from being answered. */
+  placing: ConcurrencyLimit;
   /** Stops waiting when Switchyard stops; the call is then taken up by another replica, or at the next start. */
   signal: AbortSignal;
 }
@@ -39,7 +42,7 @@ export async function runDialJob(deps: DialDeps): Promise<void> {
 }
 
 async function takeStep(deps: DialDeps, taken: TakenCall): Promise<void> {
-  const call = await findDialable(deps.callPool, taken.callId, storeClock.now());
+  const call = await deps.placing.run(() => findDialable(deps.callPool, taken.callId, storeClock.now()));
   const last = call && call.attempts > 0 ? await findLastAttempt(deps.db, call.id) : undefined;
   const step = decideQueued(call, last, storeClock.nowMs());
   if (!call || step.do === 'leave') return;
@@ -48,7 +51,7 @@ async function takeStep(deps: DialDeps, taken: TakenCall): Promise<void> {
   if (step.do === 'silence' && !(await cancelStaleRinging(deps, call, step.attempt))) {
     return deps.queue.defer(taken, SILENCE_AGAIN_MS);
   }
-  const placed = await placeCall(deps, call);
+  const placed = await deps.placing.run(() => placeCall(deps, call));
   switch (placed.done) {
     case 'placed':
       await deps.queue.noteNode(taken).catch(() => undefined);
