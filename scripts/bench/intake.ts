@@ -9,7 +9,7 @@ import { createEventLog } from '../../src/domains/events/events';
 import { createClaims } from '../../src/domains/nodes/capacity/claims';
 import { createEventBatches, type NodeQueue } from '../../src/domains/nodes/connections/event-batches';
 import type { NodeRow } from '../../src/domains/nodes/nodes.store';
-import { listLegsInRooms } from '../../src/domains/rooms/participants/participants.store';
+import { findParticipantsOfLegs } from '../../src/domains/rooms/participants/member-batch.store';
 import { openConnection, type NodeEvent } from '../../src/freeswitch/esl';
 import { parseRawEvent, typedEvent } from '../../src/freeswitch/esl/events/parse-event';
 import { createId } from '../../src/infra/ids';
@@ -113,7 +113,7 @@ function openQueues(stage: Stage, onTaken: (count: number) => void): Map<string,
             channels.map(({ node, event }) => ({ kind: 'channel', node, event })),
           );
           const ends = channels.filter(({ event }) => event.phase === 'hangup');
-          await listLegsInRooms(
+          await findParticipantsOfLegs(
             stage.db,
             ends.map(({ event }) => event.legId),
           );

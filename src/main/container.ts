@@ -187,6 +187,7 @@ export async function buildContainer(config: Config, logger: Logger, stores: Sto
     authenticate: keyRing.authenticate,
     onKeyRevoked: keyRing.onRevoked,
     markLeft: rooms.markLeft,
+    handleMemberFacts: rooms.handleMemberFacts,
     requireLayout: (domainId, name) => requireLayout(db, domainId, name),
     createCall: (asked) => createCall(calls, asked),
   });

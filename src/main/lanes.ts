@@ -1,10 +1,10 @@
-/** Says who takes in which reports of nodes, and how many at once: calls and their rooms, registrations, and all else. */
+/** Says who takes in which reports of nodes, and how many at once: calls, rooms, registrations, and all else. */
 import { moveCalls } from '../domains/calls/events/move-calls';
 import { endUnadmitted, isUnadmitted } from '../domains/calls/reconcile/unadmitted-channels';
 import type { IntakeLane, NodeFact } from '../domains/nodes/connections/event-batches';
 import { handleRegistrationEvents, type PhoneEvent } from '../domains/registrations/events/registration-events';
 import type { RegistrationDeps } from '../domains/registrations/registrations';
-import type { ChannelEvent, NodeEvent } from '../freeswitch/esl';
+import type { ChannelEvent, NodeEvent, RoomEvent } from '../freeswitch/esl';
 import type { Container } from './container';
 
 /** A transaction of so many takes some 20 ms; one of a few some 5. The next is read while one is written. */
@@ -15,11 +15,15 @@ const OTHERS_AT_ONCE = 48;
 type ChannelReport = NodeFact<ChannelEvent>;
 const isOfPhone = (fact: NodeFact): fact is NodeFact & PhoneEvent =>
   fact.event.type === 'registered' || fact.event.type === 'unregistered';
+const isOfRoom = (fact: NodeFact): fact is NodeFact<RoomEvent> => fact.event.type === 'room';
+/** Of what a room tells, what recordings and relays want to know. */
+const OF_FILES: readonly string[] = ['start-recording', 'stop-recording'];
 const isChannel = (fact: NodeFact): fact is ChannelReport => fact.event.type === 'channel';
 
-/** Channels and phones are taken in many at once; all others one by one, those of different nodes beside each other. */
+/** Channels, rooms and phones are taken in many at once; all others one by one, those of different nodes beside each other. */
 export function laneOf({ type }: NodeEvent): string {
   if (type === 'channel') return 'channels';
+  if (type === 'room') return 'rooms';
   return type === 'registered' || type === 'unregistered' ? 'phones' : 'others';
 }
 
@@ -32,7 +36,7 @@ export function createLanes(container: Container, registrations: RegistrationDep
       settle,
       admitted.map(({ node, event }) => ({ kind: 'channel', node, event })),
     );
-    await rooms.takeChannelEnds(admitted);
+    await rooms.handleMemberFacts(admitted);
     await handleRegistrationEvents(
       registrations,
       admitted.filter(({ event }) => event.phase === 'hangup' && event.registrationId !== undefined),
@@ -42,13 +46,13 @@ export function createLanes(container: Container, registrations: RegistrationDep
     for (const { node, event } of facts) await endUnadmitted(settle, node, event);
   }
 
-  async function takeOther({ node, event }: NodeFact): Promise<void> {
-    if (event.type === 'room') {
-      await rooms.handleRoomEvent(node, event);
-      await roomControl.takeLiveEvent(node, event);
+  async function takeRooms(facts: readonly NodeFact<RoomEvent>[]): Promise<void> {
+    await roomControl.handleRoomEvents(facts);
+    for (const { node, event } of facts) {
+      if (!OF_FILES.includes(event.action)) continue;
       await relays.handlers?.onEvent?.(node, event);
+      await recordings.handlers.onEvent(node, event);
     }
-    await recordings.handlers.onEvent(node, event);
   }
 
   return [
@@ -67,11 +71,18 @@ export function createLanes(container: Container, registrations: RegistrationDep
       },
     },
     {
+      ...{ name: 'rooms', ...GATHERED },
+      async take(facts) {
+        for (const { event } of facts) metrics.countNodeEvent(event.type);
+        await takeRooms(facts.filter(isOfRoom));
+      },
+    },
+    {
       ...{ name: 'others', most: 1, batches: OTHERS_AT_ONCE, gatherMs: 0 },
       async take(facts) {
         for (const fact of facts) {
           metrics.countNodeEvent(fact.event.type);
-          await takeOther(fact);
+          await recordings.handlers.onEvent(fact.node, fact.event);
         }
       },
     },

@@ -1,21 +1,23 @@
 /** Puts together all that rooms do while they run, so that main.ts wires them as one part. */
-import type { ApiCommand, ChannelEvent, NodeConnection, RoomEvent } from '../../freeswitch/esl';
+import type { ApiCommand, NodeConnection } from '../../freeswitch/esl';
 import { reconcileRooms, moveSessionsOfNode, type RoomReconcileDeps } from './sessions/reconcile-node';
 import { settleMember, settleRoom, type StrangerDeps } from './adoption/strangers';
 import { createChannelMemories } from '../calls/adoption/channel-memory';
 import { drainOf, type DrainDeps } from './sessions/drain';
 import type { EnteringDeps } from './joining/join.dialplan';
 import { createRoomHooks, type RoomHooksOwner } from './sessions/listeners';
-import { markLeft, takeLeft, handleRoomEvent } from './participants/member-events';
-import { listLegsInRooms, type ParticipantRow } from './participants/participants.store';
+import { handleMemberFacts } from './participants/handle-members';
+import { markLeft } from './participants/member-events';
+import type { MemberFact } from './participants/reduce-members';
+import type { ParticipantRow } from './participants/participants.store';
 import type { RoomRow } from './rooms.store';
 import { closeSession, openSession, type Opened, type OpenOptions, type SessionDeps } from './sessions/sessions';
 import type { SessionRow } from './sessions/sessions.store';
 import { readSettings } from './settings';
 import { createRoomsSweep } from './sessions/sweep';
 import { weighSession } from './sessions/claim-size';
+import { createCoalesced, createTurns } from '../../infra/flow/turns';
 import { signalUrl, type NodeRow } from '../nodes/nodes.store';
-import { isId } from '../../infra/ids';
 import { storeClock } from '../../infra/store-clock';
 
 export interface RunningRoomsOptions extends Omit<SessionDeps, 'hooks' | 'lockedFromStart'> {
@@ -35,9 +37,8 @@ export interface RunningRooms {
   open(room: RoomRow, o: OpenOptions): Promise<Opened>;
   /** Ends a session for everybody in it. */
   close(session: SessionRow): Promise<void>;
-  handleRoomEvent(node: NodeRow, event: RoomEvent): Promise<void>;
-  /** Of these, whose channel has ended is out of their room. */
-  takeChannelEnds(facts: readonly { node: NodeRow; event: ChannelEvent }[]): Promise<void>;
+  /** Who is in which room by these, and whose channel has ended: what rooms and channels tell, in the order in which it came. */
+  handleMemberFacts(facts: readonly MemberFact[]): Promise<void>;
   /** @param suspects kept from look to look, where events flow meanwhile */
   compare(node: NodeRow, connection: NodeConnection, suspects?: Set<string>): Promise<void>;
   /** The node's process is gone: its rooms go on elsewhere. */
@@ -72,18 +73,24 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
       };
     },
   };
+  // A node is asked, which takes its time: nobody else's reports wait for it.
+  const strangers = createTurns((error) =>
+    o.logger.warn({ err: error }, 'a room that no row explains is left to the next look'),
+  );
   const stranger: StrangerDeps = {
     ...session,
     secretKey: o.secretKey,
     onEntered: o.onEntered,
-    async onStranger(node, living, room) {
+    onStranger(node, living, room) {
       const check = {
         node,
         ask: (command: ApiCommand) => o.links.api(node.id, command),
         now: storeClock.now(),
       };
-      if (!living) return settleRoom(stranger, check, room);
-      for (const member of room.members) await settleMember(stranger, check, living, room, member);
+      strangers.add(node.id, async () => {
+        if (!living) return settleRoom(stranger, check, room);
+        for (const member of room.members) await settleMember(stranger, check, living, room, member);
+      });
     },
   };
   const compare: DrainDeps = {
@@ -95,26 +102,15 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
     signal: o.signal,
     whereNow,
   };
-  for (const listen of [hooks.onParticipantIn, hooks.onParticipantLeft]) {
-    listen((row) => weighSession(session, row.id));
-  }
+  // Of all who come in one batch a session is weighed once.
+  const weigh = createCoalesced((sessionId) => weighSession(session, sessionId));
+  for (const listen of [hooks.onParticipantIn, hooks.onParticipantLeft]) listen(({ id }) => weigh(id));
   return {
     hooks,
     entering,
     open: (room, options) => openSession(session, room, options),
     close: (living) => closeSession(session, living, 'closed'),
-    handleRoomEvent: (node, event) => handleRoomEvent(compare, node, event),
-    async takeChannelEnds(facts) {
-      const ends = facts.filter(({ event }) => event.phase === 'hangup' && isId(event.legId));
-      const members = await listLegsInRooms(
-        o.db,
-        ends.map(({ event }) => event.legId),
-      );
-      for (const { node, event } of ends) {
-        const { legId, hangupCause, endedAtMs, atMs } = event;
-        if (members.has(legId)) await takeLeft(compare, node, { legId, hangupCause, atMs: endedAtMs ?? atMs });
-      }
-    },
+    handleMemberFacts: (facts) => handleMemberFacts(compare, facts),
     compare: (node, connection, suspects) => reconcileRooms(compare, node, connection, storeClock.now(), suspects),
     takeNodeGone: (nodeId) => moveSessionsOfNode(compare, nodeId, 'node_died'),
     empty: (node) => drainOf(compare, node),

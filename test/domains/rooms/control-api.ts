@@ -72,6 +72,7 @@ export function useControlApi(): ControlApi {
       logger,
       links: { api: (_id, command) => roomOf(command.line).api('', command), isUp: () => true },
       hooks: createRoomHooks(logger),
+      handleMemberFacts: () => Promise.resolve(),
       redis,
       subscriber,
       prefix,

@@ -87,7 +87,9 @@ export function scriptRoom(node: NodeRow, sessionId: string, roomControl: () => 
         : more;
       const event = { type: 'room', action, room: sessionId, legId: member?.legId, atMs: Date.now(), fields };
       const memberText = memberId === undefined ? undefined : String(memberId);
-      const taken = told.then(() => roomControl().takeLiveEvent(node, { ...event, memberId: memberText } as RoomEvent));
+      const taken = told.then(() =>
+        roomControl().handleRoomEvents([{ node, event: { ...event, memberId: memberText } as RoomEvent }]),
+      );
       told = taken.catch(() => undefined);
       if (!isLate) await taken;
     },

@@ -2,7 +2,8 @@
 import { createId } from '../../../infra/ids';
 import { storeClock } from '../../../infra/store-clock';
 import type { NodeRow } from '../../nodes/nodes.store';
-import { markIn, type ParticipantDeps, type StrangeRoom } from '../participants/member-events';
+import { markIn, type ParticipantDeps } from '../participants/member-events';
+import type { StrangeRoom } from '../participants/reduce-members';
 import {
   findParticipant,
   insertParticipant,

@@ -18,6 +18,22 @@ export async function mergeSeen(
   return rows[0];
 }
 
+/** The same for many. @returns the legs of those of whom it was kept */
+export async function mergeSeenOf(
+  db: Queryable,
+  rows: readonly { session_id: string; leg_id: string; seen: Partial<SeenParticipant> }[],
+): Promise<ReadonlySet<string>> {
+  if (rows.length === 0) return new Set();
+  const result = await db.raw<{ rows: { leg_id: string }[] }>(
+    `update participants p set observed = p.observed || w.seen
+     from json_to_recordset(?::json) as w(session_id uuid, leg_id uuid, seen jsonb)
+     where p.leg_id = w.leg_id and p.session_id = w.session_id and p.state = 'in'
+     returning p.leg_id`,
+    [JSON.stringify(rows)],
+  );
+  return new Set(result.rows.map((row) => row.leg_id));
+}
+
 /** From a listing that was asked for after `before` was read: an event that came meanwhile knows better. */
 export async function mergeListed(
   db: Queryable,
@@ -111,13 +127,18 @@ export async function listPeopleOfSessions(db: Queryable, sessionIds: readonly s
   return (await db('participants').whereIn('session_id', sessionIds).where({ state: 'in' })) as ParticipantRow[];
 }
 
-export async function findByMember(
+/** Who has these numbers in their sessions. */
+export async function findByMembers(
   db: Queryable,
-  sessionId: string,
-  memberId: number,
-): Promise<ParticipantRow | undefined> {
-  return (await db('participants').where({ session_id: sessionId, member_id: memberId }).first()) as
-    ParticipantRow | undefined;
+  wanted: readonly { session_id: string; member_id: number }[],
+): Promise<{ id: string; session_id: string; member_id: number }[]> {
+  if (wanted.length === 0) return [];
+  const result = await db.raw<{ rows: { id: string; session_id: string; member_id: number }[] }>(
+    `select p.id, p.session_id, p.member_id from json_to_recordset(?::json) as w(session_id uuid, member_id int)
+     join participants p on p.session_id = w.session_id and p.member_id = w.member_id`,
+    [JSON.stringify(wanted)],
+  );
+  return result.rows;
 }
 
 /** Mutes everybody who is no moderator and is not to be muted yet. @returns those who are muted by this. */

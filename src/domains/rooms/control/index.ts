@@ -1,5 +1,5 @@
 /** Puts room control together: its routes, what it takes in from nodes, and what it does by itself until it is stopped. */
-import { setVolume, type RoomEvent } from '../../../freeswitch/esl';
+import { setVolume } from '../../../freeswitch/esl';
 import type { Db } from '../../../infra/stores/db';
 import { createId } from '../../../infra/ids';
 import type { Logger } from '../../../infra/logger';
@@ -12,7 +12,7 @@ import type { NodeRow } from '../../nodes/nodes.store';
 import type { StreamPlaces } from '../../quotas/streams';
 import type { RoomHooks } from '../sessions/listeners';
 import { createLiveBoard } from '../live/live-state';
-import { createLiveEvents } from './observed-events';
+import { createLiveEvents, type RoomFact } from './observed-events';
 import { liveRoutes } from '../live/live.routes';
 import { participantRoutes } from '../participants/participants.routes';
 import { createQualitySampler } from '../live/quality';
@@ -30,6 +30,8 @@ export interface RoomControlOptions extends Pick<ControlDeps, 'markLeft' | 'requ
   logger: Logger;
   links: Pick<NodeConnections, 'api' | 'isUp'>;
   hooks: RoomHooks;
+  /** Of who is in which room. */
+  handleMemberFacts: (facts: readonly RoomFact[]) => Promise<void>;
   redis: Redis;
   /** A connection in subscriber mode; it may be shared. */
   subscriber: Redis;
@@ -43,8 +45,8 @@ export interface RoomControlOptions extends Pick<ControlDeps, 'markLeft' | 'requ
 
 export interface RoomControl {
   routes: Route[];
-  /** After handleRoomEvent, which knows who is in. */
-  takeLiveEvent(node: NodeRow, event: RoomEvent): Promise<void>;
+  /** All that rooms tell, in the order in which it came: first who is in, then what those who are in are seen to do. */
+  handleRoomEvents(facts: readonly RoomFact[]): Promise<void>;
   /** After reconcileRooms: events were missed. */
   compareLive(node: NodeRow): Promise<void>;
   start(): Promise<void>;
@@ -106,7 +108,10 @@ export function createRoomControl(deps: RoomControlOptions): RoomControl {
 
   return {
     routes: [...participantRoutes(roomControl), ...controlRoutes(roomControl), ...liveRoutes(roomControl)],
-    takeLiveEvent: (node, event) => events.take(node, event),
+    async handleRoomEvents(facts) {
+      await deps.handleMemberFacts(facts);
+      await events.take(facts);
+    },
     async compareLive(node) {
       const sessions = await listLivingSessions(db, node.id);
       for (const session of sessions) events.forget(session.id);

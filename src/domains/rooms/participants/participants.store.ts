@@ -76,16 +76,6 @@ export async function findParticipantOfLeg(db: Queryable, legId: string): Promis
   return (await db('participants').where({ leg_id: legId }).first()) as ParticipantRow | undefined;
 }
 
-/** Which of these legs are somebody's in a room, or on the way into one. */
-export async function listLegsInRooms(db: Queryable, legIds: readonly string[]): Promise<ReadonlySet<string>> {
-  if (legIds.length === 0) return new Set();
-  const { rows } = await db.raw<{ rows: { leg_id: string }[] }>(
-    'select leg_id from participants where leg_id = any(?::uuid[])',
-    [[...legIds]],
-  );
-  return new Set(rows.map((row) => row.leg_id));
-}
-
 /** One who was in this meeting under the same name and is not in it now; the last to leave first. */
 export async function findAbsent(
   db: Queryable,
