@@ -140,7 +140,7 @@ test('who can not be called is said at once', async () => {
   expect(await ask('user:ann', 'user:nobody')).toMatchObject({ status: 422, code: 'unprocessable' });
   expect(await ask('user:ann', 'user:a@b')).toMatchObject({ status: 400, code: 'invalid_address' });
   expect(await ask('user:ann', 'tel:+4930123')).toMatchObject({ status: 422, code: 'unprocessable' });
-  expect((await ask('tel:+4930123', 'user:ann')).detail).toMatch(/^tel:\+4930123 can't be rung/);
+  expect((await ask('tel:+4930123', 'user:ann')).detail).toMatch(/^tel:\+4930123 can't be called/);
 });
 
 test('a call that is put on hold twice is on hold, and taken from it twice it is not', async () => {
