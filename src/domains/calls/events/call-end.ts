@@ -12,7 +12,7 @@ const LOSE_RACE = 'LOSE_RACE';
 /** What is written of a leg whose end nobody has told. */
 export const UNKNOWN_CAUSE = 'NODE_UNKNOWN';
 
-export const secondsBetween = (from: Date | null, to: Date): number | null =>
+const secondsBetween = (from: Date | null, to: Date): number | null =>
   from ? Math.max(0, Math.round((to.getTime() - from.getTime()) / 100) / 10) : null;
 
 /** Ends whatever leg of the call is still open: none outlives its call. */
@@ -146,7 +146,7 @@ export function isCarriedOn(r: Reduction, attempt: AttemptRow, cause: string): b
 }
 
 /** How a call ended, by its legs: where nobody knows how the carrying one did, another's end tells. */
-export function readEnd(
+function readEnd(
   carrying: LegRow,
   legs: readonly LegRow[],
   nowMs: number,

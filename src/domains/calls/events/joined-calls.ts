@@ -66,7 +66,7 @@ function join(r: Reduction, { call, gone, kept, moved, node, at }: Join): void {
 }
 
 /** Another leg carries the call from here on; where that is at another node, so is the call. */
-export function moveCarrying(
+function moveCarrying(
   r: Reduction,
   call: CallRow,
   o: { fromLegId: string; legId: string; node: FactNode },

@@ -169,7 +169,7 @@ async function doWhatIsLeft(deps: CallEndDeps, reduced: ReducedCalls): Promise<v
 }
 
 /** A claim that can't be given back now expires by itself. */
-export async function releaseClaims(
+async function releaseClaims(
   deps: Pick<CallEndDeps, 'claims' | 'logger'>,
   claims: readonly { nodeId: string; callId: string }[],
 ): Promise<void> {
@@ -183,9 +183,3 @@ export async function releaseClaims(
   );
   await Promise.all(released);
 }
-
-export const releaseClaim = (
-  deps: Pick<CallEndDeps, 'claims' | 'logger'>,
-  nodeId: string,
-  callId: string,
-): Promise<void> => releaseClaims(deps, [{ nodeId, callId }]);

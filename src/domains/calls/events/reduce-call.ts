@@ -3,7 +3,6 @@
  * do. Nothing else moves a call. Pure: no store, no node and no clock is asked.
  */
 import { isTooLate } from '../dialing/decisions';
-import type { CallRow } from '../calls.store';
 import { endAttempt, endCall, endMissingLeg, endTalkIfOver } from './call-end';
 import { CallsDraft, type CallChanges, type LoadedCalls } from './call-draft';
 import type { CallFact, HangupAskedFact, NeverPlacedFact, RedirectedFact } from './call-facts';
@@ -35,15 +34,6 @@ export function reduceCalls(loaded: LoadedCalls, facts: readonly CallFact[], con
   const { draft: _draft, context: _context, ...rest } = r;
   return { ...rest, changes: draft.changes(), applied };
 }
-
-/** One call and what happened to it: the common case of reduceCalls. */
-export const reduceCall = (
-  call: CallRow,
-  legs: LoadedCalls['legs'],
-  attempts: LoadedCalls['attempts'],
-  facts: readonly CallFact[],
-  context: CallContext,
-): ReducedCalls => reduceCalls({ calls: [call], legs, attempts }, facts, context);
 
 function takeFact(r: Reduction, fact: CallFact): boolean {
   switch (fact.kind) {

@@ -3,10 +3,8 @@ import type { Queryable } from '../../../infra/stores/db';
 import type { RefusedReport } from '../../../infra/metrics';
 import type { LegRow } from '../calls.store';
 import type { Handovers } from './handovers';
+import { MOST_LEGS } from './judge-report';
 import { readBusiness } from './reporting-node.store';
-
-/** A user rings at ten phones at most, an attempt is made three times, and each may cross the pool: twice that. */
-const MOST_LEGS = 128;
 
 export interface ReportedLeg {
   legId: string;
