@@ -66,11 +66,7 @@ function join(r: Reduction, { call, gone, kept, moved, node, at }: Join): void {
 }
 
 /** Another leg carries the call from here on; where that is at another node, so is the call. */
-function moveCarrying(
-  r: Reduction,
-  call: CallRow,
-  o: { fromLegId: string; legId: string; node: FactNode },
-): void {
+function moveCarrying(r: Reduction, call: CallRow, o: { fromLegId: string; legId: string; node: FactNode }): void {
   const attempt = r.draft.attemptsOf(call.id).find((a) => a.leg_id === o.fromLegId && a.ended_at === null);
   if (!attempt) return;
   r.draft.setAttempt(attempt, {
