@@ -140,7 +140,7 @@ const schema = z.object({
   /** coturn's `static-auth-secret`: credentials are made from it, and end with the grant. */
   TURN_SECRET: z.string().min(16).optional(),
   STUN_URLS: urlList(/^stuns?:[^\s,]+$/, 'stun:host:port'),
-  /** Under which address nodes reach this replica's door for relays. */
+  /** Under which address nodes reach this replica's RTMP listener. */
   RELAY_HOST: z
     .string()
     .regex(/^[A-Za-z0-9.:-]+$/)

@@ -1,4 +1,4 @@
-/** Starts everything in order and stops it in reverse; with src/main/, the only place that wires the house together. */
+/** Starts everything in order and stops it in reverse; with src/main/, the only place that wires the parts together. */
 import { hostname } from 'node:os';
 import { readConfig, type Config } from './config';
 import type { DbPatience } from './infra/stores/db';

@@ -26,7 +26,7 @@ export interface RealNodeOptions {
   /** The node's own folder: configuration, log, database; made where it is missing. */
   dir: string;
   name: string;
-  /** Switchyard's XML entrance, with the node's ports in its query. */
+  /** Switchyard's XML endpoint, with the node's ports in its query. */
   xmlUrl: string;
   /** The secret it was enrolled with (enrol.ts). */
   password: string;

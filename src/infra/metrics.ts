@@ -6,7 +6,7 @@ import { storeClock } from './store-clock';
 export const ORPHAN_KINDS = [
   'channel', // a node has it, and no live call
   'row', // a live leg that its node does not have
-  'zombie', // a call that was answered too long ago
+  'max_duration', // a call that was answered too long ago
   'claim', // capacity held for nothing
   'lease', // a room held by no living session
   'session', // a live room that its node does not have

@@ -1,4 +1,4 @@
-/** Puts the rooms of the container together: what they can do, before any role makes them do it. */
+/** Puts the parts together: what they can do, before any role makes them do it. */
 import { setMaxListeners } from 'node:events';
 import { networkInterfaces } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,4 +1,4 @@
-/** A whole Switchyard to be fuzzed: real stores, the house as users start it, one simulated node, and a few things in it. */
+/** A whole Switchyard to be fuzzed: real stores, as users start it, one simulated node, and a few things in it. */
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

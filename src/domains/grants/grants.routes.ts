@@ -17,7 +17,7 @@ import {
   selfSchema,
   presentGrant,
   userGrantBody,
-} from './shapes';
+} from './grants.schemas';
 import { requireRoom } from '../rooms/require-room';
 
 const params = z.object({ id: z.uuid() });

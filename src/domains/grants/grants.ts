@@ -12,8 +12,8 @@ import { type RoomRow } from '../rooms/rooms.store';
 import { findUser, listUsers, type NamedUser } from '../users/users.store';
 import { createGrantName } from './grant-name';
 import * as store from './grants.store';
-import { locateGrant, type LocationDeps } from './location';
-import type { newGrantSchema, RoomGrantInput, selfSchema, UserGrantInput } from './shapes';
+import { locateGrant, type LocationDeps } from './node-assignment';
+import type { newGrantSchema, RoomGrantInput, selfSchema, UserGrantInput } from './grants.schemas';
 import { requireRoom } from '../rooms/require-room';
 
 export interface GrantDeps extends LocationDeps {

@@ -1,6 +1,6 @@
 /** What every event of a relay carries; never its stream key. */
 import type { EventDraft } from '../events/events.store';
-import type { RelayState } from './decide';
+import type { RelayState } from './state-machine';
 import type { RelayRow } from './relays.store';
 
 export function draftRelayEvent(

@@ -1,6 +1,6 @@
 /** The SQL of relays. Which replica sends a relay is decided here: by a lease on its row, taken and renewed by time. */
 import type { Queryable } from '../../infra/stores/db';
-import type { Gap, RelayState } from './decide';
+import type { Gap, RelayState } from './state-machine';
 
 export interface RelayRow {
   id: string;

@@ -11,12 +11,12 @@ import type { Quotas } from '../quotas/quotas';
 import { findLivingSession } from '../rooms/sessions/sessions.store';
 import type { Logger } from '../../infra/logger';
 import { describePorts, isAllowedPort } from './targets/address-rules';
-import type { Keeper } from './keeper';
+import type { RelayReconciler } from './reconciler';
 import { ProcessAway } from './process/relay-process';
 import { TargetRefused } from './targets/refusal';
 import { draftRelayEvent } from './relay-events';
 import { countOpenRelays, findRelay, insertRelay, updateRelay, type RelayRow, OPEN_STATES } from './relays.store';
-import type { SendingDeps } from './sending';
+import type { SendingDeps } from './relay-session';
 import { readTarget, type Target } from './targets/target';
 import { presentInstant } from '../../infra/text/instants';
 import { requireRoom } from '../rooms/require-room';
@@ -32,7 +32,7 @@ export interface RelayActions {
   sending: Pick<SendingDeps, 'forwarder' | 'readRules' | 'stepTimeoutMs'>;
   /** Checks of targets that go on now, by domain. */
   checks: Map<string, number>;
-  keeper: Pick<Keeper, 'wake'>;
+  keeper: Pick<RelayReconciler, 'wake'>;
   /** Finds a domain by its name or id as far as the caller may see it. @throws not_found */
   findDomain: (nameOrId: string, caller: Caller) => Promise<{ id: string }>;
 }

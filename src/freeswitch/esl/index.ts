@@ -1,4 +1,4 @@
-/** What the rest of the house may use of the Event Socket. */
+/** What others may use of the Event Socket. */
 export * from './commands/commands';
 export { openConnection, type ConnectOptions, type NodeConnection } from './connection/connection';
 export {

@@ -1,4 +1,4 @@
-/** BullMQ as this house uses it: signals that some worker of some replica takes up, each once. What is to be done is read elsewhere. */
+/** BullMQ as it is used here: signals that some worker of some replica takes up, each once. What is to be done is read elsewhere. */
 import { Queue, Worker } from 'bullmq';
 import { SwitchyardError } from '../../errors';
 import { createBlockingRedis, type Redis } from './redis';

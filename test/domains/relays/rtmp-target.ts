@@ -1,7 +1,7 @@
 /** An RTMP server as relays meet them, with all the ways in which one can misbehave. */
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { SOURCE } from '../../../src/domains/relays/rtmp/limits';
-import { RtmpPeer } from '../../../src/domains/relays/rtmp/peer';
+import { RtmpConnection } from '../../../src/domains/relays/rtmp/connection';
 
 export interface RtmpTarget {
   readonly port: number;
@@ -30,7 +30,7 @@ export async function openRtmpTarget(port = 0, o: { silent?: boolean } = {}): Pr
     socket.on('error', () => undefined);
     if (o.silent) return;
     let app = '';
-    const peer = new RtmpPeer(
+    const peer = new RtmpConnection(
       socket,
       { side: 'server', limits: SOURCE },
       {

@@ -56,7 +56,7 @@ const isMade = (leg: string) =>
   ear.waitFor((event) => event['Event-Name'] === 'CHANNEL_CREATE' && event['Unique-ID'] === leg);
 
 test('at first nothing is counted, and every kind is shown', async () => {
-  const kinds = ['channel', 'row', 'zombie', 'claim', 'lease', 'session', 'member', 'twin', 'attempt'];
+  const kinds = ['channel', 'row', 'max_duration', 'claim', 'lease', 'session', 'member', 'twin', 'attempt'];
   for (const kind of kinds) expect([kind, await orphans(kind)]).toEqual([kind, 0]);
 });
 
@@ -68,7 +68,7 @@ test('a call that was answered a day ago is hung up, and stays answered with its
     .where({ id })
     .update({ answered_at: new Date(Date.now() - 25 * 3_600_000) });
   expect(await app.callIs(id, 'ended')).toMatchObject({ outcome: 'answered', hangupCause: 'ALLOTTED_TIMEOUT' });
-  await until('it is counted once', async () => (await orphans('zombie')) === 1);
+  await until('it is counted once', async () => (await orphans('max_duration')) === 1);
 });
 
 test('a leg whose channel is gone although nothing was told ends, and its call is lost', async () => {

@@ -52,8 +52,8 @@ describe.each([
     const { id } = await app.call(await withPhones([first, a], [second, b]), 'user:bob');
     const answered = await app.callIs(id, 'answered');
     expect(answered.attempts).toHaveLength(1);
-    const carrier = answered.legs.find((leg) => leg.id === answered.attempts[0]!.leg);
-    expect(carrier).toMatchObject({ state: 'answered', endedAt: null });
+    const winningLeg = answered.legs.find((leg) => leg.id === answered.attempts[0]!.leg);
+    expect(winningLeg).toMatchObject({ state: 'answered', endedAt: null });
     await app.must(200, 'POST', `/v1/calls/${id}/dtmf`, { digits: '1' }); // to the phone that was picked up
     await app.hangUp(id);
     expect(await app.callIs(id, 'ended')).toMatchObject({ outcome: 'answered', hangupCause: 'NORMAL_CLEARING' });

@@ -31,7 +31,7 @@ export async function endOverlongCalls(deps: CallEndDeps, now: Date, longestMs: 
     });
   }
   if (ids.length > 0) {
-    deps.countOrphan?.('zombie', ids.length);
+    deps.countOrphan?.('max_duration', ids.length);
     deps.logger.warn({ count: ids.length }, 'calls that lasted too long were hung up');
   }
   return ids.length;

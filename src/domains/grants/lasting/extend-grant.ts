@@ -3,7 +3,7 @@ import { SwitchyardError } from '../../../errors';
 import type { Caller } from '../../../infra/route';
 import { draftGrantEvent, type GrantDeps } from '../grants';
 import { changeExpiry, findGrant, lockGrant, type NamedGrant } from '../grants.store';
-import { MOST_SECONDS, type GrantPatch } from '../shapes';
+import { MOST_SECONDS, type GrantPatch } from '../grants.schemas';
 
 /** @throws invalid_request where the end is past, or too far off */
 function readEnd(patch: GrantPatch, nowMs: number): Date {

@@ -5,7 +5,7 @@ import { connect as connectTls } from 'node:tls';
 import { findAddress, type AddressRules, type Resolve } from '../targets/address-rules';
 import { TargetRefused, UNREACHABLE } from '../targets/refusal';
 import { TARGET } from '../rtmp/limits';
-import { nameFault, RtmpPeer } from '../rtmp/peer';
+import { nameFault, RtmpConnection } from '../rtmp/connection';
 import type { Target } from '../targets/target';
 
 export interface ConnectDeps {
@@ -87,6 +87,6 @@ function shakeHands(socket: Socket, timeoutMs: number): Promise<void> {
       onMedia: () => undefined,
       onClosed: (reason: string) => fail(`it ended the RTMP handshake: ${reason}`),
     };
-    const peer: RtmpPeer = new RtmpPeer(socket, { side: 'client', limits: TARGET }, handlers);
+    const peer: RtmpConnection = new RtmpConnection(socket, { side: 'client', limits: TARGET }, handlers);
   });
 }

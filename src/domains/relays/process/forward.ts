@@ -1,16 +1,23 @@
 /** Forwards one node's stream to one target until something ends it: every byte goes through here, so it is seen. */
-import { judgeFlow, LOOK_EVERY_MS, startFlow, type FlowLimits, type FlowSample, type FlowState } from '../decide';
+import {
+  judgeFlow,
+  LOOK_EVERY_MS,
+  startFlow,
+  type FlowLimits,
+  type FlowSample,
+  type FlowState,
+} from '../state-machine';
 import { Ended, FirstFault } from '../first-fault';
 import { TargetRefused } from '../targets/refusal';
 import { DATA, type RtmpMessage } from '../rtmp/chunks';
-import type { Intake, IntakeSource } from '../rtmp/intake';
+import type { RtmpServer, RtmpSource } from '../rtmp/server';
 import { publish, type Publisher } from '../rtmp/publisher';
 import { openTarget, type ConnectDeps } from './connect';
 import type { ForwardRequest } from './messages';
-import { readSendQueues } from './sendq';
+import { readSendQueues } from './tcp-backlog';
 
 export interface ForwardDeps extends ConnectDeps {
-  intake: Intake;
+  intake: RtmpServer;
 }
 
 /** How far it has come. */
@@ -42,7 +49,7 @@ export async function forwardStream(
   signal: AbortSignal,
 ): Promise<void> {
   const fault = new FirstFault(signal);
-  const parts: { publisher?: Publisher; node?: IntakeSource; forget?: () => void } = {};
+  const parts: { publisher?: Publisher; node?: RtmpSource; forget?: () => void } = {};
   try {
     await run(deps, request, progress, fault, parts);
   } catch (error) {
@@ -59,7 +66,7 @@ async function run(
   request: ForwardRequest,
   progress: ForwardProgress,
   fault: FirstFault,
-  parts: { publisher?: Publisher; node?: IntakeSource; forget?: () => void },
+  parts: { publisher?: Publisher; node?: RtmpSource; forget?: () => void },
 ): Promise<never> {
   const { target, streamKey, streamName, stepTimeoutMs, limits } = request;
   const connecting = openTarget(deps, request.rules, target, () => stepTimeoutMs);

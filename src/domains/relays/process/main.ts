@@ -4,7 +4,7 @@
  */
 import { resolveHost } from '../targets/address-rules';
 import { TargetRefused } from '../targets/refusal';
-import { openIntake, type Intake } from '../rtmp/intake';
+import { openRtmpServer, type RtmpServer } from '../rtmp/server';
 import { checkTarget, type ConnectDeps } from './connect';
 import { forwardStream } from './forward';
 import type { FromProcess, ToProcess } from './messages';
@@ -20,7 +20,7 @@ const connecting: ConnectDeps = {
   now: Date.now,
 };
 const forwards = new Map<string, AbortController>();
-let intake: Intake | undefined;
+let intake: RtmpServer | undefined;
 
 function tell(message: FromProcess): void {
   if (process.connected) process.send!(message, undefined, undefined, () => undefined); // gone: 'disconnect' follows
@@ -35,7 +35,7 @@ function fail(error: unknown): void {
 }
 
 async function open(listen: { host: string; port: number } | null): Promise<void> {
-  if (listen) intake = await openIntake(listen.host, listen.port);
+  if (listen) intake = await openRtmpServer(listen.host, listen.port);
   tell({ kind: 'ready', port: intake?.port ?? null });
   // It ends with the process.
   setInterval(() => tell({ kind: 'pulse', refused: intake?.refused ?? 0 }), PULSE_MS);

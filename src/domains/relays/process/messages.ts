@@ -1,7 +1,7 @@
 /** What Switchyard and its relay process say to each other. What comes from the process is read with a schema: it meets strangers. */
 import { z } from 'zod';
 import type { AddressRules } from '../targets/address-rules';
-import type { FlowLimits } from '../decide';
+import type { FlowLimits } from '../state-machine';
 import type { Target } from '../targets/target';
 
 /** The RTMP application that nodes publish to. */
@@ -34,7 +34,7 @@ const refusal = z.object({ reason: words, detail: words });
 export const fromProcess = z.discriminatedUnion('kind', [
   /** It listens, where it was asked to. */
   z.object({ kind: z.literal('ready'), port: count.max(65_535).nullable() }),
-  /** Once a second: it is not stuck. With the connections its door has turned away so far. */
+  /** Once a second: it is not stuck. With the connections its RTMP listener refused so far. */
   z.object({ kind: z.literal('pulse'), refused: count }),
   z.object({ kind: z.literal('checked'), id, refusal: refusal.nullable() }),
   /** The target has taken the stream, and the node is expected. */

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { extname, join } from 'node:path';
 import type { Logger } from '../../../infra/logger';
 import type { AddressRules } from '../targets/address-rules';
-import { pauseBeforeTry } from '../decide';
+import { pauseBeforeTry } from '../state-machine';
 import { TargetRefused } from '../targets/refusal';
 import type { Target } from '../targets/target';
 import { fromProcess, type ForwardRequest, type FromProcess, type ToProcess } from './messages';
@@ -270,7 +270,10 @@ function watchPulse(
       if (message.kind !== 'pulse' || message.refused === refused) return;
       if (Date.now() - saidAtMs < SAY_REFUSED_EVERY_MS) return;
       saidAtMs = Date.now();
-      logger.warn({ connections: message.refused - refused }, 'connections to the relay door named no stream of ours');
+      logger.warn(
+        { connections: message.refused - refused },
+        'connections to the RTMP listener named no stream of ours',
+      );
       refused = message.refused;
     },
     stop: () => clearInterval(timer),

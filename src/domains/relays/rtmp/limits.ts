@@ -17,7 +17,7 @@ export interface ReadLimits {
   readonly maxOpenBytes: number;
 }
 
-/** Somebody at the relay door who has named no stream that is expected: a handshake and five short commands. */
+/** Somebody at the RTMP listener who has named no stream that is expected: a handshake and five short commands. */
 export const UNNAMED: ReadLimits = { maxCommandBytes: 4096, maxMediaBytes: 0, maxOpenBytes: 8192 };
 /** All that is read of it, the handshake's 3,073 bytes included. */
 export const MAX_UNNAMED_BYTES = 16 * 1024;

@@ -4,7 +4,7 @@ import { TargetRefused, UNREACHABLE } from '../targets/refusal';
 import type { AmfValue } from './amf';
 import { SOUND, WINDOW_SIZE, type RtmpMessage } from './chunks';
 import { TARGET, targetMaySay } from './limits';
-import { RtmpPeer } from './peer';
+import { RtmpConnection } from './connection';
 
 /** The server is asked to say how much it has read, each time it has read this much. */
 const WINDOW_BYTES = 4096;
@@ -67,7 +67,7 @@ export function publish(o: PublisherOptions): Promise<Publisher> {
       [textOf(info, 'code'), textOf(info, 'description')].map(hide).filter(Boolean).join(': ') || 'without a reason';
 
     const maxReadBytes = (): number => targetMaySay(peer.givenBytes);
-    const peer = new RtmpPeer(
+    const peer = new RtmpConnection(
       o.socket,
       { side: 'client', limits: TARGET, maxReadBytes },
       {

@@ -1,4 +1,4 @@
-/** Keeps few connections that have not said which stream they bring: a stranger must not fill the door for a node. */
+/** Keeps few connections that have not said which stream they bring: a stranger must not fill the listener for a node. */
 import { countedAddress } from '../../bans/addresses';
 
 export interface UnnamedLimits {

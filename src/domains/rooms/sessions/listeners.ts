@@ -1,4 +1,4 @@
-/** Tells other parts of the house what has just become of a room; they also sweep, since a replica can die in between. */
+/** Tells other parts what has just become of a room; they also sweep, since a replica can die in between. */
 import type { Logger } from '../../../infra/logger';
 import type { ParticipantRow } from '../participants/participants.store';
 import type { RoomRow } from '../rooms.store';

@@ -16,7 +16,7 @@ export interface NodeSettings {
   rtpTo: number;
   heartbeatSeconds: number;
   cdrUrl: string;
-  /** `user:password` for the CDR entrance. */
+  /** `user:password` for the CDR endpoint. */
   cdrCredentials: string;
   /** Every node of the pool, this one too: only they may use the internode profile. */
   poolHosts: string[];

@@ -1,4 +1,4 @@
-/** RTMP from a stranger: the relay door reads it before anybody has named a stream, and a tenant's target answers in it. */
+/** RTMP from a stranger: the RTMP listener reads it before anybody has named a stream, and a tenant's target answers in it. */
 import * as fc from 'fast-check';
 import { ChunkReader, type RtmpMessage } from '../../../../../src/domains/relays/rtmp/chunks';
 import { RtmpFault } from '../../../../../src/domains/relays/rtmp/fault';

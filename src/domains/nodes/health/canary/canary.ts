@@ -40,7 +40,7 @@ class CanaryFault extends Error {}
 
 export interface CanaryCall {
   connection: NodeConnection;
-  /** What FreeSWITCH calls the room; it proves itself to the entrance. */
+  /** What FreeSWITCH calls the room; it proves itself to the endpoint. */
   name: string;
   toneHz: number;
   signal: AbortSignal;

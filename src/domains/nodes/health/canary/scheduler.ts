@@ -88,7 +88,7 @@ export function createCanaryScheduler(deps: CanarySchedulerDeps): CanarySchedule
     return result;
   }
 
-  /** A node that was well is tried twice: one stumble of the house must not empty the pool. */
+  /** A node that was well is tried twice: one stumble must not empty the pool. */
   async function runScheduled(nodeId: string, signal: AbortSignal): Promise<'ok' | 'failed' | 'not_told'> {
     const node = await findNode(deps.db, nodeId);
     if (node?.state !== 'serving' || !deps.links.isUp(nodeId)) return 'not_told';

@@ -27,7 +27,7 @@ const PONG = 7;
 /** Whoever wants to hear more often what we read is told this often. */
 const MIN_WINDOW_BYTES = 1024;
 
-export interface PeerHandlers {
+export interface RtmpConnectionHandlers {
   /** The handshake is done. */
   onOpen(): void;
   onCommand(name: string, transaction: number, values: AmfValue[], streamId: number): void;
@@ -37,7 +37,7 @@ export interface PeerHandlers {
   onClosed(reason: string): void;
 }
 
-export interface PeerOptions {
+export interface RtmpConnectionOptions {
   side: 'client' | 'server';
   limits: ReadLimits;
   /** How many bytes may have been read in all by now; asked at every read. Without end where it is left out. */
@@ -45,7 +45,7 @@ export interface PeerOptions {
 }
 
 /** Speaks RTMP over a socket that is connected already. It owns the socket from then on. */
-export class RtmpPeer {
+export class RtmpConnection {
   private stage: 'hello' | 'echo' | 'open' | 'closed' = 'hello';
   /** Their version and packet, then their echo of ours. */
   private readonly packet = Buffer.alloc(1 + PACKET_BYTES);
@@ -60,8 +60,8 @@ export class RtmpPeer {
 
   constructor(
     private readonly socket: Socket,
-    private readonly options: PeerOptions,
-    private readonly handlers: PeerHandlers,
+    private readonly options: RtmpConnectionOptions,
+    private readonly handlers: RtmpConnectionHandlers,
   ) {
     this.reader = new ChunkReader(options.limits, (message) => this.take(message));
     socket.setNoDelay(true);

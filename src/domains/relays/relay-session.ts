@@ -3,7 +3,7 @@ import { EslError, recordRoom, type ApiCommand, type Reply } from '../../freeswi
 import { SwitchyardError } from '../../errors';
 import { createSecret } from '../../infra/secrets';
 import type { AddressRules } from './targets/address-rules';
-import { FLOW_LIMITS, type FlowLimits } from './decide';
+import { FLOW_LIMITS, type FlowLimits } from './state-machine';
 import { Ended, FirstFault } from './first-fault';
 import { INTAKE_APP } from './process/messages';
 import type { Flow, Forwarder, ForwardEnd, Forwarding } from './process/relay-process';

@@ -2,7 +2,7 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { encodeAmf } from '../../../../src/domains/relays/rtmp/amf';
 import { writeChunks } from '../../../../src/domains/relays/rtmp/chunks';
 import { SOURCE } from '../../../../src/domains/relays/rtmp/limits';
-import { RtmpPeer, type PeerHandlers } from '../../../../src/domains/relays/rtmp/peer';
+import { RtmpConnection, type RtmpConnectionHandlers } from '../../../../src/domains/relays/rtmp/connection';
 import { until } from '../../../until';
 
 const opened: { destroy(): void; close?(): void }[] = [];
@@ -12,8 +12,8 @@ afterEach(() => {
 
 /** A peer of ours that serves, and the bare socket of whoever talks to it. */
 async function openPeer(
-  handlers: Partial<PeerHandlers> = {},
-): Promise<{ peer: RtmpPeer; other: Socket; closed: string[] }> {
+  handlers: Partial<RtmpConnectionHandlers> = {},
+): Promise<{ peer: RtmpConnection; other: Socket; closed: string[] }> {
   const closed: string[] = [];
   const accepted = new Promise<Socket>((resolve) => {
     const server = createServer(resolve).listen(0, '127.0.0.1', () => {
@@ -24,7 +24,7 @@ async function openPeer(
     });
   });
   const others: Socket[] = [];
-  const peer = new RtmpPeer(
+  const peer = new RtmpConnection(
     await accepted,
     { side: 'server', limits: SOURCE },
     {

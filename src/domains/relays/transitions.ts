@@ -3,10 +3,10 @@ import type { Db } from '../../infra/stores/db';
 import { storeClock } from '../../infra/store-clock';
 import type { EventLog } from '../events/events';
 import { findSession, type SessionRow } from '../rooms/sessions/sessions.store';
-import { closeGap, decideAfterFailure, endGapWithRoom, openGap } from './decide';
+import { closeGap, decideAfterFailure, endGapWithRoom, openGap } from './state-machine';
 import { draftRelayEvent } from './relay-events';
 import { lockRelay, updateRelay, type RelayChange, type RelayRow } from './relays.store';
-import type { SendingEnd } from './sending';
+import type { SendingEnd } from './relay-session';
 
 export interface SettleRelayDeps {
   db: Db;

@@ -1,15 +1,15 @@
 import { connect, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { requireListening } from '../../../../src/domains/relays/listening';
-import { openIntake, type Intake } from '../../../../src/domains/relays/rtmp/intake';
+import { openRtmpServer, type RtmpServer } from '../../../../src/domains/relays/rtmp/server';
 import { publish, type Publisher } from '../../../../src/domains/relays/rtmp/publisher';
 import { createUnnamed } from '../../../../src/domains/relays/rtmp/unnamed';
 import { until } from '../../../until';
 
-let intake: Intake;
+let intake: RtmpServer;
 const sockets: Socket[] = [];
 const open = async (o: { namingMs?: number } = {}): Promise<void> =>
-  void (intake = await openIntake('127.0.0.1', 0, o));
+  void (intake = await openRtmpServer('127.0.0.1', 0, o));
 afterEach(async () => {
   for (const socket of sockets.splice(0)) socket.destroy();
   await intake.stop();

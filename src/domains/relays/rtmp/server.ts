@@ -3,7 +3,7 @@ import { createServer, type AddressInfo, type Socket } from 'node:net';
 import type { AmfValue } from './amf';
 import type { RtmpMessage } from './chunks';
 import { MAX_UNNAMED_BYTES, SOURCE, UNNAMED } from './limits';
-import { RtmpPeer } from './peer';
+import { RtmpConnection } from './connection';
 import { createUnnamed } from './unnamed';
 
 /** A connection that has not named an expected stream by then is closed. */
@@ -16,17 +16,17 @@ const STREAM_ID = 1;
 
 /** Somebody who waits for a stream. */
 export interface Expectation {
-  onPublish(source: IntakeSource): void;
+  onPublish(source: RtmpSource): void;
   onMedia(message: RtmpMessage): void;
   onClosed(reason: string): void;
 }
 
-export interface IntakeSource {
+export interface RtmpSource {
   readonly receivedBytes: number;
   close(): void;
 }
 
-export interface Intake {
+export interface RtmpServer {
   readonly port: number;
   /** Connections that were turned away, or named no expected stream, since it was opened. */
   readonly refused: number;
@@ -36,7 +36,7 @@ export interface Intake {
 }
 
 /** Listens. @throws where the port is taken, or the address is not this machine's */
-export async function openIntake(host: string, port: number, o: { namingMs?: number } = {}): Promise<Intake> {
+export async function openRtmpServer(host: string, port: number, o: { namingMs?: number } = {}): Promise<RtmpServer> {
   const expected = new Map<string, Expectation>();
   const sockets = new Set<Socket>();
   const unnamed = createUnnamed(UNNAMED_LIMITS);
@@ -101,7 +101,7 @@ function takeSource(
   const deadline = setTimeout(() => peer.close('it named no stream'), namingMs);
   const maxReadBytes = (): number => (who ? Infinity : MAX_UNNAMED_BYTES);
 
-  const peer = new RtmpPeer(
+  const peer = new RtmpConnection(
     socket,
     { side: 'server', limits: UNNAMED, maxReadBytes },
     {

@@ -9,8 +9,8 @@ import {
   startFlow,
   type FlowSample,
   type FlowVerdict,
-} from '../../../src/domains/relays/decide';
-import { parseSendQueues } from '../../../src/domains/relays/process/sendq';
+} from '../../../src/domains/relays/state-machine';
+import { parseSendQueues } from '../../../src/domains/relays/process/tcp-backlog';
 
 const NOW = new Date('2026-05-01T12:00:00Z');
 const later = (ms: number): Date => new Date(NOW.getTime() + ms);

@@ -6,18 +6,18 @@ import type { Logger } from '../../infra/logger';
 import { decryptSecret } from '../../infra/secrets';
 import { storeClock } from '../../infra/store-clock';
 import { giveUpRelays, holdRelays, updateRelay, type RelayRow } from './relays.store';
-import { sendRoom, type SendingDeps } from './sending';
-import { moveRelay, settleEnd, settleLive, settleStopped, settleWaiting, type SettleRelayDeps } from './settling';
+import { sendRoom, type SendingDeps } from './relay-session';
+import { moveRelay, settleEnd, settleLive, settleStopped, settleWaiting, type SettleRelayDeps } from './transitions';
 import { readTarget } from './targets/target';
 
-export interface KeeperDeps extends SettleRelayDeps {
+export interface RelayReconcilerDeps extends SettleRelayDeps {
   logger: Logger;
   links: Pick<NodeConnections, 'api' | 'isUp'>;
   secretKey: Buffer;
   sending: SendingDeps;
 }
 
-export interface Keeper {
+export interface RelayReconciler {
   /** Takes what it may hold, starts what should be live, ends what should not. */
   sweep(): Promise<void>;
   /** Sweeps soon: something has just changed. */
@@ -36,7 +36,7 @@ interface Life {
   done: Promise<void>;
 }
 
-export function createKeeper(deps: KeeperDeps): Keeper {
+export function createRelayReconciler(deps: RelayReconcilerDeps): RelayReconciler {
   const lives = new Map<string, Life>();
   let sweeping: Promise<void> | undefined;
   let wanted = false;
@@ -114,7 +114,12 @@ export function createKeeper(deps: KeeperDeps): Keeper {
 }
 
 /** One sending, with every step written down. */
-async function runLife(deps: KeeperDeps, relay: RelayRow, session: SessionRow, signal: AbortSignal): Promise<void> {
+async function runLife(
+  deps: RelayReconcilerDeps,
+  relay: RelayRow,
+  session: SessionRow,
+  signal: AbortSignal,
+): Promise<void> {
   const streamKey = decryptSecret(deps.secretKey, { purpose: 'stream-key', of: relay.id }, relay.stream_key_sealed);
   const { target } = readTarget(relay.url, streamKey);
   const nodeId = session.node_id!;
