@@ -7,8 +7,8 @@ import type { Directory } from '../users/directory';
 import { createGrantDirectory, createLogins } from './grant-directory';
 import type { GrantDeps } from './grants';
 import { grantRoutes } from './grants.routes';
-import { authenticateGrants, createGrantFinder, type FindGrantOfUser } from './holder';
-import { createPhonePick, type PhonePickDeps } from './location';
+import { authenticateGrants, createGrantFinder, type FindGrantOfUser } from './authentication';
+import { createPhonePick, type PhonePickDeps } from './node-assignment';
 import { GRANT_SWEEP_MS, reconcileGrants, sweepGrants, type OverDeps } from './end-grants';
 import { type Domain } from '../domain';
 

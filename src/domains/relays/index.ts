@@ -11,16 +11,16 @@ import type { EventLog } from '../events/events';
 import type { NodeConnections } from '../nodes/connections/node-connections';
 import type { NodeRow } from '../nodes/nodes.store';
 import type { RoomHooks } from '../rooms/sessions/listeners';
-import type { FlowLimits } from './decide';
+import type { FlowLimits } from './state-machine';
 import type { AddressRules } from './targets/address-rules';
-import { createKeeper } from './keeper';
+import { createRelayReconciler } from './reconciler';
 import { requireListening } from './listening';
 import { INTAKE_APP } from './process/messages';
 import { createRelayProcess, type RelayProcess } from './process/relay-process';
 import type { RelayActions } from './relays';
 import { relayRoutes } from './relays.routes';
 import { countSentRelays } from './relays.store';
-import type { SendingDeps } from './sending';
+import type { SendingDeps } from './relay-session';
 import { type Domain } from '../domain';
 
 export interface RelaysDeps {
@@ -76,7 +76,7 @@ export async function createRelays(deps: RelaysDeps): Promise<Relays> {
     stepTimeoutMs: deps.stepTimeoutMs ?? STEP_TIMEOUT_MS,
     limits: deps.limits,
   };
-  const keeper = createKeeper({ db, log, logger, links, secretKey, replicaId: randomUUID(), sending });
+  const keeper = createRelayReconciler({ db, log, logger, links, secretKey, replicaId: randomUUID(), sending });
   const wake = (): void => {
     if (deps.keeps ?? true) keeper.wake();
   };
