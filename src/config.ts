@@ -92,7 +92,7 @@ const schema = z.object({
     .default('switchyard'),
   /** 32 random bytes in base64, from which all keys are derived: they seal what is kept, and sign tokens. */
   SWITCHYARD_SECRET: z.string().refine(isSecret, 'must be 32 bytes in base64 (make one with: openssl rand -base64 32)'),
-  /** Secrets that are still read, with commas between: former ones until all is sealed anew, or the next one. */
+  /** Secrets that are still read, with commas between: former ones until all is sealed again, or the next one. */
   SWITCHYARD_SECRET_OLD: z
     .string()
     .default('')

@@ -1,6 +1,6 @@
 /**
  * How long 2,000 phones take to register at a real node, against a node that has its users on disk: rounds in turn, with
- * the replica started anew for each. Other checkouts of Switchyard, with their node_modules, are measured in the same run.
+ * the replica started again for each. Other checkouts of Switchyard, with their node_modules, are measured in the same run.
  *
  *   npx tsx scripts/bench/register.ts [--users 2000] [--rounds 3] [--limit 50] [folder of another checkout …]
  */

@@ -1,4 +1,4 @@
-/** The demo's second chapter: two users meet in a room, one is muted, the video is divided anew, and who was where. */
+/** The demo's second chapter: two users meet in a room, one is muted, the video is divided again, and who was where. */
 import { waitFor, type ApiClient } from '../api/client';
 
 export interface RoomChapter {

@@ -37,7 +37,7 @@ function reasonOf(fault: unknown): string {
 }
 
 /**
- * Tries again until a step is done, whatever is away meanwhile, and says each new reason once.
+ * Tries again until a step is done, whatever is away in the meantime, and says each new reason once.
  * @returns false where it was stopped before
  */
 async function repeat(o: Patience, step: () => Promise<string | 'done'>): Promise<boolean> {

@@ -14,7 +14,7 @@ const OF_THE_SYSTEM = [
   'CURL_CA_BUNDLE',
 ] as const;
 
-/** What freeswitch/freeswitch.xml reads, but for the node's name, address and password, which are given one by one. */
+/** What freeswitch/freeswitch.xml reads, except the node's name, address and password, which are given one by one. */
 const OF_FREESWITCH = [
   'SWITCHYARD_HEARTBEAT_SECONDS',
   'SWITCHYARD_MAX_SESSIONS',

@@ -20,7 +20,7 @@ export interface KeptNode {
   logFile?: string;
   /** A simulated node's own control. */
   controlUrl?: string;
-  /** What it was enrolled with; kept where its program is started anew by somebody else (compose). */
+  /** What it was enrolled with; kept where its program is started again by somebody else (compose). */
   secret?: string;
   /** It is being drained in order to be removed. */
   leaving?: boolean;

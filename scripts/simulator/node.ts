@@ -80,7 +80,7 @@ export interface Faults {
   stallRecordings(stalled?: boolean): void;
   /** Takes the program curl away, as on many images. */
   removeCurl(removed?: boolean): void;
-  /** Unloads them, and loads all others again; a node that is started anew has what its modules.conf.xml says. */
+  /** Unloads them, and loads all others again; a node that is started again has what its modules.conf.xml says. */
   unloadModules(names: readonly string[]): void;
   /** Rooms mix nothing but silence. */
   muteAudio(muted?: boolean): void;

@@ -1,4 +1,4 @@
-/** Builds what the run's processes run, once at its start: a tree that is edited meanwhile must not change the run. */
+/** Builds what the run's processes run, once at its start: a tree that is edited in the meantime must not change the run. */
 import { transformFileSync } from '@swc/core';
 import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';

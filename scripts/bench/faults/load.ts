@@ -35,7 +35,7 @@ export async function bringPeople(cluster: Cluster, api: Api, phonesPerNode: num
   const domains: string[] = [];
   const phones: PhonePlan[] = [];
   const rooms: People['rooms'][number][] = [];
-  /** A replica that has just started on a busy machine may be out of reach of its stores for a moment. */
+  /** A replica that has just started on a busy machine may not reach its stores for a moment. */
   const must = async (path: string, body: unknown): Promise<{ id: string }> => {
     const key = randomUUID();
     for (let tries = 1; ; tries += 1) {

@@ -96,7 +96,7 @@ function nextSocket(): { host: string; port: number } {
   return { host, port };
 }
 
-/** @param kept what the node's own database holds from before it was started anew */
+/** @param kept what the node's own database holds from before it was started again */
 export function createRegistrar(node: NodeContext, kept: readonly Registration[] = []): Registrar {
   const registrations = new Map<string, Registration>();
   const expiries = new Map<string, () => void>();

@@ -28,7 +28,7 @@ export type ApiKeyView = z.output<typeof apiKeySchema>;
 export interface ApiKeysDeps {
   db: Db;
   events: EventLog;
-  /** Tells every replica that keys are dead (createKeyRing().revoked), or must be read anew. */
+  /** Tells every replica that keys are dead (createKeyRing().revoked), or must be read again. */
   onKeysRevoked: (apiKeyIds: readonly string[]) => void | Promise<void>;
 }
 

@@ -50,7 +50,7 @@ export interface Bans extends Domain {
 
 const FORGET_EVERY_MS = 3_600_000;
 
-/** Addresses that are never banned; the pool's own are read anew with the bans. */
+/** Addresses that are never banned; the pool's own are read again with the bans. */
 function createNeverList(o: BansOptions): {
   has(address: string): boolean;
   refresh(): Promise<void>;

@@ -10,7 +10,7 @@ import type { FailureEvents } from './failure-events';
 import { decideAfterLogin, GOOD_MS, LOGIN_LIMIT, LOGIN_WINDOW_MS, type Step } from './levels';
 import type { Tally } from './tally';
 
-/** `narrow`: refused, but for the right password of one who got in from there within a day. */
+/** `narrow`: refused, except the right password of one who got in from there within a day. */
 export type Gate = 'open' | 'narrow' | 'shut';
 
 export interface LoginGuard {

@@ -43,7 +43,7 @@ export interface RefusalsOptions {
   now: () => number;
   /** How often Postgres is looked at. */
   pollMs?: number;
-  /** Beside the bans: what else is to be read anew at each look. */
+  /** Beside the bans: what else is to be read again at each look. */
   onLook?: () => Promise<void>;
 }
 

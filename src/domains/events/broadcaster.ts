@@ -6,7 +6,7 @@ import type { EventBell } from './events';
 import { readEventHead, readEventHeads, type LoggedEvent } from './events.store';
 import { createTail, type Tail } from './stream-cache';
 
-/** What a reader gets, in order: events, and gaps where numbers are no more. */
+/** What a reader gets, in order: events, and gaps where numbers are gone. */
 export type Followed = { kind: 'event'; event: LoggedEvent } | { kind: 'gap'; from: number; to: number };
 
 export interface EventBroadcaster extends EventBell {

@@ -37,7 +37,7 @@ export function createSharedBell(logger: Logger, ...first: EventBell[]): SharedB
 export interface EventLog {
   /**
    * Runs `change` in a transaction; the drafts it leaves with `emit` are numbered as its last step. Where two wait for
-   * each other Postgres ends one of them, and it is run anew: it does nothing but what the transaction does.
+   * each other Postgres ends one of them, and it is run again: it does nothing but what the transaction does.
    */
   record<T>(change: (trx: Trx, emit: (draft: EventDraft) => void) => Promise<T>): Promise<T>;
   /**

@@ -13,7 +13,7 @@ import { findLivingGrantByToken, markUsed } from './grants.store';
 
 type Authenticate = (bearer: string) => Promise<Caller | undefined>;
 
-/** Tokens of grants beside API keys. A token is asked for anew each time: it is shown once for each stream. */
+/** Tokens of grants beside API keys. A token is asked for again each time: it is shown once for each stream. */
 export function authenticateGrants(db: Db, keys: Authenticate, now: () => number): Authenticate {
   return async (bearer) => {
     if (!bearer.startsWith('gt_')) return keys(bearer);

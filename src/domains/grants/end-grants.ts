@@ -32,7 +32,7 @@ export interface OverDeps {
 
 /** What a call of a revoked grant ends with. */
 const CAUSE = 'CALL_REJECTED';
-/** A node that was out of reach for longer than this had no phones left. */
+/** A node that was unavailable for longer than this had no phones left. */
 const REMEMBERED_MS = 3_600_000;
 const AT_ONCE = 200;
 /** A node that asked just before may be about to let a call in on the answer: it is told again for so long. */
@@ -98,7 +98,7 @@ export async function sweepGrants(deps: OverDeps, now: Date): Promise<void> {
   await store.deleteOldGrants(deps.db, new Date(now.getTime() - KEPT_MS));
 }
 
-/** After a reconnect: what was revoked or has expired while the node was out of reach ends there now. */
+/** After a reconnect: what was revoked or has expired while the node was unavailable ends there now. */
 export async function reconcileGrants(
   deps: Pick<OverDeps, 'db'>,
   connection: NodeConnection,

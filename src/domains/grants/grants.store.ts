@@ -141,7 +141,7 @@ export async function findExpiredGrants(db: Queryable, now: Date, limit: number)
     .limit(limit)) as NamedGrant[];
 }
 
-/** @returns whether it was not closed before, and is over still: one that was extended meanwhile is not. */
+/** @returns whether it was not closed before, and is over still: one that was extended in the meantime is not. */
 export async function markClosed(db: Queryable, id: string, now: Date): Promise<boolean> {
   const over = db('grants').where({ id }).whereNull('closed_at').where('expires_at', '<=', now);
   return (await over.update({ closed_at: now })) > 0;

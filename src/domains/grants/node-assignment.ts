@@ -61,7 +61,7 @@ async function locateRoom(deps: LocationDeps, roomId: string): Promise<NodeRow> 
   return (await deps.openSession(room, { preferNodeIds: [], excludedNodeIds: [] })).node;
 }
 
-/** A phone stays where it was sent before, while that node serves: it need not register anew. */
+/** A phone stays where it was sent before, while that node serves: it need not register again. */
 async function locatePhone(deps: LocationDeps, nodeId: string | null): Promise<NodeRow> {
   const before = nodeId === null ? undefined : await findNode(deps.db, nodeId);
   return before?.state === 'serving' ? before : deps.pickForPhone();

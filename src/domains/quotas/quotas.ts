@@ -102,7 +102,7 @@ export function createQuotaChecks(deps: QuotasDeps): Quotas & { forgetLimits(dom
   async function readAgain(domainId: string, by: Queryable, known: Kept | undefined): Promise<Kept['limits']> {
     const atMs = now();
     const limits = await readLimits(by, domainId).catch(() => known?.limits ?? {});
-    // Forgotten meanwhile: this may be what was before the change.
+    // Forgotten in the meantime: this may be what was before the change.
     if (kept.get(domainId) === known) kept.set(domainId, { limits, atMs });
     return limits;
   }

@@ -162,7 +162,7 @@ export function createStreamPlaces(o: StreamPlacesOptions): StreamPlaces {
         throw new SwitchyardError('rate_limited', 'This key has too many event streams open.', { retryAfterMs: 5000 });
       }
       const place: Open = { id: createId(), domainId: caller.domainId, holderId: caller.apiKeyId };
-      // Counted before it is asked for, so that those who ask meanwhile see it.
+      // Counted before it is asked for, so that those who ask in the meantime see it.
       open.set(place.id, place);
       count(place.holderId, 1);
       if (place.domainId !== null) count(place.domainId, 1);

@@ -48,7 +48,7 @@ export function drawLedger(
   const lost = parts.flatMap((part) => lostPart(part, nowMs));
   const unwritten = parts.map((part) => unwrittenOf(part, gaps, nowMs));
   const heldMs = sum(unwritten.map(({ onHoldMs }) => onHoldMs));
-  // FreeSWITCH writes nothing of a call on hold, but for the music that its other side may hear.
+  // FreeSWITCH writes nothing of a call on hold, except the music that its other side may hear.
   const expectedMs = fromMs === undefined ? 0 : Math.max(0, toMs - fromMs - pausedMs - heldMs);
   const told = gaps.filter((gap) => gap.reason !== 'held' || heldMs > 0);
   return {

@@ -126,7 +126,7 @@ async function begin(
   return presentRecordingOf(deps, id);
 }
 
-/** The node may be out of reach now: then the sweep goes on. */
+/** The node may be unavailable now: then the sweep goes on. */
 async function stepNow(deps: RecordingDeps, id: string): Promise<void> {
   await stepRecording(deps, id).catch((error: unknown) => {
     deps.logger.warn({ err: error, recordingId: id }, 'a recording could not be brought on at once');

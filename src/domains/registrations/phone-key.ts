@@ -1,4 +1,4 @@
-/** Says which registrations are of one phone: a phone that starts anew, or at another node, has a new Call-ID and is the same. */
+/** Says which registrations are of one phone: a phone that starts again, or at another node, has a new Call-ID and is the same. */
 import type { RegisteredEvent } from '../../freeswitch/esl';
 import { readHost, uriHost } from '../../address';
 

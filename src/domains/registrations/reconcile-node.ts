@@ -20,7 +20,7 @@ const AT_ONCE = 500;
 
 /**
  * What the node lists is what is: the rest of its registrations ended unseen, new ones came unseen. But for those from
- * before it was started anew (restarted.ts).
+ * before it was started again (restarted.ts).
  */
 export async function reconcileRegistrations(
   deps: RegistrationDeps,

@@ -25,7 +25,7 @@ export interface RegistrationRow {
   unreachable_at: Date | null;
   /** When it last came from another socket with the same Call-ID. */
   moved_at: Date | null;
-  /** Listed by a node from before it was started anew, and not heard of since. */
+  /** Listed by a node from before it was started again, and not heard of since. */
   unproven: boolean;
 }
 

@@ -39,7 +39,7 @@ export interface Registration {
   userAgent: string;
   networkIp: string;
   registeredAt: string;
-  /** Nobody has heard of it since its node was started anew. */
+  /** Nobody has heard of it since its node was started again. */
   unproven: boolean;
   expiresAt: string;
 }

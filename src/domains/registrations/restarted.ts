@@ -1,5 +1,5 @@
 /**
- * Judges what a node lists of phones after it was started anew: its list is a database of its own, and outlives it. Pure.
+ * Judges what a node lists of phones after it was started again: its list is a database of its own, and outlives it. Pure.
  */
 
 export type ListedPhone =

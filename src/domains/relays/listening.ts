@@ -1,4 +1,4 @@
-/** The relay process listens only when the first relay is sent: a port or address that can not be had is said at the start. */
+/** The relay process listens only when the first relay is sent: a port or address that can't be had is said at the start. */
 import { createServer } from 'node:net';
 
 /** Listens for a moment. @throws Error which names the setting to change */

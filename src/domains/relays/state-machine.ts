@@ -13,7 +13,7 @@ export interface Gap {
 
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 30_000;
-/** A relay that was live this long has shown that it works: its tries are counted anew. */
+/** A relay that was live this long has shown that it works: its tries are counted again. */
 const STEADY_MS = 60_000;
 /** Older gaps than these leave the list; their length stays in the sum. */
 const GAPS_KEPT = 100;

@@ -121,7 +121,7 @@ async function sendChange(deps: RoomsDeps, session: SessionRow, change: LiveChan
   }
 }
 
-/** `wanted`, but for the named settings, which stay as they are running. */
+/** `wanted`, except the named settings, which stay as they are running. */
 function withoutPending(running: RoomSettings, wanted: RoomSettings, pending: readonly string[]): RoomSettings {
   const settings = structuredClone(wanted) as unknown as Record<string, unknown>;
   const old = running as unknown as Record<string, unknown>;

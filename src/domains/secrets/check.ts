@@ -59,7 +59,7 @@ export function decideStart({ here, known, samples }: StartFacts): StartDecision
         `${samples.tried} sealed texts. ${REMEDY}`,
     };
   }
-  // Which of them has sealed the old texts is not said: none may be left out before they are sealed anew.
+  // Which of them has sealed the old texts is not said: none may be left out before they are sealed again.
   return { do: 'start', is: 'first', names: here };
 }
 

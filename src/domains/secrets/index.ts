@@ -1,4 +1,4 @@
-/** Puts secrets together: every replica follows which it may read, and one at a time seals anew what a former one sealed. */
+/** Puts secrets together: every replica follows which it may read, and one at a time seals again what a former one sealed. */
 import { runEvery } from '../../infra/flow/interval';
 import type { Logger } from '../../infra/logger';
 import { createLeaderLease } from '../../infra/stores/leader-lease';

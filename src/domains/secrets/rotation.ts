@@ -1,4 +1,4 @@
-/** Follows a change of SWITCHYARD_SECRET to its end: says who writes with which, seals anew, and tells when the old one can go. */
+/** Follows a change of SWITCHYARD_SECRET to its end: says who writes with which, seals again, and tells when the old one can go. */
 import { secretNames } from '../../infra/secrets';
 import { sealAnew, type SealingDeps } from './sealing';
 import {

@@ -1,10 +1,10 @@
-/** Seals anew, in small batches and beside everything else, what a former secret has sealed or nobody yet. */
+/** Seals again, in small batches and beside everything else, what a former secret has sealed or nobody yet. */
 import type { Db } from '../../infra/stores/db';
 import type { Logger } from '../../infra/logger';
 import { decryptSecret, encryptSecret, isClearDigest, sealedPrefix, type Sealed } from '../../infra/secrets';
 import { readUnsealed, SEALED_COLUMNS, writeSealed, type SealedColumn } from './secrets.store';
 
-/** 500 take some 10 ms of this process, which answers phones meanwhile. */
+/** 500 take some 10 ms of this process, which answers phones in the meantime. */
 const BATCH = 500;
 const TELL_EVERY = 10_000;
 /** Named in the log, of those that can't be opened; all of them are counted. */
@@ -27,7 +27,7 @@ export interface SealingRound {
   isWhole: boolean;
 }
 
-/** One walk. It may be broken off anywhere, and two at once do no harm: what is changed meanwhile is left as it is. */
+/** One walk. It may be broken off anywhere, and two at once do no harm: what is changed in the meantime is left as it is. */
 export async function sealAnew(deps: SealingDeps, signal: AbortSignal): Promise<SealingRound> {
   const round: SealingRound = { sealed: 0, missed: 0, unreadable: 0, isWhole: true };
   for (const column of SEALED_COLUMNS) await walk(deps, column, round, signal);

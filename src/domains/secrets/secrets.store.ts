@@ -56,7 +56,7 @@ export async function noteSecretUse(db: Queryable, name: string): Promise<void> 
   await db('known_secrets').insert({ name, is_current: false }).onConflict('name').merge({ used_at: db.fn.now() });
 }
 
-/** Forgets a former secret, unless a replica has written with it meanwhile. @returns whether it did */
+/** Forgets a former secret, unless a replica has written with it in the meantime. @returns whether it did */
 export async function forgetSecret(db: Queryable, name: string, usedAt: Date): Promise<boolean> {
   const justAfter = new Date(usedAt.getTime() + 1); // the database counts microseconds
   const query = db('known_secrets').where({ name, is_current: false }).where('used_at', '<', justAfter);
@@ -122,7 +122,7 @@ export async function readUnsealed(
   return { rows, next };
 }
 
-/** Writes what was sealed anew, where nobody has changed it meanwhile. @returns how many */
+/** Writes what was sealed again, where nobody has changed it in the meantime. @returns how many */
 export async function writeSealed(
   db: Queryable,
   column: SealedColumn,

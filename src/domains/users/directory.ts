@@ -43,7 +43,7 @@ export interface Directory {
   forget(username: string, domain: string): void;
 }
 
-/** A look-up is made anew every second, and the digest it finds is nearly always the same: it is opened when it has changed. */
+/** A look-up is made again every second, and the digest it finds is nearly always the same: it is opened when it has changed. */
 export function readDigest(
   secretKey: Buffer,
   login: Pick<DirectoryUser, 'username' | 'domain' | 'sealedHa1'>,

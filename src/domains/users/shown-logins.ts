@@ -5,7 +5,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Redis } from '../../infra/stores/redis';
 
-/** A phone proves it anew with each REGISTER, which `sip-force-expires-max` asks for within the hour. */
+/** A phone proves it again with each REGISTER, which `sip-force-expires-max` asks for within the hour. */
 const KEPT_SECONDS = 3900;
 /** One that was written within this time is not written again; Redis may have been emptied in between. */
 const FRESH_MS = 10_000;

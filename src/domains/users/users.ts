@@ -199,7 +199,7 @@ function numberChanges(user: store.NamedUser, text: string | null | undefined): 
   return number === user.caller_number ? {} : { caller_number: number, dial_number: number };
 }
 
-/** A new password is digested anew; nodes are told to forget the old one. */
+/** A new password is digested again; nodes are told to forget the old one. */
 export async function changeUser(deps: UsersDeps, user: store.NamedUser, patch: UserPatch): Promise<store.NamedUser> {
   if (patch.password !== undefined) {
     refuseWeak(

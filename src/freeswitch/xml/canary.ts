@@ -13,7 +13,7 @@ export const CANARY_VARIABLE = 'switchyard_canary';
 export const CANARY_STEPS = ['speak', 'listen', 'enter'] as const;
 export type CanaryStep = (typeof CANARY_STEPS)[number];
 
-/** They end by themselves after so long, also where Switchyard died meanwhile. */
+/** They end by themselves after so long, also where Switchyard died in the meantime. */
 const LONGEST_MS = 20_000;
 
 export interface CanaryPlan {
@@ -50,7 +50,7 @@ const PROFILE: ProfileParams = {
   ...ROOM_BASE,
   rate: 16000,
   'comfort-noise': false,
-  // Else FreeSWITCH speaks to whoever is first, who hears nobody else meanwhile: the canary found that out.
+  // Else FreeSWITCH speaks to whoever is first, who hears nobody else in the meantime: the canary found that out.
   'alone-sound': playable('silence'),
 };
 

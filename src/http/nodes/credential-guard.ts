@@ -19,7 +19,7 @@ export interface CredentialGuard {
   prove<T>(request: IncomingMessage, shown: string, lookUp: (from: string) => Promise<T>): Promise<T>;
 }
 
-/** Also so many may prove themselves at the same moment from one address: a pool that starts anew behind one NAT. */
+/** Also so many may prove themselves at the same moment from one address: a pool that starts again behind one NAT. */
 const FAILURES: BucketLimit = { perSecond: 2, burst: 100 };
 const GOOD_MS = 15 * 60_000;
 const MOST_KNOWN = 10_000;

@@ -1,4 +1,4 @@
-/** Asks once more whether nobody listens, before something is taken for dead that may have been started again meanwhile. */
+/** Asks once more whether nobody listens, before something is taken for dead that may have been started again in the meantime. */
 import { connect } from 'node:net';
 
 /** @returns true only where the machine answers that nothing listens on that port; false where that can't be said in time */

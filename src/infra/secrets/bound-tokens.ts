@@ -32,7 +32,7 @@ export function createTokenBinder(redis: Pick<Redis, 'set' | 'get'>, prefix: str
     } catch {
       // Redis is away: what this replica has seen must do.
     }
-    // Another question may have been asked here meanwhile.
+    // Another question may have been asked here in the meantime.
     const first = seen.get(tokenId) ?? holder;
     seen.set(tokenId, first);
     return first === holder;

@@ -113,7 +113,7 @@ export function isUnreachable(error: unknown): boolean {
   );
 }
 
-/** True where Postgres has ended a transaction because two waited for each other: nothing of it is done, and it can be run anew. */
+/** True where Postgres has ended a transaction because two waited for each other: nothing of it is done, and it can be run again. */
 export function isDeadlock(error: unknown): boolean {
   return /^40(P01|001)$/.test(String((error as { code?: unknown } | null)?.code));
 }

@@ -359,7 +359,7 @@ const COUNTERS = [
 const NO_BUILDERS =
   /^(parse|read(Dump|LegRecordings|Sent|Tones)$|is(LeftRecord|PhoneLost)$|writeTones$|(played|rendered)Ms$|assert|escape|inert|open|create|pauseBefore$|EslError$|(user|loopback)Endpoint$)/;
 
-/** @returns builders that no grammar knows, or that are no more */
+/** @returns builders that no grammar knows, or that are gone */
 export function missingBuilders(): string[] {
   const real = Object.entries(esl).flatMap(([name, value]) => (typeof value === 'function' ? [name] : []));
   const wanted = real.filter((name) => !NO_BUILDERS.test(name));

@@ -1,4 +1,4 @@
-/** Makes a call's rows follow a conversation that goes on: the row that was over lives again, or is written anew. */
+/** Makes a call's rows follow a conversation that goes on: the row that was over lives again, or is written again. */
 import type { ChannelDump } from '../../../freeswitch/esl';
 import { storeClock } from '../../../infra/store-clock';
 import type { NodeRow } from '../../nodes/nodes.store';

@@ -1,4 +1,4 @@
-/** The SQL by which a call that is over comes to life again, and one whose row was lost is written anew. */
+/** The SQL by which a call that is over comes to life again, and one whose row was lost is written again. */
 import type { Queryable } from '../../../infra/stores/db';
 import type { NodeRow } from '../../nodes/nodes.store';
 

@@ -1,6 +1,6 @@
 /**
  * Has nodes dial, and waits for what they make of it: beside the workers, since a phone may ring for minutes. What
- * happens meanwhile is told by the node's events; here is heard only whether originate came to nothing.
+ * happens in the meantime is told by the node's events; here is heard only whether originate came to nothing.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EslError, type Reply } from '../../../freeswitch/esl';

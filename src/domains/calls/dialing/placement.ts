@@ -38,7 +38,7 @@ export type Placed =
 /**
  * Chooses a node and writes down the choice, its reasons, the node and the leg's id, in the statement that looks once
  * more whether the node serves and the domain may have one more. The claim of what is not written is given back; of what
- * was written all the same, since an answer was lost, the sweep makes it anew.
+ * was written all the same, since an answer was lost, the sweep makes it again.
  */
 export async function placeCall(deps: PlaceDeps, call: DialableRow): Promise<Placed> {
   const refusal = findFullUnits(deps, call);

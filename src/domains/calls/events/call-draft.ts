@@ -19,7 +19,7 @@ export interface CallChanges {
   attempts: ChangedAttempt[];
 }
 
-/** With what others may have written meanwhile: see noteAttemptCore. */
+/** With what others may have written in the meantime: see noteAttemptCore. */
 export type ChangedAttempt = AttemptRow & { was_leg_id: string; was_core: string | null };
 
 export class CallsDraft {

@@ -26,7 +26,7 @@ export async function rejoinRoom(deps: CallDeps, participant: Awaited): Promise<
 
 /**
  * Once more for a phone that could not be sent in when its room moved: the event that it had answered was still on its
- * way, or its node did not hear. Nobody is called anew.
+ * way, or its node did not hear. Nobody is called again.
  */
 export async function rejoinLate(deps: CallDeps, participant: Awaited): Promise<void> {
   const call = participant.call_id ? await findCall(deps.db, participant.call_id) : undefined;

@@ -79,7 +79,7 @@ export async function handleCdr(
   }
   const row = { leg_id: v.uuid, node_id: node.id, call_id: callId, record: text };
   if (!call) return (await insertCdr(deps.db, row)) ? 'kept' : 'known';
-  // In one transaction: where the database goes away meanwhile, the node sends it again and nothing is missed.
+  // In one transaction: where the database goes away in the meantime, the node sends it again and nothing is missed.
   let isNew = true;
   const fact = readFact(node, parsed.data, callId, await findNodeClock(deps.db, node.id));
   await moveCalls(deps, [fact], async (trx) => {
@@ -98,7 +98,7 @@ async function isBelieved(
   if (!callId) return true; // of no call: it changes nothing, and is bounded by itself
   const legId = record.variables.uuid;
   if (await refuseLegReport(deps, node, { legId, callId, known: leg })) return false;
-  // A machine made anew under this name knows nothing of the calls of the one before, whose core nobody else was told.
+  // A machine made again under this name knows nothing of the calls of the one before, whose core nobody else was told.
   const core = (await findAttemptOfLeg(deps.db, legId))?.node_core_uuid;
   const told = record['core-uuid'];
   return !core || !told || core === told;

@@ -20,7 +20,7 @@ function readEnd(patch: GrantPatch, nowMs: number): Date {
 }
 
 export interface ExtendDeps {
-  /** What is remembered of it is asked for anew. */
+  /** What is remembered of it is asked for again. */
   onExtended: (grant: NamedGrant) => void;
 }
 

@@ -125,8 +125,8 @@ export interface Claims {
   /** One, or all of these in one script. */
   release(nodeId: string, callIds: string | readonly string[], nowMs: number): Promise<void>;
   /**
-   * Makes claims last: one script for each node, all sent together. Those that Redis has forgotten are made anew; and given
-   * back where `findNeeded` then says that what they were for has ended meanwhile, since whoever ended it found nothing to
+   * Makes claims last: one script for each node, all sent together. Those that Redis has forgotten are made again; and given
+   * back where `findNeeded` then says that what they were for has ended in the meantime, since whoever ended it found nothing to
    * release.
    * @param findNeeded answers the ids of those that are still needed
    * @returns how many Redis had forgotten
@@ -205,7 +205,7 @@ export function createClaims(redis: Redis, prefix: string, recall?: Recall): Cla
     return (answer as [number, number])[0] === 1;
   }
 
-  /** In one script, so that nobody claims beside half of it; what has ended meanwhile is given back. */
+  /** In one script, so that nobody claims beside half of it; what has ended in the meantime is given back. */
   async function remember(nodeId: string, from: Recall, nowMs: number): Promise<void> {
     const held = await from.list(nodeId);
     const keys = claimKeys(prefix, nodeId);

@@ -32,7 +32,7 @@ export function estimateEffectiveCapacity(report: CapacityReport): number {
 export function updateEffectiveCapacity(report: CapacityReport): number {
   const { leastShare, mostShare, downMs, upMs } = EFFECTIVE_CAPACITY;
   const nominal = report.nominalUnits;
-  // The node may have been given another size meanwhile: what was true of the old one is kept within the new bounds.
+  // The node may have been given another size in the meantime: what was true of the old one is kept within the new bounds.
   const before = Math.min(nominal * mostShare, Math.max(nominal * leastShare, report.effectiveUnits ?? nominal));
   const estimate = estimateEffectiveCapacity(report);
   const elapsedMs = Math.max(0, report.elapsedMs ?? 0);

@@ -193,7 +193,7 @@ function openStream(
   async function reportDown(told: string): Promise<void> {
     if (link.connection() !== undefined) return;
     // This may have waited: for Postgres, or with a process that was stopped. The node may run again by now, or be gone
-    // for sure where it was only out of reach.
+    // for sure where it was only unavailable.
     const isGone = await isPortRefused(node.host, node.esl_port, PROBE_PORT_MS);
     if (link.connection() !== undefined || (told === 'refused' && !isGone)) return;
     const reason = isGone ? 'refused' : told;
@@ -238,7 +238,7 @@ function openStream(
           try {
             await reportUp(connection, core.text.trim().slice(0, LONGEST_CORE));
           } catch (error) {
-            // Else the node would stay down for as long as this connection stands: it is made anew, and asked again.
+            // Else the node would stay down for as long as this connection stands: it is made again, and asked again.
             if (!isUnreachable(error)) connection.close();
             throw error;
           }

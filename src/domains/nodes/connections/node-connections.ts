@@ -19,7 +19,7 @@ const REFRESH_MS = 1000;
 const REACH_POLL_MS = 20;
 /** A node that comes back is wanted within a second, by every replica. */
 const LONGEST_PAUSE_MS = 1000;
-/** One that is not there for a minute is started anew some day, and has another password then: it is tried at once. */
+/** One that is not there for a minute is started again some day, and has another password then: it is tried at once. */
 const PATIENT_AFTER_FAILURES = 60;
 const PATIENT_PAUSE_MS = 10_000;
 const PROBE_INTERVAL_MS = 2000;
@@ -102,7 +102,7 @@ function createPasswordReader({ logger, secretKey }: FollowSettings): (node: Nod
 
 type FollowSettings = Pick<LinkSettings, 'db' | 'logger' | 'secretKey'>;
 
-/** Keeps one thing for each node of the table: made when it appears, made anew when it moves, ended when it goes. */
+/** Keeps one thing for each node of the table: made when it appears, made again when it moves, ended when it goes. */
 export function followNodes(
   settings: FollowSettings,
   open: (node: NodeRow) => { stop(): Promise<void> },
@@ -125,7 +125,7 @@ export function followNodes(
     for (const node of nodes) {
       const before = held.get(node.id);
       const password = readPassword(node);
-      // Not the sealed text: that is another one when the same password was sealed anew.
+      // Not the sealed text: that is another one when the same password was sealed again.
       const key = password === undefined ? undefined : `${node.host}:${node.esl_port}:${password}`;
       if (before !== undefined && before.key === key) continue;
       held.delete(node.id);

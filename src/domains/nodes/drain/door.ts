@@ -18,7 +18,7 @@ const PATIENCE_MS = 4000;
 
 export interface PhoneDoorDeps {
   db: Db;
-  /** Settles when the node has read its profiles anew. */
+  /** Settles when the node has read its profiles again. */
   send: (nodeId: string, command: ApiCommand) => Promise<unknown>;
   /** Milliseconds since 1970. */
   now: () => number;

@@ -32,7 +32,7 @@ export async function listPhonesToMove(
     .returning(['domain_id', 'user_id', 'grant_id', 'contact', 'transport', 'user_agent'])) as PhoneToMove[];
 }
 
-/** The next drain asks anew. */
+/** The next drain asks again. */
 export async function forgetAskedToMove(db: Queryable, nodeId: string): Promise<void> {
   await db('registrations')
     .where({ node_id: nodeId })
@@ -45,7 +45,7 @@ export async function notePhonesRefused(db: Queryable, nodeId: string, refused: 
   await db('nodes').where({ id: nodeId }).whereNot({ phones_refused: refused }).update({ phones_refused: refused });
 }
 
-/** Those whose registration holds, but for those that a call found dead. */
+/** Those whose registration holds, except those that a call found dead. */
 export async function countPhones(db: Queryable, nodeId: string): Promise<number> {
   const [row] = (await db('registrations')
     .where({ node_id: nodeId, unreachable_at: null })

@@ -56,7 +56,7 @@ export function refusesPhones(
 
 /**
  * Brings every node to what it should do with phones, and asks those that are registered at a draining one to move.
- * A node is told to read its profiles anew until it has: what it was answered then is in its row.
+ * A node is told to read its profiles again until it has: what it was answered then is in its row.
  */
 export async function movePhones(deps: MovePhonesDeps, pool: readonly NodeRow[], now: Date): Promise<void> {
   const isConcerned = (node: NodeRow): boolean => node.drain_deadline_at !== null || node.phones_refused;

@@ -224,7 +224,7 @@ function addressChanged(row: NodeRow, address: NodeAddress): boolean {
 
 /**
  * Two nodes that are up are never at one place: one that says so means to be taken for the other. A node that is down holds
- * no place, since a machine made anew under another name comes where the old one was.
+ * no place, since a machine made again under another name comes where the old one was.
  * @throws conflict
  */
 async function requireOwnPlace(

@@ -23,7 +23,7 @@ export async function takeCore(
 
 /**
  * Asked once by each process, when its Event Socket opens; a question that is asked again has the same answer.
- * @returns the password, and whether it was made now: then we have to connect anew
+ * @returns the password, and whether it was made now: then we have to connect again
  */
 export async function giveEslPassword(
   deps: Pick<NodeDeps, 'db' | 'secretKey'>,

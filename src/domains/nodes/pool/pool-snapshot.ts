@@ -4,9 +4,9 @@ import type { Claims } from '../capacity/claims';
 import { listPoolRows, type PoolRow } from '../nodes.store';
 import { updateSaturation, type NodeView, type Saturation } from '../selection/policies';
 
-/** A snapshot this old is taken anew, beside whoever reads it. */
+/** A snapshot this old is taken again, beside whoever reads it. */
 const REFRESH_MS = 200;
-/** Nobody chooses by one that is older: the claim's script and the node's row are asked anew anyway, but it should be near. */
+/** Nobody chooses by one that is older: the claim's script and the node's row are asked again anyway, but it should be near. */
 const OLDEST_MS = 1000;
 
 export interface PoolSnapshots {

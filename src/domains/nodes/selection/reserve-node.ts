@@ -129,7 +129,7 @@ async function claimAndLook<T>(
   nowMs: number,
   check: () => Promise<LastLook<T>>,
 ): Promise<LastLook<T>> {
-  // Before the claim is granted, so that others who choose meanwhile see it; one refused stays counted as full.
+  // Before the claim is granted, so that others who choose in the meantime see it; one refused stays counted as full.
   deps.pool.reserve(chosen.id, request.units);
   let seen: LastLook<T>;
   try {

@@ -32,7 +32,7 @@ const MARGIN_MS = 30_000;
 const CLAIM_MS = 60_000;
 const RENEW_MS = 15_000;
 const AT_ONCE = 4;
-/** A node that is out of reach costs no try: it is looked for again. */
+/** A node that is unavailable costs no try: it is looked for again. */
 const AWAY_MS = 5000;
 
 export const pauseBeforeUpload = (tries: number): number =>

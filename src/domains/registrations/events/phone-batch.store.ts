@@ -32,7 +32,7 @@ export interface LockedHolder extends NamedHolder {
 }
 
 /**
- * Those users, held until the transaction ends, in one order: nobody else takes in, or counts, their phones meanwhile.
+ * Those users, held until the transaction ends, in one order: nobody else takes in, or counts, their phones in the meantime.
  * @param registrationIds whose users are wanted too
  */
 export async function lockHolders(

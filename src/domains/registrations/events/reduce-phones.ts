@@ -12,7 +12,7 @@ export type FoundRegistration = Omit<RegisteredEvent, 'type' | 'status' | 'atMs'
 
 /** One thing that a node tells of phones, whether by an event or in a list. */
 export type PhoneReport =
-  /** `unproven`: listed from before its node was started anew, and not heard of since. */
+  /** `unproven`: listed from before its node was started again, and not heard of since. */
   | { kind: 'registered'; node: TellingNode; found: FoundRegistration; unproven?: boolean }
   | { kind: 'unregistered'; node: TellingNode; ended: Omit<UnregisteredEvent, 'type' | 'atMs'> }
   | { kind: 'rung_in_vain'; node: TellingNode; registrationId: string; since: Date };
@@ -96,7 +96,7 @@ function handleRegistered(to: Reducing, o: Extract<PhoneReport, { kind: 'registe
   const phones = phonesOf(to, holder.id);
   const phoneKey = phoneKeyOf(found);
   const isElsewhere = phones.some((row) => phoneKey !== '' && row.phone_key === phoneKey && row.node_id !== node.id);
-  // It has gone there meanwhile: what is listed here is what it left.
+  // It has gone there in the meantime: what is listed here is what it left.
   if (unproven && isElsewhere) return forget(to, { ...found, node_id: node.id, sip_call_id: found.sipCallId });
   const before = phones.find((row) => row.node_id === node.id && row.sip_call_id === found.sipCallId);
   const isMoved =
@@ -140,7 +140,7 @@ const firstOf = (to: Reducing, node: TellingNode, holder: NamedHolder, found: Fo
   moved_at: null,
 });
 
-/** A phone is one, whatever Call-ID it has now and wherever it registers: it was started anew, or has changed its node. */
+/** A phone is one, whatever Call-ID it has now and wherever it registers: it was started again, or has changed its node. */
 function dropLeftBehind(to: Reducing, node: TellingNode, row: RegistrationRow): void {
   const isSame = (other: RegistrationRow): boolean =>
     (other.node_id === row.node_id && other.contact === row.contact) ||
@@ -156,7 +156,7 @@ function dropLeftBehind(to: Reducing, node: TellingNode, row: RegistrationRow): 
 
 /**
  * A user may have so many phones: a further one takes the place of the one not seen for longest, as a phone that was
- * started anew does. Those that are gone give way first.
+ * started again does. Those that are gone give way first.
  */
 function dropSurplus(to: Reducing, row: RegistrationRow): void {
   const limit = to.known.limits.get(row.domain_id) ?? Infinity;
@@ -188,7 +188,7 @@ function handleUnregistered(to: Reducing, o: Extract<PhoneReport, { kind: 'unreg
   }
 }
 
-/** A phone that a call has found dead is not rung again until it registers anew; one that has registered since is there. */
+/** A phone that a call has found dead is not rung again until it registers again; one that has registered since is there. */
 function handleRungInVain(to: Reducing, o: Extract<PhoneReport, { kind: 'rung_in_vain' }>): void {
   const { node, registrationId, since } = o;
   for (const phones of to.byUser.values()) {

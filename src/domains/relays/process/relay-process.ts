@@ -1,4 +1,4 @@
-/** Starts the relay process when it is first needed, watches it, starts it anew when it dies, and ends it. */
+/** Starts the relay process when it is first needed, watches it, starts it again when it dies, and ends it. */
 import { fork, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { extname, join } from 'node:path';
@@ -32,7 +32,7 @@ export interface Forwarding {
 }
 
 export interface Forwarder {
-  /** @throws TargetRefused; ProcessAway where the process can not be had now */
+  /** @throws TargetRefused; ProcessAway where the process can't be had now */
   check(target: Target, rules: AddressRules, timeoutMs: number): Promise<void>;
   start(request: ForwardRequest, onFlow: (flow: Flow) => void): Forwarding;
 }
@@ -64,7 +64,7 @@ const READY_MS = 30_000;
 const EXIT_MS = 2000;
 /** Strangers must not fill the log. */
 const SAY_REFUSED_EVERY_MS = 60_000;
-/** A process that lived this long begins to count anew. */
+/** A process that lived this long begins to count again. */
 const STEADY_MS = 60_000;
 const KEPT_ERROR_BYTES = 4000;
 const GONE = 'the relay process has ended; it is started again';

@@ -1,4 +1,4 @@
-/** Makes a room's rows follow a room that goes on: its session lives again, or is written anew, with those who are in it. */
+/** Makes a room's rows follow a room that goes on: its session lives again, or is written again, with those who are in it. */
 import { createId } from '../../../infra/ids';
 import { storeClock } from '../../../infra/store-clock';
 import type { NodeRow } from '../../nodes/nodes.store';

@@ -35,7 +35,7 @@ export function judgeRoom({ session, isDeleted, livesElsewhere }: RunRoom): Room
 export interface Stranger {
   /** It was answered, came by a door of ours, and no plan of ours let it in. */
   isUnadmitted: boolean;
-  /** Somebody asked for its end: it was removed, or sent to another room, or its grant or user is no more. */
+  /** Somebody asked for its end: it was removed, or sent to another room, or its grant or user is gone. */
   isAskedOut: boolean;
   /** What it shows proves that we let this channel into this session, and as whom. */
   isProven: boolean;

@@ -24,7 +24,7 @@ export type DesiredOfRoom = 'layout' | 'locked' | 'videoFloor' | 'floor';
 export type DesiredName = DesiredOfParticipant | DesiredOfRoom;
 export type DesiredValue = boolean | number | string | null;
 
-/** Desired changes the node did not fulfil in the tries it was given: left alone until they change, or the person comes anew. */
+/** Desired changes the node did not fulfil in the tries it was given: left alone until they change, or the person comes again. */
 export type FailedChanges = Partial<Record<DesiredName, DesiredValue>>;
 
 /** What was seen of a member, by events, by snapshots, or by the answer where nothing else tells. */

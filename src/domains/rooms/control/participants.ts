@@ -264,7 +264,7 @@ export async function removeParticipant(deps: ControlDeps, room: RoomRow, id: st
     const inRoom = row.state === 'in' && row.member_id !== null;
     const way = inRoom ? hangUpMember(session.id, row.member_id!) : killChannel(row.leg_id, 'CALL_REJECTED');
     const reply = await deps.links.api(session.node_id, way);
-    // Gone by itself meanwhile: that is what was wanted.
+    // Gone by itself in the meantime: that is what was wanted.
     if (!reply.ok) deps.logger.debug({ participantId: id, reply: reply.text.slice(0, 120) }, 'nobody to remove');
     const isOut = async () => (await findParticipant(deps.db, id))?.state === 'left';
     if (await confirm(isOut)) return;

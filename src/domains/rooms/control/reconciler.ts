@@ -52,13 +52,13 @@ export interface ReconcilerDeps {
 }
 
 export interface Reconciler {
-  /** Soon, and once however often it is said meanwhile. */
+  /** Soon, and once however often it is said in the meantime. */
   nudge(sessionId: string): void;
   /** Now; resolves when the commands are answered. What they bring about is told by events. */
   reconcile(sessionId: string): Promise<void>;
   /** Does something while nothing is brought about in the session here: what comes then sees what this has done. */
   alone<T>(sessionId: string, work: () => Promise<T>): Promise<T>;
-  /** Something was asked for anew, of a participant or a session: what was tried for it before does not count. */
+  /** Something was asked for again, of a participant or a session: what was tried for it before does not count. */
   forgetAttempts(id: string, whats: readonly string[]): void;
   /** Compares every living session with its node's lists. One replica does it for each node. */
   sweep(): Promise<void>;
@@ -149,7 +149,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     }
   }
 
-  /** @throws where the node is out of reach: that is no try */
+  /** @throws where the node is unavailable: that is no try */
   async function attempt(session: SessionRow, key: string, d: Difference): Promise<void> {
     const before = attempts.get(key);
     const commands = d.commandsFor ? await commandsToRestoreFloor(session, d) : d.commands;
@@ -237,7 +237,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       await takeListed(deps, session, here, room, flags.get(session.id));
       const floor = floorOf(here, flags.get(session.id));
       if (floor) deps.live.setFloor(session, floor, listedAtMs);
-      // Read again inside: a desired change may have changed meanwhile.
+      // Read again inside: a desired change may have changed in the meantime.
       if (listDifferences(session, here, floor ?? {}).length > 0 || hasMoved(session, room))
         wake(session.id, storeClock.nowMs());
     }

@@ -1,4 +1,4 @@
-/** Keeps the images of running rooms where they are seen: brought to the node, shown anew, and taken away at the end. */
+/** Keeps the images of running rooms where they are seen: brought to the node, shown again, and taken away at the end. */
 import { randomUUID } from 'node:crypto';
 import { SwitchyardError } from '../../../errors';
 import {
@@ -174,7 +174,7 @@ async function imageUrl(deps: ImageDeps, nodeId: string, id: string): Promise<st
 
 type Did = 'nothing' | 'shown' | 'hidden' | 'refused';
 
-/** Tells the node once for each state of the room. @param o.anew the layout was taken anew @param o.again once more later */
+/** Tells the node once for each state of the room. @param o.again the layout was taken again @param o.again once more later */
 async function presentPlaced(
   deps: ImageDeps,
   session: SessionRow,

@@ -1,4 +1,4 @@
-/** Reads a PNG as strictly as a media server should never have to, and writes it anew: nothing else than an image is left. */
+/** Reads a PNG as strictly as a media server should never have to, and writes it again: nothing else than an image is left. */
 import { promisify } from 'node:util';
 import { crc32, inflate, type InputType, type ZlibOptions } from 'node:zlib';
 import { SwitchyardError } from '../../../errors';
@@ -170,7 +170,7 @@ function writeChunk(type: string, data: Buffer): Buffer {
   return chunk;
 }
 
-/** @returns the image written anew, and what it is @throws unprocessable where it is no PNG that can be shown */
+/** @returns the image written again, and what it is @throws unprocessable where it is no PNG that can be shown */
 export async function cleanPng(bytes: Buffer): Promise<CleanPng> {
   const parts = readParts(bytes);
   const header = readHeader(parts.IHDR);

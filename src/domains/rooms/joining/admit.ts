@@ -30,7 +30,7 @@ export interface Entrant {
 
 export type Admission =
   | { outcome: 'admitted'; participant: ParticipantRow }
-  /** It ended meanwhile. */
+  /** It ended in the meantime. */
   | { outcome: 'over' }
   /** It was only held open, its node has no room for it by now, and it is over: it can be opened elsewhere. */
   | { outcome: 'node_full' };
@@ -147,7 +147,7 @@ async function writeDown(
     state: 'joining' as const,
     entering_at: storeClock.now(),
     name: who.name,
-    // What a moderator made of them stays; a moderators' PIN makes more of who comes back, and a new grant says it anew.
+    // What a moderator made of them stays; a moderators' PIN makes more of who comes back, and a new grant says it again.
     role: before && !(role === 'moderator' && who.role === undefined) && !isAnew(before, who) ? before.role : role,
     ...(before && who.grantId ? { grant_id: who.grantId, user_id: who.userId ?? null, kind: who.kind } : {}),
     left_at: null,

@@ -44,7 +44,7 @@ export async function listLayoutNames(db: Queryable, domainId: string): Promise<
   return (await db('room_layouts').where({ domain_id: domainId }).orderBy('name').pluck('name')) as string[];
 }
 
-/** Holds the layout until the transaction ends, so that no room can come to use it meanwhile. */
+/** Holds the layout until the transaction ends, so that no room can come to use it in the meantime. */
 export async function lockLayout(db: Queryable, id: string): Promise<boolean> {
   return ((await db('room_layouts').where({ id }).forUpdate().first('id')) as unknown) !== undefined;
 }

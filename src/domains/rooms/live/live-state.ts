@@ -21,7 +21,7 @@ export type LiveMessage =
   | { type: 'participant.talking'; data: { participantId: string; talking: boolean } }
   | { type: 'participant.quality'; data: { participantId: string; quality: QualityClass } }
   | { type: 'floor'; data: { participantId: string | null; videoParticipantId: string | null } }
-  /** Somebody came or went, or the room moved: the state is to be read anew. */
+  /** Somebody came or went, or the room moved: the state is to be read again. */
   | { type: 'state'; data: Record<string, never> };
 
 export interface LiveBoard {
@@ -34,7 +34,7 @@ export interface LiveBoard {
   setFloor(session: LiveKey, floor: SeenFloor, listedAtMs?: number): void;
   removeParticipant(session: LiveKey, participantId: string): void;
   forget(session: LiveKey): void;
-  /** Says that the state is to be read anew. */
+  /** Says that the state is to be read again. */
   announce(session: LiveKey): void;
   /** Empty while Redis is away. A floor that this replica has seen and not told yet is in it: it is newer than Redis's. */
   read(sessionId: string): Promise<LiveState>;

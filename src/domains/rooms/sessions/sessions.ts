@@ -50,7 +50,7 @@ export type Emit = (draft: EventDraft) => void;
 
 /**
  * How long a session that was opened for somebody waits for them. The sweep ends it within the next seconds, so that
- * one grant holds something for 20 s at most. Who comes later, since a browser asked for a camera, opens it anew.
+ * one grant holds something for 20 s at most. Who comes later, since a browser asked for a camera, opens it again.
  */
 const OPEN_FOR_MS = 15_000;
 /** Somebody was on the way in when the last one left: they get this long. */

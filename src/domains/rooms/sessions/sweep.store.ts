@@ -3,7 +3,7 @@ import type { Queryable } from '../../../infra/stores/db';
 import type { ParticipantRow } from '../participants/participants.store';
 import type { SessionRow } from './sessions.store';
 
-/** Living sessions whose node can't be asked, or is no more. */
+/** Living sessions whose node can't be asked, or is gone. */
 export async function listSessionsOfGoneNodes(db: Queryable): Promise<SessionRow[]> {
   return (await db('sessions as s')
     .leftJoin('nodes as n', 'n.id', 's.node_id')

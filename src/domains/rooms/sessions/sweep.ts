@@ -24,7 +24,7 @@ import { deleteExpiredTickets } from '../joining/tickets.store';
 const JOINING_LIMIT_MS = 60_000;
 /** How long a place is kept for somebody whose room moved. */
 const AWAY_LIMIT_MS = 600_000;
-/** A moderator whose page is loaded anew is back within this; only then does the room end with its last one. */
+/** A moderator whose page is loaded again is back within this; only then does the room end with its last one. */
 const MODERATOR_GRACE_MS = 10_000;
 /** A phone that is not back in its room by then is sent in once more, and again, until the last of these. */
 const BACK_MS = { first: 2000, last: 30_000 };

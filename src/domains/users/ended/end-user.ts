@@ -38,7 +38,7 @@ const CAUSE = 'CALL_REJECTED';
 /** A node that asked just before may be about to let somebody in on the answer: it is told again for so long. */
 const TOLD_AGAIN_MS = 3000;
 const SWEEP_MS = 1000;
-/** A node that was out of reach for longer than this had no phones left. */
+/** A node that was unavailable for longer than this had no phones left. */
 const REMEMBERED_MS = 3_600_000;
 const AT_ONCE = 200;
 
@@ -106,7 +106,7 @@ export function sweepEndedUsers(deps: { db: Db; logger: Logger } & Pick<UserEndi
   });
 }
 
-/** After a reconnect: phones of users who are none, and legs of those who ended meanwhile, end there now. */
+/** After a reconnect: phones of users who are none, and legs of those who ended in the meantime, end there now. */
 export async function reconcileEndedUsers(
   deps: { db: Db },
   connection: NodeConnection,

@@ -7,7 +7,7 @@ import { soundSource } from './sounds';
 /** A command's line, without `api ` or `bgapi ` in front. */
 export interface ApiCommand {
   readonly line: string;
-  /** Legs whose bridge it takes apart or makes anew: it waits until that has settled (bridges/settling.ts). */
+  /** Legs whose bridge it takes apart or makes again: it waits until that has settled (bridges/settling.ts). */
   readonly reshapes?: readonly string[];
 }
 
@@ -117,7 +117,7 @@ export const probe = (): ApiCommand => command('echo alive');
 /** The profile of phones and browsers. */
 export const PHONE_PROFILE = 'internal';
 
-/** Ends a registration: the phone has to register anew. */
+/** Ends a registration: the phone has to register again. */
 export const flushRegistration = (profile: string, sipCallId: string): ApiCommand =>
   command(
     'sofia profile',

@@ -10,7 +10,7 @@ import { readDump } from '../listings/snapshots';
 
 /** How long a bridge with video is left alone. */
 export const SETTLED_MS = 500;
-/** A leg that is bridged anew and anew is not waited for any longer. */
+/** A leg that is bridged again and again is not waited for any longer. */
 const LOOKS = 6;
 
 /** What a channel says of itself: by the node's own clock, whatever ours says. */
@@ -33,7 +33,7 @@ export function settlesInMs(dump: Dump): number {
   const nowUs = microseconds(dump, 'Event-Date-Timestamp');
   if (bridgedUs === 0 || nowUs === 0 || !mayHaveVideo(dump)) return 0;
   const ageMs = (nowUs - bridgedUs) / 1000;
-  // A bridge that begins in the future is one whose clock was put right meanwhile: it is taken for a new one.
+  // A bridge that begins in the future is one whose clock was put right in the meantime: it is taken for a new one.
   return ageMs < SETTLED_MS ? Math.min(SETTLED_MS, Math.ceil(SETTLED_MS - Math.max(0, ageMs))) : 0;
 }
 

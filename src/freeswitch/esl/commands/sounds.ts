@@ -8,7 +8,7 @@ const TONES = 'tone_stream://';
 const OTHER_SOURCE = /^\s*\{|:/;
 
 /**
- * The argument of a command that plays. Tones are written anew from what was read of them.
+ * The argument of a command that plays. Tones are written again from what was read of them.
  * @throws invalid_request for tones that can't be read, and for every other kind of source
  */
 export function soundSource(source: string): string {

@@ -1,5 +1,5 @@
 /**
- * Tones as a person may write them, read into values and written anew: nothing that was not understood reaches a node.
+ * Tones as a person may write them, read into values and written again: nothing that was not understood reaches a node.
  * mod_tone_stream renders everything when it opens a stream, two bytes a sample, so what is not bounded here is memory of
  * the node: `%(1000000,0,440)` is 92 MB, `l=-1` never ends (libteletone_generate.c, teletone_run).
  */

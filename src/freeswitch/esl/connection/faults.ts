@@ -33,7 +33,7 @@ export class EslError extends SwitchyardError {
   }
 }
 
-/** Why an open connection is no more. */
+/** Why an open connection is gone. */
 export interface ConnectionLost {
   kind: EslErrorKind | 'closed'; // 'closed': we closed it
   detail: string;

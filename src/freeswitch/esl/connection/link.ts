@@ -22,7 +22,7 @@ export interface NodeLinkOptions {
   /** A function is asked before every attempt: passwords are rotated. */
   password: string | (() => string | Promise<string>);
   logger: Logger;
-  /** Subscribe and take the snapshot here. If it throws, the connection is closed and made anew. */
+  /** Subscribe and take the snapshot here. If it throws, the connection is closed and made again. */
   onUp: (connection: NodeConnection) => Promise<void>;
   onDown: (error: EslError, report: DownReport) => void;
   probeIntervalMs: number;

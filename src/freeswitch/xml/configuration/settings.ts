@@ -27,6 +27,6 @@ export interface NodeSettings {
   /** By which it is known that a node has these lists (markLists). */
   listsMark?: string;
   zone?: string;
-  /** Says 503 to all that phones and browsers begin anew, so that they go to another node. */
+  /** Says 503 to all that phones and browsers begin again, so that they go to another node. */
   refusesPhones?: boolean;
 }

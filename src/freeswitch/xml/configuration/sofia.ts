@@ -18,8 +18,8 @@ export function sofiaConf(node: NodeSettings): Element[] {
   ];
 }
 
-/** Browsers offer addresses of every kind: each list is a setting of its own under the same name. When a profile is read anew its lists
- * would be put behind those it has: `none` begins them anew. Media is of the family of the node's address. */
+/** Browsers offer addresses of every kind: each list is a setting of its own under the same name. When a profile is read again its lists
+ * would be put behind those it has: `none` begins them again. Media is of the family of the node's address. */
 const candidatesOf = (host: string): Element[] =>
   (familyOf(host) === 'ipv6' ? ['none', 'any_v6.auto'] : ['none', 'loopback.auto', 'localnet.auto', 'any_v4.auto']).map(
     (name) => param('apply-candidate-acl', name),

@@ -59,7 +59,7 @@ function check(built: Built, line: string, expected: Expected): void {
     const wanted = meant[i]!;
     if (wanted === 'STEP') return must(/^(group-)?k?\d{2,5}(kb)?$/.test(word), () => `a step of ${word}`);
     if (wanted.startsWith('decoded:')) return mustEqual(decodeURIComponent(word), wanted.slice(8), 'the decoded text');
-    // Some take a tone apart and write it anew.
+    // Some take a tone apart and write it again.
     if (word !== wanted && wanted.startsWith('tone_stream://')) return must(TONE.test(word), () => `a tone of ${word}`);
     mustEqual(word, wanted, `word ${i + 1} of ${line}`);
     must(expandText(word).variables.length === 0, () => `${word} would be expanded when it is used`);
