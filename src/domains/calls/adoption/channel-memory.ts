@@ -9,7 +9,7 @@ export interface ChannelMemory {
   keep(legIds: ReadonlySet<string>): void;
 }
 
-export function createChannelMemory(): ChannelMemory {
+function createChannelMemory(): ChannelMemory {
   const aloneSince = new Map<string, number>();
   const told = new Set<string>();
   return {

@@ -26,9 +26,9 @@ export const isTooLate = (call: Pick<CallRow, 'place_before'>, nowMs: number): b
 /** A leg placed this shortly ago may not have reached its node: originate asks for the way to the phone first. */
 export const YOUNG_MS = 5000;
 /** A channel that is gone has an event with its true cause under way: it is waited for this long. */
-export const GONE_LIMIT_MS = 3000;
+const GONE_LIMIT_MS = 3000;
 /** How long a node that can't be asked may stay silent before a call that nobody answered is given up as lost. */
-export const UNKNOWN_LIMIT_MS = 20_000;
+const UNKNOWN_LIMIT_MS = 20_000;
 /** Who asked for a call's end has told the node; it is told again where the call goes on after this. */
 export const HANGUP_AGAIN_MS = 1500;
 

@@ -99,7 +99,7 @@ export interface AttemptEnd {
 
 export type AttemptDecision = { next: 'retry' } | { next: 'end'; outcome: CallOutcome };
 
-export const MAX_ATTEMPTS = 3;
+const MAX_ATTEMPTS = 3;
 
 /**
  * What follows the end of an attempt. Another node tries where this one refused before it rang, or died before

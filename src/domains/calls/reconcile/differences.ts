@@ -16,7 +16,7 @@ export const phaseOf = (channel: Pick<ChannelRow, 'callState'>): 'progress' | 'a
   PHASES[channel.callState];
 
 /** Whether its leg is unknown, or in a state behind the channel's. */
-export function isNews(
+function isNews(
   channel: Pick<ChannelRow, 'callState'>,
   leg: Pick<LegRow, 'state' | 'held_since'> | undefined,
 ): boolean {

@@ -54,7 +54,7 @@ function readRecord(bytes: Buffer): unknown {
 }
 
 /** Those of which nothing came before are looked at last: an empty file, as a full disk leaves them, holds nobody up. */
-export function chooseFiles(names: readonly string[], unread: ReadonlySet<string>): string[] {
+function chooseFiles(names: readonly string[], unread: ReadonlySet<string>): string[] {
   const files = names.filter(isLeftRecord);
   return [...files.filter((name) => !unread.has(name)), ...files.filter((name) => unread.has(name))].slice(0, MOST);
 }

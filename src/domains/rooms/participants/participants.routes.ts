@@ -25,7 +25,7 @@ const one = {
   params: oneParams,
 } as const;
 
-export const roomState = z.object({
+const roomState = z.object({
   room: z.string(),
   session: liveSessionSchema.nullable().describe('null: nobody is in the room.'),
   items: z.array(participantSchema),
