@@ -60,7 +60,7 @@ describe('what is decided', () => {
     [
       'too early without the old',
       { here: names('b'), known: [former('a'), current('b')], samples: none },
-      /former secret called a/,
+      /previous secret called a/,
     ],
     ['old texts, none opens', { here: names('b'), known: [], samples: { tried: 3, opened: 0 } }, /opens none of 3/],
   ])('%s: it does not start', (_name, facts, why) => {
@@ -84,7 +84,7 @@ test('with the former one named it starts, and from then on the former one alone
     [nameOf(second), true],
   ]);
   expect(lines.join('')).toContain('SWITCHYARD_SECRET has changed');
-  await expect(start(first)).rejects.toThrow('not the one');
+  await expect(start(first)).rejects.toThrow('not the secret of this database');
   await expect(start(second)).rejects.toThrow(/until the log says/);
   await expect(start(third, second)).rejects.toThrow(/until the log says/);
   await start(third, second, first);
