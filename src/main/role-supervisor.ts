@@ -20,7 +20,7 @@ import { reconcileRegistrations } from '../domains/registrations/reconcile-node'
 import { dropRegistrations, expireRegistrations, type RegistrationDeps } from '../domains/registrations/registrations';
 import { createLateProofs } from '../domains/registrations/events/late-proofs';
 import { createDoubts } from '../domains/registrations/still-there';
-import { noteLeaveReason } from '../domains/rooms/participants/leave-reasons';
+import { noteLeaveReason } from '../domains/rooms/participants/leave-reasons.store';
 import { runEvery } from '../infra/flow/interval';
 import { storeClock } from '../infra/store-clock';
 import { createLeaderLease } from '../infra/stores/leader-lease';

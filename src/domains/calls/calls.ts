@@ -33,12 +33,13 @@ import {
 } from './calls.store';
 import { queueCall, type Queued } from './dialing/placement.store';
 import { hangUpAttempt, hangUpTalk } from './dialing/forked-legs';
-import { CALLS_CONTEXT, extensionOf } from './dialing/dial-command';
+import { extensionOf } from './dialing/dial-command';
 import { moveCall } from './events/move-calls';
 import { noteHold } from './reconcile/hold-limit';
 import { listJoined, type JoinedCall } from './joining/joining.store';
 import { draftCallEvent } from './events/reduction';
 import type { CallEndDeps } from './events/move-calls';
+import { CALLS_CONTEXT } from '../../freeswitch/contexts';
 
 export interface CallDeps extends CallEndDeps {
   directory: Directory;

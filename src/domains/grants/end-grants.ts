@@ -16,7 +16,7 @@ import type { Logger } from '../../infra/logger';
 import type { Caller } from '../../infra/route';
 import type { EventLog } from '../events/events';
 import { dropRegistrationsOf } from '../registrations/registrations';
-import { noteLeaveReason } from '../rooms/participants/leave-reasons';
+import { noteLeaveReason } from '../rooms/participants/leave-reasons.store';
 import { draftGrantEvent } from './grants';
 import { isGrantName } from './grant-name';
 import * as store from './grants.store';

@@ -307,3 +307,8 @@ export async function saveHealth(
       ...(change.since ? { health_since: change.since } : {}),
     });
 }
+
+/** It answers: what it is known to be stays. */
+export async function noteReported(db: Queryable, id: string, at: Date): Promise<void> {
+  await db('nodes').where({ id }).update({ reported_at: at });
+}

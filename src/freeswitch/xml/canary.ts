@@ -4,9 +4,8 @@ import { dialplanXml, type Action } from './dialplan';
 import { isPlainValue } from './escape';
 import { playable, ROOM_BASE, type ProfileParams, type RoomConfiguration } from './configuration/conference';
 import { ROOM_PROFILE } from './room';
+import { CANARY_CONTEXT } from '../contexts';
 
-/** No profile leads into it: only what Switchyard originates asks here. */
-export const CANARY_CONTEXT = 'canary';
 /** Set on all its channels, so that they can be ended together. */
 export const CANARY_VARIABLE = 'switchyard_canary';
 

@@ -3,6 +3,7 @@ import { SwitchyardError } from '../../errors';
 import { ANSWER_GUARD, NOT_REGISTERED } from './directory';
 import { documentXml, element } from './document';
 import { addressPart, callerNameText, escapeText, isPlainValue } from './escape';
+import { INTERNODE_CONTEXT, USERS_CONTEXT } from '../contexts';
 
 /** One application and its data. */
 export interface Action {
@@ -78,7 +79,7 @@ export interface BridgeToUser extends CallVariables {
  */
 export function bridgeToUserPlan(o: BridgeToUser): string {
   const target = `user/${addressPart(o.username, 'The user name')}@${addressPart(o.domain, 'The domain')}`;
-  return dialplanXml(o.context ?? 'users', 'user', [
+  return dialplanXml(o.context ?? USERS_CONTEXT, 'user', [
     ...callVariables(o, 'to'),
     ...bridgeActions({ ...o, endpoint: o.dialString ?? target }),
   ]);
@@ -104,7 +105,7 @@ export interface InternodeDelivery {
  * name and number stay as the first node sent them.
  */
 export function internodeDeliveryPlan(o: InternodeDelivery): string {
-  return dialplanXml(o.context ?? 'internode', 'delivery', [
+  return dialplanXml(o.context ?? INTERNODE_CONTEXT, 'delivery', [
     ...callVariables({ callId: o.callId, legRole: 'transit' }, o.deliveredLeg ?? 'to'),
     ...attemptVariables(o.attemptLegId),
     ...bridgeActions({ endpoint: o.dialString, ringTimeoutSeconds: o.ringTimeoutSeconds }),
@@ -113,7 +114,7 @@ export function internodeDeliveryPlan(o: InternodeDelivery): string {
 
 /** Answers, and sends back what it hears and sees. */
 export function echoPlan(o: Partial<CallVariables> & { context?: string } = {}): string {
-  return dialplanXml(o.context ?? 'users', 'echo', [
+  return dialplanXml(o.context ?? USERS_CONTEXT, 'echo', [
     ...(o.callId ? callVariables({ callId: o.callId, legRole: o.legRole }) : []),
     { app: 'answer' },
     { app: 'echo' },
@@ -140,7 +141,7 @@ export type RefusalStatus = keyof typeof CAUSES;
 export function refusePlan(
   o: { sipStatus: RefusalStatus; reason: string; context?: string } & Partial<CallVariables>,
 ): string {
-  return dialplanXml(o.context ?? 'users', 'refusal', [
+  return dialplanXml(o.context ?? USERS_CONTEXT, 'refusal', [
     ...(o.callId ? callVariables({ callId: o.callId, legRole: o.legRole }) : []),
     { app: 'set', data: `switchyard_refused=${callerNameText(o.reason)}` },
     { app: 'hangup', data: CAUSES[o.sipStatus] },

@@ -14,6 +14,7 @@ import {
   isPlainValue,
 } from './escape';
 import { kindOfTransport, mediaTimeoutVariables, type MediaTimeouts } from './media-timeout';
+import { USERS_CONTEXT } from '../contexts';
 
 /** FreeSWITCH's word for "not here". It would look on disk next, where there is no directory and no dialplan. */
 export function notFoundXml(): string {
@@ -67,7 +68,7 @@ export function userXml(user: UserAnswer): string {
   return hidePreprocessor(
     `<document type="freeswitch/xml"><section name="directory"><domain name="${u.domain}"><user id="${u.username}">` +
       `<params>${key}</params><variables>` +
-      `<variable name="user_context" value="users"/>${isCall ? '' : GUARD + ofUser(u)}${expiresVariable(u)}` +
+      `<variable name="user_context" value="${USERS_CONTEXT}"/>${isCall ? '' : GUARD + ofUser(u)}${expiresVariable(u)}` +
       `<variable name="effective_caller_id_name" value="${attribute(u.displayName)}"/>` +
       `<variable name="effective_caller_id_number" value="${attribute(u.callerNumber)}"/>` +
       `</variables></user></domain></section></document>`,
@@ -96,7 +97,7 @@ export function userXmlByBuilder(user: UserAnswer): string {
       element('user', { id: u.username }, [
         element('params', {}, [key]),
         element('variables', {}, [
-          variable('user_context', 'users'),
+          variable('user_context', USERS_CONTEXT),
           ...(u.dialString === undefined ? [variable(ANSWER_GUARD.name, ANSWER_GUARD.value)] : []),
           ...(u.dialString === undefined && isOwner(u.userId) ? [variable(USER_VARIABLE, u.userId)] : []),
           ...(u.expiresSeconds === undefined ? [] : [variable(FORCED_EXPIRES, String(Math.floor(u.expiresSeconds)))]),

@@ -29,7 +29,7 @@ export {
   withProof,
   type CallVariables,
 } from './dialplan';
-export { CANARY_CONTEXT, CANARY_STEPS, CANARY_VARIABLE, canaryPlan, canaryRoom } from './canary';
+export { CANARY_STEPS, CANARY_VARIABLE, canaryPlan, canaryRoom } from './canary';
 export {
   CONFIGURATION_NAMES,
   configurationXml,

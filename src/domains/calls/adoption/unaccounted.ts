@@ -9,22 +9,20 @@ import {
   type ChannelRow,
   type NodeConnection,
 } from '../../../freeswitch/esl';
-import { CANARY_CONTEXT, PROOF_VARIABLE } from '../../../freeswitch/xml';
+import { PROOF_VARIABLE } from '../../../freeswitch/xml';
 import { isId, isUnwritten, showLegId } from '../../../infra/ids';
 import { storeClock } from '../../../infra/store-clock';
 import { POOL_STREAM } from '../../events/events.store';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { findCall, findLeg, type CallRow, type LegRow } from '../calls.store';
-import { CALLS_CONTEXT } from '../dialing/dial-command';
 import type { ReconcileDeps } from '../reconcile/reconcile-node';
 import { endUnadmitted, isUnadmitted } from '../reconcile/unadmitted-channels';
 import { adoptFound, reviveFound } from './adopt';
 import type { ChannelMemory } from './channel-memory';
 import { readProof, type CallProof } from './proof';
 import { judgeUnaccounted, type Unaccounted } from './verdict';
+import { CONTEXTS } from '../../../freeswitch/contexts';
 
-/** Contexts in which every channel belongs to a call, or to a canary, which takes seconds. */
-const OURS: readonly string[] = [CALLS_CONTEXT, CANARY_CONTEXT, 'rooms', 'users', 'internode'];
 /** Who is in a room hears the others there; whether there are any is the room's affair (rooms/compare.ts). */
 const IN_ROOM = 'conference';
 
@@ -101,7 +99,7 @@ export async function settleUnaccounted(
     aloneMs: memory.sawAlone(channel.legId, !talks, now.getTime()),
     call: stateOf(known),
     isProven,
-    isInOurContext: OURS.includes(channel.context),
+    isInOurContext: CONTEXTS.includes(channel.context),
   });
   switch (verdict.do) {
     case 'take in':

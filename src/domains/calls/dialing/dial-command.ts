@@ -3,9 +3,7 @@ import { originateCall, userEndpoint, type ApiCommand } from '../../../freeswitc
 import { ATTEMPT_VARIABLE, callerNameText } from '../../../freeswitch/xml';
 import { formatAddress, parseAddress, type Address } from '../address';
 import type { AttemptRow, CallRow } from '../calls.store';
-
-/** The context in which our own originate lands; no profile leads into it. */
-export const CALLS_CONTEXT = 'calls';
+import { CALLS_CONTEXT } from '../../../freeswitch/contexts';
 
 /** What a leg dials to be led to that end. */
 export const extensionOf = (to: Address): string =>

@@ -4,7 +4,6 @@ import { isId } from '../../../infra/ids';
 import { readToken } from '../../../infra/secrets';
 import { storeClock } from '../../../infra/store-clock';
 import {
-  CANARY_CONTEXT,
   internodeDeliveryPlan,
   kindOfOffer,
   refusePlan,
@@ -17,12 +16,11 @@ import { answerCanary } from '../../nodes/health/canary/dialplan';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { deliverToRoom, enterRoom, reenterRoom, type RoomCaller } from '../../rooms/joining/join.dialplan';
 import { findRoomByName } from '../../rooms/rooms.store';
-import { ROOMS_CONTEXT } from '../../rooms/joining/tickets';
 import { parseAddress, type Address } from '../address';
 import { provePlan } from '../adoption/proof';
 import { findCall, findLastAttempt, type CallRow, type LegRow } from '../calls.store';
 import { markOf } from '../dialing/forked-legs';
-import { CALLS_CONTEXT, extensionOf } from '../dialing/dial-command';
+import { extensionOf } from '../dialing/dial-command';
 import { moveCall } from '../events/move-calls';
 import { judgeMedia } from './media-address';
 import { answerPhone, callerOf, shownCaller } from './inbound-call';
@@ -30,6 +28,13 @@ import { dialOn, findKnownLeg } from './redialling/known-leg';
 import { connectTo, findContacts, RING_SECONDS, type DialplanDeps } from './contacts';
 import { handleHandover } from '../trust/handover';
 import { isPlacedLeg } from '../trust/placed-leg';
+import {
+  CALLS_CONTEXT,
+  CANARY_CONTEXT,
+  INTERNODE_CONTEXT,
+  ROOMS_CONTEXT,
+  USERS_CONTEXT,
+} from '../../../freeswitch/contexts';
 
 /** @returns the plan; a refusal is a plan too. @throws unavailable where it can't be known who is called. */
 export async function answerDialplan(deps: DialplanDeps, node: NodeRow, request: DialplanRequest): Promise<string> {
@@ -44,9 +49,9 @@ async function choosePlan(deps: DialplanDeps, node: NodeRow, request: DialplanRe
       return reenterRoom(deps.rooms, node, request);
     case CANARY_CONTEXT:
       return answerCanary(deps, node, request);
-    case 'users':
+    case USERS_CONTEXT:
       return answerPhoneAtHome(deps, node, request);
-    case 'internode':
+    case INTERNODE_CONTEXT:
       return deliverCall(deps, node, request);
     default:
       return refusePlan({ context: request.context, sipStatus: 404, reason: 'No such context' });

@@ -1,9 +1,9 @@
 /** Gives back claims that nothing needs: their release was lost with Redis, or their owner died before it wrote a row. */
 import { isId } from '../../../infra/ids';
-import type { Queryable } from '../../../infra/stores/db';
 import type { Claims } from '../../nodes/capacity/claims';
 import { listNodeRows } from '../../nodes/nodes.store';
 import type { CallEndDeps } from '../events/move-calls';
+import { listNeeded } from './sweep.store';
 
 /** A claim is made before the row that needs it is written: only one that two looks have found idle is given back. */
 export interface ClaimsSweep {
@@ -45,12 +45,4 @@ export function createClaimsSweep(
       return released;
     },
   };
-}
-
-/** Which of these are live calls or rooms on the node. */
-async function listNeeded(db: Queryable, nodeId: string, ids: readonly string[]): Promise<Set<string>> {
-  const calls = db('calls').whereIn('id', ids).where({ node_id: nodeId }).whereNot('state', 'ended').select('id');
-  const sessions = db('sessions').whereIn('id', ids).where({ node_id: nodeId }).whereNot('state', 'ended').select('id');
-  const rows = (await Promise.all([calls, sessions])).flat() as { id: string }[];
-  return new Set(rows.map((row) => row.id));
 }

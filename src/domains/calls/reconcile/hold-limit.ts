@@ -1,6 +1,6 @@
 /** Hangs up calls that were on hold for too long, and says so: a phone that was put down and forgotten holds for ever. */
 import { dumpChannel, killChannel, readDump, setVariable, type ApiCommand } from '../../../freeswitch/esl';
-import type { RoomEndings } from '../../rooms/participants/leave-reasons';
+import type { RoomEndings } from '../../rooms/participants/leave-reasons.store';
 import { findLastAttempt, listHeldLegs, type HeldLeg } from '../calls.store';
 import { moveCall, moveCalls } from '../events/move-calls';
 import type { CallEndDeps } from '../events/move-calls';

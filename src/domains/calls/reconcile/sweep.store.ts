@@ -54,3 +54,38 @@ export async function listAnsweredBefore(
     .limit(o.limit)
     .pluck('id')) as string[];
 }
+
+/** Which of these are live calls or rooms on the node. */
+export async function listNeeded(db: Queryable, nodeId: string, ids: readonly string[]): Promise<Set<string>> {
+  const calls = db('calls').whereIn('id', ids).where({ node_id: nodeId }).whereNot('state', 'ended').select('id');
+  const sessions = db('sessions').whereIn('id', ids).where({ node_id: nodeId }).whereNot('state', 'ended').select('id');
+  const rows = (await Promise.all([calls, sessions])).flat() as { id: string }[];
+  return new Set(rows.map((row) => row.id));
+}
+
+export interface ForgottenAttempt {
+  leg_id: string;
+  call_id: string;
+  hangup_cause: string | null;
+  ended_at: Date;
+}
+
+/** Other phones of the caller may still ring, and others of the call may talk on: see events/reduce-call.ts and joining/. */
+const othersOf = (db: Queryable) =>
+  db('legs as o')
+    .whereRaw('o.call_id = a.call_id and o.node_id = a.node_id')
+    .whereNot('o.state', 'ended')
+    .where((w) => w.whereIn('o.role', ['from', 'transit']).orWhere('o.state', 'answered'));
+
+/** Attempts whose leg is over since before then, and which nothing has settled. */
+export async function listForgottenAttempts(db: Queryable, before: Date): Promise<ForgottenAttempt[]> {
+  return (await db('calls as c')
+    .join('call_attempts as a', 'a.call_id', 'c.id')
+    .join('legs as l', 'l.id', 'a.leg_id')
+    .whereNot('c.state', 'ended')
+    .whereNull('a.ended_at')
+    .where('l.state', 'ended')
+    .where('l.ended_at', '<', before)
+    .whereNotExists(othersOf(db))
+    .select('a.leg_id', 'a.call_id', 'l.hangup_cause', 'l.ended_at')) as ForgottenAttempt[];
+}

@@ -20,7 +20,7 @@ import { followClock } from '../clock/follow-clock';
 import { askMissingReports } from '../clock/missing-reports';
 import { followNodes, linkToNode, readCore, type LinkSettings } from './node-connections';
 import { changeNodeState } from '../nodes';
-import { findNode, noteCore, saveReports, type NodeReport, type NodeRow } from '../nodes.store';
+import { findNode, noteCore, saveReports, type NodeReport, type NodeRow, noteReported } from '../nodes.store';
 import { boundReport } from '../trust/bounded-report';
 
 /** With the time until another looks, connects and compares, a dead replica is replaced within five seconds. */
@@ -187,7 +187,7 @@ function openStream(
       reported_at: storeClock.now(),
     });
     if (known.state === 'serving' || known.state === 'draining') {
-      await db('nodes').where({ id: node.id }).update({ reported_at: storeClock.now() });
+      await noteReported(db, node.id, storeClock.now());
     }
   }
   async function reportDown(told: string): Promise<void> {

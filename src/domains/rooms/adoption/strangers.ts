@@ -24,6 +24,7 @@ import { adoptMember, adoptSession, type SeenMember } from './adopt';
 import { findParticipantOfCall, isGone, isHangupAsked, isRevoked } from './adopted.store';
 import { readRoomProof, type RoomProof } from './proof';
 import { judgeMember, judgeRoom, type RoomVerdict } from './verdict';
+import { ROOMS_CONTEXT } from '../../../freeswitch/contexts';
 
 export interface StrangerDeps extends ParticipantDeps {
   /** What proves whom we let in. */
@@ -211,7 +212,7 @@ async function tell(
     { node: node.name, sessionId: room.name, leg: legId },
     'somebody talks in a room, and nobody knows who it is: they are left alone',
   );
-  const data = { node: node.name, leg: showLegId(legId), context: 'rooms', sessionId: room.name };
+  const data = { node: node.name, leg: showLegId(legId), context: ROOMS_CONTEXT, sessionId: room.name };
   await deps.log.record((_trx, emit) => {
     emit({ stream: POOL_STREAM, type: 'channel.unexplained', nodeId: node.id, data });
     return Promise.resolve();

@@ -6,9 +6,7 @@ import { isId } from '../../../infra/ids';
 import { hashSecret } from '../../../infra/secrets';
 import { storeClock } from '../../../infra/store-clock';
 import { insertTicket, redeemTicketRow } from './tickets.store';
-
-/** The context of those we send into a room; no profile leads into it, and only a ticket opens it. */
-export const ROOMS_CONTEXT = 'rooms';
+import { ROOMS_CONTEXT } from '../../../freeswitch/contexts';
 
 /** From the command to the node's question: a machine that is busy takes seconds. */
 const GOOD_FOR_MS = 60_000;

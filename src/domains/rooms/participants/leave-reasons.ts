@@ -1,5 +1,4 @@
 /** Why somebody is about to be out of a room, written before their channel is ended: its end itself does not tell. */
-import type { Queryable } from '../../../infra/stores/db';
 import { SESSION_ENDS } from '../sessions/sessions.store';
 
 /** What `participant.left` and `leaveReason` say; where the room itself has ended, what its session says. */
@@ -32,24 +31,3 @@ export const isPutOut = (reason: string | null): boolean => (PUT_OUT as readonly
 
 /** Networks change and laptops are shut during a meeting: they may come back within this time of leaving. */
 export const COME_BACK_SECONDS = 120;
-
-/** Whose stay ends. */
-export type Leavers = { callId: string } | { userId: string } | { grantId: string };
-
-const COLUMNS = { callId: 'call_id', userId: 'user_id', grantId: 'grant_id' } as const;
-
-/** For those who are in, or on the way in. @returns who they are */
-export async function noteLeaveReason(db: Queryable, who: Leavers, reason: LeaveReason): Promise<string[]> {
-  const [[key, id]] = Object.entries(who) as [[keyof typeof COLUMNS, string]];
-  const rows = (await db('participants')
-    .where({ [COLUMNS[key]]: id })
-    .whereIn('state', ['joining', 'in'])
-    .update({ leave_reason: reason })
-    .returning('id')) as { id: string }[];
-  return rows.map((row) => row.id);
-}
-
-/** For those who end calls and know nothing of rooms. */
-export interface RoomEndings {
-  noteLeaveReason: typeof noteLeaveReason;
-}

@@ -17,7 +17,7 @@ import { storeClock } from '../../../infra/store-clock';
 import type { EventDraft } from '../../events/events.store';
 import { isGrantName } from '../../grants/grant-name';
 import { dropRegistrationsOf } from '../../registrations/registrations';
-import { noteLeaveReason } from '../../rooms/participants/leave-reasons';
+import { noteLeaveReason } from '../../rooms/participants/leave-reasons.store';
 import * as store from './ended-users.store';
 
 export interface UserEndings {

@@ -4,6 +4,7 @@ import { element, param, params, type Element } from '../document';
 import type { NodeSettings } from './settings';
 import { doorSettings, type SofiaSettings } from './sip-doors';
 import { CLOSED } from './sofia-parameters';
+import { INTERNODE_CONTEXT, USERS_CONTEXT } from '../../contexts';
 
 /** What is offered and taken, in this order. */
 const CODECS = 'OPUS,PCMU,PCMA,VP8,H264';
@@ -68,7 +69,7 @@ function common(node: NodeSettings): SofiaSettings {
 function internal(node: NodeSettings): SofiaSettings {
   return {
     ...common(node),
-    context: 'users',
+    context: USERS_CONTEXT,
     // An INVITE without any answer, a 100 included, is given up after so many ms (RFC 3261: 32 s, longer than most let ring).
     'timer-T1X64': 16_000,
     'sip-port': node.sipPort,
@@ -85,5 +86,5 @@ function internal(node: NodeSettings): SofiaSettings {
 
 /** For the pool: by address (`pool`), and each call carries a token that its dialplan answer checks. */
 function internode(node: NodeSettings): SofiaSettings {
-  return { ...common(node), context: 'internode', 'sip-port': node.internodePort, ...doorSettings('nodes') };
+  return { ...common(node), context: INTERNODE_CONTEXT, 'sip-port': node.internodePort, ...doorSettings('nodes') };
 }

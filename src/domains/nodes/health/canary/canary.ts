@@ -20,13 +20,14 @@ import {
   type NodeConnection,
   type Reply,
 } from '../../../../freeswitch/esl';
-import { CANARY_CONTEXT, CANARY_VARIABLE } from '../../../../freeswitch/xml';
+import { CANARY_VARIABLE } from '../../../../freeswitch/xml';
 import { createId } from '../../../../infra/ids';
 import { storeClock } from '../../../../infra/store-clock';
 import type { CanaryResult } from '../health';
 import { CANARY } from '../../limits';
 import { findTone, type HeardTone } from './tone-detector';
 import { readPcm } from '../../../../infra/wav';
+import { CANARY_CONTEXT } from '../../../../freeswitch/contexts';
 
 const POLL_MS = 60;
 const CLEANUP_MS = 4000;

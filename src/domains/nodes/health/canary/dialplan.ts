@@ -1,6 +1,5 @@
 /** Answers a node that asks about a synthetic call: only where Switchyard started it on that node just now. */
 import {
-  CANARY_CONTEXT,
   CANARY_STEPS,
   canaryPlan,
   canaryRoom,
@@ -12,6 +11,7 @@ import type { Logger } from '../../../../infra/logger';
 import { storeClock } from '../../../../infra/store-clock';
 import { readCanaryToken } from './token';
 import type { NodeRow } from '../../nodes.store';
+import { CANARY_CONTEXT } from '../../../../freeswitch/contexts';
 
 export interface CanaryDialplanDeps {
   logger: Logger;
