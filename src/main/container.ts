@@ -53,6 +53,12 @@ import { createSecrets } from '../domains/secrets';
 import { type Domain } from '../domains/domain';
 import { flushUserCache } from '../freeswitch/esl';
 import { listRegistrations } from '../domains/registrations/registrations';
+import { createNodes } from '../domains/nodes';
+import { createRegistrations } from '../domains/registrations';
+import { createCalls } from '../domains/calls';
+import { layoutsRoutes } from '../domains/rooms/layouts/layouts.routes';
+import { roomsRoutes } from '../domains/rooms/rooms.routes';
+import { noteLeaveReason } from '../domains/rooms/participants/leave-reasons.store';
 
 export type Container = Awaited<ReturnType<typeof buildContainer>>;
 
@@ -290,13 +296,50 @@ export async function buildContainer(config: Config, logger: Logger, stores: Sto
     }),
   );
   keep(createSecrets({ ...stores, prefix, logger, secretKey, seals: isSupervisor }));
+  const nodes = keep(
+    createNodes({
+      ...{ db, log, logger, claims, commandTimeoutMs },
+      mostUnits: config.nodeMaxUnits,
+      routes: {
+        nodes: { ...admission, claims, now: storeClock.nowMs },
+        health: { runCanary: canaryScheduler.run },
+        pool: { ...settle, ...hold, now: storeClock.nowMs, policy: config.placementPolicy },
+      },
+    }),
+  );
+  const registrations = keep(createRegistrations({ ...settle, shownLogins, commandTimeoutMs }));
+  const callsDomain = keep(
+    createCalls({
+      ...{ reconcile, queue, claims, noteLeaveReason },
+      routes: { ...calls, findDomain },
+      maxCallHours: config.maxCallHours,
+      holdLimitMinutes: config.holdLimitMinutes,
+    }),
+  );
+  const layouts: Domain = { routes: layoutsRoutes({ db, events: log, quotas }) };
+  const roomsRest: Domain = {
+    routes: roomsRoutes({
+      ...{ db, quotas, logger, secretKey, links },
+      events: log,
+      hooks: rooms.hooks,
+      closeSession: rooms.close,
+    }),
+  };
   return {
+    /** In the order in which /docs shows them. */
+    served: [
+      ...[domains, users, apiKeys, bans, nodes, callsDomain],
+      ...[roomsRest, images, layouts, roomControl, grants, recordings, relays, events, quotas],
+    ] satisfies Domain[] as Domain[],
+    /** In the order in which they hear of a node; when it is down, in reverse. */
+    supervised: [
+      ...[nodes, grants, users, registrations, callsDomain],
+      ...[rooms, roomControl, recordings, relays, bans],
+    ] satisfies Domain[] as Domain[],
+    registrations,
     config,
     logger,
     stores,
-    domains,
-    users,
-    apiKeys,
     events,
     directory,
     linkSettings,

@@ -2,15 +2,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createRememberedPhones } from '../domains/calls/dialing/remembered-phones';
-import { callRoutes } from '../domains/calls/calls.routes';
 import { readMediaTimeouts } from '../domains/calls/dialplan/media-timeouts';
-import { healthRoutes } from '../domains/nodes/health/health.routes';
-import { nodeRoutes } from '../domains/nodes/nodes.routes';
-import { poolRoutes } from '../domains/nodes/pool/pool.routes';
 import { watchAskedUsers } from '../domains/nodes/trust/asked-users';
 import { createRoomConfiguration } from '../domains/rooms/sessions/conference-profile';
-import { layoutsRoutes } from '../domains/rooms/layouts/layouts.routes';
-import { roomsRoutes } from '../domains/rooms/rooms.routes';
 import { createApp } from '../http/app';
 import { createPhoneDoor } from '../domains/nodes/drain/door';
 import { createDrainEndpoint } from '../http/nodes/drain.endpoint';
@@ -52,27 +46,16 @@ export async function startApiRole(
     logger,
     settle,
     admission,
-    hold,
     links,
     rooms,
-    roomControl,
     images,
     recordings,
-    relays,
     grants,
     bans,
     directory,
-    claims,
-    calls,
-    canaryScheduler,
     metrics,
     shownLogins,
     buckets,
-    quotas,
-    findDomain,
-    domains,
-    users,
-    apiKeys,
     events,
   } = container;
   const { db, log, redis } = container.stores;
@@ -92,34 +75,7 @@ export async function startApiRole(
   });
   const guard = createCredentialGuard({ buckets, trustedProxies, now: storeClock.nowMs });
   const app = createApp({
-    routes: [
-      ...(domains.routes ?? []),
-      ...(users.routes ?? []),
-      ...(apiKeys.routes ?? []),
-      ...bans.routes,
-      ...nodeRoutes({ ...admission, claims, now: storeClock.nowMs }),
-      ...healthRoutes({ runCanary: canaryScheduler.run }),
-      ...poolRoutes({ ...settle, ...hold, now: storeClock.nowMs, policy: config.placementPolicy }),
-      ...callRoutes({ ...calls, findDomain }),
-      ...roomsRoutes({
-        db,
-        events: log,
-        quotas,
-        logger,
-        secretKey,
-        links,
-        hooks: rooms.hooks,
-        closeSession: rooms.close,
-      }),
-      ...images.routes,
-      ...layoutsRoutes({ db, events: log, quotas }),
-      ...roomControl.routes,
-      ...grants.routes,
-      ...recordings.routes,
-      ...relays.routes,
-      ...events.routes,
-      ...quotas.routes,
-    ],
+    routes: container.served.flatMap((domain) => domain.routes ?? []),
     authenticate,
     doorkeeper,
     idempotency,

@@ -19,6 +19,7 @@ import { weighSession } from './sessions/claim-size';
 import { createCoalesced, createTurns } from '../../infra/flow/turns';
 import { signalUrl, type NodeRow } from '../nodes/nodes.store';
 import { storeClock } from '../../infra/store-clock';
+import { type Domain } from '../domain';
 
 export interface RunningRoomsOptions extends Omit<SessionDeps, 'hooks' | 'lockedFromStart'> {
   secretKey: Buffer;
@@ -30,7 +31,7 @@ export interface RunningRoomsOptions extends Omit<SessionDeps, 'hooks' | 'locked
   pins?: EnteringDeps['pins'];
 }
 
-export interface RunningRooms {
+export interface RunningRooms extends Domain {
   hooks: RoomHooksOwner;
   /** What the dialplan needs. */
   entering: EnteringDeps;
@@ -41,11 +42,8 @@ export interface RunningRooms {
   handleMemberFacts(facts: readonly MemberFact[]): Promise<void>;
   /** @param suspects kept from look to look, where events flow meanwhile */
   compare(node: NodeRow, connection: NodeConnection, suspects?: Set<string>): Promise<void>;
-  /** The node's process is gone: its rooms go on elsewhere. */
-  takeNodeGone(nodeId: string): Promise<void>;
   /** The deadline of a drain: everybody is told to move. */
   empty(node: NodeRow): Promise<void>;
-  sweep(now: Date): Promise<void>;
   /** Writes down that somebody is out of a room. */
   markLeft(participant: ParticipantRow, at: Date, reason: string): Promise<boolean>;
 }
@@ -105,6 +103,8 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
   // Of all who come in one batch a session is weighed once.
   const weigh = createCoalesced((sessionId) => weighSession(session, sessionId));
   for (const listen of [hooks.onParticipantIn, hooks.onParticipantLeft]) listen(({ id }) => weigh(id));
+  /** The node's process is gone: its rooms go on elsewhere. */
+  const moveAway = (node: NodeRow): Promise<void> => moveSessionsOfNode(compare, node.id, 'node_died');
   return {
     hooks,
     entering,
@@ -112,9 +112,13 @@ export function createRunningRooms(o: RunningRoomsOptions): RunningRooms {
     close: (living) => closeSession(session, living, 'closed'),
     handleMemberFacts: (facts) => handleMemberFacts(compare, facts),
     compare: (node, connection, suspects) => reconcileRooms(compare, node, connection, storeClock.now(), suspects),
-    takeNodeGone: (nodeId) => moveSessionsOfNode(compare, nodeId, 'node_died'),
+    handlers: {
+      onRestarted: moveAway,
+      onSnapshot: (node, connection) => reconcileRooms(compare, node, connection, storeClock.now()),
+      onDown: moveAway,
+    },
     empty: (node) => drainOf(compare, node),
-    sweep: createRoomsSweep(compare),
+    sweeps: [{ name: 'rooms', run: createRoomsSweep(compare) }],
     markLeft: (participant, at, reason) => markLeft(compare, participant, at, reason),
   };
 }

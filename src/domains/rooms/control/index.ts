@@ -23,6 +23,7 @@ import { controlRoutes } from './control.routes';
 import { listPeopleOfSessions } from './control.store';
 import { createWaitingSounds } from './waiting-sounds';
 import type { SeenParticipant } from './desired-state';
+import { type Domain } from '../../domain';
 
 export interface RoomControlOptions extends Pick<ControlDeps, 'markLeft' | 'requireLayout' | 'createCall'> {
   db: Db;
@@ -43,12 +44,10 @@ export interface RoomControlOptions extends Pick<ControlDeps, 'markLeft' | 'requ
   sampleEveryMs?: number;
 }
 
-export interface RoomControl {
+export interface RoomControl extends Domain {
   routes: Route[];
   /** All that rooms tell, in the order in which it came: first who is in, then what those who are in are seen to do. */
   handleRoomEvents(facts: readonly RoomFact[]): Promise<void>;
-  /** After reconcileRooms: events were missed. */
-  compareLive(node: NodeRow): Promise<void>;
   start(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -101,6 +100,17 @@ export function createRoomControl(deps: RoomControlOptions): RoomControl {
     }
   }
 
+  /** After a reconnect of the node: events were missed. */
+  async function lookAgain(node: NodeRow): Promise<void> {
+    const sessions = await listLivingSessions(db, node.id);
+    for (const session of sessions) events.forget(session.id);
+    await reconciler.sweepNode(node.id);
+    await askOfImages(
+      node.id,
+      sessions.map((s) => s.id),
+    );
+  }
+
   const timers = [
     runEvery('rooms sweep', deps.sweepEveryMs ?? SWEEP_EVERY_MS, logger, () => reconciler.sweep()),
     runEvery('network quality', deps.sampleEveryMs ?? SAMPLE_EVERY_MS, logger, sampleAll),
@@ -112,15 +122,7 @@ export function createRoomControl(deps: RoomControlOptions): RoomControl {
       await deps.handleMemberFacts(facts);
       await events.take(facts);
     },
-    async compareLive(node) {
-      const sessions = await listLivingSessions(db, node.id);
-      for (const session of sessions) events.forget(session.id);
-      await reconciler.sweepNode(node.id);
-      await askOfImages(
-        node.id,
-        sessions.map((s) => s.id),
-      );
-    },
+    handlers: { onSnapshot: lookAgain },
     start: () => live.start(),
     async stop() {
       for (const stop of unhook) stop();
