@@ -109,30 +109,18 @@ export interface NamedHolder {
   grant_revoked_at: Date | null;
 }
 
-export async function findHolder(
+/** The user of that name, whatever grants they have. */
+export async function findUserIds(
   db: Queryable,
-  sipName: string,
+  username: string,
   domainName: string,
-  isGrant: boolean,
-): Promise<NamedHolder | undefined> {
-  const named = db('users as u')
+): Promise<Pick<NamedHolder, 'id' | 'domain_id' | 'username' | 'enabled'> | undefined> {
+  return (await db('users as u')
     .join('domains as d', 'd.id', 'u.domain_id')
-    .where('d.name', domainName.toLowerCase())
-    .select('u.id', 'u.domain_id', 'u.username', 'u.enabled');
-  if (isGrant) {
-    void named
-      .join('grants as g', 'g.user_id', 'u.id')
-      .where({ 'g.username': sipName, 'g.kind': 'user' })
-      .select('g.id as grant_id', 'g.expires_at as grant_expires_at', 'g.revoked_at as grant_revoked_at');
-  } else {
-    const none = db.raw('null as grant_id, null as grant_expires_at, null as grant_revoked_at');
-    void named.where('u.username', sipName).select(none);
-  }
-  return (await named.first()) as NamedHolder | undefined;
+    .where({ 'd.name': domainName.toLowerCase(), 'u.username': username })
+    .first('u.id', 'u.domain_id', 'u.username', 'u.enabled')) as
+    Pick<NamedHolder, 'id' | 'domain_id' | 'username' | 'enabled'> | undefined;
 }
-
-export const findUserIds = (db: Queryable, username: string, domainName: string): Promise<NamedHolder | undefined> =>
-  findHolder(db, username, domainName, false);
 
 export async function markUnproven(db: Queryable, ids: readonly string[]): Promise<void> {
   if (ids.length > 0) await db('registrations').whereIn('id', ids).update({ unproven: true });
