@@ -123,6 +123,16 @@ test('nothing is exported without a name, but for what jest wants so', () => {
   expect(faults).toEqual([]);
 });
 
+/** Names and acronyms keep their capital. */
+const BEGINS_AS_A_SENTENCE_IN_PRINT =
+  /^\s*(?:test(?:\.skip)?|[\]})]*\))\(\s*['"`](?!Redis|Postgres|Switchyard|FreeSWITCH|Ctrl|WebSocket|JsSIP|Chromium|Kubernetes|Docker|Prometheus|OpenAPI|Express|Unicode|Call-ID|Contact|From|Node|Debian|Authorization|Idempotency|Content|X-|I |Ann|Bert|Bob|Cara|Zoë|Dora)[A-Z][^A-Z0-9-]/m;
+
+test('tests are `test`, and their titles are sentences in one style: small at the beginning', () => {
+  const tests = files.filter((file) => /^test\/.*\.(test|contract)\.ts$/.test(file));
+  expect(tests.filter((file) => /^\s*it(\.each|\.skip)?[(`]/m.test(read(file)))).toEqual([]);
+  expect(tests.filter((file) => BEGINS_AS_A_SENTENCE_IN_PRINT.test(read(file)))).toEqual([]);
+});
+
 test('no new top-level folder', () => {
   const folders = [...new Set(files.filter((file) => file.includes('/')).map((file) => file.split('/')[0]))].sort();
   expect(folders).toEqual(['.ci', 'freeswitch', 'migrations', 'scripts', 'src', 'test'].sort());

@@ -18,7 +18,7 @@ export function describeUnless(missing: string | false | undefined, name: string
   describe(name, () => {
     if (!missing) return tests();
     process.stdout.write(`${name}: ${missing}: skipped\n`);
-    it.skip(missing, () => undefined);
+    test.skip(missing, () => undefined);
   });
 }
 

@@ -83,7 +83,7 @@ describeWithRealNode('phones at real nodes', (freeswitch) => {
     });
   }
 
-  it('dead phones at two nodes are rung in one attempt, given up, and rung again once they register', async () => {
+  test('dead phones at two nodes are rung in one attempt, given up, and rung again once they register', async () => {
     await addUser('ann');
     const phones = [await openPhone(0), await openPhone(1)];
     for (const phone of phones) expect(await register(phone, 'ann')).toBe(200);
@@ -101,22 +101,25 @@ describeWithRealNode('phones at real nodes', (freeswitch) => {
     expect(await call('ann')).toMatchObject({ outcome: 'busy' });
   });
 
-  it.each(['400 Bad Request', '480 Temporarily Unavailable', '500 Server Error', '502 Bad Gateway', '503 Unavailable'])(
-    'a phone that answers %s is there: one attempt, and it stays',
-    async (status) => {
-      const who = `says-${status.slice(0, 3)}`;
-      await addUser(who);
-      const phone = await openPhone(0);
-      phone.onInvite = () => ({ status });
-      await register(phone, who);
-      await phonesAre(who, 1);
-      expect((await call(who)).attempts).toHaveLength(1);
-      expect(phone.countOf('INVITE')).toBe(1);
-      expect(await phonesOf(who)).toHaveLength(1);
-    },
-  );
+  test.each([
+    '400 Bad Request',
+    '480 Temporarily Unavailable',
+    '500 Server Error',
+    '502 Bad Gateway',
+    '503 Unavailable',
+  ])('a phone that answers %s is there: one attempt, and it stays', async (status) => {
+    const who = `says-${status.slice(0, 3)}`;
+    await addUser(who);
+    const phone = await openPhone(0);
+    phone.onInvite = () => ({ status });
+    await register(phone, who);
+    await phonesAre(who, 1);
+    expect((await call(who)).attempts).toHaveLength(1);
+    expect(phone.countOf('INVITE')).toBe(1);
+    expect(await phonesOf(who)).toHaveLength(1);
+  });
 
-  it('a phone that never answers is given up; one that says 100 and rings late is not', async () => {
+  test('a phone that never answers is given up; one that says 100 and rings late is not', async () => {
     const outcome = async (who: string, onInvite: RawSip['onInvite']): Promise<PresentedCall> => {
       await addUser(who);
       const phone = await openPhone(0);
@@ -135,7 +138,7 @@ describeWithRealNode('phones at real nodes', (freeswitch) => {
     await phonesAre('late', 1);
   });
 
-  it("the callee's phone is dead: one attempt, and the caller's phone stays", async () => {
+  test("the callee's phone is dead: one attempt, and the caller's phone stays", async () => {
     await addUser('caller');
     await addUser('callee');
     const [caller, callee] = [await openPhone(0), await openPhone(1)];
@@ -150,7 +153,7 @@ describeWithRealNode('phones at real nodes', (freeswitch) => {
     await phonesAre('caller', 1);
   });
 
-  it('a phone that takes back the contact it has left, with the same Call-ID, stays by its new one', async () => {
+  test('a phone that takes back the contact it has left, with the same Call-ID, stays by its new one', async () => {
     await addUser('carl');
     const [old, now] = [await openPhone(0), await openPhone(0)];
     const left = `sip:carl@127.0.0.1:${old.port}`;
@@ -164,7 +167,7 @@ describeWithRealNode('phones at real nodes', (freeswitch) => {
     await phonesAre('carl', 0);
   });
 
-  it('a phone that starts anew is one, also with another user part, and at another node', async () => {
+  test('a phone that starts anew is one, also with another user part, and at another node', async () => {
     await addUser('dora');
     const phone = await openPhone(0);
     phone.onInvite = () => ({ status: '486 Busy Here' });
@@ -184,13 +187,13 @@ describeWithRealNode('phones at real nodes', (freeswitch) => {
     });
   });
 
-  it('a mobile app is started eleven times and more: each start gets in, and the oldest gives way over the pool', async () => {
+  test('a mobile app is started eleven times and more: each start gets in, and the oldest gives way over the pool', async () => {
     await addUser('eve');
     for (let start = 0; start < 26; start += 1) expect(await register(await openPhone(start % 2), 'eve')).toBe(200);
     await phonesAre('eve', 20);
   });
 
-  it('a browser changes its socket and keeps its Call-ID: it stays when the old socket closes, and goes with the new one', async () => {
+  test('a browser changes its socket and keeps its Call-ID: it stays when the old socket closes, and goes with the new one', async () => {
     await addUser('fay');
     const first = await openPage('fay');
     await phonesAre('fay', 1);

@@ -53,7 +53,7 @@ describeWithRealNode('phones with one Call-ID at a real node', (freeswitch) => {
   const listed = (name: string): Promise<string> =>
     pool.command(pool.nodes[0]!, `sofia status profile internal user ${name}`);
 
-  it("a phone that takes another's Call-ID and starts anew leaves the other where it is", async () => {
+  test("a phone that takes another's Call-ID and starts anew leaves the other where it is", async () => {
     const [ann, eve] = [await openPhone(), await openPhone()];
     await register(ann, 'ann', ALPHA, { callId: 'shared@raw' });
     await phonesAre('ann', ALPHA, 1);
@@ -66,7 +66,7 @@ describeWithRealNode('phones with one Call-ID at a real node', (freeswitch) => {
     await phonesAre('ann', ALPHA, 1);
   });
 
-  it('a phone that is slow to answer is there, though its call was given up before', async () => {
+  test('a phone that is slow to answer is there, though its call was given up before', async () => {
     const [slow, bert] = [await openPhone(), await openPhone()];
     slow.onInvite = () => undefined;
     await register(slow, 'slow', ALPHA);

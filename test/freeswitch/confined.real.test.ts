@@ -46,7 +46,7 @@ describeWithRealNode('a real node that was broken into', (binary) => {
       .filter((entry) => entry.isFile())
       .map((entry) => join(entry.parentPath, entry.name));
 
-  it('runs as an ordinary user, with no group of root and nothing that could make it root', async () => {
+  test('runs as an ordinary user, with no group of root and nothing that could make it root', async () => {
     const uid = nodeUser()?.uid ?? process.getuid!();
     expect(await tell('spawn_stream id -u')).toBe(String(uid));
     expect(uid).not.toBe(0);
@@ -60,7 +60,7 @@ describeWithRealNode('a real node that was broken into', (binary) => {
     ).toBeGreaterThan(1024);
   });
 
-  it('finds none of our keys in its environment, and nothing that is not on the list', async () => {
+  test('finds none of our keys in its environment, and nothing that is not on the list', async () => {
     const env = await tell('spawn_stream env');
     expect(env).toContain(`SWITCHYARD_NODE_PASSWORD=${PASSWORD}`);
     expect(env).not.toContain(OURS);
@@ -70,7 +70,7 @@ describeWithRealNode('a real node that was broken into', (binary) => {
     expect(names.filter((name) => !known.test(name))).toEqual([]);
   });
 
-  it('keeps its password in files of its own user alone, in folders nobody else may enter', () => {
+  test('keeps its password in files of its own user alone, in folders nobody else may enter', () => {
     const uid = nodeUser()?.uid ?? process.getuid!();
     const telling = filesIn(node.dir).filter((file) => readFileSync(file, 'latin1').includes(PASSWORD));
     // FreeSWITCH writes its expanded configuration there.
@@ -89,7 +89,7 @@ describeWithRealNode('a real node that was broken into', (binary) => {
     }
   });
 
-  it('can not put anything in the place of what we read or write', async () => {
+  test('can not put anything in the place of what we read or write', async () => {
     if (!nodeUser()) return; // it runs as we do: there is nobody to be kept out
     const touch = async (...path: string[]): Promise<boolean> => {
       const file = join(node.dir, ...path);
@@ -102,7 +102,7 @@ describeWithRealNode('a real node that was broken into', (binary) => {
     expect(lstatSync(join(node.dir, 'output.log')).isSymbolicLink()).toBe(false);
   });
 
-  it.each(['system', 'bgsystem'])('starts no program by the application %s', async (app) => {
+  test.each(['system', 'bgsystem'])('starts no program by the application %s', async (app) => {
     const touched = join(node.dir, 'temp', `touched-by-${app}`);
     await tell(`spawn_stream touch ${touched}-control`);
     expect(existsSync(`${touched}-control`)).toBe(true); // it could, if it were let

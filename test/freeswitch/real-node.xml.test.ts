@@ -116,7 +116,7 @@ describeWithRealNode('a real node on our documents alone', (binary) => {
   const dialplans = (): DialplanRequest[] =>
     server.asked.flatMap(({ request }) => (request.kind === 'dialplan' ? [request] : []));
 
-  it('loads every module and opens both SIP doors, WebSocket too, without a complaint', async () => {
+  test('loads every module and opens both SIP doors, WebSocket too, without a complaint', async () => {
     const status = await eventually(async () => {
       const text = await api('sofia status');
       if (text.match(/RUNNING/g)?.length !== 2) throw new Error(text);
@@ -131,13 +131,13 @@ describeWithRealNode('a real node on our documents alone', (binary) => {
     expect(new Set(server.asked.map(({ request }) => request.nodeName))).toEqual(new Set(['n1']));
   }, 20_000);
 
-  it('registers by the digest hash alone, and refuses a wrong password', async () => {
+  test('registers by the digest hash alone, and refuses a wrong password', async () => {
     expect(await ada.register({ password: 'wrong' })).toBe(403);
     expect(await ada.register({ password: PASSWORD })).toBe(200);
     expect(await api('sofia status profile internal reg')).toContain('1001@clinic.test');
   });
 
-  it('refuses who does not know the password, and what is not in the plan with 404', async () => {
+  test('refuses who does not know the password, and what is not in the plan with 404', async () => {
     expect((await ada.dial('9196', { password: 'wrong' })).status).toBe(403);
     expect((await ada.dial('555', { password: PASSWORD })).status).toBe(404);
     expect(dialplans().at(-1)).toMatchObject({
@@ -148,7 +148,7 @@ describeWithRealNode('a real node on our documents alone', (binary) => {
     });
   });
 
-  it('echoes', async () => {
+  test('echoes', async () => {
     const call = await ada.dial('9196', { password: PASSWORD });
     expect(call.status).toBe(200);
     await eventually(async () => {
@@ -158,7 +158,7 @@ describeWithRealNode('a real node on our documents alone', (binary) => {
     expect(await call.hangup()).toBe(200);
   });
 
-  it('connects two users: the dial string is asked for, both legs know their call, records tell it', async () => {
+  test('connects two users: the dial string is asked for, both legs know their call, records tell it', async () => {
     bob.behaviour = { answerAfterMs: 0 };
     const call = await ada.dial('1002', { password: PASSWORD });
     expect(call.status).toBe(200);
@@ -182,7 +182,7 @@ describeWithRealNode('a real node on our documents alone', (binary) => {
     expect(server.credentials).toContain('n1:cdr-secret');
   }, 20_000);
 
-  it('ends the caller with the cause of the other leg', async () => {
+  test('ends the caller with the cause of the other leg', async () => {
     bob.behaviour = { busy: true };
     expect((await ada.dial('1002', { password: PASSWORD })).status).toBe(486);
     bob.behaviour = { ringOnly: true };
@@ -191,7 +191,7 @@ describeWithRealNode('a real node on our documents alone', (binary) => {
     ringTimeoutSeconds = 5;
   }, 15_000);
 
-  it('runs nothing that a caller is called', async () => {
+  test('runs nothing that a caller is called', async () => {
     bob.behaviour = { busy: true };
     const touched = join(node.dir, 'temp', `touched-${randomBytes(4).toString('hex')}`);
     const wide = touched.replaceAll('/', '／');
@@ -221,7 +221,7 @@ describeWithRealNode('a real node on our documents alone', (binary) => {
     expect(existsSync(touched)).toBe(false);
   }, 30_000);
 
-  it("takes a call from another node: the dialplan question carries that node's token", async () => {
+  test("takes a call from another node: the dialplan question carries that node's token", async () => {
     bob.behaviour = { busy: true };
     bob.invites.length = 0;
     const headers = ['X-Switchyard-Token: a.b-c_d', 'X-Switchyard-Call: call-9', 'X-Switchyard-Leg: from'];
@@ -239,7 +239,7 @@ describeWithRealNode('a real node on our documents alone', (binary) => {
     expect(bob.invites.map((invite) => headerOf(invite, 'x-switchyard-token'))).toEqual([undefined]);
   });
 
-  it('runs a room with our profile and every layout by name', async () => {
+  test('runs a room with our profile and every layout by name', async () => {
     await api('originate null/visitor &conference(daily@default)');
     const members = await eventually(async () => {
       const text = await api('conference daily json_list');
@@ -252,7 +252,7 @@ describeWithRealNode('a real node on our documents alone', (binary) => {
     await api('conference daily hup all');
   });
 
-  it('has nothing on disk to fall back on', async () => {
+  test('has nothing on disk to fall back on', async () => {
     const stranger = await openPhone({
       username: '1000',
       domain: 'elsewhere.test',

@@ -38,7 +38,7 @@ test.each(Object.keys(OVER_HTTP))('%s holds, with the inputs that every run trie
 const SIP_RUNS = 12;
 
 describeWithRealNode('SIP', (binary) => {
-  it('lets a real node do only what Switchyard allowed, whatever arrives', async () => {
+  test('lets a real node do only what Switchyard allowed, whatever arrives', async () => {
     process.env.FREESWITCH_BIN ??= binary;
     const opened = await openTargets(['sip']);
     try {

@@ -113,7 +113,7 @@ function theNode(program: string, freeswitch: string): void {
     return enrolPod(readEnrolment(env, { say: () => undefined, stopped: AbortSignal.timeout(20_000), lookMs: 200 }));
   };
 
-  it('joins the pool with a secret of its own, also where the first address answers nothing', async () => {
+  test('joins the pool with a secret of its own, also where the first address answers nothing', async () => {
     mkdirSync(kept, { recursive: true });
     expect(await enrol()).toBe(true);
     node = start(`http://127.0.0.1:${await findFreePort()}`);
@@ -124,7 +124,7 @@ function theNode(program: string, freeswitch: string): void {
     expect(app.lines.join('')).not.toContain(secret);
   }, 60_000);
 
-  it('is drained and ended by its pod, and comes back under its name with the secret it has', async () => {
+  test('is drained and ended by its pod, and comes back under its name with the secret it has', async () => {
     const secret = readFileSync(join(kept, 'secret'), 'utf8');
     const own = { NODE_SECRET_FILE: join(kept, 'secret'), POD_NAME: NAME, DRAIN_DIR: dir };
     const env = { SWITCHYARD_NODES_URL: app.nodesUrl, ...own };

@@ -79,7 +79,7 @@ describeUnless(!nginx && 'no nginx found on PATH', 'the proxy of freeswitch/READ
       asked.end();
     });
 
-  it.each([
+  test.each([
     '/v1/calls',
     '/v1/events?since=1',
     '/docs',
@@ -93,7 +93,7 @@ describeUnless(!nginx && 'no nginx found on PATH', 'the proxy of freeswitch/READ
     expect(upstreams[0]!.asked.map(({ url }) => url)).toEqual([path]);
   });
 
-  it.each([
+  test.each([
     '/',
     '/metrics',
     '/readyz',
@@ -114,7 +114,7 @@ describeUnless(!nginx && 'no nginx found on PATH', 'the proxy of freeswitch/READ
     expect(upstreams.map(({ asked }) => asked)).toEqual([[], []]);
   });
 
-  it('says how it was asked, and lets a WebSocket through', async () => {
+  test('says how it was asked, and lets a WebSocket through', async () => {
     await ask(ports.api, '/v1/events', { upgrade: 'websocket', connection: 'upgrade', host: 'sy.example.org' });
     expect(upstreams[0]!.asked[0]!.headers).toMatchObject({
       host: 'sy.example.org',
@@ -125,7 +125,7 @@ describeUnless(!nginx && 'no nginx found on PATH', 'the proxy of freeswitch/READ
     });
   });
 
-  it('gives nodes their doors at an address of their own, and nothing else there', async () => {
+  test('gives nodes their doors at an address of their own, and nothing else there', async () => {
     expect(await ask(ports.nodes, '/freeswitch/xml?host=10.0.0.7', { host: 'nodes.example.org' })).toBe(200);
     expect(upstreams[1]!.asked[0]).toMatchObject({
       url: '/freeswitch/xml?host=10.0.0.7',

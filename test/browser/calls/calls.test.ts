@@ -149,13 +149,13 @@ describeWithBrowser('calls of browsers at real nodes', (freeswitch, chromium) =>
 
   const say = (line: string): void => void process.stdout.write(`  ${line}\n`);
 
-  it('refuses a wrong password', async () => {
+  test('refuses a wrong password', async () => {
     const phone = await openBrowser('alice', nodeAt(0), { password: 'not this one' });
     expect(phone.registration).toMatch(/^(401|403) /);
     await waitForRegistrations('alice', 0);
   });
 
-  it.each([
+  test.each([
     ['the same node', 0],
     ['different nodes', 1],
   ])('connects a browser and a UDP phone at %s', async (_, other) => {
@@ -189,7 +189,7 @@ describeWithBrowser('calls of browsers at real nodes', (freeswitch, chromium) =>
     );
   });
 
-  it.each([
+  test.each([
     ['the same node', 0],
     ['different nodes', 1],
   ])('connects two browsers at %s with sound and video', async (_, other) => {
@@ -207,7 +207,7 @@ describeWithBrowser('calls of browsers at real nodes', (freeswitch, chromium) =>
     say(`alice ${JSON.stringify(atAlice)}\n  bob   ${JSON.stringify(atBob)}`);
   });
 
-  it('connects a browser that dials, and writes its call down', async () => {
+  test('connects a browser that dials, and writes its call down', async () => {
     const alice = await openBrowser('alice', nodeAt(0));
     const bob = await openBrowser('bob', nodeAt(1));
     await Promise.all(['alice', 'bob'].map((username) => waitForRegistrations(username, 1)));
@@ -221,7 +221,7 @@ describeWithBrowser('calls of browsers at real nodes', (freeswitch, chromium) =>
     expect(ended).toMatchObject({ origin: 'phone', outcome: 'answered', node: nodeAt(0).name });
   });
 
-  it('ends the call of somebody who talks to a node that is killed', async () => {
+  test('ends the call of somebody who talks to a node that is killed', async () => {
     const alice = await openBrowser('alice', nodeAt(2));
     const bob = await openBrowser('bob', nodeAt(1));
     await Promise.all(['alice', 'bob'].map((username) => waitForRegistrations(username, 1)));
@@ -236,7 +236,7 @@ describeWithBrowser('calls of browsers at real nodes', (freeswitch, chromium) =>
     await alice.close();
   });
 
-  it('goes on at the other node when the one that rings is killed', async () => {
+  test('goes on at the other node when the one that rings is killed', async () => {
     const browsers = [
       await openBrowser('alice', nodeAt(0), { answerAfterMs: null }),
       await openBrowser('alice', nodeAt(1), { answerAfterMs: 3000 }),

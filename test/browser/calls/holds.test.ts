@@ -62,7 +62,7 @@ describeWithBrowser('browsers that hold each other', (freeswitch, chromium) => {
     }
   }
 
-  it('the callee holds, the caller holds, both come back at once, and the call goes on and can be hung up', async () => {
+  test('the callee holds, the caller holds, both come back at once, and the call goes on and can be hung up', async () => {
     const [alice, bob] = [await openPhone('alice'), await openPhone('bob')];
     for (let call = 0; call < CALLS; call += 1) {
       await alice.call('bob');

@@ -51,7 +51,7 @@ describeWithBrowser("JsSIP's own habits at a real node", (freeswitch, chromium) 
     return items.filter(({ state }) => state === 'in');
   };
 
-  it('lets in who presses the PIN with the keys as JsSIP sends them', async () => {
+  test('lets in who presses the PIN with the keys as JsSIP sends them', async () => {
     await ann.call('secret');
     await isTalking(ann);
     await ann.press(`${PIN}#`);
@@ -59,14 +59,14 @@ describeWithBrowser("JsSIP's own habits at a real node", (freeswitch, chromium) 
     await hangUp(ann);
   });
 
-  it.each(['+493012345', '+49-30-12345', '%2B493012345'])('reaches Bert by %s', async (dialled) => {
+  test.each(['+493012345', '+49-30-12345', '%2B493012345'])('reaches Bert by %s', async (dialled) => {
     await ann.call(dialled);
     await isTalking(ann);
     expect((await bert.callers()).at(-1)).toMatch(/"?Ann"? <sip:\+494055555@/);
     await hangUp(ann, bert);
   });
 
-  it('rings Bert for Ann who hides, and shows him nobody', async () => {
+  test('rings Bert for Ann who hides, and shows him nobody', async () => {
     await ann.callHidden('bert');
     await isTalking(ann);
     const shown = (await bert.callers()).at(-1)!;
@@ -76,7 +76,7 @@ describeWithBrowser("JsSIP's own habits at a real node", (freeswitch, chromium) 
     await hangUp(ann, bert);
   });
 
-  it('lets Ann into a room who hides, with the PIN, as somebody anonymous', async () => {
+  test('lets Ann into a room who hides, with the PIN, as somebody anonymous', async () => {
     await ann.callHidden('secret');
     await isTalking(ann);
     await ann.press(`${PIN}#`);

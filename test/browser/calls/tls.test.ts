@@ -63,7 +63,7 @@ describeWithTls('a pool behind TLS at a real node', (freeswitch, chromium, opens
     room = await startRoomApp(pool, browsers, DOMAIN, { name: 'safe', video, musicWhileAlone: false });
   }, 90_000);
 
-  it('brings guests of an https page into a room by wss, with sound, video and events', async () => {
+  test('brings guests of an https page into a room by wss, with sound, video and events', async () => {
     for (const name of ['Ann', 'Ben']) guests.push(await room.openGuest(name));
     for (const guest of guests) {
       expect(guest.grant.wssUrl).toMatch(/^wss:\/\/127\.0\.0\.1:\d+$/);
@@ -76,7 +76,7 @@ describeWithTls('a pool behind TLS at a real node', (freeswitch, chromium, opens
     say(`in by ${guests[0]!.grant.wssUrl}, the page and its events by https`);
   }, 90_000);
 
-  it('brings a recording and the call records home by https', async () => {
+  test('brings a recording and the call records home by https', async () => {
     const path = `/v1/rooms/${room.roomId}/recordings`;
     const { id } = await pool.api.post<{ id: string }>(path);
     const look = () => pool.api.get<{ state: string; bytes: number }>(`/v1/recordings/${id}`);
@@ -94,7 +94,7 @@ describeWithTls('a pool behind TLS at a real node', (freeswitch, chromium, opens
     say(`${bytes} bytes and ${await records()} call records came by https`);
   }, 90_000);
 
-  it('gets no password of a node that does not know its certificate', async () => {
+  test('gets no password of a node that does not know its certificate', async () => {
     const asked = front.asked.length;
     let stranger: RealNode | undefined;
     try {

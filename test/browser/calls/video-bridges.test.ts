@@ -26,7 +26,7 @@ describeWithBrowser('bridges with video', (freeswitch, chromium) => {
   }, 30_000);
   const stores = useStores();
 
-  it('a node survives a transfer that is asked for at the moment of the bridge', async () => {
+  test('a node survives a transfer that is asked for at the moment of the bridge', async () => {
     const settings = { SWITCHYARD_SECRET: SECRET.toString('base64') };
     [pool, app] = await Promise.all([startRealPool(freeswitch, stores, 1, settings), startBrowserApp(chromium)]);
     await pool.api.post('/v1/domains', { name: DOMAIN, displayName: 'Bridges' });

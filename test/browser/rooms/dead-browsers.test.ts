@@ -96,7 +96,7 @@ describeWithBrowser('browsers that die', (freeswitch, chromium) => {
     await callIs('answered');
   }
 
-  it.each(['caller', 'callee'] as const)(
+  test.each(['caller', 'callee'] as const)(
     'a call between two ends soon after the browser of the %s is killed',
     async (who) => {
       const mortal = await openMortal();
@@ -117,7 +117,7 @@ describeWithBrowser('browsers that die', (freeswitch, chromium) => {
     },
   );
 
-  it('a browser that is frozen, and closes nothing, is given up as well', async () => {
+  test('a browser that is frozen, and closes nothing, is given up as well', async () => {
     const mortal = await openMortal();
     const alice = await openPhone(mortal, 'alice');
     await openPhone(app, 'bob');
@@ -127,7 +127,7 @@ describeWithBrowser('browsers that die', (freeswitch, chromium) => {
     expect(await endsSoon()).toMatchObject({ outcome: 'connection_lost' });
   });
 
-  it('a browser is killed while it holds the call', async () => {
+  test('a browser is killed while it holds the call', async () => {
     const mortal = await openMortal();
     const alice = await openPhone(mortal, 'alice');
     await openPhone(app, 'bob');
@@ -138,7 +138,7 @@ describeWithBrowser('browsers that die', (freeswitch, chromium) => {
     expect(await endsSoon()).toMatchObject({ outcome: 'connection_lost' });
   });
 
-  it('a browser that only listens is killed', async () => {
+  test('a browser that only listens is killed', async () => {
     const mortal = await openMortal();
     const alice = await openPhone(mortal, 'alice', { listens: true });
     await openPhone(app, 'bob');
@@ -148,7 +148,7 @@ describeWithBrowser('browsers that die', (freeswitch, chromium) => {
     expect(await endsSoon()).toMatchObject({ outcome: 'connection_lost' });
   });
 
-  it('browsers that hold, are held, and send nothing at all stay', async () => {
+  test('browsers that hold, are held, and send nothing at all stay', async () => {
     const alice = await openPhone(app, 'alice', { video: true });
     const bob = await openPhone(app, 'bob', { video: true });
     await talk(alice);
@@ -173,7 +173,7 @@ describeWithBrowser('browsers that die', (freeswitch, chromium) => {
     return guest;
   };
 
-  it('in a room the tile of a killed browser is gone, and the last one takes the room with it', async () => {
+  test('in a room the tile of a killed browser is gone, and the last one takes the room with it', async () => {
     const [mortal, other] = [await openMortal(), await openMortal()];
     const ada = await openGuest(mortal, 'ada');
     const ben = await openGuest(other, 'ben');
@@ -199,7 +199,7 @@ describeWithBrowser('browsers that die', (freeswitch, chromium) => {
     expect(left).toEqual(['connection_lost', 'connection_lost']);
   });
 
-  it('guests who are muted, and send nothing, stay in the room', async () => {
+  test('guests who are muted, and send nothing, stay in the room', async () => {
     const [ada, ben] = [await openGuest(app, 'ada'), await openGuest(app, 'ben')];
     open.push(ada, ben);
     await rooms.see('both in', (p) => isIn(p, 2));

@@ -100,7 +100,7 @@ describeWithPhones('phones of a draining real node', (freeswitch, chromium, bare
     });
   const say = (line: string): void => void process.stdout.write(`  ${line}\n`);
 
-  it('a page is told and moves, baresip moves by SRV, and a telephone that knows no other node is still rung', async () => {
+  test('a page is told and moves, baresip moves by SRV, and a telephone that knows no other node is still rung', async () => {
     const grant = await pool.api.post<Grant>(`/v1/users/${userIds.get('page')!}/grants`, {});
     const draining = grant.node;
     // The desk phone and the old one are at the node that drains: SRV names that one first.

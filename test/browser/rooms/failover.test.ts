@@ -132,7 +132,7 @@ describeWithBrowser('rooms whose real node dies, drains or freezes', (freeswitch
     expect(line.end()).toBeUndefined();
   }
 
-  it.each([1, 2, 3])(
+  test.each([1, 2, 3])(
     'brings everybody back within five seconds when the node is killed (%d)',
     async () => {
       const node = nodeOf(await room.look());
@@ -157,7 +157,7 @@ describeWithBrowser('rooms whose real node dies, drains or freezes', (freeswitch
     60_000,
   );
 
-  it('moves everybody at the deadline of a drain; the recording goes on as part 2', async () => {
+  test('moves everybody at the deadline of a drain; the recording goes on as part 2', async () => {
     const node = nodeOf(await room.look());
     const telephone = await startPhone({
       username: '1001',
@@ -199,7 +199,7 @@ describeWithBrowser('rooms whose real node dies, drains or freezes', (freeswitch
     say(`parts of ${done.parts.map(({ seconds }) => seconds).join(' and ')} s with a gap of ${gapMs} ms`);
   }, 90_000);
 
-  it('notices a node that is frozen with its sockets open, and takes it back when it wakes up', async () => {
+  test('notices a node that is frozen with its sockets open, and takes it back when it wakes up', async () => {
     const before = await room.look();
     const node = nodeOf(before);
     const frozenMs = Date.now();
@@ -218,7 +218,7 @@ describeWithBrowser('rooms whose real node dies, drains or freezes', (freeswitch
     for (const guest of guests) expect((await guest.state()).state).toBe('in');
   }, 90_000);
 
-  it('leaves nothing behind when everybody has gone', async () => {
+  test('leaves nothing behind when everybody has gone', async () => {
     await Promise.all(guests.map((guest) => guest.close()));
     await waitUntilEmpty(pool, stores);
     await waitFor('nobody in the room', room.look, ({ session, items }) => !session && items.length === 0, STEP_MS);

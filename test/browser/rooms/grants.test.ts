@@ -133,7 +133,7 @@ describeWithTurn('grants of browsers at real nodes', (freeswitch, chromium, turn
   }
   const say = (line: string): void => void process.stdout.write(`  ${line}\n`);
 
-  it('lets two guests meet in a room, with sound and video through coturn only', async () => {
+  test('lets two guests meet in a room, with sound and video through coturn only', async () => {
     const grants = [await grantRoom({ name: 'Ann', role: 'moderator' }), await grantRoom({ name: 'Ben' })];
     expect(grants[1]!.node).toBe(grants[0]!.node);
     const o = { register: false, video: true, iceTransportPolicy: 'relay' as const };
@@ -146,7 +146,7 @@ describeWithTurn('grants of browsers at real nodes', (freeswitch, chromium, turn
     say(`heard ${heard.map(({ audioPackets }) => audioPackets).join(' and ')} packets through ${turn.url}`);
   }, 90_000);
 
-  it('refuses who shows a wrong digest, an expired grant or a name that was never given', async () => {
+  test('refuses who shows a wrong digest, an expired grant or a name that was never given', async () => {
     const good = await grantRoom({});
     const forged = { ...good, ha1: 'f'.repeat(32) };
     const invented = { ...good, username: `g-${'a'.repeat(26)}` };
@@ -164,7 +164,7 @@ describeWithTurn('grants of browsers at real nodes', (freeswitch, chromium, turn
     }
   }, 90_000);
 
-  it('puts a guest out within a second when the grant is revoked, and lets them in no more', async () => {
+  test('puts a guest out within a second when the grant is revoked, and lets them in no more', async () => {
     const grant = await grantRoom({ name: 'Cid' });
     const phone = await openByGrant(grant, { register: false });
     await phone.call(grant.target!);
@@ -181,7 +181,7 @@ describeWithTurn('grants of browsers at real nodes', (freeswitch, chromium, turn
     expect(again.registration).toMatch(/^403 /);
   }, 90_000);
 
-  it('rings a user at the phone that came by grant, also from another node', async () => {
+  test('rings a user at the phone that came by grant, also from another node', async () => {
     const grant = await grantUser('alice');
     const phone = await openByGrant(grant);
     expect(phone.registration).toBe('registered');
@@ -202,7 +202,7 @@ describeWithTurn('grants of browsers at real nodes', (freeswitch, chromium, turn
     expect(items[0]!.from).toBe('user:alice');
   }, 90_000);
 
-  it("ends a user's registration and call when the grant is revoked, and says so without secrets", async () => {
+  test("ends a user's registration and call when the grant is revoked, and says so without secrets", async () => {
     const grant = await grantUser('alice');
     const phone = await openByGrant(grant);
     await waitForRegistrations('alice', 1);

@@ -48,7 +48,7 @@ describeWithBrowser('people who are put out, and people who come back', (freeswi
       })
     ).status;
 
-  it('who is deleted is out of the call, and whoever is disabled out of the room, within a second', async () => {
+  test('who is deleted is out of the call, and whoever is disabled out of the room, within a second', async () => {
     const [ann, ben] = [await makeUser('ann'), await makeUser('ben')];
     const openPhone = async (username: string, password: string, at: number) => {
       const { wsUrl } = pool.nodes[at]!;
@@ -77,7 +77,7 @@ describeWithBrowser('people who are put out, and people who come back', (freeswi
     await waitFor('no phone to be registered', listed, ({ total }) => total.registrations === 0, SOON_MS);
   }, 120_000);
 
-  it('who is in when the grant expires comes back by a new leg, and one who never was in does not', async () => {
+  test('who is in when the grant expires comes back by a new leg, and one who never was in does not', async () => {
     const host = await rooms.openGuest('host', { grant: { identity: 'host' } });
     const ada = await rooms.openGuest('ada', { grant: { identity: 'ada' } });
     const late = await rooms.openGuest('late', { grant: { identity: 'late' } });

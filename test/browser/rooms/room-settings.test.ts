@@ -107,7 +107,7 @@ describeWithBrowser("a room's settings at real nodes", (freeswitch, chromium) =>
   const sees = (room: RoomApp, label: string, test: (seen: { edge: Colour; left: Colour }) => boolean) =>
     watchUntil(label, () => colours(room, label), test);
 
-  it('shows the welcome to who is alone and the background to all, also when the room has moved', async () => {
+  test('shows the welcome to who is alone and the background to all, also when the room has moved', async () => {
     const room = await openRoom('images', { layout: '2x1' });
     expect(await upload(room, 'background', paint(GREEN))).toMatchObject({ status: 200, body: { pending: [] } });
     expect(await upload(room, 'welcome', paint(MAGENTA))).toMatchObject({ status: 200, body: { width: 640 } });
@@ -176,7 +176,7 @@ describeWithBrowser("a room's settings at real nodes", (freeswitch, chromium) =>
     };
   }
 
-  it('passes the video of who has the floor through, as it came', async () => {
+  test('passes the video of who has the floor through, as it came', async () => {
     const room = await openRoom('passed', { video: { ...VIDEO, mode: 'passthrough' } });
     const ann = await enter(room, 'Ann', { paint: '#ff0000' });
     await inside(room, 1);
@@ -197,7 +197,7 @@ describeWithBrowser("a room's settings at real nodes", (freeswitch, chromium) =>
     say(`frames a second through: ${(await during(cid, 2000)).frames / 2}`);
   }, 90_000);
 
-  it('lets nobody be heard before a moderator is there, and ends with the last one', async () => {
+  test('lets nobody be heard before a moderator is there, and ends with the last one', async () => {
     const settings = { waitForModerator: true, endWithModerator: true, audioOnly: true };
     const room = await openRoom('waiting', { ...settings, sounds: { entry: 'none', exit: 'none' } });
     const music = await openRoom('music', { ...settings, musicWhileAlone: true });
@@ -224,7 +224,7 @@ describeWithBrowser("a room's settings at real nodes", (freeswitch, chromium) =>
     expect(seconds).toBeLessThan(18);
   }, 90_000);
 
-  it('mutes who enters but moderators, and plays the sounds of entry and exit', async () => {
+  test('mutes who enters but moderators, and plays the sounds of entry and exit', async () => {
     const sounds = { entry: 'chime', exit: 'beep' };
     const room = await openRoom('muted', { mutedOnEntry: true, audioOnly: true, sounds });
     const still = await openRoom('still', {
@@ -274,7 +274,7 @@ describeWithBrowser("a room's settings at real nodes", (freeswitch, chromium) =>
     expect(Math.min(all.entry[0], all.exit[0])).toBeGreaterThan(HEARD);
   }, 90_000);
 
-  it('has no video where it is audio only, and no place for one too many', async () => {
+  test('has no video where it is audio only, and no place for one too many', async () => {
     const room = await openRoom('small', { audioOnly: true, maxParticipants: 2 });
     const ann = await enter(room, 'Ann');
     const ben = await enter(room, 'Ben');
@@ -288,7 +288,7 @@ describeWithBrowser("a room's settings at real nodes", (freeswitch, chromium) =>
     say(`one too many: ${cause}`);
   }, 90_000);
 
-  it('sends one of them less while the room goes on, and as much as all again', async () => {
+  test('sends one of them less while the room goes on, and as much as all again', async () => {
     const room = await openRoom('limited', { video: { ...VIDEO, fps: 15, maxKbps: 2000 } });
     const [ann, ben] = [await enter(room, 'Ann'), await enter(room, 'Ben')];
     const { roomState } = await inside(room, 2);
@@ -316,7 +316,7 @@ describeWithBrowser("a room's settings at real nodes", (freeswitch, chromium) =>
     expect(again).toBeGreaterThan(0.8 * others);
   }, 90_000);
 
-  it('encodes once for all and gives everybody the video, and less of it to who may have less', async () => {
+  test('encodes once for all and gives everybody the video, and less of it to who may have less', async () => {
     const video = { ...VIDEO, fps: 15, maxKbps: 2000 };
     const rates: { kbpsIn: number; kbpsOut: number }[] = [];
     for (const [name, participantKbps] of [

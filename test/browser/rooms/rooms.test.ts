@@ -107,7 +107,7 @@ describeWithBrowser('rooms of browsers and telephones at real nodes', (freeswitc
     return (await guest.diary()).findLast(({ what }) => what === 'in')!.atMs;
   }
 
-  it('shows within a second who is in: two browsers by grant, and a telephone with the PIN over the other node', async () => {
+  test('shows within a second who is in: two browsers by grant, and a telephone with the PIN over the other node', async () => {
     await seeSoon('Ann', await enter(ann), (seen) => find(seen, 'Ann')?.observed.hasVideo === true);
     await seeSoon('Ben', await enter(ben), (seen) => find(seen, 'Ben')?.observed.hasVideo === true);
     line = await telephone.dial('daily');
@@ -132,7 +132,7 @@ describeWithBrowser('rooms of browsers and telephones at real nodes', (freeswitc
     }
   }, 90_000);
 
-  it('keeps somebody muted who comes back, and shows each change within a second', async () => {
+  test('keeps somebody muted who comes back, and shows each change within a second', async () => {
     const { id } = find(await room.look(), 'Ben')!;
     await seeSoon(
       'Ben muted',
@@ -181,7 +181,7 @@ describeWithBrowser('rooms of browsers and telephones at real nodes', (freeswitc
     expect(session!.layout).toEqual({ desired: layout, observed: layout });
   }
 
-  it('divides the video as it is told: three layouts, and the large place goes with the floor', async () => {
+  test('divides the video as it is told: three layouts, and the large place goes with the floor', async () => {
     for (const layout of ['2x2', '1x2'] as const) {
       await chooseLayout(layout);
       await seeState(layout, PLACES[layout], (tiles) => !tiles.slice(0, 2).includes('nobody'));
@@ -219,7 +219,7 @@ describeWithBrowser('rooms of browsers and telephones at real nodes', (freeswitc
     gaps: { reason: string }[];
   }
 
-  it('records in two parts, which play with video and sound for as long as was recorded', async () => {
+  test('records in two parts, which play with video and sound for as long as was recorded', async () => {
     const ffprobe = (process.env.PATH ?? '')
       .split(delimiter)
       .map((dir) => join(dir, 'ffprobe'))
@@ -276,7 +276,7 @@ describeWithBrowser('rooms of browsers and telephones at real nodes', (freeswitc
   const refusals = async (): Promise<unknown[]> =>
     (await room.events('participant.refused')).map(({ data }) => [data.name, data.reason]);
 
-  it('keeps out who has no PIN, and everybody from a full or a locked room; phone, page and events say why', async () => {
+  test('keeps out who has no PIN, and everybody from a full or a locked room; phone, page and events say why', async () => {
     await line.hangup();
     await room.see('the telephone gone', (seen) => isIn(seen, 2));
     const wrong = await telephone.dial('daily');
@@ -321,7 +321,7 @@ describeWithBrowser('rooms of browsers and telephones at real nodes', (freeswitc
     ]);
   }, 90_000);
 
-  it('leaves nothing behind when everybody has gone', async () => {
+  test('leaves nothing behind when everybody has gone', async () => {
     await Promise.all(open.map((guest) => guest.close()));
     await waitUntilEmpty(pool, stores);
     expect(await room.look()).toMatchObject({ session: null, items: [] });

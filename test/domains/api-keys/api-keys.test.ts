@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => api.close());
 
-test('A key is shown once and kept only as a hash', async () => {
+test('a key is shown once and kept only as a hash', async () => {
   const made = await api.call('POST', '/v1/api-keys', { name: 'robot', scope: 'admin' });
   expect(made.body.key).toMatch(/^sk_[\w-]{32}$/);
   const read = await api.call('GET', `/v1/api-keys/${made.body.id}`);
@@ -21,7 +21,7 @@ test('A key is shown once and kept only as a hash', async () => {
   expect(JSON.stringify(await api.db('api_keys'))).not.toMatch(made.body.key);
 });
 
-test('A key that expired is refused', async () => {
+test('a key that expired is refused', async () => {
   const expiresAt = new Date(Date.now() + 3_600_000).toISOString();
   const made = await api.call('POST', '/v1/api-keys', { name: 'short', scope: 'admin', expiresAt });
   const bearer = { authorization: `Bearer ${made.body.key}` };
@@ -31,7 +31,7 @@ test('A key that expired is refused', async () => {
   laterMs = 0;
 });
 
-test('A revoked key is listed only where revoked keys are asked for, and is not revoked twice', async () => {
+test('a revoked key is listed only where revoked keys are asked for, and is not revoked twice', async () => {
   const made = await api.call('POST', '/v1/api-keys', { name: 'gone', scope: 'admin' });
   const path = `/v1/api-keys/${made.body.id}`;
   expect((await api.call('DELETE', path)).status).toBe(204);
@@ -42,7 +42,7 @@ test('A revoked key is listed only where revoked keys are asked for, and is not 
   expect(await ids('?revoked=true')).toContain(made.body.id);
 });
 
-test('The last admin key can not be revoked', async () => {
+test('the last admin key can not be revoked', async () => {
   const { body } = await api.call('GET', '/v1/api-keys?limit=200');
   const mine = body.items.find((k: { name: string }) => k.name === 'bootstrap');
   for (const key of body.items) if (key.id !== mine.id) await api.call('DELETE', `/v1/api-keys/${key.id}`);
@@ -50,7 +50,7 @@ test('The last admin key can not be revoked', async () => {
   expect((await api.call('GET', '/v1/domains', undefined, { authorization: `Bearer ${ADMIN_KEY}` })).status).toBe(200);
 });
 
-test('A domain key needs a domain, and an admin key has none', async () => {
+test('a domain key needs a domain, and an admin key has none', async () => {
   expect((await api.call('POST', '/v1/api-keys', { name: 'x', scope: 'domain' })).body.code).toBe('invalid_request');
   const both = await api.call('POST', '/v1/api-keys', { name: 'x', scope: 'admin', domain: 'a.test' });
   expect(both.body.code).toBe('invalid_request');

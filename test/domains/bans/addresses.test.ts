@@ -1,7 +1,7 @@
 import { countedAddress, countedSingles, isListed, NO_ADDRESS } from '../../../src/domains/bans/addresses';
 import { listNetworks } from '../../../src/address';
 
-it.each([
+test.each([
   ['192.0.2.7', '192.0.2.7'],
   ['::ffff:192.0.2.7', '192.0.2.7'],
   ['::FFFF:c000:207', '192.0.2.7'],
@@ -36,7 +36,7 @@ const never = [
 ];
 const isNever = (text: string): boolean => isListed(listNetworks(never), countedSingles(never), countedAddress(text));
 
-it.each([
+test.each([
   '10.9.8.7',
   '198.51.100.9',
   '::ffff:10.9.8.7',
@@ -46,7 +46,7 @@ it.each([
   '2001:db8:d:e::1',
   '',
 ])('the never-list has %s', (text) => expect(isNever(text)).toBe(true));
-it.each(['11.0.0.1', '192.0.2.2', '2001:db8:b:d::5', '2001:db8:f::1', '1.2.3.4'])(
+test.each(['11.0.0.1', '192.0.2.2', '2001:db8:b:d::5', '2001:db8:f::1', '1.2.3.4'])(
   'the never-list does not have %s',
   (text) => expect(isNever(text)).toBe(false),
 );

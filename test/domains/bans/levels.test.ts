@@ -20,23 +20,23 @@ const nothing = { do: 'nothing' };
 const slow = (ms: number) => ({ do: 'slow', ms });
 
 describe('after a failed login', () => {
-  it('four slips are free; then an address is slowed, twice as long each time, and banned at ten', () => {
+  test('four slips are free; then an address is slowed, twice as long each time, and banned at ten', () => {
     const steps = [4, 5, 6, 7, 8, 9, 10, 11].map((n) => decideAfterLogin(counts({ ofAddress: n }), false).address);
     const ban = { do: 'ban' };
     expect(steps).toEqual([nothing, slow(1000), slow(2000), slow(4000), slow(8000), slow(8000), ban, ban]);
   });
 
-  it('the address is banned for one who fails alone, also where its own count begins anew', () => {
+  test('the address is banned for one who fails alone, also where its own count begins anew', () => {
     expect(decideAfterLogin(counts({ ofLogin: 12, ofAddress: 1 }), false).address).toEqual({ do: 'ban' });
   });
 
-  it('where others got in, only the one who fails is slowed and banned', () => {
+  test('where others got in, only the one who fails is slowed and banned', () => {
     const at = (ofLogin: number) => decideAfterLogin(counts({ ofLogin, ofAddress: ofLogin, goodUsers: 1 }), false);
     expect(at(5)).toEqual({ login: slow(1000), address: nothing });
     expect(at(10)).toEqual({ login: { do: 'ban' }, address: nothing });
   });
 
-  it.each([
+  test.each([
     [1, 19, 'nothing'],
     [1, 20, 'ban'],
     [20, 209, 'nothing'],
@@ -47,7 +47,7 @@ describe('after a failed login', () => {
     expect(decideAfterLogin(counts({ goodUsers, ofAddress }), false).address.do).toBe(step);
   });
 
-  it('a user who is guessed from many addresses has one try a minute where they never were', () => {
+  test('a user who is guessed from many addresses has one try a minute where they never were', () => {
     const besieged = { addressesOfUser: 10, goodUsers: 3 };
     expect(decideAfterLogin(counts(besieged), false).login).toEqual(slow(60_000));
     expect(decideAfterLogin(counts({ ...besieged, ofLogin: 3 }), false).login).toEqual(slow(180_000));
@@ -55,7 +55,7 @@ describe('after a failed login', () => {
     expect(decideAfterLogin(counts({ ...besieged, addressesOfUser: 9 }), false).login).toEqual(nothing);
   });
 
-  it('an address that is never banned is slowed for each user by themselves, a minute at most', () => {
+  test('an address that is never banned is slowed for each user by themselves, a minute at most', () => {
     const at = (ofLogin: number) => decideAfterLogin(counts({ ofLogin, ofAddress: 1000 }), true);
     expect(at(4)).toEqual({ login: nothing, address: nothing });
     expect(at(5)).toEqual({ login: slow(1000), address: nothing });
@@ -63,27 +63,27 @@ describe('after a failed login', () => {
   });
 });
 
-it('keys that nobody has shut an address only from which no good one comes', () => {
+test('keys that nobody has shut an address only from which no good one comes', () => {
   expect(decideAfterApiFailure(99, 0, false).do).toBe('nothing');
   expect(decideAfterApiFailure(100, 0, false).do).toBe('ban');
   expect(decideAfterApiFailure(5000, 1, false).do).toBe('nothing');
   expect(decideAfterApiFailure(5000, 0, true).do).toBe('nothing');
 });
 
-it('six wrong PINs of a caller, thirty for a room', () => {
+test('six wrong PINs of a caller, thirty for a room', () => {
   expect(decideAfterPin({ ofCaller: 5, ofRoom: 29 })).toEqual({ caller: nothing, room: nothing });
   expect(decideAfterPin({ ofCaller: 6, ofRoom: 29 })).toEqual({ caller: { do: 'ban' }, room: nothing });
   expect(decideAfterPin({ ofCaller: 1, ofRoom: 30 })).toEqual({ caller: nothing, room: { do: 'ban' } });
 });
 
-it('each ban lasts longer than the one before, up to a day', () => {
+test('each ban lasts longer than the one before, up to a day', () => {
   const minutes = (door: 'sip' | 'api' | 'room') => [1, 2, 3, 4, 5].map((level) => durationMs(door, level) / 60_000);
   expect(minutes('sip')).toEqual([1, 5, 30, 120, 1440]);
   expect(minutes('room')).toEqual([1, 5, 30, 120, 1440]);
   expect(minutes('api')).toEqual([1, 5, 15, 15, 15]);
 });
 
-it('ten thousand PINs take longer than a year', () => {
+test('ten thousand PINs take longer than a year', () => {
   let [atMs, tried, level, endedAtMs] = [0, 0, 0, 0];
   while (tried < 10_000) {
     tried += 30;
@@ -94,7 +94,7 @@ it('ten thousand PINs take longer than a year', () => {
   expect(atMs).toBeGreaterThan(300 * DAY_MS);
 });
 
-it.each([
+test.each([
   ['none before', undefined, 1],
   ['one that just ended', { level: 1, endedAtMs: 0, isForgiven: false }, 2],
   ['the highest', { level: 5, endedAtMs: 0, isForgiven: false }, 5],

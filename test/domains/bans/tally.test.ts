@@ -22,7 +22,7 @@ afterAll(() => redis.disconnect());
 describe.each(['in Redis', 'while Redis is away'])('counting %s', (where) => {
   const tally = (): Tally => tallies[where]!;
 
-  it('counts each failure once, each key by itself', async () => {
+  test('counts each failure once, each key by itself', async () => {
     const mark = (key: string, member: string) => ({ key, member });
     expect(await tally().count([mark('a', '1'), mark('b', '1')], 60_000)).toEqual([1, 1]);
     expect(await tally().count([mark('a', '1')], 60_000)).toEqual([1]);
@@ -31,7 +31,7 @@ describe.each(['in Redis', 'while Redis is away'])('counting %s', (where) => {
     expect(await tally().count([mark('a', '3')], 60_000)).toEqual([1]);
   });
 
-  it('forgets what is older than the window', async () => {
+  test('forgets what is older than the window', async () => {
     const mark = { key: 'window', member: 'x' };
     await tally().count([mark], 30);
     await until('it is forgotten', async () => {
@@ -41,7 +41,7 @@ describe.each(['in Redis', 'while Redis is away'])('counting %s', (where) => {
     expect(await tally().count([{ key: 'window', member: 'y' }], 30)).toEqual([1]);
   });
 
-  it('says who is among the members, the newest first', async () => {
+  test('says who is among the members, the newest first', async () => {
     await tally().note({ key: 'good', member: 'ann' }, 60_000);
     await tally().note({ key: 'good', member: 'ben' }, 60_000);
     expect(await tally().check('good', 'ann', 60_000)).toEqual({ size: 2, has: true });
@@ -49,7 +49,7 @@ describe.each(['in Redis', 'while Redis is away'])('counting %s', (where) => {
     expect((await tally().list('good', 60_000)).sort()).toEqual(['ann', 'ben']);
   });
 
-  it('keeps a bounded number of members, whoever floods it', async () => {
+  test('keeps a bounded number of members, whoever floods it', async () => {
     const sizes = [];
     for (let i = 0; i < 700; i += 1) sizes.push(await tally().count([{ key: 'flood', member: String(i) }], 60_000));
     expect(Math.max(...sizes.flat())).toBeLessThanOrEqual(601);

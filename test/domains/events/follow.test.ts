@@ -80,7 +80,7 @@ async function makeDomain(): Promise<{ id: string; name: string }> {
   return (await api.call('POST', '/v1/domains', { name })).body as { id: string; name: string };
 }
 
-test('An event reader that was away for 1,000 events gets each once, in order, with 20 writers at work', async () => {
+test('an event reader that was away for 1,000 events gets each once, in order, with 20 writers at work', async () => {
   const domain = await makeDomain();
   const first = await listen(api, `/v1/events?domain=${domain.name}&since=0`);
   await first.until((told) => told.length === 1);
@@ -123,7 +123,7 @@ test('An event reader that was away for 1,000 events gets each once, in order, w
   expect(values.sort(byNumber)).toEqual(written.sort(byNumber));
 });
 
-test('A transaction that began first and commits last takes the later number: nothing is skipped', async () => {
+test('a transaction that began first and commits last takes the later number: nothing is skipped', async () => {
   const domain = await makeDomain();
   const stream = await listen(api, `/v1/events?domain=${domain.name}`);
   let begun = (): void => undefined;
@@ -145,7 +145,7 @@ test('A transaction that began first and commits last takes the later number: no
   expect(stream.told[1]!.id).toBe(stream.told[0]!.id + 1);
 });
 
-test('An event written at another replica is told by that one, and not found by looking', async () => {
+test('an event written at another replica is told by that one, and not found by looking', async () => {
   const domain = await makeDomain();
   // How soon depends on the machine; by looking alone it would come after an hour.
   const patient = await startApi(stores, { pollMs: 3_600_000 });
@@ -158,7 +158,7 @@ test('An event written at another replica is told by that one, and not found by 
   await patient.close();
 });
 
-test('Numbers that were trimmed are told as a gap, before what is left', async () => {
+test('numbers that were trimmed are told as a gap, before what is left', async () => {
   const domain = await makeDomain();
   for (let i = 0; i < 5; i += 1) await write(api, domain.id);
   await new Promise((resolve) => setTimeout(resolve, 20));
@@ -178,7 +178,7 @@ test('Numbers that were trimmed are told as a gap, before what is left', async (
   expect(empty.told[0]).toMatchObject({ event: 'gap', data: { from: 3, to: 7 } });
 });
 
-test('Filters choose by type, call and user; a page is followed by the next', async () => {
+test('filters choose by type, call and user; a page is followed by the next', async () => {
   const domain = await makeDomain();
   const callId = createId();
   const userId = createId();
@@ -201,7 +201,7 @@ test('Filters choose by type, call and user; a page is followed by the next', as
   expect((await api.call('GET', `/v1/events?domain=${domain.id}&since=99`)).body.code).toBe('invalid_request');
 });
 
-test('A WebSocket gets the same as JSON messages; without a key it is refused', async () => {
+test('a WebSocket gets the same as JSON messages; without a key it is refused', async () => {
   const domain = await makeDomain();
   const url = `${api.url.replace('http', 'ws')}/v1/events?domain=${domain.name}&since=0`;
   const socket = new WebSocket(url, { headers: { authorization: `Bearer ${ADMIN_KEY}` } });
@@ -220,7 +220,7 @@ test('A WebSocket gets the same as JSON messages; without a key it is refused', 
   expect(error.message).toMatch('401');
 });
 
-test('With Redis away, events still come, by looking', async () => {
+test('with Redis away, events still come, by looking', async () => {
   const domain = await makeDomain();
   const lonely = await startApi({ ...pick(), redisUrl: 'redis://127.0.0.1:1' });
   const stream = await listen(lonely, `/v1/events?domain=${domain.name}`);
@@ -233,7 +233,7 @@ test('With Redis away, events still come, by looking', async () => {
 
 const pick = () => ({ databaseUrl: stores.databaseUrl, redisUrl: stores.redisUrl, redisPrefix: stores.redisPrefix });
 
-test('A domain key reads its own domain only; a revoked key is dead at once in every replica, its streams too', async () => {
+test('a domain key reads its own domain only; a revoked key is dead at once in every replica, its streams too', async () => {
   const domain = await makeDomain();
   const foreign = await makeDomain();
   const key = (await api.call('POST', '/v1/api-keys', { name: 'reader', scope: 'domain', domain: domain.name })).body;
@@ -251,7 +251,7 @@ test('A domain key reads its own domain only; a revoked key is dead at once in e
   await stream.until(() => stream.ended());
 });
 
-test('A quiet stream says that it is there, and where to come back', async () => {
+test('a quiet stream says that it is there, and where to come back', async () => {
   const domain = await makeDomain();
   const stream = await listen(api, `/v1/events?domain=${domain.name}`);
   await stream.until(() => stream.raw().includes(': heartbeat\nid: 1'));

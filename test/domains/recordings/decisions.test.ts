@@ -48,7 +48,7 @@ const gap = (reason: GapReason, from: number, to: number | null) => ({
 
 describe('the ledger', () => {
   const ended = { started_at: at(0), ended_at: at(30) };
-  it('does not count a pause that was asked for as missing', () => {
+  test('does not count a pause that was asked for as missing', () => {
     const parts = [
       part({ media_ms: '10000' }),
       part({ number: 2, started_at: at(20), ended_at: at(30), media_ms: '10000' }),
@@ -58,7 +58,7 @@ describe('the ledger', () => {
       completeness: 1,
     });
   });
-  it('counts an interruption, a part that is absent and one that can not be played', () => {
+  test('counts an interruption, a part that is absent and one that can not be played', () => {
     const parts = [
       part({ media_ms: '10000' }),
       part({ number: 2, state: 'absent', started_at: at(12), ended_at: at(20) }),
@@ -72,7 +72,7 @@ describe('the ledger', () => {
       ['damaged', 3],
     ]);
   });
-  it('tells what a file lacks of its time: the end where its node died, anywhere where it was frozen', () => {
+  test('tells what a file lacks of its time: the end where its node died, anywhere where it was frozen', () => {
     const killed = part({ media_ms: '8000', end_reason: 'node_died' });
     expect(drawLedger({ started_at: at(0), ended_at: at(10) }, [killed], [], 0)).toMatchObject({
       completeness: 0.8,
@@ -83,7 +83,7 @@ describe('the ledger', () => {
       { reason: 'not_written', from: at(0), to: at(10), part: 1, ms: 7000 },
     ]);
   });
-  it('tells a hold, and misses nothing for it', () => {
+  test('tells a hold, and misses nothing for it', () => {
     const call = { started_at: at(0), ended_at: at(10) };
     const held = [gap('held', 2, 7)];
     const silent = drawLedger(call, [part({ media_ms: '5000', end_reason: 'call_ended' })], held, 0);
@@ -96,14 +96,14 @@ describe('the ledger', () => {
     const now = drawLedger({ started_at: at(0), ended_at: null }, [running], [gap('held', 2, null)], 8000);
     expect(now).toMatchObject({ recordedSeconds: 2, completeness: 1 });
   });
-  it('counts what runs until now, less the time it stood still', () => {
+  test('counts what runs until now, less the time it stood still', () => {
     const running = part({ state: 'recording', ended_at: null });
     const ledger = drawLedger({ started_at: at(0), ended_at: null }, [running], [gap('stalled', 30, null)], 40_000);
     expect(ledger).toMatchObject({ expectedSeconds: 40, recordedSeconds: 30, completeness: 0.75 });
   });
 });
 
-it.each<[Parameters<typeof decideState>[0], PartRow['state'][], string]>([
+test.each<[Parameters<typeof decideState>[0], PartRow['state'][], string]>([
   ['recording', [], 'starting'],
   ['recording', ['stored', 'recording'], 'recording'],
   ['paused', ['stopping'], 'stopping'],
@@ -120,7 +120,7 @@ it.each<[Parameters<typeof decideState>[0], PartRow['state'][], string]>([
 
 describe('a state goes forward only', () => {
   const told = (state: RecordingState, isInterrupted = false) => ({ state, isInterrupted });
-  it.each<[string, RecordingState, ReturnType<typeof told>, PartRow['state'][]]>([
+  test.each<[string, RecordingState, ReturnType<typeof told>, PartRow['state'][]]>([
     [
       'a file that ended with its call leaves it recording until that is known',
       'recording',
@@ -134,7 +134,7 @@ describe('a state goes forward only', () => {
     const parts = states.map((state) => part({ state }));
     expect(decideState('recording', parts, before)).toBe(expected);
   });
-  it('a part that never began does not make failed what others recorded', () => {
+  test('a part that never began does not make failed what others recorded', () => {
     const never = part({ state: 'failed', started_at: null });
     expect(decideState('stopped', [never, part({})], told('uploading'))).toBe('completed');
     expect(decideState('stopped', [never], told('starting'))).toBe('failed');
@@ -147,7 +147,7 @@ describe('the next step', () => {
   const desired = (desired: 'recording' | 'paused' | 'stopped', tries = 0) => ({ desired, tries });
   const living = (state: PartRow['state'], session = 's') =>
     part({ state, session_id: session, commanded_at: at(0), ended_at: null });
-  it.each<[string, ReturnType<typeof decideStep>['do'], Parameters<typeof decideStep>]>([
+  test.each<[string, ReturnType<typeof decideStep>['do'], Parameters<typeof decideStep>]>([
     ['a desired change without a part', 'start', [desired('recording'), [], there, 0]],
     ['a desired change tried too often', 'give up', [desired('recording', 5), [], there, 0]],
     ['a part that runs', 'nothing', [desired('recording'), [living('recording')], there, 9000]],
@@ -167,7 +167,7 @@ describe('the next step', () => {
   ])('of %s: %s', (_what, expected, args) => {
     expect(decideStep(...args).do).toBe(expected);
   });
-  it('after asking the node follows what is true there', () => {
+  test('after asking the node follows what is true there', () => {
     expect(decideAfterCheck(desired('recording'), living('starting'), there, true).do).toBe('mark recording');
     expect(decideAfterCheck(desired('stopped'), living('stopping'), there, true).do).toBe('stop');
     expect(decideAfterCheck(desired('recording', 1), living('starting'), there, false).do).toBe('start again');
@@ -176,7 +176,7 @@ describe('the next step', () => {
   });
 });
 
-it('tells growth from standing still', () => {
+test('tells growth from standing still', () => {
   const seen = { format: 'wav' as const, seen_bytes: '100', grown_at: at(0), started_at: at(0), stalled: false };
   expect(decideGrowth(seen, 200, 99_000)).toBe('grows');
   expect(decideGrowth(seen, 100, 10_000)).toBe('still');
@@ -185,12 +185,12 @@ it('tells growth from standing still', () => {
   expect(decideGrowth({ ...seen, stalled: true }, 101, 99_000)).toBe('grows again');
 });
 
-it('gives an upload time by its size, and waits longer after each failure, up to a minute', () => {
+test('gives an upload time by its size, and waits longer after each failure, up to a minute', () => {
   expect([uploadSeconds(0), uploadSeconds(500_000_000), uploadSeconds(1e12)]).toEqual([60, 900, 900]);
   expect([1, 2, 3, 8].map(pauseBeforeUpload)).toEqual([1000, 2000, 4000, 60_000]);
 });
 
-it.each<[string | undefined, ReturnType<typeof readRange>]>([
+test.each<[string | undefined, ReturnType<typeof readRange>]>([
   [undefined, undefined],
   ['bytes=0-9', { from: 0, to: 9 }],
   ['bytes=90-', { from: 90, to: 99 }],
@@ -202,7 +202,7 @@ it.each<[string | undefined, ReturnType<typeof readRange>]>([
   ['lines=1-2', undefined],
 ])('the range %s', (header, expected) => expect(readRange(header, 100)).toEqual(expected));
 
-it('cuts a range out of several pieces', () => {
+test('cuts a range out of several pieces', () => {
   const pieces = [
     { bytes: Buffer.from('head') },
     { key: 'a', from: 44, length: 10 },
@@ -224,13 +224,13 @@ describe('a file', () => {
     await writeFile(file, bytes);
     return inspectMedia(file, format);
   };
-  it('of sound says its length, also where its writer was killed and left none', async () => {
+  test('of sound says its length, also where its writer was killed and left none', async () => {
     const wav = wavOf(32_000);
     expect(await look(wav, 'wav')).toMatchObject({ playable: true, durationMs: 1000 });
     wav.writeUInt32LE(0, 40);
     expect(await look(wav, 'wav')).toMatchObject({ playable: true, durationMs: 1000 });
   });
-  it('of videos says its length by its index, and is damaged without one', async () => {
+  test('of videos says its length by its index, and is damaged without one', async () => {
     const whole = mp4Of(500, 7500);
     expect(await look(whole, 'mp4')).toEqual({ playable: true, durationMs: 7500 });
     expect(await look(whole.subarray(0, -20), 'mp4')).toMatchObject({ playable: false });
@@ -244,7 +244,7 @@ describe('a file', () => {
 
 describe('commands about files', () => {
   const leg = '0198c0de-0000-7000-8000-000000000001';
-  it('hold a path as one word, and an address that is nothing else', () => {
+  test('hold a path as one word, and an address that is nothing else', () => {
     expect(startLegRecording(leg, '/a b/c.wav').line).toBe(
       `uuid_record ${leg} start /a\\sb/c.wav 0 {RECORD_STEREO=true}`,
     );
@@ -256,7 +256,7 @@ describe('commands about files', () => {
     }
     expect(() => postFile('/a b', 'http://h/x')).toThrow();
   });
-  it('are answered as FreeSWITCH 1.10.12 answers them', () => {
+  test('are answered as FreeSWITCH 1.10.12 answers them', () => {
     expect([...parseSizes('48:/r/a.mp4\n524432:/r/b c.wav\n')]).toEqual([
       ['/r/a.mp4', 48],
       ['/r/b c.wav', 524_432],

@@ -87,7 +87,7 @@ describeWithRealNode('recordings that end with their node', (binary) => {
     expect(view.completeness).toBeGreaterThan(0.85);
   }
 
-  it('kill -TERM of its node: room and call are whole', async () => {
+  test('kill -TERM of its node: room and call are whole', async () => {
     const [room, call] = [await recordRoom('term'), await recordCall()];
     await sleep(RECORDED_MS);
     recorder.process().kill('SIGTERM');
@@ -95,7 +95,7 @@ describeWithRealNode('recordings that end with their node', (binary) => {
     for (const view of await rejoinRoom(room, call)) await expectWhole(view);
   });
 
-  it.each([
+  test.each([
     ['kill -9 of its node', 'SIGKILL'],
     ['`fsctl shutdown now` at its node', 'now'],
   ])('%s: a call is kept as far as it goes, and a video without an index is refused in words', async (_how, how) => {
@@ -127,7 +127,7 @@ describeWithRealNode('recordings that end with their node', (binary) => {
     expect(sound.gaps.reduce((sum, gap) => sum + gap.seconds, 0)).toBeGreaterThanOrEqual(lacking - 1.1);
   });
 
-  it('a Switchyard that is away while the call ends: the whole call is there, and its end is the end of its file', async () => {
+  test('a Switchyard that is away while the call ends: the whole call is there, and its end is the end of its file', async () => {
     const { callId, legId } = await api.addCall(recorder.node, randomUUID());
     await recorder.tell(`originate {origination_uuid=${legId}}loopback/tone/default bridged XML default`);
     const { id } = (await api.call('POST', `/v1/calls/${callId}/record`, {})).body as RecordingView;

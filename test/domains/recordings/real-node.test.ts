@@ -20,7 +20,7 @@ describeWithRealNode('recordings of a real node', (binary) => {
     await recorder.start();
   }, 60_000);
 
-  it('records a room in two parts with video and sound, and the node forgets what has arrived', async () => {
+  test('records a room in two parts with video and sound, and the node forgets what has arrived', async () => {
     const roomId = await api.addRoom('two-parts');
     const session = await api.openSession(roomId, recorder.node);
     await recorder.enter(session.id);
@@ -54,7 +54,7 @@ describeWithRealNode('recordings of a real node', (binary) => {
     await recorder.tell(`conference ${session.id} hup all`);
   }, 60_000);
 
-  it('records a call in stereo, and joins what a pause has cut', async () => {
+  test('records a call in stereo, and joins what a pause has cut', async () => {
     const { callId, legId } = await api.addCall(recorder.node, randomUUID());
     await recorder.tell(`originate {origination_uuid=${legId}}loopback/tone/default bridged XML default`);
     const record = (action: string) => api.call('POST', `/v1/calls/${callId}/record`, { action, format: 'wav' });

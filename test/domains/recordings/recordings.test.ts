@@ -60,7 +60,7 @@ const act = (id: string, action: string) => api.call('POST', `/v1/recordings/${i
 const media = (id: string, query = '', headers: Record<string, string> = {}) =>
   fetch(`${api.url}/v1/recordings/${id}/media${query}`, { headers: { authorization: `Bearer ${KEY}`, ...headers } });
 
-it('comes home by parts, is joined, is read by ranges, and leaves nothing on the node', async () => {
+test('comes home by parts, is joined, is read by ranges, and leaves nothing on the node', async () => {
   const { id } = await begin('home');
   await api.stateIs(id, 'recording');
   await act(id, 'pause');
@@ -89,7 +89,7 @@ it('comes home by parts, is joined, is read by ranges, and leaves nothing on the
   expect((await api.read(id)).deletedAt).not.toBeNull();
 });
 
-it('is true although no event comes: the node is asked', async () => {
+test('is true although no event comes: the node is asked', async () => {
   fake.isMute = true;
   const { id } = await begin('mute');
   await api.stateIs(id, 'recording');
@@ -97,7 +97,7 @@ it('is true although no event comes: the node is asked', async () => {
   await api.stateIs(id, 'completed');
 });
 
-it('is given up after some tries, and says why', async () => {
+test('is given up after some tries, and says why', async () => {
   fake.refusal = 'no room for it';
   const { id } = await begin('refused');
   const view = await api.stateIs(id, 'failed');
@@ -106,7 +106,7 @@ it('is given up after some tries, and says why', async () => {
   expect(given?.data).toMatchObject({ what: 'recording', tries: 5 });
 });
 
-it('is one at a time, and of a room with somebody in it', async () => {
+test('is one at a time, and of a room with somebody in it', async () => {
   const { id, roomId } = await begin('twice');
   expect((await api.call('POST', `/v1/rooms/${roomId}/recordings`, {})).body).toMatchObject({ code: 'conflict' });
   expect((await api.call('DELETE', `/v1/recordings/${id}`)).status).toBe(409);
@@ -117,7 +117,7 @@ it('is one at a time, and of a room with somebody in it', async () => {
   expect((await api.call('POST', `/v1/rooms/${empty}/recordings`, {})).status).toBe(409);
 });
 
-it('goes on at another node when its room moves, and begins by itself where the room says so', async () => {
+test('goes on at another node when its room moves, and begins by itself where the room says so', async () => {
   const roomId = await api.addRoom('moving');
   const first = await api.openSession(roomId, node, { record: true });
   const id = await found(roomId);
@@ -141,7 +141,7 @@ const found = (roomId: string): Promise<string> =>
     return (body as { items: RecordingView[] }).items[0]?.id;
   });
 
-it('is absent while its node is dead, and complete when the node is back with the file', async () => {
+test('is absent while its node is dead, and complete when the node is back with the file', async () => {
   const { id, session } = await begin('dead');
   const { parts } = await api.stateIs(id, 'recording');
   const path = fileOf(folder, parts[0]!.id);
@@ -163,7 +163,7 @@ it('is absent while its node is dead, and complete when the node is back with th
   expect(back.parts[0]).toMatchObject({ state: 'stored', seconds: 2 });
 });
 
-it('is stopped once where two stop it at once, and each is told so', async () => {
+test('is stopped once where two stop it at once, and each is told so', async () => {
   const { id } = await begin('two stops');
   await api.stateIs(id, 'recording');
   const answers = await Promise.all([act(id, 'stop'), act(id, 'stop')]);
@@ -176,7 +176,7 @@ it('is stopped once where two stop it at once, and each is told so', async () =>
   );
 });
 
-it.each([
+test.each([
   ['mp4', 48, 'lacks its index'],
   ['mp4', 0, 'the file is empty'],
   ['wav', 44, 'lacks any sound'],
@@ -205,7 +205,7 @@ it.each([
   },
 );
 
-it('is counted by state, and the room that is left is told', async () => {
+test('is counted by state, and the room that is left is told', async () => {
   const registry = new Registry();
   const figures = registerRecordingFigures(registry, { db: stores.db, folder: api.dir, now: Date.now });
   figures.countUploadFailure();
@@ -216,7 +216,7 @@ it('is counted by state, and the room that is left is told', async () => {
   expect(Number(/^switchyard_recordings_free_bytes (\S+)/m.exec(text)?.[1])).toBeGreaterThan(0);
 });
 
-it('says that a file stands still, and that it grows again', async () => {
+test('says that a file stands still, and that it grows again', async () => {
   const { id } = await begin('still');
   const { parts } = await api.stateIs(id, 'recording');
   const path = fileOf(folder, parts[0]!.id);
@@ -290,13 +290,13 @@ describe('the door for files', () => {
   const basic = (name: string, secret: string): string =>
     `Basic ${Buffer.from(`${name}:${secret}`).toString('base64')}`;
 
-  it('refuses a file that differs by one bit, and keeps the node’s copy', async () => {
+  test('refuses a file that differs by one bit, and keeps the node’s copy', async () => {
     expect(part.fault).toContain('SHA-256');
     expect(existsSync(fileOf(folder, part.id))).toBe(true);
     expect((await api.read(id)).state).toBe('uploading');
   });
 
-  it('refuses strangers, other nodes, forged tokens, and files that are too large or cut off', async () => {
+  test('refuses strangers, other nodes, forged tokens, and files that are too large or cut off', async () => {
     const other = await api.addNode('other', 'a-secret-of-the-other-01');
     const exp = Math.ceil(Date.now() / 1000) + 60;
     const forged = signToken(Buffer.alloc(32), 'recording', { part: part.id, exp });
@@ -315,14 +315,14 @@ describe('the door for files', () => {
     await until('nothing half is left', async () => (await readdir(api.deps.storage.arrivals)).length === 0);
   });
 
-  it('takes the right file, and takes it again without harm', async () => {
+  test('takes the right file, and takes it again without harm', async () => {
     fake.spoil = undefined;
     await api.stateIs(id, 'completed');
     expect(await put({ auth: basic('fake', NODE_SECRET) })).toBe(200);
     expect(api.lines.filter((line) => /token=|\?token/.test(line))).toEqual([]);
   });
 
-  it('lets go of what is past its time', async () => {
+  test('lets go of what is past its time', async () => {
     const past = new Date(Date.now() - 1000).toISOString();
     await api.call('PATCH', `/v1/recordings/${id}`, { expiresAt: past });
     await expireRecordings(api.deps);

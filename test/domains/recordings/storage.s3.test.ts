@@ -90,7 +90,7 @@ const read = async (stream: Readable): Promise<string> => {
 };
 const newKey = (): string => `${randomUUID()}/${randomUUID()}.wav`;
 
-it('keeps a file, gives ranges of it, and removes it', async () => {
+test('keeps a file, gives ranges of it, and removes it', async () => {
   const key = newKey();
   const { file, facts } = await arrive(Buffer.from('0123456789'));
   await storage.keep(key, file, facts);
@@ -101,7 +101,7 @@ it('keeps a file, gives ranges of it, and removes it', async () => {
   await expect(storage.open(key, { from: 0, to: 1 })).rejects.toMatchObject({ code: 'not_found' });
 });
 
-it('says what the store says where it refuses, and keeps the file', async () => {
+test('says what the store says where it refuses, and keeps the file', async () => {
   const { file, facts } = await arrive(Buffer.from('abc'));
   await expect(open('another secret').keep(newKey(), file, facts)).rejects.toMatchObject({
     code: 'unavailable',
@@ -111,6 +111,6 @@ it('says what the store says where it refuses, and keeps the file', async () => 
   expect(await readdir(storage.arrivals)).toHaveLength(1);
 });
 
-it('does not take a key that is none of ours', async () => {
+test('does not take a key that is none of ours', async () => {
   await expect(storage.remove('../etc/passwd')).rejects.toMatchObject({ code: 'invalid_request' });
 });

@@ -150,7 +150,7 @@ function relayTests(binary: string): void {
   const urlOf = (key: string): string => `rtmp://127.0.0.1:${nginx.port}/live/${key}`;
   const recordings = async () => parseRooms(await api(listRoom(sessionId).line))[0]!.recordings;
 
-  it('shows a viewer video and sound, beside a recording of the same room, and ends cleanly', async () => {
+  test('shows a viewer video and sound, beside a recording of the same room, and ends cleanly', async () => {
     const file = join(node.dir, 'recordings', 'beside.mp4');
     await api(recordRoom(sessionId, 'start', file).line);
     const [one, two] = [await addRelay(urlOf('').slice(0, -1)), await addRelay(urlOf('').slice(0, -1), 'second')];
@@ -171,7 +171,7 @@ function relayTests(binary: string): void {
     await api(recordRoom(sessionId, 'stop', file).line);
   }, 120_000);
 
-  it('is live again after the RTMP server was killed and started anew, and tells the gap', async () => {
+  test('is live again after the RTMP server was killed and started anew, and tells the gap', async () => {
     const id = await addRelay(urlOf('').slice(0, -1));
     await relayIs(id, 'live');
     await until('it flows', async () => Number((await findRelay(stores.db, id))!.bytes_sent) > 0);
@@ -196,7 +196,7 @@ function relayTests(binary: string): void {
     expect(types).toEqual(expect.arrayContaining(['relay.live', 'relay.restarting', 'relay.stopped']));
   }, 120_000);
 
-  it('is live again after the relay process was killed, and the node sends to the new one', async () => {
+  test('is live again after the relay process was killed, and the node sends to the new one', async () => {
     const id = await addRelay(urlOf('').slice(0, -1));
     await relayIs(id, 'live');
     const { pid } = relayProcess;
@@ -214,7 +214,7 @@ function relayTests(binary: string): void {
     await until('the node has let go of all', async () => (await recordings()).length === 0);
   }, 120_000);
 
-  it('a target that stops reading is found out, and neither the room nor the node waits for it', async () => {
+  test('a target that stops reading is found out, and neither the room nor the node waits for it', async () => {
     const target = await openRtmpTarget();
     const id = await addRelay(`rtmp://127.0.0.1:${target.port}/live`);
     await relayIs(id, 'live');
@@ -242,7 +242,7 @@ function relayTests(binary: string): void {
     expect(seconds).toBeGreaterThan((took / 1000) * 0.8); // the room was mixed all the time
   }, 120_000);
 
-  it("the stream's key is in none of the node's logs", () => {
+  test("the stream's key is in none of the node's logs", () => {
     expect(readFileSync(node.logFile, 'utf8')).not.toContain(KEY);
     expect(readFileSync(node.logFile, 'utf8')).toContain('/relay/');
     expect(node.lastLines(100_000)).not.toContain(KEY);

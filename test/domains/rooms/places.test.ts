@@ -11,7 +11,7 @@ beforeEach(() => {
   ({ room } = steered.now());
 });
 
-test("A place is one person's: whoever had it gives it up, and who gets it keeps it", async () => {
+test("a place is one person's: whoever had it gives it up, and who gets it keeps it", async () => {
   const [ada, bob] = [await enter(1, 'ada'), await enter(2, 'bob')];
   await call('PATCH', `/participants/${ada}`, { reservation: 'doctor' });
   const moved = await call('PATCH', `/participants/${bob}`, { reservation: 'doctor' });

@@ -73,7 +73,7 @@ describeWithRealNode('a room at a real node', (binary) => {
     return { width: png.readUInt32BE(16), height: png.readUInt32BE(20) };
   }
 
-  it('has a canvas, a frame rate and a layout of its own', async () => {
+  test('has a canvas, a frame rate and a layout of its own', async () => {
     const made = await api.call('POST', '/v1/layouts', {
       domain: 'clinic.test',
       name: 'doctor-left',
@@ -102,7 +102,7 @@ describeWithRealNode('a room at a real node', (binary) => {
     for (const id of [sessionId, plain.sessionId]) await real.ask(`conference ${id} hup all`);
   });
 
-  it('lets nobody enter a room that the node does not own', async () => {
+  test('lets nobody enter a room that the node does not own', async () => {
     const { sessionId } = await openRoom({});
     await stores.db('leases').where({ session_id: sessionId }).update({ session_id: null, node_id: null });
     for (const id of [sessionId, createId()]) {
@@ -113,7 +113,7 @@ describeWithRealNode('a room at a real node', (binary) => {
     }
   });
 
-  it('takes changed settings over while it runs, and says which wait', async () => {
+  test('takes changed settings over while it runs, and says which wait', async () => {
     const { roomId, sessionId } = await openRoom({
       video: { width: 640, height: 360, fps: 10 },
       musicWhileAlone: false,
@@ -146,7 +146,7 @@ describeWithRealNode('a room at a real node', (binary) => {
     await real.ask(`conference ${sessionId} hup all`);
   });
 
-  it('has a node that renders little of what may be played, where it would render all that is written', async () => {
+  test('has a node that renders little of what may be played, where it would render all that is written', async () => {
     const { sessionId } = await openRoom({ audioOnly: true, musicWhileAlone: false });
     await real.enter(sessionId);
     await waitForRoom(sessionId);
@@ -176,7 +176,7 @@ describeWithRealNode('a room at a real node', (binary) => {
     await real.ask(`conference ${sessionId} hup all`);
   });
 
-  it('has no canvas where it is for sound alone', async () => {
+  test('has no canvas where it is for sound alone', async () => {
     const { roomId, sessionId } = await openRoom({ audioOnly: true });
     await real.enter(sessionId);
     await waitForRoom(sessionId);

@@ -80,7 +80,7 @@ async function eventsOf(roomId: string): Promise<{ type: string; data: unknown }
   return stores.db('events').where({ room_id: roomId }).orderBy('number').select('type', 'data');
 }
 
-test('A room has every setting from the start, and each change is an event', async () => {
+test('a room has every setting from the start, and each change is an event', async () => {
   const made = await make({ displayName: 'Zoë 👩‍⚕️', layout: '2x2', video: { fps: 15 }, metadata: { case: 'a b' } });
   expect(made.status).toBe(201);
   expect(made.body).toMatchObject({
@@ -127,13 +127,13 @@ test.each([
   { name: '9196' },
   { name: 'a b' },
   { colour: 'red' },
-])('The setting %j is refused by name', async (setting) => {
+])('the setting %j is refused by name', async (setting) => {
   const { status, body } = await make(setting);
   expect([status, body.code]).toEqual([400, 'invalid_request']);
   expect(body.errors[0].path.split('.')[0]).toBe(setting.moderatorPin ? 'moderatorPin' : Object.keys(setting)[0]);
 });
 
-test('A layout that does not exist is refused, and those that do are named', async () => {
+test('a layout that does not exist is refused, and those that do are named', async () => {
   for (const layout of ['9x9', 'group:nope', 'doctor']) {
     const { status, body } = await make({ layout });
     expect([status, body.code]).toEqual([422, 'unprocessable']);
@@ -144,13 +144,13 @@ test('A layout that does not exist is refused, and those that do are named', asy
     expect((await make({ layout })).status).toBe(201);
 });
 
-test("A room's name is its domain's own", async () => {
+test("a room's name is its domain's own", async () => {
   expect((await make({ name: 'daily' })).status).toBe(201);
   expect((await make({ name: 'daily' })).body.code).toBe('conflict');
   expect((await make({ name: 'daily', domain: 'school.test' })).status).toBe(201);
 });
 
-test('A PIN is shown to who holds the key, and is nowhere else', async () => {
+test('a PIN is shown to who holds the key, and is nowhere else', async () => {
   const made = await make({ pin: '80465135', moderatorPin: '90465135' });
   expect(made.body).toMatchObject({ pin: '80465135', moderatorPin: '90465135' });
   const changed = await change(made.body.id, { pin: '70465135' });
@@ -162,7 +162,7 @@ test('A PIN is shown to who holds the key, and is nowhere else', async () => {
   expect(kept).not.toMatch(/[789]0465135/);
 });
 
-test('A domain key sees its own rooms, and of the others not that they exist', async () => {
+test('a domain key sees its own rooms, and of the others not that they exist', async () => {
   const foreign = await make({ domain: 'school.test' });
   const path = `/v1/rooms/${foreign.body.id}`;
   for (const [method, at, body] of [
@@ -178,7 +178,7 @@ test('A domain key sees its own rooms, and of the others not that they exist', a
   expect(new Set(body.items.map((r: { domain: string }) => r.domain))).toEqual(new Set(['clinic.test']));
 });
 
-test('A running session takes over what its node can, and the answer says what waits', async () => {
+test('a running session takes over what its node can, and the answer says what waits', async () => {
   const { id } = (await make()).body;
   const sessionId = await startSession(id);
   const patch = { layout: '2x2', video: { fps: 10, mode: 'passthrough' }, maxParticipants: 5, record: true };
@@ -190,7 +190,7 @@ test('A running session takes over what its node can, and the answer says what w
   expect(session).toMatchObject({ layout: '2x2', settings: { maxParticipants: 5, record: false, video: { fps: 10 } } });
 });
 
-test('What a node refuses or does not hear waits for the next session', async () => {
+test('what a node refuses or does not hear waits for the next session', async () => {
   const { id } = (await make()).body;
   const sessionId = await startSession(id);
   reply = (line) => (line.includes('vid-layout') ? '-ERR Invalid layout [2x2]' : '+OK');
@@ -201,7 +201,7 @@ test('What a node refuses or does not hear waits for the next session', async ()
   expect(session).toMatchObject({ layout: null, locked: true, settings: { layout: 'group:grid', video: { fps: 10 } } });
 });
 
-test('Where nobody has entered yet, everything counts at once', async () => {
+test('where nobody has entered yet, everything counts at once', async () => {
   const { id } = (await make()).body;
   const sessionId = await startSession(id, 'opening');
   reply = () => '-ERR Conference not found';
@@ -210,7 +210,7 @@ test('Where nobody has entered yet, everything counts at once', async () => {
   expect(session.settings).toMatchObject({ record: true, layout: '1x1', audioOnly: true });
 });
 
-test('A room with people in it is deleted only by force, and its sessions are listed', async () => {
+test('a room with people in it is deleted only by force, and its sessions are listed', async () => {
   const { id } = (await make()).body;
   const sessionId = await startSession(id);
   const listed = await api.call('GET', `/v1/rooms/${id}/sessions`);

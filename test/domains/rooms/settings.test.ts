@@ -16,7 +16,7 @@ const profile = (patch: SettingsPatch, layout: string | null = null) =>
   roomProfile(settings(patch), { id: SESSION, layout });
 
 describe('What is stored', () => {
-  it('is read with the defaults for what is not there, and for what is no setting any more', () => {
+  test('is read with the defaults for what is not there, and for what is no setting any more', () => {
     const stored = { video: { fps: 10, width: 'wide', codec: 'x' }, layout: '${x}', colour: 'red', record: true };
     expect(readSettings(stored)).toEqual(settings({ video: { fps: 10 }, record: true }));
     expect(readSettings({})).toEqual(DEFAULT_SETTINGS);
@@ -24,14 +24,14 @@ describe('What is stored', () => {
     expect(DEFAULT_SETTINGS.video.fps).toBe(25);
   });
 
-  it('is different in the fields that differ, by their dotted names', () => {
+  test('is different in the fields that differ, by their dotted names', () => {
     const after = settings({ video: { fps: 10 }, sounds: { exit: 'none' }, locked: true });
     expect(changedSettings(DEFAULT_SETTINGS, after)).toEqual(['video.fps', 'locked', 'sounds.exit']);
   });
 });
 
 describe('A session', () => {
-  it('takes capacity by its canvas and frame rate, and little for sound alone', () => {
+  test('takes capacity by its canvas and frame rate, and little for sound alone', () => {
     const units = (video: SettingsPatch['video']) => sessionUnits(settings({ video }), []);
     const seen = (hasVideo: boolean, count: number) =>
       Array.from({ length: count }, () => ({ observed: { hasVideo } }));
@@ -44,7 +44,7 @@ describe('A session', () => {
     expect(units({ width: 1920, height: 1080, fps: 30 })).toBeGreaterThan(units({ width: 1920, height: 1080 }));
   });
 
-  it('holds one unit while nobody is in it or on the way, and after a move what it held, until all are back', () => {
+  test('holds one unit while nobody is in it or on the way, and after a move what it held, until all are back', () => {
     const session = { state: 'opening', settings: settings(), units: '60', isMoved: false, openedAtMs: 0 };
     expect(weigh(session, [], 1000)).toBe(1);
     expect(weigh(session, [{ observed: {} }], 1000)).toBe(24);
@@ -55,7 +55,7 @@ describe('A session', () => {
 });
 
 describe('The profile of a room', () => {
-  it('says how its video is mixed', () => {
+  test('says how its video is mixed', () => {
     expect(
       profile({ layout: '3x3', video: { width: 640, height: 360, fps: 12, maxKbps: 700 } }, 'group:grid'),
     ).toMatchObject({
@@ -69,14 +69,14 @@ describe('The profile of a room', () => {
     expect(profile({ layout: '3x3' })['video-layout-name']).toBe('3x3');
   });
 
-  it('mixes nothing where images are passed through or not wanted', () => {
+  test('mixes nothing where images are passed through or not wanted', () => {
     for (const patch of [{ audioOnly: true }, { video: { mode: 'passthrough' as const } }]) {
       expect(profile(patch)['video-mode']).toBe('passthrough');
       expect(Object.keys(profile(patch)).filter((name) => name.startsWith('video-'))).toEqual(['video-mode']);
     }
   });
 
-  it('plays tones only, never a file, and waits for the moderator where it should', () => {
+  test('plays tones only, never a file, and waits for the moderator where it should', () => {
     const params = profile({ sounds: { entry: 'none', exit: 'knock' }, waitForModerator: true });
     expect(params).not.toHaveProperty('enter-sound');
     expect(params['conference-flags']).toContain('wait-mod');
@@ -87,7 +87,7 @@ describe('The profile of a room', () => {
     expect(profile({})['conference-flags']).not.toContain('wait-mod');
   });
 
-  it('holds no PIN and asks for no keys', () => {
+  test('holds no PIN and asks for no keys', () => {
     const names = Object.keys(profile({}));
     expect(names.filter((name) => /pin/.test(name))).toEqual([]);
     expect(profile({})).toMatchObject({ 'caller-controls': 'none', 'moderator-controls': 'none' });
@@ -100,14 +100,14 @@ describe('A node', () => {
     { name: 'own', places: [{ x: 1, y: 2, scale: 3, 'floor-only': true as const }], placesSound: false },
   ];
 
-  it('is told of the room it asks for, in one profile', () => {
+  test('is told of the room it asks for, in one profile', () => {
     const root = parseDocument(configurationXml('conference.conf', node, { profile: profile({}) })!);
     expect(findAll(root, 'profile').map((p) => p.attributes?.name)).toEqual(['room']);
     const plain = parseDocument(configurationXml('conference.conf', node)!);
     expect(findAll(plain, 'profile').map((p) => p.attributes?.name)).toEqual(['default']);
   });
 
-  it('gets the layouts of a room by the name its profile gives them', () => {
+  test('gets the layouts of a room by the name its profile gives them', () => {
     const name = String(profile({})['video-layout-conf']);
     const asked = parseXmlRequest({ section: 'configuration', key_name: 'name', key_value: name });
     expect(asked).toMatchObject({ kind: 'configuration', name, conferenceName: SESSION });
@@ -128,7 +128,7 @@ describe('A running room', () => {
     return { lines: changes.flatMap((c) => c.commands.map(({ line }) => line.replace(SESSION, 'X'))), pending };
   };
 
-  it('is given what FreeSWITCH can change, once for width and height together', () => {
+  test('is given what FreeSWITCH can change, once for width and height together', () => {
     expect(plan({}, { video: { width: 640, height: 360 }, locked: true })).toEqual({
       lines: ['conference X lock', 'conference X vid-res 640x360'],
       pending: [],
@@ -140,17 +140,17 @@ describe('A running room', () => {
     ]);
   });
 
-  it('waits with what only a new one has', () => {
+  test('waits with what only a new one has', () => {
     const { lines, pending } = plan({}, { waitForModerator: true, record: true, background: { color: '#000000' } });
     expect([lines, pending]).toEqual([[], ['waitForModerator', 'record', 'background.color']]);
   });
 
-  it('needs nothing for what is looked at when somebody enters', () => {
+  test('needs nothing for what is looked at when somebody enters', () => {
     const patch = { maxParticipants: 3, mutedOnEntry: true, endWithModerator: true, video: { participantKbps: 300 } };
     expect(plan({}, patch)).toEqual({ lines: [], pending: [] });
   });
 
-  it('gets no video commands where it mixes no video', () => {
+  test('gets no video commands where it mixes no video', () => {
     expect(plan({ audioOnly: true }, { audioOnly: true, layout: '2x2' })).toEqual({ lines: [], pending: ['layout'] });
   });
 });

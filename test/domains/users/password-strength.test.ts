@@ -3,7 +3,7 @@ import { explainWeakness } from '../../../src/domains/users/password-strength';
 
 const own = ['1001', 'clinic.test', 'Zoë Müller'];
 
-it.each([
+test.each([
   ['12345678', 'most used'],
   ['qwertyuiop', 'most used'],
   ['zxcvbnm,', 'row of keys'],
@@ -28,7 +28,7 @@ it.each([
   expect(explainWeakness(password, own)).toContain(why);
 });
 
-it.each([
+test.each([
   'correct horse battery',
   'a long password 1',
   'kT3$vv9q',
@@ -39,7 +39,7 @@ it.each([
   expect(explainWeakness(password, own)).toBeUndefined();
 });
 
-it('a long password costs no more than one of its first 16 characters', () => {
+test('a long password costs no more than one of its first 16 characters', () => {
   const timeOf = (bytes: number): number => {
     const beganMs = performance.now();
     for (let i = 0; i < 40; i += 1) explainWeakness(randomBytes(bytes).toString('base64'), own);

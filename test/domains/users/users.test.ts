@@ -17,7 +17,7 @@ afterAll(() => api.close());
 const make = (username: string, more: object = {}, headers = {}) =>
   api.call('POST', '/v1/users', { domain: 'clinic.test', username, password: 'correct-horse', ...more }, headers);
 
-test('A user is made, read, changed and removed, and each is an event', async () => {
+test('a user is made, read, changed and removed, and each is an event', async () => {
   const made = await make('1001', { displayName: 'Zoë 👩‍⚕️ Müller', callerNumber: '+4930123' });
   expect(made.status).toBe(201);
   expect(made.body).toMatchObject({ domain: 'clinic.test', username: '1001', enabled: true, registrations: [] });
@@ -35,7 +35,7 @@ test('A user is made, read, changed and removed, and each is an event', async ()
   expect(api.changed).toEqual(['clinic.test/1001', 'clinic.test/1001']);
 });
 
-test('A password is kept only as the digest SIP needs, sealed, and a new one is digested anew', async () => {
+test('a password is kept only as the digest SIP needs, sealed, and a new one is digested anew', async () => {
   const made = await make('1002');
   const login = { username: '1002', domain: 'clinic.test' };
   const kept = async () => (await api.db('users').where({ id: made.body.id }).first('ha1')).ha1 as string;
@@ -49,7 +49,7 @@ test('A password is kept only as the digest SIP needs, sealed, and a new one is 
   expect(JSON.stringify(made.body)).not.toMatch(await ha1());
 });
 
-test('Where no password is given one is made, and shown this once', async () => {
+test('where no password is given one is made, and shown this once', async () => {
   const made = await make('made', { password: undefined });
   expect(made.status).toBe(201);
   const { password } = made.body;
@@ -62,7 +62,7 @@ test('Where no password is given one is made, and shown this once', async () => 
   expect((await make('given')).body.password).toBeUndefined();
 });
 
-test('A password that others would guess is refused, with the field and the reason', async () => {
+test('a password that others would guess is refused, with the field and the reason', async () => {
   const made = await make('1009', { displayName: 'Doctor Zhivago' });
   const path = `/v1/users/${made.body.id}`;
   for (const password of ['12345678', 'qwertyuiop', 'clinic.test', 'zhivago1', 'hippopotamus']) {
@@ -82,7 +82,7 @@ test('A password that others would guess is refused, with the field and the reas
   }
 });
 
-test('A username is unique within its domain, not among domains', async () => {
+test('a username is unique within its domain, not among domains', async () => {
   expect((await make('1003')).status).toBe(201);
   expect((await make('1003')).body.code).toBe('conflict');
   expect((await make('1003', { domain: 'school.test' })).status).toBe(201);
@@ -96,7 +96,7 @@ test.each(['', 'a b', 'a@b', '${system(touch x)}', 'a'.repeat(65), 'Jos%E9', '">
   },
 );
 
-test('Hostile text in a name for people stays text', async () => {
+test('hostile text in a name for people stays text', async () => {
   const names = ['${system(touch x)}', '$${base_dir}', '"><x/>', 'Jos%E9', '😀'];
   for (const [i, displayName] of names.entries()) {
     const made = await make(`named-${i}`, { displayName });
@@ -104,7 +104,7 @@ test('Hostile text in a name for people stays text', async () => {
   }
 });
 
-test('A domain key sees its own users, and of the others not that they exist', async () => {
+test('a domain key sees its own users, and of the others not that they exist', async () => {
   const foreign = await make('2001', { domain: 'school.test' });
   const path = `/v1/users/${foreign.body.id}`;
   for (const [method, body] of [['GET'], ['PATCH', { enabled: false }], ['DELETE']] as const) {
@@ -121,7 +121,7 @@ test('A domain key sees its own users, and of the others not that they exist', a
   expect((await api.call('GET', '/v1/api-keys', undefined, domainKey)).body.code).toBe('forbidden');
 });
 
-test('A list is read page by page, each user once', async () => {
+test('a list is read page by page, each user once', async () => {
   await api.call('POST', '/v1/domains', { name: 'pages.test' });
   for (let i = 0; i < 7; i += 1) await make(`p${i}`, { domain: 'pages.test' });
   const seen: string[] = [];
@@ -134,7 +134,7 @@ test('A list is read page by page, each user once', async () => {
   expect(seen).toEqual(['p0', 'p1', 'p2', 'p3', 'p4', 'p5', 'p6']);
 });
 
-test('A domain takes its users and keys with it, but not while a call is going on', async () => {
+test('a domain takes its users and keys with it, but not while a call is going on', async () => {
   await api.call('POST', '/v1/domains', { name: 'going.test' });
   const user = await make('1', { domain: 'going.test' });
   const key = await api.call('POST', '/v1/api-keys', { name: 'k', scope: 'domain', domain: 'going.test' });

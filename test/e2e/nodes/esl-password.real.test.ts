@@ -43,7 +43,7 @@ describeWithRealNode('the Event Socket of a real node', (binary) => {
       SERVES_MS,
     );
 
-  it('opens with a password of its own for each process, and what starts it holds no token', async () => {
+  test('opens with a password of its own for each process, and what starts it holds no token', async () => {
     app = await startApp(stores, { heartbeatSeconds: 2 });
     const [esl, sip, internode, ws] = [
       await findFreePort(),

@@ -15,7 +15,7 @@ describeWithRealNode('a real node without mod_av', (binary) => {
   const lacks = async () =>
     Object.fromEntries((await pool.api.get<Shown>('/v1/nodes')).items.map((node) => [node.name, node.lacks]));
 
-  test('The one is shown as lacking it from the moment it serves, the other as having all', async () => {
+  test('the one is shown as lacking it from the moment it serves, the other as having all', async () => {
     const without = (index: number) => (index === 0 ? ['mod_av'] : []);
     pool = await startRealPool(binary, stores, 2, {}, undefined, undefined, undefined, without);
     expect(await pool.command(pool.nodes[0]!, 'module_exists mod_av')).toBe('false');
@@ -29,7 +29,7 @@ describeWithRealNode('a real node without mod_av', (binary) => {
     });
   }, 120_000);
 
-  test('Once mod_av is loaded there it is not missing any more', async () => {
+  test('once mod_av is loaded there it is not missing any more', async () => {
     expect(await pool.command(pool.nodes[0]!, 'load mod_av')).toContain('+OK');
     await until('it has it', async () => (await lacks())['node-1'] === null, 90_000);
   }, 200_000);

@@ -30,7 +30,7 @@ async function enterRoom(name: string, who: string, settings: object = {}) {
   return { room, call, session };
 }
 
-test('A node that lacks mod_av says so in the list of nodes, in the pool and in an event', async () => {
+test('a node that lacks mod_av says so in the list of nodes, in the pool and in an event', async () => {
   const shown = (await app.must(200, 'GET', `/v1/nodes/${bare.id}`)).lacks;
   expect(shown).toEqual({ modules: ['mod_av'], features: ['mp4_recordings', 'relays'], note: NOTE });
   const [member] = (await app.must(200, 'GET', '/v1/pool')).nodes;
@@ -40,7 +40,7 @@ test('A node that lacks mod_av says so in the list of nodes, in the pool and in 
   expect(app.lines.some((line) => line.includes('a node lacks modules'))).toBe(true);
 });
 
-test('A recording that the node can not write is refused at once, with the module named, and none is made', async () => {
+test('a recording that the node can not write is refused at once, with the module named, and none is made', async () => {
   const { room, call } = await enterRoom('unrecorded', 'ann');
   const refused = await app.api('POST', `/v1/rooms/${room.id}/recordings`, {});
   expect(refused).toMatchObject({ status: 409, body: { code: 'feature_missing' } });
@@ -51,7 +51,7 @@ test('A recording that the node can not write is refused at once, with the modul
   call.hangup();
 });
 
-test('A relay is refused at once where no node can send it, also for a room that nobody is in', async () => {
+test('a relay is refused at once where no node can send it, also for a room that nobody is in', async () => {
   const room = await app.must(201, 'POST', '/v1/rooms', { domain: DOMAIN, name: 'unsent', video });
   const relay = { url: 'rtmp://127.0.0.1:1935/live', streamKey: 'key' };
   const refused = await app.api('POST', `/v1/rooms/${room.id}/relays`, relay);
@@ -59,7 +59,7 @@ test('A relay is refused at once where no node can send it, also for a room that
   expect(refused.body.detail).toMatch(/^No serving node can do this\. bare: without mod_av it can't send relays\./);
 });
 
-test('Where no node can record, people meet all the same, and the recording says at once why it failed', async () => {
+test('where no node can record, people meet all the same, and the recording says at once why it failed', async () => {
   const { room, call } = await enterRoom('desired', 'bert', { record: true });
   const recording = await until('it is told', async () => (await recordingsOf(room.id))[0]);
   expect(recording).toMatchObject({
@@ -70,7 +70,7 @@ test('Where no node can record, people meet all the same, and the recording says
   call.hangup();
 });
 
-test('A room that is recorded from the start goes to the node that can, although its phone is at the other', async () => {
+test('a room that is recorded from the start goes to the node that can, although its phone is at the other', async () => {
   whole = await app.addNode('whole', { capacity: 100 });
   expect((await app.must(200, 'GET', `/v1/nodes/${whole.id}`)).lacks).toBeNull();
   const { room, call, session } = await enterRoom('recorded', 'cleo', { record: true });
@@ -82,7 +82,7 @@ test('A room that is recorded from the start goes to the node that can, although
   plain.call.hangup();
 });
 
-test('A module that was loaded meanwhile counts at once for whoever asks, and soon for all', async () => {
+test('a module that was loaded meanwhile counts at once for whoever asks, and soon for all', async () => {
   const { room, call } = await enterRoom('later', 'emil');
   expect((await app.api('POST', `/v1/rooms/${room.id}/recordings`, {})).status).toBe(409);
   bare.faults.unloadModules([]);

@@ -62,7 +62,7 @@ describeWithRealNode('the network lists of a real node', (binary) => {
     );
   }, 90_000);
 
-  it('keep Switchyard in, also where the lists are loaded while nobody answers, by a 502, silence or half an answer', async () => {
+  test('keep Switchyard in, also where the lists are loaded while nobody answers, by a 502, silence or half an answer', async () => {
     expect((await row()).esl_networks).toBe('127.0.0.0/8,127.0.0.1/32,192.0.2.0/24,127.77.0.3/32');
     for (const how of BREAKAGES) {
       for (let i = 0; i < TIMES[how]; i += 1) {
@@ -82,7 +82,7 @@ describeWithRealNode('the network lists of a real node', (binary) => {
     expect(readFileSync(node!.logFile, 'utf8')).not.toContain('Rejected by acl');
   }, 120_000);
 
-  it('are loaded when the pool has changed, and not when a replica has connected anew', async () => {
+  test('are loaded when the pool has changed, and not when a replica has connected anew', async () => {
     const ear = await connect();
     try {
       const reloads = (): number => readFileSync(node!.logFile, 'utf8').split('Created ip list pool').length - 1;

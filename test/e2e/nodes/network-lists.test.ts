@@ -30,7 +30,7 @@ describe('a node whose lists can not be answered', () => {
     await ear.send(`auth ${node.eslPassword}`);
   });
 
-  it('goes on to let Switchyard in, and is well', async () => {
+  test('goes on to let Switchyard in, and is well', async () => {
     door.breakFor('acl.conf', '502');
     expect((await ear.send('api reloadacl')).body).toContain('+OK');
     expect(await isIn('127.0.0.1', 'pool')).toBe(false); // gone
@@ -47,7 +47,7 @@ describe('a node whose lists can not be answered', () => {
     await until('its lists are whole again', () => isIn('127.0.0.1', 'pool'));
   });
 
-  it('lets in who is named later, without a restart, and takes nothing from who could come in', async () => {
+  test('lets in who is named later, without a restart, and takes nothing from who could come in', async () => {
     const other = await app.addReplica({ controlNetworks: ['198.51.100.0/24'], roles: ['supervisor', 'api'] });
     const asked = { section: 'configuration', tag_name: 'configuration', key_name: 'name', key_value: 'acl.conf' };
     const { text } = await app.askXml(
@@ -65,14 +65,14 @@ describe('when lists are looked at', () => {
   const connection = {} as NodeConnection;
   const known: KnownLists = { connection, mark: 'a', failures: 0, dueAtMs: 1000 };
 
-  it('is with a new connection, when they have changed, and once a minute', () => {
+  test('is with a new connection, when they have changed, and once a minute', () => {
     expect(isDue(known, connection, 'a', 999)).toBe(false);
     expect(isDue(known, connection, 'a', 1000)).toBe(true);
     expect(isDue(known, connection, 'b', 0)).toBe(true);
     expect(isDue(known, {} as NodeConnection, 'a', 0)).toBe(true);
   });
 
-  it('is ever later while they do not come', () => {
+  test('is ever later while they do not come', () => {
     expect([0, 1, 2, 3, 7, 100].map(pauseAfter)).toEqual([60_000, 1000, 2000, 4000, 60_000, 60_000]);
   });
 });

@@ -23,7 +23,7 @@ describeUnless(missing, 'a rolling restart behind the proxy of freeswitch/README
   });
   const stores = useStores();
 
-  it('loses no call that stands and none that is asked for meanwhile, and no node', async () => {
+  test('loses no call that stands and none that is asked for meanwhile, and no node', async () => {
     pool = await startRollingPool({ ...stores, freeswitch: freeswitch!, nodes: 2, dir });
     const o = { restarts: 1, standing: 4, callsPerSecond: 1, pauseMs: 1000, report: () => undefined };
     const { calls, standing, nodes, restarts } = await runRolling(pool, o);

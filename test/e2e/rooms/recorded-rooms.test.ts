@@ -17,7 +17,7 @@ beforeAll(async () => {
 const recordingOf = async (roomId: string) =>
   (await app.api('GET', `/v1/recordings?domain=${DOMAIN}&roomId=${roomId}`)).body.items[0];
 
-test('The end of a room is the end of its recording, and nothing is missing of it', async () => {
+test('the end of a room is the end of its recording, and nothing is missing of it', async () => {
   const settings = { name: 'kept', record: true, video: { width: 320, height: 180, fps: 10 } };
   const { body: room } = await app.api('POST', '/v1/rooms', { domain: DOMAIN, ...settings });
   const phone = await app.addPhone(node, 'ann');
@@ -34,7 +34,7 @@ test('The end of a room is the end of its recording, and nothing is missing of i
   expect(kept.gaps.map((gap: { reason: string }) => gap.reason)).not.toContain('interrupted');
 });
 
-test('What is recorded is ended and here before the nodes of a start are stopped, and not where others go on', async () => {
+test('what is recorded is ended and here before the nodes of a start are stopped, and not where others go on', async () => {
   const settings = { name: 'stopped', record: true, video: { width: 320, height: 180, fps: 10 } };
   const { body: room } = await app.api('POST', '/v1/rooms', { domain: DOMAIN, ...settings });
   const phone = await app.addPhone(node, 'bert');
@@ -57,7 +57,7 @@ test('What is recorded is ended and here before the nodes of a start are stopped
   call.hangup();
 });
 
-test('A room that ends is told in states that go forward only', async () => {
+test('a room that ends is told in states that go forward only', async () => {
   const { body } = await app.api('GET', `/v1/recordings?domain=${DOMAIN}`);
   const [kept] = body.items.filter((recording: { reason: string }) => recording.reason === 'room_ended');
   const rows = (await stores.db('events').whereRaw("data->>'recordingId' = ?", [kept.id]).orderBy('number')) as {

@@ -33,7 +33,7 @@ const conf = (name: string, settings = node): Element => parseDocument(configura
 const value = (root: Element, name: string): unknown =>
   findAll(root, 'param').find((p) => p.attributes?.name === name)?.attributes?.value;
 
-it('answers each name with a document of that name, and nothing else', () => {
+test('answers each name with a document of that name, and nothing else', () => {
   for (const name of CONFIGURATION_NAMES) {
     // The one variable of the node that an answer names: whose certificates it believes, freeswitch/freeswitch.xml.
     expectInert(configurationXml(name, node)!.replace('$${switchyard_ca_file}', ''));
@@ -42,7 +42,7 @@ it('answers each name with a document of that name, and nothing else', () => {
   for (const name of ['verto.conf', 'toString', '__proto__', '']) expect(configurationXml(name, node)).toBeUndefined();
 });
 
-it('opens the Event Socket where it is dialled: inside where that is the loopback, else everywhere, but for IPv6', () => {
+test('opens the Event Socket where it is dialled: inside where that is the loopback, else everywhere, but for IPv6', () => {
   const listenIp = (change: Partial<NodeSettings>): unknown =>
     value(conf('event_socket.conf', { ...node, ...change }), 'listen-ip');
   expect(listenIp({ host: '127.0.0.1', controlHosts: ['127.0.0.1'] })).toBe('127.0.0.1');
@@ -55,7 +55,7 @@ it('opens the Event Socket where it is dialled: inside where that is the loopbac
   expect(value(conf('event_socket.conf'), 'password')).toBe('p"<&>');
 });
 
-it('tells the Event Socket itself from where it lets in: no list that is lost shuts anybody out', () => {
+test('tells the Event Socket itself from where it lets in: no list that is lost shuts anybody out', () => {
   const acl = (change: Partial<NodeSettings>): unknown =>
     value(conf('event_socket.conf', { ...node, ...change }), 'apply-inbound-acl');
   expect(acl({ controlHosts: ['10.0.0.9', '10.4.0.0/16', 'fd00::/8', 'a-name'] })).toBe(
@@ -67,7 +67,7 @@ it('tells the Event Socket itself from where it lets in: no list that is lost sh
   expect(String(acl({ controlHosts: many })).split(',')).toHaveLength(100);
 });
 
-it('adds to what the Event Socket was told, and takes nothing from it', () => {
+test('adds to what the Event Socket was told, and takes nothing from it', () => {
   const lists = findAll(
     conf('acl.conf', {
       ...node,
@@ -89,7 +89,7 @@ it('adds to what the Event Socket was told, and takes nothing from it', () => {
   });
 });
 
-it('knows a node that has these lists by their mark, in whatever order they were read', () => {
+test('knows a node that has these lists by their mark, in whatever order they were read', () => {
   const lists = { poolHosts: ['10.0.0.1', '10.0.0.2'], controlNetworks: ['10.0.0.0/8'] };
   expect(markLists({ ...lists, poolHosts: ['10.0.0.2', '10.0.0.1', '10.0.0.1'] })).toBe(markLists(lists));
   expect(markLists({ ...lists, poolHosts: ['10.0.0.1'] })).not.toBe(markLists(lists));
@@ -97,12 +97,12 @@ it('knows a node that has these lists by their mark, in whatever order they were
   expect(markLists(lists)).toMatch(/^switchyard-[0-9a-f]{20}$/);
 });
 
-it('lets only the nodes of the pool use the internode profile', () => {
+test('lets only the nodes of the pool use the internode profile', () => {
   const pool = findAll(conf('acl.conf'), 'list')[1]!;
   expect(pool.children?.map((c) => c.attributes?.cidr)).toEqual(['10.0.0.1/32', '10.0.0.2/32']);
 });
 
-it('asks phones for a password, and forces no domain', () => {
+test('asks phones for a password, and forces no domain', () => {
   const [internal, internode] = findAll(conf('sofia.conf'), 'profile');
   expect(internal?.attributes?.name).toBe('internal');
   expect(value(internal!, 'auth-calls')).toBe('true');
@@ -114,12 +114,12 @@ it('asks phones for a password, and forces no domain', () => {
   expect(value(internode!, 'context')).toBe('internode');
 });
 
-it('opens a door for browsers of https pages where the node has one', () => {
+test('opens a door for browsers of https pages where the node has one', () => {
   expect(value(conf('sofia.conf'), 'wss-binding')).toBeUndefined();
   expect(value(conf('sofia.conf', { ...node, wssPort: 7443 }), 'wss-binding')).toBe('10.0.0.1:7443');
 });
 
-it('tells phones and browsers the address that the world sees, and other nodes its own', () => {
+test('tells phones and browsers the address that the world sees, and other nodes its own', () => {
   const [internal, internode] = findAll(conf('sofia.conf', { ...node, publicHost: '203.0.113.7' }), 'profile');
   const told = ['sip-ip', 'rtp-ip', 'ext-sip-ip', 'ext-rtp-ip'];
   expect(told.map((name) => value(internal!, name))).toEqual(['10.0.0.1', '10.0.0.1', '203.0.113.7', '203.0.113.7']);
@@ -127,7 +127,7 @@ it('tells phones and browsers the address that the world sees, and other nodes i
   expect(value(conf('sofia.conf'), 'ext-rtp-ip')).toBeUndefined();
 });
 
-it('lets call records go only to whom a certificate proves', () => {
+test('lets call records go only to whom a certificate proves', () => {
   const cdr = conf('json_cdr.conf');
   expect(['enable-cacert-check', 'enable-ssl-verifyhost', 'ssl-cacert-file'].map((name) => value(cdr, name))).toEqual([
     'true',
@@ -139,14 +139,14 @@ it('lets call records go only to whom a certificate proves', () => {
 describe('layouts', () => {
   const layouts = findAll(conf('conference_layouts.conf'), 'layout').filter((l) => l.attributes?.name);
 
-  it('has every name a group uses', () => {
+  test('has every name a group uses', () => {
     const names = new Set(layouts.map((l) => l.attributes?.name));
     const used = findAll(conf('conference_layouts.conf'), 'group').flatMap((g) => g.children!.map((c) => c.text));
     expect(used.length).toBeGreaterThan(20);
     for (const name of used) expect(names).toContain(name);
   });
 
-  it('keeps every video on the canvas', () => {
+  test('keeps every video on the canvas', () => {
     for (const layout of layouts) {
       for (const image of layout.children!) {
         const [x, y, scale] = ['x', 'y', 'scale'].map((k) => Number(image.attributes?.[k]));
@@ -162,7 +162,7 @@ describe('layouts', () => {
     }
   });
 
-  it('divides 3x3 into nine', () => {
+  test('divides 3x3 into nine', () => {
     const images = layouts.find((l) => l.attributes?.name === '3x3')!.children!;
     expect(images.map((i) => `${i.attributes?.x},${i.attributes?.y}`)).toEqual([
       '0,0',
@@ -184,7 +184,7 @@ describe('the list of SIP methods', () => {
       .map((p) => String(p.attributes?.name))
       .filter((name) => name !== 'apply-candidate-acl');
 
-  it('makes the profiles: what it closes is closed at each door', () => {
+  test('makes the profiles: what it closes is closed at each door', () => {
     const [internal, internode] = findAll(conf('sofia.conf'), 'profile');
     for (const profile of [internal!, internode!]) {
       for (const name of ['enable-chat', 'extended-info-parsing', 'manage-presence', 'proxy-refer', 'enable-3pcc'])
@@ -195,7 +195,7 @@ describe('the list of SIP methods', () => {
     expect(value(internode!, 'disable-register')).toBe('true');
   });
 
-  it('knows every parameter that a profile sets, so that none is added without a decision', () => {
+  test('knows every parameter that a profile sets, so that none is added without a decision', () => {
     const full = { ...node, wssPort: 7443, publicHost: '203.0.113.7' };
     for (const profile of findAll(conf('sofia.conf', full), 'profile')) {
       expect(settingsOf(profile).filter((name) => !SOFIA_PARAMETERS.has(name))).toEqual([]);
@@ -205,7 +205,7 @@ describe('the list of SIP methods', () => {
     }
   });
 
-  it('is in freeswitch/README.md as it is', () => {
+  test('is in freeswitch/README.md as it is', () => {
     expect(readFileSync(join(projectRoot(), 'freeswitch', 'README.md'), 'utf8')).toContain(doorsTable());
   });
 });

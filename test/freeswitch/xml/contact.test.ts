@@ -8,14 +8,14 @@ const dial = (contact: string, from: Partial<ContactSource> = {}): string | unde
 const path = (user: string, end = '203.0.113.9:40123;transport=udp'): string =>
   `;fs_path=${encodeURIComponent(`sip:${user}@${end}`)}`;
 
-it('dials a phone that is where it says as it says', () => {
+test('dials a phone that is where it says as it says', () => {
   expect(dial('"Ada" <sip:1001@203.0.113.9:5062;line=x1;transport=udp>')).toBe(
     'sip:1001@203.0.113.9:5062;line=x1;transport=udp',
   );
   expect(dial('sip:1001@[2001:db8::1]:5060', { networkIp: '2001:db8::1' })).toBe('sip:1001@[2001:db8::1]:5060');
 });
 
-it('dials a phone at an IPv6 address in any spelling of it, and without the zone of its own interface', () => {
+test('dials a phone at an IPv6 address in any spelling of it, and without the zone of its own interface', () => {
   const far = '[2001:db8::9]:40123;transport=udp';
   expect(dial('sip:1001@[2001:DB8:0::0001]:5060', { networkIp: '2001:db8::1' })).toBe(
     'sip:1001@[2001:DB8:0::0001]:5060',
@@ -29,7 +29,7 @@ it('dials a phone at an IPv6 address in any spelling of it, and without the zone
   expect(dial('sip:1001@[fe80::5%eth0;x]:5060', { networkIp: '2001:db8::9' })).toBeUndefined();
 });
 
-it('dials a phone behind a NAT, or on a second interface, where its REGISTER came from', () => {
+test('dials a phone behind a NAT, or on a second interface, where its REGISTER came from', () => {
   expect(dial('<sip:1001@192.168.1.5:5060;fs_nat=yes;fs_path=sip%3A1001%40203.0.113.9%3A40123>')).toBe(
     `sip:1001@192.168.1.5:5060;fs_nat=yes${path('1001')}`,
   );
@@ -39,14 +39,14 @@ it('dials a phone behind a NAT, or on a second interface, where its REGISTER cam
   );
 });
 
-it('dials a browser by the socket it opened, also where it was wss', () => {
+test('dials a browser by the socket it opened, also where it was wss', () => {
   const contact = '<sip:ab12@x.invalid;transport=ws;fs_nat=yes;fs_path=sip%3Aab12%40203.0.113.9%3A40123>';
   expect(dial(contact, { transport: 'wss' })).toBe(
     `sip:ab12@x.invalid;transport=ws;fs_nat=yes${path('ab12', '203.0.113.9:40123;transport=wss')}`,
   );
 });
 
-it.each([
+test.each([
   'sip:+19005551234@198.51.100.7:5060',
   'sip:x@203.0.113.9;fs_path=sip%3Ay%40198.51.100.7',
   'sip:x@203.0.113.9;FS_PATH=sip%3Ay%40198.51.100.7',
@@ -63,7 +63,7 @@ it.each([
   expect(dialled.match(/fs_path/gi)?.length ?? 0).toBeLessThanOrEqual(1);
 });
 
-it.each([
+test.each([
   'sip:203.0.113.9', // would be looked up as a registration
   'sip:203.0.113.9;x=%beta.test',
   'sip:x;fs_path=sip%3Ay%40198.51.100.7@203.0.113.9',
@@ -77,7 +77,7 @@ it.each([
   '*',
 ])('does not dial %s', (contact) => expect(dial(contact)).toBeUndefined());
 
-it('rings nobody of whom it is not known where they are', () => {
+test('rings nobody of whom it is not known where they are', () => {
   for (const networkIp of ['', 'desk.local', '203.0.113.9;x']) {
     expect(dial('sip:x@203.0.113.9', { networkIp })).toBeUndefined();
   }
@@ -85,7 +85,7 @@ it('rings nobody of whom it is not known where they are', () => {
   expect(dial('sip:x@10.0.0.1', { transport: 'udp;lr' })).toBeUndefined();
 });
 
-it('leaves nothing that a dial string would act on, whatever a phone writes', () => {
+test('leaves nothing that a dial string would act on, whatever a phone writes', () => {
   for (const text of [...HOSTILE, ...hostileMixes(2000)]) {
     for (const contact of [`sip:${text}@h`, `<sip:x@${text}>`, `sip:x@h;${text}`, `sip:x@h;a=${text}`, text]) {
       const dialled = dial(contact);

@@ -25,7 +25,7 @@ const allSteps = (xml: string): string[] =>
 /** Behind the one that every plan begins with. */
 const steps = (xml: string): string[] => allSteps(xml).slice(1);
 
-it('takes the guard of the directory back first, whatever the plan', () => {
+test('takes the guard of the directory back first, whatever the plan', () => {
   const plans = [
     bridgeToUserPlan(bridge),
     echoPlan(),
@@ -37,7 +37,7 @@ it('takes the guard of the directory back first, whatever the plan', () => {
 });
 
 describe('bridgeToUserPlan', () => {
-  it('names the call on both legs, rings, and ends with the cause of the other leg', () => {
+  test('names the call on both legs, rings, and ends with the cause of the other leg', () => {
     expect(steps(bridgeToUserPlan(bridge))).toEqual([
       'set switchyard_call_id=call-1',
       'set switchyard_leg=from',
@@ -58,7 +58,7 @@ describe('bridgeToUserPlan', () => {
     ]);
   });
 
-  it('runs nothing that a caller is called', () => {
+  test('runs nothing that a caller is called', () => {
     for (const text of [...HOSTILE, ...hostileMixes(500)]) {
       const xml = bridgeToUserPlan({ ...bridge, callerName: text, callerNumber: text });
       expectInert(xml);
@@ -69,12 +69,12 @@ describe('bridgeToUserPlan', () => {
     }
   });
 
-  it.each(['a@b', 'a,b', '${x}', "a'b"])('does not dial %j', (username) => {
+  test.each(['a@b', 'a,b', '${x}', "a'b"])('does not dial %j', (username) => {
     expect(() => bridgeToUserPlan({ ...bridge, username })).toThrow();
   });
 });
 
-it('delivers a call from another node: the leg that came is transit', () => {
+test('delivers a call from another node: the leg that came is transit', () => {
   const plan = steps(
     internodeDeliveryPlan({ callId: 'c', dialString: 'sofia/internal/sip:a@h', ringTimeoutSeconds: 9 }),
   );
@@ -83,14 +83,14 @@ it('delivers a call from another node: the leg that came is transit', () => {
   expect(plan).toContain('bridge sofia/internal/sip:a@h');
 });
 
-it('echoes', () => expect(steps(echoPlan())).toEqual(['answer', 'echo']));
+test('echoes', () => expect(steps(echoPlan())).toEqual(['answer', 'echo']));
 
-it('refuses with a cause, and keeps the reason as text', () => {
+test('refuses with a cause, and keeps the reason as text', () => {
   const plan = steps(refusePlan({ sipStatus: 404, reason: 'no such number: ${system(x)}' }));
   expect(plan).toEqual(['set switchyard_refused=no such number： ＄{system(x)}', 'hangup UNALLOCATED_NUMBER']);
 });
 
-it('fixes where media goes before anything of the plan is run, whatever the context is called', () => {
+test('fixes where media goes before anything of the plan is run, whatever the context is called', () => {
   const plan = withFixedMedia(echoPlan({ context: '<condition>' }));
   expect(/<action [^>]*>/.exec(plan)?.[0]).toBe('<action application="set" data="disable_rtp_auto_adjust=true"/>');
   expect(plan.match(/disable_rtp_auto_adjust/g)).toHaveLength(1);

@@ -20,13 +20,13 @@ const user: UserAnswer = {
 };
 
 describe('userXml', () => {
-  it('carries to a login the digest hash, and who the user is', () => {
+  test('carries to a login the digest hash, and who the user is', () => {
     const parsed = parseDocument(userXml(user));
     expect(findAll(parsed, 'user')[0]?.attributes).toEqual({ id: '1001' });
     expect(findAll(parsed, 'param').map((p) => p.attributes)).toEqual([{ name: 'a1-hash', value: user.ha1 }]);
   });
 
-  it('carries to a call the way and no digest', () => {
+  test('carries to a call the way and no digest', () => {
     const parsed = parseDocument(userXml({ ...user, dialString: 'sofia/internal/sip:a@h' }));
     expect(findAll(parsed, 'user')[0]?.attributes).toEqual({ id: '1001' });
     expect(findAll(parsed, 'param').map((p) => p.attributes)).toEqual([
@@ -34,24 +34,24 @@ describe('userXml', () => {
     ]);
   });
 
-  it('gives a login a guard against an answer that no plan of ours gave, and the leg that rings somebody none', () => {
+  test('gives a login a guard against an answer that no plan of ours gave, and the leg that rings somebody none', () => {
     const guards = (answer: UserAnswer): number =>
       findAll(parseDocument(userXml(answer)), 'variable').filter((v) => v.attributes?.name === 'execute_on_answer')
         .length;
     expect([guards(user), guards({ ...user, dialString: NOT_REGISTERED })]).toEqual([1, 0]);
   });
 
-  it('is never cached by the node', () => expect(userXml(user)).not.toContain('cacheable'));
+  test('is never cached by the node', () => expect(userXml(user)).not.toContain('cacheable'));
 
-  it('refuses to answer without a hash: FreeSWITCH would let anybody in', () => {
+  test('refuses to answer without a hash: FreeSWITCH would let anybody in', () => {
     expect(() => userXml({ ...user, ha1: '' })).toThrow('digest hash');
   });
 
-  it.each(['a b', 'a"b', '${x}', 'a,b', ''])('refuses the user name %j', (username) => {
+  test.each(['a b', 'a"b', '${x}', 'a,b', ''])('refuses the user name %j', (username) => {
     expect(() => userXml({ ...user, username })).toThrow();
   });
 
-  it('is the same as the document builder makes, and inert, for every text', () => {
+  test('is the same as the document builder makes, and inert, for every text', () => {
     for (const text of [...HOSTILE, ...hostileMixes(2000)]) {
       const answer = { ...user, displayName: text, callerNumber: text, dialString: NOT_REGISTERED };
       const xml = userXml(answer);
@@ -63,13 +63,13 @@ describe('userXml', () => {
     }
   });
 
-  it('keeps harmless text as it is', () => {
+  test('keeps harmless text as it is', () => {
     const xml = userXml({ ...user, displayName: 'Zoë $5 A$AP 👩‍🚀 100% <b>' });
     expect(findAll(parseDocument(xml), 'variable')[2]?.attributes?.value).toBe('Zoë $5 A$AP 👩‍🚀 100% <b>');
   });
 });
 
-it('says "not found" in the words FreeSWITCH knows', () => {
+test('says "not found" in the words FreeSWITCH knows', () => {
   expect(findAll(parseDocument(notFoundXml()), 'result')[0]?.attributes).toEqual({ status: 'not found' });
 });
 
@@ -96,13 +96,13 @@ describe('dialStringTo', () => {
     });
   };
 
-  it('dials a contact of its own node as it was registered', () => {
+  test('dials a contact of its own node as it was registered', () => {
     expect(to([at('n1', '"A" <sip:x@10.1.1.1:5062;line=a1;transport=udp>')])).toBe(
       'sofia/internal/sip:x@10.1.1.1:5062;line=a1;transport=udp',
     );
   });
 
-  it('forks: each branch after the first has an id of its own, another node is asked once', () => {
+  test('forks: each branch after the first has an id of its own, another node is asked once', () => {
     expect(to([at('n1', A), at('n1', B), at('n2', A), at('n2', B)])).toBe(
       `sofia/internal/${A},[origination_uuid=new-1]sofia/internal/${B},` +
         '[origination_uuid=new-2,switchyard_leg=transit,sip_h_X-Switchyard-Token=token.for-n2,' +
@@ -110,11 +110,11 @@ describe('dialStringTo', () => {
     );
   });
 
-  it('leaves out what would be dialled besides', () => {
+  test('leaves out what would be dialled besides', () => {
     expect(to([at('n1', '<sip:a,loopback/9196/users@h>')])).toBe(NOT_REGISTERED);
     expect(to([at('n1', '<sip:a|b@h>'), at('n1', A)])).toBe(`sofia/internal/${A}`);
     for (const text of HOSTILE) expect(to([at('n1', `<sip:${text}@10.1.1.1 x>`)])).toBe(NOT_REGISTERED);
   });
 
-  it('says so where nobody can be reached', () => expect(to([])).toBe(NOT_REGISTERED));
+  test('says so where nobody can be reached', () => expect(to([])).toBe(NOT_REGISTERED));
 });

@@ -16,26 +16,26 @@ const FIELDS = {
 };
 const proves = (fields: Record<string, string | undefined>): boolean => provesPassword(readLoginProof(fields)!, HA1);
 
-it('knows the example of RFC 2617, in either case', () => {
+test('knows the example of RFC 2617, in either case', () => {
   expect(proves(FIELDS)).toBe(true);
   expect(proves({ ...FIELDS, sip_auth_response: FIELDS.sip_auth_response.toUpperCase() })).toBe(true);
 });
 
-it.each(Object.keys(FIELDS))('another %s proves nothing', (name) => {
+test.each(Object.keys(FIELDS))('another %s proves nothing', (name) => {
   expect(proves({ ...FIELDS, [name]: '00000000000000000000000000000002' })).toBe(false);
 });
 
-it('a response is a try, whatever else is missing; without one nothing was tried', () => {
+test('a response is a try, whatever else is missing; without one nothing was tried', () => {
   expect(readLoginProof({ sip_auth_response: 'x' })).toBeDefined();
   expect(readLoginProof({ ...FIELDS, sip_auth_response: '' })).toBeUndefined();
   expect(readLoginProof({})).toBeUndefined();
 });
 
-it.each(['\u0000', '\ud83d\ude00', '%', '\ufffd', '#'.repeat(5000)])('a hostile URI throws nothing', (uri) => {
+test.each(['\u0000', '\ud83d\ude00', '%', '\ufffd', '#'.repeat(5000)])('a hostile URI throws nothing', (uri) => {
   expect(proves({ ...FIELDS, sip_auth_uri: uri })).toBe(false);
 });
 
-it('the same try has one mark, another has another', () => {
+test('the same try has one mark, another has another', () => {
   const mark = (fields: object) => proofMark(readLoginProof({ ...FIELDS, ...fields })!);
   expect(mark({})).toBe(mark({ sip_auth_cnonce: 'x' }));
   expect(mark({ sip_auth_response: 'x' })).not.toBe(mark({}));
@@ -46,7 +46,7 @@ it('the same try has one mark, another has another', () => {
 const asNodesEscape = (text: string): string =>
   text.replace(/%(?![0-9A-F]{2})|[\r\n #&+:;<=>?@[\\\]^`{|}"]/g, (character) => encodeURIComponent(character));
 
-it.each([
+test.each([
   'sip:1001@beta.test',
   'sip:1001%40beta.test@beta.test',
   'sip:9196%2A@beta.test:5060;transport=udp',
@@ -66,7 +66,7 @@ it.each([
   expect(proves(read(HA1.replace(/./, 'x')))).toBe(false);
 });
 
-it('a URI of nothing but doubtful characters takes no longer than others', () => {
+test('a URI of nothing but doubtful characters takes no longer than others', () => {
   const beganMs = performance.now();
   expect(proves({ ...FIELDS, sip_auth_uri: 'sip:a', 'sip_auth_uri as sent': `sip%3A${'%3B'.repeat(300)}%40a` })).toBe(
     false,

@@ -4,7 +4,7 @@ const by = { hostname: 'n1', 'Core-UUID': 'core-1' };
 const who = { nodeName: 'n1', coreUuid: 'core-1' };
 
 describe('parseXmlRequest', () => {
-  it('reads a password question', () => {
+  test('reads a password question', () => {
     const form = {
       ...by,
       section: 'directory',
@@ -30,7 +30,7 @@ describe('parseXmlRequest', () => {
     });
   });
 
-  it('knows whose call rings a user', () => {
+  test('knows whose call rings a user', () => {
     const form = {
       ...by,
       section: 'directory',
@@ -43,7 +43,7 @@ describe('parseXmlRequest', () => {
     expect(parseXmlRequest(form)).toMatchObject({ purpose: 'user_call', callId: 'c', legRole: 'from' });
   });
 
-  it('reads gateways, and calls the rest unknown', () => {
+  test('reads gateways, and calls the rest unknown', () => {
     expect(parseXmlRequest({ ...by, section: 'directory', purpose: 'gateways', profile: 'internal' })).toMatchObject({
       kind: 'gateways',
       profile: 'internal',
@@ -68,7 +68,7 @@ describe('parseXmlRequest', () => {
     variable_domain_name: 'clinic.test',
   };
 
-  it('takes a caller for who proved to be, never for who is said to be', () => {
+  test('takes a caller for who proved to be, never for who is said to be', () => {
     expect(parseXmlRequest({ ...call, variable_sip_authorized: 'true' })).toMatchObject({
       username: '1001',
       domain: 'clinic.test',
@@ -78,7 +78,7 @@ describe('parseXmlRequest', () => {
     expect(unproved).not.toHaveProperty('username', '1001');
   });
 
-  it('finds what another node sent along, and believes no phone that says the same', () => {
+  test('finds what another node sent along, and believes no phone that says the same', () => {
     const form = {
       ...call,
       'variable_sip_h_X-Switchyard-Token': 't',
@@ -90,7 +90,7 @@ describe('parseXmlRequest', () => {
     expect(through('internal')).toMatchObject({ token: undefined, callId: undefined, deliveredLeg: undefined });
   });
 
-  it('reads the configuration question of a room', () => {
+  test('reads the configuration question of a room', () => {
     const form = {
       ...by,
       section: 'configuration',

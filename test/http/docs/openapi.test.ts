@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => api.close());
 
-test('The document is valid OpenAPI 3.1', async () => {
+test('the document is valid OpenAPI 3.1', async () => {
   const { body } = await api.call('GET', '/openapi.json');
   const folder = mkdtempSync(join(tmpdir(), 'openapi-'));
   try {
@@ -28,7 +28,7 @@ test('The document is valid OpenAPI 3.1', async () => {
   }
 });
 
-test('It names what a reader needs: fields, faults and who may ask', async () => {
+test('it names what a reader needs: fields, faults and who may ask', async () => {
   const { body } = await api.call('GET', '/openapi.json', undefined, { authorization: '' });
   const post = body.paths['/v1/users'].post;
   const fields = post.requestBody.content['application/json'].schema;
@@ -49,7 +49,7 @@ test('It names what a reader needs: fields, faults and who may ask', async () =>
   expect(new Set(ids).size).toBe(ids.length);
 });
 
-test('The page at /docs shows every route and code, and loads nothing from elsewhere', async () => {
+test('the page at /docs shows every route and code, and loads nothing from elsewhere', async () => {
   const answer = await api.call('GET', '/docs', undefined, { authorization: '' });
   expect(answer.status).toBe(200);
   for (const word of ['/v1/users/{id}', 'Idempotency-Key', 'id="error-idempotency_mismatch"', 'callerNumber']) {

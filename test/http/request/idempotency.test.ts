@@ -11,7 +11,7 @@ afterAll(() => api.close());
 const post = (name: string, key: string, displayName = '') =>
   api.call('POST', '/v1/domains', { name, displayName }, { 'idempotency-key': key });
 
-test('The same key and request is done once and answered the same', async () => {
+test('the same key and request is done once and answered the same', async () => {
   const first = await post('once.test', 'a');
   const again = await post('once.test', 'a');
   expect([first.status, again.status]).toEqual([201, 201]);
@@ -21,13 +21,13 @@ test('The same key and request is done once and answered the same', async () => 
   expect(again.headers.get('idempotency-replayed')).toBe('true');
 });
 
-test('The same key with another request is a conflict', async () => {
+test('the same key with another request is a conflict', async () => {
   await post('mine.test', 'b');
   const other = await post('yours.test', 'b');
   expect([other.status, other.body.code]).toEqual([409, 'idempotency_mismatch']);
 });
 
-test('Twenty at once do it once', async () => {
+test('twenty at once do it once', async () => {
   const answers = await Promise.all(Array.from({ length: 20 }, () => post('twenty.test', 'c')));
   for (const answer of answers) {
     expect([201, 409]).toContain(answer.status);
@@ -39,14 +39,14 @@ test('Twenty at once do it once', async () => {
   ).toHaveLength(1);
 });
 
-test('After a failure the key is free', async () => {
+test('after a failure the key is free', async () => {
   await post('taken.test', 'd');
   expect((await post('taken.test', 'e')).body.code).toBe('conflict');
   expect((await api.call('DELETE', '/v1/domains/taken.test')).status).toBe(204);
   expect((await post('taken.test', 'e')).status).toBe(201);
 });
 
-test('A secret that is shown once is not readable in what is kept, and keys end after a day', async () => {
+test('a secret that is shown once is not readable in what is kept, and keys end after a day', async () => {
   const made = await api.call('POST', '/v1/api-keys', { name: 'k', scope: 'admin' }, { 'idempotency-key': 'f' });
   const again = await api.call('POST', '/v1/api-keys', { name: 'k', scope: 'admin' }, { 'idempotency-key': 'f' });
   expect(again.body.key).toBe(made.body.key);

@@ -36,7 +36,7 @@ const good = {
   id: '0190c1de-0000-7000-8000-000000000001',
 };
 
-test('Every fault is named with what is wanted instead', () => {
+test('every fault is named with what is wanted instead', () => {
   expect(faults(good)).toEqual([]);
   expect(faults({ ...good, name: undefined, colour: 'red' })).toEqual([
     'name is required',

@@ -21,7 +21,7 @@ beforeEach(() => {
   ({ api, room, domainId, roomId, sessionId } = steered.now());
 });
 
-test('Who is in is shown with what is desired for them, what was seen, and the session', async () => {
+test('who is in is shown with what is desired for them, what was seen, and the session', async () => {
   const ada = await enter(1, 'ada');
   const { status, body } = await call('GET', '/participants');
   expect(status).toBe(200);
@@ -37,7 +37,7 @@ test('Who is in is shown with what is desired for them, what was seen, and the s
   expect((await call('GET', `/participants/${ada}`)).body.id).toBe(ada);
 });
 
-test('Those who are awaited after the room moved are shown as away', async () => {
+test('those who are awaited after the room moved are shown as away', async () => {
   const ada = await enter(1, 'ada');
   const next = { ...(await stores.db('sessions').where({ id: sessionId }).first()), id: createId(), epoch: '2' };
   await stores.db('sessions').where({ id: sessionId }).update({ state: 'ended', end_reason: 'node_died' });
@@ -48,7 +48,7 @@ test('Those who are awaited after the room moved are shown as away', async () =>
   expect(body.items).toMatchObject([{ id: ada, state: 'away' }]);
 });
 
-test('A mute is answered when the node was seen to have done it, and done again when it comes undone', async () => {
+test('a mute is answered when the node was seen to have done it, and done again when it comes undone', async () => {
   const ada = await enter(1, 'ada');
   const muted = await call('PATCH', `/participants/${ada}`, { muted: true, videoMuted: true });
   expect(muted.body).toMatchObject({ observed: { muted: true, videoMuted: true }, pending: [] });
@@ -60,7 +60,7 @@ test('A mute is answered when the node was seen to have done it, and done again 
   expect(await events('participant.changed')).toHaveLength(1);
 });
 
-test('Somebody who comes back under another number is muted again', async () => {
+test('somebody who comes back under another number is muted again', async () => {
   const ada = await enter(1, 'ada');
   await call('PATCH', `/participants/${ada}`, { muted: true });
   await room.tell('del-member', 1);
@@ -92,7 +92,7 @@ test('+OK is not success: what is not seen is pending, tried again, and given up
   expect(again.body).toMatchObject({ observed: { muted: true }, pending: [], failed: [] });
 });
 
-test('All but the moderators are muted at once', async () => {
+test('all but the moderators are muted at once', async () => {
   await enter(1, 'teacher', 'moderator');
   await enter(2, 'bob');
   await enter(3, 'cyd');
@@ -105,7 +105,7 @@ test('All but the moderators are muted at once', async () => {
   expect(await events('participant.changed')).toHaveLength(2);
 });
 
-test('The floor goes to who is named, and back to them while it is held', async () => {
+test('the floor goes to who is named, and back to them while it is held', async () => {
   const ada = await enter(1, 'ada');
   const bob = await enter(2, 'bob');
   await room.api('', { line: `conference ${sessionId} floor 2` });
@@ -123,7 +123,7 @@ test('The floor goes to who is named, and back to them while it is held', async 
   expect((await call('PUT', '/floor', { participantId: bob, audio: false, video: false })).status).toBe(400);
 });
 
-test('The floor is given once, also after a silence: what the node has just told counts before it is told to others', async () => {
+test('the floor is given once, also after a silence: what the node has just told counts before it is told to others', async () => {
   const ada = await enter(1, 'ada');
   await enter(2, 'bob');
   await room.api('', { line: `conference ${sessionId} floor 2` });
@@ -134,7 +134,7 @@ test('The floor is given once, also after a silence: what the node has just told
   expect(room.floor).toBe(1);
 });
 
-test('The floor is given once although the node tells of it late, and others look at the room meanwhile', async () => {
+test('the floor is given once although the node tells of it late, and others look at the room meanwhile', async () => {
   const ada = await enter(1, 'ada');
   await enter(2, 'bob');
   await room.api('', { line: `conference ${sessionId} floor 2` });
@@ -149,7 +149,7 @@ test('The floor is given once although the node tells of it late, and others loo
   expect(room.floor).toBe(1);
 });
 
-test('Raised hands are a queue, and the floor goes round', async () => {
+test('raised hands are a queue, and the floor goes round', async () => {
   const [ada, bob] = [await enter(1, 'ada'), await enter(2, 'bob')];
   await call('POST', `/participants/${bob}/hand`, {});
   await call('POST', `/participants/${ada}/hand`, {});
@@ -168,7 +168,7 @@ test('Raised hands are a queue, and the floor goes round', async () => {
   expect((await events('hand.lowered')).map((e) => e.data.reason)).toEqual(['next', 'lowered']);
 });
 
-test('Lock and layout are confirmed; a layout that does not exist is refused', async () => {
+test('lock and layout are confirmed; a layout that does not exist is refused', async () => {
   await enter(1, 'ada');
   expect((await call('PUT', '/lock', { locked: true })).body.locked).toEqual({ desired: true, observed: true });
   expect((await call('PUT', '/layout', { layout: '2x2' })).body.layout).toEqual({ desired: '2x2', observed: '2x2' });
@@ -178,7 +178,7 @@ test('Lock and layout are confirmed; a layout that does not exist is refused', a
   await until('it is locked again', () => room.locked);
 });
 
-test('Sounds are played, stopped, and said to be missing', async () => {
+test('sounds are played, stopped, and said to be missing', async () => {
   const ada = await enter(1, 'ada');
   expect((await call('POST', '/play', { tone: '%(200,100,440)', participantId: ada })).status).toBe(202);
   expect(room.lines).toContain(`conference ${sessionId} play tone_stream://%(200,100,440) 1`);
@@ -190,7 +190,7 @@ test('Sounds are played, stopped, and said to be missing', async () => {
   }
 });
 
-test('Tones are read before they are played, and a room has only so much of them', async () => {
+test('tones are read before they are played, and a room has only so much of them', async () => {
   await enter(1, 'ada');
   const play = async (body: object) => (await call('POST', '/play', body)).status;
   await call('POST', '/stop', {});
@@ -215,7 +215,7 @@ test('Tones are read before they are played, and a room has only so much of them
   for (let i = 0; i < 25; i += 1) expect(await play({ file: 'no/such.wav' })).toBe(422); // what does not play waits for nothing
 });
 
-test('The video comes as PNG, and its file is gone from the node', async () => {
+test('the video comes as PNG, and its file is gone from the node', async () => {
   await enter(1, 'ada');
   const answer = await fetch(api.url + at('/snapshot.png'), { headers: { authorization: `Bearer ${ADMIN_KEY}` } });
   expect(answer.headers.get('content-type')).toBe('image/png');
@@ -225,7 +225,7 @@ test('The video comes as PNG, and its file is gone from the node', async () => {
   expect(room.lines).toContain(`spawn_stream rm -f ${file}`);
 });
 
-test('Somebody is removed, or moved to another room of the domain', async () => {
+test('somebody is removed, or moved to another room of the domain', async () => {
   const [ada, bob] = [await enter(1, 'ada'), await enter(2, 'bob')];
   expect((await call('DELETE', `/participants/${ada}`)).status).toBe(204);
   expect(room.lines.some((l) => l.endsWith('hup 1'))).toBe(true);
@@ -241,12 +241,12 @@ test('Somebody is removed, or moved to another room of the domain', async () => 
   expect((await call('GET', `/participants/${bob}`)).body.leaveReason).toBe('moved_to_room');
 });
 
-test('A user is called into the room', async () => {
+test('a user is called into the room', async () => {
   expect((await call('POST', '/dial', { to: 'user:ada', ringTimeoutSeconds: 20 })).status).toBe(201);
   expect(calls.at(-1)).toMatchObject({ from: 'user:ada', to: `room:r-${roomId}`, ringTimeoutSeconds: 20 });
 });
 
-test('Where nobody is in the room it says so, and strangers are not found', async () => {
+test('where nobody is in the room it says so, and strangers are not found', async () => {
   const ada = await enter(1, 'ada');
   expect((await call('PATCH', `/participants/${randomUUID()}`, { muted: true })).status).toBe(404);
   await stores.db('sessions').where({ id: sessionId }).update({ state: 'ended', end_reason: 'empty' });
@@ -267,7 +267,7 @@ test('Where nobody is in the room it says so, and strangers are not found', asyn
   expect((await api.call('GET', `/v1/rooms/${randomUUID()}/participants`)).status).toBe(404);
 });
 
-test('Live listeners see the whole video first, then who talks and who has the floor, twice a second at most', async () => {
+test('live listeners see the whole video first, then who talks and who has the floor, twice a second at most', async () => {
   const [ada] = [await enter(1, 'ada'), await enter(2, 'bob')];
   const stop = new AbortController();
   const answer = await fetch(api.url + at('/live'), {
@@ -297,7 +297,7 @@ test('Live listeners see the whole video first, then who talks and who has the f
   await reading;
 });
 
-test('While the node is away a desired change waits, and comes true when it is back', async () => {
+test('while the node is away a desired change waits, and comes true when it is back', async () => {
   const ada = await enter(1, 'ada');
   room.isUp = false;
   expect((await call('PATCH', `/participants/${ada}`, { deaf: true })).body.pending).toEqual(['deaf']);

@@ -66,25 +66,25 @@ const lines = (s: SessionRow, people: ParticipantRow[], floor: SeenFloor = {}): 
   );
 
 describe('what is desired and what was seen', () => {
-  test('One of whom nothing is desired needs nothing, whether much or nothing was seen of them', () => {
+  test('one of whom nothing is desired needs nothing, whether much or nothing was seen of them', () => {
     expect(lines(session(), [person('a')])).toEqual([]);
     const seen = { muted: false, videoMuted: false, deaf: false, volumeIn: 0, volumeOut: 0, reservation: null };
     expect(lines(session({ observed: { locked: false } }), [person('a', {}, seen)])).toEqual([]);
   });
 
-  test('Somebody who comes back without the mute that was desired for them is muted again', () => {
+  test('somebody who comes back without the mute that was desired for them is muted again', () => {
     expect(lines(session(), [person('a', { muted: true })])).toEqual(['mute 1']);
     expect(lines(session(), [person('a', { muted: true }, { muted: true })])).toEqual([]);
     expect(lines(session(), [person('a', {}, { muted: true, deaf: true })])).toEqual(['unmute 1', 'undeaf 1']);
   });
 
-  test('A room without a mixed video is sent nothing about places in it: that would end its node', () => {
+  test('a room without a mixed video is sent nothing about places in it: that would end its node', () => {
     const desired = { muted: true, layer: 2, reservation: 'teacher', banner: 'Dr Löwe' };
     const passed = session({ settings: { video: { mode: 'passthrough' } } });
     expect(lines(passed, [person('a', desired)])).toEqual(['mute 1']);
   });
 
-  test('Every desired change has its command', () => {
+  test('every desired change has its command', () => {
     const desired = {
       video_muted: true,
       deaf: true,
@@ -110,7 +110,7 @@ describe('what is desired and what was seen', () => {
     ]);
   });
 
-  test('What was desired a video and is not any more is undone', () => {
+  test('what was desired a video and is not any more is undone', () => {
     const seen = { layer: 2, reservation: 'teacher', banner: 'x', maxVideoKbps: 300 };
     expect(lines(session(), [person('a', {}, seen)])).toEqual([
       'vid-res-id 1 clear',
@@ -122,7 +122,7 @@ describe('what is desired and what was seen', () => {
     expect(lines(session(), [kept])).toEqual(['vid-res-id 1 teacher force']);
   });
 
-  test('Everybody is sent what the room says for one, but for those of whom something else is desired', () => {
+  test('everybody is sent what the room says for one, but for those of whom something else is desired', () => {
     const narrow = session({ settings: { video: { maxKbps: 1000, participantKbps: 100 } } });
     expect(lines(narrow, [person('a')])).toEqual(['setvar group-k96 96kb', 'vid-codec-group 1 k96']);
     expect(lines(narrow, [person('a', {}, { maxVideoKbps: 100 })])).toEqual([]);
@@ -134,19 +134,19 @@ describe('what is desired and what was seen', () => {
     expect(lines(narrow, [asAll])).toEqual(['vid-codec-group 1 clear']);
   });
 
-  test('Nothing of a video is tried on one who sends none', () => {
+  test('nothing of a video is tried on one who sends none', () => {
     const desired = { video_muted: true, layer: 2, banner: 'x', max_video_kbps: 300, muted: true };
     expect(lines(session(), [person('a', desired, { hasVideo: false })])).toEqual(['mute 1']);
   });
 
-  test('One who is on the way in, away or gone is left alone', () => {
+  test('one who is on the way in, away or gone is left alone', () => {
     for (const state of ['joining', 'away', 'left'] as const) {
       expect(lines(session(), [person('a', { state, muted: true })])).toEqual([]);
     }
     expect(lines(session(), [person('a', { member_id: null, muted: true })])).toEqual([]);
   });
 
-  test('A desired change that was given up is left alone until another is desired', () => {
+  test('a desired change that was given up is left alone until another is desired', () => {
     const failed = { layer: 50 };
     expect(lines(session(), [person('a', { layer: 50 }, { layer: 1, failed })])).toEqual([]);
     expect(lines(session(), [person('a', { layer: 2 }, { layer: 1, failed })])).toEqual(['vid-layer 1 2']);
@@ -154,7 +154,7 @@ describe('what is desired and what was seen', () => {
     expect(lines(session({ locked: true, observed } as Partial<SessionRow>), [])).toEqual([]);
   });
 
-  test('The floor that is held goes back to whom it is held for, from whoever has it', () => {
+  test('the floor that is held goes back to whom it is held for, from whoever has it', () => {
     const held = session({ floor_participant_id: 'a', video_floor_participant_id: 'a' });
     const people = [person('a'), person('b', { member_id: 2 })];
     expect(lines(held, people, { audio: 'a', video: 'a', videoHeld: true })).toEqual([]);
@@ -173,7 +173,7 @@ describe('what is desired and what was seen', () => {
     expect(lines(held, [person('a', { state: 'away' })], { audio: null, video: null })).toEqual([]);
   });
 
-  test('A desired change is tried at once, again after growing pauses, and given up after five tries', () => {
+  test('a desired change is tried at once, again after growing pauses, and given up after five tries', () => {
     const times: number[] = [];
     let attempt: Attempt | undefined;
     for (let now = 0; now < 60_000; now += 100) {
@@ -191,7 +191,7 @@ describe('what is desired and what was seen', () => {
     expect(nextStep(false, attempt, 11_500)).toEqual({ do: 'try' });
   });
 
-  test('A layout counts only where the answer names it: an unknown group is answered +OK with none', () => {
+  test('a layout counts only where the answer names it: an unknown group is answered +OK with none', () => {
     const layout = (raw: string, name: string) => readLayout(parseReply(raw), name);
     expect(layout('+OK Change canvas 1 to layout [2x2]\n', '2x2')).toBe('2x2');
     expect(layout('+OK Change to layout group [grid]\n', 'group:grid')).toBe('group:grid');
@@ -202,7 +202,7 @@ describe('what is desired and what was seen', () => {
 
 describe('raised hands', () => {
   const at = (ms: number) => new Date(1_000_000 + ms);
-  test('They are served in the order they went up; who is away keeps their place', () => {
+  test('they are served in the order they went up; who is away keeps their place', () => {
     const people = [
       person('c', { hand_raised_at: at(3) }),
       person('a', { hand_raised_at: at(1), state: 'away' }),
@@ -217,7 +217,7 @@ describe('raised hands', () => {
 });
 
 describe("what a node's words tell", () => {
-  test('Each event of a member tells all that can be muted of them', () => {
+  test('each event of a member tells all that can be muted of them', () => {
     const fields = { Hear: 'true', See: 'false', Speak: 'false', Video: 'true', 'Member-Type': 'moderator' };
     const event = { type: 'room', action: 'mute-member', room: ROOM, atMs: 0, fields } as unknown as RoomEvent;
     const all = { muted: true, videoMuted: true, deaf: false, hasVideo: true, moderator: true };
@@ -227,7 +227,7 @@ describe("what a node's words tell", () => {
     expect(seenInEvent({ ...event, fields: {} })).toBeUndefined();
   });
 
-  test('Floors and reservations are read from the list whatever names people have', () => {
+  test('floors and reservations are read from the list whatever names people have', () => {
     const list = [
       `Conference ${ROOM} (2 members rate: 48000 flags: running|video_floor_only|video_floor_lock|json_status)`,
       `2;sofia/internal/bob@x;${LEG};a;b|floor|vid-floor;c;9;9;9;b;hear|speak|talking|video|floor;0;0;200`,
@@ -254,7 +254,7 @@ describe("what a node's words tell", () => {
     expect(parseRoomFlags(`Conference ${ROOM} not found`, ROOM)).toEqual([{ name: ROOM, members: [] }]);
   });
 
-  test('A network is judged by the last seconds, not by all that went before', () => {
+  test('a network is judged by the last seconds, not by all that went before', () => {
     const sample = (atMs: number, packets: number, flaws: number, video?: [number, number]): Sample => ({
       atMs,
       counters: {
@@ -273,7 +273,7 @@ describe("what a node's words tell", () => {
     expect(judgeQuality(start, sample(5000, 10, 0))).toBeUndefined(); // another channel
   });
 
-  test('Counters of a channel without video are those of its sound', () => {
+  test('counters of a channel without video are those of its sound', () => {
     expect(parseMediaCounters('2047;3;180016;;;;4.50\n')).toEqual({
       audio: { packets: 2047, flaws: 3, bytes: 180016 },
       video: null,
@@ -282,7 +282,7 @@ describe("what a node's words tell", () => {
     expect(parseMediaCounters('-ERR no such channel')).toBeUndefined();
   });
 
-  test('A video is taken from base64 only', () => {
+  test('a video is taken from base64 only', () => {
     expect(parsePrinted('iVBORw0KGgo=\n')?.subarray(1, 4).toString()).toBe('PNG');
     expect(parsePrinted('base64: /tmp/x.png: No such file or directory')).toBeUndefined();
     expect(parsePrinted('')).toBeUndefined();
@@ -290,7 +290,7 @@ describe("what a node's words tell", () => {
 });
 
 describe('what reaches a node', () => {
-  test('Speech can not be smuggled in as a file: it would end a node that has no voice', () => {
+  test('speech can not be smuggled in as a file: it would end a node that has no voice', () => {
     for (const source of ['say:flite|slt|hello', ' SAY:x', '{a=b}say:x']) {
       expect(() => playInRoom(ROOM, source, 1)).toThrow('Neither a file nor a tone');
     }
@@ -299,13 +299,13 @@ describe('what reaches a node', () => {
     );
   });
 
-  test('Spoken text runs nothing and chooses no voice', () => {
+  test('spoken text runs nothing and chooses no voice', () => {
     expect(sayInRoom(ROOM, '#slt#hello ${system(id)}').line).toBe(`conference ${ROOM} say slt#hello $(system(id))`);
     expect(() => sayInRoom(ROOM, ' # ')).toThrow('nothing to say');
     expect(() => sayInRoom(ROOM, 'a\nconference list')).toThrow('control character');
   });
 
-  test('A reservation said twice stays', () => {
+  test('a reservation said twice stays', () => {
     expect(setReservation(ROOM, 1, 'a').line).toMatch(/vid-res-id 1 a force$/);
     expect(setReservation(ROOM, 1, null).line).toMatch(/vid-res-id 1 clear$/);
   });

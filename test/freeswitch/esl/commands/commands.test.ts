@@ -12,7 +12,7 @@ const call = (variables: Record<string, string>): esl.ApiCommand =>
     destination: { extension: '1002', dialplan: 'XML', context: 'users' },
   });
 
-it.each<[string, esl.ApiCommand]>([
+test.each<[string, esl.ApiCommand]>([
   [`originate {origination_uuid=${leg},originate_timeout=30}user/1001@clinic.test 1002 XML users`, call({})],
   [
     `originate {a=b,origination_uuid=${leg},originate_timeout=30}user/1001@clinic.test 1002 XML users`,
@@ -41,7 +41,7 @@ it.each<[string, esl.ApiCommand]>([
   [`uuid_broadcast ${leg} tone_stream://%(200,0,440) both`, esl.playFile(leg, 'tone_stream://%(200,0,440)')],
 ])('%s', (line, command) => expect(command.line).toBe(line));
 
-it.each([
+test.each([
   "Zoë O'Hara, 50% 🙂",
   `"><x/>`,
   'Jos%E9',
@@ -62,7 +62,7 @@ it.each([
   });
 });
 
-it.each([
+test.each([
   ['${system(touch x)}', '$(system(touch x))'],
   ['$${base_dir}', '$$(base_dir)'],
   ['}user/9 &system(x)', ')user/9 &system(x)'],
@@ -72,7 +72,7 @@ it.each([
   expect(freeswitchVariables(call({ value }).line)).toMatchObject({ value: arrives, origination_uuid: leg });
 });
 
-it.each([
+test.each([
   ['a newline', () => call({ name: 'a\n\napi shutdown' })],
   ['a zero', () => call({ name: 'a\0b' })],
   ['a carriage return', () => esl.setVariable(leg, 'n', 'a\rb')],
@@ -96,7 +96,7 @@ const options = {
   destination: { extension: '1', dialplan: 'XML' as const, context: 'c' },
 };
 
-it.each([
+test.each([
   ['+OK abc\n', { ok: true, text: 'abc' }],
   ['+OK', { ok: true, text: '' }],
   ['-ERR USER_NOT_REGISTERED\n', { ok: false, cause: 'USER_NOT_REGISTERED', text: 'USER_NOT_REGISTERED' }],

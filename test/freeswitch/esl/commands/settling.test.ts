@@ -15,7 +15,7 @@ const dumpOf = (bridgedMsAgo: number | undefined, sdp: string | undefined = VIDE
   ...(sdp === undefined ? {} : { variable_switch_r_sdp: sdp }),
 });
 
-it.each([
+test.each([
   ['never bridged', dumpOf(undefined), 0],
   ['bridged just now', dumpOf(0), SETTLED_MS],
   ['bridged 200 ms ago', dumpOf(200), 300],
@@ -52,7 +52,7 @@ describe('a connection', () => {
   });
   afterEach(() => node.close());
 
-  it.each(RESHAPING)('lets "$line" wait until the bridge has settled, also in the background', async (command) => {
+  test.each(RESHAPING)('lets "$line" wait until the bridge has settled, also in the background', async (command) => {
     const connection = await node.connect();
     const sentAfter = async (send: () => Promise<unknown>): Promise<number> => {
       await send();
@@ -66,7 +66,7 @@ describe('a connection', () => {
     connection.close();
   });
 
-  it('looks at both legs that are joined, and asks nothing for what takes no bridge apart', async () => {
+  test('looks at both legs that are joined, and asks nothing for what takes no bridge apart', async () => {
     const connection = await node.connect();
     bridgedAtMs = performance.now() - 60_000;
     await connection.api({ line: `uuid_bridge ${LEG} ${OTHER}`, reshapes: [LEG, OTHER] }, { timeoutMs: 5000 });
@@ -99,13 +99,13 @@ const sources = ['src', 'freeswitch'].flatMap((folder) =>
   sourceFiles(join(ROOT, folder)).map((path) => ({ path, text: withoutComments(readFileSync(path, 'utf8')) })),
 );
 
-it('no answer and no command reshapes a bridge as it begins', () => {
+test('no answer and no command reshapes a bridge as it begins', () => {
   expect(sources.length).toBeGreaterThan(200);
   const found = sources.filter(({ text }) => /bypass_media_after_bridge|bypass_media_after_hold/.test(text));
   expect(found.map(({ path }) => path)).toEqual([]);
 });
 
-it('what takes a bridge apart is made in one file, and says so', () => {
+test('what takes a bridge apart is made in one file, and says so', () => {
   const WORDS =
     /\buuid_(?:transfer|bridge|media|park|hold|deflect|simplify|dual_transfer|media_reneg)\b|\bintercept\b|att_xfer/;
   const found = sources.filter(({ text }) => WORDS.test(text));

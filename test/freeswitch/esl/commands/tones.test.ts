@@ -12,7 +12,7 @@ const faultOf = (text: string): string => {
   return 'fault' in found ? found.fault : `read: ${JSON.stringify(found.tones)}`;
 };
 
-it.each([
+test.each([
   ['%(500,500,440)', '%(500,500,440)'],
   ['%(0500,0,00440.50,480)', '%(500,0,440.5,480)'],
   ['%(120,20,784)%(220,0,1047)', '%(120,20,784);%(220,0,1047)'],
@@ -29,7 +29,7 @@ it.each([
   expect(rewritten(written)).toBe(written);
 });
 
-it.each([
+test.each([
   ['', /must hold a tone/],
   ['%(1000000,0,440)', /must have on between 0 and 60000/],
   ['%(30000,30001,440)', /60 seconds long at most/],
@@ -62,14 +62,14 @@ it.each([
   expect(faultOf(text)).toMatch(why);
 });
 
-it('how long it takes is known before a node renders it', () => {
+test('how long it takes is known before a node renders it', () => {
   const found = readTones('L=2;l=3;%(100,50,440);%(300,0,880);loops=10');
   if ('fault' in found) throw new Error(found.fault);
   expect(renderedMs(found.tones)).toBe(2 * (3 * 150 + 300));
   expect(playedMs(found.tones)).toBe(10 * 1500);
 });
 
-it('whatever is written is refused or short, and what reaches the node is read as the same', () => {
+test('whatever is written is refused or short, and what reaches the node is read as the same', () => {
   const random = createSeededRandom(7);
   const pieces = [
     '%(',
@@ -113,7 +113,7 @@ it('whatever is written is refused or short, and what reaches the node is read a
   expect(taken).toBeGreaterThan(100);
 });
 
-it('no command plays tones that were not read, nor anything else than a file', () => {
+test('no command plays tones that were not read, nor anything else than a file', () => {
   expect(playFile(LEG, 'tone_stream://1').line).toBe(`uuid_broadcast ${LEG} tone_stream://%(250,62,697,1209) both`);
   expect(playInRoom('room', 'tone_stream://%(1,0,440)%(2,0,440)').line).toBe(
     'conference room play tone_stream://%(1,0,440);%(2,0,440)',

@@ -29,16 +29,16 @@ async function connect(): Promise<NodeConnection> {
 const soon = { timeoutMs: 60_000 };
 
 describe('connecting', () => {
-  it('names a wrong password', async () => {
+  test('names a wrong password', async () => {
     await expect(node.connect('wrong')).rejects.toMatchObject({ kind: 'auth_failed' });
   });
 
-  it('names a refusal by access list', async () => {
+  test('names a refusal by access list', async () => {
     node.greeting = 'Content-Type: text/rude-rejection\nContent-Length: 24\n\nAccess Denied, go away.\n';
     await expect(node.connect()).rejects.toMatchObject({ kind: 'acl_denied' });
   });
 
-  it('names a closed port', async () => {
+  test('names a closed port', async () => {
     await node.close();
     node = await new ScriptedNode().listen(await findFreePort()); // one that nobody is given when it is closed
     await node.close();
@@ -46,12 +46,12 @@ describe('connecting', () => {
     node = await new ScriptedNode().listen();
   });
 
-  it('gives up on a node that accepts and says nothing', async () => {
+  test('gives up on a node that accepts and says nothing', async () => {
     node.greeting = '';
     await expect(node.connect('right', 60)).rejects.toMatchObject({ kind: 'timeout', code: 'node_timeout' });
   });
 
-  it('names a node that hangs up before the login', async () => {
+  test('names a node that hangs up before the login', async () => {
     node.greeting = '';
     const failed = expect(node.connect()).rejects.toMatchObject({ kind: 'lost' });
     await until(() => node.sockets.length === 1);
@@ -59,14 +59,14 @@ describe('connecting', () => {
     await failed;
   });
 
-  it('refuses a password that would be two commands', async () => {
+  test('refuses a password that would be two commands', async () => {
     await expect(node.connect('a\n\napi shutdown')).rejects.toMatchObject({ code: 'invalid_request' });
     expect(node.commands).toEqual([]);
   });
 });
 
 describe('answers', () => {
-  it('come in order, for both kinds of reply, also after a denied command', async () => {
+  test('come in order, for both kinds of reply, also after a denied command', async () => {
     node.answer = (command) =>
       command === 'api first' ? commandReply('-ERR permission denied') : apiFrame(command.replace('api ', ''));
     const c = await connect();
@@ -82,14 +82,14 @@ describe('answers', () => {
     expect(node.commands.at(-2)).toBe('event json HEARTBEAT CUSTOM sofia::register');
   });
 
-  it('may hold a stray percent sign and any language', async () => {
+  test('may hold a stray percent sign and any language', async () => {
     node.answer = (command) => (command === 'api a' ? commandReply('+OK 50%E9 Jos%') : apiFrame('+OK Zoë 🙂 %E9'));
     const c = await connect();
     expect(await c.api({ line: 'a' }, soon)).toEqual({ ok: true, text: '50%E9 Jos%' });
     expect(await c.api({ line: 'b' }, soon)).toEqual({ ok: true, text: 'Zoë 🙂 %E9' });
   });
 
-  it('are read whole however they are cut', async () => {
+  test('are read whole however they are cut', async () => {
     const c = await connect();
     const events: NodeEvent[] = [];
     c.onEvent((e) => events.push(e));
@@ -104,14 +104,14 @@ describe('answers', () => {
     expect(events[1]).toMatchObject({ type: 'heartbeat', hostname: 'Zoë🙂', sessionCount: 3 });
   });
 
-  it('leave in one write each', async () => {
+  test('leave in one write each', async () => {
     node.answer = () => apiFrame('+OK');
     const c = await connect();
     await c.api(probe(), soon);
     expect(node.reads.at(-1)).toBe('api echo alive\n\n');
   });
 
-  it('never let a newline become a second command', async () => {
+  test('never let a newline become a second command', async () => {
     const c = await connect();
     await expect(c.api({ line: 'x\n\napi shutdown' }, soon)).rejects.toMatchObject({ code: 'invalid_request' });
     await expect(c.bgapi({ line: 'x' }, { jobId: 'a\n\nb', ...soon })).rejects.toMatchObject({
@@ -121,7 +121,7 @@ describe('answers', () => {
     expect(node.commands).toEqual(['auth right']);
   });
 
-  it('that are late end the connection, and everybody behind learns it by name', async () => {
+  test('that are late end the connection, and everybody behind learns it by name', async () => {
     const c = await connect();
     const lost: string[] = [];
     c.onClosed((reason) => lost.push(reason.kind));
@@ -142,7 +142,7 @@ describe('answers', () => {
     await expect(c.api(probe(), soon)).rejects.toMatchObject({ kind: 'lost', sent: false });
   });
 
-  it('that nobody asked for end the connection', async () => {
+  test('that nobody asked for end the connection', async () => {
     const c = await connect();
     const reason = new Promise((resolve) => c.onClosed(resolve));
     node.socket.write(apiFrame('+OK'));
@@ -151,7 +151,7 @@ describe('answers', () => {
 });
 
 describe('the end', () => {
-  it.each([
+  test.each([
     ['a reset', (n: ScriptedNode) => void n.socket.resetAndDestroy()],
     ['a half-closed peer', (n: ScriptedNode) => void n.socket.end()],
     [
@@ -175,7 +175,7 @@ describe('the end', () => {
     expect(told).toHaveLength(2);
   });
 
-  it.each([
+  test.each([
     ['a length that is none', 'Content-Length: -5\nContent-Type: text/event-json\n\n'],
     ['a head without an end', 'x'.repeat(40_000)],
   ])('comes with %s', async (_name, bytes) => {
@@ -187,7 +187,7 @@ describe('the end', () => {
 });
 
 describe('events', () => {
-  it('that are unreadable or unknown are left out, and listeners that throw harm nobody', async () => {
+  test('that are unreadable or unknown are left out, and listeners that throw harm nobody', async () => {
     const c = await connect();
     const seen: NodeEvent[] = [];
     c.onEvent(() => {
@@ -202,7 +202,7 @@ describe('events', () => {
     expect(c.isOpen).toBe(true);
   });
 
-  it('with bytes that are no UTF-8 still arrive', async () => {
+  test('with bytes that are no UTF-8 still arrive', async () => {
     const c = await connect();
     const seen: NodeEvent[] = [];
     c.onEvent((event) => seen.push(event));
@@ -221,7 +221,7 @@ describe('background jobs', () => {
   const result = (jobId: string, body: string): string =>
     eventFrame({ 'Event-Name': 'BACKGROUND_JOB', 'Job-UUID': jobId, _body: body });
 
-  it('finish in any order, also before their own acknowledgement', async () => {
+  test('finish in any order, also before their own acknowledgement', async () => {
     node.answer = (command) => {
       const jobId = /Job-UUID: (\S+)/.exec(command)?.[1];
       if (jobId === 'early') return result('early', '+OK at once\n') + commandReply('+OK Job-UUID: early');
@@ -240,7 +240,7 @@ describe('background jobs', () => {
     expect(node.commands[2]).toBe('bgapi status\nJob-UUID: a');
   });
 
-  it('that are denied answer at once, that are late are rejected and leave the connection open', async () => {
+  test('that are denied answer at once, that are late are rejected and leave the connection open', async () => {
     node.answer = (command) =>
       command.startsWith('bgapi denied') ? commandReply('-ERR denied') : commandReply('+OK Job-UUID: x');
     const c = await connect();
@@ -251,7 +251,7 @@ describe('background jobs', () => {
     expect(c.isOpen).toBe(true);
   });
 
-  it('carry an originate as one line', async () => {
+  test('carry an originate as one line', async () => {
     node.answer = (command) =>
       command.startsWith('bgapi') ? commandReply('+OK Job-UUID: o') + result('o', '+OK leg-1\n') : undefined;
     const c = await connect();

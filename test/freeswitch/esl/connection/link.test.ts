@@ -36,7 +36,7 @@ function start(
   }));
 }
 
-it('comes up again after the node was away', async () => {
+test('comes up again after the node was away', async () => {
   await node.close();
   const port = await findFreePort(); // one that nobody is given meanwhile
   node = await new ScriptedNode().listen(port);
@@ -56,7 +56,7 @@ it('comes up again after the node was away', async () => {
   expect(ups).toBe(2);
 });
 
-it('notices a frozen node by its silence', async () => {
+test('notices a frozen node by its silence', async () => {
   let frozen = false;
   node.answer = () => (frozen ? undefined : apiFrame('alive'));
   const downs: { error: EslError; wasUp: boolean }[] = [];
@@ -69,7 +69,7 @@ it('notices a frozen node by its silence', async () => {
   await until(() => l.connection() !== undefined);
 });
 
-it('tries anew where taking the node up fails', async () => {
+test('tries anew where taking the node up fails', async () => {
   node.answer = () => apiFrame('alive');
   const downs: { error: EslError; wasUp: boolean }[] = [];
   let ups = 0;
@@ -78,7 +78,7 @@ it('tries anew where taking the node up fails', async () => {
   expect(downs.map((d) => d.wasUp)).toEqual([false, false]);
 });
 
-it('stops at once, also while it connects', async () => {
+test('stops at once, also while it connects', async () => {
   node.greeting = '';
   const l = start(() => Promise.resolve(), []);
   await until(() => node.sockets.length > 0);
@@ -87,7 +87,7 @@ it('stops at once, also while it connects', async () => {
   expect(Date.now() - before).toBeLessThan(30_000); // it has not waited for the end of connecting
 });
 
-it('pauses longer and longer, within bounds, and never in step with others', () => {
+test('pauses longer and longer, within bounds, and never in step with others', () => {
   expect([1, 2, 3, 4].map((n) => pauseBefore(n, 200, 1000, () => 1))).toEqual([200, 400, 800, 1000]);
   expect(pauseBefore(1, 200, 1000, () => 0)).toBe(100);
   expect(pauseBefore(1e6, 200, 1000, () => 0.5)).toBe(750);

@@ -8,7 +8,7 @@ const directory = path.join(__dirname, '..', '..', '..', 'fixtures', 'freeswitch
 const recorded = (name: string): string => readFileSync(path.join(directory, `${name}.json`), 'utf8');
 const event = (name: string): unknown => typedEvent(JSON.parse(recorded(name)) as RawEvent);
 
-it('knows every recorded event', () => {
+test('knows every recorded event', () => {
   const names = readdirSync(directory).map((file) => file.replace(/\.json$/, ''));
   const events = names.filter((name) => !/^(show-|conference-json)/.test(name));
   expect(events.length).toBeGreaterThan(12);
@@ -16,7 +16,7 @@ it('knows every recorded event', () => {
     expect([name, event(name)]).toEqual([name, expect.objectContaining({ atMs: expect.any(Number) })]);
 });
 
-it('reads a heartbeat', () => {
+test('reads a heartbeat', () => {
   expect(event('heartbeat')).toMatchObject({
     type: 'heartbeat',
     hostname: 'node-1',
@@ -27,7 +27,7 @@ it('reads a heartbeat', () => {
   });
 });
 
-it('reads a registration and its end', () => {
+test('reads a registration and its end', () => {
   const phone = { username: '1001', domain: 'clinic.test', profile: 'internal', sipCallId: 'r1@sipp' };
   const contact = 'sip:1001@127.0.0.1:17701;transport=udp';
   const raw = JSON.parse(recorded('custom.sofia-register')) as RawEvent;
@@ -52,7 +52,7 @@ it('reads a registration and its end', () => {
   });
 });
 
-it('reads the end of a registration that ran out', () => {
+test('reads the end of a registration that ran out', () => {
   const raw = { 'Event-Name': 'CUSTOM', 'Event-Subclass': 'sofia::expire', user: '1001', host: 'clinic.test' };
   expect(typedEvent(raw)).toMatchObject({
     type: 'unregistered',
@@ -62,7 +62,7 @@ it('reads the end of a registration that ran out', () => {
   });
 });
 
-it('reads a channel from its creation to its end', () => {
+test('reads a channel from its creation to its end', () => {
   expect(event('channel-create')).toMatchObject({
     phase: 'created',
     legRole: 'from',
@@ -79,12 +79,12 @@ it('reads a channel from its creation to its end', () => {
   expect(end.variables).toMatchObject({ switchyard_call_id: end.callId, accountcode: end.callId });
 });
 
-it('reads a job and a room', () => {
+test('reads a job and a room', () => {
   expect(event('background-job')).toMatchObject({ type: 'job', reply: { ok: false, cause: 'NO_ANSWER' } });
   expect(event('custom.conference-maintenance.add-member')).toMatchObject({ type: 'room', room: 'daily', size: 2 });
 });
 
-it('reads the listings', () => {
+test('reads the listings', () => {
   const [channel] = parseChannels(recorded('show-channels'));
   expect(channel).toMatchObject({
     legId: expect.stringMatching(/^[0-9a-f-]{36}$/),
@@ -118,7 +118,7 @@ it('reads the listings', () => {
   expect(() => parseChannels('-ERR no')).toThrow(expect.objectContaining({ kind: 'bad_reply' }));
 });
 
-it('leaves out what is no event', () => {
+test('leaves out what is no event', () => {
   for (const text of ['', 'null', '[]', '"x"', '{', '{"a":}']) expect(parseRawEvent(Buffer.from(text))).toBeUndefined();
   expect(typedEvent({})).toBeUndefined();
   expect(typedEvent({ 'Event-Name': 'CUSTOM', 'Event-Subclass': 'other::thing' })).toBeUndefined();
