@@ -5,7 +5,7 @@ import type { FactNode } from '../events/call-facts';
 import type { Reduction } from '../events/reduction';
 
 /** A user rings at ten phones at most, an attempt is made three times, and each may cross the pool: twice that. */
-const MOST_LEGS = 128;
+export const MOST_LEGS = 128;
 
 /** Whether the node places the call, has placed it before, or has a leg of it. */
 export const hasPartIn = (r: Pick<Reduction, 'draft'>, nodeId: string, call: CallRow): boolean =>
