@@ -206,7 +206,7 @@ test('a pod makes its secret once, and its node is in before FreeSWITCH starts, 
   const stopped = AbortSignal.timeout(60_000);
   const o = { say: (line: string) => void said.push(line), stopped, lookMs: 50 };
   const env = { SWITCHYARD_NODES_URL: app.nodesUrl, POD_NAME: 'pod-4', NODE_SECRET_FILE: secretFile };
-  await expect(enrolPod(readEnrolment(env, o))).rejects.toThrow('pod-4 is not enrolled, and has no token');
+  await expect(enrolPod(readEnrolment(env, o))).rejects.toThrow('pod-4 is not enrolled, and has no valid join token');
   expect(await enrolPod(readEnrolment({ ...env, NODE_JOIN_TOKEN: JOIN_TOKEN }, o))).toBe(true);
   const secret = readFileSync(secretFile, 'utf8');
   expect(statSync(secretFile).mode & 0o777).toBe(0o600);
