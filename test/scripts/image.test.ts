@@ -72,7 +72,9 @@ test('of the scripts it holds only those that these programs load: no simulator,
 });
 
 test('it holds all migrations: they are loaded by name', () => {
-  const migrations = readdirSync(join(root, 'migrations')).map((file) => join('migrations', file));
+  const migrations = readdirSync(join(root, 'migrations'))
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => join('migrations', file));
   expect(built.filter((file) => file.startsWith('migrations/')).sort()).toEqual(migrations.sort());
 });
 
