@@ -13,13 +13,16 @@ update participants set observed = (observed - 'givenUp') || jsonb_build_object(
  where jsonb_exists(observed, 'givenUp');
 update sessions set observed = (observed - 'givenUp') || jsonb_build_object('failed', observed->'givenUp')
  where jsonb_exists(observed, 'givenUp');
-update events set type = 'participant.change_failed' where type = 'wish.given_up';
+update events set type = case when jsonb_exists(data, 'participantId') then 'participant.change_failed'
+                              when jsonb_exists(data, 'recordingId') then 'recording.change_failed'
+                              else 'session.change_failed' end
+ where type = 'wish.given_up';
 `);
 }
 
 export async function down(knex: Knex): Promise<void> {
   await knex.raw(`
-update events set type = 'wish.given_up' where type = 'participant.change_failed';
+update events set type = 'wish.given_up' where type in ('participant.change_failed', 'recording.change_failed', 'session.change_failed');
 update sessions set observed = (observed - 'failed') || jsonb_build_object('givenUp', observed->'failed')
  where jsonb_exists(observed, 'failed');
 update participants set observed = (observed - 'failed') || jsonb_build_object('givenUp', observed->'failed')

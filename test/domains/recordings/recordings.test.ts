@@ -102,7 +102,7 @@ test('is given up after some tries, and says why', async () => {
   const { id } = await begin('refused');
   const view = await api.stateIs(id, 'failed');
   expect(view.reason).toContain('no room for it');
-  const given = (await api.events()).find((e) => e.type === 'participant.change_failed' && e.data.recordingId === id);
+  const given = (await api.events()).find((e) => e.type === 'recording.change_failed' && e.data.recordingId === id);
   expect(given?.data).toMatchObject({ what: 'recording', tries: 5 });
 });
 

@@ -155,7 +155,7 @@ test('a node that can fetch nothing leaves the room as it is: the answer and the
       .db('session_images')
       .where('tries', '<', 4)
       .update({ tries: 4, next_try_at: new Date(0) });
-    const { items } = (await app.api('GET', `/v1/events?format=json&domain=${DOMAIN}&types=participant.change_failed`))
+    const { items } = (await app.api('GET', `/v1/events?format=json&domain=${DOMAIN}&types=session.change_failed`))
       .body;
     return items.find((e: { data: { what: string } }) => e.data.what === 'background.image');
   });

@@ -241,7 +241,7 @@ async function giveUp(deps: RecordingDeps, recording: RecordingRow, part: PartRo
   const seen = part?.fault ?? 'the node does not start it';
   await changeRecording(deps, recording.id, async (held) => {
     held.emit(
-      draftRecordingEvent('participant.change_failed', recording, {
+      draftRecordingEvent('recording.change_failed', recording, {
         what: 'recording',
         wanted: 'recording',
         seen,

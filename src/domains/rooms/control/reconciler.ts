@@ -209,7 +209,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       emit(
         person
           ? draftParticipantEvent('participant.change_failed', person, data)
-          : draftSessionEvent('participant.change_failed', session, data),
+          : draftSessionEvent('session.change_failed', session, data),
       );
     });
     attempts.delete(keyOf(session, d));

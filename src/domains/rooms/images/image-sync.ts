@@ -131,7 +131,7 @@ async function placeImage(
   if (tries >= TRIES) {
     const data = { what: `${row.kind}.image`, wanted: image.id, seen: fault, tries };
     await deps.events.record((_trx, emit) => {
-      emit(draftSessionEvent('participant.change_failed', session, data));
+      emit(draftSessionEvent('session.change_failed', session, data));
       return Promise.resolve();
     });
   }
