@@ -21,6 +21,7 @@ import { attachEventSockets } from '../http/upgrade';
 import { createTokenBinder } from '../infra/secrets/bound-tokens';
 import { createSharedMarks } from '../infra/stores/marks';
 import { runEvery } from '../infra/flow/interval';
+import { readVersion } from '../infra/version';
 import { storeClock } from '../infra/store-clock';
 import type { Container } from './container';
 import { listen } from './listen';
@@ -82,7 +83,7 @@ export async function startApiRole(
     ready,
     metrics: metrics.registry,
     logger,
-    version: '0.4.0',
+    version: readVersion(),
     publicUrl: config.publicUrl,
     trustedProxies,
   });

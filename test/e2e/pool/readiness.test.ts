@@ -122,7 +122,7 @@ test.each([
   [
     'Redis has another password',
     () => ({ REDIS_URL: redis.url.replace('right', 'wrong') }),
-    /Redis at 127\.0\.0\.1:\d+ refuses us \(WRONGPASS.*REDIS_URL/,
+    /Redis at 127\.0\.0\.1:\d+ rejects Switchyard's login \(WRONGPASS.*REDIS_URL/,
   ],
   [
     'Postgres is not there',

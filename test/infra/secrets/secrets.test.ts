@@ -62,7 +62,7 @@ test.each(SEALS)(
     });
     expect(opening).toEqual([purpose]);
     expect(() => decryptSecret(first, { purpose, of: 'b' }, sealed)).toThrow();
-    expect(() => decryptSecret(second, { purpose, of: 'a' }, sealed)).toThrow('not known here');
+    expect(() => decryptSecret(second, { purpose, of: 'a' }, sealed)).toThrow('unknown SWITCHYARD_SECRET');
     expect(decryptSecret(both, { purpose, of: 'a' }, sealed)).toBe('Ünsecret 4711');
   },
 );
@@ -87,7 +87,7 @@ test('what an earlier version has sealed is still read, by a later secret too wh
   const what = { purpose: 'node-password', of: 'any' } as const;
   expect(decryptSecret(first, what, sealed)).toBe('of before');
   expect(decryptSecret(Buffer.concat([third, second, first]), what, sealed)).toBe('of before');
-  expect(() => decryptSecret(second, what, sealed)).toThrow('not known here');
+  expect(() => decryptSecret(second, what, sealed)).toThrow('unknown SWITCHYARD_SECRET');
 });
 
 test('a cut tag, a changed byte and nonsense never open', () => {
