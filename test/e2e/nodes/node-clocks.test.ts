@@ -110,6 +110,7 @@ test('a node whose clock was slow at its start is told to read it when the machi
     .pluck('type');
   expect(told).toEqual(['node.clock_skewed', 'node.clock_right']);
   await node.kill();
+  await app.nodeIs(node, 'down');
 });
 
 test('a node whose clock is set back in the middle of its work stays in the pool, although it sends no reports then', async () => {

@@ -127,7 +127,7 @@ test('no command plays tones that were not read, nor anything else than a file',
     'say:flite|slt|hello',
     'hangup::x',
   ]) {
-    expect(() => playFile(LEG, source)).toThrow(/no file and no tone|The tone/);
-    expect(() => playInRoom('room', source, 1)).toThrow(/no file and no tone|The tone/);
+    expect(() => playFile(LEG, source)).toThrow(/Neither a file nor a tone|The tone/);
+    expect(() => playInRoom('room', source, 1)).toThrow(/Neither a file nor a tone|The tone/);
   }
 });
