@@ -74,6 +74,15 @@ test.each([
   expect(importers.filter((file) => file.startsWith('src/') && !owner.test(file))).toEqual([]);
 });
 
+test('legs are ended by hangupLegs, queued calls by endQueued, and by nothing else', () => {
+  const says = (pattern: RegExp, owner: RegExp): string[] =>
+    sources.filter((file) => file.startsWith('src/') && !owner.test(file) && pattern.test(withoutComments(read(file))));
+  expect(says(/killChannel|uuid_kill/, /^src\/freeswitch\/esl\/commands\/(commands|hang-up-legs)\.ts$/)).toEqual([]);
+  expect(says(/kind: 'never_placed'/, /^src\/domains\/calls\/(dialing\/dial\.job|events\/call-facts)\.ts$/)).toEqual(
+    [],
+  );
+});
+
 /** Where knex or a text asks the database: a table by its name, a clause, or a statement as a text. */
 const SQL = [
   /\b(db|trx|tx|knex|pool)(<[^>]*>)?\(\s*['"`]/,

@@ -10,7 +10,7 @@ import { createCall, type CallDeps } from '../domains/calls/calls';
 import { createDialFeed } from '../domains/calls/queue/feed';
 import { createFairQueue, DIAL_QUEUE, tellQueue } from '../domains/calls/queue/fair-queue';
 import { answerCall } from '../domains/calls/events/move-calls';
-import type { ReconcileDeps } from '../domains/calls/reconcile/reconcile-node';
+import type { ReconcileDeps } from '../domains/calls/reconcile/node-look';
 import { createLeftRecords } from '../domains/calls/records/left-records';
 import { createHandovers } from '../domains/calls/trust/handovers';
 import { createStrayBudget } from '../domains/calls/trust/stray-records';

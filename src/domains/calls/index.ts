@@ -8,7 +8,8 @@ import { createClaimsSweep } from './reconcile/claims-sweep';
 import { settleForgottenAttempts } from './reconcile/forgotten-attempts';
 import { endLongHolds } from './reconcile/hold-limit';
 import { endOverlongCalls } from './reconcile/max-duration';
-import { reconcileChannels, settleCallsOfNode, type ReconcileDeps } from './reconcile/reconcile-node';
+import type { ReconcileDeps } from './reconcile/node-look';
+import { reconcileChannels, settleCallsOfNode } from './reconcile/reconcile-node';
 import { createCallSweep } from './reconcile/sweep';
 
 const MINUTE_MS = 60_000;

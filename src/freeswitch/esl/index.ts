@@ -1,5 +1,6 @@
 /** What others may use of the Event Socket. */
 export * from './commands/commands';
+export { hangupLegs } from './commands/hang-up-legs';
 export { openConnection, type ConnectOptions, type NodeConnection } from './connection/connection';
 export {
   assertEndpoint,

@@ -1,7 +1,6 @@
 /** Looks at channels of a node that no living call explains, and does what is decided of each (verdict.ts). */
 import {
   dumpChannel,
-  killChannel,
   parseBridges,
   parseChannelDump,
   showBridges,
@@ -15,27 +14,15 @@ import { storeClock } from '../../../infra/store-clock';
 import { POOL_STREAM } from '../../events/events.store';
 import type { NodeRow } from '../../nodes/nodes.store';
 import { findCall, findLeg, type CallRow, type LegRow } from '../calls.store';
-import type { ReconcileDeps } from '../reconcile/reconcile-node';
+import { hangupFound, type NodeLook, type ReconcileDeps } from '../reconcile/node-look';
 import { endUnadmitted, isUnadmitted } from '../reconcile/unadmitted-channels';
 import { adoptFound, reviveFound } from './adopt';
-import type { ChannelMemory } from './channel-memory';
 import { readProof, type CallProof } from './proof';
 import { judgeUnaccounted, type Unaccounted } from './verdict';
 import { CONTEXTS } from '../../../freeswitch/contexts';
 
 /** Who is in a room hears the others there; whether there are any is the room's affair (rooms/compare.ts). */
 const IN_ROOM = 'conference';
-
-/** What a look at a node has found, for all its channels. */
-export interface NodeLook {
-  node: NodeRow;
-  connection: NodeConnection;
-  channels: ReadonlyMap<string, ChannelRow>;
-  /** Who hears whom; asked once, and only where it matters. */
-  bridges: () => Promise<ReadonlyMap<string, string>>;
-  memory: ChannelMemory;
-  now: Date;
-}
 
 /** @param timeoutMs of one question */
 export function bridgesOf(connection: NodeConnection, timeoutMs: number): NodeLook['bridges'] {
@@ -130,7 +117,7 @@ export async function settleUnaccounted(
 const isTalkingAlone = (channel: ChannelRow): boolean => channel.application === 'echo';
 
 async function end(deps: ReconcileDeps, check: NodeLook, channel: ChannelRow, why: string): Promise<void> {
-  const { node, connection } = check;
+  const { node } = check;
   // Whoever asked for its end has told the node already: it is only slow.
   const level = why === 'asked' ? 'debug' : 'warn';
   deps.logger[level](
@@ -138,7 +125,7 @@ async function end(deps: ReconcileDeps, check: NodeLook, channel: ChannelRow, wh
     'ends a channel without a call',
   );
   if (why !== 'asked') deps.countOrphan?.('channel');
-  await connection.api(killChannel(channel.legId, 'NORMAL_CLEARING'), { timeoutMs: deps.commandTimeoutMs });
+  await hangupFound(deps, check, channel.legId);
 }
 
 /** People talk there, so they go on; that it happens at all is told and counted, once for each channel. */

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   hangUpMatching,
-  killChannel,
+  hangupLegs,
   parseChannels,
   readVariable,
   showChannels,
@@ -72,7 +72,11 @@ async function cancelStaleRingingOn(
       if (channel.callId && channel.callId !== attempt.call_id) continue;
       if (!(await belongsTo(ask, channel.legId, attempt))) continue;
       silent = false;
-      await ask(killChannel(channel.legId, CAUSE));
+      await hangupLegs(
+        { links: { api: (_nodeId, command) => ask(command) } },
+        [{ nodeId, legId: channel.legId }],
+        CAUSE,
+      );
     }
     return silent;
   } catch {

@@ -1,6 +1,6 @@
 /** Knows which leg carries an attempt: all phones of the caller ring, and whichever answers first goes on. */
 import type { Queryable } from '../../../infra/stores/db';
-import { hangUpMatching, killChannel } from '../../../freeswitch/esl';
+import { hangUpMatching, hangupLegs } from '../../../freeswitch/esl';
 import { ATTEMPT_VARIABLE } from '../../../freeswitch/xml';
 import type { NodeConnections } from '../../nodes/connections/node-connections';
 import { listLegs, type AttemptRow } from '../calls.store';
@@ -19,9 +19,9 @@ export async function hangUpAttempt(
   attempt: Pick<AttemptRow, 'leg_id' | 'first_leg_id'>,
   cause: string,
 ): Promise<boolean> {
-  const reply = await links.api(nodeId, killChannel(attempt.leg_id, cause));
+  const wasThere = await hangupLegs({ links }, [{ nodeId, legId: attempt.leg_id }], cause);
   await links.api(nodeId, hangUpMatching(ATTEMPT_VARIABLE, markOf(attempt), cause));
-  return reply.ok;
+  return wasThere;
 }
 
 /** Ends a call that is answered, whoever is still in it: the one who carried it may have left the others to each other. */
@@ -30,12 +30,11 @@ export async function hangUpTalk(
   attempt: AttemptRow,
   cause: string,
 ): Promise<void> {
-  const carrying = attempt.node_id
-    ? await deps.links.api(attempt.node_id, killChannel(attempt.leg_id, cause))
-    : undefined;
-  if (carrying?.ok) return; // the plan of each leg ends it with the other
-  for (const leg of await listLegs(deps.db, [attempt.call_id])) {
-    if (leg.state === 'ended' || !leg.node_id || leg.id === attempt.leg_id) continue;
-    await deps.links.api(leg.node_id, killChannel(leg.id, cause));
-  }
+  const carrying = attempt.node_id ? [{ nodeId: attempt.node_id, legId: attempt.leg_id }] : [];
+  // The plan of each leg ends it with the other.
+  if (carrying.length > 0 && (await hangupLegs(deps, carrying, cause))) return;
+  const others = (await listLegs(deps.db, [attempt.call_id])).flatMap((leg) =>
+    leg.state === 'ended' || !leg.node_id || leg.id === attempt.leg_id ? [] : [{ nodeId: leg.node_id, legId: leg.id }],
+  );
+  await hangupLegs(deps, others, cause);
 }

@@ -10,7 +10,7 @@ import type { Handovers } from '../trust/handovers';
 import type { StrayBudget } from '../trust/stray-records';
 import { isId } from '../../../infra/ids';
 import { storeClock } from '../../../infra/store-clock';
-import { killChannel } from '../../../freeswitch/esl';
+import { hangupLegs } from '../../../freeswitch/esl';
 import { parseAddress } from '../address';
 import { hangUpAttempt } from '../dialing/forked-legs';
 import type { CallRow } from '../calls.store';
@@ -155,7 +155,7 @@ async function doWhatIsLeft(deps: CallEndDeps, reduced: ReducedCalls): Promise<v
   }
   await releaseClaims(deps, reduced.released);
   const kills = reduced.kills.map(({ nodeId, legId, callId, cause }) =>
-    deps.links.api(nodeId, killChannel(legId, cause)).catch((error: unknown) => {
+    hangupLegs(deps, [{ nodeId, legId }], cause).catch((error: unknown) => {
       deps.logger.warn({ err: error, callId }, 'a leg is left to end by itself');
     }),
   );

@@ -80,12 +80,12 @@ function askForEnd(r: Reduction, { callId, at, reason, notSince, whileAnswered }
   if (!call || call.state === 'ended' || (whileAnswered && call.state !== 'answered')) return false;
   if (notSince && call.hangup_requested_at && call.hangup_requested_at >= notSince) return false;
   r.draft.setCall(callId, { hangup_requested_at: at, ...(reason ? { hangup_reason: reason } : {}) });
-  if (call.state === 'queued') endCall(r, call, { outcome: 'cancelled', cause: 'ORIGINATOR_CANCEL', at });
+  if (call.state === 'queued') endQueued(r, { callId, outcome: 'cancelled', at });
   return true;
 }
 
 /** Where it still waits; `no_capacity` only where its time is over by what is written now. */
-function endQueued(r: Reduction, { callId, outcome, at }: NeverPlacedFact): boolean {
+function endQueued(r: Reduction, { callId, outcome, at }: Omit<NeverPlacedFact, 'kind'>): boolean {
   const call = r.draft.call(callId);
   if (call?.state !== 'queued' || (outcome === 'no_capacity' && !isTooLate(call, at.getTime()))) return false;
   return endCall(r, call, { outcome, cause: outcome === 'cancelled' ? 'ORIGINATOR_CANCEL' : null, at });

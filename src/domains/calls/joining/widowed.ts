@@ -1,11 +1,9 @@
 /** Calls whose carrying leg is over while others of them are still there: who talks goes on in the call, who is left alone ends. */
-import { killChannel } from '../../../freeswitch/esl';
 import { ALONE_LIMIT_MS } from '../adoption/verdict';
-import type { NodeLook } from '../adoption/unaccounted';
 import { isEnding } from '../adoption/unaccounted';
 import type { LegRow } from '../calls.store';
 import { moveCall } from '../events/move-calls';
-import type { ReconcileDeps } from '../reconcile/reconcile-node';
+import { hangupFound, type NodeLook, type ReconcileDeps } from '../reconcile/node-look';
 import { listWidowed } from './joining.store';
 
 /** @param legs living ones of the node */
@@ -19,7 +17,7 @@ export async function carryWidowed(deps: ReconcileDeps, check: NodeLook, legs: r
 
 /** @returns whether the call has somebody who carries it */
 async function carryOn(deps: ReconcileDeps, check: NodeLook, leg: LegRow, fromLegId: string): Promise<boolean> {
-  const { node, connection, now, memory } = check;
+  const { node, now, memory } = check;
   const channel = check.channels.get(leg.id);
   if (!channel || isEnding(channel)) return false; // its end is on its way to us
   const partner = (await check.bridges()).get(leg.id);
@@ -31,7 +29,7 @@ async function carryOn(deps: ReconcileDeps, check: NodeLook, leg: LegRow, fromLe
       { node: node.name, leg: leg.id, callId: leg.call_id },
       'ends a leg that was left alone in its call',
     );
-    await connection.api(killChannel(leg.id, 'NORMAL_CLEARING'), { timeoutMs: deps.commandTimeoutMs });
+    await hangupFound(deps, check, leg.id);
     return false;
   }
   const pair = partner === undefined ? undefined : { legId: leg.id, otherLegId: partner, atMs: now.getTime() };

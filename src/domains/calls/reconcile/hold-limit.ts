@@ -1,5 +1,5 @@
 /** Hangs up calls that were on hold for too long, and says so: a phone that was put down and forgotten holds for ever. */
-import { dumpChannel, killChannel, readDump, setVariable, type ApiCommand } from '../../../freeswitch/esl';
+import { dumpChannel, hangupLegs, readDump, setVariable, type ApiCommand } from '../../../freeswitch/esl';
 import type { RoomEndings } from '../../rooms/participants/leave-reasons.store';
 import { findLastAttempt, listHeldLegs, type HeldLeg } from '../calls.store';
 import { moveCall, moveCalls } from '../events/move-calls';
@@ -54,7 +54,8 @@ async function endHeld(deps: HoldLimitDeps, leg: HeldLeg, now: Date): Promise<bo
   });
   const attempt = isWritten ? await findLastAttempt(deps.db, callId) : undefined;
   if (!attempt?.node_id) return false;
-  await deps.links.api(attempt.node_id, killChannel(attempt.leg_id, 'ALLOTTED_TIMEOUT')).catch((error: unknown) => {
+  const carrying = { nodeId: attempt.node_id, legId: attempt.leg_id };
+  await hangupLegs(deps, [carrying], 'ALLOTTED_TIMEOUT').catch((error: unknown) => {
     deps.logger.warn({ err: error, callId }, 'a call that is on hold for too long could not be ended now');
   });
   return true;

@@ -11,14 +11,13 @@ import { isId } from '../../../infra/ids';
 import { storeClock } from '../../../infra/store-clock';
 import { CLAIM_TTL_MS } from '../../nodes/capacity/claims';
 import type { NodeRow } from '../../nodes/nodes.store';
-import type { ChannelMemories } from '../adoption/channel-memory';
-import { bridgesOf, isEnding, settleUnaccounted, type NodeLook } from '../adoption/unaccounted';
+import { bridgesOf, isEnding, settleUnaccounted } from '../adoption/unaccounted';
 import { findCall, listEndedLegs, listLiveLegsOfNode, listOpenAttemptsOfNode, type LegRow } from '../calls.store';
 import { listNews, phaseOf } from './differences';
 import { moveCalls } from '../events/move-calls';
 import { carryWidowed } from '../joining/widowed';
-import type { LeftRecords } from '../records/left-records';
 import type { CallEndDeps } from '../events/move-calls';
+import type { NodeLook, ReconcileDeps } from './node-look';
 
 /** A leg placed this shortly ago may not have reached the node: its job asks by itself. */
 const YOUNG_MS = 5000;
@@ -26,16 +25,6 @@ const YOUNG_MS = 5000;
 const SETTLED_AT_ONCE = 200;
 /** A node nobody can ask may come back with its calls; after this they are given up. */
 export const SILENCE_LIMIT_MS = 30_000;
-
-export interface ReconcileDeps extends CallEndDeps {
-  commandTimeoutMs: number;
-  /** What proves whose call a channel is that no row tells of; nothing does where it is left out. */
-  secretKey?: Buffer;
-  /** What looks at the node before have seen. */
-  memories: ChannelMemories;
-  /** Takes in the call records that a node could deliver to nobody. */
-  leftRecords?: LeftRecords;
-}
 
 const isOurs = (channel: ChannelRow): channel is ChannelRow & { callId: string } => isId(channel.callId ?? '');
 

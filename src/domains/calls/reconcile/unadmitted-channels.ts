@@ -1,5 +1,5 @@
 /** Ends a channel that was answered and that no dialplan answer of ours let in, at once, and says who opened it. */
-import { killChannel, type ChannelEvent } from '../../../freeswitch/esl';
+import { hangupLegs, type ChannelEvent } from '../../../freeswitch/esl';
 import { CANARY_VARIABLE } from '../../../freeswitch/xml';
 import { POOL_STREAM } from '../../events/events.store';
 import type { NodeRow } from '../../nodes/nodes.store';
@@ -34,7 +34,7 @@ export async function endUnadmitted(
   deps.logger.warn({ node: node.name, leg: event.legId, ...who }, 'ends a channel that no plan let in');
   deps.countOrphan?.('unadmitted');
   // The guard may have been faster: then there is no such channel any more.
-  await deps.links.api(node.id, killChannel(event.legId, 'CALL_REJECTED')).catch((error: unknown) => {
+  await hangupLegs(deps, [{ nodeId: node.id, legId: event.legId }], 'CALL_REJECTED').catch((error: unknown) => {
     deps.logger.warn(
       { err: error, node: node.name, leg: event.legId },
       'it could not be told to end; the sweep ends it',

@@ -1,7 +1,7 @@
 /** What can be done with those in a room: look at them, change what is desired for them, send them out or elsewhere. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SwitchyardError } from '../../../errors';
-import { hangUpMember, killChannel, type ApiCommand } from '../../../freeswitch/esl';
+import { hangUpMember, hangupLegs, type ApiCommand } from '../../../freeswitch/esl';
 import type { Db } from '../../../infra/stores/db';
 import { isId } from '../../../infra/ids';
 import type { Logger } from '../../../infra/logger';
@@ -262,10 +262,11 @@ export async function removeParticipant(deps: ControlDeps, room: RoomRow, id: st
   }
   if (session?.node_id && row.leg_id) {
     const inRoom = row.state === 'in' && row.member_id !== null;
-    const way = inRoom ? hangUpMember(session.id, row.member_id!) : killChannel(row.leg_id, 'CALL_REJECTED');
-    const reply = await deps.links.api(session.node_id, way);
+    const wasThere = inRoom
+      ? (await deps.links.api(session.node_id, hangUpMember(session.id, row.member_id!))).ok
+      : await hangupLegs(deps, [{ nodeId: session.node_id, legId: row.leg_id }], 'CALL_REJECTED');
     // Gone by itself in the meantime: that is what was wanted.
-    if (!reply.ok) deps.logger.debug({ participantId: id, reply: reply.text.slice(0, 120) }, 'nobody to remove');
+    if (!wasThere) deps.logger.debug({ participantId: id }, 'nobody to remove');
     const isOut = async () => (await findParticipant(deps.db, id))?.state === 'left';
     if (await confirm(isOut)) return;
   }

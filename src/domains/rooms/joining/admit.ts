@@ -2,7 +2,7 @@
 import { createId } from '../../../infra/ids';
 import type { Trx } from '../../../infra/stores/db';
 import { storeClock } from '../../../infra/store-clock';
-import { killChannel } from '../../../freeswitch/esl';
+import { hangupLegs } from '../../../freeswitch/esl';
 import type { NodeRow } from '../../nodes/nodes.store';
 import type { JoinAttempt, EnteringDeps, RoomCaller } from './join.dialplan';
 import {
@@ -180,5 +180,6 @@ async function endTwin(
   { legId }: Entrant,
 ): Promise<void> {
   if (!twin?.leg_id || !session.node_id || twin.leg_id === legId) return;
-  await deps.links.api(session.node_id, killChannel(twin.leg_id, 'PICKED_OFF')).catch(() => undefined);
+  const older = { nodeId: session.node_id, legId: twin.leg_id };
+  await hangupLegs(deps, [older], 'PICKED_OFF').catch(() => undefined);
 }
