@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
+import { PUBLIC_FILES } from './domains/public-files';
 
 const root = resolve(__dirname, '..');
 /** What git holds or would hold: never build output or packages. */
@@ -49,6 +50,29 @@ test('the simulator stands apart: it reads the wire, and of Switchyard only what
     ({ file, to }) => file.startsWith('scripts/simulator/') && to.startsWith('src/') && !allowed.test(to),
   );
   expect(show(intoTheHouse)).toEqual([]);
+});
+
+const domainOf = (path: string): string | undefined => /^src\/domains\/([^/]+)\//.exec(path)?.[1];
+/** Imports of a domain's files by anybody in src who is no part of it; a folder's name stands for its index. */
+const intoDomains = edges.flatMap(({ file, to }) => {
+  const path = existsSync(join(root, `${to}.ts`)) ? to : `${to}/index`;
+  const domain = domainOf(`${path}.ts`);
+  return file.startsWith('src/') && domain && domainOf(file) !== domain ? [{ file, path, domain }] : [];
+});
+
+test('domains know each other only through the files in test/domains/public-files.ts', () => {
+  const inside = intoDomains.filter(({ path, domain }) => !PUBLIC_FILES.get(domain)?.includes(path));
+  const faults = inside.map(
+    ({ file, path, domain }) =>
+      `${file} imports ${path}, which is the inside of ${domain}. Take it from a public file of ${domain}; if none has it, let main hand it in, or export it from one. Name a new public file in test/domains/public-files.ts only if neither will do.`,
+  );
+  expect(faults).toEqual([]);
+});
+
+test('no file is public that nobody outside its domain imports', () => {
+  const used = new Set(intoDomains.map(({ path }) => path));
+  const unused = [...PUBLIC_FILES.values()].flat().filter((path) => !used.has(path));
+  expect(unused.map((path) => `${path}: take it out of test/domains/public-files.ts`)).toEqual([]);
 });
 
 test('src imports neither scripts nor tests', () => {
