@@ -1,6 +1,7 @@
 /** Says who takes in which reports of nodes, and how many at once: calls, rooms, registrations, and all else. */
 import { moveCalls } from '../domains/calls/events/move-calls';
 import { endUnadmitted, isUnadmitted } from '../domains/calls/reconcile/unadmitted-channels';
+import { createErrands } from '../domains/nodes/connections/errands';
 import type { IntakeLane, NodeFact } from '../domains/nodes/connections/event-batches';
 import { handleRegistrationEvents, type PhoneEvent } from '../domains/registrations/events/registration-events';
 import type { RegistrationDeps } from '../domains/registrations/registrations';
@@ -29,6 +30,7 @@ export function laneOf({ type }: NodeEvent): string {
 
 export function createLanes(container: Container, registrations: RegistrationDeps): IntakeLane[] {
   const { metrics, settle, rooms, roomControl, relays, recordings } = container;
+  const errands = createErrands(container.logger);
 
   async function takeChannels(facts: readonly ChannelReport[]): Promise<void> {
     const admitted = facts.filter(({ event }) => !isUnadmitted(event));
@@ -43,7 +45,9 @@ export function createLanes(container: Container, registrations: RegistrationDep
     );
     const holds = admitted.filter(({ event }) => event.phase === 'held' || event.phase === 'unheld');
     for (const { node, event } of holds) await recordings.handlers.onEvent(node, event);
-    for (const { node, event } of facts) await endUnadmitted(settle, node, event);
+    for (const { node, event } of facts) {
+      if (isUnadmitted(event)) errands.add(node.id, () => endUnadmitted(settle, node, event)); // else the sweep ends it
+    }
   }
 
   async function takeRooms(facts: readonly NodeFact<RoomEvent>[]): Promise<void> {

@@ -147,25 +147,27 @@ function callerOf(call: CallRow): { call_id: string; domain_id: string; username
   return { call_id: call.id, domain_id: call.domain_id, username: from.username };
 }
 
-/** What was refused is counted, capacity given back, and nodes are told to end what nobody wants. None of it can fail the facts. */
+/**
+ * What was refused is counted, capacity given back, and nodes are told to end what nobody wants. None of it can fail the
+ * facts, and nobody waits for a node's answer: in a batch there are facts of many nodes.
+ */
 async function doWhatIsLeft(deps: CallEndDeps, reduced: ReducedCalls): Promise<void> {
   for (const { node, about, details } of reduced.refusals) deps.refuseReport?.(node, about, details);
   for (const { callId, joined, node } of reduced.joined) {
     deps.logger.info({ callId, joined, node }, 'two calls are one: their far ends talk');
   }
   await releaseClaims(deps, reduced.released);
-  const kills = reduced.kills.map(({ nodeId, legId, callId, cause }) =>
-    hangupLegs(deps, [{ nodeId, legId }], cause).catch((error: unknown) => {
+  for (const { nodeId, legId, callId, cause } of reduced.kills) {
+    void hangupLegs(deps, [{ nodeId, legId }], cause).catch((error: unknown) => {
       deps.logger.warn({ err: error, callId }, 'a leg is left to end by itself');
-    }),
-  );
+    });
+  }
   const unwanted = new Map(reduced.unwanted.map((attempt) => [attempt.call_id, attempt]));
-  const hangups = [...unwanted.values()].map((attempt) =>
-    hangUpAttempt(deps.links, attempt.node_id!, attempt, 'ORIGINATOR_CANCEL').catch((error: unknown) => {
+  for (const attempt of unwanted.values()) {
+    void hangUpAttempt(deps.links, attempt.node_id!, attempt, 'ORIGINATOR_CANCEL').catch((error: unknown) => {
       deps.logger.debug({ err: error, callId: attempt.call_id }, 'a call that nobody wants is ended by the sweep');
-    }),
-  );
-  await Promise.all([...kills, ...hangups]);
+    });
+  }
 }
 
 /** A claim that can't be given back now expires by itself. */
