@@ -1,7 +1,7 @@
 /** Moves legs and calls on by what a node reports of a channel: pure, on a draft; the same report twice changes nothing. */
 import type { ChannelEvent } from '../../../freeswitch/esl';
 import { ECHO_NUMBER } from '../../../infra/text/dialled-name';
-import { isId } from '../../../infra/ids';
+import { isOwnId } from '../../../infra/ids';
 import { boundTime, putInOrder } from '../../nodes/trust/bounded-time';
 import type { CallRow, LegRole, LegRow } from '../calls.store';
 import { refuseLeg } from '../trust/judge-report';
@@ -38,7 +38,7 @@ const isUnwanted = (call: CallRow): boolean =>
   call.hangup_requested_at !== null && (call.state === 'placing' || call.state === 'ringing');
 
 export function takeChannel(r: Reduction, { node, event }: ChannelFact): void {
-  if (!isId(event.legId)) return;
+  if (!isOwnId(event.legId)) return; // in capitals it would be found in the database, and not here
   const known = r.draft.leg(event.legId);
   const callId = known?.call_id ?? event.callId;
   const call = callId === undefined ? undefined : r.draft.call(callId);
@@ -51,7 +51,7 @@ export function takeChannel(r: Reduction, { node, event }: ChannelFact): void {
     return;
   }
   if (event.phase === 'hangup' || event.phase === 'destroyed') return endLeg(r, node, call, known, event);
-  if (event.phase === 'bridged' && known && event.otherLegId && isId(event.otherLegId)) {
+  if (event.phase === 'bridged' && known && event.otherLegId && isOwnId(event.otherLegId)) {
     joinBridged(r, { node, legId: event.legId, otherLegId: event.otherLegId, atMs: event.atMs });
     return;
   }

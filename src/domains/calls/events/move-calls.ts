@@ -8,7 +8,7 @@ import type { NodeConnections } from '../../nodes/connections/node-connections';
 import type { RefuseReport } from '../../nodes/trust/refused-reports';
 import type { Handovers } from '../trust/handovers';
 import type { StrayBudget } from '../trust/stray-records';
-import { isId } from '../../../infra/ids';
+import { isOwnId } from '../../../infra/ids';
 import { storeClock } from '../../../infra/store-clock';
 import { hangupLegs } from '../../../freeswitch/esl';
 import { parseAddress } from '../address';
@@ -95,8 +95,8 @@ function collectIds(facts: readonly CallFact[]): { callIds: string[]; legIds: st
   const legIds = new Set<string>();
   for (const fact of facts) {
     const of = idsOf(fact);
-    if (of.callId !== null && isId(of.callId)) callIds.add(of.callId);
-    for (const id of of.legIds) if (isId(id)) legIds.add(id);
+    if (of.callId !== null && isOwnId(of.callId)) callIds.add(of.callId);
+    for (const id of of.legIds) if (isOwnId(id)) legIds.add(id);
   }
   return { callIds: [...callIds], legIds: [...legIds] };
 }
