@@ -7,6 +7,7 @@ import { storeClock } from '../../../infra/store-clock';
 import type { NodeRow } from '../../nodes/nodes.store';
 import type { LiveBoard } from '../live/live-state';
 import { findSessions } from '../participants/member-batch.store';
+import { readMemberId } from '../participants/reduce-members';
 import type { SessionRow } from '../sessions/sessions.store';
 import { findByMembers, mergeSeenOf, mergeSeenSession } from './control.store';
 import type { SeenFloor, SeenParticipant } from './desired-state';
@@ -95,7 +96,8 @@ export function createLiveEvents(deps: LiveEventDeps): LiveEvents {
       if (event.action === 'add-member') members.delete(memberKey(event.room, event.memberId));
       for (const id of [event.memberId, event.fields['New-ID']]) {
         const key = memberKey(event.room, id);
-        if (Number(id) > 0 && !members.has(key)) wanted.set(key, { session_id: event.room, member_id: Number(id) });
+        const number = readMemberId(id);
+        if (number !== undefined && !members.has(key)) wanted.set(key, { session_id: event.room, member_id: number });
       }
     }
     for (const row of await findByMembers(deps.db, [...wanted.values()]))

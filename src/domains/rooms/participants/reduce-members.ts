@@ -151,10 +151,19 @@ const flag = (event: RoomEvent, name: string): boolean | undefined => {
 };
 const not = (value: boolean | undefined): boolean | undefined => (value === undefined ? undefined : !value);
 
+/** What a column of whole numbers holds. */
+const MOST = 2_147_483_647;
+
+/** @returns undefined for what is no member's number: one that can't be kept would keep out what is reported beside it */
+export function readMemberId(told: unknown): number | undefined {
+  const n = Number(told);
+  return Number.isInteger(n) && n > 0 && n <= MOST ? n : undefined;
+}
+
 function takeMember(to: Reducing, node: NodeRow, event: RoomEvent): void {
-  const memberId = Number(event.memberId);
+  const memberId = readMemberId(event.memberId);
   const { legId } = event;
-  if (!isId(event.room) || !legId || !isId(legId) || !(memberId > 0)) return;
+  if (!isId(event.room) || !legId || !isId(legId) || memberId === undefined) return;
   const own = ownSession(to, node, event.room);
   if (!own) return strange(to, node, event);
   const at = timeIn(to, node, own, event.atMs);

@@ -304,3 +304,12 @@ test('while the node is away a desired change waits, and comes true when it is b
   room.isUp = true;
   await until('ada is deaf', () => !room.members.get(1)!.hear);
 });
+
+test("a number that no member can have is nobody's, and what is reported beside it counts", async () => {
+  const ada = await enter(1, 'ada');
+  for (const id of ['99999999999', '1.5', '1e300', 'Infinity', '-1']) {
+    await room.tell('add-member', undefined, { 'New-ID': id });
+    await room.tell('video-floor-change', undefined, { 'New-ID': id });
+  }
+  expect((await call('GET', `/participants/${ada}`)).body.id).toBe(ada);
+});
