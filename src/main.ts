@@ -23,7 +23,7 @@ export interface RunningSwitchyard {
 }
 
 /**
- * @param patience when Postgres counts as away; see infra/db.ts
+ * @param patience when Postgres counts as away; see infra/stores/db.ts
  * @throws where Postgres can't be migrated or the port is taken; what was started before is stopped again.
  */
 export async function startSwitchyard(

@@ -166,6 +166,17 @@ test('tests are `test`, and their titles are sentences in one style: small at th
   expect(tests.filter((file) => BEGINS_AS_A_SENTENCE_IN_PRINT.test(read(file)))).toEqual([]);
 });
 
+test('every file that a comment names exists', () => {
+  const known = new Set(sources.map((file) => `/${file}`));
+  const exists = (name: string): boolean => [...known].some((file) => file.endsWith(`/${name}`));
+  const faults = sources.flatMap((file) => {
+    const comments = read(file).match(/\/\*[^]*?\*\/|^\s*\/\/.*$/gm) ?? [];
+    const names = comments.flatMap((text) => text.match(/[\w-][\w./-]*\.ts\b/g) ?? []);
+    return names.filter((name) => !exists(name)).map((name) => `${file}: ${name}`);
+  });
+  expect(faults).toEqual([]);
+});
+
 test('no new top-level folder', () => {
   const folders = [...new Set(files.filter((file) => file.includes('/')).map((file) => file.split('/')[0]))].sort();
   expect(folders).toEqual(['.ci', 'freeswitch', 'migrations', 'scripts', 'src', 'test'].sort());

@@ -1,4 +1,4 @@
-/** How the ends of a call are kept; what people write is read by addressing/resolve-address.ts. */
+/** How the ends of a call are kept; what people write is read by dialplan/resolve-address.ts. */
 import { SwitchyardError } from '../../errors';
 import { DIALLED_NAME, ECHO_NUMBER } from '../../infra/text/dialled-name';
 

@@ -150,7 +150,7 @@ async function requireReachable(deps: CallDeps, text: string, domain: string, en
   );
 }
 
-/** Writes the call down; its event queues it (dialing/feed.ts). The answer is what was written, and asks nobody again. */
+/** Writes the call down; its event queues it (queue/feed.ts). The answer is what was written, and asks nobody again. */
 export async function createCall(deps: CallDeps, asked: NewCallRequest): Promise<PresentedCall> {
   for (const text of [asked.from, asked.to]) readAddress(text, asked.domain);
   const reaching = Promise.all([

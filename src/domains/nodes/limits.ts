@@ -66,7 +66,7 @@ export const EFFECTIVE_CAPACITY = {
   upMs: 300_000,
 } as const;
 
-/** When the pool should grow or shrink; see recommend.ts. Percent of the effective capacity that is claimed. */
+/** When the pool should grow or shrink; see pool/scaling-advice.ts. Percent of the effective capacity that is claimed. */
 export const SCALING = {
   targetPercent: 60,
   /** Grows above target + this, shrinks only where the rest would stay below target − this. */

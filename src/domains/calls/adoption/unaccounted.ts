@@ -21,7 +21,7 @@ import { readProof, type CallProof } from './proof';
 import { judgeUnaccounted, type Unaccounted } from './verdict';
 import { CONTEXTS } from '../../../freeswitch/contexts';
 
-/** Who is in a room hears the others there; whether there are any is the room's affair (rooms/compare.ts). */
+/** Who is in a room hears the others there; whether there are any is the room's affair (rooms/sessions/reconcile-node.ts). */
 const IN_ROOM = 'conference';
 
 /** @param timeoutMs of one question */

@@ -15,7 +15,7 @@ export function decideQueued(call: QueuedCall | undefined, last: AttemptRow | un
   if (call?.state !== 'queued') return { do: 'leave' };
   if (call.hangup_requested_at) return { do: 'end', outcome: 'cancelled' };
   if (isTooLate(call, nowMs)) return { do: 'end', outcome: 'no_capacity' };
-  // A node that died hangs up nothing: see silence.ts.
+  // A node that died hangs up nothing: see cancel-stale-ringing.ts.
   if (last?.hangup_cause === 'NODE_DIED') return { do: 'silence', attempt: last };
   return { do: 'place' };
 }

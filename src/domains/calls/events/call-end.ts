@@ -5,7 +5,7 @@ import { decideAfterAttempt, isDoubtful, type CallOutcome } from './outcome';
 import type { AttemptOverFact } from './call-facts';
 import { draftCallEvent, type Reduction } from './reduction';
 
-/** The wait for other nodes to fall silent (15 s at most, see silence.ts) must leave time to find one. */
+/** The wait for other nodes to fall silent (15 s at most, see dialing/cancel-stale-ringing.ts) must leave time to find one. */
 const LEAST_WAIT_MS = 20_000;
 /** Two phones are picked up at once: originate keeps one, and ends the other with this (switch_ivr_originate.c). */
 const LOSE_RACE = 'LOSE_RACE';

@@ -9,7 +9,7 @@
  *   25 frames a second, growing with width × height × frames. Each who sends a snapshot adds what decoding and scaling
  *   it costs: about a tenth of a core.
  * - Video that is passed through is only forwarded: about four times the packets of sound.
- * They are starting values. What a node's machine really reports corrects its capacity: see calibrate.ts.
+ * They are starting values. What a node's machine really reports corrects its capacity: see effective-capacity.ts.
  */
 const CANVAS_UNITS = 17;
 const CANVAS_PIXELS_A_SECOND = 1280 * 720 * 25;

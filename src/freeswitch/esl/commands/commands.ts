@@ -7,7 +7,7 @@ import { soundSource } from './sounds';
 /** A command's line, without `api ` or `bgapi ` in front. */
 export interface ApiCommand {
   readonly line: string;
-  /** Legs whose bridge it takes apart or makes again: it waits until that has settled (bridges/settling.ts). */
+  /** Legs whose bridge it takes apart or makes again: it waits until that has settled (settling.ts). */
   readonly reshapes?: readonly string[];
 }
 
