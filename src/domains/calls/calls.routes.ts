@@ -184,7 +184,7 @@ function basicRoutes(deps: CallRouteDeps): Route[] {
       path: '/v1/calls/{id}/hangup',
       tag: 'Calls',
       summary: 'End a call, in any state',
-      description: 'Returns the call as it is; the event `call.ended` follows. ' + 'Idempotent.',
+      description: 'Returns the call as it is; the event `call.ended` follows. Idempotent.',
       scope: 'domain',
       params: idParams,
       answers: { 200: callSchema },
@@ -194,7 +194,7 @@ function basicRoutes(deps: CallRouteDeps): Route[] {
   ];
 }
 
-const HOLD = 'While the call is answered. `call.held` and `call.unheld` tell; asking Idempotent.';
+const HOLD = 'While the call is answered. The events `call.held` and `call.unheld` report it. Idempotent.';
 
 function actionRoutes(deps: CallRouteDeps): Route[] {
   const action = <B extends z.ZodObject>(
@@ -232,7 +232,7 @@ function actionRoutes(deps: CallRouteDeps): Route[] {
   const none = z.strictObject({});
   return [
     action('hold', ['Put the caller on hold', HOLD], none, () => ({ do: 'hold' })),
-    action('unhold', ['Take the caller from hold', HOLD], none, () => ({ do: 'unhold' })),
+    action('unhold', ['Take the caller off hold', HOLD], none, () => ({ do: 'unhold' })),
     action(
       'dtmf',
       ['Send digits to the caller', 'As if the other end had pressed them.'],
@@ -243,7 +243,7 @@ function actionRoutes(deps: CallRouteDeps): Route[] {
     ),
     action(
       'play',
-      ['Play a tone or a file to both', 'The call is answered as it is; a file the node has not got is not heard.'],
+      ['Play a tone or a file to both', 'Returns the call. If the node lacks the file, nothing is played.'],
       z.strictObject({ source: soundOrTones }),
       (b) => ({ do: 'play', source: b.source }),
     ),
@@ -251,7 +251,7 @@ function actionRoutes(deps: CallRouteDeps): Route[] {
       'transfer',
       [
         'Connect the caller to somebody else',
-        'The other end is let go at once, and `to` is rung. Where `to` is busy, away or does not answer, the call ends.',
+        'The other end is hung up at once, and `to` is rung. If `to` is busy, unreachable or does not answer, the call ends.',
       ],
       z.strictObject({ to: address }),
       (b) => ({ do: 'transfer', to: b.to }),

@@ -7,7 +7,7 @@ const TONES = 'tone_stream://';
 
 const TONES_HELP =
   'Tones as FreeSWITCH writes them: %(on ms, off ms, hertz…) or the keys of a telephone, between semicolons; ' +
-  'v=-20 sets the level in dB, l=3 renders the next tone thrice, L=3 the whole, and loops=3 at the end plays it thrice. ' +
+  'v=-20 sets the level in dB, l=3 renders the next tone three times, L=3 the whole, and loops=3 at the end plays it three times. ' +
   `What is rendered may be ${TONE_LIMITS.renderedMs / 1000} seconds long.`;
 
 export const soundFile = z

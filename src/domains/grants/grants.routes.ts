@@ -26,8 +26,8 @@ const ofUser = { path: '/v1/users/{id}/grants', tag: 'Grants', scope: 'domain', 
 const one = { path: '/v1/grants/{id}', tag: 'Grants', scope: 'domain', params } as const;
 
 const LIFE =
-  'When it expires its registrations end, and nobody new comes in by it. List participants then stays, and may come back ' +
-  `within ${COME_BACK_SECONDS} seconds of leaving while the meeting goes on, for ${COME_BACK_HOURS} hours at most; who is in a call stays until it ends.`;
+  'When it expires its registrations end, and nobody new can enter with it. People in the room stay, and can come back ' +
+  `within ${COME_BACK_SECONDS} s of leaving while the meeting continues, for at most ${COME_BACK_HOURS} hours. People in a call stay until it ends.`;
 
 const made = ({ view }: MadeGrant) => ({ status: 201, body: view, headers: { Location: `/v1/grants/${view.id}` } });
 

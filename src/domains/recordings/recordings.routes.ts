@@ -162,8 +162,8 @@ function actionRoutes(deps: RecordingRouteDeps): Route[] {
     });
   return [
     action('stop', 'End a recording'),
-    action('pause', 'Hold a recording: the part that runs ends'),
-    action('resume', 'Go on with a recording, in a new part'),
+    action('pause', 'Pause a recording: its current part ends'),
+    action('resume', 'Resume a recording, in a new part'),
     defineRoute({
       ...one,
       method: 'post',

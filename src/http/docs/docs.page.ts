@@ -32,7 +32,7 @@ export function renderDocs(document: OpenApiDocument, style: string): string {
 <a href="#objects">Objects</a><a href="#errors">Errors</a><a href="/openapi.json">OpenAPI document</a></nav>
 <main id="top"><h1>${esc(title)} API</h1>${paragraphs(text(document.info.description))}
 ${parts.join('')}<h2 id="objects">Objects</h2>${schemas.join('')}
-<h2 id="errors">Errors</h2>${paragraphs('Every failure is told like this, as `application/problem+json`. Decide by `code`.')}${errorTable()}
+<h2 id="errors">Errors</h2>${paragraphs('Every failure has this form, as `application/problem+json`. Decide by `code`.')}${errorTable()}
 </main></body></html>`;
 }
 

@@ -5,7 +5,7 @@ export const DOCS_STYLE = `
 @media (prefers-color-scheme:dark){:root{--ink:#e4e8ec;--soft:#9aa5b1;--line:#2b323a;--ground:#14181c;--raised:#1c2228;
 --mark:#79b8ff;--get:#6fd3a8;--post:#79b8ff;--patch:#e3b341;--put:#e3b341;--delete:#ff8f86}}
 *{box-sizing:border-box}
-html{scroll-behavior:smooth;scroll-padding-top:1.5rem}
+html{scroll-padding-top:1.5rem}
 body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.6 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;
 display:grid;grid-template-columns:17rem minmax(0,1fr)}
 a{color:var(--mark);text-decoration:none}a:hover{text-decoration:underline}
@@ -27,6 +27,6 @@ section.route{border-top:1px solid var(--line);padding:1.75rem 0}
 td{border-top:1px solid var(--line);padding:.5rem 1rem .5rem 0;vertical-align:top}tr:first-child td{border-top:0}
 td:first-child{white-space:nowrap;width:13rem}.type{color:var(--soft);font-size:.875rem;display:block}
 .need{color:var(--delete);font-size:.75rem;margin-left:.4rem}
-@media (max-width:52rem){body{display:block}nav{position:static;height:auto;border-right:0;border-bottom:1px solid var(--line)}
+@media (max-width:52rem){body{display:block}nav{position:static;height:auto;max-height:60vh;border-right:0;border-bottom:1px solid var(--line)}
 main{padding-top:1.5rem}td:first-child{width:auto;white-space:normal}}
 `;

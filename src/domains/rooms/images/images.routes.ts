@@ -57,7 +57,7 @@ const changedImage = imageSchema
       .array(z.string())
       .describe("`background.image` or `welcome.image` if the current session doesn't show it (yet)."),
   })
-  .meta({ id: 'ChangedPicture' });
+  .meta({ id: 'ChangedImage' });
 
 function imageRoutes(deps: ImageDeps, keeper: ImageSync): Route[] {
   const path = '/v1/rooms/{id}/images/{kind}';
