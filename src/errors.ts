@@ -109,6 +109,10 @@ export interface QuotaFault {
   used: number;
 }
 
+/** Without a list of fields there is nothing in "errors" to correct. */
+const defaultFix = (code: ErrorCode, errors: readonly FieldFault[]): string =>
+  ERROR_CODES[code === 'invalid_request' && errors.length === 0 ? 'unprocessable' : code].fix;
+
 /** A failure with a stable code. `detail` is shown to the caller: it never holds a secret. */
 export class SwitchyardError extends Error {
   readonly code: ErrorCode;
@@ -132,7 +136,7 @@ export class SwitchyardError extends Error {
     this.errors = options.errors ?? [];
     this.quota = options.quota;
     this.retryAfterMs = options.retryAfterMs;
-    this.fix = options.fix ?? ERROR_CODES[code].fix;
+    this.fix = options.fix ?? defaultFix(code, this.errors);
   }
 
   get status(): number {

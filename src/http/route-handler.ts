@@ -2,6 +2,7 @@
 import type { Express, NextFunction, Request, Response } from 'express';
 import { z } from 'zod';
 import { SwitchyardError } from '../errors';
+import { describeIssue } from '../schema-faults';
 import type { Caller, Route, RouteAnswer, RouteContext, Scope } from '../infra/route';
 import { shownBearer, type Doorkeeper } from './request/authentication';
 import { readFileBody, readJsonBody, type BodyLimits } from './request/body';
@@ -127,8 +128,12 @@ function readParams(route: Route, request: Request): unknown {
   if (!route.params) return {};
   const result = route.params.safeParse(request.params);
   if (result.success) return result.data;
-  const { path } = result.error.issues[0]!;
-  throw new SwitchyardError('not_found', `{${path.join('.')}} in the path is not valid.`, {
+  const issue = result.error.issues[0]!;
+  const name = `{${issue.path.join('.')}} in the path`;
+  if (issue.code === 'invalid_value') {
+    throw new SwitchyardError('not_found', `${name} ${describeIssue(issue)}.`, { fix: 'Use one of these words.' });
+  }
+  throw new SwitchyardError('not_found', `${name} is not valid.`, {
     fix: 'Use the id or name as the API returned it.',
   });
 }

@@ -92,6 +92,14 @@ describe('What can not be read is refused with a code, and changes nothing', () 
     expect((await api.call('GET', '/v1/domains/hostile.test')).status).toBe(404);
   });
 
+  test('a compressed body is told of its encoding, not of its type', async () => {
+    const answer = await api.call('POST', '/v1/domains', '{"name":"hostile.test"}', { 'content-encoding': 'gzip' });
+    expect(answer.body).toMatchObject({
+      detail: 'Content-Encoding "gzip" is not supported.',
+      fix: 'Send the body without Content-Encoding.',
+    });
+  });
+
   test('every fault of a body is named at once, with its path', async () => {
     const { body } = await api.call('POST', '/v1/domains', { name: 'ok.test', displayName: 5, extra: 1 });
     expect(body.errors.map((e: { path: string }) => e.path).sort()).toEqual(['displayName', 'extra']);

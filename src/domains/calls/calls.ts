@@ -140,8 +140,12 @@ async function requireReachable(deps: CallDeps, text: string, domain: string, en
   if (end === 'to' && (room || address.kind === 'service')) return address;
   if (address.kind === 'user')
     throw new SwitchyardError('unprocessable', `There is no user "${address.username}" in ${domain}.`);
-  if (address.kind === 'room' && end === 'to')
-    throw new SwitchyardError('unprocessable', `There is no room "${address.name}" in ${domain}.`);
+  if (address.kind === 'room')
+    throw end === 'to'
+      ? new SwitchyardError('unprocessable', `There is no room "${address.name}" in ${domain}.`)
+      : new SwitchyardError('unprocessable', '"from" is a room, but only a user can be rung first.', {
+          fix: 'Send the user as "from" and the room as "to", or POST /v1/rooms/{id}/dial.',
+        });
   throw new SwitchyardError(
     'unprocessable',
     end === 'from'

@@ -84,5 +84,6 @@ export function readDefaults(given: Readonly<Record<string, number>> = {}): Quot
 
 /** One sentence for whoever was refused. */
 export function explainRefusal(quota: QuotaName, limit: number): string {
-  return `The domain may have ${limit} of "${quota}" at most. It counts: ${QUOTAS[quota].about}`;
+  const { about } = QUOTAS[quota];
+  return `The domain's quota "${quota}" is ${limit}. What counts: ${about[0]!.toLowerCase()}${about.slice(1)}`;
 }

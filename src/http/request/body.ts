@@ -26,7 +26,7 @@ export async function readJsonBody(request: Request, response: Response, limits:
   }
   if (!isJson(request)) {
     discard(request);
-    throw new SwitchyardError('unsupported_media_type');
+    throw isCompressed(request) ? compressed(request) : new SwitchyardError('unsupported_media_type');
   }
   const bytes = await collect(request, response, limits);
   return bytes.length === 0 ? undefined : parseObject(bytes);
@@ -47,21 +47,32 @@ export async function readFileBody(
     throw tooLarge(o);
   }
   const type = (request.headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase();
-  const encoding = request.headers['content-encoding'] ?? 'identity';
-  if (!o.types.includes(type) || encoding !== 'identity') {
+  if (!o.types.includes(type) || isCompressed(request)) {
     discard(request);
-    throw new SwitchyardError('unsupported_media_type', `Content-Type must be ${o.types.join(' or ')}.`);
+    const types = o.types.join(' or ');
+    throw isCompressed(request)
+      ? compressed(request)
+      : new SwitchyardError('unsupported_media_type', `Content-Type must be ${types}.`, {
+          fix: `Send "Content-Type: ${types}".`,
+        });
   }
   const bytes = await collect(request, response, o);
   if (bytes.length === 0) throw new SwitchyardError('invalid_request', 'The request body is empty.');
   return { type, bytes };
 }
 
-function isJson(request: Request): boolean {
-  const encoding = request.headers['content-encoding'];
-  if (encoding !== undefined && encoding !== 'identity') return false;
-  return isJsonType(request.headers['content-type'] ?? '');
-}
+const encodingOf = (request: Request): string => request.headers['content-encoding'] ?? 'identity';
+const isCompressed = (request: Request): boolean => encodingOf(request) !== 'identity';
+
+const compressed = (request: Request): SwitchyardError =>
+  new SwitchyardError(
+    'unsupported_media_type',
+    `Content-Encoding "${encodingOf(request).slice(0, 64)}" is not supported.`,
+    { fix: 'Send the body without Content-Encoding.' },
+  );
+
+const isJson = (request: Request): boolean =>
+  !isCompressed(request) && isJsonType(request.headers['content-type'] ?? '');
 
 function tooLarge(limits: BodyLimits): SwitchyardError {
   return new SwitchyardError('payload_too_large', `The body must not exceed ${limits.maxBytes} bytes.`);

@@ -147,7 +147,7 @@ describe('A resource beyond its quota is refused by its name', () => {
     expect((await app.api('POST', '/v1/users', user)).body).toMatchObject({
       ...exceeded('users', users.used),
       used: users.used,
-      detail: `The domain may have ${users.used} of "users" at most. It counts: Users.`,
+      detail: `The domain's quota "users" is ${users.used}. What counts: users.`,
       fix: expect.stringContaining('PUT /v1/quotas'),
     });
     const newRoom = { domain: DOMAIN, name: 'surplus' };

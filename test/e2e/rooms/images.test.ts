@@ -98,6 +98,12 @@ test.each<[string, Buffer, { type?: string; key?: string }, number, string]>([
   expect((await send('GET', 'background')).bytes.equals(before)).toBe(true);
 });
 
+test('a file of another type is told which one to send', async () => {
+  expect((await send('PUT', 'background', draw(1), { type: 'image/jpeg' })).body.fix).toBe(
+    'Send "Content-Type: image/png".',
+  );
+});
+
 test('a key of another domain sees no image; a kind that is none is not there', async () => {
   await app.api('POST', '/v1/domains', { name: 'other.test' });
   const { key } = (await app.api('POST', '/v1/api-keys', { name: 'other', scope: 'domain', domain: 'other.test' }))
@@ -106,7 +112,10 @@ test('a key of another domain sees no image; a kind that is none is not there', 
     const answer = await send(method, 'background', method === 'PUT' ? draw(1) : undefined, { key });
     expect(answer).toMatchObject({ status: 404, body: { code: 'not_found' } });
   }
-  expect((await send('GET', 'poster')).status).toBe(404);
+  expect(await send('GET', 'poster')).toMatchObject({
+    status: 404,
+    body: { detail: '{kind} in the path must be one of background, welcome.' },
+  });
 });
 
 test('the door for nodes opens with a token for that image, and with nothing else', async () => {
