@@ -5,29 +5,29 @@ import { StartFault } from '../project';
 
 export const POOL_HELP = `Usage: ./scripts/pool COMMAND [options]
 
-  status [--json] [--watch]     every node with what is on it, and whether the pool should grow or shrink
+  status [--json] [--watch]     lists nodes and their load, and whether the pool should grow or shrink
   add [COUNT]                   starts nodes and waits until they serve        [--name NAME] [--zone Z] [--capacity N]
-  drain NODE                    no new calls, phones are sent elsewhere; calls that run go on
+  drain NODE                    no new calls, phones move elsewhere; running calls continue
                                                                                [--deadline SECONDS] [--wait] [--keep-phones]
-  resume NODE                   takes calls again
-  approve NODE                  lets a node in that waits for it (pending)
-  remove NODE                   takes an empty, drained or dead node out, and stops it if it was started here
+  resume NODE                   ends a drain: the node gets calls again
+  approve NODE                  admits a pending node
+  remove NODE                   removes an empty, drained or dead node, and stops it if it was started here
                                                                                [--force: even with phones registered at it]
-  explain CALL                  why a call went where it went
-  simulate                      what if                                        [--remove NODE]… [--add N] [--calls N] [--rooms N]
-  scale COUNT                   adds nodes, or drains the emptiest, waits until nothing runs on them, removes them
+  explain CALL                  why a call was placed on its node
+  simulate                      what would happen, on a copy of the pool       [--remove NODE]… [--add N] [--calls N] [--rooms N]
+  scale COUNT                   adds nodes, or drains the emptiest, waits until they are empty, removes them
                                                                                [--deadline SECONDS] [--timeout SECONDS]
-  autoscale                     does that by itself, until Ctrl-C              [--target 60] [--min 1] [--max 10]
+  autoscale                     scales by load, until Ctrl-C                   [--target 60] [--min 1] [--max 10]
                                                                                [--cooldown 120] [--interval 10] [--once]
 Where nodes come from:
-  --provider process            processes on this machine (the default): real ones where FREESWITCH_BIN or PATH has a
-                                freeswitch, else simulated ones                [--kind real|simulated] [--port-base 7060]
+  --provider process            processes on this machine (the default): real ones if FREESWITCH_BIN or PATH has a
+                                freeswitch, otherwise simulated                [--kind real|simulated] [--port-base 7060]
   --provider compose            services beside docker-compose.yml's own       SWITCHYARD_POOL_COMPOSE (docker compose)
   --provider hook               your command, called with "add NAME" or "remove NAME"; see scripts/operate/README.md
                                                                                SWITCHYARD_POOL_HOOK
 Which Switchyard:
   SWITCHYARD_URL and SWITCHYARD_API_KEY, else .switchyard/run.json of a running ./scripts/start
-  SWITCHYARD_NODES_URL where nodes ask elsewhere (NODES_PORT of Switchyard)
+  SWITCHYARD_NODES_URL if nodes use another address (NODES_PORT of Switchyard)
                                                                                [--state-dir FOLDER] STATE_DIR
 `;
 

@@ -44,7 +44,7 @@ function noteOf(node: PoolNode, kept: KeptNode | undefined, nowMs: number): stri
         : `until ${time(node.drainDeadlineAt)}${kept?.leaving ? ', then removed' : ''}`,
     );
   }
-  if (node.effectiveUnits !== node.capacityUnits) notes.push(`says ${amount(node.capacityUnits)} units`);
+  if (node.effectiveUnits !== node.capacityUnits) notes.push(`declares ${amount(node.capacityUnits)} units`);
   if (kept) notes.push(kept.provider === 'process' ? `${kept.kind}, process ${kept.pid}` : kept.provider);
   return notes.join('; ');
 }

@@ -138,6 +138,7 @@ test('who can not be called is said at once', async () => {
     (await app.api('POST', '/v1/calls', { domain: 'clinic.test', from, to })).body;
   expect(await ask('user:nobody', 'user:bob')).toMatchObject({ status: 422, code: 'unprocessable' });
   expect(await ask('user:ann', 'user:nobody')).toMatchObject({ status: 422, code: 'unprocessable' });
+  expect(await ask('room:daily', 'user:ann')).toMatchObject({ status: 422, fix: expect.stringContaining('/dial') });
   expect(await ask('user:ann', 'user:a@b')).toMatchObject({ status: 400, code: 'invalid_address' });
   expect(await ask('user:ann', 'tel:+4930123')).toMatchObject({ status: 422, code: 'unprocessable' });
   expect((await ask('tel:+4930123', 'user:ann')).detail).toMatch(/^tel:\+4930123 can't be called/);
