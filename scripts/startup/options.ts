@@ -23,9 +23,9 @@ Environment:
   FREESWITCH_BIN               the freeswitch to run (else the one on PATH, else simulated nodes)
   OPERATIONS_HOST              address of the operations port (127.0.0.1)
   NODES_HOST, NODES_PORT       an address of its own where nodes ask, instead of HTTP_PORT
-  FREESWITCH_USER              whom it runs as where root starts it (freeswitch, else nobody or daemon)
+  FREESWITCH_USER              the user it runs as if root starts it (freeswitch, else nobody or daemon)
   NODE_HOST                    address at which nodes can be reached (127.0.0.1)
-  NODE_PUBLIC_HOST             and how the world sees that, where it is translated (NAT)
+  NODE_PUBLIC_HOST             its public address, if there is a NAT in between
   NODE_RTP_BASE                first port for sound and video; each node takes 1000 (16384)
   SIMULATOR_PORT               port for the simulator's own control (any free one)
   and everything Switchyard itself reads: see src/config.md.
