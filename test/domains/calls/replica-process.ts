@@ -47,7 +47,7 @@ export async function startReplicaProcess(environment: Record<string, string>): 
       await waitFor(
         'the replica answers',
         () =>
-          fetch(`http://127.0.0.1:${operationsPort}/readyz`).then(
+          fetch(`http://127.0.0.1:${operationsPort}/readyz/replica`).then(
             ({ status }) => status,
             () => 0,
           ),
