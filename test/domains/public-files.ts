@@ -20,7 +20,7 @@ const PUBLIC: Readonly<Record<string, string>> = {
     grant-directory grant-name grants grants.store index`,
   nodes: `
     capacity/claim-holders.store capacity/claims capacity/units clock/node-clock clock/node-clocks.store
-    connections/acl-refresh connections/event-batches connections/event-intake connections/node-connections
+    connections/acl-refresh connections/errands connections/event-batches connections/event-intake connections/node-connections
     connections/reconcile-schedule drain/door drain/own-drain drain/phones entering/address-guard
     entering/admission features/ask-modules features/features features/require-feature health/canary/dialplan
     health/canary/scheduler health/probe index limits node-configuration nodes nodes.store pool/gauges
