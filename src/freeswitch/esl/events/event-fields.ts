@@ -3,7 +3,17 @@
 /** An event as the node wrote it: names to strings, or to lists of them. */
 export type RawEvent = Readonly<Record<string, unknown>>;
 
+/** The largest whole event that was seen had 16 kB. What is written for many nodes at once must not wait for one long word. */
+const LONGEST = 16_384;
+
+/** @returns at most its first 16 kB, and no half character */
 export function text(raw: RawEvent, name: string): string {
+  const whole = wholeText(raw, name);
+  return whole.length <= LONGEST ? whole : whole.slice(0, LONGEST).replace(/[\ud800-\udbff]$/, '');
+}
+
+/** However long it is: the answer of a command. */
+export function wholeText(raw: RawEvent, name: string): string {
   const value = raw[name];
   if (typeof value === 'string') return value;
   if (Array.isArray(value)) return value.filter((part) => typeof part !== 'object').join(',');

@@ -18,6 +18,7 @@ import {
   text,
   whole,
   wholeMs,
+  wholeText,
   type RawEvent,
 } from './event-fields';
 
@@ -271,7 +272,7 @@ export function typedEvent(raw: RawEvent, read: ReadTime = asTold): NodeEvent | 
       return {
         type: 'job',
         jobId: text(raw, 'Job-UUID'),
-        reply: parseReply(text(raw, '_body')),
+        reply: parseReply(wholeText(raw, '_body')),
         atMs: atMs(raw, read),
       };
     case 'RECORD_START':

@@ -124,3 +124,14 @@ test('leaves out what is no event', () => {
   expect(typedEvent({ 'Event-Name': 'CUSTOM', 'Event-Subclass': 'other::thing' })).toBeUndefined();
   expect(typedEvent({ 'Event-Name': '__proto__' })).toBeUndefined();
 });
+
+test('a word without an end is cut off, at no half character, and the answer of a command is whole', () => {
+  const cause = typedEvent({
+    ...{ 'Event-Name': 'CHANNEL_HANGUP_COMPLETE', 'Unique-ID': 'x' },
+    'Hangup-Cause': `a${'😀'.repeat(1_000_000)}`,
+  }) as ChannelEvent;
+  expect(cause.hangupCause).toHaveLength(16_383);
+  expect(cause.hangupCause).toMatch(/😀$/u);
+  const job = typedEvent({ 'Event-Name': 'BACKGROUND_JOB', _body: `+OK ${'x'.repeat(1_000_000)}` });
+  expect(job).toMatchObject({ reply: { text: expect.stringMatching(/x{1000000}/) as string } });
+});
