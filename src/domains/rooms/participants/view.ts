@@ -52,7 +52,7 @@ export const participantSchema = z
     name: z.string(),
     role: z.enum(['moderator', 'participant']),
     state: z.enum(['joining', 'in', 'away', 'left']).describe('away: their session ended and they are expected back.'),
-    since: instant.describe('When they joined.'),
+    since: instant.describe('When they joined this session: a move of the room begins a new one.'),
     leftAt: instant,
     leaveReason: z
       .enum(LEAVE_REASONS)
