@@ -5,20 +5,20 @@ import type { Logger } from '../../../infra/logger';
 export interface LateProofs {
   /** Something of this login waits, at this node: what comes behind it waits with it. */
   isWaiting(key: string): boolean;
-  /** Runs it behind what waits under the same key. @returns false where too many wait */
-  add(key: string, run: () => Promise<void>): boolean;
+  /** Runs it behind what waits under the same key. @returns false where too many of this node wait */
+  add(nodeId: string, key: string, run: () => Promise<void>): boolean;
   /** Until now nothing waits any more. */
   settled(): Promise<void>;
   stop(): void;
 }
 
-/** Past this it is a node that makes logins up. */
-const MOST_WAITING = 5000;
+/** Past this it is a node that makes logins up: no other node's phones are refused for that. */
+const MOST_OF_A_NODE = 1000;
 const DB_RETRY_MS = 250;
 
 export function createLateProofs(o: { logger: Logger; sleep: (ms: number) => Promise<unknown> }): LateProofs {
   const tails = new Map<string, Promise<void>>();
-  let waiting = 0;
+  const waiting = new Map<string, number>();
   let stopped = false;
 
   async function run(work: () => Promise<void>): Promise<void> {
@@ -36,13 +36,14 @@ export function createLateProofs(o: { logger: Logger; sleep: (ms: number) => Pro
   }
   return {
     isWaiting: (key) => tails.has(key),
-    add(key, work) {
-      if (waiting >= MOST_WAITING) return false;
-      waiting += 1;
+    add(nodeId, key, work) {
+      const ofNode = waiting.get(nodeId) ?? 0;
+      if (ofNode >= MOST_OF_A_NODE) return false;
+      waiting.set(nodeId, ofNode + 1);
       const tail: Promise<void> = (tails.get(key) ?? Promise.resolve())
         .then(() => run(work))
         .finally(() => {
-          waiting -= 1;
+          waiting.set(nodeId, waiting.get(nodeId)! - 1);
           if (tails.get(key) === tail) tails.delete(key);
         });
       tails.set(key, tail);

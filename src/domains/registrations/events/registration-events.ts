@@ -74,7 +74,7 @@ async function sortOut(deps: RegistrationDeps, reports: readonly PhoneReport[]):
     const { username, domain } = loginOf(report);
     const key = `${report.node.id} ${loginKey(username, domain)}`;
     if (looked[at] && !deps.lateProofs.isWaiting(key)) return true;
-    if (!deps.lateProofs.add(key, () => takeLate(deps, report))) refuse(deps, report);
+    if (!deps.lateProofs.add(report.node.id, key, () => takeLate(deps, report))) refuse(deps, report);
     return false;
   });
 }
