@@ -357,7 +357,7 @@ const COUNTERS = [
 
 /** What the room of the Event Socket gives out besides builders. */
 const NO_BUILDERS =
-  /^(parse|read(Dump|LegRecordings|Sent|Tones)$|is(LeftRecord|PhoneLost)$|writeTones$|(played|rendered)Ms$|assert|escape|inert|open|create|pauseBefore$|EslError$|(user|loopback)Endpoint$)/;
+  /^(parse|read(Dump|LegRecordings|Sent|Tones)$|is(LeftRecord|PhoneLost)$|writeTones$|(played|rendered)Ms$|assert|escape|inert|open|create|hangupLegs$|pauseBefore$|EslError$|(user|loopback)Endpoint$)/;
 
 /** @returns builders that no grammar knows, or that are gone */
 export function missingBuilders(): string[] {
