@@ -75,6 +75,32 @@ test('no file is public that nobody outside its domain imports', () => {
   expect(unused.map((path) => `${path}: take it out of test/domains/public-files.ts`)).toEqual([]);
 });
 
+/** Files that import each other, by however many steps; an import of types alone counts. */
+function cyclesUnder(folder: string): string[] {
+  const next = new Map<string, string[]>();
+  for (const { file, to } of edges.filter((edge) => edge.file.startsWith(folder))) {
+    const target = [`${to}.ts`, `${to}/index.ts`].find(
+      (path) => path.startsWith(folder) && existsSync(join(root, path)),
+    );
+    if (target) next.set(file, [...(next.get(file) ?? []), target]);
+  }
+  const reached = (from: string): Set<string> => {
+    const seen = new Set<string>();
+    const open = [...(next.get(from) ?? [])];
+    for (let file = open.pop(); file; file = open.pop()) {
+      if (seen.has(file)) continue;
+      seen.add(file);
+      open.push(...(next.get(file) ?? []));
+    }
+    return seen;
+  };
+  return [...next.keys()].filter((file) => reached(file).has(file));
+}
+
+test.each(['scripts/simulator/'])('no file of %s is in a cycle of imports, of types alone neither', (folder) => {
+  expect(cyclesUnder(folder)).toEqual([]);
+});
+
 test('src imports neither scripts nor tests', () => {
   const outward = edges.filter(({ file, to }) => file.startsWith('src/') && /^(scripts|test)\//.test(to));
   expect(show(outward)).toEqual([]);

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Logger } from '../../src/infra/logger';
 import type { Element } from '../../src/freeswitch/xml/document';
-import type { AcceptCall } from './channels/calls';
+import type { AcceptCall } from './channels/call-types';
 import { floorLists, readNetworkLists, type NetworkLists } from './acl';
 import { createDisk, type Disk } from './disk';
 import type { Channel } from './channels/channel';
@@ -55,6 +55,19 @@ const configurationQuestion = (name: string): Record<string, string> => ({
   key_value: name,
 });
 
+export interface NodeIdentity {
+  name: string;
+  host: string;
+  sipPort: number;
+  internodePort: number;
+  /** Where it asks for its configuration, and with which password. */
+  xmlUrl: string;
+  password: string;
+  clock: () => number;
+  logger: Logger;
+  disk?: Disk;
+}
+
 export class NodeContext {
   readonly channels = new Map<string, Channel>();
   readonly listeners = new Set<Listener>();
@@ -104,18 +117,27 @@ export class NodeContext {
   #answering = 0;
   #behindAnswers: (() => void)[] = [];
 
-  constructor(
-    readonly name: string,
-    readonly host: string,
-    readonly sipPort: number,
-    readonly internodePort: number,
-    readonly xmlUrl: string,
-    readonly password: string,
-    readonly clock: () => number,
-    readonly logger: Logger,
-    readonly disk: Disk = createDisk(),
-  ) {
-    this.startedMs = clock();
+  readonly name: string;
+  readonly host: string;
+  readonly sipPort: number;
+  readonly internodePort: number;
+  readonly xmlUrl: string;
+  readonly password: string;
+  readonly clock: () => number;
+  readonly logger: Logger;
+  readonly disk: Disk;
+
+  constructor(o: NodeIdentity) {
+    this.name = o.name;
+    this.host = o.host;
+    this.sipPort = o.sipPort;
+    this.internodePort = o.internodePort;
+    this.xmlUrl = o.xmlUrl;
+    this.password = o.password;
+    this.clock = o.clock;
+    this.logger = o.logger;
+    this.disk = o.disk ?? createDisk();
+    this.startedMs = o.clock();
   }
 
   removeChannel(uuid: string): void {

@@ -15,7 +15,8 @@ import {
   type SimulatedGuest,
 } from './channels/dialling';
 import { createPlans } from './channels/plan';
-import { createRegistrar, type PhoneBehaviour, type PhoneOptions, type Registration } from './phones/registrar';
+import { createRegistrar, type PhoneOptions, type Registration } from './phones/registrar';
+import { type PhoneBehaviour } from './phones/phone-behaviour';
 import { createRooms } from './conference/rooms';
 import { loadPhoneProfile } from './phones/sip-profile';
 import { openWebSocketPort, type WebSocketPort } from './phones/web-socket';
@@ -23,7 +24,8 @@ import { child, pairs } from './xml-client';
 import { registerNode, unregisterNode } from './node-registry';
 
 export type { DialExtras, DialledCall, GuestOptions, SimulatedGuest } from './channels/dialling';
-export type { PhoneBehaviour, PhoneOptions } from './phones/registrar';
+export type { PhoneOptions } from './phones/registrar';
+export type { PhoneBehaviour } from './phones/phone-behaviour';
 
 export interface SimulatedNodeOptions {
   name: string;
@@ -226,17 +228,10 @@ async function boot(
   const rightClock = o.clock ?? Date.now;
   let offsetMs = machine.clockOffsetMs;
   const clock = (): number => rightClock() + offsetMs;
-  const node = new NodeContext(
-    o.name,
-    host,
-    port('sip'),
-    port('internode'),
-    o.xmlUrl,
-    o.password,
-    clock,
-    o.logger,
-    disk,
-  );
+  const node = new NodeContext({
+    ...{ name: o.name, host, sipPort: port('sip'), internodePort: port('internode') },
+    ...{ xmlUrl: o.xmlUrl, password: o.password, clock, logger: o.logger, disk },
+  });
   node.readMachineClock = () => void (offsetMs = machine.clockOffsetMs);
   node.faults.missingModules = new Set(o.withoutModules);
   node.questionTimeoutMs = o.questionTimeoutMs ?? node.questionTimeoutMs;

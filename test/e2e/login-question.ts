@@ -1,7 +1,7 @@
 /** What a node asks for a phone that logs in: with a proof of its password, since without one it gets no digest. */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { hashSipPassword } from '../../src/infra/secrets';
-import { md5 } from '../../scripts/simulator/phones/registrar';
+import { md5 } from '../../scripts/simulator/phones/directory-user';
 import { DOMAIN, passwordOf } from './harness';
 
 export interface LoginQuestion {

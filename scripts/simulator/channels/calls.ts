@@ -1,53 +1,14 @@
 /** Dials, connects and ends simulated channels, with the causes and the order of events a real node has. */
+import { type Dialled, type DialOptions, type Calls, type AcceptCall } from './call-types';
 import { randomUUID } from 'node:crypto';
 import type { NodeContext } from '../node-context';
 import { parseDialString, type Branch } from './dial-string';
 import { finishVariables } from './hangup-variables';
 import { Channel } from './channel';
-import { findUser, ringPhone, type Registrar } from '../phones/registrar';
+import { ringPhone, type Registrar } from '../phones/registrar';
+import { findUser } from '../phones/directory-user';
 import { postCdr } from './cdr';
 import { ringOtherNode, startLoopback } from './internode-calls';
-
-export type Dialled = { channel: Channel } | { cause: string };
-
-export interface DialOptions {
-  dialString: string;
-  variables: Record<string, string>;
-  timeoutSeconds: number;
-  /** The channel that bridges. */
-  by?: Channel;
-  callerName: string;
-  callerNumber: string;
-}
-
-export interface Calls {
-  dial(o: DialOptions): Promise<Dialled>;
-  hangup(channel: Channel, cause: string): void;
-  answer(channel: Channel): void;
-  progress(channel: Channel): void;
-  bridge(a: Channel, b: Channel): void;
-  open(channel: Channel): boolean;
-  /** Takes a call in from a phone or another node: its channel, ready to run a plan. */
-  acceptCall(o: AcceptCall): Channel | undefined;
-  /** Set by the plan runner: what to do with a channel that came in. */
-  route: (channel: Channel) => void;
-  /** Set by the plan runner: fills `${…}` in a dial string. */
-  expand: (text: string, channel?: Channel) => string;
-}
-
-export interface AcceptCall {
-  profile: 'internal' | 'internode' | 'loopback';
-  /** Left out: that of a SIP channel. */
-  channelName?: string;
-  /** Who is at the other end, however many nodes away. */
-  person?: Channel['person'];
-  context: string;
-  destination: string;
-  callerName: string;
-  callerNumber: string;
-  variables: Record<string, string>;
-  far: Channel['far'];
-}
 
 export function createCalls(node: NodeContext, registrar: Registrar): Calls {
   function open(channel: Channel): boolean {
@@ -144,17 +105,17 @@ export function createCalls(node: NodeContext, registrar: Registrar): Calls {
       return undefined;
     }
     const name = o.channelName ?? `sofia/${o.profile}/${o.callerNumber}@${node.host}`;
-    const channel = new Channel(
-      randomUUID(),
-      'inbound',
-      name,
-      o.profile,
-      o.callerName,
-      o.callerNumber,
-      o.destination,
-      o.context,
-      node.nowUs(),
-    );
+    const channel = new Channel({
+      uuid: randomUUID(),
+      direction: 'inbound',
+      channelName: name,
+      profile: o.profile,
+      callerName: o.callerName,
+      callerNumber: o.callerNumber,
+      destination: o.destination,
+      context: o.context,
+      createdUs: node.nowUs(),
+    });
     channel.calleeName = '';
     channel.dialplan = 'XML';
     channel.networkAddress = '127.0.0.1';
@@ -290,17 +251,17 @@ export function createCalls(node: NodeContext, registrar: Registrar): Calls {
     const callerName = v.origination_caller_id_name ?? o.callerName;
     const callerNumber = v.origination_caller_id_number ?? o.callerNumber;
     const destination = v.dialed_user ?? uri.split('@')[0] ?? '';
-    const channel = new Channel(
+    const channel = new Channel({
       uuid,
-      'outbound',
-      `sofia/${profile}/${uri}`,
+      direction: 'outbound',
+      channelName: `sofia/${profile}/${uri}`,
       profile,
       callerName,
       callerNumber,
       destination,
-      o.by?.context ?? 'default',
-      node.nowUs(),
-    );
+      context: o.by?.context ?? 'default',
+      createdUs: node.nowUs(),
+    });
     channel.calleeNumber = destination;
     channel.variables.set('is_outbound', 'true');
     channel.variables.set('sip_destination_url', `sip:${uri}`);

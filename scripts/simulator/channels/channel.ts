@@ -1,5 +1,5 @@
 /** One simulated channel: what FreeSWITCH keeps of it, and the headers its events carry. */
-import type { PhoneBehaviour } from '../phones/registrar';
+import type { PhoneBehaviour } from '../phones/phone-behaviour';
 
 /** The other end of a channel: a phone, or a channel of another node. */
 export interface FarEnd {
@@ -25,6 +25,19 @@ const STATE_NUMBERS: Record<string, number> = {
   CS_HANGUP: 10,
   CS_REPORTING: 11,
 };
+
+/** What a channel is born with. */
+export interface ChannelOrigin {
+  uuid: string;
+  direction: 'inbound' | 'outbound';
+  channelName: string;
+  profile: string;
+  callerName: string;
+  callerNumber: string;
+  destination: string;
+  context: string;
+  createdUs: number;
+}
 
 export class Channel {
   state = 'CS_INIT';
@@ -73,19 +86,28 @@ export class Channel {
   /** Called when the channel begins to end, before its events are told. */
   onEnd: ((cause: string) => void)[] = [];
 
-  constructor(
-    readonly uuid: string,
-    readonly direction: 'inbound' | 'outbound',
-    readonly channelName: string,
-    readonly profile: string,
-    public callerName: string,
-    public callerNumber: string,
-    public destination: string,
-    public context: string,
-    readonly createdUs: number,
-  ) {
-    this.origName = callerName;
-    this.origNumber = callerNumber;
+  readonly uuid: string;
+  readonly direction: 'inbound' | 'outbound';
+  readonly channelName: string;
+  readonly profile: string;
+  callerName: string;
+  callerNumber: string;
+  destination: string;
+  context: string;
+  readonly createdUs: number;
+
+  constructor(o: ChannelOrigin) {
+    this.uuid = o.uuid;
+    this.direction = o.direction;
+    this.channelName = o.channelName;
+    this.profile = o.profile;
+    this.callerName = o.callerName;
+    this.callerNumber = o.callerNumber;
+    this.destination = o.destination;
+    this.context = o.context;
+    this.createdUs = o.createdUs;
+    this.origName = o.callerName;
+    this.origNumber = o.callerNumber;
   }
 
   readonly origName: string;

@@ -1,11 +1,12 @@
 /** Calls that people make into a simulated node: from a phone that registered, or as a guest who only dials. */
 import { randomUUID } from 'node:crypto';
-import type { Calls } from './calls';
+import type { Calls } from './call-types';
 import type { NodeContext } from '../node-context';
 import { press } from './digits';
 import type { Channel } from './channel';
 import { checkLogin } from '../phones/logins';
-import type { PhoneBehaviour, Registration } from '../phones/registrar';
+import type { Registration } from '../phones/registrar';
+import type { PhoneBehaviour } from '../phones/phone-behaviour';
 
 /** What a call is made with; the phone's own behaviour where it is left out. */
 export interface DialExtras extends Pick<PhoneBehaviour, 'talks' | 'video' | 'digits' | 'quality' | 'hangupAfterMs'> {

@@ -1,6 +1,6 @@
 /** Ends of a call that are no phone of this node: the node itself, and other nodes. */
 import { randomUUID } from 'node:crypto';
-import type { Calls, DialOptions } from './calls';
+import type { Calls, DialOptions } from './call-types';
 import type { NodeContext } from '../node-context';
 import { press } from './digits';
 import { Channel } from './channel';
@@ -16,17 +16,17 @@ export function startLoopback(
 ): { channel: Channel } | { cause: string } {
   const [, extension = '', context = 'default'] = target.split('/');
   const uuid = o.variables.origination_uuid ?? randomUUID();
-  const channel = new Channel(
+  const channel = new Channel({
     uuid,
-    'outbound',
-    `loopback/${extension}-a`,
-    'loopback',
-    o.variables.origination_caller_id_name ?? o.callerName,
-    o.variables.origination_caller_id_number ?? o.callerNumber,
-    extension,
+    direction: 'outbound',
+    channelName: `loopback/${extension}-a`,
+    profile: 'loopback',
+    callerName: o.variables.origination_caller_id_name ?? o.callerName,
+    callerNumber: o.variables.origination_caller_id_number ?? o.callerNumber,
+    destination: extension,
     context,
-    node.nowUs(),
-  );
+    createdUs: node.nowUs(),
+  });
   for (const [k, value] of Object.entries(o.variables))
     if (k !== 'origination_caller_id_name') channel.variables.set(k, value);
   if (!calls.open(channel)) return { cause: 'DESTINATION_OUT_OF_ORDER' };

@@ -1,5 +1,5 @@
 /** Runs a channel through the plan it was answered with: the applications Switchyard uses, as FreeSWITCH runs them. */
-import type { Calls } from './calls';
+import type { Calls } from './call-types';
 import { collectDigits } from './digits';
 import type { NodeContext } from '../node-context';
 import type { Element } from '../../../src/freeswitch/xml/document';

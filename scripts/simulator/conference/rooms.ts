@@ -1,6 +1,6 @@
 /** Rooms of one simulated node: who enters, who is refused, who leaves, and when a room ends — as mod_conference does it. */
 import { randomUUID } from 'node:crypto';
-import type { Calls } from '../channels/calls';
+import type { Calls } from '../channels/call-types';
 import type { NodeContext } from '../node-context';
 import type { Channel } from '../channels/channel';
 import { canvasOf } from './canvas';

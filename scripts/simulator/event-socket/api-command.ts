@@ -1,5 +1,5 @@
 /** What a command of a simulated node is made of, so that each kind can stand in a file of its own. */
-import type { Calls } from '../channels/calls';
+import type { Calls } from '../channels/call-types';
 import type { NodeContext } from '../node-context';
 import { splitWords } from '../channels/dial-string';
 import type { Channel } from '../channels/channel';

@@ -8,7 +8,7 @@ import { splitWords } from '../channels/dial-string';
 import type { Channel } from '../channels/channel';
 import { MEDIA_COMMANDS } from '../media/media-commands';
 import { profileXml } from '../phones/profile-list';
-import { createRoomCommands } from '../conference/commands';
+import { createRoomCommands } from '../conference/commands/commands';
 import { spawnStream, SPAWN_STREAM_COMMANDS } from './spawn-stream';
 import { rescanPhoneProfile } from '../phones/sip-profile';
 

@@ -5,7 +5,8 @@ import { onChannel, type Command } from '../event-socket/api-command';
 import type { NodeContext } from '../node-context';
 import { splitWords } from '../channels/dial-string';
 import type { Channel } from '../channels/channel';
-import { openSink, type Sink } from './recordings';
+import { openSink } from './recordings';
+import { type Sink } from './sink';
 
 const NO_SESSION = '-ERR Cannot locate session!\n';
 const PACKETS_A_SECOND = 50;

@@ -1,4 +1,5 @@
 /** Writes rooms and calls into files that really grow, or to an address that is really connected to — and fails as a node does. */
+import { type Sink, type OpenSink } from './sink';
 import { appendFileSync, closeSync, existsSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { NodeContext } from '../node-context';
@@ -12,17 +13,6 @@ const OPEN_AFTER_MS = 10;
 const GROW_EVERY_MS = 200;
 /** A mixed video with sound; FreeSWITCH's own figure depends on what is seen. */
 const VIDEO_BYTES_A_SECOND = 40_000;
-/** Where sound or video goes while it is recorded. */
-export interface Sink {
-  readonly bytes: number;
-  readonly elapsedMs: number;
-  pause(paused: boolean): void;
-  close(): void;
-}
-
-/** @param failed called when nothing more can be written: a full disk, a closed connection */
-export type OpenSink = (opened: (sink: Sink | undefined) => void, failed: () => void) => () => void;
-
 /** @param tone what is heard there, at the moment it is asked @returns what to call to give up before it is open */
 export function openSink(
   node: NodeContext,

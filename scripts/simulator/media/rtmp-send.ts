@@ -1,7 +1,7 @@
 /** Publishes to an RTMP server as a node's recorder does: the whole greeting, then videos and sound that mean nothing. */
 import { connect } from 'node:net';
 import type { NodeContext } from '../node-context';
-import type { Sink } from './recordings';
+import type { Sink } from './sink';
 
 const RTMP_PORT = 1935;
 const HANDSHAKE_BYTES = 1536;

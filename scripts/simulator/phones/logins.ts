@@ -1,7 +1,7 @@
 /** How a simulated node checks a password: it challenges, asks the directory with what the phone shows, and tells each step. */
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { NodeContext } from '../node-context';
-import { findUser, md5, type FoundUser } from './registrar';
+import { findUser, md5, type FoundUser } from './directory-user';
 
 export interface Login {
   method: 'REGISTER' | 'INVITE';

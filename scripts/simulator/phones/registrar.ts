@@ -1,33 +1,10 @@
 /** Phones of one simulated node: they log in against the directory, are listed, and take calls in a set way. */
-import { createHash, randomUUID } from 'node:crypto';
+import { md5 } from './directory-user';
+import { type PhoneBehaviour } from './phone-behaviour';
+import { randomUUID } from 'node:crypto';
 import type { NodeContext } from '../node-context';
 import type { FarEnd, Channel } from '../channels/channel';
 import { checkLogin } from './logins';
-import { child, pairs } from '../xml-client';
-
-/** How a phone takes calls; it answers after 100 ms where nothing is said. */
-export interface PhoneBehaviour {
-  answerAfterMs?: number;
-  busy?: boolean;
-  reject?: boolean;
-  ringOnly?: boolean;
-  /** Says no by a SIP status of its own, as 503: it is there. */
-  status?: number;
-  /** Is there no more: its socket is closed (`refused`), or nothing comes back at all. */
-  gone?: 'refused' | 'silent';
-  /** Hangs up this long after it answered. */
-  hangupAfterMs?: number;
-  /** This long after it answered nothing more is heard of it: it was killed, and says goodbye to nobody. */
-  diesAfterMs?: number;
-  /** Speaks all the time, or in turns. */
-  talks?: true | { forMs: number; pauseMs: number };
-  /** Has a camera. */
-  video?: boolean;
-  /** What is pressed when keys are asked for, one entry each time. */
-  digits?: string[];
-  /** How well it is heard by the node. */
-  quality?: { lossPercent?: number; jitterMs?: number; mos?: number };
-}
 
 export interface PhoneOptions {
   username: string;
@@ -67,8 +44,6 @@ export interface Registration {
 
 const isSameContact = (a: Registration, b: Registration): boolean =>
   a.uri === b.uri && a.username === b.username && a.domain === b.domain;
-
-export const md5 = (text: string): string => createHash('md5').update(text).digest('hex');
 
 export interface Registrar {
   /** @returns the registration, or the SIP status it was refused with */
@@ -263,20 +238,6 @@ export function createRegistrar(node: NodeContext, kept: readonly Registration[]
         })),
     clear: () => registrations.clear(),
   };
-}
-
-export interface FoundUser {
-  params: Record<string, string>;
-  variables: Record<string, string>;
-}
-
-/** Reads a directory answer; undefined where the user is not in it. */
-export function findUser(section: Awaited<ReturnType<NodeContext['directory']>>): FoundUser | undefined {
-  const user =
-    child(child(section, 'domain'), 'user') ??
-    child(child(child(child(section, 'domain'), 'groups'), 'group'), 'users');
-  if (!user) return undefined;
-  return { params: pairs(child(user, 'params'), 'param'), variables: pairs(child(user, 'variables'), 'variable') };
 }
 
 /** What a phone does with a channel that rings it. */

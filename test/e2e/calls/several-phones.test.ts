@@ -5,7 +5,7 @@ import { createEventLog } from '../../../src/domains/events/events';
 import { createDb } from '../../../src/infra/stores/db';
 import { createId } from '../../../src/infra/ids';
 import { createLogger } from '../../../src/infra/logger';
-import type { PhoneBehaviour } from '../../../scripts/simulator/phones/registrar';
+import type { PhoneBehaviour } from '../../../scripts/simulator/phones/phone-behaviour';
 import { useStores } from '../../stores';
 import { DOMAIN, startApp, until, type Node, type App } from '../harness';
 

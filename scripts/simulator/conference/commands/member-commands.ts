@@ -1,8 +1,8 @@
 /** Commands on single members of a room, in mod_conference's words. */
-import type { RoomDesk } from './commands';
-import { sendMemberEvent } from './events';
-import { setFloor, setVideoFloor } from './floor';
-import { memberOf, hasVideo, type Member, type Room } from './room';
+import type { RoomDesk } from './desk';
+import { sendMemberEvent } from '../events';
+import { setFloor, setVideoFloor } from '../floor';
+import { memberOf, hasVideo, type Member, type Room } from '../room';
 
 interface MemberCommand {
   usage?: string;

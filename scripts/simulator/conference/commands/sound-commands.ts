@@ -1,9 +1,9 @@
 /** What a room plays by itself, and how its PIN is changed while it runs, in mod_conference's words. */
-import type { CommandAnswer } from './commands';
-import { sendRoomEvent } from './events';
-import { playInRoom, stopSounds } from './sounds';
-import { sizeOf, type Room } from './room';
-import type { RoomCommand } from './room-wide-commands';
+import type { CommandAnswer } from './desk';
+import { sendRoomEvent } from '../events';
+import { playInRoom, stopSounds } from '../sounds';
+import { sizeOf, type Room } from '../room';
+import type { RoomCommand } from './desk';
 
 const said = (text: string): CommandAnswer => ({ text });
 const wrong = (text: string): CommandAnswer => ({ text, usage: true });

@@ -1,19 +1,13 @@
 /** Commands on a whole room, in mod_conference's words. */
+import type { CommandAnswer, RoomCommand } from './desk';
 import { existsSync, writeFileSync } from 'node:fs';
-import { startRecording } from '../media/recordings';
-import { drawImage, fpsAsKept, parseSize } from './canvas';
-import type { CommandAnswer, RoomDesk } from './commands';
-import { sendMemberEvent, sendRoomEvent } from './events';
-import { playInRoom, stopSounds } from './sounds';
-import { hasVideo, memberOf, type Room } from './room';
-import { GET, SET } from './parameters';
+import { startRecording } from '../../media/recordings';
+import { drawImage, fpsAsKept, parseSize } from '../canvas';
+import { sendMemberEvent, sendRoomEvent } from '../events';
+import { playInRoom, stopSounds } from '../sounds';
+import { hasVideo, memberOf, type Room } from '../room';
+import { GET, SET } from '../parameters';
 import { SOUND_SETTINGS } from './sound-commands';
-
-export interface RoomCommand {
-  usage: string;
-  /** @param text what stands behind the command, as it came */
-  run: (desk: RoomDesk, room: Room, words: string[], text: string) => CommandAnswer;
-}
 
 const NOT_MIXING: CommandAnswer = { text: '-ERR Conference is not in mixing mode\n' };
 const said = (text: string): CommandAnswer => ({ text });

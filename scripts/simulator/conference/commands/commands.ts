@@ -1,27 +1,10 @@
 /** `conference …` on a simulated node: which room, which member, and the words mod_conference answers with. */
-import type { NodeContext } from '../node-context';
-import { splitWords } from '../channels/dial-string';
+import { type RoomDesk } from './desk';
+import { splitWords } from '../../channels/dial-string';
 import { MEMBER_COMMANDS } from './member-commands';
 import { ROOM_COMMANDS } from './room-wide-commands';
-import { memberLines, roomLines, roomRow } from './list';
-import { memberOf, sizeOf, type Member, type Room } from './room';
-import type { Rooms } from './rooms';
-
-/** What a command on a room may use. */
-export interface RoomDesk {
-  node: NodeContext;
-  rooms: Rooms;
-  /** Sends a channel that is in a room into another. */
-  transfer: (m: Member, application: string) => void;
-  /** Dials somebody into a room, in the background. */
-  dial: (room: Room | undefined, name: string, words: string[]) => void;
-}
-
-/** Answers; undefined shows the command's usage behind what it said. */
-export interface CommandAnswer {
-  text: string;
-  usage?: boolean;
-}
+import { memberLines, roomLines, roomRow } from '../list';
+import { memberOf, sizeOf, type Member, type Room } from '../room';
 
 const NO_REPLY = '-ERR no reply\n';
 const MEMBER_USAGE = '<member_id|all|last|non_moderator> [<newval>]';
