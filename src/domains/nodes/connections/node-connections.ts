@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SwitchyardError } from '../../../errors';
 import type { Db } from '../../../infra/stores/db';
 import type { Logger } from '../../../infra/logger';
+import { withDeadline } from '../../../infra/flow/deadline';
 import { storeClock } from '../../../infra/store-clock';
 import {
   createNodeLink,
@@ -17,6 +18,8 @@ import { listNodeRows, type NodeRow } from '../nodes.store';
 
 const REFRESH_MS = 1000;
 const REACH_POLL_MS = 20;
+/** More than any command to a node may take. */
+const END_LIMIT_MS = 10_000;
 /** A node that comes back is wanted within a second, by every replica. */
 const LONGEST_PAUSE_MS = 1000;
 /** One that is not there for a minute is started again some day, and has another password then: it is tried at once. */
@@ -113,6 +116,13 @@ export function followNodes(
   let running: Promise<void> | undefined;
   let stopped = false;
 
+  /** One whose end hangs must not keep the others from their new password, nor its node from a new connection. */
+  function end(nodeId: string, thing: { stop(): Promise<void> }): Promise<void> {
+    return withDeadline(thing.stop(), END_LIMIT_MS, () => {
+      logger.error({ nodeId }, 'what was kept for a node does not end: it is left behind, and made again');
+    });
+  }
+
   async function compare(): Promise<void> {
     const nodes = (await listNodeRows(db)).filter((node) => node.state !== 'pending');
     if (stopped) return;
@@ -120,7 +130,7 @@ export function followNodes(
     for (const [id, { thing }] of held) {
       if (seen.has(id)) continue;
       held.delete(id);
-      await thing.stop();
+      await end(id, thing);
     }
     for (const node of nodes) {
       const before = held.get(node.id);
@@ -129,7 +139,7 @@ export function followNodes(
       const key = password === undefined ? undefined : `${node.host}:${node.esl_port}:${password}`;
       if (before !== undefined && before.key === key) continue;
       held.delete(node.id);
-      if (before) await before.thing.stop();
+      if (before) await end(node.id, before.thing);
       if (key !== undefined) held.set(node.id, { key, thing: open(node) });
     }
   }
