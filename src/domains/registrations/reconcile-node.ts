@@ -23,11 +23,12 @@ const AT_ONCE = 500;
  * before it was started again (restarted.ts).
  */
 export async function reconcileRegistrations(
-  deps: RegistrationDeps,
+  registrations: RegistrationDeps,
   node: NodeRow,
   connection: NodeConnection,
   timeoutMs: number,
 ): Promise<void> {
+  const deps = flushOver(registrations, node, connection, timeoutMs);
   const startedMs = await readStartedMs(connection, timeoutMs);
   const reply = await connection.api(showRegistrations(), { timeoutMs });
   const listed = reply.ok ? parseRegistrations(reply.text, connection.readDeadline) : [];
@@ -63,6 +64,24 @@ export async function reconcileRegistrations(
   await forgetAtNodes(deps, deps.db, forgotten.map(asListed));
   for (let at = 0; at < unseen.found.length; at += AT_ONCE)
     await savePhoneReports(deps, unseen.found.slice(at, at + AT_ONCE));
+}
+
+/** What this node has to forget goes over the connection it is read by: the replica's own may come up a moment later. */
+function flushOver(
+  deps: RegistrationDeps,
+  node: NodeRow,
+  connection: NodeConnection,
+  timeoutMs: number,
+): RegistrationDeps {
+  return {
+    ...deps,
+    flush(nodeId, command) {
+      if (nodeId !== node.id) return deps.flush(nodeId, command);
+      connection
+        .api(command, { timeoutMs })
+        .catch((error: unknown) => deps.logger.debug({ err: error, nodeId }, 'a phone is let go later'));
+    },
+  };
 }
 
 /** When the node's process began, in our time. @returns 0 where it does not say: then all it lists is believed */
