@@ -344,13 +344,11 @@ export async function buildContainer(config: Config, logger: Logger, stores: Sto
     directory,
     linkSettings,
     links,
-    claims,
     settle,
     reconcile,
     admission,
     hold,
     queue,
-    calls,
     stopping,
     metrics,
     shownLogins,
@@ -364,6 +362,5 @@ export async function buildContainer(config: Config, logger: Logger, stores: Sto
     recordings,
     relays,
     grants,
-    findDomain,
   };
 }

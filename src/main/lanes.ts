@@ -59,36 +59,31 @@ export function createLanes(container: Container, registrations: RegistrationDep
     }
   }
 
-  return [
+  const lanes: IntakeLane[] = [
     {
       ...{ name: 'channels', ...GATHERED },
-      async take(facts) {
-        for (const { event } of facts) metrics.countNodeEvent(event.type);
-        await takeChannels(facts.filter(isChannel));
-      },
+      take: (facts) => takeChannels(facts.filter(isChannel)),
     },
     {
       ...{ name: 'phones', ...GATHERED, batches: 1 },
-      async take(facts) {
-        for (const { event } of facts) metrics.countNodeEvent(event.type);
-        await handleRegistrationEvents(registrations, facts.filter(isOfPhone));
-      },
+      take: (facts) => handleRegistrationEvents(registrations, facts.filter(isOfPhone)),
     },
     {
       ...{ name: 'rooms', ...GATHERED },
-      async take(facts) {
-        for (const { event } of facts) metrics.countNodeEvent(event.type);
-        await takeRooms(facts.filter(isOfRoom));
-      },
+      take: (facts) => takeRooms(facts.filter(isOfRoom)),
     },
     {
       ...{ name: 'others', most: 1, batches: OTHERS_AT_ONCE, gatherMs: 0 },
       async take(facts) {
-        for (const fact of facts) {
-          metrics.countNodeEvent(fact.event.type);
-          await recordings.handlers.onEvent(fact.node, fact.event);
-        }
+        for (const { node, event } of facts) await recordings.handlers.onEvent(node, event);
       },
     },
   ];
+  return lanes.map((lane) => ({
+    ...lane,
+    async take(facts) {
+      for (const { event } of facts) metrics.countNodeEvent(event.type);
+      await lane.take(facts);
+    },
+  }));
 }

@@ -21,7 +21,7 @@ import { attachEventSockets } from '../http/upgrade';
 import { createTokenBinder } from '../infra/secrets/bound-tokens';
 import { createSharedMarks } from '../infra/stores/marks';
 import { runEvery } from '../infra/flow/interval';
-import { readVersion } from '../infra/version';
+import { readVersion } from '../infra/project-root';
 import { storeClock } from '../infra/store-clock';
 import type { Container } from './container';
 import { listen } from './listen';
