@@ -92,21 +92,13 @@ export async function deletePhones(trx: Trx, ids: readonly string[]): Promise<vo
 }
 
 /** A registration that may be known just so. */
-export interface Refresh {
+export interface Refresh
+  extends
+    WantedLogin,
+    Pick<RegistrationRow, 'node_id' | 'sip_call_id' | 'contact' | 'profile' | 'user_agent' | 'network_ip'>,
+    Pick<RegistrationRow, 'network_port' | 'transport' | 'expires_at'> {
   /** The caller's own number of it. */
   at: number;
-  node_id: string;
-  username: string;
-  domain: string;
-  is_grant: boolean;
-  sip_call_id: string;
-  contact: string;
-  profile: string;
-  user_agent: string;
-  network_ip: string;
-  network_port: number | null;
-  transport: string;
-  expires_at: Date;
 }
 
 /**

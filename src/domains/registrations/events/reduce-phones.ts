@@ -59,6 +59,16 @@ export function expiryOf(found: Pick<FoundRegistration, 'expiresSeconds'>, nowMs
   return nowMs + Math.min(found.expiresSeconds, LONGEST_SECONDS) * 1000 + EXPIRY_GRACE_MS;
 }
 
+/** What is told of a phone, as its row has it. */
+export const columnsOf = (found: FoundRegistration) => ({
+  contact: found.contact,
+  profile: found.profile,
+  user_agent: found.userAgent,
+  network_ip: found.networkIp,
+  network_port: found.networkPort || null,
+  transport: found.transport,
+});
+
 interface Reducing extends PhoneChanges {
   known: KnownPhones;
   /** By user, as they are after what was taken in; the newest last. */
@@ -105,12 +115,7 @@ function handleRegistered(to: Reducing, o: Extract<PhoneReport, { kind: 'registe
   const isNew = before === undefined || before.unreachable_at !== null;
   const row: RegistrationRow = {
     ...(before ?? firstOf(to, node, holder, found)),
-    contact: found.contact,
-    profile: found.profile,
-    user_agent: found.userAgent,
-    network_ip: found.networkIp,
-    network_port: found.networkPort || null,
-    transport: found.transport,
+    ...columnsOf(found),
     phone_key: phoneKey,
     refreshed_at: to.now,
     expires_at: new Date(expiresMs),

@@ -23,6 +23,7 @@ import {
   type WantedLogin,
 } from './phone-batch.store';
 import {
+  columnsOf,
   expiryOf,
   loginKey,
   reducePhones,
@@ -144,12 +145,7 @@ const asRefresh =
     node_id: node.id,
     ...wantedLogin(found),
     sip_call_id: found.sipCallId,
-    contact: found.contact,
-    profile: found.profile,
-    user_agent: found.userAgent,
-    network_ip: found.networkIp,
-    network_port: found.networkPort || null,
-    transport: found.transport,
+    ...columnsOf(found),
     expires_at: new Date(expiryOf(found, now.getTime())),
   });
 
